@@ -1,0 +1,208 @@
+//! Errors, grouped by who has to change something. Each is one line: the cause, then the remedy.
+
+use crate::wire::{EndpointError, MAX_GREETING, Status};
+
+/// Why an operation failed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// This program's configuration or use of byway.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    /// The other peer.
+    #[error(transparent)]
+    Peer(#[from] PeerError),
+    /// Something fixed in size is used up.
+    #[error(transparent)]
+    Resource(#[from] ResourceError),
+    /// The path to the relay, or the relay.
+    #[error(transparent)]
+    Transport(#[from] TransportError),
+    /// The time given for the operation is over. It may or may not take effect later.
+    #[error("timed out: allow more time, or look at the client's events for the cause")]
+    TimedOut,
+    /// This end closed the client, listener or channel, perhaps in another thread.
+    #[error("closed by this program: open a new one to go on")]
+    Closed,
+}
+
+/// Faults of the configuration or of the use.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum ConfigError {
+    /// No endpoint.
+    #[error(transparent)]
+    Endpoint(#[from] EndpointError),
+    /// The relay's URL cannot be used.
+    #[error("relay URL: {0}; write http://host:port or https://host/path")]
+    RelayUrl(&'static str),
+    /// A proxy, header or other transport setting cannot be used.
+    #[error("transport setting: {0}")]
+    Setting(&'static str),
+    /// Somebody else holds the endpoint.
+    #[error(
+        "endpoint in use: another owner listens there; choose another name or port, or stop it"
+    )]
+    InUse,
+    /// A newer process of the same owner holds the endpoint.
+    #[error("endpoint taken over: a newer process of the same owner listens there; run only one")]
+    Taken,
+    /// This session listens there already.
+    #[error("endpoint in use: this client listens there already; close that listener first")]
+    Duplicate,
+    /// Stream asked for where datagrams are served, or the reverse.
+    #[error(
+        "wrong kind: the endpoint serves the other of stream and datagram; use its counterpart"
+    )]
+    WrongKind,
+    /// The operation does not fit the channel's kind or direction.
+    #[error("not possible on this channel: {0}")]
+    Unsupported(&'static str),
+    /// The relay speaks another version.
+    #[error(
+        "version mismatch: the relay speaks protocol version {relay}, this client 1; update the older"
+    )]
+    Version {
+        /// Version that the relay named.
+        relay: u8,
+    },
+    /// The relay could not read what this client sent.
+    #[error("the relay calls the request malformed: update the older of client and relay")]
+    Malformed,
+    /// Too long a greeting.
+    #[error("greeting too long: at most {MAX_GREETING} octets")]
+    Greeting,
+    /// Too long a datagram.
+    #[error("datagram too long: this channel takes at most {max} octets; send less at once")]
+    DatagramTooLong {
+        /// Most octets.
+        max: usize,
+    },
+    /// Too small a buffer for the next datagram, which stays.
+    #[error("buffer too small: the next datagram has {len} octets and stays; give a larger buffer")]
+    BufferTooSmall {
+        /// Octets of the datagram.
+        len: usize,
+    },
+}
+
+/// Faults of the other peer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum PeerError {
+    /// Nobody listens.
+    #[error(
+        "connection refused: nobody listens at that endpoint; check the name, or start the listener"
+    )]
+    NoListener,
+    /// The listener is full.
+    #[error("connection refused: the listener's backlog or channels are used up; try again later")]
+    BacklogFull,
+    /// The listener is known, but has not been seen lately.
+    #[error("peer away: it has not asked the relay for data lately; check its network, try again")]
+    Away,
+    /// The peer gave the channel up.
+    #[error("channel aborted by the peer; it had received up to offset {received}")]
+    Aborted {
+        /// First offset that the peer had not received.
+        received: u64,
+    },
+    /// The peer knows no such channel: it was restarted, or gave up before.
+    #[error(
+        "channel unknown to the peer (restarted?); acknowledged up to offset {acked}; connect anew"
+    )]
+    Unknown {
+        /// First offset not acknowledged.
+        acked: u64,
+    },
+    /// The peer gave up after silence.
+    #[error("channel given up by the peer after silence; it had received up to offset {received}")]
+    GaveUp {
+        /// First offset that the peer had not received.
+        received: u64,
+    },
+    /// The peer broke the protocol.
+    #[error("peer broke the protocol; acknowledged up to offset {acked}; update the older side")]
+    Protocol {
+        /// First offset not acknowledged.
+        acked: u64,
+    },
+}
+
+/// Limits reached.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum ResourceError {
+    /// All channels are in use.
+    #[error("no free channel: close one, or open the client with a larger profile")]
+    Channels,
+    /// All listeners are in use.
+    #[error("no free listener: close one, or open the client with a larger profile")]
+    Listeners,
+    /// The relay's limits.
+    #[error(
+        "refused by the relay: one of its limits is reached; ask its operator, try again later"
+    )]
+    Relay,
+    /// No entropy.
+    #[error("no random numbers from the system: give the configuration a seed")]
+    Entropy,
+    /// No thread or memory.
+    #[error("the system gives no thread or memory: free some")]
+    System,
+}
+
+/// Faults of the path or the relay.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum TransportError {
+    /// The path is blocked.
+    #[error("path to the relay blocked: {0}")]
+    Blocked(Blocked),
+    /// Nothing was heard for the linger time.
+    #[error(
+        "channel given up after silence; the peer acknowledged up to offset {acked}; connect anew"
+    )]
+    Linger {
+        /// First offset not acknowledged.
+        acked: u64,
+    },
+    /// Somebody else uses this session's secret.
+    #[error("another client uses this session's secret: seed each process differently")]
+    SecretShared,
+}
+
+/// What stands in the way of exchanges with the relay.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum Blocked {
+    /// The name of the relay or proxy does not resolve.
+    #[error("its host name does not resolve; check the URL and the network")]
+    Dns,
+    /// No connection.
+    #[error("no connection; check that the relay runs and that the network reaches it")]
+    Connect,
+    /// TLS failed.
+    #[error("TLS failed; check the certificate, the clock and the trusted roots")]
+    Tls,
+    /// Nothing came within the deadline.
+    #[error("silence; nothing came back within the deadline")]
+    Silence,
+    /// The connection ended before the answer did.
+    #[error("the answer was cut short by the relay or something on the way")]
+    Cut,
+    /// An HTTP status other than 200.
+    #[error("HTTP status {0} instead of an answer; a proxy, gateway or wrong URL")]
+    Http(u16),
+    /// The proxy wants a password.
+    #[error("the proxy wants authentication (407); give user and password")]
+    ProxyAuth,
+    /// A page that is no relay's.
+    #[error(
+        "a foreign page instead of the relay's answer; log in to the network's portal, check the URL"
+    )]
+    Foreign,
+    /// The relay refused the exchange.
+    #[error("the relay answers {}; try again later", .0.name())]
+    Relay(Status),
+}

@@ -1,0 +1,119 @@
+//! Taking a body apart as it arrives.
+
+use super::message::kind;
+use super::{DATA_HEADER_LEN, Data, HEADER_LEN, MAX_CONTROL, Message, WireError};
+
+/// What a [`Decoder`] found.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Piece<'a> {
+    /// A whole control message, or what stands before the bytes of a data message, of which
+    /// [`Piece::Bytes`] follow unless there are none.
+    Message(Message<'a>),
+    /// Bytes of the data message begun last; how many are still to come.
+    Bytes(&'a [u8], u32),
+}
+
+/// Takes a body apart, whatever the pieces it comes in. Holds at most one control message.
+/// All zeros is its initial state.
+#[derive(Debug, Clone)]
+pub struct Decoder {
+    head: [u8; MAX_CONTROL],
+    have: usize,
+    /// Bytes still to come of the data message begun.
+    bytes: u32,
+    /// Octets still to be skipped.
+    skip: u32,
+}
+
+impl Default for Decoder {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Decoder {
+    /// At the start of a body.
+    pub const fn new() -> Self {
+        Self { head: [0; MAX_CONTROL], have: 0, bytes: 0, skip: 0 }
+    }
+
+    /// Whether the body may end here: no message is half read.
+    pub const fn at_boundary(&self) -> bool {
+        self.have == 0 && self.bytes == 0 && self.skip == 0
+    }
+
+    /// Takes from the front of `input` until a piece is complete; `None` when `input` is used up.
+    /// After an error the body is lost: nothing behind it can be read.
+    pub fn next<'a>(&'a mut self, input: &mut &'a [u8]) -> Result<Option<Piece<'a>>, WireError> {
+        loop {
+            if self.skip > 0 {
+                self.skip -= take(input, self.skip).len() as u32;
+                if self.skip > 0 {
+                    return Ok(None);
+                }
+            }
+            if self.bytes > 0 {
+                let bytes = take(input, self.bytes);
+                self.bytes -= bytes.len() as u32;
+                return Ok((!bytes.is_empty()).then_some(Piece::Bytes(bytes, self.bytes)));
+            }
+            if !self.fill(input, HEADER_LEN) {
+                return Ok(None);
+            }
+            let kind = self.head[0];
+            let length = u32::from_be_bytes([0, self.head[1], self.head[2], self.head[3]]);
+            match kind {
+                kind::SEND_REQ | kind::RECEIVE_RSP => {
+                    if (length as usize) < DATA_HEADER_LEN - HEADER_LEN {
+                        return Err(WireError::Length { kind, length });
+                    }
+                    if !self.fill(input, DATA_HEADER_LEN) {
+                        return Ok(None);
+                    }
+                    let data = Data::decode(kind, length, &self.head[HEADER_LEN..DATA_HEADER_LEN])?;
+                    self.have = 0;
+                    self.bytes = data.len;
+                    let message = match kind {
+                        kind::SEND_REQ => Message::SendReq(data),
+                        _ => Message::ReceiveRsp(data),
+                    };
+                    return Ok(Some(Piece::Message(message)));
+                }
+                kind::PAD | kind::FIRST_OPTIONAL.. => {
+                    self.have = 0;
+                    self.skip = length;
+                    if kind == kind::PAD {
+                        return Ok(Some(Piece::Message(Message::Pad(length))));
+                    }
+                }
+                _ => {
+                    let end = HEADER_LEN + length as usize;
+                    if end > MAX_CONTROL {
+                        return Err(WireError::Length { kind, length });
+                    }
+                    if !self.fill(input, end) {
+                        return Ok(None);
+                    }
+                    self.have = 0;
+                    return Message::decode(kind, &self.head[HEADER_LEN..end])
+                        .map(|message| Some(Piece::Message(message)));
+                }
+            }
+        }
+    }
+
+    /// Fills `head` up to `upto`; false when `input` is used up before.
+    fn fill(&mut self, input: &mut &[u8], upto: usize) -> bool {
+        let missing = upto.saturating_sub(self.have);
+        let bytes = take(input, missing as u32);
+        self.head[self.have..self.have + bytes.len()].copy_from_slice(bytes);
+        self.have += bytes.len();
+        self.have >= upto
+    }
+}
+
+fn take<'a>(input: &mut &'a [u8], most: u32) -> &'a [u8] {
+    let (bytes, rest) = input.split_at(input.len().min(most as usize));
+    *input = rest;
+    bytes
+}

@@ -1,0 +1,132 @@
+//! Names and endpoints.
+
+use core::fmt;
+use core::str::FromStr;
+
+use super::MAX_NAME;
+
+/// A name under which a session listens: 1 to [`MAX_NAME`] octets of `A–Z a–z 0–9 . _ -`.
+/// Case matters. All zeros is the empty name, which no endpoint has.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Name {
+    len: u8,
+    bytes: [u8; MAX_NAME],
+}
+
+impl Name {
+    /// The empty name, for storage not yet in use.
+    pub const EMPTY: Self = Self { len: 0, bytes: [0; MAX_NAME] };
+
+    /// Takes a name's octets, if they are a valid name.
+    pub fn from_bytes(name: &[u8]) -> Result<Self, EndpointError> {
+        if name.is_empty() {
+            return Err(EndpointError::Empty);
+        }
+        if name.len() > MAX_NAME {
+            return Err(EndpointError::TooLong);
+        }
+        if !name.iter().all(|b| b.is_ascii_alphanumeric() || b"._-".contains(b)) {
+            return Err(EndpointError::Alphabet);
+        }
+        let mut bytes = [0; MAX_NAME];
+        bytes[..name.len()].copy_from_slice(name);
+        Ok(Self { len: name.len() as u8, bytes })
+    }
+
+    /// Length in octets.
+    #[allow(clippy::len_without_is_empty)] // a valid name is never empty
+    pub const fn len(&self) -> usize {
+        self.len as usize
+    }
+
+    /// The name's octets.
+    pub fn as_bytes(&self) -> &[u8] {
+        &self.bytes[..usize::from(self.len)]
+    }
+
+    /// The name as text.
+    pub fn as_str(&self) -> &str {
+        core::str::from_utf8(self.as_bytes()).unwrap_or("")
+    }
+}
+
+impl fmt::Debug for Name {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.as_str().fmt(f)
+    }
+}
+
+/// Where a peer listens: `name:port`, as in `camera:1`.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Endpoint {
+    /// The name.
+    pub name: Name,
+    /// The port, 0 to 65535; no port is special.
+    pub port: u16,
+}
+
+impl Endpoint {
+    /// An endpoint with no name, for storage not yet in use.
+    pub const EMPTY: Self = Self { name: Name::EMPTY, port: 0 };
+}
+
+/// Why a text is no endpoint.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum EndpointError {
+    /// No colon.
+    #[error("an endpoint is written name:port, as in camera:1")]
+    NoPort,
+    /// Not a number from 0 to 65535.
+    #[error("the port after the colon must be a number from 0 to 65535")]
+    Port,
+    /// Nothing before the colon.
+    #[error("the name before the colon is empty: give 1 to 48 characters")]
+    Empty,
+    /// More than 48 characters.
+    #[error("the name before the colon is too long: at most 48 characters")]
+    TooLong,
+    /// A character outside the alphabet.
+    #[error("the name may hold only letters, digits, '.', '_' and '-'")]
+    Alphabet,
+}
+
+impl FromStr for Endpoint {
+    type Err = EndpointError;
+
+    fn from_str(text: &str) -> Result<Self, EndpointError> {
+        let (name, port) = text.rsplit_once(':').ok_or(EndpointError::NoPort)?;
+        if port.is_empty() || !port.bytes().all(|b| b.is_ascii_digit()) {
+            return Err(EndpointError::Port);
+        }
+        let port = port.parse().map_err(|_| EndpointError::Port)?;
+        Ok(Self { name: Name::from_bytes(name.as_bytes())?, port })
+    }
+}
+
+impl TryFrom<&str> for Endpoint {
+    type Error = EndpointError;
+
+    fn try_from(text: &str) -> Result<Self, EndpointError> {
+        text.parse()
+    }
+}
+
+impl TryFrom<(&str, u16)> for Endpoint {
+    type Error = EndpointError;
+
+    fn try_from((name, port): (&str, u16)) -> Result<Self, EndpointError> {
+        Ok(Self { name: Name::from_bytes(name.as_bytes())?, port })
+    }
+}
+
+impl fmt::Display for Endpoint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}", self.name.as_str(), self.port)
+    }
+}
+
+impl fmt::Debug for Endpoint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}

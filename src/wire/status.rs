@@ -1,0 +1,92 @@
+//! Status codes: one table for verdicts, refusals, ends of exchanges and reasons to close.
+
+/// Who has to change something when a status other than OK is seen.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Fault {
+    /// Nobody: the operation succeeded, or is expected to happen.
+    Nobody,
+    /// This client's configuration or use.
+    Config,
+    /// The other peer.
+    Peer,
+    /// A limit was reached.
+    Resource,
+    /// The path or the relay.
+    Transport,
+}
+
+macro_rules! statuses {
+    ($($(#[doc = $doc:literal])+ $name:ident = $code:literal, $wire:literal, $fault:ident;)+) => {
+        /// A status code of the protocol.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+        #[repr(u8)]
+        pub enum Status { $($(#[doc = $doc])+ $name = $code,)+ }
+
+        impl Status {
+            /// Every status, in the order of the codes.
+            pub const ALL: &'static [Status] = &[$(Status::$name,)+];
+
+            /// The status of a code.
+            pub const fn from_code(code: u8) -> Option<Self> {
+                match code { $($code => Some(Status::$name),)+ _ => None }
+            }
+
+            /// The protocol's name of the status.
+            pub const fn name(self) -> &'static str {
+                match self { $(Status::$name => $wire,)+ }
+            }
+
+            /// Who has to change something.
+            pub const fn fault(self) -> Fault {
+                match self { $(Status::$name => Fault::$fault,)+ }
+            }
+        }
+    };
+}
+
+statuses! {
+    /// It is so.
+    Ok = 0x00, "OK", Nobody;
+    /// Verdict: written into a response to the peer, or kept for its next one (RECEIVE_REQ).
+    Delivered = 0x01, "DELIVERED", Nobody;
+    /// Verdict: the peer is between two parks, or its response does not drain.
+    Busy = 0x10, "BUSY", Peer;
+    /// Verdict: the peer has not parked within the relay's grace.
+    Away = 0x11, "AWAY", Peer;
+    /// A limit of the relay was reached.
+    Limited = 0x12, "LIMITED", Resource;
+    /// The relay is young: the name or peer may be on its way back.
+    Retry = 0x13, "RETRY", Transport;
+    /// Nobody listens at the endpoint.
+    NoListener = 0x20, "NO_LISTENER", Peer;
+    /// Another owner holds the endpoint.
+    InUse = 0x21, "IN_USE", Config;
+    /// The listener has no room: its backlog or its channels are used up.
+    BacklogFull = 0x22, "BACKLOG_FULL", Peer;
+    /// The endpoint is there, but of the other kind (stream, datagram).
+    WrongKind = 0x23, "WRONG_KIND", Config;
+    /// A process of the same owner with a higher epoch holds the endpoint.
+    Taken = 0x24, "TAKEN", Config;
+    /// A newer park took the place of this one.
+    Superseded = 0x30, "SUPERSEDED", Nobody;
+    /// This park was answered before: that answer is lost.
+    Repeated = 0x31, "REPEATED", Transport;
+    /// A later park was seen, whose number END tells.
+    Stale = 0x32, "STALE", Nobody;
+    /// The relay shuts down.
+    Shutdown = 0x33, "SHUTDOWN", Transport;
+    /// The request's body is no sequence of messages of this protocol.
+    Malformed = 0x40, "MALFORMED", Config;
+    /// The relay does not speak the version of HELLO; WELCOME names its own.
+    Version = 0x41, "VERSION", Config;
+    /// Close: the application closed the channel.
+    Closed = 0x50, "CLOSED", Nobody;
+    /// Close: the application gave the channel up with bytes unacknowledged.
+    Aborted = 0x51, "ABORTED", Peer;
+    /// Close: there is no such channel here.
+    Unknown = 0x52, "UNKNOWN", Peer;
+    /// Close: nothing was heard for the linger time with something outstanding.
+    Linger = 0x53, "LINGER", Transport;
+    /// Close: the peer broke the protocol.
+    Protocol = 0x54, "PROTOCOL", Peer;
+}
