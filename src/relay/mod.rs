@@ -1,1 +1,28 @@
-//! The relay.
+//! The relay: an HTTP server in front of a router.
+//!
+//! [`router`] decides, without I/O or a clock: which request waits, which response gets what, and
+//! what becomes of a message whose receiver is not there. [`Relay`] carries its requests and
+//! responses over HTTP/1.1 with hyper, on threads of its own, so that any program can embed it:
+//!
+//! ```
+//! use byway::relay::{Relay, RelayConfig};
+//!
+//! let relay = Relay::bind(RelayConfig::default())?;
+//! println!("clients dial {}", relay.url());
+//! relay.shutdown(std::time::Duration::from_secs(1));
+//! # Ok::<(), std::io::Error>(())
+//! ```
+//!
+//! The relay keeps nothing: it may be killed and started again on the same address at any time, and
+//! the clients go on.
+
+mod body;
+pub mod router;
+mod server;
+mod service;
+mod shared;
+#[cfg(test)]
+mod tests;
+
+pub use router::{RouterConfig, RouterStats};
+pub use server::{Relay, RelayConfig};

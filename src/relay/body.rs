@@ -1,0 +1,96 @@
+//! The body of a response, as hyper takes it from the router.
+
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use bytes::Bytes;
+use hyper::body::{Body, Frame, SizeHint};
+
+use super::router::{Answer, ExchangeId};
+use super::shared::Shared;
+
+/// An exchange that its driver answers for: dropped, it is gone.
+pub(super) struct Driver {
+    shared: Arc<Shared>,
+    id: ExchangeId,
+}
+
+impl Driver {
+    pub fn open(shared: &Arc<Shared>) -> Self {
+        let id = shared.with(|router, now| router.handle_open(now));
+        Self { shared: Arc::clone(shared), id }
+    }
+
+    pub fn id(&self) -> ExchangeId {
+        self.id
+    }
+
+    pub fn shared(&self) -> &Shared {
+        &self.shared
+    }
+}
+
+impl Drop for Driver {
+    fn drop(&mut self) {
+        self.shared.gone(self.id);
+    }
+}
+
+/// A response body.
+pub(super) enum Answered {
+    /// The router's, which may still grow.
+    Router {
+        /// The exchange.
+        driver: Driver,
+        /// What was taken already, to see whether there is an answer at all.
+        first: Option<Bytes>,
+        /// Octets to come, if they were all there at the beginning.
+        len: Option<u64>,
+    },
+    /// A line of text, then nothing.
+    Text(Option<Bytes>),
+}
+
+impl Body for Answered {
+    type Data = Bytes;
+    type Error = std::convert::Infallible;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
+        let piece = match self.get_mut() {
+            Self::Text(text) => text.take(),
+            Self::Router { driver, first, len } => {
+                let piece = match first.take() {
+                    Some(first) => Some(first),
+                    None => match std::task::ready!(driver.shared.poll_answer(driver.id, cx)) {
+                        Answer::Bytes(piece) => Some(piece),
+                        Answer::End | Answer::Pending => None,
+                    },
+                };
+                if let (Some(piece), Some(len)) = (&piece, len) {
+                    *len = len.saturating_sub(piece.len() as u64);
+                }
+                piece
+            }
+        };
+        Poll::Ready(piece.map(|piece| Ok(Frame::data(piece))))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        match self {
+            Self::Text(text) => text.is_none(),
+            Self::Router { len, .. } => *len == Some(0),
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match self {
+            Self::Text(text) => SizeHint::with_exact(text.as_ref().map_or(0, Bytes::len) as u64),
+            Self::Router { len: Some(len), .. } => SizeHint::with_exact(*len),
+            Self::Router { .. } => SizeHint::default(),
+        }
+    }
+}

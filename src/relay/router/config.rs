@@ -1,0 +1,141 @@
+//! What an operator may set, and what the router counts.
+
+use crate::wire::{MAX_CLAIMS, MAX_DATAGRAM, Status};
+
+/// Limits and times of a [`Router`](super::Router). Sizes are in octets, times in milliseconds.
+#[derive(Debug, Clone)]
+pub struct RouterConfig {
+    /// How long after its last park a session still counts as there, its names included. Not less
+    /// than a client's longest retransmission time-out (5 s), or a peer between two redials is AWAY.
+    pub grace_ms: u64,
+    /// Largest request body.
+    pub max_body: u32,
+    /// Most messages in a request: bounds the verdicts that are kept until it is answered.
+    pub max_messages: u16,
+    /// Most sessions remembered.
+    pub max_sessions: usize,
+    /// Most names a session may claim.
+    pub claims: usize,
+    /// Most peers of which a session is told that they are back.
+    pub wishes: usize,
+    /// Most acknowledgements kept for a session; the oldest goes first.
+    pub acks: usize,
+    /// Most sends of a session at once.
+    pub sends: u32,
+    /// Shortest wait for a peer between two parks: a redial through a proxy.
+    pub busy_wait_min_ms: u64,
+    /// Longest wait for one peer. Well below the client's send deadline (4 s).
+    pub busy_wait_max_ms: u64,
+    /// Longest sum of waits for peers that did not come within one send; below the send deadline.
+    pub patience_ms: u64,
+    /// Most octets of a response that the receiver's connection has not taken.
+    pub undrained: usize,
+    /// Most octets held for all sessions.
+    pub max_held: usize,
+    /// Longest hold, whatever a park asks for.
+    pub max_hold_ms: u64,
+    /// How long a bare acknowledgement waits for company before it ends a park.
+    pub ack_delay_ms: u64,
+    /// How long a response stays open while its upload brings nothing.
+    pub silence_ms: u64,
+    /// How long an upload may bring nothing before it is given up.
+    pub upload_idle_ms: u64,
+    /// How long an idle session is remembered: longer than a proxy delays a repeated park.
+    pub forget_ms: u64,
+}
+
+impl Default for RouterConfig {
+    fn default() -> Self {
+        Self {
+            grace_ms: 5_000,
+            max_body: 4 << 20,
+            max_messages: u16::MAX,
+            max_sessions: 65_536,
+            claims: MAX_CLAIMS,
+            wishes: 16,
+            acks: 256,
+            sends: 4,
+            busy_wait_min_ms: 200,
+            busy_wait_max_ms: 1_000,
+            patience_ms: 2_000,
+            undrained: MAX_DATAGRAM + 1,
+            max_held: 256 << 20,
+            max_hold_ms: 300_000,
+            ack_delay_ms: 100,
+            silence_ms: 100,
+            upload_idle_ms: 30_000,
+            forget_ms: 300_000,
+        }
+    }
+}
+
+/// Counters of a [`Router`](super::Router), from its start unless said otherwise.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct RouterStats {
+    /// Sessions remembered now.
+    pub sessions: usize,
+    /// Exchanges under way now.
+    pub exchanges: usize,
+    /// Parks waiting or being answered now.
+    pub parked: usize,
+    /// Names claimed now.
+    pub names: usize,
+    /// Octets held now: queued for a receiver, or of a datagram not yet whole.
+    pub held: usize,
+    /// Parks that arrived.
+    pub parks: u64,
+    /// Sends that arrived.
+    pub sends: u64,
+    /// Octets of stream data and datagrams written into responses.
+    pub forwarded: u64,
+    /// Messages, or slices of one, written into responses.
+    pub messages: u64,
+    /// Verdicts DELIVERED.
+    pub delivered: u64,
+    /// Verdicts BUSY.
+    pub busy: u64,
+    /// Verdicts AWAY.
+    pub away: u64,
+    /// Verdicts RETRY.
+    pub retry: u64,
+    /// Verdicts LIMITED.
+    pub limited: u64,
+    /// Connections refused: NO_LISTENER or WRONG_KIND.
+    pub refused: u64,
+    /// Exchanges ended SUPERSEDED.
+    pub superseded: u64,
+    /// Exchanges ended REPEATED.
+    pub repeated: u64,
+    /// Exchanges ended STALE.
+    pub stale: u64,
+    /// Exchanges ended MALFORMED or VERSION, or without a HELLO to answer.
+    pub malformed: u64,
+    /// Exchanges ended LIMITED.
+    pub overloaded: u64,
+    /// Acknowledgements dropped because too many were kept.
+    pub acks_dropped: u64,
+}
+
+impl RouterStats {
+    pub(super) fn verdict(&mut self, status: Status) {
+        *match status {
+            Status::Delivered => &mut self.delivered,
+            Status::Busy => &mut self.busy,
+            Status::Away => &mut self.away,
+            Status::Retry => &mut self.retry,
+            Status::Limited => &mut self.limited,
+            _ => &mut self.refused,
+        } += 1;
+    }
+
+    pub(super) fn ended(&mut self, status: Status) {
+        *match status {
+            Status::Superseded => &mut self.superseded,
+            Status::Repeated => &mut self.repeated,
+            Status::Stale => &mut self.stale,
+            Status::Malformed | Status::Version => &mut self.malformed,
+            Status::Limited => &mut self.overloaded,
+            _ => return,
+        } += 1;
+    }
+}

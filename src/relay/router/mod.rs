@@ -1,0 +1,390 @@
+//! The router: what the relay does with requests, without I/O, threads or a clock.
+//!
+//! Every request is an *exchange*. Its driver gives the router what arrives (`handle_*`), takes what
+//! is to be sent ([`Router::poll_response`]), and looks again when [`Router::poll_wake`] names the
+//! exchange: there is something to send, or room for the part of the body that was not taken.
+//! Time is an argument, in milliseconds; [`Router::poll_timeout`] says when
+//! [`Router::handle_timeout`] is due. After any call, ask `poll_wake` until it gives `None`, and
+//! `poll_timeout`.
+//!
+//! What is held is soft: a router that starts empty in the place of another loses nothing, as every
+//! request says all that its handling needs. And it is bounded, by [`RouterConfig`].
+//!
+//! - `upload` reads a request, message by message;
+//! - `deliver` brings a message to its peer's response, or waits for one;
+//! - `park` is what becomes of the exchange itself;
+//! - `claims` says who listens where;
+//! - `session`, `exchange`, `response` are the state.
+
+mod claims;
+mod config;
+mod deliver;
+mod exchange;
+mod park;
+mod response;
+mod session;
+#[cfg(test)]
+pub(super) mod testing;
+#[cfg(test)]
+mod tests;
+mod upload;
+
+use std::collections::{BTreeSet, HashMap, VecDeque};
+
+use bytes::Bytes;
+use sha2::{Digest, Sha256};
+
+use crate::wire::{Address, Endpoint, Status};
+use claims::Holder;
+use exchange::Exchange;
+use response::{Phase, Response};
+use session::Session;
+use upload::Failure;
+
+pub use config::{RouterConfig, RouterStats};
+
+/// Names an exchange; never used again.
+pub type ExchangeId = u64;
+
+/// What [`Router::poll_response`] has.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Answer {
+    /// Nothing now: [`Router::poll_wake`] will name the exchange.
+    Pending,
+    /// The next piece of the response. It counts as drained.
+    Bytes(Bytes),
+    /// The response is complete, and the exchange forgotten. If nothing came before, the request
+    /// had no HELLO: the answer is an HTTP error.
+    End,
+}
+
+/// See the [module](self).
+#[derive(Debug)]
+pub struct Router {
+    config: RouterConfig,
+    /// When it started: until the grace is over, what it does not know may be on its way back.
+    born: u64,
+    down: bool,
+    next: ExchangeId,
+    exchanges: HashMap<ExchangeId, Exchange>,
+    sessions: HashMap<Address, Session>,
+    names: HashMap<Endpoint, Holder>,
+    /// Which sessions are to be told that a peer parks.
+    wanted: HashMap<Address, BTreeSet<Address>>,
+    /// Deadlines of exchanges.
+    timers: BTreeSet<(u64, ExchangeId)>,
+    /// Sessions without exchanges, and since when.
+    idle: BTreeSet<(u64, Address)>,
+    wakes: VecDeque<ExchangeId>,
+    /// Sessions whose response may be complete.
+    touched: Vec<Address>,
+    /// Octets held now.
+    held: usize,
+    /// Uploads that stand because too much is held.
+    starved: BTreeSet<ExchangeId>,
+    stats: RouterStats,
+}
+
+impl Router {
+    /// An empty router that starts at `now`.
+    pub fn new(config: RouterConfig, now: u64) -> Self {
+        Self {
+            config,
+            born: now,
+            down: false,
+            next: 0,
+            exchanges: HashMap::new(),
+            sessions: HashMap::new(),
+            names: HashMap::new(),
+            wanted: HashMap::new(),
+            timers: BTreeSet::new(),
+            idle: BTreeSet::new(),
+            wakes: VecDeque::new(),
+            touched: Vec::new(),
+            held: 0,
+            starved: BTreeSet::new(),
+            stats: RouterStats::default(),
+        }
+    }
+
+    /// A request arrived.
+    pub fn handle_open(&mut self, now: u64) -> ExchangeId {
+        let id = self.next;
+        self.next += 1;
+        self.exchanges.insert(id, Exchange::new(now, self.config.patience_ms));
+        self.arm(id, Some(now + self.config.upload_idle_ms));
+        id
+    }
+
+    /// More of its body arrived. Takes what it can from the front of `chunk`; what stays is to be
+    /// offered again, before anything else of the body, once [`poll_wake`](Self::poll_wake) names
+    /// the exchange.
+    pub fn handle_body(&mut self, now: u64, id: ExchangeId, chunk: &mut Bytes) {
+        self.drive(now, id, chunk);
+        self.settle(now);
+    }
+
+    /// The whole body was given and taken.
+    pub fn handle_body_end(&mut self, now: u64, id: ExchangeId) {
+        let upload = self.exchanges.get_mut(&id).and_then(|exchange| exchange.upload.as_mut());
+        if let Some(upload) = upload {
+            upload.state.ended = true;
+            self.drive(now, id, &mut Bytes::new());
+        }
+        self.settle(now);
+    }
+
+    /// The connection died, or the upload broke off. What was delivered stays delivered.
+    pub fn handle_gone(&mut self, now: u64, id: ExchangeId) {
+        let Some(exchange) = self.exchanges.get_mut(&id) else { return };
+        if let Some(mut upload) = exchange.upload.take() {
+            self.release(now, id, &mut upload.state);
+        }
+        self.remove(now, id);
+        self.settle(now);
+    }
+
+    /// The next piece of the response.
+    pub fn poll_response(&mut self, now: u64, id: ExchangeId) -> Answer {
+        let Some(exchange) = self.exchanges.get_mut(&id) else { return Answer::End };
+        let Some(piece) = exchange.response.pop() else {
+            if exchange.response.phase != Phase::Ended {
+                return Answer::Pending;
+            }
+            self.remove(now, id);
+            return Answer::End;
+        };
+        exchange.active = now;
+        self.held -= piece.len();
+        // Half: so that a sender and a receiver do not take turns for every piece.
+        let room = exchange.response.undrained() <= self.config.undrained / 2;
+        if exchange.response.phase == Phase::Open
+            && room
+            && let Some(peer) = exchange.session
+        {
+            self.serve_waiters(now, peer);
+        }
+        self.feed(now);
+        self.settle(now);
+        Answer::Bytes(piece)
+    }
+
+    /// Octets of the rest of the response, if all of it is queued.
+    pub fn complete_len(&self, id: ExchangeId) -> Option<usize> {
+        let response = &self.exchanges.get(&id)?.response;
+        (response.phase == Phase::Ended).then(|| response.undrained())
+    }
+
+    /// An exchange whose driver must look again: for response bytes, or room for its body.
+    pub fn poll_wake(&mut self) -> Option<ExchangeId> {
+        while let Some(id) = self.wakes.pop_front() {
+            if let Some(exchange) = self.exchanges.get_mut(&id) {
+                exchange.woken = false;
+                return Some(id);
+            }
+        }
+        None
+    }
+
+    /// When [`handle_timeout`](Self::handle_timeout) is due.
+    pub fn poll_timeout(&self) -> Option<u64> {
+        let timer = self.timers.first().map(|(at, _)| *at);
+        let idle = self.idle.first().map(|(since, _)| since + self.config.forget_ms);
+        timer.into_iter().chain(idle).min()
+    }
+
+    /// Does what is due at `now`.
+    pub fn handle_timeout(&mut self, now: u64) {
+        while let Some(&(at, id)) = self.timers.first()
+            && at <= now
+        {
+            self.arm(id, None);
+            self.due(now, id);
+        }
+        while let Some(&(since, peer)) = self.idle.first()
+            && since + self.config.forget_ms <= now
+        {
+            self.forget(peer);
+        }
+        self.settle(now);
+    }
+
+    /// Answers everything, and whatever comes from now on, with END(SHUTDOWN).
+    pub fn shutdown(&mut self, now: u64) {
+        self.down = true;
+        let mut ids: Vec<_> = self.exchanges.keys().copied().collect();
+        ids.sort_unstable();
+        for id in ids {
+            let Some(exchange) = self.exchanges.get_mut(&id) else { continue };
+            match exchange.upload.take() {
+                None => self.end_park(now, id, Status::Shutdown),
+                Some(upload) if upload.state.hello.is_some() => {
+                    self.fail(now, id, upload, Failure::End(Status::Shutdown));
+                }
+                upload => exchange.upload = upload,
+            }
+        }
+        self.settle(now);
+    }
+
+    /// What was counted.
+    pub fn stats(&self) -> RouterStats {
+        RouterStats {
+            sessions: self.sessions.len(),
+            exchanges: self.exchanges.len(),
+            parked: self.sessions.values().filter(|session| session.park.is_some()).count(),
+            names: self.names.len(),
+            held: self.held,
+            ..self.stats
+        }
+    }
+
+    /// An exchange's deadline is over.
+    fn due(&mut self, now: u64, id: ExchangeId) {
+        let silence = self.config.silence_ms;
+        let Some(exchange) = self.exchanges.get_mut(&id) else { return };
+        if let Some(mut upload) = exchange.upload.take() {
+            let state = &mut upload.state;
+            let idle_until = state.last_byte + self.config.upload_idle_ms;
+            if state.waiting.is_some() {
+                self.expire(now, id, state);
+                self.put_back(id, upload);
+                self.resume(now, id);
+            } else if idle_until > now {
+                self.put_back(id, upload);
+                self.arm(id, Some(idle_until));
+            } else {
+                self.fail(now, id, upload, Failure::End(Status::Malformed));
+            }
+            return;
+        }
+        match exchange.response.phase {
+            Phase::Closed => {
+                let (peer, hold_until) = (exchange.session, exchange.hold_until);
+                if hold_until <= now {
+                    self.end_park(now, id, Status::Ok);
+                } else if let Some(peer) = peer {
+                    self.arm(id, Some(hold_until));
+                    self.poke(now, peer);
+                }
+            }
+            Phase::Open if exchange.active + silence > now => {
+                let until = exchange.active + silence;
+                self.arm(id, Some(until));
+            }
+            Phase::Open => self.end_park(now, id, Status::Ok),
+            Phase::Ended => {}
+        }
+    }
+
+    fn put_back(&mut self, id: ExchangeId, upload: Box<exchange::Upload>) {
+        if let Some(exchange) = self.exchanges.get_mut(&id) {
+            exchange.upload = Some(upload);
+        }
+    }
+
+    /// Lets starved uploads go on once a quarter of what may be held is free.
+    fn feed(&mut self, now: u64) {
+        if !self.starved.is_empty() && self.held <= self.config.max_held / 4 * 3 {
+            for id in std::mem::take(&mut self.starved) {
+                self.resume(now, id);
+            }
+        }
+    }
+
+    /// Sets when an exchange is to be looked at.
+    fn arm(&mut self, id: ExchangeId, at: Option<u64>) {
+        let Some(exchange) = self.exchanges.get_mut(&id) else { return };
+        if exchange.deadline == at {
+            return;
+        }
+        if let Some(before) = exchange.deadline {
+            self.timers.remove(&(before, id));
+        }
+        exchange.deadline = at;
+        if let Some(at) = at {
+            self.timers.insert((at, id));
+        }
+    }
+
+    fn wake(&mut self, id: ExchangeId) {
+        if let Some(exchange) = self.exchanges.get_mut(&id)
+            && !std::mem::replace(&mut exchange.woken, true)
+        {
+            self.wakes.push_back(id);
+        }
+    }
+
+    /// Writes to a response, and keeps the count of what is held.
+    fn write(&mut self, now: u64, id: ExchangeId, write: impl FnOnce(&mut Response)) {
+        let Some(exchange) = self.exchanges.get_mut(&id) else { return };
+        let before = exchange.response.undrained();
+        write(&mut exchange.response);
+        self.held += exchange.response.undrained() - before;
+        exchange.active = now;
+        self.wake(id);
+    }
+
+    fn source_of(&self, id: ExchangeId) -> Address {
+        self.exchanges.get(&id).and_then(|exchange| exchange.session).unwrap_or_default()
+    }
+
+    fn is_young(&self, now: u64) -> bool {
+        now < self.born + self.config.grace_ms
+    }
+
+    /// The session, made if need be; `None` if there are too many.
+    fn enter(&mut self, now: u64, peer: Address) -> Option<&mut Session> {
+        let known = self.sessions.contains_key(&peer);
+        if !known && self.sessions.len() >= self.config.max_sessions {
+            let (since, oldest) = self.idle.first().copied()?;
+            if since + self.config.grace_ms >= now {
+                return None;
+            }
+            self.forget(oldest);
+        }
+        let session = self.sessions.entry(peer).or_default();
+        if let Some(since) = session.idle_since.take() {
+            self.idle.remove(&(since, peer));
+        }
+        Some(session)
+    }
+
+    fn forget(&mut self, peer: Address) {
+        self.disown(peer);
+        if let Some(session) = self.sessions.remove(&peer)
+            && let Some(since) = session.idle_since
+        {
+            self.idle.remove(&(since, peer));
+        }
+    }
+
+    /// Forgets an exchange.
+    fn remove(&mut self, now: u64, id: ExchangeId) {
+        self.arm(id, None);
+        self.starved.remove(&id);
+        let Some(exchange) = self.exchanges.remove(&id) else { return };
+        self.held -= exchange.response.undrained();
+        let Some(peer) = exchange.session else { return };
+        let Some(session) = self.sessions.get_mut(&peer) else { return };
+        if session.park == Some(id) || session.draining == Some(id) {
+            session.park = None;
+            session.draining = None;
+            session.park_ended = Some(now);
+        }
+        session.exchanges = session.exchanges.saturating_sub(1);
+        if session.exchanges == 0 {
+            session.idle_since = Some(now);
+            self.idle.insert((now, peer));
+        }
+    }
+}
+
+/// The address of the session with this secret.
+fn address(secret: &[u8; 16]) -> Address {
+    let mut address = Address::RELAY;
+    for (to, from) in address.0.iter_mut().zip(Sha256::digest(secret)) {
+        *to = from;
+    }
+    address
+}

@@ -1,0 +1,284 @@
+//! Parks: how they arrive, what is written into them, and what ends them. Answers to sends, too.
+
+use bytes::{Bytes, BytesMut};
+
+use super::exchange::{State, Upload};
+use super::response::Phase;
+use super::upload::Failure;
+use super::{ExchangeId, Router};
+use crate::wire::{Address, End, HelloFlags, MAX_CONTROL, Message, Status, VERSION, Welcome};
+
+impl Router {
+    /// Reads on in an upload, and deals with its end.
+    pub(super) fn drive(&mut self, now: u64, id: ExchangeId, chunk: &mut Bytes) {
+        let upload = self.exchanges.get_mut(&id).and_then(|exchange| exchange.upload.take());
+        let Some(mut upload) = upload else {
+            chunk.clear();
+            return;
+        };
+        match self.read(now, id, &mut upload, chunk) {
+            Ok(false) => {
+                if let Some(exchange) = self.exchanges.get_mut(&id) {
+                    exchange.upload = Some(upload);
+                }
+            }
+            Ok(true) => self.complete(now, id, upload),
+            Err(failure) => {
+                chunk.clear();
+                self.fail(now, id, upload, failure);
+            }
+        }
+    }
+
+    /// The whole body was dealt with.
+    fn complete(&mut self, now: u64, id: ExchangeId, mut upload: Box<Upload>) {
+        let state = &mut upload.state;
+        self.release(now, id, state);
+        if state.is_park() {
+            self.arrive(now, id, state);
+            return;
+        }
+        if state.hello.is_some_and(|hello| hello.flags.has(HelloFlags::BYE)) {
+            self.bye(now, self.source_of(id));
+        }
+        self.answer(now, id, state, Status::Ok);
+    }
+
+    pub(super) fn fail(&mut self, now: u64, id: ExchangeId, mut upload: Box<Upload>, why: Failure) {
+        let state = &mut upload.state;
+        self.release(now, id, state);
+        match why {
+            Failure::End(status) => self.answer(now, id, state, status),
+            Failure::NoHello => {
+                self.stats.ended(Status::Malformed);
+                self.write(now, id, |response| response.phase = Phase::Ended);
+            }
+        }
+    }
+
+    /// Undoes what an upload under way holds of others.
+    pub(super) fn release(&mut self, now: u64, id: ExchangeId, state: &mut State) {
+        if let Some(current) = state.current.take() {
+            self.stop_waiting(now, id, state, current.peer);
+            self.held -= current.what.held();
+        }
+        self.set_target(state, None);
+        self.arm(id, None);
+        if !state.is_park()
+            && let Some(peer) = self.exchanges.get(&id).and_then(|exchange| exchange.session)
+            && let Some(session) = self.sessions.get_mut(&peer)
+        {
+            session.sends = session.sends.saturating_sub(1);
+        }
+    }
+
+    /// Answers a send, or a park that is not to be parked.
+    fn answer(&mut self, now: u64, id: ExchangeId, state: &mut State, status: Status) {
+        let Some(hello) = state.hello else { return };
+        let peer = super::address(&hello.secret);
+        self.write_welcome(now, id, peer, hello.seq);
+        let verdicts = std::mem::take(&mut state.verdicts);
+        self.write(now, id, |response| response.raw(&verdicts));
+        if status == Status::Ok {
+            self.write_stored(now, id, peer);
+        }
+        self.write_end(now, id, peer, status);
+    }
+
+    /// A park is whole: it takes its place, unless it is late.
+    fn arrive(&mut self, now: u64, id: ExchangeId, state: &mut State) {
+        let Some(hello) = state.hello else { return };
+        let peer = self.source_of(id);
+        let Some(session) = self.sessions.get(&peer) else { return };
+        let before = session.park;
+        let waits = before
+            .and_then(|park| self.exchanges.get(&park))
+            .is_some_and(|exchange| exchange.response.phase == Phase::Closed);
+        match session.highest {
+            Some(highest) if hello.seq < highest => {
+                return self.answer(now, id, state, Status::Stale);
+            }
+            Some(highest) if hello.seq == highest && !waits => {
+                return self.answer(now, id, state, Status::Repeated);
+            }
+            _ => {}
+        }
+        if let Some(park) = before {
+            self.end_park(now, park, Status::Superseded);
+        }
+        let hold_until = now + u64::from(hello.hold_ms).min(self.config.max_hold_ms);
+        if let Some(exchange) = self.exchanges.get_mut(&id) {
+            exchange.hold_until = hold_until;
+            exchange.verdicts = std::mem::take(&mut state.verdicts);
+        }
+        if let Some(session) = self.sessions.get_mut(&peer) {
+            session.highest = Some(hello.seq);
+            session.park = Some(id);
+            session.draining = None;
+            session.gap = session.park_ended.map_or(0, |ended| now.saturating_sub(ended));
+        }
+        self.claim(now, peer, &state.listens);
+        self.arm(id, Some(hold_until));
+        self.poke(now, peer);
+        for wisher in self.wanted.remove(&peer).unwrap_or_default() {
+            if let Some(session) = self.sessions.get_mut(&wisher) {
+                session.wishes.retain(|wanted| *wanted != peer);
+                session.stored.ready.insert(peer);
+                self.poke(now, wisher);
+            }
+        }
+        self.serve_waiters(now, peer);
+    }
+
+    /// Lets the uploads that stand for `peer` try again.
+    pub(super) fn serve_waiters(&mut self, now: u64, peer: Address) {
+        let Some(session) = self.sessions.get(&peer) else { return };
+        for id in session.waiters.clone() {
+            self.resume(now, id);
+        }
+    }
+
+    /// Lets an upload try again: with what the router has of it now, with the rest by its driver.
+    pub(super) fn resume(&mut self, now: u64, id: ExchangeId) {
+        self.drive(now, id, &mut Bytes::new());
+        self.wake(id);
+    }
+
+    /// There may be something new for a session: ends its park if it is to.
+    pub(super) fn poke(&mut self, now: u64, peer: Address) {
+        let Some(session) = self.sessions.get(&peer) else { return };
+        let (Some(park), Some(due)) = (session.park, session.stored.due()) else { return };
+        let Some(exchange) = self.exchanges.get(&park) else { return };
+        if exchange.response.phase != Phase::Closed {
+            // Something that came while it is written: the next response has it.
+        } else if due <= now {
+            self.open(now, park);
+        } else {
+            let until = due.min(exchange.hold_until);
+            self.arm(park, Some(until));
+        }
+    }
+
+    /// Begins to answer a park.
+    pub(super) fn open(&mut self, now: u64, park: ExchangeId) {
+        let Some(exchange) = self.exchanges.get_mut(&park) else { return };
+        let Some(peer) = exchange.session else { return };
+        if exchange.response.phase != Phase::Closed {
+            return;
+        }
+        exchange.response.phase = Phase::Open;
+        let seq = exchange.seq;
+        let verdicts: BytesMut = std::mem::take(&mut exchange.verdicts);
+        self.write_welcome(now, park, peer, seq);
+        self.write(now, park, |response| response.raw(&verdicts));
+        self.write_stored(now, park, peer);
+        self.arm(park, Some(now + self.config.silence_ms));
+        self.touched.push(peer);
+    }
+
+    /// Ends a park; with what is kept for its session, if the client is to take it for an answer.
+    pub(super) fn end_park(&mut self, now: u64, park: ExchangeId, status: Status) {
+        let Some(exchange) = self.exchanges.get(&park) else { return };
+        let Some(peer) = exchange.session else { return };
+        match exchange.response.phase {
+            Phase::Ended => return,
+            Phase::Open => {}
+            Phase::Closed if status == Status::Ok => self.open(now, park),
+            Phase::Closed => {
+                let seq = exchange.seq;
+                self.write_welcome(now, park, peer, seq);
+            }
+        }
+        if let Some(session) = self.sessions.get_mut(&peer)
+            && session.park == Some(park)
+        {
+            session.park = None;
+            session.draining = Some(park);
+            session.park_ended = Some(now);
+        }
+        self.arm(park, None);
+        self.write_end(now, park, peer, status);
+    }
+
+    /// Ends the responses that nothing more is to come for.
+    pub(super) fn settle(&mut self, now: u64) {
+        while let Some(peer) = self.touched.pop() {
+            let Some(session) = self.sessions.get(&peer) else { continue };
+            let Some(park) = session.park else { continue };
+            let Some(exchange) = self.exchanges.get(&park) else { continue };
+            let response = &exchange.response;
+            let fed = session.feeders > 0 || !session.waiters.is_empty();
+            if response.phase == Phase::Open && (response.full || !fed) {
+                self.end_park(now, park, Status::Ok);
+            }
+        }
+    }
+
+    pub(super) fn write_welcome(&mut self, now: u64, id: ExchangeId, address: Address, seq: u64) {
+        let max_body = self.config.max_body;
+        self.write(now, id, |response| {
+            response.put(&Message::Welcome(Welcome { version: VERSION, seq, address, max_body }));
+        });
+    }
+
+    fn write_end(&mut self, now: u64, id: ExchangeId, peer: Address, status: Status) {
+        self.stats.ended(status);
+        let highest = self.sessions.get(&peer).and_then(|session| session.highest).unwrap_or(0);
+        self.write(now, id, |response| {
+            response.put(&Message::End(End { status, highest }));
+            response.phase = Phase::Ended;
+        });
+    }
+
+    /// Writes what is kept for the session, as far as it fits.
+    fn write_stored(&mut self, now: u64, id: ExchangeId, peer: Address) {
+        let Some(exchange) = self.exchanges.get_mut(&id) else { return };
+        let Some(session) = self.sessions.get_mut(&peer) else { return };
+        let (response, stored) = (&mut exchange.response, &mut session.stored);
+        let before = response.undrained();
+        while response.left(None) >= MAX_CONTROL && !stored.listens.is_empty() {
+            response.put(&Message::ListenRsp(stored.listens.remove(0)));
+        }
+        while response.left(None) >= MAX_CONTROL
+            && let Some(peer) = stored.ready.pop_first()
+        {
+            response.put(&Message::Ready(peer));
+        }
+        while let Some(from) = stored.acks.first()
+            && response.left(Some(from)) >= MAX_CONTROL
+            && let Some(window) = stored.acks.take(&from)
+        {
+            response.source(from);
+            response.put(&Message::SendRsp(window));
+        }
+        self.held += response.undrained() - before;
+        exchange.active = now;
+    }
+
+    /// The session says that it ends: nothing of it stays but the number of its last park.
+    fn bye(&mut self, now: u64, peer: Address) {
+        self.disown(peer);
+        let Some(session) = self.sessions.get_mut(&peer) else { return };
+        session.stored = Default::default();
+        if let Some(park) = session.park {
+            self.end_park(now, park, Status::Ok);
+        }
+        if let Some(session) = self.sessions.get_mut(&peer) {
+            session.park_ended = None;
+            session.draining = None;
+        }
+    }
+
+    /// Forgets a session's names and wishes.
+    pub(super) fn disown(&mut self, peer: Address) {
+        let Some(session) = self.sessions.get_mut(&peer) else { return };
+        let claims = std::mem::take(&mut session.claims);
+        let wishes = std::mem::take(&mut session.wishes);
+        for (endpoint, _) in claims {
+            self.names.remove(&endpoint);
+        }
+        for wanted in wishes {
+            self.unwish(peer, wanted);
+        }
+    }
+}

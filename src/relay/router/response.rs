@@ -1,0 +1,139 @@
+//! A response being written: what is queued for the receiver's connection, and how much still fits.
+
+use std::collections::VecDeque;
+
+use bytes::{Bytes, BytesMut};
+
+use crate::wire::{DATA_HEADER_LEN, Data, MAX_CONTROL, Message, Route};
+
+/// Octets of WELCOME, of END and of FROM.
+const WELCOME_LEN: usize = 36;
+const END_LEN: usize = 13;
+const FROM_LEN: usize = 32;
+
+/// What every response has besides its messages.
+pub(super) const FRAME_LEN: usize = WELCOME_LEN + END_LEN + FROM_LEN;
+
+/// The least that a response may be allowed to have, in octets: FRAME_LEN, the largest control
+/// message, and some data. A smaller `max_response` counts as this.
+const MIN_RESPONSE: usize = 512;
+
+/// Smaller slices are copied to the message's header, in octets: a slice keeps the whole buffer it
+/// was read into alive (16 KiB in the server), and many small pieces cost more than a copy.
+const COPY_BELOW: usize = 4096;
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Phase {
+    /// Nothing was written.
+    Closed,
+    /// Being written.
+    Open,
+    /// END is queued.
+    Ended,
+}
+
+#[derive(Debug)]
+pub(super) struct Response {
+    queue: VecDeque<Bytes>,
+    /// What was written last and may still grow.
+    tail: BytesMut,
+    /// Octets in `queue` and `tail`.
+    undrained: usize,
+    /// Octets in all, drained or not.
+    written: usize,
+    max: usize,
+    /// FROM that was written last.
+    from: Option<Route>,
+    pub phase: Phase,
+    /// Something did not fit: the response is to end.
+    pub full: bool,
+}
+
+impl Response {
+    pub fn new() -> Self {
+        Self {
+            queue: VecDeque::new(),
+            tail: BytesMut::new(),
+            undrained: 0,
+            written: 0,
+            max: MIN_RESPONSE,
+            from: None,
+            phase: Phase::Closed,
+            full: false,
+        }
+    }
+
+    /// Sets the most octets that the response may have.
+    pub fn limit(&mut self, max: u32) {
+        self.max = (max as usize).max(MIN_RESPONSE);
+    }
+
+    pub fn max(&self) -> usize {
+        self.max
+    }
+
+    pub fn undrained(&self) -> usize {
+        self.undrained
+    }
+
+    /// Octets that messages from `from` may still have.
+    pub fn left(&self, from: Option<Route>) -> usize {
+        let header = if from.is_some() && from != self.from { FROM_LEN } else { 0 };
+        self.max.saturating_sub(self.written + END_LEN + header)
+    }
+
+    /// Writes a message, whether or not it is within `max`.
+    pub fn put(&mut self, message: &Message<'_>) {
+        let mut buffer = [0; MAX_CONTROL];
+        if let Some(encoded) = message.encode(&mut buffer).and_then(|n| buffer.get(..n)) {
+            self.raw(encoded);
+        }
+    }
+
+    /// Writes encoded messages.
+    pub fn raw(&mut self, encoded: &[u8]) {
+        self.tail.extend_from_slice(encoded);
+        self.grew(encoded.len());
+    }
+
+    /// Says where the next messages come from.
+    pub fn source(&mut self, from: Route) {
+        if self.from != Some(from) {
+            self.from = Some(from);
+            self.put(&Message::From(from));
+        }
+    }
+
+    /// Writes a data message.
+    pub fn data(&mut self, data: Data, bytes: Bytes) {
+        self.put(&Message::ReceiveRsp(data));
+        if bytes.len() < COPY_BELOW {
+            self.raw(&bytes);
+        } else {
+            self.queue.push_back(self.tail.split().freeze());
+            self.grew(bytes.len());
+            self.queue.push_back(bytes);
+        }
+    }
+
+    /// Takes the next piece.
+    pub fn pop(&mut self) -> Option<Bytes> {
+        let piece = match self.queue.pop_front() {
+            Some(piece) => piece,
+            None if self.tail.is_empty() => return None,
+            None => self.tail.split().freeze(),
+        };
+        self.undrained -= piece.len();
+        Some(piece)
+    }
+
+    fn grew(&mut self, octets: usize) {
+        self.undrained += octets;
+        self.written += octets;
+    }
+}
+
+/// Octets of a data message with `n` bytes.
+pub(super) const fn data_len(n: usize) -> usize {
+    DATA_HEADER_LEN + n
+}

@@ -1,0 +1,8 @@
+//! Tests by the public interface, under a virtual clock.
+
+mod acks;
+mod claims;
+mod cut_through;
+mod malformed;
+mod parks;
+mod verdicts;

@@ -1,0 +1,284 @@
+//! Reading a request: each message is handled as soon as it is there.
+
+use bytes::{Buf, Bytes, BytesMut};
+
+use super::exchange::{Current, State, Upload, What};
+use super::{ExchangeId, Router};
+use crate::wire::{
+    Address, Channel, Connect, Data, DataFlags, End, Hello, HelloFlags, MAX_CONTROL, Message,
+    Piece, Route, Status, VERSION, Window,
+};
+
+/// Why a request ends before its time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Failure {
+    /// Answered with this END.
+    End(Status),
+    /// There is no HELLO to answer.
+    NoHello,
+}
+
+const MALFORMED: Failure = Failure::End(Status::Malformed);
+
+/// Claims that a park may list beyond the limit, to be told LIMITED.
+const EXCESS_CLAIMS: usize = 64;
+
+impl Router {
+    /// Reads from `chunk` until it is empty or a message has to wait. True: all is done.
+    pub(super) fn read(
+        &mut self,
+        now: u64,
+        id: ExchangeId,
+        upload: &mut Upload,
+        chunk: &mut Bytes,
+    ) -> Result<bool, Failure> {
+        let before = chunk.len();
+        if upload.state.hello.is_none() {
+            upload.state.start.see(chunk);
+        }
+        let result = self.messages(now, id, upload, chunk);
+        let state = &mut upload.state;
+        state.octets += before - chunk.len();
+        if before > chunk.len() {
+            state.last_byte = now;
+        }
+        if result.is_err() && state.hello.is_none() {
+            self.answer_stranger(now, id, state);
+            return Err(Failure::NoHello);
+        }
+        result?;
+        if state.octets > self.config.max_body as usize {
+            return Err(Failure::End(Status::Limited));
+        }
+        if !state.ended {
+            return Ok(false);
+        }
+        match &state.current {
+            Some(current) if current.what.unread() == 0 => Ok(false),
+            None if upload.decoder.at_boundary() && state.hello.is_some() => Ok(true),
+            _ if state.hello.is_none() => Err(Failure::NoHello),
+            _ => Err(MALFORMED),
+        }
+    }
+
+    fn messages(
+        &mut self,
+        now: u64,
+        id: ExchangeId,
+        upload: &mut Upload,
+        chunk: &mut Bytes,
+    ) -> Result<(), Failure> {
+        let Upload { decoder, state } = upload;
+        loop {
+            if state.current.is_some() {
+                if !self.advance(now, id, decoder, state, chunk) {
+                    return Ok(());
+                }
+                continue;
+            }
+            if chunk.is_empty() {
+                return Ok(());
+            }
+            let mut input = &chunk[..];
+            let result = match decoder.next(&mut input) {
+                Ok(Some(Piece::Message(message))) => self.message(now, id, state, message),
+                Ok(Some(Piece::Bytes(..))) | Err(_) => Err(MALFORMED),
+                Ok(None) => Ok(()),
+            };
+            let used = chunk.len() - input.len();
+            chunk.advance(used);
+            result?;
+        }
+    }
+
+    fn message(
+        &mut self,
+        now: u64,
+        id: ExchangeId,
+        state: &mut State,
+        message: Message<'_>,
+    ) -> Result<(), Failure> {
+        let index = state.messages;
+        state.messages += 1;
+        if index == 0 {
+            let Message::Hello(hello) = message else { return Err(Failure::NoHello) };
+            return self.hello(now, id, state, hello);
+        }
+        let index = match u16::try_from(index) {
+            Ok(index) if index <= self.config.max_messages => index,
+            _ => return Err(Failure::End(Status::Limited)),
+        };
+        match message {
+            Message::Route(route) => state.route = Some((route.peer, route.channel)),
+            Message::Pad(_) => {}
+            Message::ListenReq(claim) if state.is_park() => {
+                if state.listens.len() >= self.config.claims + EXCESS_CLAIMS {
+                    return Err(MALFORMED);
+                }
+                state.listens.push(claim);
+            }
+            Message::ConnectReq(connect) => self.connect(now, state, index, connect),
+            Message::AcceptRsp(accept) => {
+                self.control(state, index, &Message::ConnectRsp(accept))?;
+            }
+            Message::CloseReq(_) | Message::CloseRsp(_) => {
+                self.control(state, index, &message)?;
+            }
+            Message::ReceiveReq(window) => self.receive(now, id, state, index, window)?,
+            Message::SendReq(data) => self.data(state, index, data)?,
+            _ => return Err(MALFORMED),
+        }
+        Ok(())
+    }
+
+    fn hello(
+        &mut self,
+        now: u64,
+        id: ExchangeId,
+        state: &mut State,
+        hello: Hello,
+    ) -> Result<(), Failure> {
+        if let Some(exchange) = self.exchanges.get_mut(&id) {
+            exchange.seq = hello.seq;
+            exchange.response.limit(hello.max_response);
+        }
+        if hello.version != VERSION {
+            return Err(Failure::End(Status::Version));
+        }
+        let peer = super::address(&hello.secret);
+        state.hello = Some(hello);
+        let Some(session) = self.enter(now, peer) else {
+            return Err(Failure::End(Status::Limited));
+        };
+        session.exchanges += 1;
+        let park = session.park;
+        if hello.hold_ms == 0 {
+            session.sends += 1;
+        }
+        let sends = session.sends;
+        if let Some(exchange) = self.exchanges.get_mut(&id) {
+            exchange.session = Some(peer);
+        }
+        if self.down {
+            return Err(Failure::End(Status::Shutdown));
+        }
+        if hello.hold_ms > 0 {
+            self.stats.parks += 1;
+            return Ok(());
+        }
+        self.stats.sends += 1;
+        if sends > self.config.sends {
+            return Err(Failure::End(Status::Limited));
+        }
+        if hello.flags.has(HelloFlags::WAKE)
+            && let Some(park) = park
+        {
+            self.end_park(now, park, Status::Ok);
+        }
+        Ok(())
+    }
+
+    /// Answers a body that begins with the HELLO of another version; anything else gets no answer.
+    fn answer_stranger(&mut self, now: u64, id: ExchangeId, state: &State) {
+        if state.start.version().is_none_or(|version| version == VERSION) {
+            return;
+        }
+        let seq = self.exchanges.get(&id).map_or(0, |exchange| exchange.seq);
+        self.write_welcome(now, id, Address::RELAY, seq);
+        self.write(now, id, |response| {
+            response.put(&Message::End(End { status: Status::Version, highest: 0 }));
+        });
+    }
+
+    fn connect(&mut self, now: u64, state: &mut State, index: u16, connect: Connect<'_>) {
+        match self.listener(now, &connect) {
+            Ok(peer) => {
+                let message = Message::AcceptReq(connect);
+                self.begin(state, index, (peer, Channel::NONE), control(&message));
+            }
+            Err(status) => self.verdict(state, index, status, 0),
+        }
+    }
+
+    fn control(
+        &mut self,
+        state: &mut State,
+        index: u16,
+        message: &Message<'_>,
+    ) -> Result<(), Failure> {
+        let to = state.route.ok_or(MALFORMED)?;
+        self.begin(state, index, to, control(message));
+        Ok(())
+    }
+
+    fn data(&mut self, state: &mut State, index: u16, data: Data) -> Result<(), Failure> {
+        let to = state.route.ok_or(MALFORMED)?;
+        // Only a probe carries nothing that a lost park would have to bring again.
+        if state.is_park() && (!data.flags.has(DataFlags::PROBE) || data.flags.has(DataFlags::FIN))
+        {
+            return Err(MALFORMED);
+        }
+        let what = if data.flags.has(DataFlags::DATAGRAM) {
+            What::Datagram { data, have: BytesMut::new() }
+        } else {
+            What::Stream { data, done: 0 }
+        };
+        self.begin(state, index, to, what);
+        Ok(())
+    }
+
+    /// RECEIVE_REQ does not wait for a park: the newest is kept.
+    fn receive(
+        &mut self,
+        now: u64,
+        id: ExchangeId,
+        state: &mut State,
+        index: u16,
+        window: Window,
+    ) -> Result<(), Failure> {
+        let (peer, channel) = state.route.ok_or(MALFORMED)?;
+        let source = self.source_of(id);
+        let status = match self.absent(now, &peer) {
+            Some(status) => {
+                self.wish(source, peer);
+                status
+            }
+            None => {
+                self.keep_ack(now, peer, Route { peer: source, channel }, window);
+                Status::Delivered
+            }
+        };
+        self.verdict(state, index, status, 0);
+        Ok(())
+    }
+
+    /// Makes a message the current one, unless its peer gets no more of this upload.
+    fn begin(
+        &mut self,
+        state: &mut State,
+        index: u16,
+        (peer, channel): (Address, Channel),
+        what: What,
+    ) {
+        let what = match state.refused.get(&peer) {
+            Some(&status) => What::Drop { status, left: what.unread(), done: 0 },
+            None => {
+                self.set_target(state, Some(peer));
+                what
+            }
+        };
+        state.current = Some(Current { index, peer, channel, what });
+    }
+
+    pub(super) fn verdict(&mut self, state: &mut State, index: u16, status: Status, bytes: u32) {
+        self.stats.verdict(status);
+        state.verdict(index, status, bytes);
+    }
+}
+
+fn control(message: &Message<'_>) -> What {
+    let mut encoded = [0; MAX_CONTROL];
+    // Every control message fits; were it not so, nothing would be written.
+    let len = message.encode(&mut encoded).unwrap_or(0);
+    What::Control { encoded, len }
+}

@@ -1,0 +1,122 @@
+//! The router and its clock, shared by all connections.
+
+use std::collections::HashMap;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll, Waker};
+use std::time::{Duration, Instant};
+
+use tokio::sync::Notify;
+
+use super::router::{Answer, ExchangeId, Router, RouterConfig};
+
+/// One router and the tasks that wait for it. The lock is never held across an await.
+pub(super) struct Shared {
+    state: Mutex<State>,
+    start: Instant,
+    /// The router wants to be called earlier than the timer was set.
+    earlier: Notify,
+}
+
+struct State {
+    router: Router,
+    wakers: HashMap<ExchangeId, Waker>,
+    /// When the timer will fire.
+    armed: Option<u64>,
+}
+
+impl Shared {
+    pub fn new(config: RouterConfig) -> Self {
+        let router = Router::new(config, 0);
+        let state = State { router, wakers: HashMap::new(), armed: None };
+        Self { state: Mutex::new(state), start: Instant::now(), earlier: Notify::new() }
+    }
+
+    fn now(&self) -> u64 {
+        self.start.elapsed().as_millis() as u64
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        // The router does not panic; were it to, its state would still be soft.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Calls the router, then wakes whom it names.
+    pub fn with<T>(&self, call: impl FnOnce(&mut Router, u64) -> T) -> T {
+        self.locked(|state, now| call(&mut state.router, now))
+    }
+
+    /// Like [`with`](Self::with), for a task that is woken when the router names its exchange,
+    /// unless it is ready.
+    pub fn poll<T>(
+        &self,
+        id: ExchangeId,
+        cx: &mut Context<'_>,
+        call: impl FnOnce(&mut Router, u64) -> Poll<T>,
+    ) -> Poll<T> {
+        self.locked(|state, now| {
+            let poll = call(&mut state.router, now);
+            if poll.is_pending() {
+                let waker = state.wakers.entry(id).or_insert_with(|| cx.waker().clone());
+                waker.clone_from(cx.waker());
+            }
+            poll
+        })
+    }
+
+    /// The next piece of a response.
+    pub fn poll_answer(&self, id: ExchangeId, cx: &mut Context<'_>) -> Poll<Answer> {
+        self.poll(id, cx, |router, now| match router.poll_response(now, id) {
+            Answer::Pending => Poll::Pending,
+            answer => Poll::Ready(answer),
+        })
+    }
+
+    /// An exchange's connection is gone, or its response complete.
+    pub fn gone(&self, id: ExchangeId) {
+        self.locked(|state, now| {
+            state.router.handle_gone(now, id);
+            state.wakers.remove(&id);
+        });
+    }
+
+    fn locked<T>(&self, call: impl FnOnce(&mut State, u64) -> T) -> T {
+        let mut woken = Vec::new();
+        let mut state = self.lock();
+        let now = self.now();
+        let result = call(&mut state, now);
+        while let Some(id) = state.router.poll_wake() {
+            woken.extend(state.wakers.remove(&id));
+        }
+        let due = state.router.poll_timeout();
+        let earlier = due.is_some_and(|due| state.armed.is_none_or(|armed| due < armed));
+        if earlier {
+            state.armed = due;
+        }
+        drop(state);
+        if earlier {
+            self.earlier.notify_one();
+        }
+        woken.into_iter().for_each(Waker::wake);
+        result
+    }
+
+    /// Calls the router when it is due; never ends.
+    pub async fn run_timer(&self) {
+        loop {
+            let (due, now) = {
+                let mut state = self.lock();
+                state.armed = state.router.poll_timeout();
+                (state.armed, self.now())
+            };
+            match due {
+                Some(due) if due <= now => self.with(|router, now| router.handle_timeout(now)),
+                Some(due) => {
+                    let wait = Duration::from_millis(due - now);
+                    // Either way, look again.
+                    let _ = tokio::time::timeout(wait, self.earlier.notified()).await;
+                }
+                None => self.earlier.notified().await,
+            }
+        }
+    }
+}

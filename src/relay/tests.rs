@@ -1,0 +1,242 @@
+//! Tests of the server, over raw sockets.
+
+use std::io::{Read, Write};
+use std::net::TcpStream;
+use std::time::Duration;
+
+use super::router::testing::{Body, Seen, parse, secret};
+use super::{Relay, RelayConfig};
+use crate::wire::{Message, Status};
+
+const DEADLINE: Duration = Duration::from_secs(10);
+
+struct Reply {
+    status: u16,
+    head: String,
+    body: Vec<u8>,
+}
+
+fn dial(relay: &Relay) -> TcpStream {
+    let stream = TcpStream::connect(relay.local_addr()).unwrap();
+    stream.set_read_timeout(Some(DEADLINE)).unwrap();
+    stream
+}
+
+fn post(stream: &mut TcpStream, body: &[u8]) {
+    let head =
+        format!("POST /v1?n=1 HTTP/1.1\r\nHost: x\r\nContent-Length: {}\r\n\r\n", body.len());
+    stream.write_all(&[head.as_bytes(), body].concat()).unwrap();
+}
+
+fn line(stream: &mut TcpStream) -> String {
+    let mut line = Vec::new();
+    let mut octet = [0];
+    while !line.ends_with(b"\r\n") {
+        stream.read_exact(&mut octet).unwrap();
+        line.push(octet[0]);
+    }
+    String::from_utf8(line).unwrap().trim_end().to_owned()
+}
+
+fn reply(stream: &mut TcpStream) -> Reply {
+    let first = line(stream);
+    let status = first.split(' ').nth(1).unwrap().parse().unwrap();
+    let mut head = String::new();
+    loop {
+        let line = line(stream).to_ascii_lowercase();
+        if line.is_empty() {
+            break;
+        }
+        head.push_str(&line);
+        head.push('\n');
+    }
+    let mut body = Vec::new();
+    match head.lines().find_map(|line| line.strip_prefix("content-length: ")) {
+        Some(len) => {
+            body.resize(len.parse().unwrap(), 0);
+            stream.read_exact(&mut body).unwrap();
+        }
+        None => loop {
+            let mut chunk = vec![0; usize::from_str_radix(&line(stream), 16).unwrap()];
+            stream.read_exact(&mut chunk).unwrap();
+            assert_eq!(line(stream), "");
+            if chunk.is_empty() {
+                break;
+            }
+            body.extend(chunk);
+        },
+    }
+    Reply { status, head, body }
+}
+
+fn send(relay: &Relay, body: Body) -> Seen {
+    let mut stream = dial(relay);
+    post(&mut stream, &body.done());
+    parse(&reply(&mut stream).body)
+}
+
+/// Parks and waits until the relay has it.
+fn park(relay: &Relay, body: Body) -> TcpStream {
+    let before = relay.stats().parked;
+    let mut stream = dial(relay);
+    post(&mut stream, &body.done());
+    while relay.stats().parked == before {
+        std::thread::yield_now();
+    }
+    stream
+}
+
+fn raw(relay: &Relay, request: &str) -> Reply {
+    let mut stream = dial(relay);
+    stream.write_all(request.as_bytes()).unwrap();
+    reply(&mut stream)
+}
+
+fn bound() -> Relay {
+    Relay::bind(RelayConfig::default()).unwrap()
+}
+
+#[test]
+fn a_message_crosses() {
+    let relay = bound();
+    let mut parked = park(&relay, Body::park(2, 1, 20_000));
+    let seen = send(&relay, Body::send(1).to(2, 7).stream(0, b"hello"));
+    assert_eq!(seen.verdicts(), [(2, Status::Delivered, 5)]);
+    let reply = reply(&mut parked);
+    assert_eq!(reply.status, 200);
+    for header in [
+        "content-type: application/octet-stream",
+        "cache-control: no-store",
+        "x-accel-buffering: no",
+        "content-length:",
+    ] {
+        assert!(reply.head.contains(header), "{header} in {}", reply.head);
+    }
+    assert_eq!(parse(&reply.body).stream(), b"hello");
+}
+
+#[test]
+fn a_large_body_crosses_in_one_pass() {
+    let relay = bound();
+    let data: Vec<u8> = (0..3_000_000_u32).map(|i| (i % 251) as u8).collect();
+    let mut parked = park(&relay, Body::park(2, 1, 20_000));
+    let body = Body::send(1).to(2, 7).stream(0, &data).done();
+    let mut sender = dial(&relay);
+    let sending = std::thread::spawn(move || {
+        post(&mut sender, &body);
+        parse(&reply(&mut sender).body)
+    });
+    let reply = reply(&mut parked);
+    assert!(reply.head.contains("transfer-encoding: chunked"), "{}", reply.head);
+    assert!(parse(&reply.body).stream() == data);
+    assert_eq!(sending.join().unwrap().verdicts(), [(2, Status::Delivered, 3_000_000)]);
+    assert_eq!(relay.stats().held, 0);
+}
+
+#[test]
+fn a_connection_serves_many_requests() {
+    let relay = bound();
+    let mut stream = dial(&relay);
+    for _ in 0..3 {
+        post(&mut stream, &Body::send(1).done());
+        assert_eq!(parse(&reply(&mut stream).body).end(), Status::Ok);
+    }
+}
+
+#[test]
+fn a_park_whose_client_hangs_up_is_forgotten() {
+    let relay = bound();
+    drop(park(&relay, Body::park(2, 1, 20_000)));
+    while relay.stats().exchanges > 0 {
+        std::thread::yield_now();
+    }
+    assert_eq!(relay.stats().parked, 0);
+}
+
+#[test]
+fn a_hold_ends() {
+    let relay = bound();
+    let mut stream = park(&relay, Body::park(2, 1, 50));
+    assert_eq!(parse(&reply(&mut stream).body).end(), Status::Ok);
+}
+
+#[test]
+fn what_is_no_exchange_is_refused() {
+    let relay = bound();
+    for (request, status) in [
+        ("GET / HTTP/1.1\r\nHost: x\r\n\r\n", 404),
+        ("POST /v2 HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n\r\n", 404),
+        ("GET /v1 HTTP/1.1\r\nHost: x\r\n\r\n", 405),
+        ("POST /v1 HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n\r\n", 400),
+        ("POST /v1 HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\n\r\nhello", 400),
+        ("POST /v1 HTTP/1.1\r\nHost: x\r\nContent-Length: 9999999\r\n\r\n", 413),
+        (
+            "POST /v1 HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+            400,
+        ),
+        (
+            "POST /v1 HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\nContent-Length: 5\r\n\r\n0\r\n\r\n",
+            400,
+        ),
+    ] {
+        let reply = raw(&relay, request);
+        assert_eq!(reply.status, status, "{request}");
+        assert!(reply.body.ends_with(b"\n"), "{request}");
+    }
+}
+
+#[test]
+fn a_malformed_body_is_answered_at_once() {
+    let relay = bound();
+    let mut stream = dial(&relay);
+    let body = Body::send(1).raw(&[0x7f, 0, 0, 0]).raw(&[0; 1000]).done();
+    // Half of it: the answer does not wait for the rest.
+    let head = format!("POST /v1 HTTP/1.1\r\nHost: x\r\nContent-Length: {}\r\n\r\n", body.len());
+    stream.write_all(&[head.as_bytes(), &body[..100]].concat()).unwrap();
+    let reply = reply(&mut stream);
+    assert_eq!(reply.status, 200);
+    assert_eq!(parse(&reply.body).end(), Status::Malformed);
+}
+
+#[test]
+fn the_base_path_stands_before_the_version() {
+    let config = RelayConfig { base: "/by/way/".into(), ..RelayConfig::default() };
+    let relay = Relay::bind(config).unwrap();
+    assert_eq!(relay.url(), format!("http://{}/by/way", relay.local_addr()));
+    let mut stream = dial(&relay);
+    let body = Body::send(1).done();
+    let head =
+        format!("POST /by/way/v1 HTTP/1.1\r\nHost: x\r\nContent-Length: {}\r\n\r\n", body.len());
+    stream.write_all(&[head.as_bytes(), &body].concat()).unwrap();
+    assert_eq!(parse(&reply(&mut stream).body).end(), Status::Ok);
+}
+
+#[test]
+fn shutdown_answers_who_waits() {
+    let relay = bound();
+    let idle = dial(&relay);
+    let mut parked = park(&relay, Body::park(2, 1, 20_000));
+    relay.shutdown(DEADLINE);
+    assert_eq!(parse(&reply(&mut parked).body).end(), Status::Shutdown);
+    drop(idle);
+}
+
+#[test]
+fn after_an_abort_the_address_is_free_at_once() {
+    let relay = bound();
+    let listen = relay.local_addr();
+    let mut parked = park(&relay, Body::park(2, 1, 20_000));
+    relay.abort();
+    let mut rest = Vec::new();
+    // Closed without an answer: an end or a reset.
+    assert_eq!(parked.read_to_end(&mut rest).unwrap_or(0), 0);
+    for _ in 0..3 {
+        let relay = Relay::bind(RelayConfig { listen, ..RelayConfig::default() }).unwrap();
+        assert_eq!(relay.local_addr(), listen);
+        let seen = send(&relay, Body::send(1).to(2, 7).stream(0, b"x"));
+        assert_eq!(seen.verdicts(), [(2, Status::Retry, 0)]);
+        let welcomed = |m: &Message<'static>| matches!(m, Message::Welcome(w) if w.address == super::router::testing::peer(1));
+        assert!(seen.messages.iter().any(welcomed));
+    }
+    assert_ne!(secret(1), secret(2));
+}
