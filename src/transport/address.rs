@@ -100,10 +100,9 @@ impl Target {
         }
         let proxy = choose_proxy(&config.proxy, &scheme, &uri)?;
         let mut headers = headers(config)?;
-        if let (Some(proxy), true) = (&proxy, scheme == Scheme::HTTP) {
-            if let Some(value) = credentials(proxy)? {
-                headers.insert(header::PROXY_AUTHORIZATION, value);
-            }
+        let forward = proxy.as_ref().filter(|_| scheme == Scheme::HTTP);
+        if let Some(value) = forward.map(credentials).transpose()?.flatten() {
+            headers.insert(header::PROXY_AUTHORIZATION, value);
         }
         let authority = authority.to_string();
         let base = uri.path().trim_end_matches('/').to_owned();
