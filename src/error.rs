@@ -101,6 +101,9 @@ pub enum PeerError {
     /// The listener is known, but has not been seen lately.
     #[error("peer away: it has not asked the relay for data lately; check its network, try again")]
     Away,
+    /// The peer closed the channel.
+    #[error("channel closed by the peer")]
+    Closed,
     /// The peer gave the channel up.
     #[error("channel aborted by the peer; it had received up to offset {received}")]
     Aborted {

@@ -44,7 +44,10 @@ impl Decoder {
 
     /// Takes from the front of `input` until a piece is complete; `None` when `input` is used up.
     /// After an error the body is lost: nothing behind it can be read.
-    pub fn next<'a>(&'a mut self, input: &mut &'a [u8]) -> Result<Option<Piece<'a>>, WireError> {
+    pub fn next<'a, 'i: 'a>(
+        &'a mut self,
+        input: &mut &'i [u8],
+    ) -> Result<Option<Piece<'a>>, WireError> {
         loop {
             if self.skip > 0 {
                 self.skip -= take(input, self.skip).len() as u32;

@@ -1,0 +1,216 @@
+//! A request's octets, made as the transport asks for them.
+
+use super::channel::State;
+use super::exchange::{Item, What};
+use super::state::ReplyKind;
+use super::{Lane, Session, datagram, ring};
+use crate::wire::{
+    self, Accept, Close, Closed, Connect, Data, DataFlags, HEADER_LEN, Hello, Message, Route,
+    Status, VERSION, Window,
+};
+
+/// Octets of HELLO.
+pub(super) const HELLO_LEN: usize = HEADER_LEN + 34;
+
+impl Session<'_> {
+    /// Gives the next octets of the request under way on `lane`: as many as fit `out`; 0 at its end.
+    pub fn poll_body(&mut self, lane: Lane, out: &mut [u8]) -> usize {
+        let mut done = 0;
+        while done < out.len() && self.core.trip(lane).active {
+            let trip = self.core.trip(lane);
+            if trip.staged_at < trip.staged_len {
+                let n = (trip.staged_len - trip.staged_at).min(out.len() - done);
+                let from = trip.staged_at;
+                out[done..done + n].copy_from_slice(&trip.staged[from..from + n]);
+                trip.staged_at += n;
+                done += n;
+            } else if trip.bytes_left > 0 {
+                let n = (trip.bytes_left as usize).min(out.len() - done);
+                let at = trip.bytes_at;
+                trip.bytes_at += n as u64;
+                trip.bytes_left -= n as u32;
+                let slot = usize::from(trip.plan[trip.written - 2].slot);
+                let (tx_ring, _) = self.rings_of(slot);
+                ring::copy_out(&self.rings[tx_ring], at, &mut out[done..done + n]);
+                done += n;
+            } else if trip.written <= trip.plan.len() {
+                self.stage_next(lane);
+            } else {
+                break;
+            }
+        }
+        done
+    }
+
+    /// Writes what stands before the data bytes of the next item into the stage.
+    fn stage_next(&mut self, lane: Lane) {
+        let core = &mut *self.core;
+        let (secret, max_response) = (core.settings.secret, core.settings.max_response);
+        let trip = core.trip(lane);
+        trip.staged_at = 0;
+        if trip.written == 0 {
+            trip.written = 1;
+            let hello = Message::Hello(Hello {
+                version: VERSION,
+                flags: trip.hello,
+                secret,
+                seq: trip.seq,
+                hold_ms: trip.hold_ms,
+                max_response,
+            });
+            trip.staged_len = hello.encode(&mut trip.staged).unwrap_or(0);
+            return;
+        }
+        let item = trip.plan[trip.written - 1];
+        trip.written += 1;
+        let mut stage = [0; wire::MAX_CONTROL];
+        let staged = self.stage(lane, &item, &mut stage);
+        let trip = self.core.trip(lane);
+        let head = usize::from(item.head);
+        if staged != Some(head) {
+            // What was planned is no longer there: as many messages that say nothing.
+            let route = if item.is_routed() { HEADER_LEN + 28 } else { 0 };
+            stage = [0; wire::MAX_CONTROL];
+            if route > 0 {
+                let _ = Message::Pad((route - HEADER_LEN) as u32).encode(&mut stage);
+            }
+            let rest = (head - route - HEADER_LEN) as u32;
+            let _ = Message::Pad(rest).encode(&mut stage[route..]);
+        }
+        trip.staged[..head].copy_from_slice(&stage[..head]);
+        trip.staged_len = head;
+    }
+
+    /// Writes an item's ROUTE and message; `None` if there is nothing to say any more.
+    fn stage(&mut self, lane: Lane, item: &Item, out: &mut [u8]) -> Option<usize> {
+        let slot = usize::from(item.slot);
+        let mut greeting = [0; wire::MAX_GREETING];
+        let (route, message) = match item.what {
+            What::Listen => (None, Message::ListenReq(self.listen_req(slot)?)),
+            What::Connect => {
+                let limit = self.ring_len() as u64;
+                let channel = &self.channels[slot];
+                if channel.state != State::Connecting {
+                    return None;
+                }
+                let n = channel.greeting().len();
+                greeting[..n].copy_from_slice(channel.greeting());
+                let connect = Connect {
+                    channel: self.local(slot),
+                    kind: channel.kind,
+                    port: channel.endpoint.port,
+                    limit,
+                    linger_ms: channel.linger_ms,
+                    name: channel.endpoint.name,
+                    greeting: &greeting[..n],
+                };
+                (None, Message::ConnectReq(connect))
+            }
+            What::Accept => {
+                let channel = &self.channels[slot];
+                if !matches!(channel.state, State::Accepting | State::Established) {
+                    return None;
+                }
+                let accept = Accept {
+                    status: Status::Ok,
+                    channel: self.local(slot),
+                    limit: self.ring_len() as u64,
+                    linger_ms: channel.linger_ms,
+                    greeting: &[],
+                };
+                (Some(self.route(slot)), Message::AcceptRsp(accept))
+            }
+            What::Window => {
+                let channel = &self.channels[slot];
+                if channel.state != State::Established {
+                    return None;
+                }
+                let route = self.route(slot);
+                (Some(route), Message::ReceiveReq(self.window(slot)))
+            }
+            What::Final => {
+                let t = &self.tombstones[slot];
+                let window =
+                    Window { ack: t.ack, limit: t.limit, losses: t.losses, overflow: 0, now: true };
+                let route = Route { peer: t.peer, channel: t.remote };
+                (Some(route), Message::ReceiveReq(window))
+            }
+            What::Probe => {
+                let channel = &self.channels[slot];
+                if channel.state != State::Established {
+                    return None;
+                }
+                // What is in the air is behind this PROBE or was lost: the peer sees which.
+                let offset = match channel.kind {
+                    crate::Kind::Stream => channel.tx.next,
+                    crate::Kind::Datagram => channel.tx.number,
+                };
+                let data = Data { offset, flags: DataFlags::PROBE, len: 0 };
+                (Some(self.route(slot)), Message::SendReq(data))
+            }
+            What::Data => {
+                let offset = self.channels[slot].tx.pin;
+                let flags = DataFlags::from_bits(item.flags);
+                let data = Data { offset, flags, len: item.bytes };
+                let trip = self.core.trip(lane);
+                trip.bytes_left = item.bytes;
+                trip.bytes_at = offset;
+                (Some(self.route(slot)), Message::SendReq(data))
+            }
+            What::Datagram => self.stage_datagram(lane, item),
+            What::Close => {
+                let channel = &self.channels[slot];
+                if channel.state != State::Aborting {
+                    return None;
+                }
+                let status = Status::from_code(channel.status).unwrap_or(Status::Aborted);
+                let close = Close { status, offset: channel.end_offset };
+                (Some(self.route(slot)), Message::CloseReq(close))
+            }
+            What::Reply => {
+                let reply = &self.core.replies[slot];
+                let status = Status::from_code(reply.status).unwrap_or(Status::Unknown);
+                match reply.kind {
+                    ReplyKind::Free => return None,
+                    ReplyKind::Refuse => {
+                        let accept = Accept {
+                            status,
+                            channel: wire::Channel::NONE,
+                            limit: 0,
+                            linger_ms: 0,
+                            greeting: &[],
+                        };
+                        let route = Route { peer: reply.peer, channel: reply.channel };
+                        (Some(route), Message::AcceptRsp(accept))
+                    }
+                    ReplyKind::Close => {
+                        let route = Route { peer: reply.peer, channel: wire::Channel::NONE };
+                        let closed = Closed { status, channel: reply.channel };
+                        (Some(route), Message::CloseRsp(closed))
+                    }
+                }
+            }
+        };
+        let at = match route {
+            Some(route) => Message::Route(route).encode(out)?,
+            None => 0,
+        };
+        Some(at + message.encode(out.get_mut(at..)?)?)
+    }
+
+    fn stage_datagram(&mut self, lane: Lane, item: &Item) -> (Option<Route>, Message<'static>) {
+        let slot = usize::from(item.slot);
+        // Datagrams go out in the order of the ring.
+        let tx = &mut self.channels[slot].tx;
+        let number = tx.staged_number;
+        tx.staged_number += 1;
+        let at = tx.next + datagram::HEADER as u64;
+        tx.next = at + u64::from(item.bytes);
+        let trip = self.core.trip(lane);
+        trip.bytes_left = item.bytes;
+        trip.bytes_at = at;
+        let data =
+            Data { offset: number, flags: DataFlags::from_bits(item.flags), len: item.bytes };
+        (Some(self.route(slot)), Message::SendReq(data))
+    }
+}

@@ -1,0 +1,412 @@
+//! A channel: its states, and the one place where they change.
+
+use super::stream::{Rx, Tx};
+use super::{ChannelId, Session};
+use crate::Kind;
+use crate::error::{ConfigError, Error, PeerError, ResourceError, TransportError};
+use crate::wire::{self, Address, Endpoint, MAX_GREETING, Status};
+
+/// State of a channel.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum State {
+    /// The slot is free.
+    Free = 0,
+    /// CONNECT_REQ is repeated until CONNECT_RSP comes.
+    Connecting,
+    /// ACCEPT_RSP is repeated until the connector's first message comes.
+    Accepting,
+    /// Both ends know each other.
+    Established,
+    /// CLOSE_REQ is repeated until the relay delivered it; what ended the channel is in `end`.
+    Aborting,
+    /// Over; the slot waits for its owner, and for the exchange under way, to let go of it.
+    Ended,
+}
+
+/// What ended a channel. All zeros: nothing did.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum End {
+    /// It goes on.
+    None = 0,
+    /// The connection was refused.
+    Refused,
+    /// This end gave up.
+    Here,
+    /// The peer said so.
+    Peer,
+}
+
+/// A channel. All zeros is its initial state.
+#[derive(Debug)]
+pub(super) struct Channel {
+    pub state: State,
+    pub kind: Kind,
+    /// The application holds it, or may still accept it.
+    pub owned: bool,
+    /// The application was given it.
+    pub accepted: bool,
+    pub wake: bool,
+    /// The relay could not deliver: nothing but PROBE goes out until READY or an acknowledgement.
+    pub blocked: bool,
+    pub away_reported: bool,
+    /// A PROBE is due.
+    pub probe: bool,
+    /// Doublings of the probe timer.
+    pub backoff: u8,
+    pub end: End,
+    /// Status code that goes with `end`, or last heard while connecting.
+    pub status: u8,
+    /// Messages of it are in the body of the send under way.
+    pub flying: bool,
+    pub generation: u32,
+    /// The listener it came from, 0 if it was made by connect.
+    pub claim: u32,
+    pub arrival: u32,
+    pub linger_ms: u32,
+    pub token: u64,
+    pub peer: Address,
+    pub remote: wire::Channel,
+    pub endpoint: Endpoint,
+    greeting_len: u8,
+    greeting: [u8; MAX_GREETING],
+    /// When the message that sets up or ends the channel is due again; 0: not.
+    pub due: u64,
+    /// When the present state is given up; 0: never.
+    pub give_up_at: u64,
+    /// When the probe timer fires; 0: it is off.
+    pub probe_at: u64,
+    /// Since when something is outstanding and nothing was heard; 0: nothing is outstanding.
+    pub quiet_since: u64,
+    pub heard_at: u64,
+    /// First offset not received here, when the channel ended; or not received there, if the peer said.
+    pub end_offset: u64,
+    pub tx: Tx,
+    pub rx: Rx,
+}
+
+impl Channel {
+    pub const fn new() -> Self {
+        Self {
+            state: State::Free,
+            kind: Kind::Stream,
+            owned: false,
+            accepted: false,
+            wake: false,
+            blocked: false,
+            away_reported: false,
+            probe: false,
+            backoff: 0,
+            end: End::None,
+            status: 0,
+            flying: false,
+            generation: 0,
+            claim: 0,
+            arrival: 0,
+            linger_ms: 0,
+            token: 0,
+            peer: Address::RELAY,
+            remote: wire::Channel::NONE,
+            endpoint: Endpoint::EMPTY,
+            greeting_len: 0,
+            greeting: [0; MAX_GREETING],
+            due: 0,
+            give_up_at: 0,
+            probe_at: 0,
+            quiet_since: 0,
+            heard_at: 0,
+            end_offset: 0,
+            tx: Tx::new(),
+            rx: Rx::new(),
+        }
+    }
+
+    pub fn greeting(&self) -> &[u8] {
+        self.greeting.get(..self.greeting_len.into()).unwrap_or_default()
+    }
+
+    pub fn set_greeting(&mut self, greeting: &[u8]) {
+        let n = greeting.len().min(MAX_GREETING);
+        self.greeting[..n].copy_from_slice(&greeting[..n]);
+        self.greeting_len = n as u8;
+    }
+
+    /// Whether the peer is expected to answer something.
+    pub fn is_outstanding(&self) -> bool {
+        match self.state {
+            State::Established if self.blocked => true,
+            State::Established => match self.kind {
+                Kind::Stream => self.tx.una < self.tx.goal(),
+                Kind::Datagram => {
+                    self.tx.una < self.tx.end || self.tx.acked_number < self.tx.sent_number
+                }
+            },
+            _ => false,
+        }
+    }
+
+    /// The error that the application gets once the channel has ended.
+    pub fn error(&self) -> Option<Error> {
+        let status = Status::from_code(self.status).unwrap_or(Status::Unknown);
+        let acked = self.tx.una;
+        let received = self.end_offset;
+        Some(match (self.end, status) {
+            (End::None, _) => return None,
+            (End::Refused, Status::NoListener) => PeerError::NoListener.into(),
+            (End::Refused, Status::BacklogFull) => PeerError::BacklogFull.into(),
+            (End::Refused, Status::WrongKind) => ConfigError::WrongKind.into(),
+            (End::Refused, Status::Limited) => ResourceError::Relay.into(),
+            (End::Refused, _) => PeerError::Away.into(),
+            (End::Here, Status::Linger) => TransportError::Linger { acked }.into(),
+            (End::Here, Status::Protocol) => PeerError::Protocol { acked }.into(),
+            (End::Here, _) => Error::Closed,
+            (End::Peer, Status::Closed) => PeerError::Closed.into(),
+            (End::Peer, Status::Aborted) => PeerError::Aborted { received }.into(),
+            (End::Peer, Status::Linger) => PeerError::GaveUp { received }.into(),
+            (End::Peer, Status::Protocol) => PeerError::Protocol { acked }.into(),
+            (End::Peer, _) => PeerError::Unknown { acked }.into(),
+        })
+    }
+}
+
+/// What is left of a channel that ended in order: it answers repeats with the final acknowledgement.
+/// All zeros: free.
+#[derive(Debug)]
+pub(super) struct Tombstone {
+    pub local: wire::Channel,
+    pub remote: wire::Channel,
+    pub peer: Address,
+    pub ack: u64,
+    pub limit: u64,
+    pub losses: u32,
+    /// The final acknowledgement is to be sent.
+    pub answer: bool,
+    /// The peer's stream had come whole.
+    pub complete: bool,
+    pub expires: u64,
+}
+
+impl Tombstone {
+    pub const fn new() -> Self {
+        Self {
+            local: wire::Channel::NONE,
+            remote: wire::Channel::NONE,
+            peer: Address::RELAY,
+            ack: 0,
+            limit: 0,
+            losses: 0,
+            answer: false,
+            complete: false,
+            expires: 0,
+        }
+    }
+}
+
+impl Session<'_> {
+    /// Takes a free slot, or `None`.
+    pub(super) fn open_channel(&mut self, now: u64, kind: Kind, state: State) -> Option<usize> {
+        let slot = self
+            .channels
+            .iter()
+            .position(|c| c.state == State::Free && c.generation < super::MAX_GENERATION)?;
+        let ring = self.ring_len() as u64;
+        let token = self.core.random();
+        let channel = &mut self.channels[slot];
+        *channel = Channel {
+            state,
+            kind,
+            owned: true,
+            generation: channel.generation + 1,
+            linger_ms: self.core.settings.linger_ms,
+            token,
+            heard_at: now,
+            due: now,
+            ..Channel::new()
+        };
+        channel.rx.told = ring;
+        self.core.traffic(now);
+        self.core.wake_lanes();
+        Some(slot)
+    }
+
+    /// A channel enters the state in which both ends know each other.
+    pub(super) fn establish(&mut self, now: u64, slot: usize) {
+        let channel = &mut self.channels[slot];
+        channel.state = State::Established;
+        channel.due = 0;
+        channel.give_up_at = 0;
+        if channel.claim != 0 && !channel.accepted {
+            // What nobody accepts ends after linger.
+            channel.give_up_at = now + u64::from(channel.linger_ms);
+            let (claim, _) = super::slot(channel.claim);
+            if claim < self.claims.len() {
+                self.wake_claim(claim);
+            }
+        }
+        self.heard(now, slot);
+        self.wake_channel(slot);
+        self.core.wakes.send = true;
+    }
+
+    /// Something came from the channel's peer.
+    pub(super) fn heard(&mut self, now: u64, slot: usize) {
+        let channel = &mut self.channels[slot];
+        channel.heard_at = now;
+        channel.blocked = false;
+        channel.quiet_since = 0;
+        if channel.away_reported {
+            channel.away_reported = false;
+            let id = self.channel_id(slot);
+            self.core.event(super::Event::PeerBack(id));
+        }
+        self.watch(now, slot);
+    }
+
+    /// Starts or stops the linger and probe timers, as something is outstanding or not.
+    pub(super) fn watch(&mut self, now: u64, slot: usize) {
+        let rto = self.core.rto();
+        let channel = &mut self.channels[slot];
+        if !channel.is_outstanding() {
+            channel.quiet_since = 0;
+            channel.probe_at = 0;
+            channel.backoff = 0;
+            return;
+        }
+        if channel.quiet_since == 0 {
+            channel.quiet_since = now;
+        }
+        if channel.probe_at == 0 {
+            channel.probe_at = now + rto;
+        }
+    }
+
+    /// The channel ends: with CLOSE_REQ to the peer if `status` is given, else silently.
+    pub(super) fn end(&mut self, now: u64, slot: usize, end: End, status: Status, tell: bool) {
+        let abort_for = u64::from(match status {
+            Status::Linger => self.channels[slot].linger_ms,
+            _ => self.core.settings.timers.abort_for_ms,
+        });
+        let channel = &mut self.channels[slot];
+        if matches!(channel.state, State::Free | State::Aborting | State::Ended) {
+            return;
+        }
+        let bound = channel.remote != wire::Channel::NONE;
+        if channel.end == End::None {
+            channel.end = end;
+            channel.status = status as u8;
+            if end != End::Peer {
+                channel.end_offset = channel.rx.next;
+            }
+        }
+        channel.quiet_since = 0;
+        channel.probe_at = 0;
+        channel.probe = false;
+        channel.rx.urgent = false;
+        if tell && bound {
+            channel.state = State::Aborting;
+            channel.due = now;
+            channel.give_up_at = now + abort_for;
+            self.core.wakes.send = true;
+            self.wake_channel(slot);
+        } else {
+            self.settle(now, slot);
+        }
+    }
+
+    /// The channel is over: the slot is freed as soon as nobody holds it.
+    pub(super) fn settle(&mut self, now: u64, slot: usize) {
+        let channel = &mut self.channels[slot];
+        channel.state = State::Ended;
+        channel.due = 0;
+        channel.give_up_at = 0;
+        self.wake_channel(slot);
+        self.reap(now, slot);
+    }
+
+    /// Frees the slot of a channel that is over and held by nobody.
+    pub(super) fn reap(&mut self, now: u64, slot: usize) {
+        let channel = &mut self.channels[slot];
+        if channel.state != State::Ended || channel.owned || channel.flying {
+            return;
+        }
+        let generation = channel.generation;
+        let tombstone = Tombstone {
+            local: wire::Channel { id: super::id(slot, generation), token: channel.token },
+            remote: channel.remote,
+            peer: channel.peer,
+            ack: channel.rx.next,
+            limit: channel.rx.told,
+            losses: channel.rx.losses,
+            answer: channel.rx.dirty && channel.end == End::None,
+            complete: channel.rx.fin && channel.end == End::None,
+            expires: now + u64::from(channel.linger_ms),
+        };
+        let bound = channel.remote != wire::Channel::NONE;
+        let wake = channel.wake;
+        *channel = Channel { generation, wake, ..Channel::new() };
+        if bound {
+            self.core.wakes.send |= tombstone.answer;
+            if let Some(oldest) = self.tombstones.iter_mut().min_by_key(|t| t.expires) {
+                *oldest = tombstone;
+            }
+        }
+        self.core.wakes.session = true;
+        self.core.wakes.send = true;
+    }
+
+    /// Nobody will use the channel any more: what was written goes out, then it ends.
+    pub(super) fn give_up(&mut self, now: u64, slot: usize) {
+        let channel = &mut self.channels[slot];
+        channel.owned = false;
+        let tell = match channel.state {
+            State::Free | State::Aborting => return,
+            State::Ended => return self.reap(now, slot),
+            State::Connecting => false,
+            State::Accepting => true,
+            State::Established if channel.claim != 0 && !channel.accepted => true,
+            State::Established => {
+                channel.tx.fin = true;
+                channel.rx.discard();
+                channel.rx.urgent = true;
+                // For a dropped channel linger runs from the drop.
+                channel.give_up_at = now + u64::from(channel.linger_ms);
+                self.watch(now, slot);
+                self.core.wakes.send = true;
+                return self.finish_if_done(now, slot);
+            }
+        };
+        self.end(now, slot, End::Here, Status::Aborted, tell);
+    }
+
+    /// Ends a channel in order if both directions are done and nobody holds it.
+    pub(super) fn finish_if_done(&mut self, now: u64, slot: usize) {
+        let channel = &self.channels[slot];
+        if channel.state != State::Established || channel.owned {
+            return;
+        }
+        match channel.kind {
+            Kind::Stream if channel.tx.una >= channel.tx.goal() => self.settle(now, slot),
+            Kind::Datagram if channel.tx.una == channel.tx.end => {
+                self.end(now, slot, End::Here, Status::Closed, true);
+            }
+            _ => {}
+        }
+    }
+
+    pub(super) fn wake_channel(&mut self, slot: usize) {
+        self.channels[slot].wake = true;
+        self.core.wakes.channels[slot / 32] |= 1 << (slot % 32);
+    }
+
+    pub(super) fn channel_id(&self, slot: usize) -> ChannelId {
+        ChannelId(super::id(slot, self.channels[slot].generation))
+    }
+
+    /// The slot of a channel that the application holds.
+    pub(super) fn held(&self, id: ChannelId) -> Result<usize, Error> {
+        let (slot, generation) = super::slot(id.0);
+        match self.channels.get(slot) {
+            Some(c) if c.generation == generation && c.state != State::Free && c.owned => Ok(slot),
+            _ => Err(Error::Closed),
+        }
+    }
+}

@@ -1,0 +1,284 @@
+//! What goes into the next exchange.
+
+use super::Session;
+use super::channel::State;
+use super::datagram;
+use super::exchange::{Item, What};
+use super::state::{Phase, ReplyKind};
+use crate::Kind;
+use crate::wire::{DATA_HEADER_LEN, DataFlags, HEADER_LEN, HelloFlags, Message, Route};
+
+/// Octets of a ROUTE.
+const ROUTE_LEN: u16 = 32;
+/// Octets of a ROUTE and a data message's header.
+const DATA_HEAD: u16 = ROUTE_LEN + DATA_HEADER_LEN as u16;
+/// Octets of a ROUTE and a RECEIVE_REQ.
+const WINDOW_HEAD: u16 = ROUTE_LEN + (HEADER_LEN + 29) as u16;
+/// Tries to say BYE before the relay is left to find out.
+const BYE_TRIES: u8 = 3;
+
+impl Session<'_> {
+    /// A park says all claims, and every acknowledgement that is due.
+    pub(super) fn plan_park(&mut self) {
+        for slot in 0..self.claims.len() {
+            if let Some(req) = self.listen_req(slot) {
+                let head = Message::ListenReq(req).encoded_len() as u16;
+                let _ = self.core.park.plan.push(item(What::Listen, slot, head));
+            }
+        }
+        self.core.claims_changed = false;
+        for slot in 0..self.channels.len() {
+            let channel = &mut self.channels[slot];
+            if channel.state != State::Established || !channel.rx.dirty {
+                continue;
+            }
+            if self.core.park.plan.push(item(What::Window, slot, WINDOW_HEAD)).is_err() {
+                channel.rx.urgent = true;
+                self.core.wakes.send = true;
+            }
+        }
+        for slot in 0..self.tombstones.len() {
+            if self.tombstones[slot].answer
+                && self.core.park.plan.push(item(What::Final, slot, WINDOW_HEAD)).is_ok()
+            {
+                self.tombstones[slot].answer = false;
+            }
+        }
+    }
+
+    /// A send says everything that waits; `None` if nothing does.
+    pub(super) fn plan_send(&mut self, now: u64) -> Option<HelloFlags> {
+        let wake = self.core.claims_changed && self.core.park.active;
+        let mut hello = HelloFlags::WAKE.when(wake);
+        self.plan_control(now);
+        self.plan_data(now);
+        if self.core.phase == Phase::Closing && self.channels.iter().all(|c| c.state == State::Free)
+        {
+            if self.core.bye_tries >= BYE_TRIES {
+                self.core.phase = Phase::Closed;
+                self.core.wakes.session = true;
+                self.core.wake_lanes();
+                return None;
+            }
+            hello = hello.with(HelloFlags::BYE);
+        }
+        if self.core.send.plan.is_empty() && hello == HelloFlags::NONE && !self.core.hello_due {
+            return None;
+        }
+        self.core.hello_due = false;
+        if wake {
+            self.core.claims_changed = false;
+        }
+        Some(hello)
+    }
+
+    fn plan_control(&mut self, now: u64) {
+        for slot in 0..self.core.replies.len() {
+            let reply = &mut self.core.replies[slot];
+            let head = match reply.kind {
+                ReplyKind::Free => continue,
+                ReplyKind::Refuse => ROUTE_LEN + (HEADER_LEN + 26) as u16,
+                ReplyKind::Close => ROUTE_LEN + (HEADER_LEN + 13) as u16,
+            };
+            if !reply.flying && self.core.send.plan.push(item(What::Reply, slot, head)).is_ok() {
+                reply.flying = true;
+            }
+        }
+        for slot in 0..self.tombstones.len() {
+            if self.tombstones[slot].answer
+                && self.core.send.plan.push(item(What::Final, slot, WINDOW_HEAD)).is_ok()
+            {
+                self.tombstones[slot].answer = false;
+            }
+        }
+        for slot in 0..self.channels.len() {
+            self.plan_channel(now, slot);
+        }
+    }
+
+    fn plan_channel(&mut self, now: u64, slot: usize) {
+        let timers = &self.core.settings.timers;
+        let channel = &mut self.channels[slot];
+        let (what, head) = match channel.state {
+            State::Connecting => {
+                let fixed = HEADER_LEN + 29 + channel.endpoint.name.len();
+                (What::Connect, (fixed + channel.greeting().len()) as u16)
+            }
+            State::Accepting => (What::Accept, ROUTE_LEN + (HEADER_LEN + 26) as u16),
+            State::Aborting => (What::Close, ROUTE_LEN + (HEADER_LEN + 9) as u16),
+            State::Established => {
+                let plan = &mut self.core.send.plan;
+                if channel.rx.urgent {
+                    let _ = plan.push(item(What::Window, slot, WINDOW_HEAD));
+                }
+                if channel.probe && plan.push(item(What::Probe, slot, DATA_HEAD)).is_ok() {
+                    channel.probe = false;
+                    channel.flying = true;
+                }
+                return;
+            }
+            State::Free | State::Ended => return,
+        };
+        if channel.due != 0
+            && channel.due <= now
+            && self.core.send.plan.push(item(what, slot, head)).is_ok()
+        {
+            let pause = timers.rto_min_ms << channel.backoff.min(6);
+            channel.due = now + u64::from(pause.min(timers.rto_max_ms));
+            channel.backoff = channel.backoff.saturating_add(1);
+            channel.flying = true;
+        }
+    }
+
+    /// Data of the channels that may send, round robin.
+    fn plan_data(&mut self, now: u64) {
+        let count = self.channels.len();
+        let several = self.several_peers();
+        let candidates = (0..count).filter(|&slot| self.has_data(slot, several)).count();
+        if candidates == 0 {
+            return;
+        }
+        let most = self.core.max_body().saturating_sub(4096).max(1024);
+        let mut budget = self.core.pace.budget(now, most, candidates > 1);
+        let share = (budget / candidates as u32).max(1024);
+        let first = self.core.turn;
+        for i in 0..count {
+            let slot = (first + i) % count;
+            if budget == 0 || self.core.send.plan.is_full() {
+                break;
+            }
+            if !self.has_data(slot, several) {
+                continue;
+            }
+            let taken = match self.channels[slot].kind {
+                Kind::Stream => self.plan_stream(now, slot, share.min(budget), several),
+                Kind::Datagram => self.plan_datagrams(now, slot, share.min(budget), several),
+            };
+            budget = budget.saturating_sub(taken);
+            self.core.turn = (slot + 1) % count;
+        }
+    }
+
+    fn plan_stream(&mut self, now: u64, slot: usize, share: u32, several: bool) -> u32 {
+        let ring = self.ring_len() as u64;
+        let channel = &mut self.channels[slot];
+        let tx = &mut channel.tx;
+        let available = tx.end.min(tx.limit).saturating_sub(tx.next);
+        let bytes = available.min(share.into());
+        let after = tx.next + bytes;
+        let fin = tx.fin && after == tx.end;
+        let window = tx.limit.saturating_sub(tx.una);
+        let short = tx.limit.saturating_sub(after) < window / 2 || tx.end - tx.una > ring / 2;
+        let flags = DataFlags::FIN
+            .when(fin)
+            .with(DataFlags::ACK_NOW.when(fin || short || several || tx.want_ack));
+        let planned =
+            Item { flags: flags.bits(), bytes: bytes as u32, ..item(What::Data, slot, DATA_HEAD) };
+        if self.core.send.plan.push(planned).is_err() {
+            return 0;
+        }
+        if after >= tx.end {
+            tx.want_ack = false;
+        }
+        tx.pin = tx.next;
+        tx.next = after + u64::from(fin);
+        tx.flying = true;
+        channel.flying = true;
+        let again = tx.high.min(tx.next) - tx.pin.min(tx.high);
+        tx.retransmitted += again;
+        self.core.stats.retransmitted += again;
+        if tx.next > tx.high {
+            self.core.stats.sent += tx.end.min(tx.next) - tx.high.min(tx.end);
+            tx.high = tx.next;
+            if tx.timed == 0 && again == 0 {
+                tx.timed = tx.next;
+                tx.timed_at = now;
+            }
+        }
+        self.core.traffic(now);
+        self.watch(now, slot);
+        bytes as u32 + u32::from(DATA_HEAD)
+    }
+
+    fn plan_datagrams(&mut self, now: u64, slot: usize, share: u32, several: bool) -> u32 {
+        self.expire_datagrams(now, slot);
+        let (ring, _) = self.rings_of(slot);
+        let channel = &mut self.channels[slot];
+        let tx = &mut channel.tx;
+        let flags = DataFlags::DATAGRAM.with(DataFlags::ACK_NOW.when(several)).bits();
+        let mut at = tx.una;
+        let mut number = tx.number;
+        let mut taken = 0;
+        while at < tx.end {
+            let (len, _) = datagram::read_header(&self.rings[ring.clone()], at);
+            let octets = len as u32 + u32::from(DATA_HEAD);
+            if taken > 0 && taken + octets > share {
+                break;
+            }
+            let planned =
+                Item { flags, bytes: len as u32, ..item(What::Datagram, slot, DATA_HEAD) };
+            if self.core.send.plan.push(planned).is_err() {
+                break;
+            }
+            at += (datagram::HEADER + len) as u64;
+            number += 1;
+            taken += octets;
+        }
+        if taken > 0 {
+            tx.pin = tx.una;
+            tx.next = tx.una;
+            tx.flying = true;
+            tx.rewind = false;
+            tx.staged_number = tx.number;
+            if several {
+                tx.sent_number = tx.sent_number.max(number);
+            }
+            channel.flying = true;
+            self.core.traffic(now);
+        }
+        taken
+    }
+
+    /// Whether a channel has data that may go out now.
+    fn has_data(&self, slot: usize, several: bool) -> bool {
+        let channel = &self.channels[slot];
+        if channel.state != State::Established || channel.blocked || channel.tx.flying {
+            return false;
+        }
+        let tx = &channel.tx;
+        let data = match channel.kind {
+            Kind::Stream => tx.next < tx.end.min(tx.limit) || tx.fin && tx.next == tx.end,
+            Kind::Datagram => tx.una < tx.end,
+        };
+        // While another peer has traffic too, a peer's next body waits for its acknowledgement,
+        // which came with a park: no peer makes another wait.
+        data && !(several && self.channels.iter().any(|c| c.peer == channel.peer && c.awaits_ack()))
+    }
+
+    fn several_peers(&self) -> bool {
+        let mut busy =
+            self.channels.iter().filter(|c| c.state == State::Established && c.is_outstanding());
+        busy.next().is_some_and(|first| busy.any(|c| c.peer != first.peer))
+    }
+
+    /// The ROUTE to a channel's peer.
+    pub(super) fn route(&self, slot: usize) -> Route {
+        let channel = &self.channels[slot];
+        Route { peer: channel.peer, channel: channel.remote }
+    }
+}
+
+impl super::channel::Channel {
+    /// Whether something sent to the peer is not acknowledged yet.
+    fn awaits_ack(&self) -> bool {
+        self.state == State::Established
+            && match self.kind {
+                Kind::Stream => self.tx.una < self.tx.next,
+                Kind::Datagram => self.tx.acked_number < self.tx.sent_number,
+            }
+    }
+}
+
+fn item(what: What, slot: usize, head: u16) -> Item {
+    Item { what, slot: slot as u16, flags: 0, judged: false, bytes: 0, head }
+}

@@ -1,0 +1,478 @@
+//! What a session knows besides its channels and listeners.
+
+use heapless::Deque;
+
+use super::exchange::Trip;
+use super::pace::Pace;
+use super::{Event, Lane, Session, Stats};
+use crate::error::{Blocked, ConfigError, Error, TransportError};
+use crate::wire::{self, Address};
+
+/// Replies waiting for a send: refusals and unknown channels. More are dropped; peers repeat.
+const REPLIES: usize = 4;
+/// Events kept until somebody takes them; the oldest is dropped, and counted.
+const EVENTS: usize = 16;
+
+/// What a session is opened with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Settings {
+    /// 128 random bits that nobody else has: whoever knows them can take the session over.
+    pub secret: [u8; 16],
+    /// Seed of the channels' tokens and of the jitter, different at each start.
+    pub seed: u64,
+    /// Who listens: a process with the same owner and a higher epoch takes names over.
+    pub owner: [u8; 16],
+    /// Start time of the process, in any unit that rises.
+    pub epoch: u64,
+    /// How long a channel rides out silence, in ms.
+    pub linger_ms: u32,
+    /// Probe the peer of an idle channel so often, in ms; 0: never.
+    pub keepalive_ms: u32,
+    /// Most octets of a request's body.
+    pub max_body: u32,
+    /// Most octets of an answer's body.
+    pub max_response: u32,
+    /// Deadlines and intervals.
+    pub timers: Timers,
+}
+
+impl Settings {
+    /// The defaults.
+    pub const fn new(secret: [u8; 16], seed: u64) -> Self {
+        Self {
+            secret,
+            seed,
+            owner: [0; 16],
+            epoch: 0,
+            linger_ms: 180_000,
+            keepalive_ms: 0,
+            // What stands before a stock nginx's limit of 1 MiB, less the messages around the bytes.
+            max_body: (1 << 20) - (16 << 10),
+            max_response: 16 << 20,
+            timers: Timers::DEFAULT,
+        }
+    }
+}
+
+/// Deadlines and intervals in milliseconds. The relations between them are on the protocol page.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[allow(missing_docs)] // each name says it; the protocol page gives the reasons
+pub struct Timers {
+    pub hold_active_ms: u32,
+    pub hold_idle_ms: u32,
+    /// Traffic so long ago still counts as active.
+    pub active_for_ms: u32,
+    /// Silence allowed beyond the hold while active, and while idle.
+    pub park_grace_active_ms: u32,
+    pub park_grace_idle_ms: u32,
+    pub send_silence_ms: u32,
+    pub retry_min_ms: u32,
+    pub retry_max_ms: u32,
+    pub rto_first_ms: u32,
+    pub rto_min_ms: u32,
+    pub rto_max_ms: u32,
+    /// How long ACCEPT_RSP is repeated without a word of the connector.
+    pub accept_for_ms: u32,
+    pub datagram_life_ms: u32,
+    /// How long CLOSE_REQ is repeated.
+    pub abort_for_ms: u32,
+}
+
+impl Timers {
+    /// The protocol's values.
+    pub const DEFAULT: Self = Self {
+        hold_active_ms: 5_000,
+        hold_idle_ms: 25_000,
+        active_for_ms: 30_000,
+        park_grace_active_ms: 2_000,
+        park_grace_idle_ms: 5_000,
+        send_silence_ms: 4_000,
+        retry_min_ms: 50,
+        retry_max_ms: 2_000,
+        rto_first_ms: 1_000,
+        rto_min_ms: 500,
+        rto_max_ms: 5_000,
+        accept_for_ms: 15_000,
+        datagram_life_ms: 2_000,
+        abort_for_ms: 4_000,
+    };
+}
+
+/// How far a session's life has gone.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Phase {
+    /// Not opened.
+    New = 0,
+    Open,
+    /// No channel is left open; then the relay is told (BYE).
+    Closing,
+    Closed,
+}
+
+/// What ends every hope of this session. All zeros: nothing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Fatal {
+    None = 0,
+    Version,
+    Malformed,
+    SecretShared,
+}
+
+/// Who is to look again.
+#[derive(Debug)]
+pub(super) struct Wakes {
+    pub send: bool,
+    pub park: bool,
+    pub session: bool,
+    pub events: bool,
+    pub claims: bool,
+    /// A bit for each slot.
+    pub channels: [u32; 8],
+}
+
+/// An answer to a message that has no channel here.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum ReplyKind {
+    Free = 0,
+    /// ACCEPT_RSP with a status other than OK.
+    Refuse,
+    /// CLOSE_RSP.
+    Close,
+}
+
+#[derive(Debug)]
+pub(super) struct Reply {
+    pub kind: ReplyKind,
+    pub status: u8,
+    pub flying: bool,
+    pub peer: Address,
+    /// Refuse: the connector's end. Close: the end that was addressed here.
+    pub channel: wire::Channel,
+}
+
+/// All zeros is the initial state.
+#[derive(Debug)]
+pub(super) struct Core {
+    pub settings: Settings,
+    pub phase: Phase,
+    pub fatal: Fatal,
+    pub relay_version: u8,
+    random: u64,
+    /// The last `now` seen.
+    pub clock: u64,
+    /// Number of the exchange begun last.
+    pub seq: u64,
+    /// A relay has answered at least once.
+    pub reached: bool,
+    pub is_blocked: bool,
+    pub cause: Blocked,
+    pub blocked_told: bool,
+    /// Failed exchanges in a row.
+    pub failures: u8,
+    pub relay_max_body: u32,
+    /// Claims changed since they were told last.
+    pub claims_changed: bool,
+    /// A send is due even if it has nothing to say.
+    pub hello_due: bool,
+    pub bye_tries: u8,
+    pub park: Trip,
+    pub send: Trip,
+    pub retry_park_at: u64,
+    pub retry_send_at: u64,
+    pub send_waits: bool,
+    pub traffic_at: u64,
+    /// Slot that is served first by the next body.
+    pub turn: usize,
+    pub arrivals: u32,
+    pub pace: Pace,
+    srtt_ms: u32,
+    rttvar_ms: u32,
+    pub wakes: Wakes,
+    pub stats: Stats,
+    events: Deque<Event, EVENTS>,
+    pub replies: [Reply; REPLIES],
+}
+
+impl Core {
+    pub const fn new() -> Self {
+        const TIMERS: Timers = Timers {
+            hold_active_ms: 0,
+            hold_idle_ms: 0,
+            active_for_ms: 0,
+            park_grace_active_ms: 0,
+            park_grace_idle_ms: 0,
+            send_silence_ms: 0,
+            retry_min_ms: 0,
+            retry_max_ms: 0,
+            rto_first_ms: 0,
+            rto_min_ms: 0,
+            rto_max_ms: 0,
+            accept_for_ms: 0,
+            datagram_life_ms: 0,
+            abort_for_ms: 0,
+        };
+        Self {
+            settings: Settings {
+                secret: [0; 16],
+                seed: 0,
+                owner: [0; 16],
+                epoch: 0,
+                linger_ms: 0,
+                keepalive_ms: 0,
+                max_body: 0,
+                max_response: 0,
+                timers: TIMERS,
+            },
+            phase: Phase::New,
+            fatal: Fatal::None,
+            relay_version: 0,
+            random: 0,
+            clock: 0,
+            seq: 0,
+            reached: false,
+            is_blocked: false,
+            cause: Blocked::Dns,
+            blocked_told: false,
+            failures: 0,
+            relay_max_body: 0,
+            claims_changed: false,
+            hello_due: false,
+            bye_tries: 0,
+            park: Trip::new(),
+            send: Trip::new(),
+            retry_park_at: 0,
+            retry_send_at: 0,
+            send_waits: false,
+            traffic_at: 0,
+            turn: 0,
+            arrivals: 0,
+            pace: Pace::new(),
+            srtt_ms: 0,
+            rttvar_ms: 0,
+            wakes: Wakes {
+                send: false,
+                park: false,
+                session: false,
+                events: false,
+                claims: false,
+                channels: [0; 8],
+            },
+            stats: Stats::new(),
+            events: Deque::new(),
+            replies: [const {
+                Reply {
+                    kind: ReplyKind::Free,
+                    status: 0,
+                    flying: false,
+                    peer: Address::RELAY,
+                    channel: wire::Channel::NONE,
+                }
+            }; REPLIES],
+        }
+    }
+
+    pub fn reset(&mut self, now: u64, settings: &Settings) {
+        *self = Self::new();
+        self.settings = *settings;
+        self.clock = now;
+        self.traffic_at = now;
+        self.random = settings.seed;
+        self.phase = Phase::Open;
+        self.hello_due = true;
+        self.wakes.send = true;
+    }
+
+    pub fn trip(&mut self, lane: Lane) -> &mut Trip {
+        match lane {
+            Lane::Park => &mut self.park,
+            Lane::Send => &mut self.send,
+        }
+    }
+
+    /// SplitMix64 (Steele, Lea, Flood 2014). Tokens only tell channels apart: what authenticates a
+    /// peer is the address that the relay stamps.
+    pub fn random(&mut self) -> u64 {
+        self.random = self.random.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut z = self.random;
+        z = (z ^ z >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        z = (z ^ z >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
+        z ^ z >> 31
+    }
+
+    pub fn event(&mut self, event: Event) {
+        if self.events.is_full() {
+            self.events.pop_front();
+            self.stats.events_lost += 1;
+        }
+        let _ = self.events.push_back(event);
+        self.wakes.events = true;
+    }
+
+    pub fn poll_event(&mut self) -> Option<Event> {
+        self.events.pop_front()
+    }
+
+    /// Somebody wrote: the sending lane looks for itself when its exchange is over.
+    pub fn wake_send(&mut self) {
+        self.wakes.send |= !self.send.active;
+    }
+
+    pub fn wake_lanes(&mut self) {
+        self.wakes.send = true;
+        self.wakes.park = true;
+    }
+
+    pub fn traffic(&mut self, now: u64) {
+        self.traffic_at = now;
+    }
+
+    pub fn fatal(&self) -> Result<(), Error> {
+        Err(match self.fatal {
+            Fatal::None => return Ok(()),
+            Fatal::Version => ConfigError::Version { relay: self.relay_version }.into(),
+            Fatal::Malformed => ConfigError::Malformed.into(),
+            Fatal::SecretShared => TransportError::SecretShared.into(),
+        })
+    }
+
+    /// When something unacknowledged is probed for: RFC 6298 with bounds for exchanges, in ms.
+    pub fn rto(&self) -> u64 {
+        let t = &self.settings.timers;
+        match self.srtt_ms {
+            0 => t.rto_first_ms.into(),
+            srtt => (2 * srtt + 4 * self.rttvar_ms).clamp(t.rto_min_ms, t.rto_max_ms).into(),
+        }
+    }
+
+    pub fn round_trip(&mut self, ms: u64) {
+        let ms = u32::try_from(ms).unwrap_or(u32::MAX).clamp(1, 60_000);
+        if self.srtt_ms == 0 {
+            self.srtt_ms = ms;
+            self.rttvar_ms = ms / 2;
+        } else {
+            let off = self.srtt_ms.abs_diff(ms);
+            self.rttvar_ms = (3 * self.rttvar_ms + off) / 4;
+            self.srtt_ms = (7 * self.srtt_ms + ms).div_ceil(8);
+        }
+        self.stats.srtt_ms = self.srtt_ms;
+    }
+
+    /// Most octets of a body that settings and relay allow.
+    pub fn max_body(&self) -> u32 {
+        match self.relay_max_body {
+            0 => self.settings.max_body,
+            relay => self.settings.max_body.min(relay),
+        }
+    }
+
+    /// Queues a reply, unless the same waits already or all places are taken: peers repeat.
+    pub fn reply(&mut self, reply: Reply) {
+        let same = |r: &Reply| {
+            r.kind == reply.kind && !r.flying && r.peer == reply.peer && r.channel == reply.channel
+        };
+        if self.replies.iter().any(same) {
+            return;
+        }
+        if let Some(free) = self.replies.iter_mut().find(|r| r.kind == ReplyKind::Free) {
+            *free = reply;
+            self.wakes.send = true;
+        }
+    }
+}
+
+impl Session<'_> {
+    /// Begins a life: everything of an earlier one is forgotten. An empty send is due at once, so
+    /// that [`is_open`](Self::is_open) tells whether the relay answers.
+    pub fn open(&mut self, now: u64, settings: &Settings) {
+        for channel in self.channels.iter_mut() {
+            *channel = super::channel::Channel::new();
+        }
+        for tombstone in self.tombstones.iter_mut() {
+            *tombstone = super::channel::Tombstone::new();
+        }
+        for claim in self.claims.iter_mut() {
+            *claim = super::listener::Claim::new();
+        }
+        self.core.reset(now, settings);
+        self.core.event(Event::Connecting);
+    }
+
+    /// Whether a relay has answered.
+    ///
+    /// # Errors
+    /// What ends every hope of this session: another version, a secret in use elsewhere.
+    pub fn is_open(&self) -> Result<bool, Error> {
+        self.core.fatal().map(|()| self.core.reached)
+    }
+
+    /// What stands in the way; `None` once an exchange has succeeded.
+    pub fn blocked(&self) -> Option<Blocked> {
+        self.core.is_blocked.then_some(self.core.cause)
+    }
+
+    /// Ends in order: listeners at once, each channel when what was written is acknowledged or its
+    /// linger time is over, then the session itself.
+    pub fn close(&mut self, now: u64) {
+        self.begin_close(now);
+        for slot in 0..self.channels.len() {
+            self.give_up(now, slot);
+        }
+    }
+
+    /// Ends at once: each channel is aborted, then the session ends.
+    pub fn abort_all(&mut self, now: u64) {
+        self.begin_close(now);
+        for slot in 0..self.channels.len() {
+            self.abort_slot(now, slot);
+        }
+    }
+
+    fn begin_close(&mut self, now: u64) {
+        if matches!(self.core.phase, Phase::New | Phase::Closed) {
+            self.core.phase = Phase::Closed;
+        } else {
+            self.core.phase = Phase::Closing;
+        }
+        for slot in 0..self.claims.len() {
+            self.unlisten(now, self.listener_id(slot));
+        }
+        self.core.wakes.session = true;
+        self.core.wake_lanes();
+    }
+
+    /// Whether the session is over: nothing more will be exchanged.
+    pub fn is_closed(&self) -> bool {
+        matches!(self.core.phase, Phase::Closed)
+    }
+
+    /// The channels with something unacknowledged, each with the first such offset.
+    pub fn unacked(&self) -> impl Iterator<Item = (super::ChannelId, u64)> {
+        self.channels
+            .iter()
+            .enumerate()
+            .filter(|(_, c)| c.state != super::channel::State::Free && c.tx.una < c.tx.goal())
+            .map(|(slot, c)| (self.channel_id(slot), c.tx.una))
+    }
+
+    /// The device has another address or network: dial at once, and forget what the old path took.
+    /// The owner of the transport also breaks the exchanges under way.
+    pub fn network_changed(&mut self, now: u64) {
+        self.core.clock = self.core.clock.max(now);
+        self.core.pace.reset();
+        self.core.failures = 0;
+        self.core.retry_park_at = 0;
+        self.core.retry_send_at = 0;
+        self.core.event(Event::Connecting);
+        self.core.wake_lanes();
+    }
+
+    /// Numbers since the session was opened.
+    pub fn stats(&self) -> Stats {
+        self.core.stats
+    }
+
+    /// What happened since; `None` when everything was told.
+    pub fn poll_event(&mut self) -> Option<Event> {
+        self.core.poll_event()
+    }
+}

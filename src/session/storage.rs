@@ -1,0 +1,162 @@
+//! Where a session lives: its owner gives the memory, one compiled core serves every size.
+
+use super::channel::{Channel, Tombstone};
+use super::listener::Claim;
+use super::state::Core;
+
+/// Sizes of a session.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Profile {
+    /// Channels at once, 1 to 256.
+    pub channels: usize,
+    /// Octets of each channel's transmit ring and of its receive ring; a power of two.
+    pub ring: usize,
+    /// Listeners at once, 1 to 16.
+    pub listeners: usize,
+    /// Octets of each of a transport's buffers, and of the scratch through which answers come.
+    pub io_buffer: usize,
+}
+
+impl Profile {
+    /// Firmware: 2 channels of 1 KiB each way.
+    pub const TINY: Self = Self { channels: 2, ring: 1 << 10, listeners: 1, io_buffer: 1 << 10 };
+    /// An app on a phone: 8 channels of 16 KiB each way.
+    pub const PHONE: Self = Self { channels: 8, ring: 16 << 10, listeners: 4, io_buffer: 8 << 10 };
+    /// A program on a PC: 32 channels of 256 KiB each way.
+    pub const PC: Self = Self { channels: 32, ring: 256 << 10, listeners: 16, io_buffer: 64 << 10 };
+    /// Bulk transfer over long paths: 4 channels of 8 MiB each way.
+    pub const BULK: Self = Self { channels: 4, ring: 8 << 20, listeners: 4, io_buffer: 64 << 10 };
+    /// Many peers: 256 channels of 64 KiB each way.
+    pub const SERVER: Self =
+        Self { channels: 256, ring: 64 << 10, listeners: 16, io_buffer: 64 << 10 };
+
+    /// Whether a session can have these sizes.
+    pub const fn is_valid(&self) -> bool {
+        self.channels >= 1
+            && self.channels <= 256
+            && self.ring.is_power_of_two()
+            && self.ring >= 256
+            && self.ring <= 1 << 30
+            && self.listeners >= 1
+            && self.listeners <= crate::wire::MAX_CLAIMS
+            && self.io_buffer >= 512
+    }
+}
+
+/// A session's memory as one value, for a `static`: all zeros at first, so that it lies in .bss.
+/// `RING` is a power of two, at least 256.
+#[derive(Debug)]
+pub struct Storage<const CHANNELS: usize, const RING: usize, const LISTENERS: usize> {
+    core: Core,
+    channels: [Channel; CHANNELS],
+    tombstones: [[Tombstone; 2]; CHANNELS],
+    claims: [Claim; LISTENERS],
+    rings: [[[u8; RING]; 2]; CHANNELS],
+}
+
+impl<const CHANNELS: usize, const RING: usize, const LISTENERS: usize> Default
+    for Storage<CHANNELS, RING, LISTENERS>
+{
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl<const CHANNELS: usize, const RING: usize, const LISTENERS: usize>
+    Storage<CHANNELS, RING, LISTENERS>
+{
+    const VALID: () = assert!(
+        Profile { channels: CHANNELS, ring: RING, listeners: LISTENERS, io_buffer: 512 }.is_valid(),
+        "1 to 256 channels, rings of a power of two from 256 octets, 1 to 16 listeners"
+    );
+
+    /// Storage not yet in use: all zeros.
+    pub const fn new() -> Self {
+        let () = Self::VALID;
+        Self {
+            core: Core::new(),
+            channels: [const { Channel::new() }; CHANNELS],
+            tombstones: [const { [const { Tombstone::new() }; 2] }; CHANNELS],
+            claims: [const { Claim::new() }; LISTENERS],
+            rings: [[[0; RING]; 2]; CHANNELS],
+        }
+    }
+
+    /// The session that lives here. The view is made of references only and costs nothing.
+    pub fn session(&mut self) -> super::Session<'_> {
+        super::Session {
+            core: &mut self.core,
+            channels: &mut self.channels,
+            tombstones: self.tombstones.as_flattened_mut(),
+            claims: &mut self.claims,
+            rings: self.rings.as_flattened_mut().as_flattened_mut(),
+        }
+    }
+}
+
+/// Octets of a session's memory.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct StorageBytes {
+    /// Everything but the rings.
+    pub state: usize,
+    /// Transmit and receive rings of all channels.
+    pub rings: usize,
+}
+
+impl Profile {
+    /// Octets that a session of these sizes takes, on this target.
+    pub const fn storage_bytes(&self) -> StorageBytes {
+        StorageBytes {
+            state: size_of::<Core>()
+                + self.channels * (size_of::<Channel>() + 2 * size_of::<Tombstone>())
+                + self.listeners * size_of::<Claim>(),
+            rings: self.channels * 2 * self.ring,
+        }
+    }
+}
+
+/// A session's memory on the heap: allocated once, freed on drop, never resized.
+#[cfg(feature = "std")]
+#[derive(Debug)]
+pub struct HeapStorage {
+    core: Box<Core>,
+    channels: Box<[Channel]>,
+    tombstones: Box<[Tombstone]>,
+    claims: Box<[Claim]>,
+    rings: Box<[u8]>,
+}
+
+#[cfg(feature = "std")]
+impl HeapStorage {
+    /// Allocates for the sizes of `profile`.
+    ///
+    /// # Errors
+    /// [`ConfigError::Setting`](crate::error::ConfigError::Setting) if the sizes are out of range.
+    pub fn new(profile: &Profile) -> Result<Self, crate::Error> {
+        if !profile.is_valid() {
+            return Err(crate::error::ConfigError::Setting(
+                "profile: 1 to 256 channels, rings of a power of two from 256 octets to 1 GiB, 1 to 16 listeners, buffers from 512 octets",
+            )
+            .into());
+        }
+        let n = profile.channels;
+        Ok(Self {
+            core: Box::new(Core::new()),
+            channels: core::iter::repeat_with(Channel::new).take(n).collect(),
+            tombstones: core::iter::repeat_with(Tombstone::new).take(2 * n).collect(),
+            claims: core::iter::repeat_with(Claim::new).take(profile.listeners).collect(),
+            rings: vec![0; 2 * n * profile.ring].into_boxed_slice(),
+        })
+    }
+
+    /// The session that lives here. The view is made of references only and costs nothing.
+    pub fn session(&mut self) -> super::Session<'_> {
+        super::Session {
+            core: &mut self.core,
+            channels: &mut self.channels,
+            tombstones: &mut self.tombstones,
+            claims: &mut self.claims,
+            rings: &mut self.rings,
+        }
+    }
+}

@@ -1,0 +1,143 @@
+//! Deadlines: an exhaustive scan, since there are few.
+
+use super::channel::{End, State};
+use super::{Lane, Session};
+use crate::Kind;
+use crate::wire::{Status, Window};
+
+impl Session<'_> {
+    /// When [`handle_timeout`](Self::handle_timeout) and [`poll_exchange`](Self::poll_exchange) are
+    /// to be called again for `lane` at the latest; `None`: not before something else happens.
+    pub fn poll_timeout(&self, lane: Lane) -> Option<u64> {
+        let core = &*self.core;
+        if self.is_closed() || core.fatal().is_err() {
+            return None;
+        }
+        match lane {
+            Lane::Park => {
+                (!core.park.active && core.retry_park_at > core.clock).then_some(core.retry_park_at)
+            }
+            Lane::Send => {
+                let retry = core.send_waits.then_some(core.retry_send_at);
+                (0..self.channels.len())
+                    .filter_map(|slot| self.channel_timeout(slot))
+                    .chain(retry)
+                    .min()
+            }
+        }
+    }
+
+    fn channel_timeout(&self, slot: usize) -> Option<u64> {
+        let channel = &self.channels[slot];
+        if matches!(channel.state, State::Free | State::Ended) {
+            return None;
+        }
+        let core = &*self.core;
+        // What is due by a send waits for the lane.
+        let due =
+            (channel.due != 0 && !core.send.active).then(|| channel.due.max(core.retry_send_at));
+        let give_up = (channel.give_up_at != 0).then_some(channel.give_up_at);
+        let probe = (channel.probe_at != 0).then_some(channel.probe_at);
+        let linger =
+            (channel.quiet_since != 0).then(|| channel.quiet_since + u64::from(channel.linger_ms));
+        let expiry = match channel.kind {
+            Kind::Datagram => self.datagram_expiry(slot),
+            Kind::Stream => None,
+        };
+        let keepalive = self.keepalive_at(slot);
+        [due, give_up, probe, linger, expiry, keepalive].into_iter().flatten().min()
+    }
+
+    fn keepalive_at(&self, slot: usize) -> Option<u64> {
+        let channel = &self.channels[slot];
+        let every = self.core.settings.keepalive_ms;
+        let idle = channel.state == State::Established && channel.quiet_since == 0;
+        (every != 0 && idle).then(|| channel.heard_at + u64::from(every))
+    }
+
+    /// Does what has come due.
+    pub fn handle_timeout(&mut self, now: u64) {
+        self.core.clock = self.core.clock.max(now);
+        if self.core.fatal().is_err() {
+            return;
+        }
+        for slot in 0..self.channels.len() {
+            if matches!(self.channels[slot].state, State::Free | State::Ended) {
+                continue;
+            }
+            self.handle_channel_timeout(now, slot);
+        }
+        if self.core.send_waits && now >= self.core.retry_send_at {
+            self.core.wakes.send = true;
+        }
+    }
+
+    fn handle_channel_timeout(&mut self, now: u64, slot: usize) {
+        if self.channels[slot].kind == Kind::Datagram {
+            self.expire_datagrams(now, slot);
+        }
+        let is_over = |at: u64| at != 0 && at <= now;
+        if self.keepalive_at(slot).is_some_and(is_over) {
+            // Only PROBEs until the peer is heard: silence now counts for linger.
+            self.channels[slot].blocked = true;
+            self.channels[slot].probe = true;
+            self.watch(now, slot);
+            self.core.wakes.send = true;
+        }
+        let rto = self.core.rto();
+        let most = u64::from(self.core.settings.timers.rto_max_ms);
+        let channel = &mut self.channels[slot];
+        if is_over(channel.probe_at) {
+            channel.probe =
+                channel.kind == Kind::Stream || channel.blocked || channel.tx.una == channel.tx.end;
+            channel.backoff = channel.backoff.saturating_add(1);
+            channel.probe_at = now + (rto << channel.backoff.min(6)).min(most.max(rto));
+            self.core.wakes.send |= channel.probe;
+        }
+        if channel.due != 0 && channel.due <= now {
+            self.core.wakes.send = true;
+        }
+        let lingered =
+            channel.quiet_since != 0 && is_over(channel.quiet_since + u64::from(channel.linger_ms));
+        if lingered {
+            return self.end(now, slot, End::Here, Status::Linger, true);
+        }
+        if !is_over(channel.give_up_at) {
+            return;
+        }
+        match channel.state {
+            State::Aborting => self.settle(now, slot),
+            State::Accepting => {
+                channel.owned = false;
+                self.end(now, slot, End::Here, Status::Aborted, false);
+            }
+            _ => {
+                channel.owned &= channel.accepted;
+                self.end(now, slot, End::Here, Status::Linger, true);
+            }
+        }
+    }
+
+    /// The RECEIVE_REQ of a channel, as it is put into a request: what is told is no longer due.
+    pub(super) fn window(&mut self, slot: usize) -> Window {
+        let len = self.ring_len();
+        let channel = &mut self.channels[slot];
+        let rx = &mut channel.rx;
+        rx.told = match channel.kind {
+            Kind::Stream => rx.limit(len),
+            Kind::Datagram => len as u64,
+        };
+        rx.dirty = false;
+        rx.urgent = false;
+        Window {
+            ack: match channel.kind {
+                Kind::Stream => rx.next,
+                Kind::Datagram => rx.number,
+            },
+            limit: rx.told,
+            losses: rx.losses,
+            overflow: rx.overflow,
+            now: core::mem::take(&mut rx.now),
+        }
+    }
+}
