@@ -88,11 +88,6 @@ pub(super) const fn index(lane: Lane) -> usize {
     }
 }
 
-/// The slot in an id's upper octet.
-const fn slot(id: u32) -> usize {
-    (id >> 24) as usize
-}
-
 impl Shared {
     pub fn new(storage: HeapStorage, profile: &Profile, cancellers: [Canceller; LANES]) -> Self {
         let condvars = |n| std::iter::repeat_with(Condvar::new).take(n).collect();
@@ -130,11 +125,11 @@ impl Shared {
     }
 
     pub fn on_channel(&self, id: ChannelId) -> &Condvar {
-        &self.channels[slot(id.0)]
+        &self.channels[id.slot()]
     }
 
     pub fn on_listener(&self, id: ListenerId) -> &Condvar {
-        &self.listeners[slot(id.0)]
+        &self.listeners[id.slot()]
     }
 
     pub fn on_session(&self) -> &Condvar {
@@ -253,8 +248,8 @@ pub(super) fn drain(core: &mut Core) -> Wakes {
         match wake {
             Wake::Park => wakes.lanes[index(Lane::Park)] = true,
             Wake::Send => wakes.lanes[index(Lane::Send)] = true,
-            Wake::Channel(id) => wakes.channels[slot(id.0) / 64] |= 1 << (slot(id.0) % 64),
-            Wake::Listener(id) => wakes.listeners |= 1 << slot(id.0),
+            Wake::Channel(slot) => wakes.channels[slot / 64] |= 1 << (slot % 64),
+            Wake::Listener(slot) => wakes.listeners |= 1 << slot,
             Wake::Session => wakes.session = true,
             Wake::Event => wakes.events = true,
         }
