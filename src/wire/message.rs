@@ -369,7 +369,7 @@ impl<'a> Message<'a> {
             Self::Welcome(_) => 32,
             Self::End(_) => 9,
             Self::Route(_) | Self::From(_) => 28,
-            Self::ListenReq(m) => 35 + m.name.len(),
+            Self::ListenReq(m) => 34 + m.name.len(),
             Self::ListenRsp(_) => 13,
             Self::ConnectReq(m) | Self::AcceptReq(m) => 29 + m.name.len() + m.greeting.len(),
             Self::ConnectRsp(m) | Self::AcceptRsp(m) => 26 + m.greeting.len(),
