@@ -209,3 +209,38 @@ pub enum Blocked {
     #[error("the relay answers {}; try again later", .0.name())]
     Relay(Status),
 }
+
+impl From<EndpointError> for Error {
+    fn from(error: EndpointError) -> Self {
+        ConfigError::Endpoint(error).into()
+    }
+}
+
+/// What is an endpoint already needs no conversion that could fail.
+impl From<core::convert::Infallible> for Error {
+    fn from(never: core::convert::Infallible) -> Self {
+        match never {}
+    }
+}
+
+impl embedded_io::Error for Error {
+    fn kind(&self) -> embedded_io::ErrorKind {
+        use embedded_io::ErrorKind;
+        match self {
+            Self::Config(ConfigError::InUse | ConfigError::Taken | ConfigError::Duplicate) => {
+                ErrorKind::AddrInUse
+            }
+            Self::Config(ConfigError::Unsupported(_)) => ErrorKind::Unsupported,
+            Self::Config(_) => ErrorKind::InvalidInput,
+            Self::Peer(PeerError::NoListener | PeerError::BacklogFull) => {
+                ErrorKind::ConnectionRefused
+            }
+            Self::Peer(PeerError::Protocol { .. }) => ErrorKind::InvalidData,
+            Self::Peer(_) => ErrorKind::ConnectionReset,
+            Self::Resource(_) => ErrorKind::OutOfMemory,
+            Self::Transport(_) => ErrorKind::ConnectionAborted,
+            Self::TimedOut => ErrorKind::TimedOut,
+            Self::Closed => ErrorKind::NotConnected,
+        }
+    }
+}

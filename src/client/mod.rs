@@ -1,1 +1,324 @@
-//! The blocking client.
+//! The blocking client: sockets between peers, over two threads that exchange with the relay.
+//!
+//! ```no_run
+//! use std::io::{Read, Write};
+//! use byway::client::{Client, Config};
+//!
+//! // On one device:
+//! let client = Client::open(Config::new("http://relay.example:8080"))?;
+//! let listener = client.listen("camera:1")?;
+//! let mut stream = listener.accept()?;
+//! stream.write_all(b"a picture")?;
+//!
+//! // On another:
+//! let client = Client::open(Config::new("http://relay.example:8080"))?;
+//! let mut stream = client.connect("camera:1")?;
+//! let mut picture = Vec::new();
+//! stream.read_to_end(&mut picture)?;
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+
+mod channel;
+mod config;
+mod datagram;
+mod error;
+mod event;
+mod lanes;
+mod listener;
+mod shared;
+mod stream;
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+pub use channel::Channel;
+pub use config::Config;
+pub use datagram::DatagramChannel;
+pub use event::ClientEvent;
+pub use listener::Listener;
+pub use stream::{ReadHalf, Stream, WriteHalf};
+
+use crate::error::{Error, TransportError};
+use crate::session::{ChannelId, HeapStorage, Lane, ListenerId, Profile, Stats, StorageBytes};
+use crate::transport::{HttpTransport, Transport};
+use crate::{Endpoint, Kind};
+use channel::deadline;
+use shared::Shared;
+
+/// How long [`Client::close`] waits beyond its time-out for its last word to reach the relay.
+const LAST_WORD: Duration = Duration::from_millis(500);
+
+/// A session with a relay. Clones share it; any thread may use it.
+///
+/// It lives until it is closed or until the last handle of it is dropped, be it a client, a
+/// listener, a stream or a datagram channel. Dropping the last one without closing aborts what is
+/// still under way, and does not block.
+#[derive(Debug, Clone)]
+pub struct Client {
+    handle: Arc<Handle>,
+}
+
+/// What every handle keeps alive.
+#[derive(Debug)]
+pub(crate) struct Handle {
+    shared: Arc<Shared>,
+    profile: Profile,
+    backlog: u8,
+    connect_timeout: Duration,
+}
+
+impl Drop for Handle {
+    fn drop(&mut self) {
+        self.shared.with(|core| {
+            core.closed = true;
+            let (mut session, now) = core.session();
+            session.abort_all(now);
+        });
+    }
+}
+
+/// What was not acknowledged when a client had to close.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("closed with bytes unacknowledged on {} channels, the first at offset {}",
+    .unacked.len(), .unacked.first().map_or(0, |(_, offset)| *offset))]
+pub struct CloseError {
+    /// The channels, each with the first offset that its peer has not acknowledged.
+    pub unacked: Vec<(ChannelId, u64)>,
+}
+
+impl Client {
+    /// Opens a session and waits until the relay has answered, at most for
+    /// [`Config::open_timeout`]. What blocks the path is tried again until then.
+    ///
+    /// # Errors
+    /// A setting that cannot be used, [`Blocked`](crate::error::Blocked) with what stood in the way
+    /// last, another protocol version, or no memory, threads or entropy.
+    pub fn open(config: impl Into<Config>) -> Result<Self, Error> {
+        let config = config.into();
+        let settings = config.settings()?;
+        let http = config.http();
+        let (park, send) = (HttpTransport::new(&http)?, HttpTransport::new(&http)?);
+        let storage = HeapStorage::new(&config.profile)?;
+        let cancellers = [park.canceller(), send.canceller()];
+        let shared = Arc::new(Shared::new(storage, &config.profile, cancellers));
+        let handle = Arc::new(Handle {
+            shared: Arc::clone(&shared),
+            profile: config.profile,
+            backlog: config.backlog,
+            connect_timeout: config.connect_timeout,
+        });
+        shared.call(|session, now| session.open(now, &settings));
+        // If the second thread fails to start, dropping the handle ends the first.
+        lanes::start(&shared, Lane::Send, Box::new(send))?;
+        lanes::start(&shared, Lane::Park, Box::new(park))?;
+        let opened = shared.wait(
+            shared.on_session(),
+            deadline(Some(config.open_timeout)),
+            |session, _| Ok(session.is_open()?.then_some(())),
+        )?;
+        if opened.is_none() {
+            let blocked = shared.call(|session, _| session.blocked());
+            return Err(blocked.map_or(Error::TimedOut, |b| TransportError::Blocked(b).into()));
+        }
+        Ok(Self { handle })
+    }
+
+    /// Claims an endpoint, `name:port`, for streams, and waits until the relay has granted it, at
+    /// most for [`Config::connect_timeout`].
+    ///
+    /// # Errors
+    /// No valid endpoint; it is in use by another owner, a newer process or this client; no free
+    /// listener; or what blocks the path.
+    pub fn listen<E>(&self, endpoint: E) -> Result<Listener<Stream>, Error>
+    where
+        E: TryInto<Endpoint>,
+        Error: From<E::Error>,
+    {
+        self.listen_for(endpoint.try_into()?, Kind::Stream)
+    }
+
+    /// Claims an endpoint for datagram channels; else as [`listen`](Self::listen).
+    ///
+    /// # Errors
+    /// As [`listen`](Self::listen).
+    pub fn listen_datagram<E>(&self, endpoint: E) -> Result<Listener<DatagramChannel>, Error>
+    where
+        E: TryInto<Endpoint>,
+        Error: From<E::Error>,
+    {
+        self.listen_for(endpoint.try_into()?, Kind::Datagram)
+    }
+
+    /// Connects to who listens at an endpoint, at most for [`Config::connect_timeout`].
+    ///
+    /// # Errors
+    /// No valid endpoint; nobody listens there; its backlog is full; it serves datagrams; no free
+    /// channel; or, when the time is over, what stood in the way last.
+    pub fn connect<E>(&self, endpoint: E) -> Result<Stream, Error>
+    where
+        E: TryInto<Endpoint>,
+        Error: From<E::Error>,
+    {
+        self.connect_timeout(endpoint, self.handle.connect_timeout)
+    }
+
+    /// Connects to who listens at an endpoint, at most for `timeout`.
+    ///
+    /// # Errors
+    /// As [`connect`](Self::connect).
+    pub fn connect_timeout<E>(&self, endpoint: E, timeout: Duration) -> Result<Stream, Error>
+    where
+        E: TryInto<Endpoint>,
+        Error: From<E::Error>,
+    {
+        self.connect_for(endpoint.try_into()?, Kind::Stream, timeout).map(Into::into)
+    }
+
+    /// Connects for datagrams; else as [`connect`](Self::connect).
+    ///
+    /// # Errors
+    /// As [`connect`](Self::connect).
+    pub fn connect_datagram<E>(&self, endpoint: E) -> Result<DatagramChannel, Error>
+    where
+        E: TryInto<Endpoint>,
+        Error: From<E::Error>,
+    {
+        let timeout = self.handle.connect_timeout;
+        self.connect_for(endpoint.try_into()?, Kind::Datagram, timeout).map(Into::into)
+    }
+
+    /// Says that the device has another address or network now: both connections to the relay are
+    /// dropped and dialled anew at once. Channels survive. Does not block.
+    pub fn network_changed(&self) {
+        let shared = &self.handle.shared;
+        shared.with(|core| {
+            for lane in [Lane::Park, Lane::Send] {
+                shared.canceller(lane).forget_addresses();
+            }
+            let (mut session, now) = core.session();
+            session.network_changed(now);
+            shared.cancel(core);
+        });
+    }
+
+    /// Waits for the next event, at most for `timeout`; zero: only looks. `None` when the time is
+    /// over or the client is closed. Of events nobody takes, the newest 16 are kept.
+    pub fn next_event(&self, timeout: Duration) -> Option<ClientEvent> {
+        let shared = &self.handle.shared;
+        let next = shared.wait_with(shared.on_events(), deadline(Some(timeout)), |core| {
+            let event = core.next_event();
+            if event.is_none() && core.closed { Err(Error::Closed) } else { Ok(event) }
+        });
+        next.unwrap_or(None)
+    }
+
+    /// Numbers since the session was opened.
+    pub fn stats(&self) -> Stats {
+        self.handle.shared.with(|core| {
+            let lost = core.events_lost();
+            let mut stats = core.session().0.stats();
+            stats.events_lost += lost;
+            stats
+        })
+    }
+
+    /// Octets of memory that the session has, whatever is going on: its state and its rings.
+    pub fn memory(&self) -> StorageBytes {
+        self.handle.profile.storage_bytes()
+    }
+
+    /// Closes in order: listeners end, every thread that waits in a call is woken with
+    /// [`Error::Closed`], and what was written is delivered. Blocks until peers have acknowledged
+    /// that, at most for `timeout` and half a second; what is left then is aborted. A second close
+    /// waits as well.
+    ///
+    /// # Errors
+    /// Which channels had bytes unacknowledged.
+    pub fn close(&self, timeout: Duration) -> Result<(), CloseError> {
+        let shared = &self.handle.shared;
+        shared.with(|core| {
+            core.closed = true;
+            let (mut session, now) = core.session();
+            session.close(now);
+        });
+        shared.wake_all();
+        let mut unacked = Vec::new();
+        if !self.wait_closed(timeout) {
+            shared.with(|core| {
+                let (mut session, now) = core.session();
+                unacked.extend(session.unacked());
+                session.abort_all(now);
+            });
+            self.wait_closed(LAST_WORD);
+        }
+        shared.with(|core| {
+            core.stop = true;
+            shared.cancel(core);
+        });
+        shared.wake_all();
+        if unacked.is_empty() { Ok(()) } else { Err(CloseError { unacked }) }
+    }
+
+    /// Whether the session ended within `timeout`, or else its threads.
+    fn wait_closed(&self, timeout: Duration) -> bool {
+        let shared = &self.handle.shared;
+        let closed = shared.wait_with(shared.on_session(), deadline(Some(timeout)), |core| {
+            let over = core.running == 0 || core.session().0.is_closed();
+            Ok(over.then_some(()))
+        });
+        matches!(closed, Ok(Some(())))
+    }
+
+    fn listen_for<C: From<Channel>>(
+        &self,
+        endpoint: Endpoint,
+        kind: Kind,
+    ) -> Result<Listener<C>, Error> {
+        let handle = &self.handle;
+        let shared = &handle.shared;
+        let until = deadline(Some(handle.connect_timeout));
+        let id: ListenerId =
+            self.checked(|session, now| session.listen(now, endpoint, kind, handle.backlog))?;
+        let listener = Listener::new(Arc::clone(handle), id, endpoint);
+        let signal = shared.on_listener(id);
+        let granted =
+            shared.wait(signal, until, |session, _| Ok(session.listening(id)?.then_some(())))?;
+        if granted.is_none() {
+            let blocked = shared.call(|session, _| session.blocked());
+            return Err(blocked.map_or(Error::TimedOut, |b| TransportError::Blocked(b).into()));
+        }
+        Ok(listener)
+    }
+
+    fn connect_for(
+        &self,
+        endpoint: Endpoint,
+        kind: Kind,
+        timeout: Duration,
+    ) -> Result<Channel, Error> {
+        let until: Option<Instant> = deadline(Some(timeout));
+        let id = self.checked(|session, now| session.connect(now, endpoint, kind, &[]))?;
+        let channel = Channel::new(Arc::clone(&self.handle), id);
+        let connected =
+            channel.wait_until(until, |session, _| Ok(session.connected(id)?.then_some(())))?;
+        if connected.is_none() {
+            return Err(channel.call(|session, now, id| {
+                let cause = session.connect_cause(id);
+                session.abort(now, id);
+                cause
+            }));
+        }
+        Ok(channel)
+    }
+
+    /// Calls the session unless the client is closed.
+    fn checked<T>(
+        &self,
+        mut f: impl FnMut(&mut crate::session::Session<'_>, u64) -> Result<T, Error>,
+    ) -> Result<T, Error> {
+        let shared = &self.handle.shared;
+        shared
+            .wait(shared.on_session(), None, |session, now| f(session, now).map(Some))?
+            .ok_or(Error::Closed)
+    }
+}

@@ -1,0 +1,141 @@
+//! What a client is opened with.
+
+use std::time::{Duration, SystemTime};
+
+use crate::error::{ConfigError, Error, ResourceError};
+use crate::session::{Profile, Settings, Timers};
+use crate::transport::{HttpConfig, Proxy};
+
+/// What a [`Client`](super::Client) is opened with. Only the relay's URL has no default:
+///
+/// ```
+/// # use byway::{client::Config, session::Profile};
+/// let config = Config { profile: Profile::TINY, ..Config::new("http://relay.example:8080") };
+/// ```
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// The relay: `http://host:port` or `https://host`, with a path if it has one.
+    pub url: String,
+    /// How many channels and listeners there can be, and of what size.
+    pub profile: Profile,
+    /// Who this program is, to the relay's mind: a process of the same owner that started later
+    /// takes over the endpoints of its predecessor at once. `None`: random, so that nobody does.
+    pub owner: Option<[u8; 16]>,
+    /// Start of this process as milliseconds since 1970, by which "later" is meant. `None`: now.
+    pub epoch: Option<u64>,
+    /// Randomness for where the system has none: 24 octets that nobody can guess and no two
+    /// processes share, since they are the session's secret. `None`: the system's.
+    pub seed: Option<[u8; 24]>,
+    /// How long a channel rides out silence while something is outstanding; the smaller of both
+    /// ends counts. Default 180 s, at most 49 days.
+    pub linger: Duration,
+    /// How often the peer of an idle channel is probed, to find out that it is gone. Default: never.
+    pub keepalive: Option<Duration>,
+    /// How long [`Client::open`](super::Client::open) waits for the relay's first answer. Default 10 s.
+    pub open_timeout: Duration,
+    /// How long `listen` and `connect` wait unless told otherwise. Default 20 s.
+    pub connect_timeout: Duration,
+    /// How long a TCP connection to the relay or proxy may take. Default 3 s.
+    pub tcp_timeout: Duration,
+    /// Connections that may wait to be accepted at each listener, 1 to 255. Default 8.
+    pub backlog: u8,
+    /// Whether to go through an HTTP proxy. Default: not, whatever the environment says.
+    pub proxy: Proxy,
+    /// Headers added to every request, as name and value; 2 KiB in all at most.
+    pub headers: Vec<(String, String)>,
+    /// The header User-Agent; empty: none is sent. Default `byway/` and the version.
+    pub user_agent: String,
+    /// Certificates (PEM) of the authorities to trust for `https://`, instead of those of the
+    /// public web. Default: none, which means the public web's.
+    pub roots_pem: Vec<u8>,
+    /// The protocol's deadlines and intervals. Default: the specification's.
+    pub timers: Timers,
+}
+
+impl Config {
+    /// The defaults, with the profile [`Profile::PC`].
+    pub fn new(url: impl Into<String>) -> Self {
+        let http = HttpConfig::new(url);
+        Self {
+            url: http.url,
+            profile: Profile::PC,
+            owner: None,
+            epoch: None,
+            seed: None,
+            linger: Duration::from_secs(180),
+            keepalive: None,
+            open_timeout: Duration::from_secs(10),
+            connect_timeout: Duration::from_secs(20),
+            tcp_timeout: http.connect_timeout,
+            backlog: 8,
+            proxy: http.proxy,
+            headers: http.headers,
+            user_agent: http.user_agent,
+            roots_pem: http.roots_pem,
+            timers: Timers::DEFAULT,
+        }
+    }
+
+    pub(super) fn http(&self) -> HttpConfig {
+        HttpConfig {
+            url: self.url.clone(),
+            proxy: self.proxy.clone(),
+            headers: self.headers.clone(),
+            user_agent: self.user_agent.clone(),
+            roots_pem: self.roots_pem.clone(),
+            connect_timeout: self.tcp_timeout,
+            io_buffer: self.profile.io_buffer,
+        }
+    }
+
+    /// What the session is opened with; asks the system for randomness and time as needed.
+    pub(super) fn settings(&self) -> Result<Settings, Error> {
+        let seed: [u8; 24] = self.seed.map_or_else(random, Ok)?;
+        let mut secret = [0; 16];
+        secret.copy_from_slice(&seed[..16]);
+        let mut rest = [0; 8];
+        rest.copy_from_slice(&seed[16..]);
+        let owner = match (self.owner, self.seed) {
+            (Some(owner), _) => owner,
+            // The address of no other session can be guessed from it: it only says "me".
+            (None, Some(_)) => std::array::from_fn(|i| seed[16 + i % 8]),
+            (None, None) => random()?,
+        };
+        let now = || SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
+        let epoch = self.epoch.unwrap_or_else(|| now().map_or(0, |time| time.as_millis() as u64));
+        Ok(Settings {
+            owner,
+            epoch,
+            linger_ms: millis(self.linger, "linger")?,
+            keepalive_ms: self.keepalive.map_or(Ok(0), |time| millis(time, "keepalive"))?,
+            timers: self.timers,
+            ..Settings::new(secret, u64::from_be_bytes(rest))
+        })
+    }
+}
+
+impl From<&str> for Config {
+    fn from(url: &str) -> Self {
+        Self::new(url)
+    }
+}
+
+impl From<String> for Config {
+    fn from(url: String) -> Self {
+        Self::new(url)
+    }
+}
+
+fn random<const N: usize>() -> Result<[u8; N], Error> {
+    let mut bytes = [0; N];
+    getrandom::fill(&mut bytes).map_err(|_| ResourceError::Entropy)?;
+    Ok(bytes)
+}
+
+fn millis(time: Duration, name: &'static str) -> Result<u32, ConfigError> {
+    let out_of_range = ConfigError::Setting(match name {
+        "linger" => "linger must be from 1 ms to 49 days",
+        _ => "keepalive must be from 1 ms to 49 days",
+    });
+    u32::try_from(time.as_millis()).ok().filter(|ms| *ms > 0).ok_or(out_of_range)
+}

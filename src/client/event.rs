@@ -1,0 +1,50 @@
+//! What happens to a client, for people and logs.
+
+use crate::error::Blocked;
+use crate::session::{ChannelId, Event, ListenerId};
+
+/// Something that happened to the connection, with its cause. Nothing has to be done about it:
+/// channels ride out what blocks the path until their linger time is over.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum ClientEvent {
+    /// The client looks for its relay: at first, and after a change of the network.
+    Connecting,
+    /// Exchanges with the relay fail. Told once until the cause changes or the path is restored.
+    PathBlocked {
+        /// What stands in the way.
+        cause: Blocked,
+        /// What was seen: a status, a content type, the first characters of a page, an I/O error.
+        /// At most 120 octets.
+        seen: String,
+    },
+    /// Exchanges succeed again.
+    PathRestored,
+    /// The peer of a channel has not asked the relay for data lately.
+    PeerAway(ChannelId),
+    /// The peer of a channel is back.
+    PeerBack(ChannelId),
+    /// Bytes sent did not fit into the peer's buffer. They are sent again.
+    Overflow {
+        /// The channel.
+        channel: ChannelId,
+        /// First offset that did not fit.
+        offset: u64,
+    },
+    /// A listener lost its endpoint; its `accept` says why.
+    ListenerLost(ListenerId),
+}
+
+impl ClientEvent {
+    pub(super) fn new(event: Event, seen: &str) -> Self {
+        match event {
+            Event::Connecting => Self::Connecting,
+            Event::PathBlocked(cause) => Self::PathBlocked { cause, seen: seen.to_owned() },
+            Event::PathRestored => Self::PathRestored,
+            Event::PeerAway(channel) => Self::PeerAway(channel),
+            Event::PeerBack(channel) => Self::PeerBack(channel),
+            Event::Overflow { channel, offset } => Self::Overflow { channel, offset },
+            Event::ListenerLost(listener) => Self::ListenerLost(listener),
+        }
+    }
+}

@@ -1,0 +1,121 @@
+//! The two threads that carry exchanges.
+
+use std::sync::Arc;
+use std::thread;
+use std::time::Duration;
+
+use super::shared::{Shared, drain, pause};
+use crate::error::{Error, ResourceError};
+use crate::session::{Exchange, Lane};
+use crate::transport::{Failure, Request, Transport};
+
+/// Stack of a lane in octets. The deepest is a TLS handshake: measured in `tests/socket`.
+pub(super) const STACK: usize = 128 * 1024;
+
+/// Starts the thread of a lane.
+pub(super) fn start(
+    shared: &Arc<Shared>,
+    lane: Lane,
+    transport: Box<dyn Transport>,
+) -> Result<(), Error> {
+    let name = match lane {
+        Lane::Park => "byway-poll",
+        Lane::Send => "byway-send",
+    };
+    shared.lock().running += 1;
+    let runner = Runner { shared: Arc::clone(shared), lane };
+    thread::Builder::new()
+        .name(name.into())
+        .stack_size(STACK)
+        .spawn(move || runner.run(transport))
+        .map(drop)
+        .map_err(|_| ResourceError::System.into())
+}
+
+struct Runner {
+    shared: Arc<Shared>,
+    lane: Lane,
+}
+
+impl Runner {
+    fn run(&self, mut transport: Box<dyn Transport>) {
+        while let Some(exchange) = self.next() {
+            let result = self.carry(&mut *transport, &exchange);
+            self.finish(result);
+        }
+    }
+
+    /// Waits for the next exchange; `None` when the session is over.
+    fn next(&self) -> Option<Exchange> {
+        let mut core = self.shared.lock();
+        loop {
+            let (mut session, now) = core.session();
+            if self.lane == Lane::Send {
+                session.handle_timeout(now);
+            }
+            let next = session.poll_exchange(now, self.lane);
+            let over = session.is_closed();
+            let at = session.poll_timeout(self.lane);
+            if over || core.stop {
+                return None;
+            }
+            if next.is_some() {
+                self.shared.canceller(self.lane).reset();
+            }
+            let wakes = drain(&mut core);
+            if next.is_some() {
+                drop(core);
+                self.shared.notify(&wakes);
+                return next;
+            }
+            self.shared.notify(&wakes);
+            let left = at.map(|at| Duration::from_millis(at.saturating_sub(now).max(1)));
+            core = pause(core, self.shared.on_lane(self.lane), left);
+        }
+    }
+
+    /// Makes the exchange, with the lock held only to copy.
+    fn carry(&self, transport: &mut dyn Transport, exchange: &Exchange) -> Result<(), Failure> {
+        let Exchange { seq, len, silence_ms, .. } = *exchange;
+        transport.exchange(
+            &Request { seq, len, silence_ms },
+            &mut |out| self.shared.call(|session, _| session.poll_body(self.lane, out)),
+            &mut |bytes| {
+                self.shared.call(|session, now| session.handle_response(now, self.lane, bytes))
+            },
+        )
+    }
+
+    fn finish(&self, result: Result<(), Failure>) {
+        self.shared.with(|core| match result {
+            Ok(()) => {
+                core.seen.clear();
+                let (mut session, now) = core.session();
+                if let Err(cause) = session.handle_finished(now, self.lane) {
+                    log::debug!("{:?}: {cause}", self.lane);
+                    self.shared.canceller(self.lane).disconnect();
+                }
+            }
+            Err(failure) => {
+                log::debug!("{:?}: {}: {}", self.lane, failure.cause, failure.seen);
+                core.seen = failure.seen;
+                let (mut session, now) = core.session();
+                session.handle_failure(now, self.lane, failure.cause, failure.sent);
+            }
+        });
+    }
+}
+
+impl Drop for Runner {
+    /// However the thread ends, nobody may wait for it.
+    fn drop(&mut self) {
+        self.shared.with(|core| {
+            core.running -= 1;
+            core.closed = true;
+            core.stop = true;
+            // Nothing more is wanted of the other lane.
+            self.shared.cancel(core);
+        });
+        self.shared.wake_all();
+    }
+}

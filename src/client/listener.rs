@@ -1,0 +1,91 @@
+//! Listeners.
+
+use std::io;
+use std::marker::PhantomData;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::channel::{Channel, deadline};
+use super::{Handle, Stream};
+use crate::Endpoint;
+use crate::error::Error;
+use crate::session::ListenerId;
+
+/// An endpoint at which other peers can connect: to a [`Stream`], or to a
+/// [`DatagramChannel`](super::DatagramChannel).
+///
+/// The client answers connecting peers by itself while the backlog and the profile's channels
+/// last. Dropping the listener gives the endpoint back; channels already accepted stay.
+#[derive(Debug)]
+pub struct Listener<C = Stream> {
+    handle: Arc<Handle>,
+    id: ListenerId,
+    endpoint: Endpoint,
+    channels: PhantomData<fn() -> C>,
+}
+
+impl<C: From<Channel>> Listener<C> {
+    pub(super) fn new(handle: Arc<Handle>, id: ListenerId, endpoint: Endpoint) -> Self {
+        Self { handle, id, endpoint, channels: PhantomData }
+    }
+
+    /// The endpoint.
+    pub fn endpoint(&self) -> Endpoint {
+        self.endpoint
+    }
+
+    /// Names the listener in events.
+    pub fn id(&self) -> ListenerId {
+        self.id
+    }
+
+    /// Waits for a peer to connect. Several threads may wait at once.
+    ///
+    /// # Errors
+    /// [`Error::Closed`] once the listener or the client is closed, or why the endpoint was lost.
+    pub fn accept(&self) -> Result<C, Error> {
+        self.accept_for(None)
+    }
+
+    /// Waits for a peer to connect, at most for `timeout`; zero: only takes who waits already.
+    ///
+    /// # Errors
+    /// As [`accept`](Self::accept), and [`Error::TimedOut`].
+    pub fn accept_timeout(&self, timeout: Duration) -> Result<C, Error> {
+        self.accept_for(Some(timeout))
+    }
+
+    /// The peers that connect, one after the other, for ever. Ends at the first error but reports
+    /// it as its last item.
+    pub fn incoming(&self) -> impl Iterator<Item = io::Result<C>> {
+        let mut ended = false;
+        std::iter::from_fn(move || {
+            let next = (!ended).then(|| self.accept())?;
+            ended = next.is_err();
+            Some(next.map_err(Into::into))
+        })
+    }
+
+    fn accept_for(&self, timeout: Option<Duration>) -> Result<C, Error> {
+        let shared = &self.handle.shared;
+        let signal = shared.on_listener(self.id);
+        let id = shared
+            .wait(signal, deadline(timeout), |session, now| session.accept(now, self.id))?
+            .ok_or(Error::TimedOut)?;
+        Ok(Channel::new(Arc::clone(&self.handle), id).into())
+    }
+}
+
+impl<C> Listener<C> {
+    /// Gives the endpoint back and wakes every thread that waits in `accept`. Does not block.
+    pub fn close(&self) {
+        self.handle.shared.call(|session, now| session.unlisten(now, self.id));
+        self.handle.shared.on_listener(self.id).notify_all();
+    }
+}
+
+impl<C> Drop for Listener<C> {
+    fn drop(&mut self) {
+        self.close();
+    }
+}

@@ -1,0 +1,277 @@
+//! What the application's threads and the two lanes share: one lock over the session, and who
+//! waits for what. The lock is never held across I/O; whoever waits does so for a predicate.
+
+use std::collections::VecDeque;
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use super::ClientEvent;
+use crate::error::Error;
+use crate::session::{ChannelId, HeapStorage, Lane, ListenerId, Profile, Session, Wake};
+use crate::transport::Canceller;
+
+/// Events kept until somebody takes them; then the oldest is dropped, and counted.
+const EVENTS: usize = 16;
+
+/// Threads that carry exchanges: one for parks, one for sends.
+pub(super) const LANES: usize = 2;
+
+#[derive(Debug)]
+pub(super) struct Shared {
+    core: Mutex<Core>,
+    lanes: [Condvar; LANES],
+    channels: Box<[Condvar]>,
+    listeners: Box<[Condvar]>,
+    session: Condvar,
+    events: Condvar,
+    cancellers: [Canceller; LANES],
+}
+
+/// What the lock guards.
+#[derive(Debug)]
+pub(super) struct Core {
+    storage: HeapStorage,
+    /// The last time told to the session.
+    now: u64,
+    /// The application is done: every call of it but `close` fails.
+    pub closed: bool,
+    /// The lanes are to end.
+    pub stop: bool,
+    /// Lanes that run.
+    pub running: usize,
+    events: VecDeque<ClientEvent>,
+    events_lost: u64,
+    /// What the exchange that failed last saw.
+    pub seen: String,
+}
+
+impl Core {
+    /// The session, and the time now.
+    pub fn session(&mut self) -> (Session<'_>, u64) {
+        self.now = self.now.max(boot_time_ms());
+        (self.storage.session(), self.now)
+    }
+
+    pub fn next_event(&mut self) -> Option<ClientEvent> {
+        self.events.pop_front()
+    }
+
+    pub fn events_lost(&self) -> u64 {
+        self.events_lost
+    }
+}
+
+/// Milliseconds of a clock that also counts while the machine sleeps.
+fn boot_time_ms() -> u64 {
+    #[cfg(any(target_os = "linux", target_os = "android"))]
+    let clock = rustix::time::ClockId::Boottime;
+    #[cfg(not(any(target_os = "linux", target_os = "android")))]
+    let clock = rustix::time::ClockId::Monotonic;
+    let time = rustix::time::clock_gettime(clock);
+    time.tv_sec as u64 * 1_000 + time.tv_nsec as u64 / 1_000_000
+}
+
+/// Who is to look again.
+#[derive(Debug, Default)]
+pub(super) struct Wakes {
+    lanes: [bool; LANES],
+    channels: [u64; 4],
+    listeners: u64,
+    session: bool,
+    events: bool,
+}
+
+pub(super) const fn index(lane: Lane) -> usize {
+    match lane {
+        Lane::Park => 0,
+        Lane::Send => 1,
+    }
+}
+
+impl Shared {
+    pub fn new(storage: HeapStorage, profile: &Profile, cancellers: [Canceller; LANES]) -> Self {
+        let condvars = |n| std::iter::repeat_with(Condvar::new).take(n).collect();
+        Self {
+            core: Mutex::new(Core {
+                storage,
+                now: 0,
+                closed: false,
+                stop: false,
+                running: 0,
+                events: VecDeque::with_capacity(EVENTS),
+                events_lost: 0,
+                seen: String::new(),
+            }),
+            lanes: [const { Condvar::new() }; LANES],
+            channels: condvars(profile.channels),
+            listeners: condvars(profile.listeners),
+            session: Condvar::new(),
+            events: Condvar::new(),
+            cancellers,
+        }
+    }
+
+    /// A panic elsewhere leaves the session as it was between two calls, so the lock stays good.
+    pub fn lock(&self) -> MutexGuard<'_, Core> {
+        self.core.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub fn canceller(&self, lane: Lane) -> &Canceller {
+        &self.cancellers[index(lane)]
+    }
+
+    pub fn on_lane(&self, lane: Lane) -> &Condvar {
+        &self.lanes[index(lane)]
+    }
+
+    pub fn on_channel(&self, id: ChannelId) -> &Condvar {
+        &self.channels[id.slot()]
+    }
+
+    pub fn on_listener(&self, id: ListenerId) -> &Condvar {
+        &self.listeners[id.slot()]
+    }
+
+    pub fn on_session(&self) -> &Condvar {
+        &self.session
+    }
+
+    pub fn on_events(&self) -> &Condvar {
+        &self.events
+    }
+
+    /// Calls the session, then wakes whom it names.
+    pub fn call<T>(&self, f: impl FnOnce(&mut Session<'_>, u64) -> T) -> T {
+        self.with(|core| {
+            let (mut session, now) = core.session();
+            f(&mut session, now)
+        })
+    }
+
+    /// As [`Shared::call`], with all that the lock guards.
+    pub fn with<T>(&self, f: impl FnOnce(&mut Core) -> T) -> T {
+        let mut core = self.lock();
+        let result = f(&mut core);
+        let wakes = drain(&mut core);
+        drop(core);
+        self.notify(&wakes);
+        result
+    }
+
+    /// Calls the session until it gives something, waiting for `signal` in between; `None` when
+    /// `deadline` is over before. Fails once the application has closed the client.
+    pub fn wait<T>(
+        &self,
+        signal: &Condvar,
+        deadline: Option<Instant>,
+        mut f: impl FnMut(&mut Session<'_>, u64) -> Result<Option<T>, Error>,
+    ) -> Result<Option<T>, Error> {
+        self.wait_with(signal, deadline, |core| {
+            let closed = core.closed;
+            let (mut session, now) = core.session();
+            if closed {
+                return Err(session.is_open().err().unwrap_or(Error::Closed));
+            }
+            f(&mut session, now)
+        })
+    }
+
+    /// As [`Shared::wait`], with all that the lock guards, and whether closed or not.
+    pub fn wait_with<T>(
+        &self,
+        signal: &Condvar,
+        deadline: Option<Instant>,
+        mut f: impl FnMut(&mut Core) -> Result<Option<T>, Error>,
+    ) -> Result<Option<T>, Error> {
+        let mut core = self.lock();
+        loop {
+            let result = f(&mut core);
+            let wakes = drain(&mut core);
+            let left = deadline.map(|d| d.saturating_duration_since(Instant::now()));
+            if !matches!(result, Ok(None)) || left.is_some_and(|left| left.is_zero()) {
+                drop(core);
+                self.notify(&wakes);
+                return result;
+            }
+            self.notify(&wakes);
+            core = pause(core, signal, left);
+        }
+    }
+
+    /// Wakes everybody, after a flag was set that all look at.
+    pub fn wake_all(&self) {
+        let all = self.lanes.iter().chain(&self.channels).chain(&self.listeners);
+        all.chain([&self.session, &self.events]).for_each(Condvar::notify_all);
+    }
+
+    /// Breaks the exchanges under way. Called with the lock held, as [`Canceller::reset`] is.
+    pub fn cancel(&self, _: &mut Core) {
+        self.cancellers.iter().for_each(Canceller::cancel);
+    }
+
+    pub fn notify(&self, wakes: &Wakes) {
+        for (lane, wake) in self.lanes.iter().zip(wakes.lanes) {
+            if wake {
+                lane.notify_all();
+            }
+        }
+        for (i, word) in wakes.channels.iter().enumerate() {
+            bits(*word).for_each(|bit| self.channels[64 * i + bit].notify_all());
+        }
+        bits(wakes.listeners).for_each(|bit| self.listeners[bit].notify_all());
+        if wakes.session {
+            self.session.notify_all();
+        }
+        if wakes.events {
+            self.events.notify_all();
+        }
+    }
+}
+
+/// Waits for `signal`, for at most `left`.
+pub(super) fn pause<'a>(
+    core: MutexGuard<'a, Core>,
+    signal: &Condvar,
+    left: Option<Duration>,
+) -> MutexGuard<'a, Core> {
+    match left {
+        Some(left) => signal.wait_timeout(core, left).unwrap_or_else(PoisonError::into_inner).0,
+        None => signal.wait(core).unwrap_or_else(PoisonError::into_inner),
+    }
+}
+
+/// Takes what the session has to tell.
+pub(super) fn drain(core: &mut Core) -> Wakes {
+    let mut wakes = Wakes::default();
+    let mut session = core.storage.session();
+    while let Some(wake) = session.poll_wake() {
+        match wake {
+            Wake::Park => wakes.lanes[index(Lane::Park)] = true,
+            Wake::Send => wakes.lanes[index(Lane::Send)] = true,
+            Wake::Channel(slot) => wakes.channels[slot / 64] |= 1 << (slot % 64),
+            Wake::Listener(slot) => wakes.listeners |= 1 << slot,
+            Wake::Session => wakes.session = true,
+            Wake::Event => wakes.events = true,
+        }
+    }
+    if wakes.events {
+        while let Some(event) = session.poll_event() {
+            if core.events.len() == EVENTS {
+                core.events.pop_front();
+                core.events_lost += 1;
+            }
+            core.events.push_back(ClientEvent::new(event, &core.seen));
+        }
+    }
+    wakes
+}
+
+fn bits(mut word: u64) -> impl Iterator<Item = usize> {
+    std::iter::from_fn(move || {
+        (word != 0).then(|| {
+            let bit = word.trailing_zeros() as usize;
+            word &= word - 1;
+            bit
+        })
+    })
+}

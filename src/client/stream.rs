@@ -1,0 +1,243 @@
+//! Reliable streams.
+
+use std::io;
+use std::net::Shutdown;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::channel::{Channel, channel_methods, deadline};
+use crate::error::{ConfigError, Error};
+use crate::session::Half;
+
+/// A reliable stream of bytes to another peer, like a `TcpStream`.
+///
+/// A write returns once the bytes are copied into the transmit ring and blocks while that is full.
+/// They stay there until the peer's client has acknowledged them, and are sent again as often as
+/// it takes. A read blocks while nothing has come. All methods take `&self`: several threads may
+/// use one stream, or clones of it. The channel is released when the last clone is dropped; what
+/// was written is still delivered then, for as long as the client lives and at most linger.
+#[derive(Debug, Clone)]
+pub struct Stream {
+    channel: Arc<Channel>,
+}
+
+impl From<Channel> for Stream {
+    fn from(channel: Channel) -> Self {
+        Self { channel: Arc::new(channel) }
+    }
+}
+
+impl Stream {
+    channel_methods!();
+
+    /// Another handle of the same channel, as `clone` gives.
+    ///
+    /// # Errors
+    /// None; it is as in `TcpStream`.
+    pub fn try_clone(&self) -> io::Result<Self> {
+        Ok(self.clone())
+    }
+
+    /// The two directions as values of their own, for two threads. Dropping one shuts it down.
+    pub fn split(self) -> (ReadHalf, WriteHalf) {
+        (ReadHalf(self.clone()), WriteHalf(self))
+    }
+
+    /// Ends a direction and wakes every thread that waits in it. Write: the peer reads the end of
+    /// the stream behind what was written, and what it still sends arrives. Read: reads give
+    /// `Ok(0)` and what comes from now on is dropped. Does not block.
+    ///
+    /// # Errors
+    /// What ended the channel before.
+    pub fn shutdown(&self, how: Shutdown) -> Result<(), Error> {
+        let half = match how {
+            Shutdown::Read => Half::Read,
+            Shutdown::Write => Half::Write,
+            Shutdown::Both => Half::Both,
+        };
+        self.channel.call(|session, now, id| session.shutdown(now, id, half))
+    }
+
+    /// Waits until the other peer's client has acknowledged everything written before, at most for
+    /// `timeout`. That its application has read it is not said by this.
+    ///
+    /// # Errors
+    /// [`Error::TimedOut`], or what ended the channel before.
+    pub fn wait_acked(&self, timeout: Duration) -> Result<(), Error> {
+        self.channel.call(|session, now, id| session.request_ack(now, id))?;
+        self.channel
+            .wait_until(deadline(Some(timeout)), |session, _| {
+                Ok(session.acked(self.channel.id)?.then_some(()))
+            })?
+            .ok_or(Error::TimedOut)
+    }
+
+    /// Shuts both directions down and waits until the peer's client has everything written, or the
+    /// channel fails; the time-outs do not count. Other clones see the end too.
+    ///
+    /// # Errors
+    /// What ended the channel before; it names the first offset that is not acknowledged.
+    pub fn close(self) -> Result<(), Error> {
+        self.shutdown(Shutdown::Both)?;
+        self.channel.drain()
+    }
+
+    /// Takes the notice that bytes did not fit into the peer's buffer: the first such offset. Each
+    /// is given once. They are sent again; a peer that keeps to the protocol causes none.
+    ///
+    /// # Errors
+    /// [`Error::Closed`] if the channel is closed.
+    pub fn take_overflow(&self) -> Result<Option<u64>, Error> {
+        self.channel.call(|session, _, id| session.take_overflow(id))
+    }
+
+    fn read_some(&self, out: &mut [u8]) -> Result<Option<usize>, Error> {
+        let channel = &self.channel;
+        channel.wait(&channel.read_timeout, |session, now| session.read(now, channel.id, out))
+    }
+
+    fn write_some(&self, bytes: &[u8]) -> Result<Option<usize>, Error> {
+        let channel = &self.channel;
+        channel.wait(&channel.write_timeout, |session, now| {
+            let n = session.write(now, channel.id, bytes)?;
+            Ok((n > 0 || bytes.is_empty()).then_some(n))
+        })
+    }
+
+    fn flush_all(&self) -> Result<Option<()>, Error> {
+        let channel = &self.channel;
+        channel.wait(&channel.write_timeout, |session, _| {
+            Ok(session.flushed(channel.id)?.then_some(()))
+        })
+    }
+
+    fn in_time<T>(&self, result: Result<Option<T>, Error>) -> io::Result<T> {
+        match result {
+            Ok(Some(value)) => Ok(value),
+            Ok(None) => Err(self.channel.late()),
+            // The only use that a stream's channel does not support: writing behind a shutdown.
+            Err(error @ Error::Config(ConfigError::Unsupported(_))) => {
+                Err(io::Error::new(io::ErrorKind::BrokenPipe, error))
+            }
+            Err(error) => Err(error.into()),
+        }
+    }
+}
+
+/// The reading direction of a [`Stream`]. Dropping it shuts that direction down.
+#[derive(Debug)]
+pub struct ReadHalf(Stream);
+
+/// The writing direction of a [`Stream`]. Dropping it shuts that direction down, so that the peer
+/// reads the end of the stream behind what was written.
+#[derive(Debug)]
+pub struct WriteHalf(Stream);
+
+impl AsRef<Stream> for ReadHalf {
+    fn as_ref(&self) -> &Stream {
+        &self.0
+    }
+}
+
+impl AsRef<Stream> for WriteHalf {
+    fn as_ref(&self) -> &Stream {
+        &self.0
+    }
+}
+
+impl AsRef<Stream> for Stream {
+    fn as_ref(&self) -> &Stream {
+        self
+    }
+}
+
+// Where the channel has ended already there is nothing to shut down.
+impl Drop for ReadHalf {
+    fn drop(&mut self) {
+        let _ = self.0.shutdown(Shutdown::Read);
+    }
+}
+
+impl Drop for WriteHalf {
+    fn drop(&mut self) {
+        let _ = self.0.shutdown(Shutdown::Write);
+    }
+}
+
+macro_rules! impl_read {
+    ($($type:ty),+) => { $(
+        impl io::Read for $type {
+            fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
+                let stream = AsRef::<Stream>::as_ref(self);
+                stream.in_time(stream.read_some(out))
+            }
+        }
+
+        impl embedded_io::Read for $type {
+            fn read(&mut self, out: &mut [u8]) -> Result<usize, Error> {
+                AsRef::<Stream>::as_ref(self).read_some(out)?.ok_or(Error::TimedOut)
+            }
+        }
+
+        impl embedded_io::ReadReady for $type {
+            fn read_ready(&mut self) -> Result<bool, Error> {
+                let channel = &AsRef::<Stream>::as_ref(self).channel;
+                channel.call(|session, _, id| session.can_read(id))
+            }
+        }
+    )+ };
+}
+
+macro_rules! impl_write {
+    ($($type:ty),+) => { $(
+        impl io::Write for $type {
+            fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+                let stream = AsRef::<Stream>::as_ref(self);
+                stream.in_time(stream.write_some(bytes))
+            }
+
+            /// Waits until the relay has passed everything written on to the peer.
+            fn flush(&mut self) -> io::Result<()> {
+                let stream = AsRef::<Stream>::as_ref(self);
+                stream.in_time(stream.flush_all())
+            }
+        }
+
+        impl embedded_io::Write for $type {
+            fn write(&mut self, bytes: &[u8]) -> Result<usize, Error> {
+                AsRef::<Stream>::as_ref(self).write_some(bytes)?.ok_or(Error::TimedOut)
+            }
+
+            /// Waits until the relay has passed everything written on to the peer.
+            fn flush(&mut self) -> Result<(), Error> {
+                AsRef::<Stream>::as_ref(self).flush_all()?.ok_or(Error::TimedOut)
+            }
+        }
+
+        impl embedded_io::WriteReady for $type {
+            fn write_ready(&mut self) -> Result<bool, Error> {
+                let channel = &AsRef::<Stream>::as_ref(self).channel;
+                channel.call(|session, _, id| session.can_write(id))
+            }
+        }
+    )+ };
+}
+
+impl_read!(Stream, &Stream, ReadHalf);
+impl_write!(Stream, &Stream, WriteHalf);
+
+impl embedded_io::ErrorType for Stream {
+    type Error = Error;
+}
+
+impl embedded_io::ErrorType for &Stream {
+    type Error = Error;
+}
+
+impl embedded_io::ErrorType for ReadHalf {
+    type Error = Error;
+}
+
+impl embedded_io::ErrorType for WriteHalf {
+    type Error = Error;
+}

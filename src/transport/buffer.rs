@@ -1,0 +1,55 @@
+//! Input and output buffers of a fixed size.
+
+use ureq::unversioned::transport::Buffers;
+
+/// Buffers made once per connection, that never grow. ureq's own keep at least 10 KiB.
+#[derive(Debug)]
+pub(super) struct FixedBuffers {
+    input: Box<[u8]>,
+    start: usize,
+    end: usize,
+    /// The last look at the input consumed some, so another look makes sense.
+    progress: bool,
+    output: Box<[u8]>,
+}
+
+impl FixedBuffers {
+    pub fn new(size: usize) -> Self {
+        let buffer = || vec![0; size].into_boxed_slice();
+        Self { input: buffer(), start: 0, end: 0, progress: false, output: buffer() }
+    }
+}
+
+impl Buffers for FixedBuffers {
+    fn output(&mut self) -> &mut [u8] {
+        &mut self.output
+    }
+
+    fn input(&self) -> &[u8] {
+        &self.input[self.start..self.end]
+    }
+
+    fn input_append_buf(&mut self) -> &mut [u8] {
+        self.input.copy_within(self.start..self.end, 0);
+        self.end -= self.start;
+        self.start = 0;
+        &mut self.input[self.end..]
+    }
+
+    fn input_appended(&mut self, amount: usize) {
+        self.end += amount;
+    }
+
+    fn input_consume(&mut self, amount: usize) {
+        self.progress = amount > 0;
+        self.start += amount;
+    }
+
+    fn tmp_and_output(&mut self) -> (&mut [u8], &mut [u8]) {
+        (&mut self.input[self.end..], &mut self.output)
+    }
+
+    fn can_use_input(&self) -> bool {
+        self.progress && self.start < self.end
+    }
+}

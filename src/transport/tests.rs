@@ -1,0 +1,457 @@
+//! The ureq transport against servers written by hand.
+
+use std::io::{Read, Write};
+use std::net::{Shutdown, TcpListener, TcpStream};
+use std::sync::mpsc::{Receiver, channel};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use super::*;
+use crate::error::ConfigError;
+
+const OK: &str = "HTTP/1.1 200 OK\r\nContent-Type: application/octet-stream\r\n";
+
+/// A connection at the server, with what was read beyond the request at hand.
+struct Peer {
+    stream: TcpStream,
+    rest: Vec<u8>,
+}
+
+struct Seen {
+    head: String,
+    body: Vec<u8>,
+    /// Octets that the first read brought.
+    first: usize,
+}
+
+impl Peer {
+    fn request(&mut self) -> Seen {
+        let mut buf = [0; 65536];
+        let mut first = 0;
+        loop {
+            if let Some(end) = self.rest.windows(4).position(|w| w == b"\r\n\r\n") {
+                let head = String::from_utf8(self.rest[..end + 4].to_vec()).unwrap();
+                let len: usize = field(&head, "content-length").unwrap().parse().unwrap();
+                if self.rest.len() >= end + 4 + len {
+                    let body = self.rest[end + 4..end + 4 + len].to_vec();
+                    self.rest.drain(..end + 4 + len);
+                    return Seen { head, body, first };
+                }
+            }
+            let n = self.stream.read(&mut buf).unwrap();
+            assert!(n > 0, "no whole request");
+            first = if first == 0 { n } else { first };
+            self.rest.extend_from_slice(&buf[..n]);
+        }
+    }
+
+    fn answer(&mut self, text: &str) {
+        self.stream.write_all(text.as_bytes()).unwrap();
+    }
+
+    fn ok(&mut self, body: &str) {
+        self.answer(&format!("{OK}Content-Length: {}\r\n\r\n{body}", body.len()));
+    }
+}
+
+fn field<'a>(head: &'a str, name: &str) -> Option<&'a str> {
+    head.lines().find_map(|line| {
+        let (key, value) = line.split_once(':')?;
+        key.eq_ignore_ascii_case(name).then(|| value.trim())
+    })
+}
+
+/// Serves each connection in turn with the next of `scripts`.
+fn serve<const N: usize>(scripts: [fn(&mut Peer) -> Option<Seen>; N]) -> (String, Receiver<Seen>) {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    let (tx, rx) = channel();
+    thread::spawn(move || {
+        for script in scripts {
+            let (stream, _) = listener.accept().unwrap();
+            if let Some(seen) = script(&mut Peer { stream, rest: Vec::new() }) {
+                let _ = tx.send(seen);
+            }
+        }
+    });
+    (url, rx)
+}
+
+fn transport(url: &str) -> HttpTransport {
+    HttpTransport::new(&HttpConfig::new(url)).unwrap()
+}
+
+fn exchange(transport: &mut HttpTransport, seq: u64, body: &[u8]) -> Result<Vec<u8>, Failure> {
+    exchange_within(transport, seq, body, 2_000)
+}
+
+fn exchange_within(
+    transport: &mut HttpTransport,
+    seq: u64,
+    mut body: &[u8],
+    silence_ms: u32,
+) -> Result<Vec<u8>, Failure> {
+    let mut got = Vec::new();
+    let request = Request { seq, len: body.len(), silence_ms };
+    transport.exchange(&request, &mut |out| body.read(out).unwrap(), &mut |bytes| {
+        got.extend_from_slice(bytes);
+        Ok(())
+    })?;
+    Ok(got)
+}
+
+#[test]
+fn one_write_per_request_and_one_connection_for_all() {
+    let (url, seen) = serve([|peer| {
+        let seen = peer.request();
+        peer.ok("one");
+        let second = peer.request();
+        assert!(second.head.starts_with("POST /base/v1?n=8 HTTP/1.1\r\n"), "{}", second.head);
+        peer.ok("two");
+        Some(seen)
+    }]);
+    let mut config = HttpConfig::new(url.clone() + "/base/");
+    config.headers.push(("X-Site".into(), "7".into()));
+    let mut transport = HttpTransport::new(&config).unwrap();
+    assert_eq!(exchange(&mut transport, 7, b"POST body").unwrap(), b"one");
+    assert_eq!(exchange(&mut transport, 8, b"second").unwrap(), b"two");
+    let seen = seen.recv().unwrap();
+    assert_eq!(seen.body, b"POST body");
+    assert_eq!(seen.first, seen.head.len() + seen.body.len(), "one write");
+    assert!(seen.head.starts_with("POST /base/v1?n=7 HTTP/1.1\r\n"), "{}", seen.head);
+    for (name, value) in [
+        ("host", &url["http://".len()..]),
+        ("content-type", "application/octet-stream"),
+        ("accept", "application/octet-stream"),
+        ("accept-encoding", "identity"),
+        ("cache-control", "no-store"),
+        ("content-length", "9"),
+        ("user-agent", concat!("byway/", env!("CARGO_PKG_VERSION"))),
+        ("x-site", "7"),
+    ] {
+        assert_eq!(field(&seen.head, name), Some(value), "{name}");
+    }
+    for name in ["expect", "transfer-encoding", "cookie", "proxy-authorization"] {
+        assert_eq!(field(&seen.head, name), None, "{name}");
+    }
+    assert_eq!(seen.head.lines().count(), 10, "nothing else: {}", seen.head);
+}
+
+#[test]
+fn large_bodies_stream_both_ways() {
+    let (url, _) = serve([|peer| {
+        for _ in 0..2 {
+            let body = peer.request().body;
+            peer.answer(&format!("{OK}Transfer-Encoding: chunked\r\n\r\n"));
+            for chunk in body.chunks(10_000) {
+                peer.answer(&format!("{:x}\r\n", chunk.len()));
+                peer.stream.write_all(chunk).unwrap();
+                peer.answer("\r\n");
+            }
+            peer.answer("0\r\n\r\n");
+        }
+        None
+    }]);
+    let body: Vec<u8> = (0..3_000_000_u32).map(|i| (i.wrapping_mul(i) >> 7) as u8).collect();
+    let mut transport = transport(&url);
+    assert!(exchange(&mut transport, 1, &body).unwrap() == body);
+    // Just around the size of the output buffer, where the head pushes octets into a second write.
+    for len in [16 * 1024 - 400, 16 * 1024 - 200, 16 * 1024, 16 * 1024 + 1] {
+        let (url, _) = serve([|peer| {
+            let body = peer.request().body;
+            peer.answer(&format!("{OK}\r\n"));
+            peer.stream.write_all(&body).unwrap();
+            None
+        }]);
+        let mut transport = self::transport(&url);
+        assert!(exchange(&mut transport, 1, &body[..len]).unwrap() == body[..len], "{len}");
+    }
+}
+
+#[test]
+fn what_is_no_answer_is_named_and_described() {
+    type Case = (&'static str, Blocked, &'static str);
+    let cases: [(fn(&mut Peer) -> Option<Seen>, Case); 9] = [
+        (
+            |p| {
+                page(p, "200 OK\r\nContent-Type: text/html", "<html>Welcome to\n Hotel WiFi</html>")
+            },
+            ("portal", Blocked::Foreign, "200 text/html: <html>Welcome to Hotel WiFi</html>"),
+        ),
+        (
+            |p| page(p, "302 Found\r\nLocation: http://portal/login", ""),
+            ("redirect", Blocked::Http(302), "302 to http://portal/login"),
+        ),
+        (
+            |p| page(p, "307 Temporary Redirect\r\nLocation: /elsewhere", ""),
+            ("redirect with body", Blocked::Http(307), "307 to /elsewhere"),
+        ),
+        (
+            |p| page(p, "407 Proxy Authentication Required", "no"),
+            ("proxy", Blocked::ProxyAuth, "407: no"),
+        ),
+        (
+            |p| page(p, "500 Oops\r\nContent-Type: text/html", "<h1>Oops</h1>"),
+            ("server error", Blocked::Http(500), "500 text/html: <h1>Oops</h1>"),
+        ),
+        (
+            |p| page(p, "200 OK\r\nContent-Type: application/octet-streams", "x"),
+            ("wrong type", Blocked::Foreign, "200 application/octet-streams: x"),
+        ),
+        (
+            |p| {
+                let kind = "application/octet-stream\r\nContent-Encoding: gzip";
+                page(p, &format!("200 OK\r\nContent-Type: {kind}"), "x")
+            },
+            ("compressed", Blocked::Foreign, "200 application/octet-stream: x"),
+        ),
+        (
+            |p| {
+                p.request();
+                p.answer("220 mail.example.com ESMTP\r\n\r\n");
+                None
+            },
+            ("no HTTP", Blocked::Foreign, ""),
+        ),
+        (
+            |p| page(p, &format!("200 OK\r\nX-Long: {}", "x".repeat(20_000)), ""),
+            ("endless head", Blocked::Foreign, ""),
+        ),
+    ];
+    for (script, (name, cause, seen)) in cases {
+        let (url, _) = serve([script]);
+        let failure = exchange(&mut transport(&url), 1, b"hello").unwrap_err();
+        assert_eq!((failure.cause, failure.sent), (cause, true), "{name}: {failure:?}");
+        assert!(failure.seen.starts_with(seen), "{name}: {failure:?}");
+        assert!(failure.seen.len() <= Failure::SEEN && !failure.seen.is_empty(), "{failure:?}");
+    }
+}
+
+fn page(peer: &mut Peer, head: &str, body: &str) -> Option<Seen> {
+    peer.request();
+    peer.answer(&format!("HTTP/1.1 {head}\r\nContent-Length: {}\r\n\r\n{body}", body.len()));
+    None
+}
+
+#[test]
+fn cut_and_silent_answers() {
+    let (url, _) = serve([
+        |peer| {
+            peer.request();
+            peer.answer(&format!("{OK}Content-Length: 10\r\n\r\nhalf"));
+            None
+        },
+        |peer| {
+            peer.request();
+            None
+        },
+        |peer| {
+            peer.request();
+            peer.answer(&format!("{OK}Content-Length: 10\r\n\r\nhalf"));
+            // Until the client hangs up.
+            let _ = peer.stream.read(&mut [0; 16]);
+            None
+        },
+    ]);
+    let mut transport = transport(&url);
+    let mut cause = |silence| {
+        let failure = exchange_within(&mut transport, 1, b"x", silence).unwrap_err();
+        assert!(failure.sent);
+        failure.cause
+    };
+    assert_eq!(cause(2_000), Blocked::Cut);
+    assert_eq!(cause(2_000), Blocked::Cut);
+    let before = Instant::now();
+    assert_eq!(cause(150), Blocked::Silence);
+    assert!((100..1_000).contains(&before.elapsed().as_millis()));
+}
+
+#[test]
+fn silence_is_counted_between_octets() {
+    let (url, _) = serve([|peer| {
+        peer.request();
+        peer.answer(&format!("{OK}Content-Length: 8\r\n\r\n"));
+        for _ in 0..8 {
+            thread::sleep(Duration::from_millis(100));
+            peer.answer("x");
+        }
+        None
+    }]);
+    assert_eq!(exchange_within(&mut transport(&url), 1, b"x", 400).unwrap(), b"xxxxxxxx");
+}
+
+#[test]
+fn an_early_refusal_is_heard_though_the_body_is_not_taken() {
+    let (url, _) = serve([|peer| {
+        let mut head = [0; 1024];
+        let _ = peer.stream.read(&mut head).unwrap();
+        peer.answer("HTTP/1.1 413 Too Large\r\nConnection: close\r\nContent-Length: 0\r\n\r\n");
+        peer.stream.shutdown(Shutdown::Write).unwrap();
+        thread::sleep(Duration::from_millis(300));
+        None
+    }]);
+    let body = vec![7; 20 << 20];
+    let failure = exchange_within(&mut transport(&url), 1, &body, 200).unwrap_err();
+    assert_eq!(failure.cause, Blocked::Http(413), "{failure:?}");
+}
+
+#[test]
+fn a_connection_found_dead_is_replaced() {
+    let (tx, rx) = channel();
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    thread::spawn(move || {
+        for _ in 0..3 {
+            let mut peer = Peer { stream: listener.accept().unwrap().0, rest: Vec::new() };
+            peer.request();
+            peer.ok("fine");
+            drop(peer);
+            tx.send(()).unwrap();
+        }
+    });
+    let mut transport = transport(&url);
+    for seq in 0..3 {
+        assert_eq!(exchange(&mut transport, seq, b"x").unwrap(), b"fine");
+        rx.recv().unwrap();
+    }
+}
+
+#[test]
+fn nobody_there_and_no_such_name() {
+    let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let failure = exchange(&mut transport(&format!("http://127.0.0.1:{port}")), 1, b"x");
+    let failure = failure.unwrap_err();
+    assert_eq!((failure.cause, failure.sent), (Blocked::Connect, false), "{failure:?}");
+    let failure = exchange(&mut transport("http://no-such-host.invalid"), 1, b"x").unwrap_err();
+    assert_eq!((failure.cause, failure.sent), (Blocked::Dns, false), "{failure:?}");
+}
+
+#[test]
+fn names_resolve() {
+    let (url, _) = serve([|peer| {
+        peer.request();
+        peer.ok("named");
+        None
+    }]);
+    let mut transport = transport(&url.replace("127.0.0.1", "localhost"));
+    assert_eq!(exchange(&mut transport, 1, b"x").unwrap(), b"named");
+}
+
+#[test]
+fn another_thread_breaks_an_exchange_and_the_next_dials() {
+    let (url, _) = serve([
+        |peer| {
+            peer.request();
+            let _ = peer.stream.read(&mut [0; 16]);
+            None
+        },
+        |peer| {
+            peer.request();
+            peer.ok("again");
+            let _ = peer.stream.read(&mut [0; 16]);
+            None
+        },
+        |peer| {
+            peer.request();
+            peer.ok("and again");
+            None
+        },
+    ]);
+    let mut transport = transport(&url);
+    let canceller = transport.canceller();
+    let breaker = canceller.clone();
+    let (tx, rx) = channel();
+    thread::spawn(move || {
+        thread::sleep(Duration::from_millis(100));
+        tx.send(Instant::now()).unwrap();
+        breaker.cancel();
+    });
+    let failure = exchange_within(&mut transport, 1, b"x", 60_000).unwrap_err();
+    assert!(rx.recv().unwrap().elapsed() < Duration::from_millis(100));
+    assert_eq!((failure.cause, failure.sent), (Blocked::Cut, true));
+    let failure = exchange(&mut transport, 2, b"x").unwrap_err();
+    assert_eq!((failure.cause, failure.sent), (Blocked::Cut, false), "not reset");
+    canceller.reset();
+    assert_eq!(exchange(&mut transport, 3, b"x").unwrap(), b"again");
+    canceller.disconnect();
+    assert_eq!(exchange(&mut transport, 4, b"x").unwrap(), b"and again");
+}
+
+#[test]
+fn the_sink_can_refuse() {
+    let (url, _) = serve([|peer| {
+        peer.request();
+        peer.ok("something else");
+        None
+    }]);
+    let request = Request { seq: 1, len: 1, silence_ms: 2_000 };
+    let failure = transport(&url)
+        .exchange(&request, &mut |out| out.len(), &mut |_| Err(Blocked::Foreign))
+        .unwrap_err();
+    assert_eq!(failure, Failure::new(Blocked::Foreign, true, "something else"));
+}
+
+#[test]
+fn a_plain_proxy_gets_the_absolute_form() {
+    let (url, seen) = serve([|peer| {
+        let seen = peer.request();
+        peer.ok("by proxy");
+        Some(seen)
+    }]);
+    let mut config = HttpConfig::new("http://relay.invalid:8080/at");
+    config.proxy = Proxy::Url(url.replace("http://", "http://user:word@"));
+    let mut transport = HttpTransport::new(&config).unwrap();
+    assert_eq!(exchange(&mut transport, 3, b"x").unwrap(), b"by proxy");
+    let seen = seen.recv().unwrap();
+    let line = "POST http://relay.invalid:8080/at/v1?n=3 HTTP/1.1\r\n";
+    assert!(seen.head.starts_with(line), "{}", seen.head);
+    assert_eq!(field(&seen.head, "host"), Some("relay.invalid:8080"));
+    assert_eq!(field(&seen.head, "proxy-authorization"), Some("Basic dXNlcjp3b3Jk"));
+    assert_eq!(seen.first, seen.head.len() + seen.body.len(), "one write");
+}
+
+#[cfg(feature = "tls")]
+#[test]
+fn https_asks_a_proxy_for_a_tunnel() {
+    let (url, seen) = serve([|peer| {
+        let mut head = vec![0; 1024];
+        let n = peer.stream.read(&mut head).unwrap();
+        let head = String::from_utf8_lossy(&head[..n]).into_owned();
+        peer.answer("HTTP/1.1 407 No\r\nContent-Length: 0\r\n\r\n");
+        Some(Seen { head, body: Vec::new(), first: 0 })
+    }]);
+    let mut config = HttpConfig::new("https://relay.invalid");
+    config.proxy = Proxy::Url(url);
+    let failure = exchange(&mut HttpTransport::new(&config).unwrap(), 3, b"x").unwrap_err();
+    assert_eq!((failure.cause, failure.sent), (Blocked::ProxyAuth, false), "{failure:?}");
+    assert!(seen.recv().unwrap().head.starts_with("CONNECT relay.invalid:443"));
+}
+
+#[cfg(feature = "tls")]
+#[test]
+fn what_speaks_no_tls_is_named() {
+    let (url, _) = serve([|peer| {
+        let _ = peer.stream.read(&mut [0; 1024]).unwrap();
+        peer.answer("HTTP/1.1 400 The plain HTTP request was sent to HTTPS port\r\n\r\n");
+        None
+    }]);
+    let failure = exchange(&mut transport(&url.replace("http", "https")), 3, b"x").unwrap_err();
+    assert_eq!((failure.cause, failure.sent), (Blocked::Tls, false), "{failure:?}");
+}
+
+#[cfg(not(feature = "tls"))]
+#[test]
+fn https_needs_the_feature() {
+    let refused = HttpTransport::new(&HttpConfig::new("https://relay.invalid"));
+    assert!(matches!(refused, Err(ConfigError::RelayUrl(text)) if text.contains("tls")));
+}
+
+#[test]
+fn bad_roots_are_refused() {
+    let mut config = HttpConfig::new("http://relay.invalid");
+    config.roots_pem = b"no certificate".to_vec();
+    let refused = HttpTransport::new(&config);
+    if cfg!(feature = "tls") {
+        assert!(matches!(refused, Err(ConfigError::Setting(_))));
+    }
+}
