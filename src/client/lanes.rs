@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
-use super::shared::{Shared, drain, pause};
+use super::shared::{Shared, drain};
 use crate::error::{Error, ResourceError};
 use crate::session::{Exchange, Lane};
 use crate::transport::{Failure, Request, Transport};
@@ -71,7 +71,7 @@ impl Runner {
             }
             self.shared.notify(&wakes);
             let left = at.map(|at| Duration::from_millis(at.saturating_sub(now).max(1)));
-            core = pause(core, self.shared.on_lane(self.lane), left);
+            core = self.shared.on_lane(self.lane).wait(core, left);
         }
     }
 
