@@ -25,10 +25,8 @@ pub struct Floor {
 impl Floor {
     /// Starts the server on a free loopback port.
     pub fn start() -> io::Result<Self> {
-        let server = tokio::runtime::Builder::new_multi_thread()
-            .worker_threads(2)
-            .enable_all()
-            .build()?;
+        let server =
+            tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
         let listener = server.block_on(TcpListener::bind(("127.0.0.1", 0)))?;
         let address = listener.local_addr()?;
         server.spawn(async move {

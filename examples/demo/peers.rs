@@ -152,7 +152,9 @@ fn ping(datagrams: DatagramChannel, over: &AtomicBool) -> Result<(Vec<Duration>,
                 Ok(PING) if answer == question => round_trips.push(began.elapsed()),
                 // An answer that is later than it may be.
                 Ok(_) => continue,
-                Err(e) if matches!(e.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut) => {
+                Err(e)
+                    if matches!(e.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut) =>
+                {
                     lost += 1;
                 }
                 Err(e) => return Err(e.into()),

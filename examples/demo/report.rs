@@ -83,7 +83,13 @@ impl fmt::Display for Spread<'_> {
             return write!(f, "none measured");
         }
         let (p50, p99) = (percentile(self.0, 50), percentile(self.0, 99));
-        write!(f, "p50 {} µs, p99 {} µs ({} of them)", p50.as_micros(), p99.as_micros(), self.0.len())
+        write!(
+            f,
+            "p50 {} µs, p99 {} µs ({} of them)",
+            p50.as_micros(),
+            p99.as_micros(),
+            self.0.len()
+        )
     }
 }
 
