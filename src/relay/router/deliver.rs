@@ -129,7 +129,8 @@ impl Router {
             return Slot::Wait;
         }
         let undrained = response.undrained();
-        let mut room = self.config.undrained.saturating_sub(undrained);
+        let from = response.source_len(Some(from));
+        let mut room = self.config.undrained.saturating_sub(undrained + from);
         if let What::Datagram { .. } = current.what
             && undrained <= DATAGRAM_SLACK
         {

@@ -48,8 +48,8 @@ impl Router {
         let state = &mut upload.state;
         self.release(now, id, state);
         match why {
-            Failure::End(status) => self.answer(now, id, state, status),
-            Failure::NoHello => {
+            Failure::End(status) if state.hello.is_some() => self.answer(now, id, state, status),
+            Failure::End(_) | Failure::NoHello => {
                 self.stats.ended(Status::Malformed);
                 self.write(now, id, |response| response.phase = Phase::Ended);
             }
@@ -119,6 +119,10 @@ impl Router {
         }
         self.claim(now, peer, &state.listens);
         self.arm(id, Some(hold_until));
+        let wake = self.sessions.get_mut(&peer).and_then(|session| session.wake.take());
+        if wake.is_some_and(|wake| hello.seq < wake) {
+            self.open(now, id);
+        }
         self.poke(now, peer);
         for wisher in self.wanted.remove(&peer).unwrap_or_default() {
             if let Some(session) = self.sessions.get_mut(&wisher) {
@@ -253,6 +257,16 @@ impl Router {
         }
         self.held += response.undrained() - before;
         exchange.active = now;
+    }
+
+    /// The session wants its park answered, to say other claims.
+    pub(super) fn wake_session(&mut self, now: u64, peer: Address, seq: u64) {
+        let Some(session) = self.sessions.get_mut(&peer) else { return };
+        match session.park {
+            Some(park) => self.end_park(now, park, Status::Ok),
+            // Remembered for one park only: the numbers of sends need not go with those of parks.
+            None => session.wake = Some(seq),
+        }
     }
 
     /// The session says that it ends: nothing of it stays but the number of its last park.

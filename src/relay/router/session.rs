@@ -16,6 +16,8 @@ pub(super) struct Session {
     pub highest: Option<u64>,
     /// When the last park ended; `None` before the first and after BYE.
     pub park_ended: Option<u64>,
+    /// A WAKE that found no park: the number of its send. An older park, still on its way, is meant.
+    pub wake: Option<u64>,
     /// Time between the last two parks, in milliseconds.
     pub gap: u64,
     /// Exchanges under way, and how many of them are sends whose body is under way.

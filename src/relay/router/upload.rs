@@ -151,7 +151,6 @@ impl Router {
             return Err(Failure::End(Status::Limited));
         };
         session.exchanges += 1;
-        let park = session.park;
         if hello.hold_ms == 0 {
             session.sends += 1;
         }
@@ -170,10 +169,8 @@ impl Router {
         if sends > self.config.sends {
             return Err(Failure::End(Status::Limited));
         }
-        if hello.flags.has(HelloFlags::WAKE)
-            && let Some(park) = park
-        {
-            self.end_park(now, park, Status::Ok);
+        if hello.flags.has(HelloFlags::WAKE) {
+            self.wake_session(now, peer, hello.seq);
         }
         Ok(())
     }
