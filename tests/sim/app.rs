@@ -282,7 +282,8 @@ impl World {
                 }
             }
         }
-        if end.written == plan.count && !end.finished && plan.finish != Finish::Hold {
+        let ready = plan.finish != Finish::Drop || session.connected(id)?;
+        if end.written == plan.count && !end.finished && plan.finish != Finish::Hold && ready {
             end.finished = true;
             match plan.finish {
                 Finish::Drop => {

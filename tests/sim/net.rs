@@ -5,6 +5,7 @@ use std::collections::VecDeque;
 use byway::error::Blocked;
 use byway::relay::router::{Answer, ExchangeId};
 use byway::session::{Exchange, Lane};
+use byway::wire::{Decoder, Piece};
 use bytes::Bytes;
 
 use crate::fault::{Fate, Seen};
@@ -42,6 +43,7 @@ pub struct Trip {
     pub hung: bool,
     pub link: Option<Link>,
     answer: Vec<u8>,
+    shown: [Decoder; 2],
 }
 
 /// An exchange as the relay's server sees it.
@@ -103,6 +105,7 @@ impl World {
             hung: fate == Fate::Swallowed,
             link: None,
             answer: Vec::new(),
+            shown: [Decoder::new(), Decoder::new()],
         };
         let rtt = self.latency(n) + self.latency(n);
         let soon = self.now + rtt;
@@ -202,6 +205,9 @@ impl World {
             }
         };
         trip.passed += piece.len();
+        if self.trace {
+            show(self.now, trip, 0, &piece);
+        }
         let whole = trip.passed == trip.len;
         if let Some(served) = self.served.get_mut(&link) {
             served.pending.push_back(piece.into());
@@ -345,12 +351,14 @@ impl World {
     /// Gives octets of the answer to the session; false if it wants no more of it.
     fn hand_down(&mut self, id: TripId, mut piece: &[u8]) -> bool {
         let Some(trip) = self.trips.get(&id) else { return false };
-        let (n, lane, fate) = (trip.peer, trip.lane, trip.fate);
-        if self.trace {
-            println!("{} peer {n} {lane:?} answer {}", self.now, piece.len());
+        let (n, lane, fate, is_first) = (trip.peer, trip.lane, trip.fate, trip.got == piece.len());
+        if self.trace
+            && let Some(trip) = self.trips.get_mut(&id)
+        {
+            show(self.now, trip, 1, piece);
         }
         if !matches!(fate, Fate::Cached) {
-            if trip.got == piece.len() {
+            if is_first {
                 self.peers[n].last_answer.clear();
             }
             self.peers[n].last_answer.extend_from_slice(piece);
@@ -449,5 +457,19 @@ fn status(code: u16) -> Blocked {
     match code {
         407 => Blocked::ProxyAuth,
         code => Blocked::Http(code),
+    }
+}
+
+/// Prints what passes by.
+fn show(now: u64, trip: &mut Trip, way: usize, piece: &[u8]) {
+    let arrow = ["up", "down"][way];
+    let mut input = piece;
+    while let Ok(Some(found)) = trip.shown[way].next(&mut input) {
+        match found {
+            Piece::Message(message) => {
+                println!("{now} {} {:?} {} {arrow} {message:?}", trip.peer, trip.lane, trip.nth);
+            }
+            Piece::Bytes(..) => {}
+        }
     }
 }

@@ -127,25 +127,26 @@ fn plan_channel(rng: &mut Rng, peers: usize, w: &World) -> (usize, usize, Kind, 
     let datagrams = rng.chance(250) && w.peers[to].listens.len() > 1;
     let kind = if datagrams { Kind::Datagram } else { Kind::Stream };
     let ring = w.peers[from].profile.ring.min(w.peers[to].profile.ring) as u64;
-    let mut end = |may_drop: bool| {
+    let most = if datagrams { 60 } else { (ring * 10).min(400_000) };
+    let counts = [rng.scale(most), rng.scale(most)];
+    // Nobody takes longer than a few minutes by itself.
+    let unit = if datagrams { 1 } else { 1 + counts[0].max(counts[1]) / 500 };
+    let mut end = |side: usize| {
         let pause = |rng: &mut Rng| if rng.chance(700) { 0 } else { rng.scale(300) };
-        let most = (ring * 10).min(400_000);
-        let count = if datagrams { rng.scale(60) } else { rng.scale(most) };
         let finish = match rng.below(20) {
-            0 | 1 if may_drop => Finish::Drop,
-            2 if may_drop && !datagrams => Finish::Abort(rng.scale(most)),
+            0 | 1 if side == 0 => Finish::Drop,
+            2 if side == 0 && !datagrams => Finish::Abort(rng.scale(most)),
             _ => Finish::Both,
         };
-        let slow = count > 2000;
         Plan {
-            count,
-            write: rng.scale(if datagrams { ring } else { 8 * ring }).max(16) as usize,
-            write_pause: if slow && !datagrams { 0 } else { pause(rng) },
-            read: rng.scale(2 * ring).max(1 + 200 * u64::from(slow)) as usize,
-            read_pause: if slow { 0 } else { pause(rng) },
+            count: counts[side],
+            write: rng.scale(if datagrams { ring } else { 8 * ring }).max(15 + unit) as usize,
+            write_pause: pause(rng),
+            read: rng.scale(2 * ring).max(unit) as usize,
+            read_pause: pause(rng),
             finish,
         }
     };
-    let plans = [end(true), end(false)];
+    let plans = [end(0), end(1)];
     (from, to, kind, plans)
 }

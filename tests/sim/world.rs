@@ -364,7 +364,8 @@ impl World {
             );
         }
         for (id, trip) in &self.trips {
-            let _ = writeln!(text, "trip {id}: {trip:?}");
+            let (peer, lane, fate, hung) = (trip.peer, trip.lane, trip.fate, trip.hung);
+            let _ = writeln!(text, "trip {id}: peer {peer} {lane:?} {fate:?} hung {hung}");
         }
         for (n, chan) in self.chans.iter().enumerate() {
             let _ = writeln!(text, "chan {n}: {chan:?}");
