@@ -555,7 +555,13 @@ impl Session<'_> {
             }
             What::Probe => self.block(now, slot, verdict.status),
             What::Connect if self.channels[slot].state == State::Connecting => {
-                self.channels[slot].status = verdict.status as u8;
+                match verdict.status {
+                    // The relay refuses in the listener's place.
+                    Status::NoListener | Status::WrongKind | Status::Limited => {
+                        self.end(now, slot, End::Refused, verdict.status, false);
+                    }
+                    status => self.channels[slot].status = status as u8,
+                }
             }
             What::Close if delivered && self.channels[slot].state == State::Aborting => {
                 self.settle(now, slot);

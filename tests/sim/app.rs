@@ -45,14 +45,7 @@ pub struct Plan {
 
 impl Plan {
     pub const fn bytes(count: u64) -> Self {
-        Self {
-            count,
-            write: 5000,
-            write_pause: 0,
-            read: 5000,
-            read_pause: 0,
-            finish: Finish::Both,
-        }
+        Self { count, write: 5000, write_pause: 0, read: 5000, read_pause: 0, finish: Finish::Both }
     }
 }
 
@@ -229,7 +222,9 @@ impl World {
         let (peer, id) = (end.peer, end.id.take());
         let again = matches!(
             error,
-            Error::Peer(PeerError::BacklogFull | PeerError::Unknown { .. } | PeerError::Aborted { .. })
+            Error::Peer(
+                PeerError::BacklogFull | PeerError::Unknown { .. } | PeerError::Aborted { .. }
+            )
         );
         if let Some(id) = id {
             self.peers[peer].session().release(now, id);

@@ -2,11 +2,11 @@
 
 use std::collections::VecDeque;
 
+use bytes::Bytes;
 use byway::error::Blocked;
 use byway::relay::router::{Answer, ExchangeId};
 use byway::session::{Exchange, Lane};
 use byway::wire::{Decoder, Piece};
-use bytes::Bytes;
 
 use crate::fault::{Fate, Seen};
 use crate::world::{Happens, TripId, World, index};
