@@ -297,6 +297,8 @@ impl Session<'_> {
                 channel.end_offset = channel.rx.next;
             }
         }
+        // What has ended is not accepted any more.
+        channel.owned &= channel.accepted;
         channel.quiet_since = 0;
         channel.probe_at = 0;
         channel.probe = false;

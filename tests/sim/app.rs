@@ -282,7 +282,8 @@ impl World {
                 }
             }
         }
-        let ready = plan.finish != Finish::Drop || session.connected(id)?;
+        // Whoever drops a stream that is not connected yet wants none.
+        let ready = session.connected(id)?;
         if end.written == plan.count && !end.finished && plan.finish != Finish::Hold && ready {
             end.finished = true;
             match plan.finish {
@@ -293,7 +294,7 @@ impl World {
                 _ => session.shutdown(now, id, Half::Write)?,
             }
         }
-        if matches!(plan.finish, Finish::Abort(at) if end.read >= at) {
+        if matches!(plan.finish, Finish::Abort(at) if end.read >= at || end.eof) {
             session.abort(now, id);
             end.done = true;
         }
@@ -339,7 +340,8 @@ impl World {
                 end.next_write = now + plan.write_pause;
             }
         }
-        if end.written == plan.count && !end.finished && plan.finish != Finish::Hold {
+        let ready = session.connected(id)?;
+        if end.written == plan.count && !end.finished && plan.finish != Finish::Hold && ready {
             end.finished = true;
             // The other side's are on their way perhaps.
             end.next_write = now + 3000;
@@ -377,18 +379,19 @@ impl World {
 
     /// Every stream came whole, and nothing failed.
     #[track_caller]
-    pub fn check(&self) {
-        for (n, chan) in self.chans.iter().enumerate() {
+    pub fn check(&mut self) {
+        for n in 0..self.chans.len() {
             for side in 0..2 {
-                self.check_end(n, chan, side);
+                self.check_end(n, side);
             }
         }
     }
 
     #[track_caller]
-    fn check_end(&self, n: usize, chan: &Chan, side: usize) {
+    fn check_end(&mut self, n: usize, side: usize) {
+        let which = format!("chan {n} side {side}\n{}", self.dump());
+        let chan = &self.chans[n];
         let (end, other) = (&chan.ends[side], &chan.ends[1 - side]);
-        let which = format!("seed {}: chan {n} side {side}: {end:?}\n{}", self.seed, self.dump());
         if chan.ends.iter().any(|e| matches!(e.plan.finish, Finish::Abort(_))) {
             return;
         }
