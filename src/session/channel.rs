@@ -182,6 +182,8 @@ pub(super) struct Tombstone {
     pub answer: bool,
     /// The peer's stream had come whole.
     pub complete: bool,
+    /// It had not, but nobody wanted the rest.
+    pub dropped: bool,
     pub expires: u64,
 }
 
@@ -196,6 +198,7 @@ impl Tombstone {
             losses: 0,
             answer: false,
             complete: false,
+            dropped: false,
             expires: 0,
         }
     }
@@ -340,6 +343,7 @@ impl Session<'_> {
             losses: channel.rx.losses,
             answer: channel.rx.dirty && channel.end == End::None,
             complete: channel.rx.fin && channel.end == End::None,
+            dropped: !channel.rx.fin && channel.end == End::None,
             expires: now + u64::from(channel.linger_ms),
         };
         let bound = channel.remote != wire::Channel::NONE;

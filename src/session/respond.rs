@@ -131,6 +131,11 @@ impl Session<'_> {
                 self.core.wakes.send |= is_data;
                 None
             }
+            // Dropped here while the peer was still sending: no loss of its, nor of ours.
+            Some(t) if t.dropped => {
+                self.reply(ReplyKind::Close, Status::Closed, from.peer, from.channel);
+                None
+            }
             _ => {
                 self.unknown(from);
                 None
