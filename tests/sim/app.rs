@@ -72,6 +72,7 @@ pub struct End {
     pub read_at: u64,
     next_read: u64,
     next_write: u64,
+    alarm: u64,
     numbers: BTreeSet<u64>,
 }
 
@@ -101,6 +102,7 @@ impl End {
             read_at: 0,
             next_read: 0,
             next_write: 0,
+            alarm: 0,
             numbers: BTreeSet::new(),
         }
     }
@@ -236,8 +238,7 @@ impl World {
         }
         let end = &mut self.chans[n].ends[side];
         if side == 0 && again && !accepted {
-            end.written = 0;
-            end.finished = false;
+            *end = End::new(peer, end.plan);
             self.schedule(now + 500, Happens::App(n, 0));
         } else {
             end.error = Some(error);
@@ -308,12 +309,20 @@ impl World {
             end.done = true;
         }
         let wakes = [(end.next_write, end.written < plan.count), (end.next_read, !end.eof)];
-        for (at, wanted) in wakes {
-            if at > now && wanted {
-                self.schedule(at, Happens::App(n, side));
-            }
-        }
+        let next = wakes.into_iter().filter(|&(at, wanted)| wanted && at > now).min();
+        self.alarm(n, side, next.map(|(at, _)| at));
         Ok(())
+    }
+
+    /// An application looks again at that time.
+    fn alarm(&mut self, n: usize, side: usize, at: Option<u64>) {
+        let end = &mut self.chans[n].ends[side];
+        if let Some(at) = at
+            && (end.alarm <= self.now || at < end.alarm)
+        {
+            end.alarm = at;
+            self.schedule(at, Happens::App(n, side));
+        }
     }
 
     fn run_datagrams(&mut self, n: usize, side: usize) -> Result<(), Error> {
@@ -354,9 +363,9 @@ impl World {
         if end.finished && now >= end.next_write && side == 0 {
             session.release(now, id);
             end.done = true;
-        } else if end.next_write > now {
-            let at = end.next_write;
-            self.schedule(at, Happens::App(n, side));
+        } else {
+            let next = (end.next_write > now).then_some(end.next_write);
+            self.alarm(n, side, next);
         }
         Ok(())
     }
