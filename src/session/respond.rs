@@ -131,8 +131,7 @@ impl Session<'_> {
                 self.core.wakes.send |= is_data;
                 None
             }
-            // Dropped here while the peer was still sending: no loss of its, nor of ours.
-            Some(t) if t.dropped => {
+            Some(t) if t.closed => {
                 self.reply(ReplyKind::Close, Status::Closed, from.peer, from.channel);
                 None
             }
@@ -561,9 +560,6 @@ impl Session<'_> {
             What::Probe => self.block(now, slot, verdict.status),
             What::Connect if self.channels[slot].state == State::Connecting => {
                 self.channels[slot].status = verdict.status as u8;
-            }
-            What::Close if delivered && self.channels[slot].state == State::Aborting => {
-                self.settle(now, slot);
             }
             _ => {}
         }

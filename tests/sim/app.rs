@@ -299,7 +299,7 @@ impl World {
                 _ => end.error = session.shutdown(now, id, Half::Write).err(),
             }
         }
-        if matches!(plan.finish, Finish::Abort(at) if end.read >= at || end.eof) {
+        if ready && matches!(plan.finish, Finish::Abort(at) if end.read >= at || end.eof) {
             session.abort(now, id);
             end.done = true;
         }
@@ -363,8 +363,13 @@ impl World {
         if end.finished && now >= end.next_write && side == 0 {
             session.release(now, id);
             end.done = true;
+        } else if end.finished && now >= end.read_at.max(end.next_write) + 60_000 {
+            // The word of its end may be lost for good, with nothing outstanding.
+            session.release(now, id);
+            end.done = true;
         } else {
-            let next = (end.next_write > now).then_some(end.next_write);
+            let over = end.finished.then_some(end.read_at.max(end.next_write) + 60_000);
+            let next = if end.next_write > now { Some(end.next_write) } else { over };
             self.alarm(n, side, next);
         }
         Ok(())
