@@ -17,7 +17,8 @@ pub(super) enum State {
     Accepting,
     /// Both ends know each other.
     Established,
-    /// CLOSE_REQ is repeated until the relay delivered it; what ended the channel is in `end`.
+    /// CLOSE_REQ is repeated until CLOSE_RSP comes: DELIVERED may have been into a response that was
+    /// lost. What ended the channel is in `end`.
     Aborting,
     /// Over; the slot waits for its owner, and for the exchange under way, to let go of it.
     Ended,
@@ -182,6 +183,8 @@ pub(super) struct Tombstone {
     pub answer: bool,
     /// The peer's stream had come whole.
     pub complete: bool,
+    /// It had not, but the application here closed the channel and wanted no more.
+    pub closed: bool,
     pub expires: u64,
 }
 
@@ -196,6 +199,7 @@ impl Tombstone {
             losses: 0,
             answer: false,
             complete: false,
+            closed: false,
             expires: 0,
         }
     }
@@ -297,6 +301,8 @@ impl Session<'_> {
                 channel.end_offset = channel.rx.next;
             }
         }
+        // What has ended is not accepted any more.
+        channel.owned &= channel.accepted;
         channel.quiet_since = 0;
         channel.probe_at = 0;
         channel.probe = false;
@@ -338,6 +344,9 @@ impl Session<'_> {
             losses: channel.rx.losses,
             answer: channel.rx.dirty && channel.end == End::None,
             complete: channel.rx.fin && channel.end == End::None,
+            closed: !channel.rx.fin
+                && (channel.end == End::None
+                    || channel.end == End::Here && channel.status == Status::Closed as u8),
             expires: now + u64::from(channel.linger_ms),
         };
         let bound = channel.remote != wire::Channel::NONE;

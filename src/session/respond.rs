@@ -131,6 +131,10 @@ impl Session<'_> {
                 self.core.wakes.send |= is_data;
                 None
             }
+            Some(t) if t.closed => {
+                self.reply(ReplyKind::Close, Status::Closed, from.peer, from.channel);
+                None
+            }
             _ => {
                 self.unknown(from);
                 None
@@ -562,9 +566,6 @@ impl Session<'_> {
                     }
                     status => self.channels[slot].status = status as u8,
                 }
-            }
-            What::Close if delivered && self.channels[slot].state == State::Aborting => {
-                self.settle(now, slot);
             }
             _ => {}
         }

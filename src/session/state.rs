@@ -74,7 +74,7 @@ pub struct Timers {
     /// How long ACCEPT_RSP is repeated without a word of the connector.
     pub accept_for_ms: u32,
     pub datagram_life_ms: u32,
-    /// How long CLOSE_REQ is repeated.
+    /// How long CLOSE_REQ is repeated if no CLOSE_RSP comes.
     pub abort_for_ms: u32,
 }
 

@@ -26,7 +26,7 @@ fn number(name: &str) -> Option<u64> {
 #[test]
 fn nothing_is_lost_or_doubled_whatever_happens_to_exchanges() {
     if let Some(seed) = number("BYWAY_SIM_SEED") {
-        let w = run(seed);
+        let mut w = run(seed);
         println!("{}", w.dump());
         return;
     }

@@ -252,7 +252,9 @@ impl World {
     fn count(&mut self) {
         self.at_once += 1;
         self.most_at_once = self.most_at_once.max(self.at_once);
-        assert!(self.at_once < MOST_AT_ONCE, "busy loop at {}\n{}", self.now, self.dump());
+        if self.at_once == MOST_AT_ONCE {
+            panic!("busy loop\n{}", self.dump());
+        }
     }
 
     /// Goes on to the next event, unless that is after `until`; false if there is none before.
@@ -308,7 +310,7 @@ impl World {
         let begun = self.now;
         while !is(self) {
             if !self.step(begun + ms) {
-                panic!("seed {}: no {what} within {ms} ms\n{}", self.seed, self.dump());
+                panic!("no {what} within {ms} ms\n{}", self.dump());
             }
         }
         self.now - begun
@@ -348,7 +350,7 @@ impl World {
     }
 
     /// Whatever helps to understand a failure.
-    pub fn dump(&self) -> String {
+    pub fn dump(&mut self) -> String {
         use std::fmt::Write;
         let mut text = format!(
             "BYWAY_SIM_SEED={} now {} relay {:?}\n",
@@ -356,7 +358,11 @@ impl World {
             self.now,
             self.router.stats()
         );
-        for (n, peer) in self.peers.iter().enumerate() {
+        let trace = self.trace;
+        for (n, peer) in self.peers.iter_mut().enumerate() {
+            if trace {
+                let _ = writeln!(text, "session {n}: {:?}", peer.session());
+            }
             let _ = writeln!(
                 text,
                 "peer {n}: {:?} trips {:?} timers {:?} begun {:?} events {:?}",
