@@ -35,6 +35,7 @@ pub use channel::Channel;
 pub use config::Config;
 pub use datagram::DatagramChannel;
 pub use event::ClientEvent;
+pub use lanes::LANE_STACK;
 pub use listener::Listener;
 pub use stream::{ReadHalf, Stream, WriteHalf};
 
