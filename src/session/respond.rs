@@ -1,7 +1,7 @@
 //! What comes in an answer.
 
 use super::channel::{End, State};
-use super::exchange::{Incoming, Sink, What};
+use super::exchange::{Course, Incoming, Sink, What};
 use super::listener::ClaimState;
 use super::state::{Fatal, Reply, ReplyKind};
 use super::{Event, Lane, Session, datagram, ring};
@@ -13,7 +13,8 @@ use crate::wire::{
 };
 
 impl Session<'_> {
-    /// Takes a piece of the answer's body, of any size, as it comes. The owner of the transport calls
+    /// Takes a piece of the answer's body, of any size, as it comes: the request is over with that,
+    /// however far [`poll_body`](Self::poll_body) was. The owner of the transport calls
     /// this only for HTTP status 200 and content type `application/octet-stream`.
     ///
     /// # Errors
@@ -22,7 +23,7 @@ impl Session<'_> {
     pub fn handle_response(&mut self, now: u64, lane: Lane, bytes: &[u8]) -> Result<(), Blocked> {
         self.core.clock = self.core.clock.max(now);
         let mut input = bytes;
-        let mut decoder = core::mem::take(&mut self.core.trip(lane).decoder);
+        let mut decoder = self.core.trip(lane).take_decoder();
         let result = loop {
             let trip = self.core.trip(lane);
             if !trip.active || trip.ended {
@@ -39,7 +40,7 @@ impl Session<'_> {
                 Err(_) => break Err(Blocked::Foreign),
             }
         };
-        self.core.trip(lane).decoder = decoder;
+        self.core.trip(lane).course = Course::Down(decoder);
         result
     }
 
@@ -523,17 +524,17 @@ impl Session<'_> {
 
     fn on_verdict(&mut self, now: u64, lane: Lane, verdict: &Verdict) {
         let Some(item) = self.core.trip(lane).item_of(verdict.index) else { return };
-        if item.judged {
+        if item.is_judged() {
             return;
         }
-        item.judged = true;
+        item.judge();
         let item = *item;
         let slot = usize::from(item.slot);
         let delivered = verdict.status == Status::Delivered;
         match item.what {
             What::Data => {
                 let tx = &mut self.channels[slot].tx;
-                let passed = if delivered { item.bytes } else { verdict.bytes.min(item.bytes) };
+                let passed = if delivered { item.bytes() } else { verdict.bytes.min(item.bytes()) };
                 tx.delivered = tx.delivered.max(tx.pin + u64::from(passed));
                 if !delivered {
                     tx.go_back(tx.pin + u64::from(passed));
@@ -544,9 +545,9 @@ impl Session<'_> {
             What::Datagram => {
                 let tx = &mut self.channels[slot].tx;
                 if delivered && !tx.rewind {
-                    tx.una += (datagram::HEADER as u32 + item.bytes) as u64;
+                    tx.una += (datagram::HEADER as u32 + item.bytes()) as u64;
                     tx.number += 1;
-                    self.core.stats.sent += u64::from(item.bytes);
+                    self.core.stats.sent += u64::from(item.bytes());
                     self.wake_channel(slot);
                 } else if !delivered {
                     tx.rewind = true;

@@ -1,6 +1,6 @@
 //! What a session knows besides its channels and listeners.
 
-use heapless::Deque;
+use heapless::Vec;
 
 use super::exchange::Trip;
 use super::pace::Pace;
@@ -11,7 +11,7 @@ use crate::wire::{self, Address};
 /// Replies waiting for a send: refusals and unknown channels. More are dropped; peers repeat.
 const REPLIES: usize = 4;
 /// Events kept until somebody takes them; the oldest is dropped, and counted.
-const EVENTS: usize = 16;
+const EVENTS: usize = 8;
 
 /// What a session is opened with.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -182,14 +182,14 @@ pub(super) struct Core {
     pub send_waits: bool,
     pub traffic_at: u64,
     /// Slot that is served first by the next body.
-    pub turn: usize,
+    pub turn: u8,
     pub arrivals: u32,
     pub pace: Pace,
     srtt_ms: u32,
     rttvar_ms: u32,
     pub wakes: Wakes,
     pub stats: Stats,
-    events: Deque<Event, EVENTS>,
+    events: Vec<Event, EVENTS, u8>,
     pub replies: [Reply; REPLIES],
 }
 
@@ -258,7 +258,7 @@ impl Core {
                 channels: [0; 8],
             },
             stats: Stats::new(),
-            events: Deque::new(),
+            events: Vec::new(),
             replies: [const {
                 Reply {
                     kind: ReplyKind::Free,
@@ -301,15 +301,15 @@ impl Core {
 
     pub fn event(&mut self, event: Event) {
         if self.events.is_full() {
-            self.events.pop_front();
+            self.events.remove(0);
             self.stats.events_lost += 1;
         }
-        let _ = self.events.push_back(event);
+        let _ = self.events.push(event);
         self.wakes.events = true;
     }
 
     pub fn poll_event(&mut self) -> Option<Event> {
-        self.events.pop_front()
+        (!self.events.is_empty()).then(|| self.events.remove(0))
     }
 
     /// Somebody wrote: the sending lane looks for itself when its exchange is over.
