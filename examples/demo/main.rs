@@ -90,7 +90,6 @@ fn run(args: &Args) -> Result<bool, Box<dyn std::error::Error + Send + Sync>> {
         there_in: outcome.there_in,
         back_in: outcome.back_in,
         quiet: outcome.quiet,
-        floor: outcome.floor,
         loaded: outcome.loaded,
         pings_lost: outcome.pings_lost,
         clients: [camera.stats(), viewer.stats()],
