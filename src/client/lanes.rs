@@ -55,9 +55,8 @@ impl Runner {
                 session.handle_timeout(now);
             }
             let next = session.poll_exchange(now, self.lane);
-            let over = session.is_closed();
             let at = session.poll_timeout(self.lane);
-            if over || core.stop {
+            if core.is_over() || core.stop {
                 return None;
             }
             if next.is_some() {

@@ -88,6 +88,14 @@ impl Core {
         (self.storage.session(), self.now)
     }
 
+    /// Whether there will be no more exchanges: the session has ended, or it can go on no longer
+    /// and the application is done with it.
+    pub fn is_over(&mut self) -> bool {
+        let closed = self.closed;
+        let (session, _) = self.session();
+        session.is_closed() || closed && session.is_open().is_err()
+    }
+
     pub fn next_event(&mut self) -> Option<ClientEvent> {
         self.events.pop_front()
     }

@@ -1,9 +1,11 @@
+use std::io::{Read, Write};
 use std::net::TcpListener;
 use std::thread;
 use std::time::{Duration, Instant};
 
 use byway::client::{Client, ClientEvent, Config};
 use byway::error::{Blocked, ConfigError, PeerError, ResourceError, TransportError};
+use byway::wire::{Address, End, Message, Status, Welcome};
 use byway::{EndpointError, Error};
 
 use super::{LONG, client, config, relay};
@@ -135,4 +137,44 @@ fn the_relay_goes_away_and_the_cause_is_told() {
     assert!(seen.contains("refused"), "{seen}");
     let refused = client.connect_timeout("camera:2", Duration::from_millis(300)).unwrap_err();
     assert_eq!(refused, TransportError::Blocked(cause).into());
+}
+
+/// A server that answers every request with the same.
+fn answering(kind: &str, body: &[u8]) -> Config {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    let len = body.len();
+    let head = format!("HTTP/1.1 200 OK\r\nContent-Type: {kind}\r\nContent-Length: {len}\r\n\r\n");
+    let answer = [head.as_bytes(), body].concat();
+    thread::spawn(move || {
+        for mut stream in listener.incoming().map_while(Result::ok) {
+            // One read brings a whole request, which is small and made in one write.
+            while stream.read(&mut [0; 4096]).is_ok_and(|n| n > 0) {
+                if stream.write_all(&answer).is_err() {
+                    break;
+                }
+            }
+        }
+    });
+    Config { open_timeout: Duration::from_millis(300), ..Config::new(url) }
+}
+
+#[test]
+fn another_version() {
+    let welcome = Welcome { version: 9, seq: 1, address: Address([1; 16]), max_body: 1 << 20 };
+    let mut body = [0; 128];
+    let n = Message::Welcome(welcome).encode(&mut body).unwrap();
+    let end = Message::End(End { status: Status::Version, highest: 0 });
+    let len = n + end.encode(&mut body[n..]).unwrap();
+    let refused = Client::open(answering("application/octet-stream", &body[..len])).unwrap_err();
+    assert_eq!(refused, ConfigError::Version { relay: 9 }.into());
+}
+
+#[test]
+fn a_portal_in_the_way() {
+    for kind in ["text/html", "application/octet-stream"] {
+        let page = b"<html><head><title>Welcome to our WiFi</title></head></html>";
+        let refused = Client::open(answering(kind, page)).unwrap_err();
+        assert_eq!(refused, TransportError::Blocked(Blocked::Foreign).into(), "{kind}");
+    }
 }
