@@ -293,6 +293,10 @@ impl Session<'_> {
         if matches!(channel.state, State::Free | State::Aborting | State::Ended) {
             return;
         }
+        if channel.state == State::Accepting && !tell {
+            // The connector never spoke: should it ask again, it gets another channel.
+            channel.remote = wire::Channel::NONE;
+        }
         let bound = channel.remote != wire::Channel::NONE;
         if channel.end == End::None {
             channel.end = end;

@@ -89,6 +89,8 @@ impl Stage {
 #[derive(Debug)]
 pub(super) struct Trip {
     pub active: bool,
+    /// It is being broken off on purpose: its failure says nothing of the path.
+    pub broken: bool,
     pub seq: u64,
     pub hello: HelloFlags,
     pub hold_ms: u32,
@@ -113,6 +115,7 @@ impl Trip {
     pub const fn new() -> Self {
         Self {
             active: false,
+            broken: false,
             seq: 0,
             hello: HelloFlags::NONE,
             hold_ms: 0,
@@ -249,6 +252,7 @@ impl Session<'_> {
         }
         let trip = core.trip(lane);
         trip.active = true;
+        trip.broken = false;
         trip.seq = seq;
         trip.hello = hello;
         trip.hold_ms = hold_ms;
@@ -291,10 +295,14 @@ impl Session<'_> {
         }
         let status = Status::from_code(trip.end_status).unwrap_or(Status::Malformed);
         match status {
-            Status::Ok | Status::Superseded | Status::Stale => {}
-            // The answer went to a proxy's repeat of this park, with whatever was in it.
-            Status::Repeated => self.note_losses(),
-            Status::Malformed | Status::Version => {
+            Status::Ok | Status::Stale => {}
+            // The answer goes or went to a proxy's repeat of this park, with whatever is in it: no
+            // other park of this session is under way.
+            Status::Superseded | Status::Repeated => self.note_losses(),
+            // Once the relay has understood a request, something on the way spoils this one.
+            Status::Malformed | Status::Version
+                if status == Status::Version || !self.core.reached =>
+            {
                 self.core.fatal = match status {
                     Status::Version => super::state::Fatal::Version,
                     _ => super::state::Fatal::Malformed,
@@ -357,31 +365,12 @@ impl Session<'_> {
         }
         core.trip(lane).active = false;
         core.stats.failed += 1;
-        core.failures = core.failures.saturating_add(1);
-        core.is_blocked = true;
-        let told = core.blocked_told && core.cause == cause;
-        core.cause = cause;
-        // A single exchange cut short is everyday life; a second one is news.
-        if !told && (core.failures >= 2 || !core.reached) {
-            core.blocked_told = true;
-            core.event(super::Event::PathBlocked(cause));
-        }
-        core.wakes.session = true;
-        let pause = core.pause();
-        match lane {
-            Lane::Park => core.retry_park_at = now + pause,
-            Lane::Send => core.retry_send_at = now + pause,
+        if !core.trip(lane).broken {
+            core.blame_path(now, lane, cause, sent);
         }
         if lane == Lane::Send {
-            let payload = core.send.payload;
-            match cause {
-                Blocked::Http(413) => core.pace.refused(now, payload),
-                _ if payload > 0 && sent => core.pace.failed(),
-                _ => {}
-            }
-            if core.send.hello.has(HelloFlags::BYE) {
-                core.bye_tries += 1;
-            }
+            core.claims_changed |= core.send.hello.has(HelloFlags::WAKE);
+            core.bye_tries += u8::from(core.send.hello.has(HelloFlags::BYE));
         }
         if lane == Lane::Park && sent {
             self.note_losses();
@@ -474,6 +463,33 @@ impl Session<'_> {
 }
 
 impl super::state::Core {
+    /// An exchange failed by itself: tell of it, and leave the path alone for a while.
+    fn blame_path(&mut self, now: u64, lane: Lane, cause: Blocked, sent: bool) {
+        self.failures = self.failures.saturating_add(1);
+        self.is_blocked = true;
+        let told = self.blocked_told && self.cause == cause;
+        self.cause = cause;
+        // A single exchange cut short is everyday life; a second one is news.
+        if !told && (self.failures >= 2 || !self.reached) {
+            self.blocked_told = true;
+            self.event(super::Event::PathBlocked(cause));
+        }
+        self.wakes.session = true;
+        let retry_at = now + self.pause();
+        match lane {
+            Lane::Park => self.retry_park_at = retry_at,
+            Lane::Send => {
+                self.retry_send_at = retry_at;
+                let payload = self.send.payload;
+                match cause {
+                    Blocked::Http(413) => self.pace.refused(now, payload),
+                    _ if payload > 0 && sent => self.pace.failed(),
+                    _ => {}
+                }
+            }
+        }
+    }
+
     /// Pause before the next try, in ms: doubling, with jitter, at most `retry_max_ms`.
     fn pause(&mut self) -> u64 {
         let t = self.settings.timers;

@@ -9,7 +9,7 @@ use crate::Kind;
 use crate::error::Blocked;
 use crate::wire::{
     self, Accept, Close, Closed, Connect, Data, DataFlags, Endpoint, MAX_CONTROL, Message, Piece,
-    Route, Status, Verdict, Window,
+    Route, Status, VERSION, Verdict, Window,
 };
 
 impl Session<'_> {
@@ -49,12 +49,17 @@ impl Session<'_> {
         let from = trip.from;
         match message {
             Message::Welcome(welcome) if !trip.welcomed => {
+                if welcome.version != VERSION {
+                    self.core.relay_version = welcome.version;
+                    self.core.fatal = Fatal::Version;
+                    self.core.wakes.session = true;
+                    return Err(Blocked::Relay(Status::Version));
+                }
                 // A cache's answer belongs to another request.
                 if welcome.seq != trip.seq {
                     return Err(Blocked::Foreign);
                 }
                 trip.welcomed = true;
-                self.core.relay_version = welcome.version;
                 self.core.relay_max_body = welcome.max_body;
             }
             _ if !trip.welcomed => return Err(Blocked::Foreign),
@@ -175,6 +180,9 @@ impl Session<'_> {
             rx.dirty = true;
             rx.now = true;
             if channel.kind == Kind::Stream && data.offset > rx.next {
+                // What came before this PROBE and is not here never will be, however often that was
+                // said: the sender may have gone back, and the same bytes be lost again.
+                rx.gap_at = 0;
                 rx.note_gap();
             }
             return;
@@ -394,6 +402,9 @@ impl Session<'_> {
     }
 
     fn admit(&mut self, now: u64, from: &Route, connect: &Connect<'_>) -> Result<(), Status> {
+        if connect.channel == wire::Channel::NONE {
+            return Err(Status::Protocol);
+        }
         let endpoint = Endpoint { name: connect.name, port: connect.port };
         let claim = self.claim_of(&endpoint).ok_or(Status::NoListener)?;
         if self.claims[claim].kind != connect.kind {
@@ -406,8 +417,7 @@ impl Session<'_> {
         let timers = self.core.settings.timers;
         let slot =
             self.open_channel(now, connect.kind, State::Accepting).ok_or(Status::BacklogFull)?;
-        // Below two rounds of parking, linger would end channels on a path that is merely slow.
-        let least = 2 * (timers.hold_idle_ms + timers.park_grace_idle_ms);
+        let least = timers.least_linger_ms();
         self.core.arrivals = self.core.arrivals.wrapping_add(1);
         let arrival = self.core.arrivals;
         let channel = &mut self.channels[slot];
@@ -436,13 +446,16 @@ impl Session<'_> {
             }
             return;
         }
+        let least = self.core.settings.timers.least_linger_ms();
         let channel = &mut self.channels[slot];
         match (channel.state, accept.status) {
-            (State::Connecting, Status::Ok) if from.peer != wire::Address::RELAY => {
+            (State::Connecting, Status::Ok)
+                if from.peer != wire::Address::RELAY && accept.channel != wire::Channel::NONE =>
+            {
                 channel.peer = from.peer;
                 channel.remote = accept.channel;
                 channel.tx.limit = accept.limit;
-                channel.linger_ms = accept.linger_ms;
+                channel.linger_ms = accept.linger_ms.max(least);
                 channel.backoff = 0;
                 channel.set_greeting(accept.greeting);
                 self.establish(now, slot);
@@ -459,9 +472,8 @@ impl Session<'_> {
                 self.heard(now, slot);
                 self.acknowledge_set_up(slot);
             }
-            (State::Ended | State::Free, Status::Ok) => {
-                self.unknown(from);
-            }
+            // Over, or bound to another listener that was quicker.
+            (State::Ended | State::Free | State::Established, Status::Ok) => self.unknown(from),
             _ => {}
         }
     }
@@ -549,6 +561,12 @@ impl Session<'_> {
                     tx.number += 1;
                     self.core.stats.sent += u64::from(item.bytes());
                     self.wake_channel(slot);
+                } else if verdict.status == Status::Limited && !tx.rewind {
+                    // No answer that the peer takes could hold it.
+                    tx.una += (datagram::HEADER as u32 + item.bytes()) as u64;
+                    tx.number += 1;
+                    tx.lost = tx.lost.saturating_add(1);
+                    self.core.stats.datagrams_lost += 1;
                 } else if !delivered {
                     tx.rewind = true;
                     self.block(now, slot, verdict.status);

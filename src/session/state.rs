@@ -42,7 +42,8 @@ impl Settings {
         Self {
             secret,
             seed,
-            owner: [0; 16],
+            // Nobody else's, so that nobody takes names over.
+            owner: secret,
             epoch: 0,
             linger_ms: 180_000,
             keepalive_ms: 0,
@@ -79,6 +80,11 @@ pub struct Timers {
 }
 
 impl Timers {
+    /// Linger below two rounds of parking would end channels on a path that is merely slow.
+    pub(super) const fn least_linger_ms(&self) -> u32 {
+        2 * (self.hold_idle_ms + self.park_grace_idle_ms)
+    }
+
     /// The protocol's values.
     pub const DEFAULT: Self = Self {
         hold_active_ms: 5_000,
@@ -460,6 +466,8 @@ impl Session<'_> {
         self.core.clock = self.core.clock.max(now);
         self.core.pace.reset();
         self.core.failures = 0;
+        self.core.park.broken = self.core.park.active;
+        self.core.send.broken = self.core.send.active;
         self.core.retry_park_at = 0;
         self.core.retry_send_at = 0;
         self.core.event(Event::Connecting);
