@@ -90,8 +90,9 @@ pub struct Chan {
 impl Chan {
     fn is_done(&self) -> bool {
         let [connector, listener] = &self.ends;
-        let given_up = matches!(connector.plan.finish, Finish::Abort(_)) && listener.id.is_none();
-        connector.done && (listener.done || given_up)
+        // It may have been closed before it was accepted.
+        let closed = matches!(connector.plan.finish, Finish::Abort(_)) || self.kind == Kind::Datagram;
+        connector.done && (listener.done || closed && listener.id.is_none())
     }
 }
 
