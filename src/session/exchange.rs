@@ -222,7 +222,10 @@ impl Session<'_> {
             Status::Ok | Status::Superseded | Status::Stale => {}
             // The answer went to a proxy's repeat of this park, with whatever was in it.
             Status::Repeated => self.note_losses(),
-            Status::Malformed | Status::Version => {
+            // Once it went well, a malformed request is one that something on the way has cut.
+            Status::Malformed | Status::Version
+                if status == Status::Version || !self.core.reached =>
+            {
                 self.core.fatal = match status {
                     Status::Version => super::state::Fatal::Version,
                     _ => super::state::Fatal::Malformed,
