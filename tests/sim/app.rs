@@ -312,7 +312,9 @@ impl World {
             session.abort(now, id);
             end.done = true;
         }
-        let finished = end.finished || end.error.is_some();
+        // Dropping it earlier would leave it no more than the linger time.
+        let acked = end.finished && session.acked(id).unwrap_or(true);
+        let finished = acked || end.error.is_some();
         if end.eof && finished && !end.done && plan.finish == Finish::Both {
             session.release(now, id);
             end.done = true;
