@@ -1,6 +1,6 @@
 //! What comes in an answer.
 
-use super::channel::{End, State};
+use super::channel::{End, State, Tombstone};
 use super::exchange::{Course, Incoming, Sink, What};
 use super::listener::ClaimState;
 use super::state::{Fatal, Reply, ReplyKind};
@@ -441,8 +441,15 @@ impl Session<'_> {
     fn on_connect_rsp(&mut self, now: u64, from: &Route, accept: &Accept<'_>) {
         let (slot, _) = super::slot(from.channel.id);
         if slot >= self.channels.len() || self.local(slot) != from.channel {
-            if accept.status == Status::Ok {
-                self.unknown(from);
+            let ended = |t: &&mut Tombstone| t.local == from.channel && t.peer == from.peer;
+            match self.tombstones.iter_mut().find(ended) {
+                // A late repeat: the listener has or had everything, and may want to know again.
+                Some(t) => {
+                    t.answer = true;
+                    self.core.wakes.send = true;
+                }
+                None if accept.status == Status::Ok => self.unknown(from),
+                None => {}
             }
             return;
         }
@@ -472,8 +479,9 @@ impl Session<'_> {
                 self.heard(now, slot);
                 self.acknowledge_set_up(slot);
             }
-            // Over, or bound to another listener that was quicker.
-            (State::Ended | State::Free | State::Established, Status::Ok) => self.unknown(from),
+            // Bound to another listener that was quicker, or over.
+            (State::Established, Status::Ok) => self.unknown(from),
+            (State::Ended, Status::Ok) if channel.end != End::None => self.unknown(from),
             _ => {}
         }
     }

@@ -80,6 +80,16 @@ pub struct Chan {
     pub attempts: u32,
 }
 
+impl Chan {
+    fn is_done(&self) -> bool {
+        let [connector, listener] = &self.ends;
+        // It may have been closed before it was accepted.
+        let closed =
+            matches!(connector.plan.finish, Finish::Abort(_)) || self.kind == Kind::Datagram;
+        connector.done && (listener.done || closed && listener.id.is_none())
+    }
+}
+
 impl End {
     fn new(peer: usize, plan: Plan) -> Self {
         Self {
@@ -298,7 +308,9 @@ impl World {
             session.abort(now, id);
             end.done = true;
         }
-        let finished = end.finished || end.error.is_some();
+        // Dropping it earlier would leave it no more than the linger time.
+        let acked = end.finished && session.acked(id).unwrap_or(true);
+        let finished = acked || end.error.is_some();
         if end.eof && finished && !end.done && plan.finish == Finish::Both {
             session.release(now, id);
             end.done = true;
@@ -373,9 +385,7 @@ impl World {
     /// Runs until every application is done, closes every session, and checks what came.
     #[track_caller]
     pub fn finish(&mut self, ms: u64) {
-        self.run_until(ms, "end of the applications", |w| {
-            w.chans.iter().all(|c| c.ends.iter().all(|e| e.done))
-        });
+        self.run_until(ms, "end of the applications", |w| w.chans.iter().all(Chan::is_done));
         self.close(ms);
         self.check();
     }

@@ -23,6 +23,8 @@ pub enum Fate {
     CutUp(usize),
     /// or of the answer; the client may take that for its end.
     CutDown(usize),
+    /// The relay gets so many octets of the request, as if they were all.
+    Truncated(usize),
     /// The relay sees nothing, the client neither.
     Swallowed,
     /// The relay acts, the client sees nothing.
@@ -124,10 +126,10 @@ impl Faults {
         } else if hit(self.lost) {
             if rng.chance(500) { Fate::Lost } else { Fate::CutDown(0) }
         } else if hit(self.cut) {
-            if rng.chance(500) {
-                Fate::CutUp(rng.below(len as u64 + 1) as usize)
-            } else {
-                Fate::CutDown(rng.scale(1 << 16) as usize)
+            match rng.below(4) {
+                0 => Fate::Truncated(rng.below(len as u64 + 1) as usize),
+                1 => Fate::CutUp(rng.below(len as u64 + 1) as usize),
+                _ => Fate::CutDown(rng.scale(1 << 16) as usize),
             }
         } else if hit(self.silent) {
             if rng.chance(500) { Fate::Swallowed } else { Fate::Mute }

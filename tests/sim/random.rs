@@ -135,11 +135,11 @@ fn plan_channel(rng: &mut Rng, peers: usize, w: &World) -> (usize, usize, Kind, 
     let most = if datagrams { 60 } else { (ring * 10).min(400_000) };
     let counts = [rng.scale(most), rng.scale(most)];
     // Nobody takes longer than a few minutes by itself.
-    let unit = if datagrams { 1 } else { 1 + counts[0].max(counts[1]) / 500 };
+    let unit = if datagrams { 1 } else { 1 + counts[0].max(counts[1]) / 200 };
     let mut end = |side: usize| {
         let pause = |rng: &mut Rng| if rng.chance(700) { 0 } else { rng.scale(300) };
         let finish = match rng.below(20) {
-            0 | 1 if side == 0 => Finish::Drop,
+            0 | 1 if side == 0 && counts[0] < 20_000 => Finish::Drop,
             2 if side == 0 && !datagrams => Finish::Abort(rng.scale(most)),
             _ => Finish::Both,
         };
