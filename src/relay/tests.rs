@@ -23,8 +23,10 @@ fn dial(relay: &Relay) -> TcpStream {
 }
 
 fn post(stream: &mut TcpStream, body: &[u8]) {
-    let head =
-        format!("POST /v1?n=1 HTTP/1.1\r\nHost: x\r\nContent-Length: {}\r\n\r\n", body.len());
+    let head = format!(
+        "POST /v1?n=1 HTTP/1.1\r\nHost: x\r\nContent-Type: application/octet-stream\r\nContent-Length: {}\r\n\r\n",
+        body.len()
+    );
     stream.write_all(&[head.as_bytes(), body].concat()).unwrap();
 }
 
@@ -184,17 +186,29 @@ fn what_is_no_exchange_is_refused() {
     let relay = bound();
     for (request, status) in [
         ("GET / HTTP/1.1\r\nHost: x\r\n\r\n", 404),
-        ("POST /v2 HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n\r\n", 404),
-        ("GET /v1 HTTP/1.1\r\nHost: x\r\n\r\n", 405),
-        ("POST /v1 HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n\r\n", 400),
-        ("POST /v1 HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\n\r\nhello", 400),
-        ("POST /v1 HTTP/1.1\r\nHost: x\r\nContent-Length: 9999999\r\n\r\n", 413),
         (
-            "POST /v1 HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+            "POST /v2 HTTP/1.1\r\nHost: x\r\nContent-Type: application/octet-stream\r\nContent-Length: 0\r\n\r\n",
+            404,
+        ),
+        ("GET /v1 HTTP/1.1\r\nHost: x\r\n\r\n", 405),
+        (
+            "POST /v1 HTTP/1.1\r\nHost: x\r\nContent-Type: application/octet-stream\r\nContent-Length: 0\r\n\r\n",
             400,
         ),
         (
-            "POST /v1 HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\nContent-Length: 5\r\n\r\n0\r\n\r\n",
+            "POST /v1 HTTP/1.1\r\nHost: x\r\nContent-Type: application/octet-stream\r\nContent-Length: 5\r\n\r\nhello",
+            400,
+        ),
+        (
+            "POST /v1 HTTP/1.1\r\nHost: x\r\nContent-Type: application/octet-stream\r\nContent-Length: 9999999\r\n\r\n",
+            413,
+        ),
+        (
+            "POST /v1 HTTP/1.1\r\nHost: x\r\nContent-Type: application/octet-stream\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+            400,
+        ),
+        (
+            "POST /v1 HTTP/1.1\r\nHost: x\r\nContent-Type: application/octet-stream\r\nTransfer-Encoding: chunked\r\nContent-Length: 5\r\n\r\n0\r\n\r\n",
             400,
         ),
     ] {
@@ -210,7 +224,10 @@ fn a_malformed_body_is_answered_at_once() {
     let mut stream = dial(&relay);
     let body = Body::send(1).raw(&[0x7f, 0, 0, 0]).raw(&[0; 1000]).done();
     // Half of it: the answer does not wait for the rest.
-    let head = format!("POST /v1 HTTP/1.1\r\nHost: x\r\nContent-Length: {}\r\n\r\n", body.len());
+    let head = format!(
+        "POST /v1 HTTP/1.1\r\nHost: x\r\nContent-Type: application/octet-stream\r\nContent-Length: {}\r\n\r\n",
+        body.len()
+    );
     stream.write_all(&[head.as_bytes(), &body[..100]].concat()).unwrap();
     let reply = reply(&mut stream);
     assert_eq!(reply.status, 200);
@@ -224,8 +241,10 @@ fn the_base_path_stands_before_the_version() {
     assert_eq!(relay.url(), format!("http://{}/by/way", relay.local_addr()));
     let mut stream = dial(&relay);
     let body = Body::send(1).done();
-    let head =
-        format!("POST /by/way/v1 HTTP/1.1\r\nHost: x\r\nContent-Length: {}\r\n\r\n", body.len());
+    let head = format!(
+        "POST /by/way/v1 HTTP/1.1\r\nHost: x\r\nContent-Type: application/octet-stream\r\nContent-Length: {}\r\n\r\n",
+        body.len()
+    );
     stream.write_all(&[head.as_bytes(), &body].concat()).unwrap();
     assert_eq!(parse(&reply(&mut stream).body).end(), Status::Ok);
 }
