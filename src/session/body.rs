@@ -140,8 +140,9 @@ impl Session<'_> {
                 if channel.state != State::Established {
                     return None;
                 }
-                // What is in the air is behind this PROBE or was lost: the peer sees which.
+                // What was sent before this PROBE is there now or was lost: the peer sees which.
                 let offset = match channel.kind {
+                    crate::Kind::Stream if channel.tx.flying => channel.tx.pin,
                     crate::Kind::Stream => channel.tx.next,
                     crate::Kind::Datagram => channel.tx.number,
                 };

@@ -46,6 +46,8 @@ pub(super) struct Channel {
     pub owned: bool,
     /// The application was given it.
     pub accepted: bool,
+    /// Both ends knew each other.
+    pub met: bool,
     pub wake: bool,
     /// The relay could not deliver: nothing but PROBE goes out until READY or an acknowledgement.
     pub blocked: bool,
@@ -92,6 +94,7 @@ impl Channel {
             kind: Kind::Stream,
             owned: false,
             accepted: false,
+            met: false,
             wake: false,
             blocked: false,
             away_reported: false,
@@ -236,6 +239,7 @@ impl Session<'_> {
     pub(super) fn establish(&mut self, now: u64, slot: usize) {
         let channel = &mut self.channels[slot];
         channel.state = State::Established;
+        channel.met = true;
         channel.due = 0;
         channel.give_up_at = 0;
         if channel.claim != 0 && !channel.accepted {
@@ -349,10 +353,11 @@ impl Session<'_> {
                     || channel.end == End::Here && channel.status == Status::Closed as u8),
             expires: now + u64::from(channel.linger_ms),
         };
-        let bound = channel.remote != wire::Channel::NONE;
+        // Who never was answered may still connect.
+        let met = channel.met;
         let wake = channel.wake;
         *channel = Channel { generation, wake, ..Channel::new() };
-        if bound {
+        if met {
             self.core.wakes.send |= tombstone.answer;
             if let Some(oldest) = self.tombstones.iter_mut().min_by_key(|t| t.expires) {
                 *oldest = tombstone;

@@ -173,8 +173,9 @@ impl Session<'_> {
         if is_window_only {
             rx.dirty = true;
             rx.now = true;
+            // Nothing before a PROBE is still on its way: what was sent again was lost again.
             if channel.kind == Kind::Stream && data.offset > rx.next {
-                rx.note_gap();
+                rx.note_loss();
             }
             return;
         }

@@ -164,12 +164,18 @@ impl Rx {
         self.dirty = true;
     }
 
-    /// Counts a loss, once for each offset at which one is noticed.
+    /// Counts a loss before data that came: once for each offset, as much of it may be on its way.
     pub fn note_gap(&mut self) {
         if self.gap_at != self.next + 1 {
-            self.gap_at = self.next + 1;
-            self.losses = self.losses.saturating_add(1);
+            self.note_loss();
         }
+        self.dirty = true;
+    }
+
+    /// Counts a loss: the sender will go back to `next`.
+    pub fn note_loss(&mut self) {
+        self.gap_at = self.next + 1;
+        self.losses = self.losses.saturating_add(1);
         self.dirty = true;
     }
 
