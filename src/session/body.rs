@@ -146,7 +146,11 @@ impl Session<'_> {
                     crate::Kind::Stream => channel.tx.next,
                     crate::Kind::Datagram => channel.tx.number,
                 };
-                let data = Data { offset, flags: DataFlags::PROBE, len: 0 };
+                let flags = match (channel.kind, DataFlags::from_bits(item.flags)) {
+                    (crate::Kind::Datagram, _) => DataFlags::PROBE,
+                    (crate::Kind::Stream, flags) => flags,
+                };
+                let data = Data { offset, flags, len: 0 };
                 (Some(self.route(slot)), Message::SendReq(data))
             }
             What::Data => {

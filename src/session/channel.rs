@@ -24,6 +24,17 @@ pub(super) enum State {
     Ended,
 }
 
+/// Asking the peer how far it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Probe {
+    None = 0,
+    /// By a PROBE, which does not wait at the relay.
+    AtOnce,
+    /// By a message without bytes, which does: one that arrives between the short parks of a busy
+    /// peer each time would never get through.
+    Patient,
+}
+
 /// What ended a channel. All zeros: nothing did.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum End {
@@ -52,8 +63,7 @@ pub(super) struct Channel {
     /// The relay could not deliver: nothing but PROBE goes out until READY or an acknowledgement.
     pub blocked: bool,
     pub away_reported: bool,
-    /// A PROBE is due.
-    pub probe: bool,
+    pub probe: Probe,
     /// Doublings of the probe timer.
     pub backoff: u8,
     pub end: End,
@@ -98,7 +108,7 @@ impl Channel {
             wake: false,
             blocked: false,
             away_reported: false,
-            probe: false,
+            probe: Probe::None,
             backoff: 0,
             end: End::None,
             status: 0,
@@ -309,7 +319,7 @@ impl Session<'_> {
         channel.owned &= channel.accepted;
         channel.quiet_since = 0;
         channel.probe_at = 0;
-        channel.probe = false;
+        channel.probe = Probe::None;
         channel.rx.urgent = false;
         if tell && bound {
             channel.state = State::Aborting;

@@ -2,7 +2,7 @@
 
 use heapless::Vec;
 
-use super::channel::State;
+use super::channel::{Probe, State};
 use super::{Exchange, Lane, Session};
 use crate::error::Blocked;
 use crate::wire::{Decoder, HelloFlags, MAX_CONTROL, Route, Status};
@@ -222,10 +222,7 @@ impl Session<'_> {
             Status::Ok | Status::Superseded | Status::Stale => {}
             // The answer went to a proxy's repeat of this park, with whatever was in it.
             Status::Repeated => self.note_losses(),
-            // Once it went well, a malformed request is one that something on the way has cut.
-            Status::Malformed | Status::Version
-                if status == Status::Version || !self.core.reached =>
-            {
+            Status::Malformed | Status::Version if self.core.is_hopeless(status) => {
                 self.core.fatal = match status {
                     Status::Version => super::state::Fatal::Version,
                     _ => super::state::Fatal::Malformed,
@@ -325,8 +322,7 @@ impl Session<'_> {
         for channel in self.channels.iter_mut() {
             let streams = channel.kind == crate::Kind::Stream && !channel.rx.fin;
             if channel.state == State::Established && streams {
-                channel.rx.losses = channel.rx.losses.saturating_add(1);
-                channel.rx.dirty = true;
+                channel.rx.note_loss();
                 channel.rx.now = true;
             }
         }
@@ -360,7 +356,12 @@ impl Session<'_> {
                         channel.due = now;
                     }
                 }
-                What::Probe => self.channels[slot].probe |= !passed,
+                What::Probe => {
+                    let probe = &mut self.channels[slot].probe;
+                    if !passed && *probe == Probe::None {
+                        *probe = Probe::AtOnce;
+                    }
+                }
                 What::Data => {
                     let tx = &mut self.channels[slot].tx;
                     tx.flying = false;
@@ -404,7 +405,20 @@ impl Session<'_> {
     }
 }
 
+/// A relay that calls so many requests malformed, and none good, cannot read them; one may also have
+/// been cut by something on the way.
+const MALFORMED_TRIES: u8 = 3;
+
 impl super::state::Core {
+    /// Whether an END with this status ends every hope.
+    fn is_hopeless(&mut self, status: Status) -> bool {
+        if status == Status::Version {
+            return true;
+        }
+        self.malformed = self.malformed.saturating_add(1);
+        !self.reached && self.malformed >= MALFORMED_TRIES
+    }
+
     /// Pause before the next try, in ms: doubling, with jitter, at most `retry_max_ms`.
     fn pause(&mut self) -> u64 {
         let t = self.settings.timers;

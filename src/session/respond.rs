@@ -1,6 +1,6 @@
 //! What comes in an answer.
 
-use super::channel::{End, State, Tombstone};
+use super::channel::{End, Probe, State, Tombstone};
 use super::exchange::{Incoming, Sink, What};
 use super::listener::ClaimState;
 use super::state::{Fatal, Reply, ReplyKind};
@@ -217,7 +217,8 @@ impl Session<'_> {
         }
         let fin = data.flags.has(DataFlags::FIN);
         if data.offset > rx.next {
-            return rx.note_gap();
+            let probes = data.len == 0 && !fin;
+            return if probes { rx.note_loss() } else { rx.note_gap() };
         }
         if data.offset + u64::from(data.len) + u64::from(fin) <= rx.next {
             // Nothing new: the acknowledgement was lost.
@@ -518,6 +519,11 @@ impl Session<'_> {
                 State::Accepting | State::Aborting if channel.peer == peer => channel.due = now,
                 State::Established if channel.peer == peer => {
                     channel.blocked = false;
+                    // It lives; and what it has of what was sent is not known.
+                    channel.heard_at = now;
+                    if channel.kind == Kind::Stream && channel.tx.una < channel.tx.next {
+                        channel.probe = Probe::Patient;
+                    }
                     self.watch(now, slot);
                     self.wake_channel(slot);
                 }

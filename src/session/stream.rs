@@ -3,7 +3,7 @@
 //! Offsets are absolute. FIN takes the offset behind the last byte. On a datagram channel the
 //! offsets count octets of the ring, where each datagram stands behind its header.
 
-use super::channel::State;
+use super::channel::{Probe, State};
 use super::{ChannelId, Half, Session, ring};
 use crate::Kind;
 use crate::error::{ConfigError, Error};
@@ -313,7 +313,7 @@ impl Session<'_> {
             channel.tx.want_ack = true;
             // What is out already was sent without ACK_NOW.
             if channel.tx.next >= channel.tx.goal() && channel.kind == Kind::Stream {
-                channel.probe = true;
+                channel.probe = Probe::AtOnce;
             }
             self.core.wake_send();
         }
