@@ -45,14 +45,7 @@ pub struct Plan {
 
 impl Plan {
     pub const fn bytes(count: u64) -> Self {
-        Self {
-            count,
-            write: 5000,
-            write_pause: 0,
-            read: 5000,
-            read_pause: 0,
-            finish: Finish::Both,
-        }
+        Self { count, write: 5000, write_pause: 0, read: 5000, read_pause: 0, finish: Finish::Both }
     }
 }
 
@@ -91,7 +84,8 @@ impl Chan {
     fn is_done(&self) -> bool {
         let [connector, listener] = &self.ends;
         // It may have been closed before it was accepted.
-        let closed = matches!(connector.plan.finish, Finish::Abort(_)) || self.kind == Kind::Datagram;
+        let closed =
+            matches!(connector.plan.finish, Finish::Abort(_)) || self.kind == Kind::Datagram;
         connector.done && (listener.done || closed && listener.id.is_none())
     }
 }
@@ -240,7 +234,12 @@ impl World {
         let (peer, id) = (end.peer, end.id.take());
         let again = matches!(
             error,
-            Error::Peer(PeerError::BacklogFull | PeerError::Unknown { .. } | PeerError::Aborted { .. })
+            Error::Peer(
+                PeerError::NoListener
+                    | PeerError::BacklogFull
+                    | PeerError::Unknown { .. }
+                    | PeerError::Aborted { .. }
+            )
         );
         if let Some(id) = id {
             self.peers[peer].session().release(now, id);
@@ -389,9 +388,7 @@ impl World {
     /// Runs until every application is done, closes every session, and checks what came.
     #[track_caller]
     pub fn finish(&mut self, ms: u64) {
-        self.run_until(ms, "end of the applications", |w| {
-            w.chans.iter().all(Chan::is_done)
-        });
+        self.run_until(ms, "end of the applications", |w| w.chans.iter().all(Chan::is_done));
         self.close(ms);
         self.check();
     }

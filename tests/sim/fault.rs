@@ -33,7 +33,10 @@ pub enum Fate {
     StatusAfter(u16),
     /// The request reaches the relay again, so many ms later. The client gets the answer to the
     /// first, or to the second.
-    Repeat { after: u64, second: bool },
+    Repeat {
+        after: u64,
+        second: bool,
+    },
 }
 
 /// A request or an answer that passes by.

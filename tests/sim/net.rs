@@ -2,11 +2,11 @@
 
 use std::collections::VecDeque;
 
+use bytes::Bytes;
 use byway::error::Blocked;
 use byway::relay::router::{Answer, ExchangeId};
 use byway::session::{Exchange, Lane};
 use byway::wire::{Decoder, Piece};
-use bytes::Bytes;
 
 use crate::fault::{Fate, Seen};
 use crate::world::{Happens, TripId, World, index};
@@ -141,6 +141,10 @@ impl World {
     /// The client's transport takes a piece of the body from the session, and sends it.
     pub fn pull(&mut self, id: TripId) {
         let Some(trip) = self.trips.get_mut(&id) else { return };
+        if trip.got > 0 {
+            // Answered before it was read: nobody wants the rest.
+            return;
+        }
         let (n, lane) = (trip.peer, trip.lane);
         let peer = &mut self.peers[n];
         let size = 1 + self.rng.below(peer.chunk as u64) as usize;

@@ -275,7 +275,13 @@ impl Router {
                 let until = exchange.active + silence;
                 self.arm(id, Some(until));
             }
-            Phase::Open => self.end_park(now, id, Status::Ok),
+            Phase::Open => {
+                let peer = exchange.session;
+                if let Some(session) = peer.and_then(|peer| self.sessions.get_mut(&peer)) {
+                    session.feeders.clear();
+                }
+                self.end_park(now, id, Status::Ok);
+            }
             Phase::Ended => {}
         }
     }

@@ -62,7 +62,7 @@ impl Router {
             self.stop_waiting(now, id, state, current.peer);
             self.held -= current.what.held();
         }
-        self.set_target(state, None);
+        self.set_target(id, state, None);
         self.arm(id, None);
         if !state.is_park()
             && let Some(peer) = self.exchanges.get(&id).and_then(|exchange| exchange.session)
@@ -211,7 +211,7 @@ impl Router {
             let Some(park) = session.park else { continue };
             let Some(exchange) = self.exchanges.get(&park) else { continue };
             let response = &exchange.response;
-            let fed = session.feeders > 0 || !session.waiters.is_empty();
+            let fed = !session.feeders.is_empty() || !session.waiters.is_empty();
             if response.phase == Phase::Open && (response.full || !fed) {
                 self.end_park(now, park, Status::Ok);
             }

@@ -29,8 +29,8 @@ pub(super) struct Session {
     pub wishes: VecDeque<Address>,
     /// Uploads that stand until this session takes more.
     pub waiters: BTreeSet<ExchangeId>,
-    /// Uploads under way for this session.
-    pub feeders: u32,
+    /// Uploads under way for this session, those that brought nothing for a while left out.
+    pub feeders: BTreeSet<ExchangeId>,
     /// Since when it has no exchange.
     pub idle_since: Option<u64>,
     pub stored: Stored,

@@ -105,6 +105,26 @@ fn silence_ends_the_response_and_the_rest_takes_the_next() {
 }
 
 #[test]
+fn an_upload_that_fell_silent_keeps_no_response_open() {
+    let mut lab = Lab::new();
+    let mut park = lab.post(Body::park(2, 1, 5_000));
+    let mut dark = lab.open(Body::send(1).to(2, 7).stream(0, &[1; 500]));
+    lab.give(&mut dark, 200);
+    lab.pass(100);
+    lab.answer(&mut park);
+    let mut park = lab.post(Body::park(2, 2, 5_000));
+    lab.send(Body::send(3).to(2, 8).stream(0, b"x"));
+    assert_eq!(lab.answer(&mut park).stream(), b"x");
+    // Until it speaks again.
+    let mut park = lab.post(Body::park(2, 3, 5_000));
+    lab.give(&mut dark, 100);
+    lab.give(&mut dark, 100);
+    assert!(lab.response(&mut park).is_none());
+    lab.offer(&mut dark);
+    assert_eq!(lab.answer(&mut park).data().len(), 3);
+}
+
+#[test]
 fn the_upload_is_read_only_as_fast_as_the_response_drains() {
     let mut lab = Lab::new();
     let data = pattern(1 << 20);

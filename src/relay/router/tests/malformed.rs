@@ -158,7 +158,7 @@ enum Step {
 fn step() -> impl Strategy<Value = Step> {
     let hello = (0_u8..4, 0_u64..6, 0_u32..3, 0_u8..4, 0_u32..70_000).prop_map(
         |(n, seq, hold, flags, max)| {
-            let flags = crate::wire::HelloFlags::from_bits(flags & (flags >> 1) * 3);
+            let flags = crate::wire::HelloFlags::from_bits(flags * u8::from(flags < 3));
             Body::hello(Hello {
                 seq,
                 hold_ms: hold * 100,
