@@ -137,13 +137,17 @@ impl Session<'_> {
                 if channel.state != State::Established {
                     return None;
                 }
-                // What was sent before this PROBE and has not come is lost: the peer sees it by the offset.
+                // What was sent before this PROBE is there now or was lost: the peer sees which.
                 let offset = match channel.kind {
                     crate::Kind::Stream if channel.tx.flying => channel.tx.pin,
                     crate::Kind::Stream => channel.tx.next,
                     crate::Kind::Datagram => channel.tx.number,
                 };
-                let data = Data { offset, flags: DataFlags::PROBE, len: 0 };
+                let flags = match (channel.kind, item.flags()) {
+                    (crate::Kind::Datagram, _) => DataFlags::PROBE,
+                    (crate::Kind::Stream, flags) => flags,
+                };
+                let data = Data { offset, flags, len: 0 };
                 (Some(self.route(slot)), Message::SendReq(data))
             }
             What::Data => {

@@ -24,6 +24,17 @@ pub(super) enum State {
     Ended,
 }
 
+/// Asking the peer how far it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Probe {
+    None = 0,
+    /// By a PROBE, which does not wait at the relay.
+    AtOnce,
+    /// By a message without bytes, which does: one that arrives between the short parks of a busy
+    /// peer each time would never get through.
+    Patient,
+}
+
 /// What ended a channel. All zeros: nothing did.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum End {
@@ -46,12 +57,13 @@ pub(super) struct Channel {
     pub owned: bool,
     /// The application was given it.
     pub accepted: bool,
+    /// Both ends knew each other.
+    pub met: bool,
     pub wake: bool,
     /// The relay could not deliver: nothing but PROBE goes out until READY or an acknowledgement.
     pub blocked: bool,
     pub away_reported: bool,
-    /// A PROBE is due.
-    pub probe: bool,
+    pub probe: Probe,
     /// Doublings of the probe timer.
     pub backoff: u8,
     pub end: End,
@@ -92,10 +104,11 @@ impl Channel {
             kind: Kind::Stream,
             owned: false,
             accepted: false,
+            met: false,
             wake: false,
             blocked: false,
             away_reported: false,
-            probe: false,
+            probe: Probe::None,
             backoff: 0,
             end: End::None,
             status: 0,
@@ -236,6 +249,7 @@ impl Session<'_> {
     pub(super) fn establish(&mut self, now: u64, slot: usize) {
         let channel = &mut self.channels[slot];
         channel.state = State::Established;
+        channel.met = true;
         channel.due = 0;
         channel.give_up_at = 0;
         if channel.claim != 0 && !channel.accepted {
@@ -293,10 +307,6 @@ impl Session<'_> {
         if matches!(channel.state, State::Free | State::Aborting | State::Ended) {
             return;
         }
-        if channel.state == State::Accepting && !tell {
-            // The connector never spoke: should it ask again, it gets another channel.
-            channel.remote = wire::Channel::NONE;
-        }
         let bound = channel.remote != wire::Channel::NONE;
         if channel.end == End::None {
             channel.end = end;
@@ -309,7 +319,7 @@ impl Session<'_> {
         channel.owned &= channel.accepted;
         channel.quiet_since = 0;
         channel.probe_at = 0;
-        channel.probe = false;
+        channel.probe = Probe::None;
         channel.rx.urgent = false;
         if tell && bound {
             channel.state = State::Aborting;
@@ -353,10 +363,11 @@ impl Session<'_> {
                     || channel.end == End::Here && channel.status == Status::Closed as u8),
             expires: now + u64::from(channel.linger_ms),
         };
-        let bound = channel.remote != wire::Channel::NONE;
+        // Who never was answered may still connect.
+        let met = channel.met;
         let wake = channel.wake;
         *channel = Channel { generation, wake, ..Channel::new() };
-        if bound {
+        if met {
             self.core.wakes.send |= tombstone.answer;
             if let Some(oldest) = self.tombstones.iter_mut().min_by_key(|t| t.expires) {
                 *oldest = tombstone;

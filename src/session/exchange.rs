@@ -2,7 +2,7 @@
 
 use heapless::Vec;
 
-use super::channel::State;
+use super::channel::{Probe, State};
 use super::plan::DATA_HEAD;
 use super::{Exchange, Lane, Session};
 use crate::error::Blocked;
@@ -176,6 +176,11 @@ impl Item {
         Self { what, flags: flags.bits(), slot: slot as u16, octets: bytes }
     }
 
+    /// With these flags of a data message.
+    pub fn flagged(self, flags: DataFlags) -> Self {
+        Self { flags: flags.bits(), ..self }
+    }
+
     fn has_data(&self) -> bool {
         matches!(self.what, What::Data | What::Datagram)
     }
@@ -299,10 +304,7 @@ impl Session<'_> {
             // The answer goes or went to a proxy's repeat of this park, with whatever is in it: no
             // other park of this session is under way.
             Status::Superseded | Status::Repeated => self.note_losses(),
-            // Once the relay has understood a request, something on the way spoils this one.
-            Status::Malformed | Status::Version
-                if status == Status::Version || !self.core.reached =>
-            {
+            Status::Malformed | Status::Version if self.core.is_hopeless(status) => {
                 self.core.fatal = match status {
                     Status::Version => super::state::Fatal::Version,
                     _ => super::state::Fatal::Malformed,
@@ -383,8 +385,7 @@ impl Session<'_> {
         for channel in self.channels.iter_mut() {
             let streams = channel.kind == crate::Kind::Stream && !channel.rx.fin;
             if channel.state == State::Established && streams {
-                channel.rx.losses = channel.rx.losses.saturating_add(1);
-                channel.rx.dirty = true;
+                channel.rx.note_loss();
                 channel.rx.now = true;
             }
         }
@@ -418,7 +419,12 @@ impl Session<'_> {
                         channel.due = now;
                     }
                 }
-                What::Probe => self.channels[slot].probe |= !passed,
+                What::Probe => {
+                    let probe = &mut self.channels[slot].probe;
+                    if !passed && *probe == Probe::None {
+                        *probe = Probe::AtOnce;
+                    }
+                }
                 What::Data => {
                     let tx = &mut self.channels[slot].tx;
                     tx.flying = false;
@@ -462,7 +468,20 @@ impl Session<'_> {
     }
 }
 
+/// A relay that calls so many requests malformed, and none good, cannot read them; one may also have
+/// been cut by something on the way.
+const MALFORMED_TRIES: u8 = 3;
+
 impl super::state::Core {
+    /// Whether an END with this status ends every hope.
+    fn is_hopeless(&mut self, status: Status) -> bool {
+        if status == Status::Version {
+            return true;
+        }
+        self.malformed = self.malformed.saturating_add(1);
+        !self.reached && self.malformed >= MALFORMED_TRIES
+    }
+
     /// An exchange failed by itself: tell of it, and leave the path alone for a while.
     fn blame_path(&mut self, now: u64, lane: Lane, cause: Blocked, sent: bool) {
         self.failures = self.failures.saturating_add(1);

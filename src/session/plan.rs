@@ -1,7 +1,7 @@
 //! What goes into the next exchange.
 
 use super::Session;
-use super::channel::State;
+use super::channel::{Probe, State};
 use super::datagram;
 use super::exchange::{Item, What};
 use super::state::{Phase, ReplyKind};
@@ -113,8 +113,14 @@ impl Session<'_> {
                 if channel.rx.urgent {
                     let _ = plan.push(Item::control(What::Window, slot, WINDOW_HEAD));
                 }
-                if channel.probe && plan.push(Item::control(What::Probe, slot, DATA_HEAD)).is_ok() {
-                    channel.probe = false;
+                let flags = match channel.probe {
+                    Probe::None => return,
+                    Probe::AtOnce => DataFlags::PROBE,
+                    Probe::Patient => DataFlags::ACK_NOW,
+                };
+                let probe = Item::control(What::Probe, slot, DATA_HEAD).flagged(flags);
+                if plan.push(probe).is_ok() {
+                    channel.probe = Probe::None;
                     channel.flying = true;
                 }
                 return;

@@ -1,6 +1,6 @@
 //! What comes in an answer.
 
-use super::channel::{End, State, Tombstone};
+use super::channel::{End, Probe, State, Tombstone};
 use super::exchange::{Course, Incoming, Sink, What};
 use super::listener::ClaimState;
 use super::state::{Fatal, Reply, ReplyKind};
@@ -179,11 +179,9 @@ impl Session<'_> {
         if is_window_only {
             rx.dirty = true;
             rx.now = true;
+            // Nothing before a PROBE is still on its way: what was sent again was lost again.
             if channel.kind == Kind::Stream && data.offset > rx.next {
-                // What came before this PROBE and is not here never will be, however often that was
-                // said: the sender may have gone back, and the same bytes be lost again.
-                rx.gap_at = 0;
-                rx.note_gap();
+                rx.note_loss();
             }
             return;
         }
@@ -225,7 +223,8 @@ impl Session<'_> {
         }
         let fin = data.flags.has(DataFlags::FIN);
         if data.offset > rx.next {
-            return rx.note_gap();
+            let probes = data.len == 0 && !fin;
+            return if probes { rx.note_loss() } else { rx.note_gap() };
         }
         if data.offset + u64::from(data.len) + u64::from(fin) <= rx.next {
             // Nothing new: the acknowledgement was lost.
@@ -533,6 +532,11 @@ impl Session<'_> {
                 State::Accepting | State::Aborting if channel.peer == peer => channel.due = now,
                 State::Established if channel.peer == peer => {
                     channel.blocked = false;
+                    // It lives; and what it has of what was sent is not known.
+                    channel.heard_at = now;
+                    if channel.kind == Kind::Stream && channel.tx.una < channel.tx.next {
+                        channel.probe = Probe::Patient;
+                    }
                     self.watch(now, slot);
                     self.wake_channel(slot);
                 }

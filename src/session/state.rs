@@ -175,6 +175,8 @@ pub(super) struct Core {
     pub blocked_told: bool,
     /// Failed exchanges in a row.
     pub failures: u8,
+    /// Requests that the relay called malformed.
+    pub malformed: u8,
     pub relay_max_body: u32,
     /// Claims changed since they were told last.
     pub claims_changed: bool,
@@ -240,6 +242,7 @@ impl Core {
             cause: Blocked::Dns,
             blocked_told: false,
             failures: 0,
+            malformed: 0,
             relay_max_body: 0,
             claims_changed: false,
             hello_due: false,

@@ -3,7 +3,7 @@
 //! Offsets are absolute. FIN takes the offset behind the last byte. On a datagram channel the
 //! offsets count octets of the ring, where each datagram stands behind its header.
 
-use super::channel::State;
+use super::channel::{Probe, State};
 use super::{ChannelId, Half, Session, ring};
 use crate::Kind;
 use crate::error::{ConfigError, Error};
@@ -164,12 +164,18 @@ impl Rx {
         self.dirty = true;
     }
 
-    /// Counts a loss, once for each offset at which one is noticed.
+    /// Counts a loss before data that came: once for each offset, as much of it may be on its way.
     pub fn note_gap(&mut self) {
         if self.gap_at != self.next + 1 {
-            self.gap_at = self.next + 1;
-            self.losses = self.losses.saturating_add(1);
+            self.note_loss();
         }
+        self.dirty = true;
+    }
+
+    /// Counts a loss: the sender will go back to `next`.
+    pub fn note_loss(&mut self) {
+        self.gap_at = self.next + 1;
+        self.losses = self.losses.saturating_add(1);
         self.dirty = true;
     }
 
@@ -307,7 +313,7 @@ impl Session<'_> {
             channel.tx.want_ack = true;
             // What is out already was sent without ACK_NOW.
             if channel.tx.next >= channel.tx.goal() && channel.kind == Kind::Stream {
-                channel.probe = true;
+                channel.probe = Probe::AtOnce;
             }
             self.core.wake_send();
         }

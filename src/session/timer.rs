@@ -1,6 +1,6 @@
 //! Deadlines: an exhaustive scan, since there are few.
 
-use super::channel::{End, State};
+use super::channel::{End, Probe, State};
 use super::{Lane, Session};
 use crate::Kind;
 use crate::wire::{Status, Window};
@@ -80,7 +80,7 @@ impl Session<'_> {
         if self.keepalive_at(slot).is_some_and(is_over) {
             // Only PROBEs until the peer is heard: silence now counts for linger.
             self.channels[slot].blocked = true;
-            self.channels[slot].probe = true;
+            self.channels[slot].probe = Probe::AtOnce;
             self.watch(now, slot);
             self.core.wakes.send = true;
         }
@@ -88,11 +88,13 @@ impl Session<'_> {
         let most = u64::from(self.core.settings.timers.rto_max_ms);
         let channel = &mut self.channels[slot];
         if is_over(channel.probe_at) {
-            channel.probe =
-                channel.kind == Kind::Stream || channel.blocked || channel.tx.una == channel.tx.end;
+            let waits = channel.kind == Kind::Datagram && channel.tx.una < channel.tx.end;
+            if channel.blocked || !waits {
+                channel.probe = Probe::AtOnce;
+                self.core.wakes.send = true;
+            }
             channel.backoff = channel.backoff.saturating_add(1);
             channel.probe_at = now + (rto << channel.backoff.min(6)).min(most.max(rto));
-            self.core.wakes.send |= channel.probe;
         }
         if channel.due != 0 && channel.due <= now {
             self.core.wakes.send = true;

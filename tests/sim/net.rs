@@ -141,6 +141,10 @@ impl World {
     /// The client's transport takes a piece of the body from the session, and sends it.
     pub fn pull(&mut self, id: TripId) {
         let Some(trip) = self.trips.get_mut(&id) else { return };
+        if trip.got > 0 {
+            // Answered before it was read: nobody wants the rest.
+            return;
+        }
         let (n, lane) = (trip.peer, trip.lane);
         let peer = &mut self.peers[n];
         let size = 1 + self.rng.below(peer.chunk as u64) as usize;
