@@ -1,4 +1,25 @@
-//! byway gives two devices that can only make outbound HTTP requests a socket between them.
+//! byway gives two devices that can only make outbound HTTP requests a socket between them: both
+//! dial a relay, what one sends goes up in an HTTP request and comes down to the other in an HTTP
+//! response.
+//!
+//! The modules are the way of a byte, from an application to its peer's:
+//!
+//! ```text
+//!  app ──▶ client ──▶ session ──▶ wire ──▶ transport ──▶ relay ──▶ the other peer's client
+//!         blocking    rings,      mes-     ureq: TCP,    router,
+//!         sockets,    channels,   sages    TLS, proxies  behind
+//!         2 threads   timers                             an HTTP server
+//!         (std)       (no_std, no alloc)   (std)         (std)
+//! ```
+//!
+//! - [`client`]: listen, accept, connect, send, receive, close, as with TCP sockets. Begin here.
+//! - [`session`]: the state machine; sans-I/O, in memory of fixed size that its owner gives.
+//! - [`wire`]: the messages. Their specification is `src/wire/README.md`.
+//! - [`transport`]: carries one HTTP exchange after another.
+//! - [`relay`]: the server in the middle, to embed or to run by the `byway` command.
+//!
+//! Features: `client`, `tls`, `relay` and `cli` are on by default. Without default features what
+//! remains is `session` and `wire`, without std and without an allocator.
 #![cfg_attr(not(feature = "std"), no_std)]
 
 #[cfg(feature = "client")]

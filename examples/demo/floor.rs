@@ -1,4 +1,5 @@
-//! The floor: two plain keep-alive POSTs to a trivial server, as any path through a relay needs.
+//! The floor: two plain keep-alive POSTs to a trivial server, one for each way through a relay;
+//! by the HTTP client that byway uses, and by a socket that knows what the answer will be.
 
 use std::convert::Infallible;
 use std::io::{self, Read, Write};
@@ -15,8 +16,10 @@ use tokio::runtime::Runtime;
 
 use crate::peers::PING;
 
-/// A trivial server, and a connection to it.
+/// A trivial server, and two clients of it, each with its connection.
 pub struct Floor {
+    agent: ureq::Agent,
+    url: String,
     stream: TcpStream,
     request: Vec<u8>,
     _server: Runtime,
@@ -25,10 +28,8 @@ pub struct Floor {
 impl Floor {
     /// Starts the server on a free loopback port.
     pub fn start() -> io::Result<Self> {
-        let server = tokio::runtime::Builder::new_multi_thread()
-            .worker_threads(2)
-            .enable_all()
-            .build()?;
+        let server =
+            tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
         let listener = server.block_on(TcpListener::bind(("127.0.0.1", 0)))?;
         let address = listener.local_addr()?;
         server.spawn(async move {
@@ -44,11 +45,23 @@ impl Floor {
             format!("POST / HTTP/1.1\r\nHost: {address}\r\nContent-Length: {PING}\r\n\r\n")
                 .into_bytes();
         request.resize(request.len() + PING, b'.');
-        Ok(Self { stream, request, _server: server })
+        let agent = ureq::Agent::config_builder().proxy(None).build().into();
+        let url = format!("http://{address}/");
+        Ok(Self { agent, url, stream, request, _server: server })
     }
 
-    /// One request and its answer, twice.
-    pub fn two_hops(&mut self) -> io::Result<()> {
+    /// One request and its answer, twice, by ureq.
+    pub fn two_posts(&mut self) -> Result<(), ureq::Error> {
+        for _ in 0..2 {
+            let mut answer = self.agent.post(&self.url).send(&[b'.'; PING])?;
+            let mut body = [0; PING];
+            answer.body_mut().as_reader().read_exact(&mut body)?;
+        }
+        Ok(())
+    }
+
+    /// The same by the socket: what the machine can do at best.
+    pub fn two_bare_posts(&mut self) -> io::Result<()> {
         for _ in 0..2 {
             self.stream.write_all(&self.request)?;
             let mut answer = [0; 512];

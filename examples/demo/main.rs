@@ -52,7 +52,7 @@ fn main() -> ExitCode {
     }
 }
 
-fn run(args: &Args) -> Result<bool, Box<dyn std::error::Error>> {
+fn run(args: &Args) -> Result<bool, Box<dyn std::error::Error + Send + Sync>> {
     let path = args.file.clone().map_or_else(std::env::current_exe, Ok)?;
     let mut file = File::open(&path).map_err(|e| format!("{}: {e}", path.display()))?;
     let sha256 = sha256(&mut file)?;
@@ -90,7 +90,6 @@ fn run(args: &Args) -> Result<bool, Box<dyn std::error::Error>> {
         there_in: outcome.there_in,
         back_in: outcome.back_in,
         quiet: outcome.quiet,
-        floor: outcome.floor,
         loaded: outcome.loaded,
         pings_lost: outcome.pings_lost,
         clients: [camera.stats(), viewer.stats()],

@@ -28,11 +28,20 @@ pub struct Outcome {
     pub back: File,
     pub there_in: Duration,
     pub back_in: Duration,
-    /// Round trips of a message on an idle stream, of two plain POSTs, and of datagrams beside the file.
-    pub quiet: Vec<Duration>,
-    pub floor: Vec<Duration>,
+    pub quiet: Quiet,
+    /// Round trips of datagrams beside the file.
     pub loaded: Vec<Duration>,
     pub pings_lost: u64,
+}
+
+/// Times measured by turns, while nothing else was carried.
+#[derive(Default)]
+pub struct Quiet {
+    /// Round trips of a message on a stream.
+    pub stream: Vec<Duration>,
+    /// Two plain POSTs by ureq, and by a bare socket.
+    pub posts: Vec<Duration>,
+    pub bare: Vec<Duration>,
 }
 
 type Result<T> = std::result::Result<T, Box<dyn std::error::Error + Send + Sync>>;
@@ -52,7 +61,7 @@ pub fn run(
         let camera = scope.spawn(|| serve_file(&files.accept()?, len, bar));
         let echo = scope.spawn(|| serve_pings(&pings.accept()?));
         let stream = viewer.connect("camera:1")?;
-        let (quiet, floor) = measure_quiet(&stream)?;
+        let quiet = measure_quiet(&stream)?;
 
         let datagrams = viewer.connect_datagram("camera:2")?;
         let pinger = scope.spawn(|| ping(datagrams, &over));
@@ -73,7 +82,7 @@ pub fn run(
         join(echo)?;
         let (there, there_in) = join(camera)?;
         stream.close()?;
-        Ok(Outcome { there, back, there_in, back_in, quiet, floor, loaded, pings_lost })
+        Ok(Outcome { there, back, there_in, back_in, quiet, loaded, pings_lost })
     })
 }
 
@@ -111,27 +120,32 @@ fn serve_pings(datagrams: &DatagramChannel) -> Result<()> {
     }
 }
 
-/// Round trips on a stream that carries nothing else, and of two plain POSTs, by turns.
-fn measure_quiet(stream: &Stream) -> Result<(Vec<Duration>, Vec<Duration>)> {
+/// Round trips on a stream that carries nothing else, and the floor, by turns.
+fn measure_quiet(stream: &Stream) -> Result<Quiet> {
     let mut floor = Floor::start()?;
-    let mut quiet = Vec::with_capacity(BLOCK * BLOCKS);
-    let mut plain = Vec::with_capacity(BLOCK * BLOCKS);
+    let mut quiet = Quiet::default();
     let mut stream = stream;
     let mut ping = [0; PING];
     for _ in 0..BLOCKS {
         for _ in 0..BLOCK {
-            let began = Instant::now();
-            floor.two_hops()?;
-            plain.push(began.elapsed());
+            quiet.bare.push(timed(|| floor.two_bare_posts())?);
         }
         for _ in 0..BLOCK {
-            let began = Instant::now();
-            stream.write_all(&ping)?;
-            stream.read_exact(&mut ping)?;
-            quiet.push(began.elapsed());
+            quiet.posts.push(timed(|| floor.two_posts())?);
+        }
+        for _ in 0..BLOCK {
+            quiet.stream.push(timed(|| {
+                stream.write_all(&ping)?;
+                stream.read_exact(&mut ping)
+            })?);
         }
     }
-    Ok((quiet, plain))
+    Ok(quiet)
+}
+
+fn timed<E>(run: impl FnOnce() -> std::result::Result<(), E>) -> std::result::Result<Duration, E> {
+    let began = Instant::now();
+    run().map(|()| began.elapsed())
 }
 
 /// Plays ping-pong until the file is over; gives the round trips, and how many got no answer.
@@ -152,7 +166,9 @@ fn ping(datagrams: DatagramChannel, over: &AtomicBool) -> Result<(Vec<Duration>,
                 Ok(PING) if answer == question => round_trips.push(began.elapsed()),
                 // An answer that is later than it may be.
                 Ok(_) => continue,
-                Err(e) if matches!(e.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut) => {
+                Err(e)
+                    if matches!(e.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut) =>
+                {
                     lost += 1;
                 }
                 Err(e) => return Err(e.into()),

@@ -5,6 +5,8 @@ use std::time::Duration;
 
 use byway::session::{Stats, StorageBytes};
 
+use crate::peers::Quiet;
+
 /// What the demo measured.
 pub struct Report {
     pub len: u64,
@@ -13,8 +15,7 @@ pub struct Report {
     pub back: [u8; 32],
     pub there_in: Duration,
     pub back_in: Duration,
-    pub quiet: Vec<Duration>,
-    pub floor: Vec<Duration>,
+    pub quiet: Quiet,
     pub loaded: Vec<Duration>,
     pub pings_lost: u64,
     pub clients: [Stats; 2],
@@ -46,10 +47,13 @@ impl fmt::Display for Report {
         Self::row(f, "bytes each way", format_args!("{}", self.len))?;
         Self::row(f, "speed there", format_args!("{:.1} MB/s", speed(self.there_in)))?;
         Self::row(f, "speed back", format_args!("{:.1} MB/s", speed(self.back_in)))?;
-        Self::row(f, "round trip 64 B, idle stream", format_args!("{}", Spread(&self.quiet)))?;
-        Self::row(f, "  two plain HTTP POSTs", format_args!("{}", Spread(&self.floor)))?;
-        let ratio = median(&self.quiet).as_secs_f64() / median(&self.floor).as_secs_f64().max(1e-9);
-        Self::row(f, "  ratio of the medians", format_args!("{ratio:.2}"))?;
+        let Quiet { stream, posts, bare } = &self.quiet;
+        Self::row(f, "round trip 64 B, idle stream", format_args!("{}", Spread(stream)))?;
+        Self::row(f, "  two plain POSTs (ureq)", format_args!("{}", Spread(posts)))?;
+        Self::row(f, "  two plain POSTs (bare socket)", format_args!("{}", Spread(bare)))?;
+        let ratio = |floor| median(stream).as_secs_f64() / median(floor).as_secs_f64().max(1e-9);
+        let (plain, bare) = (ratio(posts), ratio(bare));
+        Self::row(f, "  ratios of the medians", format_args!("{plain:.2}, {bare:.2}"))?;
         Self::row(f, "  datagrams beside the file", format_args!("{}", Spread(&self.loaded)))?;
         Self::row(f, "exchanges, camera", format_args!("{} sends, {} parks", a.sends, a.parks))?;
         Self::row(f, "exchanges, viewer", format_args!("{} sends, {} parks", b.sends, b.parks))?;
@@ -83,7 +87,13 @@ impl fmt::Display for Spread<'_> {
             return write!(f, "none measured");
         }
         let (p50, p99) = (percentile(self.0, 50), percentile(self.0, 99));
-        write!(f, "p50 {} µs, p99 {} µs ({} of them)", p50.as_micros(), p99.as_micros(), self.0.len())
+        write!(
+            f,
+            "p50 {} µs, p99 {} µs ({} of them)",
+            p50.as_micros(),
+            p99.as_micros(),
+            self.0.len()
+        )
     }
 }
 

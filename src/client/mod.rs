@@ -35,6 +35,7 @@ pub use channel::Channel;
 pub use config::Config;
 pub use datagram::DatagramChannel;
 pub use event::ClientEvent;
+pub use lanes::LANE_STACK;
 pub use listener::Listener;
 pub use stream::{ReadHalf, Stream, WriteHalf};
 
@@ -263,7 +264,7 @@ impl Client {
     fn wait_closed(&self, timeout: Duration) -> bool {
         let shared = &self.handle.shared;
         let closed = shared.wait_with(shared.on_session(), deadline(Some(timeout)), |core| {
-            let over = core.running == 0 || core.session().0.is_closed();
+            let over = core.running == 0 || core.is_over();
             Ok(over.then_some(()))
         });
         matches!(closed, Ok(Some(())))

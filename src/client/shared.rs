@@ -2,6 +2,7 @@
 //! waits for what. The lock is never held across I/O; whoever waits does so for a predicate.
 
 use std::collections::VecDeque;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -19,12 +20,47 @@ pub(super) const LANES: usize = 2;
 #[derive(Debug)]
 pub(super) struct Shared {
     core: Mutex<Core>,
-    lanes: [Condvar; LANES],
-    channels: Box<[Condvar]>,
-    listeners: Box<[Condvar]>,
-    session: Condvar,
-    events: Condvar,
+    lanes: [Signal; LANES],
+    channels: Box<[Signal]>,
+    listeners: Box<[Signal]>,
+    session: Signal,
+    events: Signal,
     cancellers: [Canceller; LANES],
+}
+
+/// Where threads wait. To notify costs a system call only while somebody does.
+#[derive(Debug, Default)]
+pub(super) struct Signal {
+    condvar: Condvar,
+    /// Rises with the lock held, before the waiter lets go of it: whoever changes what it waits
+    /// for, with the lock held, sees it afterwards.
+    waiters: AtomicU32,
+}
+
+impl Signal {
+    pub fn notify_all(&self) {
+        if self.waiters.load(Ordering::Relaxed) > 0 {
+            self.condvar.notify_all();
+        }
+    }
+
+    /// Waits, for at most `left`.
+    pub fn wait<'a>(
+        &self,
+        core: MutexGuard<'a, Core>,
+        left: Option<Duration>,
+    ) -> MutexGuard<'a, Core> {
+        self.waiters.fetch_add(1, Ordering::Relaxed);
+        let core = match left {
+            Some(left) => {
+                let waited = self.condvar.wait_timeout(core, left);
+                waited.unwrap_or_else(PoisonError::into_inner).0
+            }
+            None => self.condvar.wait(core).unwrap_or_else(PoisonError::into_inner),
+        };
+        self.waiters.fetch_sub(1, Ordering::Relaxed);
+        core
+    }
 }
 
 /// What the lock guards.
@@ -50,6 +86,14 @@ impl Core {
     pub fn session(&mut self) -> (Session<'_>, u64) {
         self.now = self.now.max(boot_time_ms());
         (self.storage.session(), self.now)
+    }
+
+    /// Whether there will be no more exchanges: the session has ended, or it can go on no longer
+    /// and the application is done with it.
+    pub fn is_over(&mut self) -> bool {
+        let closed = self.closed;
+        let (session, _) = self.session();
+        session.is_closed() || closed && session.is_open().is_err()
     }
 
     pub fn next_event(&mut self) -> Option<ClientEvent> {
@@ -90,7 +134,7 @@ pub(super) const fn index(lane: Lane) -> usize {
 
 impl Shared {
     pub fn new(storage: HeapStorage, profile: &Profile, cancellers: [Canceller; LANES]) -> Self {
-        let condvars = |n| std::iter::repeat_with(Condvar::new).take(n).collect();
+        let signals = |n| std::iter::repeat_with(Signal::default).take(n).collect();
         Self {
             core: Mutex::new(Core {
                 storage,
@@ -102,11 +146,11 @@ impl Shared {
                 events_lost: 0,
                 seen: String::new(),
             }),
-            lanes: [const { Condvar::new() }; LANES],
-            channels: condvars(profile.channels),
-            listeners: condvars(profile.listeners),
-            session: Condvar::new(),
-            events: Condvar::new(),
+            lanes: Default::default(),
+            channels: signals(profile.channels),
+            listeners: signals(profile.listeners),
+            session: Signal::default(),
+            events: Signal::default(),
             cancellers,
         }
     }
@@ -120,23 +164,23 @@ impl Shared {
         &self.cancellers[index(lane)]
     }
 
-    pub fn on_lane(&self, lane: Lane) -> &Condvar {
+    pub fn on_lane(&self, lane: Lane) -> &Signal {
         &self.lanes[index(lane)]
     }
 
-    pub fn on_channel(&self, id: ChannelId) -> &Condvar {
+    pub fn on_channel(&self, id: ChannelId) -> &Signal {
         &self.channels[id.slot()]
     }
 
-    pub fn on_listener(&self, id: ListenerId) -> &Condvar {
+    pub fn on_listener(&self, id: ListenerId) -> &Signal {
         &self.listeners[id.slot()]
     }
 
-    pub fn on_session(&self) -> &Condvar {
+    pub fn on_session(&self) -> &Signal {
         &self.session
     }
 
-    pub fn on_events(&self) -> &Condvar {
+    pub fn on_events(&self) -> &Signal {
         &self.events
     }
 
@@ -162,7 +206,7 @@ impl Shared {
     /// `deadline` is over before. Fails once the application has closed the client.
     pub fn wait<T>(
         &self,
-        signal: &Condvar,
+        signal: &Signal,
         deadline: Option<Instant>,
         mut f: impl FnMut(&mut Session<'_>, u64) -> Result<Option<T>, Error>,
     ) -> Result<Option<T>, Error> {
@@ -179,7 +223,7 @@ impl Shared {
     /// As [`Shared::wait`], with all that the lock guards, and whether closed or not.
     pub fn wait_with<T>(
         &self,
-        signal: &Condvar,
+        signal: &Signal,
         deadline: Option<Instant>,
         mut f: impl FnMut(&mut Core) -> Result<Option<T>, Error>,
     ) -> Result<Option<T>, Error> {
@@ -194,14 +238,14 @@ impl Shared {
                 return result;
             }
             self.notify(&wakes);
-            core = pause(core, signal, left);
+            core = signal.wait(core, left);
         }
     }
 
     /// Wakes everybody, after a flag was set that all look at.
     pub fn wake_all(&self) {
         let all = self.lanes.iter().chain(&self.channels).chain(&self.listeners);
-        all.chain([&self.session, &self.events]).for_each(Condvar::notify_all);
+        all.chain([&self.session, &self.events]).for_each(Signal::notify_all);
     }
 
     /// Breaks the exchanges under way. Called with the lock held, as [`Canceller::reset`] is.
@@ -225,18 +269,6 @@ impl Shared {
         if wakes.events {
             self.events.notify_all();
         }
-    }
-}
-
-/// Waits for `signal`, for at most `left`.
-pub(super) fn pause<'a>(
-    core: MutexGuard<'a, Core>,
-    signal: &Condvar,
-    left: Option<Duration>,
-) -> MutexGuard<'a, Core> {
-    match left {
-        Some(left) => signal.wait_timeout(core, left).unwrap_or_else(PoisonError::into_inner).0,
-        None => signal.wait(core).unwrap_or_else(PoisonError::into_inner),
     }
 }
 

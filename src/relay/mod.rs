@@ -21,6 +21,7 @@ pub mod router;
 mod server;
 mod service;
 mod shared;
+mod stall;
 #[cfg(test)]
 mod tests;
 

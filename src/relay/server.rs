@@ -17,6 +17,7 @@ use tracing::{debug, info, warn};
 use super::router::{RouterConfig, RouterStats};
 use super::service::Service;
 use super::shared::Shared;
+use super::stall::Patient;
 
 /// Of hyper's buffers, each way: 16 KiB, so that with the router's queue ([`UNDRAINED`]) at most
 /// 64 KiB of a stream are neither with the sender nor with the receiver's kernel. A parked
@@ -53,6 +54,9 @@ pub struct RelayConfig {
     pub workers: usize,
     /// Most connections at once; more wait to be accepted.
     pub max_connections: usize,
+    /// How long a client may take nothing of its response before its connection is closed. Longer
+    /// than the client's own silence, so that only who is gone is meant.
+    pub stall: Duration,
     /// The router's limits and times.
     pub router: RouterConfig,
 }
@@ -64,6 +68,7 @@ impl Default for RelayConfig {
             base: String::new(),
             workers: 2,
             max_connections: 10_000,
+            stall: Duration::from_secs(30),
             router: RouterConfig { undrained: UNDRAINED, ..RouterConfig::default() },
         }
     }
@@ -108,6 +113,7 @@ impl Relay {
         let service = Arc::new(Service {
             shared: Arc::clone(&shared),
             path: format!("{base}/v1"),
+            stall: config.stall,
             max_body: config.router.max_body.into(),
         });
         let (order, orders) = watch::channel(Order::Serve);
@@ -244,7 +250,10 @@ async fn connection(
         .header_read_timeout(HEAD_TIMEOUT)
         .max_buf_size(BUFFER)
         .pipeline_flush(false)
-        .serve_connection(TokioIo::new(stream), service_fn(|request| service.handle(request)));
+        .serve_connection(
+            TokioIo::new(Patient::new(stream, service.stall)),
+            service_fn(|request| service.handle(request)),
+        );
     let mut serving = pin!(serving);
     let ended = tokio::select! {
         ended = &mut serving => Some(ended),

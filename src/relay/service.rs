@@ -5,6 +5,7 @@ use std::future::poll_fn;
 use std::pin::pin;
 use std::sync::Arc;
 use std::task::Poll;
+use std::time::Duration;
 
 use bytes::Bytes;
 use hyper::body::{Body, Incoming};
@@ -22,6 +23,8 @@ pub(super) struct Service {
     pub shared: Arc<Shared>,
     /// The one path there is: the base path and `/v1`.
     pub path: String,
+    /// See [`RelayConfig::stall`](super::RelayConfig::stall).
+    pub stall: Duration,
     /// Largest request body, in octets.
     pub max_body: u64,
 }
@@ -58,13 +61,13 @@ impl Service {
     }
 }
 
-/// Gives the body to the router and waits for the beginning of the answer.
-async fn exchange(driver: Driver, body: Incoming) -> Response<Answered> {
+/// Gives the body to the router; false if it broke off.
+async fn upload(driver: &Driver, body: Incoming) -> bool {
     let mut body = pin!(body);
     let mut chunk = Bytes::new();
     let mut ended = false;
     let id = driver.id();
-    let read = poll_fn(|cx| {
+    poll_fn(|cx| {
         loop {
             if chunk.is_empty() && !ended {
                 match body.as_mut().poll_frame(cx) {
@@ -99,10 +102,17 @@ async fn exchange(driver: Driver, body: Incoming) -> Response<Answered> {
                 Poll::Ready(_) => {}
             }
         }
-    });
-    if !read.await {
+    })
+    .await
+}
+
+/// Gives the body to the router and waits for the beginning of the answer.
+async fn exchange(driver: Driver, body: Incoming) -> Response<Answered> {
+    // Nothing of the upload stays: an empty chunk would keep hyper's read buffer alive for the hold.
+    if !upload(&driver, body).await {
         return text(StatusCode::BAD_REQUEST, "byway relay: the body broke off\n");
     }
+    let id = driver.id();
     let first = poll_fn(|cx| {
         driver.shared().poll(id, cx, |router, now| {
             let len = router.complete_len(id);

@@ -182,6 +182,8 @@ pub(super) struct Tombstone {
     pub answer: bool,
     /// The peer's stream had come whole.
     pub complete: bool,
+    /// It had not, but nobody wanted the rest.
+    pub dropped: bool,
     pub expires: u64,
 }
 
@@ -196,6 +198,7 @@ impl Tombstone {
             losses: 0,
             answer: false,
             complete: false,
+            dropped: false,
             expires: 0,
         }
     }
@@ -297,6 +300,8 @@ impl Session<'_> {
                 channel.end_offset = channel.rx.next;
             }
         }
+        // What has ended is not accepted any more.
+        channel.owned &= channel.accepted;
         channel.quiet_since = 0;
         channel.probe_at = 0;
         channel.probe = false;
@@ -338,6 +343,7 @@ impl Session<'_> {
             losses: channel.rx.losses,
             answer: channel.rx.dirty && channel.end == End::None,
             complete: channel.rx.fin && channel.end == End::None,
+            dropped: !channel.rx.fin && channel.end == End::None,
             expires: now + u64::from(channel.linger_ms),
         };
         let bound = channel.remote != wire::Channel::NONE;

@@ -71,7 +71,7 @@ impl Session<'_> {
             Message::From(route) => trip.from = route,
             Message::ReceiveRsp(data) => self.on_data(now, lane, &from, &data),
             Message::SendRsp(window) => {
-                if let Some(slot) = self.addressed(now, &from) {
+                if let Some(slot) = self.addressed(now, &from, false) {
                     self.on_window(now, slot, &window);
                 }
             }
@@ -98,7 +98,7 @@ impl Session<'_> {
 
     /// The slot of a channel with both ends known, if the message was addressed to one. What is
     /// addressed to a channel that is not there is answered.
-    fn addressed(&mut self, now: u64, from: &Route) -> Option<usize> {
+    fn addressed(&mut self, now: u64, from: &Route, is_data: bool) -> Option<usize> {
         let (slot, _) = super::slot(from.channel.id);
         if slot < self.channels.len() && self.local(slot) == from.channel {
             let channel = &self.channels[slot];
@@ -126,8 +126,14 @@ impl Session<'_> {
             self.tombstones.iter_mut().find(|t| t.local == from.channel && t.peer == from.peer);
         match tombstone {
             Some(t) if t.complete => {
-                t.answer = true;
-                self.core.wakes.send = true;
+                // Only data asks for an answer: two tombstones would answer each other for ever.
+                t.answer |= is_data;
+                self.core.wakes.send |= is_data;
+                None
+            }
+            // Dropped here while the peer was still sending: no loss of its, nor of ours.
+            Some(t) if t.dropped => {
+                self.reply(ReplyKind::Close, Status::Closed, from.peer, from.channel);
                 None
             }
             _ => {
@@ -157,7 +163,7 @@ impl Session<'_> {
     fn on_data(&mut self, now: u64, lane: Lane, from: &Route, data: &Data) {
         self.core.trip(lane).incoming.sink = Sink::Drop;
         let is_window_only = data.flags.has(DataFlags::PROBE);
-        let Some(slot) = self.addressed(now, from) else { return };
+        let Some(slot) = self.addressed(now, from, true) else { return };
         if !is_window_only {
             self.core.traffic(now);
         }

@@ -107,14 +107,8 @@ impl Session<'_> {
         }
         match channel.state {
             State::Aborting => self.settle(now, slot),
-            State::Accepting => {
-                channel.owned = false;
-                self.end(now, slot, End::Here, Status::Aborted, false);
-            }
-            _ => {
-                channel.owned &= channel.accepted;
-                self.end(now, slot, End::Here, Status::Linger, true);
-            }
+            State::Accepting => self.end(now, slot, End::Here, Status::Aborted, false),
+            _ => self.end(now, slot, End::Here, Status::Linger, true),
         }
     }
 

@@ -8,6 +8,8 @@ mod gather;
 mod http;
 #[cfg(test)]
 mod tests;
+#[cfg(all(test, feature = "tls"))]
+mod tls_tests;
 
 use std::fmt;
 

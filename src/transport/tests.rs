@@ -61,8 +61,11 @@ fn field<'a>(head: &'a str, name: &str) -> Option<&'a str> {
     })
 }
 
+/// What the server does with a connection.
+type Script = fn(&mut Peer) -> Option<Seen>;
+
 /// Serves each connection in turn with the next of `scripts`.
-fn serve<const N: usize>(scripts: [fn(&mut Peer) -> Option<Seen>; N]) -> (String, Receiver<Seen>) {
+fn serve<const N: usize>(scripts: [Script; N]) -> (String, Receiver<Seen>) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap());
     let (tx, rx) = channel();
@@ -171,7 +174,7 @@ fn large_bodies_stream_both_ways() {
 #[test]
 fn what_is_no_answer_is_named_and_described() {
     type Case = (&'static str, Blocked, &'static str);
-    let cases: [(fn(&mut Peer) -> Option<Seen>, Case); 9] = [
+    let cases: [(Script, Case); 9] = [
         (
             |p| {
                 page(p, "200 OK\r\nContent-Type: text/html", "<html>Welcome to\n Hotel WiFi</html>")

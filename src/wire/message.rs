@@ -393,7 +393,12 @@ impl<'a> Message<'a> {
             _ => 0,
         };
         let length = u32::try_from(self.encoded_len() - HEADER_LEN).ok()?.checked_add(trailing)?;
-        if length as usize > super::MAX_MESSAGE {
+        let greeting = match self {
+            Self::ConnectReq(m) | Self::AcceptReq(m) => m.greeting,
+            Self::ConnectRsp(m) | Self::AcceptRsp(m) => m.greeting,
+            _ => &[],
+        };
+        if length as usize > super::MAX_MESSAGE || greeting.len() > MAX_GREETING {
             return None;
         }
         let mut w = Writer::new(out);

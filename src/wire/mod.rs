@@ -12,6 +12,8 @@ mod decoder;
 mod endpoint;
 mod message;
 mod status;
+#[cfg(all(test, feature = "std"))]
+mod tests;
 
 pub use codec::{Reader, Writer};
 pub use decoder::{Decoder, Piece};

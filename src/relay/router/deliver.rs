@@ -37,6 +37,9 @@ impl Router {
     ) -> bool {
         let Some(mut current) = state.current.take() else { return true };
         let source = self.source_of(id);
+        if !matches!(current.what, What::Drop { .. }) {
+            self.set_target(id, state, Some(current.peer));
+        }
         loop {
             let unread = current.what.unread() as usize;
             match &mut current.what {
@@ -129,7 +132,8 @@ impl Router {
             return Slot::Wait;
         }
         let undrained = response.undrained();
-        let mut room = self.config.undrained.saturating_sub(undrained);
+        let from = response.source_len(Some(from));
+        let mut room = self.config.undrained.saturating_sub(undrained + from);
         if let What::Datagram { .. } = current.what
             && undrained <= DATAGRAM_SLACK
         {
@@ -261,7 +265,7 @@ impl Router {
             state.refused.insert(current.peer, status);
         }
         self.held -= current.what.held();
-        self.set_target(state, None);
+        self.set_target(id, state, None);
         if status != Status::Limited {
             self.wish(self.source_of(id), current.peer);
         }
@@ -331,22 +335,25 @@ impl Router {
         }
     }
 
-    /// Moves the upload to another peer's response.
-    pub(super) fn set_target(&mut self, state: &mut State, target: Option<Address>) {
-        if state.target == target {
-            return;
-        }
-        if let Some(before) = state.target.take()
+    /// Says whose response the upload feeds.
+    pub(super) fn set_target(
+        &mut self,
+        id: ExchangeId,
+        state: &mut State,
+        target: Option<Address>,
+    ) {
+        if state.target != target
+            && let Some(before) = state.target.take()
             && let Some(session) = self.sessions.get_mut(&before)
         {
-            session.feeders = session.feeders.saturating_sub(1);
+            session.feeders.remove(&id);
             self.touched.push(before);
         }
         if let Some(peer) = target
             && let Some(session) = self.sessions.get_mut(&peer)
         {
-            session.feeders += 1;
-            state.target = Some(peer);
+            session.feeders.insert(id);
+            state.target = target;
         }
     }
 }

@@ -154,7 +154,6 @@ impl Router {
             self.remove(now, id);
             return Answer::End;
         };
-        exchange.active = now;
         self.held -= piece.len();
         // Half: so that a sender and a receiver do not take turns for every piece.
         let room = exchange.response.undrained() <= self.config.undrained / 2;
@@ -162,6 +161,10 @@ impl Router {
             && room
             && let Some(peer) = exchange.session
         {
+            // Room, for those who stand for it, is as good as a byte.
+            if self.sessions.get(&peer).is_some_and(|session| !session.waiters.is_empty()) {
+                exchange.active = now;
+            }
             self.serve_waiters(now, peer);
         }
         self.feed(now);
@@ -272,7 +275,13 @@ impl Router {
                 let until = exchange.active + silence;
                 self.arm(id, Some(until));
             }
-            Phase::Open => self.end_park(now, id, Status::Ok),
+            Phase::Open => {
+                let peer = exchange.session;
+                if let Some(session) = peer.and_then(|peer| self.sessions.get_mut(&peer)) {
+                    session.feeders.clear();
+                }
+                self.end_park(now, id, Status::Ok);
+            }
             Phase::Ended => {}
         }
     }

@@ -48,8 +48,8 @@ impl Router {
         let state = &mut upload.state;
         self.release(now, id, state);
         match why {
-            Failure::End(status) => self.answer(now, id, state, status),
-            Failure::NoHello => {
+            Failure::End(status) if state.hello.is_some() => self.answer(now, id, state, status),
+            Failure::End(_) | Failure::NoHello => {
                 self.stats.ended(Status::Malformed);
                 self.write(now, id, |response| response.phase = Phase::Ended);
             }
@@ -62,7 +62,7 @@ impl Router {
             self.stop_waiting(now, id, state, current.peer);
             self.held -= current.what.held();
         }
-        self.set_target(state, None);
+        self.set_target(id, state, None);
         self.arm(id, None);
         if !state.is_park()
             && let Some(peer) = self.exchanges.get(&id).and_then(|exchange| exchange.session)
@@ -119,6 +119,10 @@ impl Router {
         }
         self.claim(now, peer, &state.listens);
         self.arm(id, Some(hold_until));
+        let wake = self.sessions.get_mut(&peer).and_then(|session| session.wake.take());
+        if wake.is_some_and(|wake| hello.seq < wake) {
+            self.open(now, id);
+        }
         self.poke(now, peer);
         for wisher in self.wanted.remove(&peer).unwrap_or_default() {
             if let Some(session) = self.sessions.get_mut(&wisher) {
@@ -207,7 +211,7 @@ impl Router {
             let Some(park) = session.park else { continue };
             let Some(exchange) = self.exchanges.get(&park) else { continue };
             let response = &exchange.response;
-            let fed = session.feeders > 0 || !session.waiters.is_empty();
+            let fed = !session.feeders.is_empty() || !session.waiters.is_empty();
             if response.phase == Phase::Open && (response.full || !fed) {
                 self.end_park(now, park, Status::Ok);
             }
@@ -253,6 +257,16 @@ impl Router {
         }
         self.held += response.undrained() - before;
         exchange.active = now;
+    }
+
+    /// The session wants its park answered, to say other claims.
+    pub(super) fn wake_session(&mut self, now: u64, peer: Address, seq: u64) {
+        let Some(session) = self.sessions.get_mut(&peer) else { return };
+        match session.park {
+            Some(park) => self.end_park(now, park, Status::Ok),
+            // Remembered for one park only: the numbers of sends need not go with those of parks.
+            None => session.wake = Some(seq),
+        }
     }
 
     /// The session says that it ends: nothing of it stays but the number of its last park.

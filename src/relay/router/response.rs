@@ -78,8 +78,12 @@ impl Response {
 
     /// Octets that messages from `from` may still have.
     pub fn left(&self, from: Option<Route>) -> usize {
-        let header = if from.is_some() && from != self.from { FROM_LEN } else { 0 };
-        self.max.saturating_sub(self.written + END_LEN + header)
+        self.max.saturating_sub(self.written + END_LEN + self.source_len(from))
+    }
+
+    /// Octets of the FROM that messages from `from` need before them.
+    pub fn source_len(&self, from: Option<Route>) -> usize {
+        if from.is_some() && from != self.from { FROM_LEN } else { 0 }
     }
 
     /// Writes a message, whether or not it is within `max`.

@@ -16,6 +16,8 @@ pub(super) struct Session {
     pub highest: Option<u64>,
     /// When the last park ended; `None` before the first and after BYE.
     pub park_ended: Option<u64>,
+    /// A WAKE that found no park: the number of its send. An older park, still on its way, is meant.
+    pub wake: Option<u64>,
     /// Time between the last two parks, in milliseconds.
     pub gap: u64,
     /// Exchanges under way, and how many of them are sends whose body is under way.
@@ -27,8 +29,8 @@ pub(super) struct Session {
     pub wishes: VecDeque<Address>,
     /// Uploads that stand until this session takes more.
     pub waiters: BTreeSet<ExchangeId>,
-    /// Uploads under way for this session.
-    pub feeders: u32,
+    /// Uploads under way for this session, those that brought nothing for a while left out.
+    pub feeders: BTreeSet<ExchangeId>,
     /// Since when it has no exchange.
     pub idle_since: Option<u64>,
     pub stored: Stored,

@@ -5,9 +5,8 @@ use bytes::Bytes;
 use super::{Answer, ExchangeId, Router, RouterConfig};
 use crate::Kind;
 use crate::wire::{
-    Accept, Address, Channel, Connect, DATA_HEADER_LEN, Data, DataFlags, Decoder, Hello,
-    HelloFlags, ListenReq, ListenRsp, MAX_CONTROL, Message, Name, Piece, Route, Status, VERSION,
-    Window,
+    Accept, Address, Channel, Connect, Data, DataFlags, Decoder, Hello, HelloFlags, ListenReq,
+    ListenRsp, MAX_CONTROL, Message, Name, Piece, Route, Status, VERSION, Window,
 };
 
 /// The secret of the tests' session `n`.
@@ -26,24 +25,45 @@ pub fn channel(id: u32) -> Channel {
 }
 
 /// A request body.
-#[derive(Clone)]
+#[derive(Debug, Clone)]
 pub struct Body(Vec<u8>);
 
 impl Body {
+    pub fn empty() -> Self {
+        Self(Vec::new())
+    }
+
+    /// The HELLO of a send.
+    pub fn greeting(n: u8) -> Hello {
+        Hello {
+            version: VERSION,
+            flags: HelloFlags::NONE,
+            secret: secret(n),
+            seq: 0,
+            hold_ms: 0,
+            max_response: 4 << 20,
+        }
+    }
+
     pub fn hello(hello: Hello) -> Self {
-        Self(Vec::new()).message(&Message::Hello(hello))
+        Self::empty().message(&Message::Hello(hello))
+    }
+
+    /// A park whose response may have `max` octets.
+    pub fn small(n: u8, seq: u64, max_response: u32) -> Self {
+        Self::hello(Hello { seq, hold_ms: 5_000, max_response, ..Self::greeting(n) })
     }
 
     pub fn park(n: u8, seq: u64, hold_ms: u32) -> Self {
-        Self::hello(Hello { seq, hold_ms, ..hello(n) })
+        Self::hello(Hello { seq, hold_ms, ..Self::greeting(n) })
     }
 
     pub fn send(n: u8) -> Self {
-        Self::hello(hello(n))
+        Self::hello(Self::greeting(n))
     }
 
     pub fn flagged(n: u8, flags: HelloFlags) -> Self {
-        Self::hello(Hello { flags, ..hello(n) })
+        Self::hello(Hello { flags, ..Self::greeting(n) })
     }
 
     pub fn raw(mut self, octets: &[u8]) -> Self {
@@ -126,17 +146,6 @@ impl Body {
 
     pub fn done(self) -> Vec<u8> {
         self.0
-    }
-}
-
-fn hello(n: u8) -> Hello {
-    Hello {
-        version: VERSION,
-        flags: HelloFlags::NONE,
-        secret: secret(n),
-        seq: 0,
-        hold_ms: 0,
-        max_response: 4 << 20,
     }
 }
 
@@ -359,6 +368,11 @@ impl Lab {
         self.now = end;
     }
 
+    /// The connection dies.
+    pub fn drop(&mut self, request: Request) {
+        self.router.handle_gone(self.now, request.id);
+    }
+
     /// Whether the router names the request's exchange; forgets all others.
     pub fn woken(&mut self, request: &Request) -> bool {
         let mut woken = false;
@@ -367,9 +381,4 @@ impl Lab {
         }
         woken
     }
-}
-
-/// Octets of a data message with its bytes.
-pub fn data_octets(n: usize) -> usize {
-    DATA_HEADER_LEN + n
 }

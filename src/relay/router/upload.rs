@@ -119,13 +119,18 @@ impl Router {
             }
             Message::ConnectReq(connect) => self.connect(now, state, index, connect),
             Message::AcceptRsp(accept) => {
-                self.control(state, index, &Message::ConnectRsp(accept))?;
+                let to = state.route.ok_or(MALFORMED)?;
+                begin(state, index, to, control(&Message::ConnectRsp(accept)));
             }
             Message::CloseReq(_) | Message::CloseRsp(_) => {
-                self.control(state, index, &message)?;
+                let to = state.route.ok_or(MALFORMED)?;
+                begin(state, index, to, control(&message));
             }
             Message::ReceiveReq(window) => self.receive(now, id, state, index, window)?,
-            Message::SendReq(data) => self.data(state, index, data)?,
+            Message::SendReq(data) => {
+                let to = state.route.ok_or(MALFORMED)?;
+                begin(state, index, to, payload(state.is_park(), data)?);
+            }
             _ => return Err(MALFORMED),
         }
         Ok(())
@@ -151,7 +156,6 @@ impl Router {
             return Err(Failure::End(Status::Limited));
         };
         session.exchanges += 1;
-        let park = session.park;
         if hello.hold_ms == 0 {
             session.sends += 1;
         }
@@ -170,10 +174,8 @@ impl Router {
         if sends > self.config.sends {
             return Err(Failure::End(Status::Limited));
         }
-        if hello.flags.has(HelloFlags::WAKE)
-            && let Some(park) = park
-        {
-            self.end_park(now, park, Status::Ok);
+        if hello.flags.has(HelloFlags::WAKE) {
+            self.wake_session(now, peer, hello.seq);
         }
         Ok(())
     }
@@ -194,37 +196,10 @@ impl Router {
         match self.listener(now, &connect) {
             Ok(peer) => {
                 let message = Message::AcceptReq(connect);
-                self.begin(state, index, (peer, Channel::NONE), control(&message));
+                begin(state, index, (peer, Channel::NONE), control(&message));
             }
             Err(status) => self.verdict(state, index, status, 0),
         }
-    }
-
-    fn control(
-        &mut self,
-        state: &mut State,
-        index: u16,
-        message: &Message<'_>,
-    ) -> Result<(), Failure> {
-        let to = state.route.ok_or(MALFORMED)?;
-        self.begin(state, index, to, control(message));
-        Ok(())
-    }
-
-    fn data(&mut self, state: &mut State, index: u16, data: Data) -> Result<(), Failure> {
-        let to = state.route.ok_or(MALFORMED)?;
-        // Only a probe carries nothing that a lost park would have to bring again.
-        if state.is_park() && (!data.flags.has(DataFlags::PROBE) || data.flags.has(DataFlags::FIN))
-        {
-            return Err(MALFORMED);
-        }
-        let what = if data.flags.has(DataFlags::DATAGRAM) {
-            What::Datagram { data, have: BytesMut::new() }
-        } else {
-            What::Stream { data, done: 0 }
-        };
-        self.begin(state, index, to, what);
-        Ok(())
     }
 
     /// RECEIVE_REQ does not wait for a park: the newest is kept.
@@ -252,28 +227,31 @@ impl Router {
         Ok(())
     }
 
-    /// Makes a message the current one, unless its peer gets no more of this upload.
-    fn begin(
-        &mut self,
-        state: &mut State,
-        index: u16,
-        (peer, channel): (Address, Channel),
-        what: What,
-    ) {
-        let what = match state.refused.get(&peer) {
-            Some(&status) => What::Drop { status, left: what.unread(), done: 0 },
-            None => {
-                self.set_target(state, Some(peer));
-                what
-            }
-        };
-        state.current = Some(Current { index, peer, channel, what });
-    }
-
     pub(super) fn verdict(&mut self, state: &mut State, index: u16, status: Status, bytes: u32) {
         self.stats.verdict(status);
         state.verdict(index, status, bytes);
     }
+}
+
+fn payload(is_park: bool, data: Data) -> Result<What, Failure> {
+    let probe = data.flags.has(DataFlags::PROBE) && !data.flags.has(DataFlags::FIN);
+    // Only a probe carries nothing that would have to be said again if the park's answer is lost.
+    if is_park && !probe {
+        return Err(MALFORMED);
+    }
+    Ok(match data.flags.has(DataFlags::DATAGRAM) {
+        true => What::Datagram { data, have: BytesMut::new() },
+        false => What::Stream { data, done: 0 },
+    })
+}
+
+/// Makes a message the current one, unless its peer gets no more of this upload.
+fn begin(state: &mut State, index: u16, (peer, channel): (Address, Channel), what: What) {
+    let what = match state.refused.get(&peer) {
+        Some(&status) => What::Drop { status, left: what.unread(), done: 0 },
+        None => what,
+    };
+    state.current = Some(Current { index, peer, channel, what });
 }
 
 fn control(message: &Message<'_>) -> What {

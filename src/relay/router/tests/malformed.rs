@@ -1,1 +1,233 @@
+//! Requests that are none: an answer that says so, and nothing else.
 
+use bytes::Bytes;
+use proptest::prelude::*;
+
+use crate::Kind;
+use crate::relay::router::testing::{Body, Lab};
+use crate::relay::router::{Answer, Router, RouterConfig};
+use crate::wire::{
+    Channel, DataFlags, End, Hello, ListenRsp, Message, Route, Status, Verdict, Window,
+};
+
+#[test]
+fn without_hello_there_is_no_answer() {
+    for body in [
+        Body::empty(),
+        Body::empty().raw(b"<html>"),
+        Body::empty().raw(&[0; 100]),
+        Body::empty().to(2, 7),
+        Body::empty().raw(&Body::send(1).done()[..20]),
+        Body::empty().raw(&[1, 0xff, 0xff, 0xff, 1]),
+    ] {
+        let mut lab = Lab::new();
+        let mut request = lab.post(body);
+        assert_eq!(lab.router.complete_len(request.id), Some(0));
+        assert!(lab.unanswered(&mut request));
+        assert_eq!(lab.router.stats().malformed, 1);
+        assert_eq!(lab.router.stats().exchanges, 0);
+    }
+}
+
+#[test]
+fn wrong_messages_are_malformed() {
+    let hello = Message::Hello(Body::greeting(1));
+    let foreign = [
+        hello,
+        Message::From(Route::default()),
+        Message::SendRsp(Window::default()),
+        Message::ListenRsp(ListenRsp { claim: 1, status: Status::Ok, epoch: 0 }),
+        Message::Verdict(Verdict { index: 1, status: Status::Ok, bytes: 0 }),
+        Message::End(End { status: Status::Ok, highest: 0 }),
+        Message::Ready(crate::wire::Address::RELAY),
+    ];
+    let foreign = foreign.iter().map(|message| Body::send(1).message(message));
+    let others = [
+        // No ROUTE before.
+        Body::send(1).stream(0, b"x"),
+        Body::send(1).ack(0, false),
+        Body::send(1).accept(),
+        // Unknown, and lengths that lie.
+        Body::send(1).raw(&[0x7f, 0, 0, 0]),
+        Body::send(1).raw(&[0x04, 0, 0, 1, 0]),
+        Body::send(1).raw(&[0x12, 0xff, 0xff, 0xff]),
+        Body::send(1).to(2, 7).raw(&[0x20, 0, 0, 3, 0, 0, 0]),
+        // Cut.
+        Body::send(1).raw(&[0x04, 0]),
+        Body::send(1).to(2, 7).raw(&[0x20, 0, 0, 20, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1]),
+        // Data in a park.
+        Body::park(1, 1, 5_000).to(2, 7).stream(0, b"x"),
+        Body::park(1, 1, 5_000).to(2, 7).stream(0, b""),
+        Body::park(1, 1, 5_000).to(2, 7).data(0, DataFlags::FIN, b""),
+        Body::park(1, 1, 5_000).to(2, 7).datagram(0, b"x"),
+    ];
+    for body in foreign.chain(others) {
+        let mut lab = Lab::new();
+        let seen = lab.send(body);
+        assert_eq!(seen.end(), Status::Malformed);
+        let stats = lab.router.stats();
+        assert_eq!((stats.held, stats.exchanges, stats.parked), (0, 0, 0));
+    }
+}
+
+#[test]
+fn what_stood_before_the_fault_has_its_verdict() {
+    let mut lab = Lab::new();
+    let mut park = lab.post(Body::park(2, 1, 5_000));
+    let body = Body::send(1).to(2, 7).stream(0, b"x").raw(&[0x7f, 0, 0, 0]);
+    let seen = lab.send(body);
+    assert_eq!(seen.verdicts(), [(2, Status::Delivered, 1)]);
+    assert_eq!(seen.end(), Status::Malformed);
+    assert_eq!(lab.answer(&mut park).stream(), b"x");
+}
+
+#[test]
+fn what_may_be_skipped_is_skipped() {
+    let mut lab = Lab::new();
+    let body = Body::send(1).raw(&[0x80, 0, 0, 2, 1, 2]).message(&Message::Pad(3)).raw(&[0; 3]);
+    assert_eq!(lab.send(body).end(), Status::Ok);
+}
+
+#[test]
+fn too_large_a_body_is_limited() {
+    let config = RouterConfig { max_body: 10_000, max_messages: 100, ..RouterConfig::default() };
+    let mut lab = Lab::with(config);
+    lab.post(Body::park(2, 1, 5_000));
+    let seen = lab.send(Body::send(1).to(2, 7).stream(0, &[0; 10_000]));
+    assert_eq!(seen.end(), Status::Limited);
+    let mut body = Body::send(1);
+    for _ in 0..101 {
+        body = body.to(2, 7);
+    }
+    assert_eq!(lab.send(body).end(), Status::Limited);
+}
+
+#[test]
+fn an_upload_that_stalls_is_given_up() {
+    let mut lab = Lab::new();
+    let idle = RouterConfig::default().upload_idle_ms;
+    let mut dumb = lab.open(Body::empty());
+    let mut half = lab.open(Body::send(1).to(2, 7));
+    lab.give(&mut half, 50);
+    lab.pass(idle - 1);
+    lab.give(&mut half, 1);
+    lab.pass(1);
+    assert!(lab.unanswered(&mut dumb));
+    assert!(lab.waits(&mut half));
+    lab.pass(idle);
+    assert_eq!(lab.answer(&mut half).end(), Status::Malformed);
+}
+
+/// A few sessions, channels, names: so that random requests meet.
+fn message() -> impl Strategy<Value = Vec<u8>> {
+    let one = |body: Body| body.done();
+    let flags = (0_u8..16).prop_map(DataFlags::from_bits);
+    let data = (flags, 0_usize..3_000).prop_map(move |(flags, n)| {
+        let probe = flags.has(DataFlags::PROBE);
+        one(Body::empty().data(0, flags, &vec![1; if probe { 0 } else { n }]))
+    });
+    let claim =
+        (0_u32..3, 0_u8..2, 0_u64..3, any::<bool>()).prop_map(move |(id, owner, epoch, ok)| {
+            let heard = ok.then_some(Status::Ok);
+            one(Body::empty().claim(id, if id == 0 { "a" } else { "b" }, owner, epoch, heard))
+        });
+    prop_oneof![
+        3 => (0_u8..4, 0_u32..3).prop_map(move |(n, id)| one(Body::empty().to(n, id))),
+        3 => data,
+        1 => claim,
+        2 => (0_u64..9, any::<bool>()).prop_map(move |(ack, now)| one(Body::empty().ack(ack, now))),
+        1 => Just(one(Body::empty().accept())),
+        1 => any::<bool>().prop_map(move |a| {
+            one(Body::empty().connect(if a { "a" } else { "b" }, Kind::Stream))
+        }),
+        1 => proptest::collection::vec(any::<u8>(), 0..20),
+        1 => Just(one(Body::empty().message(&Message::CloseRsp(crate::wire::Closed {
+            status: Status::Closed, channel: Channel::NONE })))),
+    ]
+}
+
+#[derive(Debug, Clone)]
+enum Step {
+    Open(Vec<u8>),
+    Feed(usize, usize),
+    Take(usize),
+    Gone(usize),
+    Pass(u64),
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    let hello = (0_u8..4, 0_u64..6, 0_u32..3, 0_u8..4, 0_u32..70_000).prop_map(
+        |(n, seq, hold, flags, max)| {
+            let flags = crate::wire::HelloFlags::from_bits(flags * u8::from(flags < 3));
+            Body::hello(Hello {
+                seq,
+                hold_ms: hold * 100,
+                flags,
+                max_response: max,
+                ..Body::greeting(n)
+            })
+        },
+    );
+    let request = (hello, proptest::collection::vec(message(), 0..8))
+        .prop_map(|(hello, messages)| Step::Open(hello.raw(&messages.concat()).done()));
+    prop_oneof![
+        4 => request,
+        1 => proptest::collection::vec(any::<u8>(), 0..100).prop_map(Step::Open),
+        6 => (0_usize..8, 1_usize..4_000).prop_map(|(i, n)| Step::Feed(i, n)),
+        4 => (0_usize..8).prop_map(Step::Take),
+        1 => (0_usize..8).prop_map(Step::Gone),
+        2 => (0_u64..400).prop_map(Step::Pass),
+    ]
+}
+
+proptest! {
+    #[test]
+    fn nothing_that_comes_makes_it_panic_or_leak(steps in proptest::collection::vec(step(), 1..60)) {
+        let config = RouterConfig { max_sessions: 3, acks: 2, wishes: 2, undrained: 4_096,
+            max_held: 10_000, ..RouterConfig::default() };
+        let mut lab = Lab { router: Router::new(config, 0), now: 0 };
+        let mut open: Vec<(u64, Bytes, bool)> = Vec::new();
+        for step in steps {
+            match step {
+                Step::Open(body) => {
+                    open.push((lab.router.handle_open(lab.now), body.into(), false));
+                }
+                Step::Feed(i, n) => {
+                    if let Some((id, rest, ended)) = open.get_mut(i) {
+                        let mut chunk = rest.split_to(rest.len().min(n));
+                        lab.router.handle_body(lab.now, *id, &mut chunk);
+                        let left = [&chunk[..], &rest[..]].concat();
+                        *rest = left.into();
+                        if rest.is_empty() && !*ended {
+                            *ended = true;
+                            lab.router.handle_body_end(lab.now, *id);
+                        }
+                    }
+                }
+                Step::Take(i) => {
+                    if let Some((id, ..)) = open.get(i).cloned()
+                        && lab.router.poll_response(lab.now, id) == Answer::End
+                    {
+                        open.remove(i);
+                    }
+                }
+                Step::Gone(i) => {
+                    if i < open.len() {
+                        lab.router.handle_gone(lab.now, open.remove(i).0);
+                    }
+                }
+                Step::Pass(ms) => lab.pass(ms),
+            }
+            while lab.router.poll_wake().is_some() {}
+        }
+        for (id, ..) in open {
+            lab.router.handle_gone(lab.now, id);
+        }
+        let stats = lab.router.stats();
+        prop_assert_eq!((stats.held, stats.exchanges, stats.parked), (0, 0, 0));
+        lab.pass(1_000_000);
+        let stats = lab.router.stats();
+        prop_assert_eq!((stats.sessions, stats.names), (0, 0));
+        prop_assert_eq!(lab.router.poll_timeout(), None);
+    }
+}

@@ -96,10 +96,24 @@ fn wake_answers_the_sessions_park() {
 }
 
 #[test]
+fn wake_before_the_park_that_it_means_is_not_lost() {
+    let mut lab = Lab::new();
+    let wake = Hello { seq: 9, ..Body::greeting(1) };
+    lab.send(Body::hello(Hello { flags: HelloFlags::WAKE, ..wake }));
+    let mut park = lab.post(Body::park(1, 8, 5_000));
+    assert_eq!(lab.answer(&mut park).end(), Status::Ok);
+    let mut park = lab.post(Body::park(1, 10, 5_000));
+    assert!(lab.waits(&mut park));
+    lab.send(Body::hello(Hello { flags: HelloFlags::WAKE, seq: 11, ..wake }));
+    lab.answer(&mut park);
+    let mut park = lab.post(Body::park(1, 12, 5_000));
+    assert!(lab.waits(&mut park));
+}
+
+#[test]
 fn bye_forgets_the_session() {
     let mut lab = Lab::new();
     let mut park = lab.post(Body::park(1, 1, 5_000).claim(1, "camera", 1, 1, Some(Status::Ok)));
-    assert!(lab.waits(&mut park), "{:?} {:?}", lab.answer(&mut park), lab.router.stats());
     assert_eq!(lab.router.stats().names, 1);
     assert_eq!(lab.send(Body::flagged(1, HelloFlags::BYE)).end(), Status::Ok);
     assert_eq!(lab.answer(&mut park).end(), Status::Ok);
@@ -161,28 +175,15 @@ fn sessions_are_bounded_and_forgotten() {
 
 #[test]
 fn another_version_is_told_ours() {
-    let mut router = Lab::new();
-    let hello = Hello {
-        version: 9,
-        flags: HelloFlags::NONE,
-        secret: [1; 16],
-        seq: 5,
-        hold_ms: 0,
-        max_response: 1 << 20,
-    };
-    let seen = router.send(Body::hello(hello));
+    let mut lab = Lab::new();
+    let hello = Hello { version: 9, seq: 5, ..Body::greeting(1) };
+    let seen = lab.send(Body::hello(hello));
     assert_eq!(seen.end(), Status::Version);
     assert!(matches!(seen.messages[0], Message::Welcome(w) if w.version == VERSION && w.seq == 5));
     // Whatever a later version's HELLO looks like.
-    let seen = router.send(Body::hello(hello).raw(&[0; 40]));
-    assert_eq!(seen.end(), Status::Version);
+    assert_eq!(lab.send(Body::hello(hello).raw(&[0; 40])).end(), Status::Version);
     let longer = [&[1, 0, 1, 44, 9][..], &[0; 299]].concat();
-    let mut request = router.open(Body::send(1));
-    router.router.handle_gone(router.now, request.id);
-    request = router.open(Body::raw(Body::send(1), &[]));
-    let mut chunk = bytes::Bytes::from(longer);
-    router.router.handle_body(router.now, request.id, &mut chunk);
-    assert_eq!(router.answer(&mut request).end(), Status::Version);
+    assert_eq!(lab.send(Body::empty().raw(&longer)).end(), Status::Version);
 }
 
 #[test]

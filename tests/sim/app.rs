@@ -1,0 +1,438 @@
+//! What applications do: they write known octets, and check every octet they read.
+
+use std::collections::BTreeSet;
+
+use byway::error::{Error, PeerError};
+use byway::session::{ChannelId, Half, ListenerId};
+use byway::{Endpoint, Kind};
+
+use crate::rng::fill;
+use crate::world::{Happens, World};
+
+/// An application's listener.
+#[derive(Debug, Clone, Copy)]
+pub struct ListenPlan {
+    pub id: ListenerId,
+    pub accepts: bool,
+}
+
+/// How an end of a channel is used up.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Finish {
+    /// Streams: FIN behind the last byte, then read to the end. Datagrams: side 0 closes when all
+    /// of its own were sent, side 1 when side 0 did.
+    Both,
+    /// Let go of as soon as everything is written.
+    Drop,
+    /// Given up when so many bytes were read.
+    Abort(u64),
+    /// Kept.
+    Hold,
+}
+
+/// What an end of a channel does.
+#[derive(Debug, Clone, Copy)]
+pub struct Plan {
+    /// Bytes to write, or datagrams.
+    pub count: u64,
+    /// Most bytes of a write, or of a datagram.
+    pub write: usize,
+    pub write_pause: u64,
+    pub read: usize,
+    pub read_pause: u64,
+    pub finish: Finish,
+}
+
+impl Plan {
+    pub const fn bytes(count: u64) -> Self {
+        Self {
+            count,
+            write: 5000,
+            write_pause: 0,
+            read: 5000,
+            read_pause: 0,
+            finish: Finish::Both,
+        }
+    }
+}
+
+/// An end of a channel.
+#[derive(Debug)]
+pub struct End {
+    pub peer: usize,
+    pub id: Option<ChannelId>,
+    pub plan: Plan,
+    pub written: u64,
+    pub read: u64,
+    pub finished: bool,
+    pub eof: bool,
+    pub error: Option<Error>,
+    pub done: bool,
+    /// When the last byte came.
+    pub read_at: u64,
+    next_read: u64,
+    next_write: u64,
+    alarm: u64,
+    numbers: BTreeSet<u64>,
+}
+
+/// A channel between two applications.
+#[derive(Debug)]
+pub struct Chan {
+    pub kind: Kind,
+    pub endpoint: Endpoint,
+    pub key: u64,
+    /// The connector, then the listener.
+    pub ends: [End; 2],
+    pub attempts: u32,
+}
+
+impl End {
+    fn new(peer: usize, plan: Plan) -> Self {
+        Self {
+            peer,
+            id: None,
+            plan,
+            written: 0,
+            read: 0,
+            finished: false,
+            eof: false,
+            error: None,
+            done: false,
+            read_at: 0,
+            next_read: 0,
+            next_write: 0,
+            alarm: 0,
+            numbers: BTreeSet::new(),
+        }
+    }
+}
+
+pub fn endpoint(text: &str) -> Endpoint {
+    text.parse().expect("an endpoint")
+}
+
+impl World {
+    /// An application listens, and accepts whatever comes.
+    pub fn listen(&mut self, peer: usize, at: &str, kind: Kind) -> ListenerId {
+        self.listen_with(peer, at, kind, 8, true)
+    }
+
+    pub fn listen_with(
+        &mut self,
+        peer: usize,
+        at: &str,
+        kind: Kind,
+        backlog: u8,
+        accepts: bool,
+    ) -> ListenerId {
+        let id = self.with(peer, |s, now| s.listen(now, endpoint(at), kind, backlog));
+        let id = id.expect("room for a listener");
+        self.peers[peer].listens.push(ListenPlan { id, accepts });
+        id
+    }
+
+    /// An application connects; the listener's side of the channel is to behave as `plans[1]`.
+    pub fn connect(
+        &mut self,
+        peer: usize,
+        at: &str,
+        kind: Kind,
+        listener: usize,
+        plans: [Plan; 2],
+    ) -> usize {
+        let n = self.chans.len();
+        let key = self.seed << 16 ^ (n as u64) << 1;
+        let ends = [End::new(peer, plans[0]), End::new(listener, plans[1])];
+        self.chans.push(Chan { kind, endpoint: endpoint(at), key, ends, attempts: 0 });
+        self.run_end(n, 0);
+        self.settle();
+        n
+    }
+
+    /// The session woke whoever waits for a channel.
+    pub fn run_channel(&mut self, peer: usize, slot: usize) {
+        let is = |end: &End| end.peer == peer && end.id.is_some_and(|id| id.slot() == slot);
+        for n in 0..self.chans.len() {
+            for side in 0..2 {
+                if !self.chans[n].ends[side].done && is(&self.chans[n].ends[side]) {
+                    return self.run_end(n, side);
+                }
+            }
+        }
+    }
+
+    /// The session woke whoever waits to accept.
+    pub fn run_listener(&mut self, peer: usize, slot: usize) {
+        let Some(plan) = self.peers[peer].listens.iter().rev().find(|l| l.id.slot() == slot) else {
+            return;
+        };
+        let id = plan.id;
+        while plan_accepts(&self.peers[peer].listens, id) {
+            let now = self.now;
+            let Ok(Some(channel)) = self.peers[peer].session().accept(now, id) else { break };
+            let session = self.peers[peer].session();
+            let greeting = session.greeting(channel).expect("accepted").to_vec();
+            let n = usize::from(u16::from_be_bytes([greeting[0], greeting[1]]));
+            let end = &mut self.chans[n].ends[1];
+            if end.id.is_some() {
+                // The connector gave up an attempt, and made another.
+                self.peers[peer].session().release(now, channel);
+                continue;
+            }
+            assert_eq!(end.peer, peer, "came to the wrong listener");
+            end.id = Some(channel);
+            self.run_end(n, 1);
+        }
+        self.woken(peer);
+    }
+
+    /// An application does what it can.
+    pub fn run_end(&mut self, n: usize, side: usize) {
+        if self.chans[n].ends[side].done {
+            return;
+        }
+        if self.chans[n].ends[side].id.is_none() && !self.try_connect(n, side) {
+            return;
+        }
+        let result = match self.chans[n].kind {
+            Kind::Stream => self.run_stream(n, side),
+            Kind::Datagram => self.run_datagrams(n, side),
+        };
+        if let Err(error) = result {
+            self.failed(n, side, error);
+        }
+        let peer = self.chans[n].ends[side].peer;
+        self.woken(peer);
+    }
+
+    fn try_connect(&mut self, n: usize, side: usize) -> bool {
+        if side == 1 {
+            return false;
+        }
+        let chan = &mut self.chans[n];
+        chan.attempts += 1;
+        let (peer, endpoint, kind) = (chan.ends[0].peer, chan.endpoint, chan.kind);
+        let greeting = (n as u16).to_be_bytes();
+        let now = self.now;
+        match self.peers[peer].session().connect(now, endpoint, kind, &greeting) {
+            Ok(id) => self.chans[n].ends[0].id = Some(id),
+            Err(_) => self.schedule(now + 500, Happens::App(n, 0)),
+        }
+        self.woken(peer);
+        self.chans[n].ends[0].id.is_some()
+    }
+
+    fn failed(&mut self, n: usize, side: usize, error: Error) {
+        let now = self.now;
+        let chan = &mut self.chans[n];
+        let accepted = chan.ends[1].id.is_some();
+        let end = &mut chan.ends[side];
+        let (peer, id) = (end.peer, end.id.take());
+        let again = matches!(
+            error,
+            Error::Peer(PeerError::BacklogFull | PeerError::Unknown { .. } | PeerError::Aborted { .. })
+        );
+        if let Some(id) = id {
+            self.peers[peer].session().release(now, id);
+        }
+        let end = &mut self.chans[n].ends[side];
+        if side == 0 && again && !accepted {
+            *end = End::new(peer, end.plan);
+            self.schedule(now + 500, Happens::App(n, 0));
+        } else {
+            end.error = Some(error);
+            end.done = true;
+        }
+    }
+
+    fn run_stream(&mut self, n: usize, side: usize) -> Result<(), Error> {
+        let now = self.now;
+        let key = self.chans[n].key;
+        let end = &mut self.chans[n].ends[side];
+        let Some(id) = end.id else { return Ok(()) };
+        let plan = end.plan;
+        let mut session = self.peers[end.peer].storage.session();
+        let mut buffer = vec![0; plan.write.max(plan.read)];
+        while end.written < plan.count && now >= end.next_write && end.error.is_none() {
+            let most = (plan.count - end.written).min(plan.write as u64) as usize;
+            fill(key | side as u64, end.written, &mut buffer[..most]);
+            // What has come can be read even if nothing can be written any more.
+            let taken = session.write(now, id, &buffer[..most]).unwrap_or_else(|error| {
+                end.error = Some(error);
+                0
+            });
+            end.written += taken as u64;
+            if taken == 0 {
+                break;
+            }
+            if plan.write_pause > 0 {
+                end.next_write = now + plan.write_pause;
+            }
+        }
+        let mut expected = vec![0; plan.read];
+        while !end.eof && now >= end.next_read {
+            match session.read(now, id, &mut buffer[..plan.read])? {
+                None => break,
+                Some(0) => end.eof = true,
+                Some(got) => {
+                    fill(key | (1 - side) as u64, end.read, &mut expected[..got]);
+                    let same = buffer[..got] == expected[..got];
+                    assert!(same, "seed {}: chan {n} side {side} at {}", self.seed, end.read);
+                    end.read += got as u64;
+                    end.read_at = now;
+                    if plan.read_pause > 0 {
+                        end.next_read = now + plan.read_pause;
+                    }
+                }
+            }
+        }
+        // Whoever drops a stream that is not connected yet wants none.
+        let ready = session.connected(id).unwrap_or(true);
+        if end.written == plan.count && !end.finished && plan.finish != Finish::Hold && ready {
+            end.finished = true;
+            match plan.finish {
+                Finish::Drop => {
+                    session.release(now, id);
+                    end.done = true;
+                }
+                _ => end.error = session.shutdown(now, id, Half::Write).err(),
+            }
+        }
+        if matches!(plan.finish, Finish::Abort(at) if end.read >= at || end.eof) {
+            session.abort(now, id);
+            end.done = true;
+        }
+        let finished = end.finished || end.error.is_some();
+        if end.eof && finished && !end.done && plan.finish == Finish::Both {
+            session.release(now, id);
+            end.done = true;
+        }
+        let wakes = [(end.next_write, end.written < plan.count), (end.next_read, !end.eof)];
+        let next = wakes.into_iter().filter(|&(at, wanted)| wanted && at > now).min();
+        self.alarm(n, side, next.map(|(at, _)| at));
+        Ok(())
+    }
+
+    /// An application looks again at that time.
+    fn alarm(&mut self, n: usize, side: usize, at: Option<u64>) {
+        let end = &mut self.chans[n].ends[side];
+        if let Some(at) = at
+            && (end.alarm <= self.now || at < end.alarm)
+        {
+            end.alarm = at;
+            self.schedule(at, Happens::App(n, side));
+        }
+    }
+
+    fn run_datagrams(&mut self, n: usize, side: usize) -> Result<(), Error> {
+        let now = self.now;
+        let key = self.chans[n].key;
+        let end = &mut self.chans[n].ends[side];
+        let Some(id) = end.id else { return Ok(()) };
+        let plan = end.plan;
+        let mut session = self.peers[end.peer].storage.session();
+        let mut buffer = vec![0; 1 << 16];
+        while let Some(got) = session.recv_datagram(now, id, &mut buffer)? {
+            let number = u64::from_be_bytes(buffer[..8].try_into().expect("8 octets"));
+            let mut expected = vec![0; got];
+            datagram(key | (1 - side) as u64, number, &mut expected);
+            assert!(buffer[..got] == expected, "seed {}: chan {n} side {side}", self.seed);
+            assert!(end.numbers.insert(number), "seed {}: {number} came twice", self.seed);
+            end.read += 1;
+            end.read_at = now;
+        }
+        while end.written < plan.count && now >= end.next_write {
+            let most = session.max_datagram(id)?.min(plan.write);
+            let size = 8 + (end.written.wrapping_mul(7919) as usize) % (most - 7);
+            datagram(key | side as u64, end.written, &mut buffer[..size]);
+            if !session.send_datagram(now, id, &buffer[..size])? {
+                break;
+            }
+            end.written += 1;
+            if plan.write_pause > 0 {
+                end.next_write = now + plan.write_pause;
+            }
+        }
+        let ready = session.connected(id)?;
+        if end.written == plan.count && !end.finished && plan.finish != Finish::Hold && ready {
+            end.finished = true;
+            // The other side's are on their way perhaps.
+            end.next_write = now + 3000;
+        }
+        if end.finished && now >= end.next_write && side == 0 {
+            session.release(now, id);
+            end.done = true;
+        } else {
+            let next = (end.next_write > now).then_some(end.next_write);
+            self.alarm(n, side, next);
+        }
+        Ok(())
+    }
+
+    /// Runs until every application is done, closes every session, and checks what came.
+    #[track_caller]
+    pub fn finish(&mut self, ms: u64) {
+        self.run_until(ms, "end of the applications", |w| {
+            w.chans.iter().all(|c| c.ends.iter().all(|e| e.done))
+        });
+        self.close(ms);
+        self.check();
+    }
+
+    /// Closes every session, and waits for it.
+    #[track_caller]
+    pub fn close(&mut self, ms: u64) {
+        for peer in 0..self.peers.len() {
+            self.with(peer, |s, now| s.close(now));
+        }
+        self.run_until(ms, "closed sessions", |w| {
+            w.peers.iter_mut().all(|p| p.session().is_closed())
+        });
+    }
+
+    /// Every stream came whole, and nothing failed.
+    #[track_caller]
+    pub fn check(&mut self) {
+        for n in 0..self.chans.len() {
+            for side in 0..2 {
+                self.check_end(n, side);
+            }
+        }
+    }
+
+    #[track_caller]
+    fn check_end(&mut self, n: usize, side: usize) {
+        let which = format!("chan {n} side {side}\n{}", self.dump());
+        let chan = &self.chans[n];
+        let (end, other) = (&chan.ends[side], &chan.ends[1 - side]);
+        if chan.ends.iter().any(|e| matches!(e.plan.finish, Finish::Abort(_))) {
+            return;
+        }
+        match chan.kind {
+            Kind::Stream => {
+                let dropped = other.plan.finish == Finish::Drop
+                    && matches!(end.error, Some(Error::Peer(PeerError::Closed)));
+                assert!(dropped || end.error.is_none(), "{which}");
+                if end.plan.finish == Finish::Both {
+                    assert_eq!(end.read, other.plan.count, "{which}");
+                    assert!(end.eof, "{which}");
+                }
+            }
+            Kind::Datagram => {
+                let closed = side == 1 && end.error == Some(PeerError::Closed.into());
+                assert!(closed || end.error.is_none(), "{which}");
+            }
+        }
+    }
+}
+
+fn plan_accepts(listens: &[ListenPlan], id: ListenerId) -> bool {
+    listens.iter().any(|l| l.id == id && l.accepts)
+}
+
+/// Datagram `number`: its number, then octets that follow from it.
+fn datagram(key: u64, number: u64, out: &mut [u8]) {
+    fill(key ^ number << 32, 0, out);
+    out[..8].copy_from_slice(&number.to_be_bytes());
+}

@@ -1,0 +1,10 @@
+//! Deterministic simulation: real sessions and the relay's router under a virtual clock, joined by
+//! HTTP exchanges to which everything happens that happens to HTTP exchanges.
+
+mod app;
+mod fault;
+mod net;
+mod random;
+mod rng;
+mod smoke;
+mod world;

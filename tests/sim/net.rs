@@ -1,0 +1,475 @@
+//! How exchanges are carried, and what befalls them on the way.
+
+use std::collections::VecDeque;
+
+use byway::error::Blocked;
+use byway::relay::router::{Answer, ExchangeId};
+use byway::session::{Exchange, Lane};
+use byway::wire::{Decoder, Piece};
+use bytes::Bytes;
+
+use crate::fault::{Fate, Seen};
+use crate::world::{Happens, TripId, World, index};
+
+/// The relay's end of a connection: which relay, which exchange.
+pub type Link = (u64, ExchangeId);
+
+/// Octets that the kernels on the way take before a connection stands.
+const PIPE: usize = 64 << 10;
+
+/// When a kernel gives up a connection whose other end is gone, in ms.
+const KERNEL_GIVES_UP: u64 = 900_000;
+
+/// An exchange as its client sees it.
+#[derive(Debug)]
+pub struct Trip {
+    pub peer: usize,
+    pub lane: Lane,
+    nth: u64,
+    len: usize,
+    silence: u64,
+    last: u64,
+    pub fate: Fate,
+    /// Octets taken from the session, arrived at the relay, arrived at the client.
+    sent: usize,
+    passed: usize,
+    got: usize,
+    paused: bool,
+    up: VecDeque<Vec<u8>>,
+    down: VecDeque<Option<Bytes>>,
+    up_at: u64,
+    down_at: u64,
+    /// Nothing passes any more, and nobody is told.
+    pub hung: bool,
+    pub link: Option<Link>,
+    answer: Vec<u8>,
+    shown: [Decoder; 2],
+}
+
+/// An exchange as the relay's server sees it.
+#[derive(Debug)]
+pub struct Served {
+    /// Who gets the answer.
+    trip: Option<TripId>,
+    pending: VecDeque<Bytes>,
+    whole: bool,
+    told: bool,
+    /// Octets of the answer under way.
+    out: usize,
+}
+
+impl World {
+    /// A client makes a request.
+    pub fn begin(&mut self, n: usize, exchange: &Exchange) {
+        let id = exchange.seq << 8 | n as u64;
+        let lane = exchange.lane;
+        let peer = &mut self.peers[n];
+        let nth = peer.begun[index(lane)];
+        peer.begun[index(lane)] += 1;
+        peer.trips[index(lane)] = Some(id);
+        let mut body = Vec::new();
+        if peer.whole || self.on_request.is_some() {
+            body.resize(exchange.len, 0);
+            assert_eq!(peer.storage.session().poll_body(lane, &mut body), body.len());
+            assert_eq!(peer.storage.session().poll_body(lane, &mut [0]), 0, "longer than it says");
+        }
+        let fate = match &mut self.on_request {
+            Some(hook) => hook(&Seen { peer: n, lane, nth, body: &body }),
+            None => self.faults.draw(self.now, &mut self.rng, exchange.len),
+        };
+        if let Fate::Repeat { .. } = fate
+            && body.is_empty()
+        {
+            body.resize(exchange.len, 0);
+            self.peers[n].session().poll_body(lane, &mut body);
+        }
+        if self.trace {
+            println!("{} peer {n} {lane:?} {} {fate:?}", self.now, exchange.len);
+        }
+        let mut trip = Trip {
+            peer: n,
+            lane,
+            nth,
+            len: exchange.len,
+            silence: exchange.silence_ms.into(),
+            last: self.now,
+            fate,
+            sent: body.len(),
+            passed: 0,
+            got: 0,
+            paused: false,
+            up: VecDeque::new(),
+            down: VecDeque::new(),
+            up_at: 0,
+            down_at: 0,
+            hung: fate == Fate::Swallowed,
+            link: None,
+            answer: Vec::new(),
+            shown: [Decoder::new(), Decoder::new()],
+        };
+        let rtt = self.latency(n) + self.latency(n);
+        let soon = self.now + rtt;
+        self.schedule(self.now + trip.silence, Happens::Silence(id));
+        let down = self.now < self.relay_down_until || fate == Fate::Refused;
+        match fate {
+            _ if down => self.schedule(soon, Happens::Fails(id, Blocked::Connect, false)),
+            Fate::Lost => self.schedule(soon, Happens::Fails(id, Blocked::Cut, true)),
+            Fate::Status(code) => self.schedule(soon, Happens::Fails(id, status(code), true)),
+            Fate::Portal | Fate::Cached => {
+                let page = match fate {
+                    Fate::Portal => b"<!DOCTYPE html><title>Log in</title>".to_vec(),
+                    _ => self.peers[n].last_answer.clone(),
+                };
+                trip.down.extend([Some(page.into()), None]);
+                self.schedule(soon, Happens::Down(id));
+                self.schedule(soon, Happens::Down(id));
+            }
+            _ if trip.sent > 0 => {
+                trip.up_at = self.now + rtt;
+                if let Fate::Repeat { after, second } = fate {
+                    let again = Happens::Again(id, body.clone(), second);
+                    self.schedule(trip.up_at + after, again);
+                }
+                trip.up.push_back(body);
+                self.schedule(trip.up_at, Happens::Up(id));
+            }
+            _ => self.schedule(self.now + rtt / 2, Happens::Pull(id)),
+        }
+        self.trips.insert(id, trip);
+    }
+
+    /// The client's transport takes a piece of the body from the session, and sends it.
+    pub fn pull(&mut self, id: TripId) {
+        let Some(trip) = self.trips.get_mut(&id) else { return };
+        let (n, lane) = (trip.peer, trip.lane);
+        let peer = &mut self.peers[n];
+        let size = 1 + self.rng.below(peer.chunk as u64) as usize;
+        let mut piece = vec![0; size.min(trip.len - trip.sent)];
+        let taken = peer.storage.session().poll_body(lane, &mut piece);
+        assert_eq!(taken, piece.len(), "the body is shorter than it says");
+        trip.sent += taken;
+        trip.last = self.now;
+        trip.up.push_back(piece);
+        let done = trip.sent == trip.len;
+        if done {
+            assert_eq!(peer.storage.session().poll_body(lane, &mut [0]), 0, "longer than it says");
+        }
+        let latency = self.latency(n);
+        if let Some(trip) = self.trips.get_mut(&id) {
+            trip.up_at = trip.up_at.max(self.now + latency);
+            trip.paused = !done && trip.sent - trip.passed > PIPE;
+            let (at, paused) = (trip.up_at, trip.paused);
+            self.schedule(at, Happens::Up(id));
+            if !done && !paused {
+                let gap = self.rng.below(3);
+                self.schedule(self.now + gap, Happens::Pull(id));
+            }
+        }
+    }
+
+    /// Whether what travels for this exchange stands still now; if so, it is put off or forgotten.
+    fn stands(&mut self, id: TripId, what: Happens) -> bool {
+        let Some(trip) = self.trips.get(&id) else { return true };
+        let dark_until = self.peers[trip.peer].dark_until;
+        if trip.hung {
+            return true;
+        }
+        if self.now < dark_until {
+            self.schedule(dark_until, what);
+            return true;
+        }
+        false
+    }
+
+    /// A piece of the request arrives at the relay.
+    pub fn arrive_up(&mut self, id: TripId) {
+        if self.stands(id, Happens::Up(id)) {
+            return;
+        }
+        let Some(trip) = self.trips.get_mut(&id) else { return };
+        let Some(mut piece) = trip.up.pop_front() else { return };
+        let mut cut = false;
+        if let Fate::CutUp(most) = trip.fate {
+            piece.truncate(most.saturating_sub(trip.passed));
+            cut = trip.passed + piece.len() >= most;
+        }
+        let link = match trip.link {
+            Some(link) => link,
+            None => {
+                let exchange = self.router.handle_open(self.now);
+                let link = (self.relay_generation, exchange);
+                trip.link = Some(link);
+                let answered = !matches!(trip.fate, Fate::Repeat { second: true, .. });
+                self.served.insert(link, Served::new(answered.then_some(id)));
+                link
+            }
+        };
+        trip.passed += piece.len();
+        if self.trace {
+            show(self.now, trip, 0, &piece);
+        }
+        let whole = trip.passed == trip.len;
+        if let Some(served) = self.served.get_mut(&link) {
+            served.pending.push_back(piece.into());
+            served.whole = whole;
+        }
+        self.feed(link);
+        if cut {
+            self.schedule(self.now, Happens::Gone(link));
+            self.schedule(self.now + 1, Happens::Fails(id, Blocked::Cut, true));
+        }
+    }
+
+    /// The relay reads what has arrived of a request, as far as it will.
+    fn feed(&mut self, link: Link) {
+        let Some(served) = self.served.get_mut(&link) else { return };
+        while let Some(mut chunk) = served.pending.pop_front() {
+            self.router.handle_body(self.now, link.1, &mut chunk);
+            if !chunk.is_empty() {
+                served.pending.push_front(chunk);
+                return;
+            }
+        }
+        if served.whole && !std::mem::replace(&mut served.told, true) {
+            self.router.handle_body_end(self.now, link.1);
+        }
+        if let Some(trip) = served.trip
+            && let Some(trip) = self.trips.get_mut(&trip)
+            && std::mem::take(&mut trip.paused)
+        {
+            let id = served.trip.unwrap_or_default();
+            self.schedule(self.now, Happens::Pull(id));
+        }
+    }
+
+    /// Looks after every exchange that the router names.
+    pub fn serve_relay(&mut self) {
+        while let Some(exchange) = self.router.poll_wake() {
+            let link = self.link(exchange);
+            self.feed(link);
+            self.drain(link);
+        }
+    }
+
+    /// Takes what the router has of an answer, as far as the connection takes it.
+    fn drain(&mut self, link: Link) {
+        loop {
+            let Some(served) = self.served.get_mut(&link) else { return };
+            if served.out > PIPE {
+                return;
+            }
+            let id = served.trip;
+            let piece = match self.router.poll_response(self.now, link.1) {
+                Answer::Pending => return,
+                Answer::Bytes(bytes) => {
+                    served.out += bytes.len();
+                    Some(bytes)
+                }
+                Answer::End => None,
+            };
+            if piece.is_none() {
+                self.served.remove(&link);
+            }
+            let Some(id) = id else {
+                if let Some(served) = self.served.get_mut(&link) {
+                    served.out = 0;
+                }
+                continue;
+            };
+            let Some(peer) = self.trips.get(&id).map(|trip| trip.peer) else { continue };
+            let latency = self.latency(peer);
+            if let Some(trip) = self.trips.get_mut(&id) {
+                trip.down.push_back(piece);
+                trip.down_at = trip.down_at.max(self.now + latency);
+                let at = trip.down_at;
+                self.schedule(at, Happens::Down(id));
+            }
+        }
+    }
+
+    /// A piece of the answer arrives at the client.
+    pub fn arrive_down(&mut self, id: TripId) {
+        if self.stands(id, Happens::Down(id)) {
+            return;
+        }
+        let Some(trip) = self.trips.get_mut(&id) else { return };
+        let Some(piece) = trip.down.pop_front() else { return };
+        if let (Some(link), Some(piece)) = (trip.link, &piece)
+            && let Some(served) = self.served.get_mut(&link)
+        {
+            served.out = served.out.saturating_sub(piece.len());
+            self.drain(link);
+        }
+        let Some(trip) = self.trips.get_mut(&id) else { return };
+        if trip.fate == Fate::Mute {
+            return;
+        }
+        trip.last = self.now;
+        let whole = self.peers[trip.peer].whole || self.on_answer.is_some();
+        let Some(mut piece) = piece else {
+            if let Fate::StatusAfter(code) = trip.fate {
+                return self.fail(id, status(code), true);
+            }
+            if whole {
+                let answer = std::mem::take(&mut trip.answer);
+                let seen = Seen { peer: trip.peer, lane: trip.lane, nth: trip.nth, body: &answer };
+                if self.on_answer.as_mut().is_some_and(|hook| hook(&seen)) {
+                    return self.fail(id, Blocked::Cut, true);
+                }
+                if !self.hand_down(id, &answer) {
+                    return;
+                }
+            }
+            return self.answered(id);
+        };
+        if let Fate::StatusAfter(_) = trip.fate {
+            return;
+        }
+        let mut cut = false;
+        if let Fate::CutDown(most) = trip.fate
+            && trip.got + piece.len() > most
+        {
+            piece.truncate(most - trip.got);
+            cut = true;
+        }
+        trip.got += piece.len();
+        if whole {
+            trip.answer.extend_from_slice(&piece);
+        } else if !self.hand_down(id, &piece) {
+            return;
+        }
+        if cut {
+            // To some clients a cut answer looks complete.
+            if self.rng.chance(500) {
+                self.answered(id);
+            } else {
+                self.fail(id, Blocked::Cut, true);
+            }
+        }
+    }
+
+    /// Gives octets of the answer to the session; false if it wants no more of it.
+    fn hand_down(&mut self, id: TripId, mut piece: &[u8]) -> bool {
+        let Some(trip) = self.trips.get(&id) else { return false };
+        let (n, lane, fate, is_first) = (trip.peer, trip.lane, trip.fate, trip.got == piece.len());
+        if self.trace
+            && let Some(trip) = self.trips.get_mut(&id)
+        {
+            show(self.now, trip, 1, piece);
+        }
+        if !matches!(fate, Fate::Cached) {
+            if is_first {
+                self.peers[n].last_answer.clear();
+            }
+            self.peers[n].last_answer.extend_from_slice(piece);
+        }
+        let most = self.peers[n].profile.io_buffer as u64;
+        while !piece.is_empty() {
+            let (now, size) = (self.now, 1 + self.rng.below(most) as usize);
+            let (head, rest) = piece.split_at(size.min(piece.len()));
+            piece = rest;
+            let result = self.peers[n].session().handle_response(now, lane, head);
+            self.woken(n);
+            if let Err(cause) = result {
+                self.fail(id, cause, true);
+                return false;
+            }
+        }
+        true
+    }
+
+    fn answered(&mut self, id: TripId) {
+        let Some(trip) = self.trips.remove(&id) else { return };
+        let now = self.now;
+        let result = self.peers[trip.peer].session().handle_finished(now, trip.lane);
+        self.over(trip, result.is_err());
+    }
+
+    /// The exchange fails at its client.
+    pub fn fail(&mut self, id: TripId, cause: Blocked, sent: bool) {
+        let Some(trip) = self.trips.remove(&id) else { return };
+        if self.trace {
+            println!("{} peer {} {:?} fails {cause:?}", self.now, trip.peer, trip.lane);
+        }
+        let now = self.now;
+        self.peers[trip.peer].session().handle_failure(now, trip.lane, cause, sent);
+        self.over(trip, true);
+    }
+
+    fn over(&mut self, trip: Trip, hangs_up: bool) {
+        let peer = &mut self.peers[trip.peer];
+        peer.trips[index(trip.lane)] = None;
+        let unseen = trip.hung || self.now < peer.dark_until;
+        if hangs_up && let Some(link) = trip.link {
+            let after = if unseen { KERNEL_GIVES_UP } else { self.latency(trip.peer) };
+            self.schedule(self.now + after, Happens::Gone(link));
+        }
+        self.woken(trip.peer);
+        self.wake_lane(trip.peer, trip.lane);
+    }
+
+    /// The client's patience with an exchange may be over.
+    pub fn silence(&mut self, id: TripId) {
+        let Some(trip) = self.trips.get(&id) else { return };
+        let over = trip.last + trip.silence;
+        if over <= self.now {
+            self.fail(id, Blocked::Silence, true);
+        } else {
+            self.schedule(over, Happens::Silence(id));
+        }
+    }
+
+    /// The relay learns that a connection has ended.
+    pub fn gone(&mut self, link: Link) {
+        if link.0 == self.relay_generation && self.served.remove(&link).is_some() {
+            self.router.handle_gone(self.now, link.1);
+        }
+    }
+
+    /// A proxy sends a request again.
+    pub fn again(&mut self, id: TripId, body: Vec<u8>, second: bool) {
+        if self.now < self.relay_down_until {
+            return;
+        }
+        let exchange = self.router.handle_open(self.now);
+        let link = self.link(exchange);
+        let mut served = Served::new(None);
+        if let Some(trip) = self.trips.get_mut(&id)
+            && second
+        {
+            trip.link = Some(link);
+            served.trip = Some(id);
+        }
+        served.pending.push_back(body.into());
+        served.whole = true;
+        self.served.insert(link, served);
+        self.feed(link);
+    }
+}
+
+impl Served {
+    fn new(trip: Option<TripId>) -> Self {
+        Self { trip, pending: VecDeque::new(), whole: false, told: false, out: 0 }
+    }
+}
+
+fn status(code: u16) -> Blocked {
+    match code {
+        407 => Blocked::ProxyAuth,
+        code => Blocked::Http(code),
+    }
+}
+
+/// Prints what passes by.
+fn show(now: u64, trip: &mut Trip, way: usize, piece: &[u8]) {
+    let arrow = ["up", "down"][way];
+    let mut input = piece;
+    while let Ok(Some(found)) = trip.shown[way].next(&mut input) {
+        match found {
+            Piece::Message(message) => {
+                println!("{now} {} {:?} {} {arrow} {message:?}", trip.peer, trip.lane, trip.nth);
+            }
+            Piece::Bytes(..) => {}
+        }
+    }
+}

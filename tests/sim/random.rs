@@ -1,0 +1,152 @@
+//! Random faults over random workloads. `BYWAY_SIM_SEEDS` sets how many, `BYWAY_SIM_SEED` replays one.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use byway::Kind;
+use byway::session::Profile;
+
+use crate::app::{Finish, Plan};
+use crate::fault::Faults;
+use crate::rng::Rng;
+use crate::world::World;
+
+const SEEDS: u64 = 2000;
+
+/// How long the applications may take once the faults have stopped, in ms.
+const PATIENCE: u64 = 1_800_000;
+
+/// The smallest rings that a session may have.
+const LEAST: Profile = Profile { channels: 3, ring: 256, listeners: 2, io_buffer: 512 };
+
+fn number(name: &str) -> Option<u64> {
+    std::env::var(name).ok()?.parse().ok()
+}
+
+#[test]
+fn nothing_is_lost_or_doubled_whatever_happens_to_exchanges() {
+    if let Some(seed) = number("BYWAY_SIM_SEED") {
+        let mut w = run(seed);
+        println!("{}", w.dump());
+        return;
+    }
+    let seeds = number("BYWAY_SIM_SEEDS").unwrap_or(SEEDS);
+    let next = AtomicU64::new(0);
+    let threads = std::thread::available_parallelism().map_or(2, |n| n.get());
+    let failed = std::thread::scope(|scope| {
+        let work = || {
+            let mut failed = Vec::new();
+            loop {
+                let seed = next.fetch_add(1, Ordering::Relaxed);
+                if seed >= seeds {
+                    return failed;
+                }
+                if catch_unwind(AssertUnwindSafe(|| run(seed))).is_err() {
+                    failed.push(seed);
+                }
+            }
+        };
+        let threads: Vec<_> = (0..threads).map(|_| scope.spawn(work)).collect();
+        threads.into_iter().flat_map(|t| t.join().expect("joins")).collect::<Vec<_>>()
+    });
+    assert!(failed.is_empty(), "{} of {seeds}: replay with BYWAY_SIM_SEED={failed:?}", failed.len());
+}
+
+/// What befalls all of a peer's exchanges at once, or all of a relay's.
+#[derive(Debug, Clone, Copy)]
+enum Blow {
+    Restart(u64),
+    Roam(usize, bool),
+    Dark(usize, u64),
+    Start(usize),
+}
+
+fn run(seed: u64) -> World {
+    let mut rng = Rng::new(seed);
+    let mut w = World::new(seed);
+    let peers = rng.range(2, 4) as usize;
+    for _ in 0..peers {
+        let profile = *rng.pick(&[LEAST, Profile::TINY, Profile::TINY, Profile::PHONE, Profile::PC]);
+        let n = w.peer_with(profile, |settings| {
+            settings.max_response = *rng.pick(&[2048, 64 << 10, 16 << 20]);
+            settings.keepalive_ms = *rng.pick(&[0, 0, 0, 10_000]);
+        });
+        let peer = &mut w.peers[n];
+        peer.latency = *rng.pick(&[(0, 1), (5, 5), (1, 40), (50, 60), (150, 300)]);
+        peer.chunk = *rng.pick(&[50, 1500, 16 << 10, 64 << 10]);
+        peer.whole = rng.chance(300);
+        w.listen(n, &format!("p{n}:1"), Kind::Stream);
+        if profile.listeners > 1 {
+            w.listen(n, &format!("p{n}:2"), Kind::Datagram);
+        }
+    }
+    let trouble = rng.scale(60_000);
+    w.faults = match rng.chance(800) {
+        true => Faults::random(&mut rng, w.now + trouble),
+        false => Faults::default(),
+    };
+    let mut blows = Vec::new();
+    for _ in 0..rng.scale(8) {
+        let peer = rng.below(peers as u64) as usize;
+        let blow = match rng.below(3) {
+            0 => Blow::Restart(rng.scale(3000)),
+            1 => Blow::Roam(peer, rng.chance(500)),
+            _ => Blow::Dark(peer, rng.scale(8000)),
+        };
+        blows.push((rng.below(trouble + 1), blow));
+    }
+    let plans: Vec<_> = (0..rng.range(1, 6)).map(|_| plan_channel(&mut rng, peers, &w)).collect();
+    for n in 0..plans.len() {
+        blows.push((rng.scale(4000), Blow::Start(n)));
+    }
+    blows.sort_by_key(|(at, _)| *at);
+    let begun = w.now;
+    for (at, blow) in blows {
+        let pause = (begun + at).saturating_sub(w.now);
+        w.run(pause);
+        match blow {
+            Blow::Restart(down) => w.restart_relay(down),
+            Blow::Roam(peer, is_told) => w.roam(peer, is_told),
+            Blow::Dark(peer, ms) => w.peers[peer].dark_until = w.now + ms,
+            Blow::Start(n) => {
+                let (from, to, kind, plans) = plans[n];
+                let port = if kind == Kind::Stream { 1 } else { 2 };
+                w.connect(from, &format!("p{to}:{port}"), kind, to, plans);
+            }
+        }
+    }
+    let rest = (begun + trouble).saturating_sub(w.now);
+    w.run(rest);
+    w.finish(PATIENCE);
+    w
+}
+
+fn plan_channel(rng: &mut Rng, peers: usize, w: &World) -> (usize, usize, Kind, [Plan; 2]) {
+    let from = rng.below(peers as u64) as usize;
+    let to = (from + rng.range(1, peers as u64 - 1) as usize) % peers;
+    let datagrams = rng.chance(250) && w.peers[to].listens.len() > 1;
+    let kind = if datagrams { Kind::Datagram } else { Kind::Stream };
+    let ring = w.peers[from].profile.ring.min(w.peers[to].profile.ring) as u64;
+    let most = if datagrams { 60 } else { (ring * 10).min(400_000) };
+    let counts = [rng.scale(most), rng.scale(most)];
+    // Nobody takes longer than a few minutes by itself.
+    let unit = if datagrams { 1 } else { 1 + counts[0].max(counts[1]) / 500 };
+    let mut end = |side: usize| {
+        let pause = |rng: &mut Rng| if rng.chance(700) { 0 } else { rng.scale(300) };
+        let finish = match rng.below(20) {
+            0 | 1 if side == 0 => Finish::Drop,
+            2 if side == 0 && !datagrams => Finish::Abort(rng.scale(most)),
+            _ => Finish::Both,
+        };
+        Plan {
+            count: counts[side],
+            write: rng.scale(if datagrams { ring } else { 8 * ring }).max(15 + unit) as usize,
+            write_pause: pause(rng),
+            read: rng.scale(2 * ring).max(unit) as usize,
+            read_pause: pause(rng),
+            finish,
+        }
+    };
+    let plans = [end(0), end(1)];
+    (from, to, kind, plans)
+}

@@ -1,0 +1,59 @@
+//! Random numbers and random content, the same for the same seed.
+
+/// SplitMix64.
+#[derive(Debug, Clone)]
+pub struct Rng(u64);
+
+fn mix(mut z: u64) -> u64 {
+    z = (z ^ z >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    z = (z ^ z >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
+    z ^ z >> 31
+}
+
+impl Rng {
+    pub fn new(seed: u64) -> Self {
+        Self(mix(seed ^ 0x5eed))
+    }
+
+    pub fn next(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        mix(self.0)
+    }
+
+    /// Evenly from 0 to `n - 1`.
+    pub fn below(&mut self, n: u64) -> u64 {
+        self.next() % n.max(1)
+    }
+
+    /// Evenly from `from` to `to`, both included.
+    pub fn range(&mut self, from: u64, to: u64) -> u64 {
+        from + self.below(to - from + 1)
+    }
+
+    /// From 0 to `most`, each power of two as likely: small numbers often, large ones sometimes.
+    pub fn scale(&mut self, most: u64) -> u64 {
+        let bits = self.below(u64::from(most.ilog2()) + 2);
+        self.below((1 << bits) + 1).min(most)
+    }
+
+    /// True in `per_mille` of 1,000 cases.
+    pub fn chance(&mut self, per_mille: u64) -> bool {
+        self.below(1000) < per_mille
+    }
+
+    pub fn pick<'a, T>(&mut self, of: &'a [T]) -> &'a T {
+        &of[self.below(of.len() as u64) as usize]
+    }
+}
+
+/// Octets `at..` of the content that `key` names.
+pub fn fill(key: u64, at: u64, out: &mut [u8]) {
+    let mut word = 0;
+    for (n, to) in out.iter_mut().enumerate() {
+        let i = at + n as u64;
+        if n == 0 || i & 7 == 0 {
+            word = mix(key ^ mix(i >> 3));
+        }
+        *to = (word >> (8 * (i & 7))) as u8;
+    }
+}

@@ -1,0 +1,394 @@
+//! The world: a clock that jumps from event to event, sessions, and the relay between them.
+
+use std::collections::{BTreeMap, VecDeque};
+
+use byway::error::Blocked;
+use byway::relay::router::{ExchangeId, Router, RouterConfig};
+use byway::session::{Event, HeapStorage, Lane, Profile, Session, Settings, Wake};
+
+use crate::app::{Chan, ListenPlan};
+use crate::fault::{AnswerHook, Faults, RequestHook};
+use crate::net::{Link, Served, Trip};
+use crate::rng::Rng;
+
+/// More events than this within one ms are a busy loop.
+const MOST_AT_ONCE: u32 = 20_000;
+
+/// Names an exchange as a client sees it.
+pub type TripId = u64;
+
+/// What happens at some time.
+#[derive(Debug)]
+pub enum Happens {
+    /// The client's transport takes more of the body from the session.
+    Pull(TripId),
+    /// Octets arrive at the relay, or at the client.
+    Up(TripId),
+    Down(TripId),
+    Fails(TripId, Blocked, bool),
+    /// The client's patience may be over.
+    Silence(TripId),
+    /// The relay learns that a connection has ended.
+    Gone(Link),
+    /// A proxy repeats a request.
+    Again(TripId, Vec<u8>, bool),
+    Lane(usize, Lane, u64),
+    RelayTimer(u64),
+    App(usize, usize),
+}
+
+/// What is to be done at once.
+#[derive(Debug)]
+enum Job {
+    Lane(usize, Lane),
+    Channel(usize, usize),
+    Listener(usize, usize),
+}
+
+/// A client.
+pub struct Peer {
+    pub storage: HeapStorage,
+    pub profile: Profile,
+    /// The exchange under way, and the timer set, for each lane.
+    pub trips: [Option<TripId>; 2],
+    timers: [Option<u64>; 2],
+    pub begun: [u64; 2],
+    /// One way, in ms.
+    pub latency: (u64, u64),
+    /// Octets in a piece of a body.
+    pub chunk: usize,
+    /// Request and answer pass as wholes.
+    pub whole: bool,
+    pub dark_until: u64,
+    pub last_answer: Vec<u8>,
+    pub events: Vec<Event>,
+    pub listens: Vec<ListenPlan>,
+}
+
+impl Peer {
+    pub fn session(&mut self) -> Session<'_> {
+        self.storage.session()
+    }
+}
+
+pub struct World {
+    pub seed: u64,
+    pub now: u64,
+    pub rng: Rng,
+    pub faults: Faults,
+    pub router: Router,
+    pub router_config: RouterConfig,
+    /// How many relays were before this one.
+    pub relay_generation: u64,
+    pub relay_down_until: u64,
+    relay_timer: Option<u64>,
+    pub served: BTreeMap<Link, Served>,
+    pub peers: Vec<Peer>,
+    pub trips: BTreeMap<TripId, Trip>,
+    pub chans: Vec<Chan>,
+    pub on_request: Option<RequestHook>,
+    pub on_answer: Option<AnswerHook>,
+    queue: BTreeMap<(u64, u64), Happens>,
+    serial: u64,
+    todo: VecDeque<Job>,
+    at_once: u32,
+    pub most_at_once: u32,
+    pub trace: bool,
+}
+
+pub fn index(lane: Lane) -> usize {
+    match lane {
+        Lane::Park => 0,
+        Lane::Send => 1,
+    }
+}
+
+impl World {
+    pub fn new(seed: u64) -> Self {
+        Self::with_relay(seed, RouterConfig::default())
+    }
+
+    pub fn with_relay(seed: u64, router_config: RouterConfig) -> Self {
+        // Not 0, where clocks do not start either.
+        let now = 1_000_000;
+        Self {
+            seed,
+            now,
+            rng: Rng::new(seed),
+            faults: Faults::default(),
+            router: Router::new(router_config.clone(), now),
+            router_config,
+            relay_generation: 0,
+            relay_down_until: 0,
+            relay_timer: None,
+            served: BTreeMap::new(),
+            peers: Vec::new(),
+            trips: BTreeMap::new(),
+            chans: Vec::new(),
+            on_request: None,
+            on_answer: None,
+            queue: BTreeMap::new(),
+            serial: 0,
+            todo: VecDeque::new(),
+            at_once: 0,
+            most_at_once: 0,
+            trace: std::env::var_os("BYWAY_SIM_TRACE").is_some(),
+        }
+    }
+
+    /// A client whose session is open; its number.
+    pub fn peer(&mut self, profile: Profile) -> usize {
+        self.peer_with(profile, |_| {})
+    }
+
+    pub fn peer_with(&mut self, profile: Profile, set: impl FnOnce(&mut Settings)) -> usize {
+        let n = self.peers.len();
+        let mut secret = [n as u8 + 1; 16];
+        secret[..8].copy_from_slice(&self.seed.to_be_bytes());
+        let mut settings = Settings::new(secret, self.seed ^ n as u64);
+        settings.owner = [n as u8 + 1; 16];
+        settings.epoch = self.now;
+        set(&mut settings);
+        let mut storage = HeapStorage::new(&profile).expect("a valid profile");
+        storage.session().open(self.now, &settings);
+        self.peers.push(Peer {
+            storage,
+            profile,
+            trips: [None; 2],
+            timers: [None; 2],
+            begun: [0; 2],
+            latency: (5, 5),
+            chunk: 16 << 10,
+            whole: false,
+            dark_until: 0,
+            last_answer: Vec::new(),
+            events: Vec::new(),
+            listens: Vec::new(),
+        });
+        self.woken(n);
+        self.settle();
+        n
+    }
+
+    pub fn schedule(&mut self, at: u64, what: Happens) {
+        self.serial += 1;
+        self.queue.insert((at.max(self.now), self.serial), what);
+    }
+
+    /// Does something with a session, and what follows from it at once.
+    pub fn with<T>(&mut self, peer: usize, act: impl FnOnce(&mut Session<'_>, u64) -> T) -> T {
+        let now = self.now;
+        let result = act(&mut self.peers[peer].session(), now);
+        self.woken(peer);
+        self.settle();
+        result
+    }
+
+    /// Notes whom a session wakes.
+    pub fn woken(&mut self, peer: usize) {
+        let Peer { storage, events, .. } = &mut self.peers[peer];
+        let mut session = storage.session();
+        while let Some(wake) = session.poll_wake() {
+            match wake {
+                Wake::Send => self.todo.push_back(Job::Lane(peer, Lane::Send)),
+                Wake::Park => self.todo.push_back(Job::Lane(peer, Lane::Park)),
+                Wake::Channel(slot) => self.todo.push_back(Job::Channel(peer, slot)),
+                Wake::Listener(slot) => self.todo.push_back(Job::Listener(peer, slot)),
+                Wake::Event | Wake::Session => {}
+            }
+        }
+        while let Some(event) = session.poll_event() {
+            events.push(event);
+        }
+    }
+
+    /// The lane's loop goes on.
+    pub fn wake_lane(&mut self, peer: usize, lane: Lane) {
+        self.todo.push_back(Job::Lane(peer, lane));
+    }
+
+    /// Does everything that is to be done at once.
+    pub fn settle(&mut self) {
+        loop {
+            self.serve_relay();
+            let Some(job) = self.todo.pop_front() else { break };
+            self.count();
+            match job {
+                Job::Lane(peer, lane) => self.run_lane(peer, lane),
+                Job::Channel(peer, slot) => self.run_channel(peer, slot),
+                Job::Listener(peer, slot) => self.run_listener(peer, slot),
+            }
+        }
+        let timer = self.router.poll_timeout();
+        if timer != self.relay_timer {
+            self.relay_timer = timer;
+            if let Some(at) = timer {
+                self.schedule(at, Happens::RelayTimer(at));
+            }
+        }
+    }
+
+    /// A lane that has no exchange under way begins one, or sleeps until its deadline.
+    fn run_lane(&mut self, n: usize, lane: Lane) {
+        let now = self.now;
+        let peer = &mut self.peers[n];
+        if peer.trips[index(lane)].is_some() {
+            return;
+        }
+        let exchange = peer.session().poll_exchange(now, lane);
+        if let Some(exchange) = exchange {
+            peer.timers[index(lane)] = None;
+            self.begin(n, &exchange);
+        } else {
+            let at = peer.session().poll_timeout(lane);
+            peer.timers[index(lane)] = at;
+            if let Some(at) = at {
+                self.schedule(at, Happens::Lane(n, lane, at));
+            }
+        }
+        self.woken(n);
+    }
+
+    fn count(&mut self) {
+        self.at_once += 1;
+        self.most_at_once = self.most_at_once.max(self.at_once);
+        if self.at_once == MOST_AT_ONCE {
+            panic!("busy loop\n{}", self.dump());
+        }
+    }
+
+    /// Goes on to the next event, unless that is after `until`; false if there is none before.
+    pub fn step(&mut self, until: u64) -> bool {
+        let Some((&(at, _), _)) = self.queue.first_key_value() else { return false };
+        if at > until {
+            return false;
+        }
+        if at > self.now {
+            self.now = at;
+            self.at_once = 0;
+        }
+        self.count();
+        let Some((_, what)) = self.queue.pop_first() else { return false };
+        match what {
+            Happens::Pull(trip) => self.pull(trip),
+            Happens::Up(trip) => self.arrive_up(trip),
+            Happens::Down(trip) => self.arrive_down(trip),
+            Happens::Fails(trip, cause, sent) => self.fail(trip, cause, sent),
+            Happens::Silence(trip) => self.silence(trip),
+            Happens::Gone(link) => self.gone(link),
+            Happens::Again(trip, body, second) => self.again(trip, body, second),
+            Happens::Lane(peer, lane, at) => {
+                if self.peers[peer].timers[index(lane)] == Some(at) {
+                    self.peers[peer].session().handle_timeout(at);
+                    self.woken(peer);
+                    self.wake_lane(peer, lane);
+                }
+            }
+            Happens::RelayTimer(at) => {
+                if self.relay_timer == Some(at) {
+                    self.relay_timer = None;
+                    self.router.handle_timeout(at);
+                }
+            }
+            Happens::App(chan, side) => self.run_end(chan, side),
+        }
+        self.settle();
+        true
+    }
+
+    /// Lets `ms` pass.
+    pub fn run(&mut self, ms: u64) {
+        let until = self.now + ms;
+        while self.step(until) {}
+        self.now = until;
+        self.at_once = 0;
+    }
+
+    /// Runs until it is so; panics if it is not within `ms`.
+    #[track_caller]
+    pub fn run_until(&mut self, ms: u64, what: &str, mut is: impl FnMut(&mut Self) -> bool) -> u64 {
+        let begun = self.now;
+        while !is(self) {
+            if !self.step(begun + ms) {
+                panic!("no {what} within {ms} ms\n{}", self.dump());
+            }
+        }
+        self.now - begun
+    }
+
+    /// The relay is killed and started again on the same address, `down` ms later.
+    pub fn restart_relay(&mut self, down: u64) {
+        self.relay_generation += 1;
+        self.relay_down_until = self.now + down;
+        self.router = Router::new(self.router_config.clone(), self.now + down);
+        self.relay_timer = None;
+        self.served.clear();
+        let cut: Vec<_> =
+            self.trips.iter().filter(|(_, t)| t.link.is_some()).map(|(&id, _)| id).collect();
+        for id in cut {
+            self.schedule(self.now + 1, Happens::Fails(id, Blocked::Cut, true));
+        }
+    }
+
+    /// The client's address changes: what is under way hangs.
+    pub fn roam(&mut self, peer: usize, is_told: bool) {
+        let under_way = self.peers[peer].trips;
+        for id in under_way.into_iter().flatten() {
+            if let Some(trip) = self.trips.get_mut(&id) {
+                trip.hung = true;
+            }
+            if is_told {
+                self.fail(id, Blocked::Cut, true);
+            }
+        }
+        if is_told {
+            let now = self.now;
+            self.peers[peer].session().network_changed(now);
+            self.woken(peer);
+        }
+        self.settle();
+    }
+
+    /// Whatever helps to understand a failure.
+    pub fn dump(&mut self) -> String {
+        use std::fmt::Write;
+        let mut text = format!(
+            "BYWAY_SIM_SEED={} now {} relay {:?}\n",
+            self.seed,
+            self.now,
+            self.router.stats()
+        );
+        let trace = self.trace;
+        for (n, peer) in self.peers.iter_mut().enumerate() {
+            if trace {
+                let _ = writeln!(text, "session {n}: {:?}", peer.session());
+            }
+            let _ = writeln!(
+                text,
+                "peer {n}: {:?} trips {:?} timers {:?} begun {:?} events {:?}",
+                peer.profile, peer.trips, peer.timers, peer.begun, peer.events
+            );
+        }
+        for (id, trip) in &self.trips {
+            let (peer, lane, fate, hung) = (trip.peer, trip.lane, trip.fate, trip.hung);
+            let _ = writeln!(text, "trip {id}: peer {peer} {lane:?} {fate:?} hung {hung}");
+        }
+        for (n, chan) in self.chans.iter().enumerate() {
+            let _ = writeln!(text, "chan {n}: {chan:?}");
+        }
+        for (at, what) in self.queue.iter().take(20) {
+            let _ = writeln!(text, "{at:?} {what:?}");
+        }
+        text
+    }
+
+    pub fn link(&self, id: ExchangeId) -> Link {
+        (self.relay_generation, id)
+    }
+
+    /// One way to the relay or back, in ms.
+    pub fn latency(&mut self, peer: usize) -> u64 {
+        let (least, most) = self.peers[peer].latency;
+        self.rng.range(least, most)
+    }
+}

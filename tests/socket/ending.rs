@@ -1,0 +1,93 @@
+use std::io::{Read, Write};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use super::{LONG, client, pattern, relay};
+
+#[test]
+fn closing_a_client_delivers_what_was_written() {
+    let relay = relay();
+    let (server, connector) = (client(&relay), client(&relay));
+    let listener = server.listen("camera:1").unwrap();
+    let mut stream = connector.connect("camera:1").unwrap();
+    let mut accepted = listener.accept_timeout(LONG).unwrap();
+    let bytes = pattern(10_000);
+    stream.write_all(&bytes).unwrap();
+    connector.close(LONG).unwrap();
+    connector.close(LONG).unwrap();
+    let mut heard = Vec::new();
+    accepted.read_to_end(&mut heard).unwrap();
+    assert!(heard == bytes);
+}
+
+#[test]
+fn dropping_a_stream_delivers_what_was_written() {
+    let relay = relay();
+    let (server, connector) = (client(&relay), client(&relay));
+    let listener = server.listen("camera:1").unwrap();
+    let bytes = pattern(15_000);
+    let mut stream = connector.connect("camera:1").unwrap();
+    stream.write_all(&bytes).unwrap();
+    drop(stream);
+    let mut heard = Vec::new();
+    listener.accept_timeout(LONG).unwrap().read_to_end(&mut heard).unwrap();
+    assert!(heard == bytes);
+}
+
+#[test]
+fn closing_with_bytes_unacknowledged_names_the_offsets() {
+    let relay = relay();
+    let (server, connector) = (client(&relay), client(&relay));
+    let listener = server.listen("camera:1").unwrap();
+    let mut stream = connector.connect("camera:1").unwrap();
+    let mut accepted = listener.accept_timeout(LONG).unwrap();
+    stream.write_all(b"heard").unwrap();
+    stream.wait_acked(LONG).unwrap();
+    relay.abort();
+    stream.write_all(b"never heard").unwrap();
+    let begun = Instant::now();
+    let left = connector.close(Duration::from_millis(300)).unwrap_err();
+    assert!(begun.elapsed() < Duration::from_secs(2), "{:?}", begun.elapsed());
+    assert_eq!(left.unacked, [(stream.id(), 5)]);
+    let mut heard = [0; 5];
+    accepted.read_exact(&mut heard).unwrap();
+    assert_eq!(&heard, b"heard");
+}
+
+#[test]
+fn dropping_the_last_handle_ends_the_threads() {
+    let relay = relay();
+    // Threads are named; other tests run theirs at the same time, so only this client's count is
+    // looked at: its listener's name is free again as soon as they have said goodbye.
+    let gone = client(&relay);
+    let listener = gone.listen("camera:1").unwrap();
+    drop(gone);
+    let next = client(&relay);
+    assert!(next.listen("camera:1").is_err(), "the listener keeps the client");
+    drop(listener);
+    let begun = Instant::now();
+    while next.listen("camera:1").is_err() {
+        assert!(begun.elapsed() < Duration::from_secs(4));
+        thread::sleep(Duration::from_millis(20));
+    }
+}
+
+#[test]
+fn a_change_of_network_is_survived() {
+    let relay = relay();
+    let (server, connector) = (client(&relay), client(&relay));
+    let listener = server.listen("camera:1").unwrap();
+    let mut stream = connector.connect("camera:1").unwrap();
+    let mut accepted = listener.accept_timeout(LONG).unwrap();
+    let mut heard = [0; 4];
+    for _ in 0..5 {
+        server.network_changed();
+        connector.network_changed();
+        let begun = Instant::now();
+        stream.write_all(b"ping").unwrap();
+        accepted.read_exact(&mut heard).unwrap();
+        accepted.write_all(b"pong").unwrap();
+        stream.read_exact(&mut heard).unwrap();
+        assert!(begun.elapsed() < Duration::from_secs(2), "{:?}", begun.elapsed());
+    }
+}
