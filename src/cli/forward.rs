@@ -25,9 +25,6 @@ const PATIENCE: Duration = Duration::from_secs(20);
 /// How long a TCP connection to one address may take: a SYN and three repeats of it.
 const DIAL: Duration = Duration::from_secs(8);
 
-/// Connections that may wait until their thread accepts them: as many as the protocol can say.
-pub const BACKLOG: u8 = u8::MAX;
-
 /// Accepts what connects to `endpoint` and dials `to` for each, until the endpoint is lost.
 pub fn listen(
     client: &Client,

@@ -110,7 +110,7 @@ fn run(action: Action) -> Result<(), Failure> {
     match action {
         Action::Relay(options) => relay::run(&options),
         Action::Listen { endpoint, to: None, options } => {
-            let (client, places) = open(&options, Profile::PC)?;
+            let (client, places) = open(&options, Profile::PC, 1)?;
             let listener = client.listen(endpoint)?;
             say(format_args!("listening on {endpoint}"));
             let stream = listener.accept()?;
@@ -118,24 +118,28 @@ fn run(action: Action) -> Result<(), Failure> {
             pipe::join(&client, &stream, &places)
         }
         Action::Connect { endpoint, from: None, options } => {
-            let (client, places) = open(&options, Profile::PC)?;
+            let (client, places) = open(&options, Profile::PC, 1)?;
             let stream = client.connect(endpoint)?;
             pipe::join(&client, &stream, &places)
         }
         Action::Listen { endpoint, to: Some(to), options } => {
-            let (client, places) = open(&options, Profile::SERVER)?;
+            let (client, places) = open(&options, Profile::SERVER, u8::MAX)?;
             forward::listen(&client, endpoint, &to, &places)
         }
         Action::Connect { endpoint, from: Some(from), options } => {
-            let (client, places) = open(&options, Profile::SERVER)?;
+            let (client, places) = open(&options, Profile::SERVER, u8::MAX)?;
             forward::connect(&client, endpoint, &from, &places)
         }
     }
 }
 
-/// Opens the client, has its events logged, and has it closed in order when a signal comes.
-fn open(options: &ClientOptions, profile: Profile) -> Result<(Client, Arc<Places>), Failure> {
-    let config = options.config(profile);
+/// Opens the client; at most `backlog` connections wait to be accepted. Has its events logged, and has it closed in order when a signal comes.
+fn open(
+    options: &ClientOptions,
+    profile: Profile,
+    backlog: u8,
+) -> Result<(Client, Arc<Places>), Failure> {
+    let config = options.config(profile, backlog);
     let places = Arc::new(Places::new(config.profile.channels));
     let client = Client::open(config)?;
     let (parting, streams) = (client.clone(), Arc::clone(&places));

@@ -8,8 +8,6 @@ use byway::transport::Proxy;
 use clap::{Args, ValueEnum};
 use sha2::{Digest, Sha256};
 
-use super::forward::BACKLOG;
-
 /// How to reach the relay, and what to be there.
 #[derive(Debug, Args)]
 pub struct ClientOptions {
@@ -20,10 +18,13 @@ pub struct ClientOptions {
     #[arg(long, value_enum)]
     profile: Option<ProfileName>,
     /// How long to ride out silence while something is outstanding
-    #[arg(long, value_name = "SECONDS", default_value_t = 180, value_parser = seconds())]
+    #[arg(long, value_name = "SECONDS", default_value_t = 180, value_parser = seconds(1))]
     linger: u64,
+    /// How often the peer of an idle channel is probed, to find out that it is gone; 0: never
+    #[arg(long, value_name = "SECONDS", default_value_t = 60, value_parser = seconds(0))]
+    keepalive: u64,
     /// How long to look for the relay, and then for the peer [default: 10, and then 20]
-    #[arg(long, value_name = "SECONDS", value_parser = seconds())]
+    #[arg(long, value_name = "SECONDS", value_parser = seconds(1))]
     timeout: Option<u64>,
     /// A header to add to every request; may be repeated
     #[arg(long = "header", value_name = "NAME: VALUE", value_parser = header)]
@@ -57,12 +58,13 @@ enum ProfileName {
 }
 
 impl ClientOptions {
-    /// What the client is opened with; `profile` is the one if none was asked for.
-    pub fn config(&self, profile: Profile) -> Config {
+    /// What the client is opened with; `profile` counts if the user asked for none.
+    pub fn config(&self, profile: Profile, backlog: u8) -> Config {
         let mut config = Config::new(&self.relay);
         config.profile = self.profile.map_or(profile, ProfileName::profile);
         config.linger = Duration::from_secs(self.linger);
-        config.backlog = BACKLOG;
+        config.keepalive = Some(self.keepalive).filter(|s| *s > 0).map(Duration::from_secs);
+        config.backlog = backlog;
         config.headers.clone_from(&self.headers);
         config.owner = self.owner.as_deref().map(owner);
         config.proxy = match self.proxy.as_deref() {
@@ -99,9 +101,9 @@ fn owner(text: &str) -> [u8; 16] {
     std::array::from_fn(|i| digest[i])
 }
 
-/// From a second to what the protocol can say in milliseconds: 49 days.
-fn seconds() -> clap::builder::RangedU64ValueParser {
-    clap::value_parser!(u64).range(1..=49 * 24 * 60 * 60)
+/// At most what the protocol can say in milliseconds: 49 days.
+fn seconds(least: u64) -> clap::builder::RangedU64ValueParser {
+    clap::value_parser!(u64).range(least..=49 * 24 * 60 * 60)
 }
 
 fn header(text: &str) -> Result<(String, String), &'static str> {

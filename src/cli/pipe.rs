@@ -36,7 +36,8 @@ pub fn join(client: &Client, stream: &Stream, places: &Arc<Places>) -> Result<()
     let down = stream.clone();
     thread::Builder::new().spawn(move || ends.send(receive(&down, stdout)))?;
     // Stdin may never end by itself, so nobody waits for its thread once the other is at a loss.
-    for end in ended.iter().take(2) {
+    for _ in 0..2 {
+        let end = ended.recv().unwrap_or_else(|_| Err(Failure::failed("a thread has ended")));
         match end {
             Ok(End::Eof) => {}
             Ok(End::Unread) => return stop(client, stream),

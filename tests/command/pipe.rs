@@ -113,6 +113,42 @@ fn a_stdout_that_nobody_reads_ends_the_pipe() {
 }
 
 #[test]
+fn a_pipe_is_for_one() {
+    let relay = Relay::start();
+    let (mut listen, mut first) = pair(&relay, "one:1");
+    drop(listen.stdin());
+    let mut stdin = first.stdin();
+    stdin.write_all(b"first").expect("stdin");
+    let mut stdout = listen.stdout();
+    stdout.read_exact(&mut [0; 5]).expect("the channel is open");
+    let second = Byway::start(["connect", "one:1", "--relay", &relay.url]);
+    second.end().expect_code(3).expect_line(&["refused: nobody listens"]);
+    drop(stdin);
+    assert_eq!(read_all(stdout, |_| {}).expect("stdout").0, 0);
+    first.end().expect_code(0);
+    listen.end().expect_code(0);
+}
+
+#[test]
+fn of_many_at_once_a_pipe_takes_one() {
+    let relay = Relay::start();
+    let mut listen = Byway::start(["listen", "one:1", "--relay", &relay.url]);
+    listen.wait_told("listening on one:1");
+    drop(listen.stdin());
+    let connects: Vec<_> = (0..4)
+        .map(|_| {
+            let mut connect = Byway::start(["connect", "one:1", "--relay", &relay.url]);
+            drop(connect.stdin());
+            connect
+        })
+        .collect();
+    let codes: Vec<_> = connects.into_iter().map(|c| c.end().status.code()).collect();
+    assert_eq!(codes.iter().filter(|code| **code == Some(0)).count(), 1, "{codes:?}");
+    assert!(codes.iter().all(|code| matches!(code, Some(0 | 3))), "{codes:?}");
+    listen.end().expect_code(0);
+}
+
+#[test]
 fn a_signal_tells_the_peer() {
     let relay = Relay::start();
     for (signal, code) in [("INT", 130), ("TERM", 143)] {
