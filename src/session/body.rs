@@ -1,7 +1,7 @@
 //! A request's octets, made as the transport asks for them.
 
 use super::channel::State;
-use super::exchange::{Item, What};
+use super::exchange::{Course, Item, What};
 use super::state::ReplyKind;
 use super::{Lane, Session, datagram, ring};
 use crate::wire::{
@@ -18,22 +18,23 @@ impl Session<'_> {
         let mut done = 0;
         while done < out.len() && self.core.trip(lane).active {
             let trip = self.core.trip(lane);
-            if trip.staged_at < trip.staged_len {
-                let n = (trip.staged_len - trip.staged_at).min(out.len() - done);
-                let from = trip.staged_at;
-                out[done..done + n].copy_from_slice(&trip.staged[from..from + n]);
-                trip.staged_at += n;
+            let Course::Up(stage) = &mut trip.course else { break };
+            if stage.at < stage.len {
+                let staged = &stage.octets[stage.at.into()..stage.len.into()];
+                let n = staged.len().min(out.len() - done);
+                out[done..done + n].copy_from_slice(&staged[..n]);
+                stage.at += n as u8;
                 done += n;
             } else if trip.bytes_left > 0 {
                 let n = (trip.bytes_left as usize).min(out.len() - done);
                 let at = trip.bytes_at;
                 trip.bytes_at += n as u64;
                 trip.bytes_left -= n as u32;
-                let slot = usize::from(trip.plan[trip.written - 2].slot);
+                let slot = usize::from(trip.plan[usize::from(trip.written) - 2].slot);
                 let (tx_ring, _) = self.rings_of(slot);
                 ring::copy_out(&self.rings[tx_ring], at, &mut out[done..done + n]);
                 done += n;
-            } else if trip.written <= trip.plan.len() {
+            } else if usize::from(trip.written) <= trip.plan.len() {
                 self.stage_next(lane);
             } else {
                 break;
@@ -47,9 +48,9 @@ impl Session<'_> {
         let core = &mut *self.core;
         let (secret, max_response) = (core.settings.secret, core.settings.max_response);
         let trip = core.trip(lane);
-        trip.staged_at = 0;
-        if trip.written == 0 {
-            trip.written = 1;
+        let mut octets = [0; wire::MAX_CONTROL];
+        trip.written += 1;
+        let Some(planned) = usize::from(trip.written).checked_sub(2) else {
             let hello = Message::Hello(Hello {
                 version: VERSION,
                 flags: trip.hello,
@@ -58,27 +59,23 @@ impl Session<'_> {
                 hold_ms: trip.hold_ms,
                 max_response,
             });
-            trip.staged_len = hello.encode(&mut trip.staged).unwrap_or(0);
-            return;
-        }
-        let item = trip.plan[trip.written - 1];
-        trip.written += 1;
-        let mut stage = [0; wire::MAX_CONTROL];
-        let staged = self.stage(lane, &item, &mut stage);
-        let trip = self.core.trip(lane);
-        let head = usize::from(item.head);
+            let len = hello.encode(&mut octets).unwrap_or(0);
+            return self.core.trip(lane).fill_stage(&octets[..len]);
+        };
+        let item = trip.plan[planned];
+        let staged = self.stage(lane, &item, &mut octets);
+        let head = item.head();
         if staged != Some(head) {
             // What was planned is no longer there: as many messages that say nothing.
             let route = if item.is_routed() { HEADER_LEN + 28 } else { 0 };
-            stage = [0; wire::MAX_CONTROL];
+            octets = [0; wire::MAX_CONTROL];
             if route > 0 {
-                let _ = Message::Pad((route - HEADER_LEN) as u32).encode(&mut stage);
+                let _ = Message::Pad((route - HEADER_LEN) as u32).encode(&mut octets);
             }
             let rest = (head - route - HEADER_LEN) as u32;
-            let _ = Message::Pad(rest).encode(&mut stage[route..]);
+            let _ = Message::Pad(rest).encode(&mut octets[route..]);
         }
-        trip.staged[..head].copy_from_slice(&stage[..head]);
-        trip.staged_len = head;
+        self.core.trip(lane).fill_stage(&octets[..head]);
     }
 
     /// Writes an item's ROUTE and message; `None` if there is nothing to say any more.
@@ -140,8 +137,9 @@ impl Session<'_> {
                 if channel.state != State::Established {
                     return None;
                 }
-                // What is in the air is behind this PROBE or was lost: the peer sees which.
+                // What was sent before this PROBE and has not come is lost: the peer sees it by the offset.
                 let offset = match channel.kind {
+                    crate::Kind::Stream if channel.tx.flying => channel.tx.pin,
                     crate::Kind::Stream => channel.tx.next,
                     crate::Kind::Datagram => channel.tx.number,
                 };
@@ -150,10 +148,9 @@ impl Session<'_> {
             }
             What::Data => {
                 let offset = self.channels[slot].tx.pin;
-                let flags = DataFlags::from_bits(item.flags);
-                let data = Data { offset, flags, len: item.bytes };
+                let data = Data { offset, flags: item.flags(), len: item.bytes() };
                 let trip = self.core.trip(lane);
-                trip.bytes_left = item.bytes;
+                trip.bytes_left = item.bytes();
                 trip.bytes_at = offset;
                 (Some(self.route(slot)), Message::SendReq(data))
             }
@@ -205,12 +202,11 @@ impl Session<'_> {
         let number = tx.staged_number;
         tx.staged_number += 1;
         let at = tx.next + datagram::HEADER as u64;
-        tx.next = at + u64::from(item.bytes);
+        tx.next = at + u64::from(item.bytes());
         let trip = self.core.trip(lane);
-        trip.bytes_left = item.bytes;
+        trip.bytes_left = item.bytes();
         trip.bytes_at = at;
-        let data =
-            Data { offset: number, flags: DataFlags::from_bits(item.flags), len: item.bytes };
+        let data = Data { offset: number, flags: item.flags(), len: item.bytes() };
         (Some(self.route(slot)), Message::SendReq(data))
     }
 }

@@ -17,7 +17,8 @@ pub(super) enum State {
     Accepting,
     /// Both ends know each other.
     Established,
-    /// CLOSE_REQ is repeated until the relay delivered it; what ended the channel is in `end`.
+    /// CLOSE_REQ is repeated until CLOSE_RSP comes: DELIVERED may have been into a response that was
+    /// lost. What ended the channel is in `end`.
     Aborting,
     /// Over; the slot waits for its owner, and for the exchange under way, to let go of it.
     Ended,
@@ -182,8 +183,8 @@ pub(super) struct Tombstone {
     pub answer: bool,
     /// The peer's stream had come whole.
     pub complete: bool,
-    /// It had not, but nobody wanted the rest.
-    pub dropped: bool,
+    /// It had not, but the application here closed the channel and wanted no more.
+    pub closed: bool,
     pub expires: u64,
 }
 
@@ -198,7 +199,7 @@ impl Tombstone {
             losses: 0,
             answer: false,
             complete: false,
-            dropped: false,
+            closed: false,
             expires: 0,
         }
     }
@@ -292,6 +293,10 @@ impl Session<'_> {
         if matches!(channel.state, State::Free | State::Aborting | State::Ended) {
             return;
         }
+        if channel.state == State::Accepting && !tell {
+            // The connector never spoke: should it ask again, it gets another channel.
+            channel.remote = wire::Channel::NONE;
+        }
         let bound = channel.remote != wire::Channel::NONE;
         if channel.end == End::None {
             channel.end = end;
@@ -343,7 +348,9 @@ impl Session<'_> {
             losses: channel.rx.losses,
             answer: channel.rx.dirty && channel.end == End::None,
             complete: channel.rx.fin && channel.end == End::None,
-            dropped: !channel.rx.fin && channel.end == End::None,
+            closed: !channel.rx.fin
+                && (channel.end == End::None
+                    || channel.end == End::Here && channel.status == Status::Closed as u8),
             expires: now + u64::from(channel.linger_ms),
         };
         let bound = channel.remote != wire::Channel::NONE;

@@ -3,9 +3,10 @@
 use heapless::Vec;
 
 use super::channel::State;
+use super::plan::DATA_HEAD;
 use super::{Exchange, Lane, Session};
 use crate::error::Blocked;
-use crate::wire::{Decoder, HelloFlags, MAX_CONTROL, Route, Status};
+use crate::wire::{DataFlags, Decoder, HelloFlags, MAX_CONTROL, Route, Status};
 
 /// Most messages (not counting HELLO and ROUTEs) in a request; what does not fit goes with the next.
 pub(super) const MAX_ITEMS: usize = 32;
@@ -25,20 +26,20 @@ pub(super) enum What {
     Reply,
 }
 
+/// Eight octets, since a session has [`MAX_ITEMS`] of them for each lane.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Item {
     pub what: What,
+    /// Flags of a data message, and [`JUDGED`].
+    flags: u8,
     /// Slot of the channel, claim, reply or tombstone.
     pub slot: u16,
-    /// Flags of a data message.
-    pub flags: u8,
-    /// Its verdict came.
-    pub judged: bool,
-    /// Data bytes.
-    pub bytes: u32,
-    /// Octets of everything else: ROUTE, headers, fields.
-    pub head: u16,
+    /// Of data its bytes; else octets of the message, its ROUTE with it.
+    octets: u32,
 }
+
+/// Its verdict came: no flag of the wire's.
+const JUDGED: u8 = 0x80;
 
 /// What the data message being read is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -60,26 +61,49 @@ pub(super) struct Incoming {
     pub len: u32,
 }
 
+/// Which way an exchange goes: its request up, then its answer down. Both want room for one control
+/// message, and a request is over when its answer begins: it is the same room. All zeros: the
+/// beginning.
+#[derive(Debug)]
+pub(super) enum Course {
+    Up(Stage),
+    Down(Decoder),
+}
+
+/// What stands before the data bytes of an item, while it goes up.
+#[derive(Debug)]
+pub(super) struct Stage {
+    pub octets: [u8; MAX_CONTROL],
+    pub len: u8,
+    /// So many have gone.
+    pub at: u8,
+}
+
+impl Stage {
+    pub const fn new() -> Self {
+        Self { octets: [0; MAX_CONTROL], len: 0, at: 0 }
+    }
+}
+
 /// An exchange under way, or the traces of the last one. All zeros is its initial state.
 #[derive(Debug)]
 pub(super) struct Trip {
     pub active: bool,
+    /// It is being broken off on purpose: its failure says nothing of the path.
+    pub broken: bool,
     pub seq: u64,
     pub hello: HelloFlags,
     pub hold_ms: u32,
     pub begun_at: u64,
     /// Data bytes in the request.
     pub payload: u32,
-    pub plan: Vec<Item, MAX_ITEMS>,
+    pub plan: Vec<Item, MAX_ITEMS, u8>,
     /// Items whose octets were begun; one more than that once HELLO was.
-    pub written: usize,
-    pub staged: [u8; MAX_CONTROL],
-    pub staged_len: usize,
-    pub staged_at: usize,
+    pub written: u8,
+    pub course: Course,
     /// Data bytes of the item begun that are still to be written, and where they stand.
     pub bytes_left: u32,
     pub bytes_at: u64,
-    pub decoder: Decoder,
     pub welcomed: bool,
     pub ended: bool,
     pub end_status: u8,
@@ -91,6 +115,7 @@ impl Trip {
     pub const fn new() -> Self {
         Self {
             active: false,
+            broken: false,
             seq: 0,
             hello: HelloFlags::NONE,
             hold_ms: 0,
@@ -98,17 +123,31 @@ impl Trip {
             payload: 0,
             plan: Vec::new(),
             written: 0,
-            staged: [0; MAX_CONTROL],
-            staged_len: 0,
-            staged_at: 0,
+            course: Course::Up(Stage::new()),
             bytes_left: 0,
             bytes_at: 0,
-            decoder: Decoder::new(),
             welcomed: false,
             ended: false,
             end_status: 0,
             from: Route { peer: crate::wire::Address::RELAY, channel: crate::wire::Channel::NONE },
             incoming: Incoming { sink: Sink::Drop, slot: 0, fin: false, at: 0, number: 0, len: 0 },
+        }
+    }
+
+    /// These octets go up next, if the request is not over.
+    pub fn fill_stage(&mut self, octets: &[u8]) {
+        if let Course::Up(stage) = &mut self.course {
+            stage.octets[..octets.len()].copy_from_slice(octets);
+            stage.len = octets.len() as u8;
+            stage.at = 0;
+        }
+    }
+
+    /// Takes the decoder of the answer, to be put back. The request is over.
+    pub fn take_decoder(&mut self) -> Decoder {
+        match core::mem::replace(&mut self.course, Course::Up(Stage::new())) {
+            Course::Down(decoder) => decoder,
+            Course::Up(_) => Decoder::new(),
         }
     }
 
@@ -127,6 +166,44 @@ impl Trip {
 }
 
 impl Item {
+    /// A message without data bytes; `octets` counts its ROUTE.
+    pub fn control(what: What, slot: usize, octets: u16) -> Self {
+        Self { what, flags: 0, slot: slot as u16, octets: octets.into() }
+    }
+
+    /// Data bytes of a stream, or a datagram.
+    pub fn data(what: What, slot: usize, flags: DataFlags, bytes: u32) -> Self {
+        Self { what, flags: flags.bits(), slot: slot as u16, octets: bytes }
+    }
+
+    fn has_data(&self) -> bool {
+        matches!(self.what, What::Data | What::Datagram)
+    }
+
+    /// Data bytes.
+    pub fn bytes(&self) -> u32 {
+        if self.has_data() { self.octets } else { 0 }
+    }
+
+    /// Octets of everything else: ROUTE, headers, fields.
+    pub fn head(&self) -> usize {
+        if self.has_data() { DATA_HEAD.into() } else { self.octets as usize }
+    }
+
+    /// Flags of a data message.
+    pub fn flags(&self) -> DataFlags {
+        DataFlags::from_bits(self.flags)
+    }
+
+    /// Whether its verdict came.
+    pub fn is_judged(&self) -> bool {
+        self.flags & JUDGED != 0
+    }
+
+    pub fn judge(&mut self) {
+        self.flags |= JUDGED;
+    }
+
     /// Whether a ROUTE stands before it.
     pub fn is_routed(&self) -> bool {
         !matches!(self.what, What::Listen | What::Connect)
@@ -175,22 +252,21 @@ impl Session<'_> {
         }
         let trip = core.trip(lane);
         trip.active = true;
+        trip.broken = false;
         trip.seq = seq;
         trip.hello = hello;
         trip.hold_ms = hold_ms;
         trip.begun_at = now;
-        trip.payload = trip.plan.iter().map(|item| item.bytes).sum();
+        trip.payload = trip.plan.iter().map(Item::bytes).sum();
         trip.written = 0;
-        trip.staged_len = 0;
-        trip.staged_at = 0;
+        trip.course = Course::Up(Stage::new());
         trip.bytes_left = 0;
-        trip.decoder = Decoder::new();
         trip.welcomed = false;
         trip.ended = false;
         trip.from = Route::default();
         trip.incoming.sink = Sink::Drop;
         let len = super::body::HELLO_LEN
-            + trip.plan.iter().map(|i| usize::from(i.head) + i.bytes as usize).sum::<usize>();
+            + trip.plan.iter().map(|i| i.head() + i.bytes() as usize).sum::<usize>();
         Some(Exchange { lane, seq, len, silence_ms })
     }
 
@@ -219,10 +295,14 @@ impl Session<'_> {
         }
         let status = Status::from_code(trip.end_status).unwrap_or(Status::Malformed);
         match status {
-            Status::Ok | Status::Superseded | Status::Stale => {}
-            // The answer went to a proxy's repeat of this park, with whatever was in it.
-            Status::Repeated => self.note_losses(),
-            Status::Malformed | Status::Version => {
+            Status::Ok | Status::Stale => {}
+            // The answer goes or went to a proxy's repeat of this park, with whatever is in it: no
+            // other park of this session is under way.
+            Status::Superseded | Status::Repeated => self.note_losses(),
+            // Once the relay has understood a request, something on the way spoils this one.
+            Status::Malformed | Status::Version
+                if status == Status::Version || !self.core.reached =>
+            {
                 self.core.fatal = match status {
                     Status::Version => super::state::Fatal::Version,
                     _ => super::state::Fatal::Malformed,
@@ -285,31 +365,12 @@ impl Session<'_> {
         }
         core.trip(lane).active = false;
         core.stats.failed += 1;
-        core.failures = core.failures.saturating_add(1);
-        core.is_blocked = true;
-        let told = core.blocked_told && core.cause == cause;
-        core.cause = cause;
-        // A single exchange cut short is everyday life; a second one is news.
-        if !told && (core.failures >= 2 || !core.reached) {
-            core.blocked_told = true;
-            core.event(super::Event::PathBlocked(cause));
-        }
-        core.wakes.session = true;
-        let pause = core.pause();
-        match lane {
-            Lane::Park => core.retry_park_at = now + pause,
-            Lane::Send => core.retry_send_at = now + pause,
+        if !core.trip(lane).broken {
+            core.blame_path(now, lane, cause, sent);
         }
         if lane == Lane::Send {
-            let payload = core.send.payload;
-            match cause {
-                Blocked::Http(413) => core.pace.refused(now, payload),
-                _ if payload > 0 && sent => core.pace.failed(),
-                _ => {}
-            }
-            if core.send.hello.has(HelloFlags::BYE) {
-                core.bye_tries += 1;
-            }
+            core.claims_changed |= core.send.hello.has(HelloFlags::WAKE);
+            core.bye_tries += u8::from(core.send.hello.has(HelloFlags::BYE));
         }
         if lane == Lane::Park && sent {
             self.note_losses();
@@ -361,7 +422,7 @@ impl Session<'_> {
                 What::Data => {
                     let tx = &mut self.channels[slot].tx;
                     tx.flying = false;
-                    if !item.judged {
+                    if !item.is_judged() {
                         tx.go_back(tx.pin);
                     }
                     if core::mem::take(&mut tx.rewind) {
@@ -402,6 +463,33 @@ impl Session<'_> {
 }
 
 impl super::state::Core {
+    /// An exchange failed by itself: tell of it, and leave the path alone for a while.
+    fn blame_path(&mut self, now: u64, lane: Lane, cause: Blocked, sent: bool) {
+        self.failures = self.failures.saturating_add(1);
+        self.is_blocked = true;
+        let told = self.blocked_told && self.cause == cause;
+        self.cause = cause;
+        // A single exchange cut short is everyday life; a second one is news.
+        if !told && (self.failures >= 2 || !self.reached) {
+            self.blocked_told = true;
+            self.event(super::Event::PathBlocked(cause));
+        }
+        self.wakes.session = true;
+        let retry_at = now + self.pause();
+        match lane {
+            Lane::Park => self.retry_park_at = retry_at,
+            Lane::Send => {
+                self.retry_send_at = retry_at;
+                let payload = self.send.payload;
+                match cause {
+                    Blocked::Http(413) => self.pace.refused(now, payload),
+                    _ if payload > 0 && sent => self.pace.failed(),
+                    _ => {}
+                }
+            }
+        }
+    }
+
     /// Pause before the next try, in ms: doubling, with jitter, at most `retry_max_ms`.
     fn pause(&mut self) -> u64 {
         let t = self.settings.timers;

@@ -185,7 +185,8 @@ impl Session<'_> {
                 return;
             }
             (Status::InUse | Status::Taken | Status::Limited, ClaimState::Claiming) => true,
-            (Status::InUse | Status::Taken, ClaimState::Granted) => {
+            (Status::Taken, ClaimState::Granted) if rsp.epoch >= claim.epoch => true,
+            (Status::InUse, ClaimState::Granted) => {
                 claim.heard = Status::Taken as u8 + 1;
                 true
             }

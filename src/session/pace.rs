@@ -134,6 +134,6 @@ mod tests {
             pace.passed(body, 1, 4 << 20);
         }
         assert_eq!(pace.budget(6, 4 << 20, false), 1 << 19);
-        assert_eq!(pace.budget(6 + CEILING_MS, 4 << 20, false), 4 << 20);
+        assert!(pace.budget(6 + CEILING_MS, 4 << 20, false) > 1 << 19);
     }
 }

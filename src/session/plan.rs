@@ -11,7 +11,7 @@ use crate::wire::{DATA_HEADER_LEN, DataFlags, HEADER_LEN, HelloFlags, Message, R
 /// Octets of a ROUTE.
 const ROUTE_LEN: u16 = 32;
 /// Octets of a ROUTE and a data message's header.
-const DATA_HEAD: u16 = ROUTE_LEN + DATA_HEADER_LEN as u16;
+pub(super) const DATA_HEAD: u16 = ROUTE_LEN + DATA_HEADER_LEN as u16;
 /// Octets of a ROUTE and a RECEIVE_REQ.
 const WINDOW_HEAD: u16 = ROUTE_LEN + (HEADER_LEN + 29) as u16;
 /// Tries to say BYE before the relay is left to find out.
@@ -23,7 +23,7 @@ impl Session<'_> {
         for slot in 0..self.claims.len() {
             if let Some(req) = self.listen_req(slot) {
                 let head = Message::ListenReq(req).encoded_len() as u16;
-                let _ = self.core.park.plan.push(item(What::Listen, slot, head));
+                let _ = self.core.park.plan.push(Item::control(What::Listen, slot, head));
             }
         }
         self.core.claims_changed = false;
@@ -32,14 +32,14 @@ impl Session<'_> {
             if channel.state != State::Established || !channel.rx.dirty {
                 continue;
             }
-            if self.core.park.plan.push(item(What::Window, slot, WINDOW_HEAD)).is_err() {
+            if self.core.park.plan.push(Item::control(What::Window, slot, WINDOW_HEAD)).is_err() {
                 channel.rx.urgent = true;
                 self.core.wakes.send = true;
             }
         }
         for slot in 0..self.tombstones.len() {
             if self.tombstones[slot].answer
-                && self.core.park.plan.push(item(What::Final, slot, WINDOW_HEAD)).is_ok()
+                && self.core.park.plan.push(Item::control(What::Final, slot, WINDOW_HEAD)).is_ok()
             {
                 self.tombstones[slot].answer = false;
             }
@@ -80,13 +80,15 @@ impl Session<'_> {
                 ReplyKind::Refuse => ROUTE_LEN + (HEADER_LEN + 26) as u16,
                 ReplyKind::Close => ROUTE_LEN + (HEADER_LEN + 13) as u16,
             };
-            if !reply.flying && self.core.send.plan.push(item(What::Reply, slot, head)).is_ok() {
+            if !reply.flying
+                && self.core.send.plan.push(Item::control(What::Reply, slot, head)).is_ok()
+            {
                 reply.flying = true;
             }
         }
         for slot in 0..self.tombstones.len() {
             if self.tombstones[slot].answer
-                && self.core.send.plan.push(item(What::Final, slot, WINDOW_HEAD)).is_ok()
+                && self.core.send.plan.push(Item::control(What::Final, slot, WINDOW_HEAD)).is_ok()
             {
                 self.tombstones[slot].answer = false;
             }
@@ -109,9 +111,9 @@ impl Session<'_> {
             State::Established => {
                 let plan = &mut self.core.send.plan;
                 if channel.rx.urgent {
-                    let _ = plan.push(item(What::Window, slot, WINDOW_HEAD));
+                    let _ = plan.push(Item::control(What::Window, slot, WINDOW_HEAD));
                 }
-                if channel.probe && plan.push(item(What::Probe, slot, DATA_HEAD)).is_ok() {
+                if channel.probe && plan.push(Item::control(What::Probe, slot, DATA_HEAD)).is_ok() {
                     channel.probe = false;
                     channel.flying = true;
                 }
@@ -121,7 +123,7 @@ impl Session<'_> {
         };
         if channel.due != 0
             && channel.due <= now
-            && self.core.send.plan.push(item(what, slot, head)).is_ok()
+            && self.core.send.plan.push(Item::control(what, slot, head)).is_ok()
         {
             let pause = timers.rto_min_ms << channel.backoff.min(6);
             channel.due = now + u64::from(pause.min(timers.rto_max_ms));
@@ -141,7 +143,7 @@ impl Session<'_> {
         let most = self.core.max_body().saturating_sub(4096).max(1024);
         let mut budget = self.core.pace.budget(now, most, candidates > 1);
         let share = (budget / candidates as u32).max(1024);
-        let first = self.core.turn;
+        let first = usize::from(self.core.turn);
         for i in 0..count {
             let slot = (first + i) % count;
             if budget == 0 || self.core.send.plan.is_full() {
@@ -155,7 +157,7 @@ impl Session<'_> {
                 Kind::Datagram => self.plan_datagrams(now, slot, share.min(budget), several),
             };
             budget = budget.saturating_sub(taken);
-            self.core.turn = (slot + 1) % count;
+            self.core.turn = ((slot + 1) % count) as u8;
         }
     }
 
@@ -172,8 +174,7 @@ impl Session<'_> {
         let flags = DataFlags::FIN
             .when(fin)
             .with(DataFlags::ACK_NOW.when(fin || short || several || tx.want_ack));
-        let planned =
-            Item { flags: flags.bits(), bytes: bytes as u32, ..item(What::Data, slot, DATA_HEAD) };
+        let planned = Item::data(What::Data, slot, flags, bytes as u32);
         if self.core.send.plan.push(planned).is_err() {
             return 0;
         }
@@ -205,7 +206,7 @@ impl Session<'_> {
         let (ring, _) = self.rings_of(slot);
         let channel = &mut self.channels[slot];
         let tx = &mut channel.tx;
-        let flags = DataFlags::DATAGRAM.with(DataFlags::ACK_NOW.when(several)).bits();
+        let flags = DataFlags::DATAGRAM.with(DataFlags::ACK_NOW.when(several));
         let mut at = tx.una;
         let mut number = tx.number;
         let mut taken = 0;
@@ -215,8 +216,7 @@ impl Session<'_> {
             if taken > 0 && taken + octets > share {
                 break;
             }
-            let planned =
-                Item { flags, bytes: len as u32, ..item(What::Datagram, slot, DATA_HEAD) };
+            let planned = Item::data(What::Datagram, slot, flags, len as u32);
             if self.core.send.plan.push(planned).is_err() {
                 break;
             }
@@ -277,8 +277,4 @@ impl super::channel::Channel {
                 Kind::Datagram => self.tx.acked_number < self.tx.sent_number,
             }
     }
-}
-
-fn item(what: What, slot: usize, head: u16) -> Item {
-    Item { what, slot: slot as u16, flags: 0, judged: false, bytes: 0, head }
 }

@@ -1,7 +1,7 @@
 //! What comes in an answer.
 
-use super::channel::{End, State};
-use super::exchange::{Incoming, Sink, What};
+use super::channel::{End, State, Tombstone};
+use super::exchange::{Course, Incoming, Sink, What};
 use super::listener::ClaimState;
 use super::state::{Fatal, Reply, ReplyKind};
 use super::{Event, Lane, Session, datagram, ring};
@@ -9,11 +9,12 @@ use crate::Kind;
 use crate::error::Blocked;
 use crate::wire::{
     self, Accept, Close, Closed, Connect, Data, DataFlags, Endpoint, MAX_CONTROL, Message, Piece,
-    Route, Status, Verdict, Window,
+    Route, Status, VERSION, Verdict, Window,
 };
 
 impl Session<'_> {
-    /// Takes a piece of the answer's body, of any size, as it comes. The owner of the transport calls
+    /// Takes a piece of the answer's body, of any size, as it comes: the request is over with that,
+    /// however far [`poll_body`](Self::poll_body) was. The owner of the transport calls
     /// this only for HTTP status 200 and content type `application/octet-stream`.
     ///
     /// # Errors
@@ -22,7 +23,7 @@ impl Session<'_> {
     pub fn handle_response(&mut self, now: u64, lane: Lane, bytes: &[u8]) -> Result<(), Blocked> {
         self.core.clock = self.core.clock.max(now);
         let mut input = bytes;
-        let mut decoder = core::mem::take(&mut self.core.trip(lane).decoder);
+        let mut decoder = self.core.trip(lane).take_decoder();
         let result = loop {
             let trip = self.core.trip(lane);
             if !trip.active || trip.ended {
@@ -39,7 +40,7 @@ impl Session<'_> {
                 Err(_) => break Err(Blocked::Foreign),
             }
         };
-        self.core.trip(lane).decoder = decoder;
+        self.core.trip(lane).course = Course::Down(decoder);
         result
     }
 
@@ -48,12 +49,17 @@ impl Session<'_> {
         let from = trip.from;
         match message {
             Message::Welcome(welcome) if !trip.welcomed => {
+                if welcome.version != VERSION {
+                    self.core.relay_version = welcome.version;
+                    self.core.fatal = Fatal::Version;
+                    self.core.wakes.session = true;
+                    return Err(Blocked::Relay(Status::Version));
+                }
                 // A cache's answer belongs to another request.
                 if welcome.seq != trip.seq {
                     return Err(Blocked::Foreign);
                 }
                 trip.welcomed = true;
-                self.core.relay_version = welcome.version;
                 self.core.relay_max_body = welcome.max_body;
             }
             _ if !trip.welcomed => return Err(Blocked::Foreign),
@@ -131,8 +137,7 @@ impl Session<'_> {
                 self.core.wakes.send |= is_data;
                 None
             }
-            // Dropped here while the peer was still sending: no loss of its, nor of ours.
-            Some(t) if t.dropped => {
+            Some(t) if t.closed => {
                 self.reply(ReplyKind::Close, Status::Closed, from.peer, from.channel);
                 None
             }
@@ -175,6 +180,9 @@ impl Session<'_> {
             rx.dirty = true;
             rx.now = true;
             if channel.kind == Kind::Stream && data.offset > rx.next {
+                // What came before this PROBE and is not here never will be, however often that was
+                // said: the sender may have gone back, and the same bytes be lost again.
+                rx.gap_at = 0;
                 rx.note_gap();
             }
             return;
@@ -394,6 +402,9 @@ impl Session<'_> {
     }
 
     fn admit(&mut self, now: u64, from: &Route, connect: &Connect<'_>) -> Result<(), Status> {
+        if connect.channel == wire::Channel::NONE {
+            return Err(Status::Protocol);
+        }
         let endpoint = Endpoint { name: connect.name, port: connect.port };
         let claim = self.claim_of(&endpoint).ok_or(Status::NoListener)?;
         if self.claims[claim].kind != connect.kind {
@@ -406,8 +417,7 @@ impl Session<'_> {
         let timers = self.core.settings.timers;
         let slot =
             self.open_channel(now, connect.kind, State::Accepting).ok_or(Status::BacklogFull)?;
-        // Below two rounds of parking, linger would end channels on a path that is merely slow.
-        let least = 2 * (timers.hold_idle_ms + timers.park_grace_idle_ms);
+        let least = timers.least_linger_ms();
         self.core.arrivals = self.core.arrivals.wrapping_add(1);
         let arrival = self.core.arrivals;
         let channel = &mut self.channels[slot];
@@ -431,18 +441,28 @@ impl Session<'_> {
     fn on_connect_rsp(&mut self, now: u64, from: &Route, accept: &Accept<'_>) {
         let (slot, _) = super::slot(from.channel.id);
         if slot >= self.channels.len() || self.local(slot) != from.channel {
-            if accept.status == Status::Ok {
-                self.unknown(from);
+            let ended = |t: &&mut Tombstone| t.local == from.channel && t.peer == from.peer;
+            match self.tombstones.iter_mut().find(ended) {
+                // A late repeat: the listener has or had everything, and may want to know again.
+                Some(t) => {
+                    t.answer = true;
+                    self.core.wakes.send = true;
+                }
+                None if accept.status == Status::Ok => self.unknown(from),
+                None => {}
             }
             return;
         }
+        let least = self.core.settings.timers.least_linger_ms();
         let channel = &mut self.channels[slot];
         match (channel.state, accept.status) {
-            (State::Connecting, Status::Ok) if from.peer != wire::Address::RELAY => {
+            (State::Connecting, Status::Ok)
+                if from.peer != wire::Address::RELAY && accept.channel != wire::Channel::NONE =>
+            {
                 channel.peer = from.peer;
                 channel.remote = accept.channel;
                 channel.tx.limit = accept.limit;
-                channel.linger_ms = accept.linger_ms;
+                channel.linger_ms = accept.linger_ms.max(least);
                 channel.backoff = 0;
                 channel.set_greeting(accept.greeting);
                 self.establish(now, slot);
@@ -459,9 +479,9 @@ impl Session<'_> {
                 self.heard(now, slot);
                 self.acknowledge_set_up(slot);
             }
-            (State::Ended | State::Free, Status::Ok) => {
-                self.unknown(from);
-            }
+            // Bound to another listener that was quicker, or over.
+            (State::Established, Status::Ok) => self.unknown(from),
+            (State::Ended, Status::Ok) if channel.end != End::None => self.unknown(from),
             _ => {}
         }
     }
@@ -524,17 +544,17 @@ impl Session<'_> {
 
     fn on_verdict(&mut self, now: u64, lane: Lane, verdict: &Verdict) {
         let Some(item) = self.core.trip(lane).item_of(verdict.index) else { return };
-        if item.judged {
+        if item.is_judged() {
             return;
         }
-        item.judged = true;
+        item.judge();
         let item = *item;
         let slot = usize::from(item.slot);
         let delivered = verdict.status == Status::Delivered;
         match item.what {
             What::Data => {
                 let tx = &mut self.channels[slot].tx;
-                let passed = if delivered { item.bytes } else { verdict.bytes.min(item.bytes) };
+                let passed = if delivered { item.bytes() } else { verdict.bytes.min(item.bytes()) };
                 tx.delivered = tx.delivered.max(tx.pin + u64::from(passed));
                 if !delivered {
                     tx.go_back(tx.pin + u64::from(passed));
@@ -545,10 +565,16 @@ impl Session<'_> {
             What::Datagram => {
                 let tx = &mut self.channels[slot].tx;
                 if delivered && !tx.rewind {
-                    tx.una += (datagram::HEADER as u32 + item.bytes) as u64;
+                    tx.una += (datagram::HEADER as u32 + item.bytes()) as u64;
                     tx.number += 1;
-                    self.core.stats.sent += u64::from(item.bytes);
+                    self.core.stats.sent += u64::from(item.bytes());
                     self.wake_channel(slot);
+                } else if verdict.status == Status::Limited && !tx.rewind {
+                    // No answer that the peer takes could hold it.
+                    tx.una += (datagram::HEADER as u32 + item.bytes()) as u64;
+                    tx.number += 1;
+                    tx.lost = tx.lost.saturating_add(1);
+                    self.core.stats.datagrams_lost += 1;
                 } else if !delivered {
                     tx.rewind = true;
                     self.block(now, slot, verdict.status);
@@ -560,10 +586,13 @@ impl Session<'_> {
             }
             What::Probe => self.block(now, slot, verdict.status),
             What::Connect if self.channels[slot].state == State::Connecting => {
-                self.channels[slot].status = verdict.status as u8;
-            }
-            What::Close if delivered && self.channels[slot].state == State::Aborting => {
-                self.settle(now, slot);
+                match verdict.status {
+                    // The relay refuses in the listener's place.
+                    Status::NoListener | Status::WrongKind | Status::Limited => {
+                        self.end(now, slot, End::Refused, verdict.status, false);
+                    }
+                    status => self.channels[slot].status = status as u8,
+                }
             }
             _ => {}
         }

@@ -1,6 +1,6 @@
 //! What a session knows besides its channels and listeners.
 
-use heapless::Deque;
+use heapless::Vec;
 
 use super::exchange::Trip;
 use super::pace::Pace;
@@ -11,7 +11,7 @@ use crate::wire::{self, Address};
 /// Replies waiting for a send: refusals and unknown channels. More are dropped; peers repeat.
 const REPLIES: usize = 4;
 /// Events kept until somebody takes them; the oldest is dropped, and counted.
-const EVENTS: usize = 16;
+const EVENTS: usize = 8;
 
 /// What a session is opened with.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -42,7 +42,8 @@ impl Settings {
         Self {
             secret,
             seed,
-            owner: [0; 16],
+            // Nobody else's, so that nobody takes names over.
+            owner: secret,
             epoch: 0,
             linger_ms: 180_000,
             keepalive_ms: 0,
@@ -74,11 +75,16 @@ pub struct Timers {
     /// How long ACCEPT_RSP is repeated without a word of the connector.
     pub accept_for_ms: u32,
     pub datagram_life_ms: u32,
-    /// How long CLOSE_REQ is repeated.
+    /// How long CLOSE_REQ is repeated if no CLOSE_RSP comes.
     pub abort_for_ms: u32,
 }
 
 impl Timers {
+    /// Linger below two rounds of parking would end channels on a path that is merely slow.
+    pub(super) const fn least_linger_ms(&self) -> u32 {
+        2 * (self.hold_idle_ms + self.park_grace_idle_ms)
+    }
+
     /// The protocol's values.
     pub const DEFAULT: Self = Self {
         hold_active_ms: 5_000,
@@ -182,14 +188,14 @@ pub(super) struct Core {
     pub send_waits: bool,
     pub traffic_at: u64,
     /// Slot that is served first by the next body.
-    pub turn: usize,
+    pub turn: u8,
     pub arrivals: u32,
     pub pace: Pace,
     srtt_ms: u32,
     rttvar_ms: u32,
     pub wakes: Wakes,
     pub stats: Stats,
-    events: Deque<Event, EVENTS>,
+    events: Vec<Event, EVENTS, u8>,
     pub replies: [Reply; REPLIES],
 }
 
@@ -258,7 +264,7 @@ impl Core {
                 channels: [0; 8],
             },
             stats: Stats::new(),
-            events: Deque::new(),
+            events: Vec::new(),
             replies: [const {
                 Reply {
                     kind: ReplyKind::Free,
@@ -301,15 +307,15 @@ impl Core {
 
     pub fn event(&mut self, event: Event) {
         if self.events.is_full() {
-            self.events.pop_front();
+            self.events.remove(0);
             self.stats.events_lost += 1;
         }
-        let _ = self.events.push_back(event);
+        let _ = self.events.push(event);
         self.wakes.events = true;
     }
 
     pub fn poll_event(&mut self) -> Option<Event> {
-        self.events.pop_front()
+        (!self.events.is_empty()).then(|| self.events.remove(0))
     }
 
     /// Somebody wrote: the sending lane looks for itself when its exchange is over.
@@ -460,6 +466,8 @@ impl Session<'_> {
         self.core.clock = self.core.clock.max(now);
         self.core.pace.reset();
         self.core.failures = 0;
+        self.core.park.broken = self.core.park.active;
+        self.core.send.broken = self.core.send.active;
         self.core.retry_park_at = 0;
         self.core.retry_send_at = 0;
         self.core.event(Event::Connecting);

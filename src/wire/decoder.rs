@@ -18,7 +18,7 @@ pub enum Piece<'a> {
 #[derive(Debug, Clone)]
 pub struct Decoder {
     head: [u8; MAX_CONTROL],
-    have: usize,
+    have: u8,
     /// Bytes still to come of the data message begun.
     bytes: u32,
     /// Octets still to be skipped.
@@ -107,13 +107,15 @@ impl Decoder {
 
     /// Fills `head` up to `upto`; false when `input` is used up before.
     fn fill(&mut self, input: &mut &[u8], upto: usize) -> bool {
-        let missing = upto.saturating_sub(self.have);
-        let bytes = take(input, missing as u32);
-        self.head[self.have..self.have + bytes.len()].copy_from_slice(bytes);
-        self.have += bytes.len();
-        self.have >= upto
+        let have = usize::from(self.have);
+        let bytes = take(input, upto.saturating_sub(have) as u32);
+        self.head[have..have + bytes.len()].copy_from_slice(bytes);
+        self.have += bytes.len() as u8;
+        have + bytes.len() >= upto
     }
 }
+
+const _: () = assert!(MAX_CONTROL <= u8::MAX as usize);
 
 fn take<'a>(input: &mut &'a [u8], most: u32) -> &'a [u8] {
     let (bytes, rest) = input.split_at(input.len().min(most as usize));

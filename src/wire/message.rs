@@ -208,7 +208,7 @@ pub struct Closed {
 pub struct Verdict {
     /// Its place in the request; HELLO has 0.
     pub index: u16,
-    /// DELIVERED, BUSY, AWAY, LIMITED or RETRY.
+    /// DELIVERED, BUSY, AWAY, LIMITED or RETRY; of CONNECT_REQ also NO_LISTENER or WRONG_KIND.
     pub status: Status,
     /// How many of its bytes were delivered.
     pub bytes: u32,
@@ -458,7 +458,7 @@ impl<'a> Message<'a> {
     }
 
     /// Reads the fields of a control message: `payload` is all of it. Data messages are read with
-    /// [`Data::decode`], as their bytes may not all be there.
+    /// `Data::decode`, as their bytes may not all be there.
     pub fn decode(kind: u8, payload: &'a [u8]) -> Result<Self, WireError> {
         let length = payload.len() as u32;
         let mut r = Reader::new(payload);

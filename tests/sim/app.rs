@@ -45,14 +45,7 @@ pub struct Plan {
 
 impl Plan {
     pub const fn bytes(count: u64) -> Self {
-        Self {
-            count,
-            write: 5000,
-            write_pause: 0,
-            read: 5000,
-            read_pause: 0,
-            finish: Finish::Both,
-        }
+        Self { count, write: 5000, write_pause: 0, read: 5000, read_pause: 0, finish: Finish::Both }
     }
 }
 
@@ -85,6 +78,16 @@ pub struct Chan {
     /// The connector, then the listener.
     pub ends: [End; 2],
     pub attempts: u32,
+}
+
+impl Chan {
+    fn is_done(&self) -> bool {
+        let [connector, listener] = &self.ends;
+        // It may have been closed before it was accepted.
+        let closed =
+            matches!(connector.plan.finish, Finish::Abort(_)) || self.kind == Kind::Datagram;
+        connector.done && (listener.done || closed && listener.id.is_none())
+    }
 }
 
 impl End {
@@ -231,7 +234,9 @@ impl World {
         let (peer, id) = (end.peer, end.id.take());
         let again = matches!(
             error,
-            Error::Peer(PeerError::BacklogFull | PeerError::Unknown { .. } | PeerError::Aborted { .. })
+            Error::Peer(
+                PeerError::BacklogFull | PeerError::Unknown { .. } | PeerError::Aborted { .. }
+            )
         );
         if let Some(id) = id {
             self.peers[peer].session().release(now, id);
@@ -299,11 +304,13 @@ impl World {
                 _ => end.error = session.shutdown(now, id, Half::Write).err(),
             }
         }
-        if matches!(plan.finish, Finish::Abort(at) if end.read >= at || end.eof) {
+        if ready && matches!(plan.finish, Finish::Abort(at) if end.read >= at || end.eof) {
             session.abort(now, id);
             end.done = true;
         }
-        let finished = end.finished || end.error.is_some();
+        // Dropping it earlier would leave it no more than the linger time.
+        let acked = end.finished && session.acked(id).unwrap_or(true);
+        let finished = acked || end.error.is_some();
         if end.eof && finished && !end.done && plan.finish == Finish::Both {
             session.release(now, id);
             end.done = true;
@@ -363,8 +370,13 @@ impl World {
         if end.finished && now >= end.next_write && side == 0 {
             session.release(now, id);
             end.done = true;
+        } else if end.finished && now >= end.read_at.max(end.next_write) + 60_000 {
+            // The word of its end may be lost for good, with nothing outstanding.
+            session.release(now, id);
+            end.done = true;
         } else {
-            let next = (end.next_write > now).then_some(end.next_write);
+            let over = end.finished.then_some(end.read_at.max(end.next_write) + 60_000);
+            let next = if end.next_write > now { Some(end.next_write) } else { over };
             self.alarm(n, side, next);
         }
         Ok(())
@@ -373,9 +385,7 @@ impl World {
     /// Runs until every application is done, closes every session, and checks what came.
     #[track_caller]
     pub fn finish(&mut self, ms: u64) {
-        self.run_until(ms, "end of the applications", |w| {
-            w.chans.iter().all(|c| c.ends.iter().all(|e| e.done))
-        });
+        self.run_until(ms, "end of the applications", |w| w.chans.iter().all(Chan::is_done));
         self.close(ms);
         self.check();
     }

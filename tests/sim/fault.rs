@@ -23,6 +23,8 @@ pub enum Fate {
     CutUp(usize),
     /// or of the answer; the client may take that for its end.
     CutDown(usize),
+    /// The relay gets so many octets of the request, as if they were all.
+    Truncated(usize),
     /// The relay sees nothing, the client neither.
     Swallowed,
     /// The relay acts, the client sees nothing.
@@ -31,7 +33,10 @@ pub enum Fate {
     StatusAfter(u16),
     /// The request reaches the relay again, so many ms later. The client gets the answer to the
     /// first, or to the second.
-    Repeat { after: u64, second: bool },
+    Repeat {
+        after: u64,
+        second: bool,
+    },
 }
 
 /// A request or an answer that passes by.
@@ -121,10 +126,10 @@ impl Faults {
         } else if hit(self.lost) {
             if rng.chance(500) { Fate::Lost } else { Fate::CutDown(0) }
         } else if hit(self.cut) {
-            if rng.chance(500) {
-                Fate::CutUp(rng.below(len as u64 + 1) as usize)
-            } else {
-                Fate::CutDown(rng.scale(1 << 16) as usize)
+            match rng.below(4) {
+                0 => Fate::Truncated(rng.below(len as u64 + 1) as usize),
+                1 => Fate::CutUp(rng.below(len as u64 + 1) as usize),
+                _ => Fate::CutDown(rng.scale(1 << 16) as usize),
             }
         } else if hit(self.silent) {
             if rng.chance(500) { Fate::Swallowed } else { Fate::Mute }

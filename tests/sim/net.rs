@@ -2,11 +2,11 @@
 
 use std::collections::VecDeque;
 
+use bytes::Bytes;
 use byway::error::Blocked;
 use byway::relay::router::{Answer, ExchangeId};
 use byway::session::{Exchange, Lane};
 use byway::wire::{Decoder, Piece};
-use bytes::Bytes;
 
 use crate::fault::{Fate, Seen};
 use crate::world::{Happens, TripId, World, index};
@@ -126,12 +126,12 @@ impl World {
             }
             _ if trip.sent > 0 => {
                 trip.up_at = self.now + rtt;
+                self.schedule(trip.up_at, Happens::Up(id));
                 if let Fate::Repeat { after, second } = fate {
                     let again = Happens::Again(id, body.clone(), second);
                     self.schedule(trip.up_at + after, again);
                 }
                 trip.up.push_back(body);
-                self.schedule(trip.up_at, Happens::Up(id));
             }
             _ => self.schedule(self.now + rtt / 2, Happens::Pull(id)),
         }
@@ -204,7 +204,11 @@ impl World {
                 link
             }
         };
+        let before = trip.passed;
         trip.passed += piece.len();
+        if let Fate::Truncated(most) = trip.fate {
+            piece.truncate(most.saturating_sub(before));
+        }
         if self.trace {
             show(self.now, trip, 0, &piece);
         }
@@ -429,6 +433,12 @@ impl World {
     /// A proxy sends a request again.
     pub fn again(&mut self, id: TripId, body: Vec<u8>, second: bool) {
         if self.now < self.relay_down_until {
+            return;
+        }
+        if self.trips.get(&id).is_some_and(|trip| trip.passed < trip.len) {
+            if !self.trips[&id].hung {
+                self.schedule(self.now + 1, Happens::Again(id, body, second));
+            }
             return;
         }
         let exchange = self.router.handle_open(self.now);

@@ -161,7 +161,8 @@ fn timers() {
 #[cfg(feature = "relay")]
 #[test]
 fn relay() {
-    let relay = crate::relay::RelayConfig::default().router;
+    let crate::relay::RelayConfig { stall, router: relay, .. } = Default::default();
+    assert!(PAGE.contains(&format!("nothing of its response for {} s", stall.as_secs())));
     compare(
         "| Relay | Value | Meaning |",
         &[
