@@ -184,35 +184,22 @@ fn a_hold_ends() {
 #[test]
 fn what_is_no_exchange_is_refused() {
     let relay = bound();
+    let post = |path, headers: &str, body| {
+        let octets = "Content-Type: application/octet-stream";
+        format!("POST {path} HTTP/1.1\r\nHost: x\r\n{octets}\r\n{headers}\r\n\r\n{body}")
+    };
     for (request, status) in [
-        ("GET / HTTP/1.1\r\nHost: x\r\n\r\n", 404),
-        (
-            "POST /v2 HTTP/1.1\r\nHost: x\r\nContent-Type: application/octet-stream\r\nContent-Length: 0\r\n\r\n",
-            404,
-        ),
-        ("GET /v1 HTTP/1.1\r\nHost: x\r\n\r\n", 405),
-        (
-            "POST /v1 HTTP/1.1\r\nHost: x\r\nContent-Type: application/octet-stream\r\nContent-Length: 0\r\n\r\n",
-            400,
-        ),
-        (
-            "POST /v1 HTTP/1.1\r\nHost: x\r\nContent-Type: application/octet-stream\r\nContent-Length: 5\r\n\r\nhello",
-            400,
-        ),
-        (
-            "POST /v1 HTTP/1.1\r\nHost: x\r\nContent-Type: application/octet-stream\r\nContent-Length: 9999999\r\n\r\n",
-            413,
-        ),
-        (
-            "POST /v1 HTTP/1.1\r\nHost: x\r\nContent-Type: application/octet-stream\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
-            400,
-        ),
-        (
-            "POST /v1 HTTP/1.1\r\nHost: x\r\nContent-Type: application/octet-stream\r\nTransfer-Encoding: chunked\r\nContent-Length: 5\r\n\r\n0\r\n\r\n",
-            400,
-        ),
+        ("GET / HTTP/1.1\r\nHost: x\r\n\r\n".into(), 404),
+        (post("/v2", "Content-Length: 0", ""), 404),
+        ("GET /v1 HTTP/1.1\r\nHost: x\r\n\r\n".into(), 405),
+        ("POST /v1 HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n\r\n".into(), 415),
+        (post("/v1", "Content-Length: 0", ""), 400),
+        (post("/v1", "Content-Length: 5", "hello"), 400),
+        (post("/v1", "Content-Length: 9999999", ""), 413),
+        (post("/v1", "Content-Length: 5\r\nTransfer-Encoding: chunked", "0\r\n\r\n"), 400),
+        (post("/v1", "Transfer-Encoding: chunked\r\nContent-Length: 5", "0\r\n\r\n"), 400),
     ] {
-        let reply = raw(&relay, request);
+        let reply = raw(&relay, &request);
         assert_eq!(reply.status, status, "{request}");
         assert!(reply.body.ends_with(b"\n"), "{request}");
     }
