@@ -1,8 +1,8 @@
 //! A request's octets, made as the transport asks for them.
 
 use super::channel::State;
-use super::exchange::{Course, Item, What};
 use super::state::ReplyKind;
+use super::trip::{Course, Item, What};
 use super::{Lane, Session, datagram, ring};
 use crate::wire::{
     self, Accept, Close, Closed, Connect, Data, DataFlags, HEADER_LEN, Hello, Message, Route,

@@ -20,8 +20,10 @@ mod channel;
 mod datagram;
 mod exchange;
 mod listener;
+mod meet;
 mod pace;
 mod plan;
+mod receive;
 mod respond;
 mod ring;
 mod state;
@@ -30,6 +32,7 @@ mod stream;
 #[cfg(all(test, feature = "std"))]
 mod tests;
 mod timer;
+mod trip;
 
 use core::ops::Range;
 

@@ -3,8 +3,8 @@
 use super::Session;
 use super::channel::{Probe, State};
 use super::datagram;
-use super::exchange::{Item, What};
 use super::state::{Phase, ReplyKind};
+use super::trip::{Item, What};
 use crate::Kind;
 use crate::wire::{DATA_HEADER_LEN, DataFlags, HEADER_LEN, HelloFlags, Message, Route};
 

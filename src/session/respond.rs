@@ -1,16 +1,12 @@
 //! What comes in an answer.
 
-use super::channel::{End, Probe, State, Tombstone};
-use super::exchange::{Course, Incoming, Sink, What};
-use super::listener::ClaimState;
+use super::channel::{End, Probe, State};
 use super::state::{Fatal, Reply, ReplyKind};
-use super::{Event, Lane, Session, datagram, ring};
+use super::trip::{Course, What};
+use super::{Event, Lane, Session, datagram};
 use crate::Kind;
 use crate::error::Blocked;
-use crate::wire::{
-    self, Accept, Close, Closed, Connect, Data, DataFlags, Endpoint, MAX_CONTROL, Message, Piece,
-    Route, Status, VERSION, Verdict, Window,
-};
+use crate::wire::{self, MAX_CONTROL, Message, Piece, Route, Status, VERSION, Verdict};
 
 impl Session<'_> {
     /// Takes a piece of the answer's body, of any size, as it comes: the request is over with that,
@@ -104,7 +100,7 @@ impl Session<'_> {
 
     /// The slot of a channel with both ends known, if the message was addressed to one. What is
     /// addressed to a channel that is not there is answered.
-    fn addressed(&mut self, now: u64, from: &Route, is_data: bool) -> Option<usize> {
+    pub(super) fn addressed(&mut self, now: u64, from: &Route, is_data: bool) -> Option<usize> {
         let (slot, _) = super::slot(from.channel.id);
         if slot < self.channels.len() && self.local(slot) == from.channel {
             let channel = &self.channels[slot];
@@ -149,13 +145,13 @@ impl Session<'_> {
     }
 
     /// Tells the source of a message that the channel addressed is not there.
-    fn unknown(&mut self, from: &Route) {
+    pub(super) fn unknown(&mut self, from: &Route) {
         if from.peer != wire::Address::RELAY && from.channel != wire::Channel::NONE {
             self.reply(ReplyKind::Close, Status::Unknown, from.peer, from.channel);
         }
     }
 
-    fn reply(
+    pub(super) fn reply(
         &mut self,
         kind: ReplyKind,
         status: Status,
@@ -163,364 +159,6 @@ impl Session<'_> {
         channel: wire::Channel,
     ) {
         self.core.reply(Reply { kind, status: status as u8, flying: false, peer, channel });
-    }
-
-    fn on_data(&mut self, now: u64, lane: Lane, from: &Route, data: &Data) {
-        self.core.trip(lane).incoming.sink = Sink::Drop;
-        let is_window_only = data.flags.has(DataFlags::PROBE);
-        let Some(slot) = self.addressed(now, from, true) else { return };
-        if !is_window_only {
-            self.core.traffic(now);
-        }
-        let len = self.ring_len();
-        let channel = &mut self.channels[slot];
-        let rx = &mut channel.rx;
-        let datagram = data.flags.has(DataFlags::DATAGRAM);
-        if is_window_only {
-            rx.dirty = true;
-            rx.now = true;
-            // Nothing before a PROBE is still on its way: what was sent again was lost again.
-            if channel.kind == Kind::Stream && data.offset > rx.next {
-                rx.note_loss();
-            }
-            return;
-        }
-        if datagram != (channel.kind == Kind::Datagram) {
-            return self.end(now, slot, End::Here, Status::Protocol, true);
-        }
-        if data.flags.has(DataFlags::ACK_NOW) {
-            rx.dirty = true;
-            rx.now = true;
-        }
-        if datagram {
-            if !datagram::is_new(channel, data.offset) {
-                return;
-            }
-            let rx = &mut channel.rx;
-            let size = datagram::HEADER + data.len as usize;
-            if rx.readable() + size > len || rx.discarding {
-                rx.lost = rx.lost.saturating_add(1);
-                self.core.stats.datagrams_lost += 1;
-                datagram::note(channel, data.offset);
-                return;
-            }
-            let start = rx.next;
-            let (_, rx_ring) = self.rings_of(slot);
-            let header = datagram::header(data.len as usize, now);
-            ring::copy_in(&mut self.rings[rx_ring], start, &header);
-            self.core.trip(lane).incoming = Incoming {
-                sink: Sink::Datagram,
-                slot: slot as u16,
-                fin: false,
-                at: start + datagram::HEADER as u64,
-                number: data.offset,
-                len: data.len,
-            };
-            if data.len == 0 {
-                self.on_bytes(now, lane, &[], 0);
-            }
-            return;
-        }
-        let fin = data.flags.has(DataFlags::FIN);
-        if data.offset > rx.next {
-            let probes = data.len == 0 && !fin;
-            return if probes { rx.note_loss() } else { rx.note_gap() };
-        }
-        if data.offset + u64::from(data.len) + u64::from(fin) <= rx.next {
-            // Nothing new: the acknowledgement was lost.
-            rx.dirty = true;
-            return;
-        }
-        self.core.trip(lane).incoming = Incoming {
-            sink: Sink::Stream,
-            slot: slot as u16,
-            fin,
-            at: data.offset,
-            number: 0,
-            len: data.len,
-        };
-        if data.len == 0 {
-            self.on_bytes(now, lane, &[], 0);
-        }
-    }
-
-    /// Bytes of the data message begun; `left` are still to come.
-    fn on_bytes(&mut self, now: u64, lane: Lane, bytes: &[u8], left: u32) {
-        let incoming = self.core.trip(lane).incoming;
-        let slot = usize::from(incoming.slot);
-        self.core.trip(lane).incoming.at += bytes.len() as u64;
-        match incoming.sink {
-            Sink::Drop => {}
-            Sink::Stream => {
-                if !self.take_stream(slot, incoming.at, bytes) {
-                    self.core.trip(lane).incoming.sink = Sink::Drop;
-                    return;
-                }
-                let rx = &mut self.channels[slot].rx;
-                let end = incoming.at + bytes.len() as u64;
-                if left == 0 && incoming.fin && rx.next == end && !rx.fin {
-                    rx.fin = true;
-                    rx.next += 1;
-                    rx.dirty = true;
-                }
-                if left == 0 {
-                    self.finish_if_done(now, slot);
-                }
-                self.wake_channel(slot);
-            }
-            Sink::Datagram => {
-                let (_, rx_ring) = self.rings_of(slot);
-                ring::copy_in(&mut self.rings[rx_ring], incoming.at, bytes);
-                if left == 0 {
-                    let channel = &mut self.channels[slot];
-                    datagram::note(channel, incoming.number);
-                    channel.rx.next += (datagram::HEADER as u32 + incoming.len) as u64;
-                    self.core.stats.received += u64::from(incoming.len);
-                    self.core.trip(lane).incoming.sink = Sink::Drop;
-                    self.wake_channel(slot);
-                }
-            }
-        }
-    }
-
-    /// Puts bytes at `at` into the receive ring, without those it has already; false if some did
-    /// not fit, which overflows, or if the channel has ended meanwhile.
-    fn take_stream(&mut self, slot: usize, at: u64, bytes: &[u8]) -> bool {
-        let len = self.ring_len();
-        let (_, rx_ring) = self.rings_of(slot);
-        let channel = &mut self.channels[slot];
-        if channel.state != State::Established {
-            return false;
-        }
-        let rx = &mut channel.rx;
-        if rx.fin {
-            return true;
-        }
-        let known = rx.next.saturating_sub(at).min(bytes.len() as u64) as usize;
-        let new = &bytes[known..];
-        let room = if rx.discarding { new.len() } else { len - rx.readable() };
-        let fits = new.len().min(room);
-        if fits > 0 {
-            if rx.discarding {
-                rx.read += fits as u64;
-            } else {
-                ring::copy_in(&mut self.rings[rx_ring], rx.next, &new[..fits]);
-            }
-            rx.next += fits as u64;
-            rx.dirty = true;
-            self.core.stats.received += fits as u64;
-        }
-        if fits < new.len() {
-            rx.overflow = rx.next + 1;
-            rx.dirty = true;
-            rx.now = true;
-        }
-        fits == new.len()
-    }
-
-    /// The peer told how far it is.
-    fn on_window(&mut self, now: u64, slot: usize, window: &Window) {
-        let channel = &mut self.channels[slot];
-        let tx = &mut channel.tx;
-        if channel.kind == Kind::Datagram {
-            tx.acked_number = tx.acked_number.max(window.ack.min(tx.sent_number));
-            self.watch(now, slot);
-            self.core.wake_send();
-            return;
-        }
-        if window.ack > tx.high {
-            return self.end(now, slot, End::Here, Status::Protocol, true);
-        }
-        let mut sample = None;
-        if window.ack > tx.una {
-            tx.una = window.ack;
-            tx.next = tx.next.max(tx.una);
-            tx.delivered = tx.delivered.max(tx.una.min(tx.end));
-            if tx.timed != 0 && tx.una >= tx.timed {
-                sample = Some(now.saturating_sub(tx.timed_at));
-                tx.timed = 0;
-            }
-            channel.backoff = 0;
-            channel.probe_at = 0;
-        }
-        tx.limit = tx.limit.max(window.limit);
-        let mut back = window.losses > tx.losses;
-        tx.losses = tx.losses.max(window.losses);
-        let mut overflow = None;
-        if window.overflow > tx.overflow {
-            tx.overflow = window.overflow;
-            tx.overflow_untold = true;
-            tx.overflows = tx.overflows.saturating_add(1);
-            overflow = Some(window.overflow - 1);
-            back = true;
-        }
-        if back && tx.flying {
-            tx.rewind = true;
-        } else if back {
-            tx.go_back(tx.una);
-        }
-        self.watch(now, slot);
-        if let Some(ms) = sample {
-            self.core.round_trip(ms);
-        }
-        if let Some(offset) = overflow {
-            let channel = self.channel_id(slot);
-            self.core.stats.overflows += 1;
-            self.core.event(Event::Overflow { channel, offset });
-        }
-        self.wake_channel(slot);
-        self.core.wake_send();
-        self.finish_if_done(now, slot);
-    }
-
-    /// Somebody connects.
-    fn on_accept_req(&mut self, now: u64, from: &Route, connect: &Connect<'_>) {
-        let same = |peer: wire::Address, remote: wire::Channel| {
-            peer == from.peer && remote == connect.channel
-        };
-        if self.tombstones.iter().any(|t| same(t.peer, t.remote)) {
-            return;
-        }
-        if let Some(slot) = self
-            .channels
-            .iter()
-            .position(|c| c.state != State::Free && c.claim != 0 && same(c.peer, c.remote))
-        {
-            // A repeat gets the same answer.
-            if self.channels[slot].state == State::Accepting {
-                self.channels[slot].due = now;
-                self.core.wakes.send = true;
-            }
-            return;
-        }
-        let refusal = match self.admit(now, from, connect) {
-            Ok(()) => return,
-            Err(status) => status,
-        };
-        self.reply(ReplyKind::Refuse, refusal, from.peer, connect.channel);
-    }
-
-    fn admit(&mut self, now: u64, from: &Route, connect: &Connect<'_>) -> Result<(), Status> {
-        if connect.channel == wire::Channel::NONE {
-            return Err(Status::Protocol);
-        }
-        let endpoint = Endpoint { name: connect.name, port: connect.port };
-        let claim = self.claim_of(&endpoint).ok_or(Status::NoListener)?;
-        if self.claims[claim].kind != connect.kind {
-            return Err(Status::WrongKind);
-        }
-        let listener = self.listener_id(claim).0;
-        if self.waiting(listener) >= usize::from(self.claims[claim].backlog) {
-            return Err(Status::BacklogFull);
-        }
-        let timers = self.core.settings.timers;
-        let slot =
-            self.open_channel(now, connect.kind, State::Accepting).ok_or(Status::BacklogFull)?;
-        let least = timers.least_linger_ms();
-        self.core.arrivals = self.core.arrivals.wrapping_add(1);
-        let arrival = self.core.arrivals;
-        let channel = &mut self.channels[slot];
-        channel.arrival = arrival;
-        channel.claim = listener;
-        channel.peer = from.peer;
-        channel.remote = connect.channel;
-        channel.endpoint = endpoint;
-        channel.linger_ms = connect.linger_ms.min(channel.linger_ms).max(least);
-        channel.tx.limit = connect.limit;
-        channel.set_greeting(connect.greeting);
-        channel.give_up_at = now + u64::from(timers.accept_for_ms);
-        if self.claims[claim].state == ClaimState::Claiming {
-            self.claims[claim].state = ClaimState::Granted;
-            self.wake_claim(claim);
-        }
-        Ok(())
-    }
-
-    /// The listener, or the relay in its place, answered.
-    fn on_connect_rsp(&mut self, now: u64, from: &Route, accept: &Accept<'_>) {
-        let (slot, _) = super::slot(from.channel.id);
-        if slot >= self.channels.len() || self.local(slot) != from.channel {
-            let ended = |t: &&mut Tombstone| t.local == from.channel && t.peer == from.peer;
-            match self.tombstones.iter_mut().find(ended) {
-                // A late repeat: the listener has or had everything, and may want to know again.
-                Some(t) => {
-                    t.answer = true;
-                    self.core.wakes.send = true;
-                }
-                None if accept.status == Status::Ok => self.unknown(from),
-                None => {}
-            }
-            return;
-        }
-        let least = self.core.settings.timers.least_linger_ms();
-        let channel = &mut self.channels[slot];
-        match (channel.state, accept.status) {
-            (State::Connecting, Status::Ok)
-                if from.peer != wire::Address::RELAY && accept.channel != wire::Channel::NONE =>
-            {
-                channel.peer = from.peer;
-                channel.remote = accept.channel;
-                channel.tx.limit = accept.limit;
-                channel.linger_ms = accept.linger_ms.max(least);
-                channel.backoff = 0;
-                channel.set_greeting(accept.greeting);
-                self.establish(now, slot);
-                self.acknowledge_set_up(slot);
-            }
-            (State::Connecting, Status::Retry | Status::Busy | Status::Away) => {
-                channel.status = accept.status as u8;
-            }
-            (State::Connecting, Status::Ok) => {}
-            (State::Connecting, status) => self.end(now, slot, End::Refused, status, false),
-            (State::Established, Status::Ok)
-                if channel.peer == from.peer && channel.remote == accept.channel =>
-            {
-                self.heard(now, slot);
-                self.acknowledge_set_up(slot);
-            }
-            // Bound to another listener that was quicker, or over.
-            (State::Established, Status::Ok) => self.unknown(from),
-            (State::Ended, Status::Ok) if channel.end != End::None => self.unknown(from),
-            _ => {}
-        }
-    }
-
-    /// CONNECT_RSP is answered with RECEIVE_REQ at once.
-    fn acknowledge_set_up(&mut self, slot: usize) {
-        let rx = &mut self.channels[slot].rx;
-        rx.dirty = true;
-        rx.now = true;
-        rx.urgent = true;
-        self.core.wakes.send = true;
-    }
-
-    fn on_close_req(&mut self, now: u64, from: &Route, close: &Close) {
-        let (slot, _) = super::slot(from.channel.id);
-        self.reply(ReplyKind::Close, Status::Closed, from.peer, from.channel);
-        if slot < self.channels.len()
-            && self.local(slot) == from.channel
-            && self.channels[slot].peer == from.peer
-        {
-            self.channels[slot].end_offset = close.offset;
-            if self.channels[slot].state == State::Aborting {
-                return self.settle(now, slot);
-            }
-            self.end(now, slot, End::Peer, close.status, false);
-        }
-    }
-
-    fn on_close_rsp(&mut self, now: u64, from: &Route, closed: &Closed) {
-        let bound = |c: &super::channel::Channel| {
-            c.state != State::Free && c.peer == from.peer && c.remote == closed.channel
-        };
-        let Some(slot) = self.channels.iter().position(bound) else { return };
-        match self.channels[slot].state {
-            State::Aborting => self.settle(now, slot),
-            State::Accepting | State::Established => {
-                self.end(now, slot, End::Peer, closed.status, false);
-            }
-            _ => {}
-        }
     }
 
     /// The relay can reach `peer` again.

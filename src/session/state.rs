@@ -2,8 +2,8 @@
 
 use heapless::Vec;
 
-use super::exchange::Trip;
 use super::pace::Pace;
+use super::trip::Trip;
 use super::{Event, Lane, Session, Stats};
 use crate::error::{Blocked, ConfigError, Error, TransportError};
 use crate::wire::{self, Address};

@@ -1,0 +1,159 @@
+//! Set-up and end of channels, as messages in an answer tell them.
+
+use super::Session;
+use super::channel::{End, State, Tombstone};
+use super::listener::ClaimState;
+use super::state::ReplyKind;
+use crate::wire::{self, Accept, Close, Closed, Connect, Endpoint, Route, Status};
+
+impl Session<'_> {
+    /// Somebody connects.
+    pub(super) fn on_accept_req(&mut self, now: u64, from: &Route, connect: &Connect<'_>) {
+        let same = |peer: wire::Address, remote: wire::Channel| {
+            peer == from.peer && remote == connect.channel
+        };
+        if self.tombstones.iter().any(|t| same(t.peer, t.remote)) {
+            return;
+        }
+        if let Some(slot) = self
+            .channels
+            .iter()
+            .position(|c| c.state != State::Free && c.claim != 0 && same(c.peer, c.remote))
+        {
+            // A repeat gets the same answer.
+            if self.channels[slot].state == State::Accepting {
+                self.channels[slot].due = now;
+                self.core.wakes.send = true;
+            }
+            return;
+        }
+        let refusal = match self.admit(now, from, connect) {
+            Ok(()) => return,
+            Err(status) => status,
+        };
+        self.reply(ReplyKind::Refuse, refusal, from.peer, connect.channel);
+    }
+
+    fn admit(&mut self, now: u64, from: &Route, connect: &Connect<'_>) -> Result<(), Status> {
+        if connect.channel == wire::Channel::NONE {
+            return Err(Status::Protocol);
+        }
+        let endpoint = Endpoint { name: connect.name, port: connect.port };
+        let claim = self.claim_of(&endpoint).ok_or(Status::NoListener)?;
+        if self.claims[claim].kind != connect.kind {
+            return Err(Status::WrongKind);
+        }
+        let listener = self.listener_id(claim).0;
+        if self.waiting(listener) >= usize::from(self.claims[claim].backlog) {
+            return Err(Status::BacklogFull);
+        }
+        let timers = self.core.settings.timers;
+        let slot =
+            self.open_channel(now, connect.kind, State::Accepting).ok_or(Status::BacklogFull)?;
+        let least = timers.least_linger_ms();
+        self.core.arrivals = self.core.arrivals.wrapping_add(1);
+        let arrival = self.core.arrivals;
+        let channel = &mut self.channels[slot];
+        channel.arrival = arrival;
+        channel.claim = listener;
+        channel.peer = from.peer;
+        channel.remote = connect.channel;
+        channel.endpoint = endpoint;
+        channel.linger_ms = connect.linger_ms.min(channel.linger_ms).max(least);
+        channel.tx.limit = connect.limit;
+        channel.set_greeting(connect.greeting);
+        channel.give_up_at = now + u64::from(timers.accept_for_ms);
+        if self.claims[claim].state == ClaimState::Claiming {
+            self.claims[claim].state = ClaimState::Granted;
+            self.wake_claim(claim);
+        }
+        Ok(())
+    }
+
+    /// The listener, or the relay in its place, answered.
+    pub(super) fn on_connect_rsp(&mut self, now: u64, from: &Route, accept: &Accept<'_>) {
+        let (slot, _) = super::slot(from.channel.id);
+        if slot >= self.channels.len() || self.local(slot) != from.channel {
+            let ended = |t: &&mut Tombstone| t.local == from.channel && t.peer == from.peer;
+            match self.tombstones.iter_mut().find(ended) {
+                // A late repeat: the listener has or had everything, and may want to know again.
+                Some(t) => {
+                    t.answer = true;
+                    self.core.wakes.send = true;
+                }
+                None if accept.status == Status::Ok => self.unknown(from),
+                None => {}
+            }
+            return;
+        }
+        let least = self.core.settings.timers.least_linger_ms();
+        let channel = &mut self.channels[slot];
+        match (channel.state, accept.status) {
+            (State::Connecting, Status::Ok)
+                if from.peer != wire::Address::RELAY && accept.channel != wire::Channel::NONE =>
+            {
+                channel.peer = from.peer;
+                channel.remote = accept.channel;
+                channel.tx.limit = accept.limit;
+                channel.linger_ms = accept.linger_ms.max(least);
+                channel.backoff = 0;
+                channel.set_greeting(accept.greeting);
+                self.establish(now, slot);
+                self.acknowledge_set_up(slot);
+            }
+            (State::Connecting, Status::Retry | Status::Busy | Status::Away) => {
+                channel.status = accept.status as u8;
+            }
+            (State::Connecting, Status::Ok) => {}
+            (State::Connecting, status) => self.end(now, slot, End::Refused, status, false),
+            (State::Established, Status::Ok)
+                if channel.peer == from.peer && channel.remote == accept.channel =>
+            {
+                self.heard(now, slot);
+                self.acknowledge_set_up(slot);
+            }
+            // Bound to another listener that was quicker, or over.
+            (State::Established, Status::Ok) => self.unknown(from),
+            (State::Ended, Status::Ok) if channel.end != End::None => self.unknown(from),
+            _ => {}
+        }
+    }
+
+    /// CONNECT_RSP is answered with RECEIVE_REQ at once.
+    fn acknowledge_set_up(&mut self, slot: usize) {
+        let rx = &mut self.channels[slot].rx;
+        rx.dirty = true;
+        rx.now = true;
+        rx.urgent = true;
+        self.core.wakes.send = true;
+    }
+
+    pub(super) fn on_close_req(&mut self, now: u64, from: &Route, close: &Close) {
+        let (slot, _) = super::slot(from.channel.id);
+        self.reply(ReplyKind::Close, Status::Closed, from.peer, from.channel);
+        if slot < self.channels.len()
+            && self.local(slot) == from.channel
+            && self.channels[slot].peer == from.peer
+        {
+            self.channels[slot].end_offset = close.offset;
+            if self.channels[slot].state == State::Aborting {
+                return self.settle(now, slot);
+            }
+            self.end(now, slot, End::Peer, close.status, false);
+        }
+    }
+
+    pub(super) fn on_close_rsp(&mut self, now: u64, from: &Route, closed: &Closed) {
+        let bound = |c: &super::channel::Channel| {
+            c.state != State::Free && c.peer == from.peer && c.remote == closed.channel
+        };
+        let Some(slot) = self.channels.iter().position(bound) else { return };
+        match self.channels[slot].state {
+            State::Aborting => self.settle(now, slot),
+            State::Accepting | State::Established => {
+                self.end(now, slot, End::Peer, closed.status, false);
+            }
+            _ => {}
+        }
+    }
+}

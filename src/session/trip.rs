@@ -1,0 +1,213 @@
+//! A request while it is under way: what it says, and how far it and its answer are.
+
+use heapless::Vec;
+
+use super::plan::DATA_HEAD;
+use crate::wire::{DataFlags, Decoder, HelloFlags, MAX_CONTROL, Route};
+
+/// Most messages (not counting HELLO and ROUTEs) in a request; what does not fit goes with the next.
+pub(super) const MAX_ITEMS: usize = 32;
+
+/// What a request says of a slot. Its octets are made when they are sent, from what is true then.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum What {
+    Listen,
+    Connect,
+    Accept,
+    Window,
+    Final,
+    Probe,
+    Data,
+    Datagram,
+    Close,
+    Reply,
+}
+
+/// Eight octets, since a session has [`MAX_ITEMS`] of them for each lane.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Item {
+    pub what: What,
+    /// Flags of a data message, and [`JUDGED`].
+    flags: u8,
+    /// Slot of the channel, claim, reply or tombstone.
+    pub slot: u16,
+    /// Of data its bytes; else octets of the message, its ROUTE with it.
+    octets: u32,
+}
+
+/// Its verdict came: no flag of the wire's.
+const JUDGED: u8 = 0x80;
+
+/// What the data message being read is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Sink {
+    Drop = 0,
+    Stream,
+    Datagram,
+}
+
+/// The data message being read.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Incoming {
+    pub sink: Sink,
+    pub slot: u16,
+    pub fin: bool,
+    /// Stream: offset of the next byte. Datagram: where in the ring the next octet goes.
+    pub at: u64,
+    pub number: u64,
+    pub len: u32,
+}
+
+/// Which way an exchange goes: its request up, then its answer down. Both want room for one control
+/// message, and a request is over when its answer begins: it is the same room. All zeros: the
+/// beginning.
+#[derive(Debug)]
+pub(super) enum Course {
+    Up(Stage),
+    Down(Decoder),
+}
+
+/// What stands before the data bytes of an item, while it goes up.
+#[derive(Debug)]
+pub(super) struct Stage {
+    pub octets: [u8; MAX_CONTROL],
+    pub len: u8,
+    /// So many have gone.
+    pub at: u8,
+}
+
+impl Stage {
+    pub const fn new() -> Self {
+        Self { octets: [0; MAX_CONTROL], len: 0, at: 0 }
+    }
+}
+
+/// An exchange under way, or the traces of the last one. All zeros is its initial state.
+#[derive(Debug)]
+pub(super) struct Trip {
+    pub active: bool,
+    /// It is being broken off on purpose: its failure says nothing of the path.
+    pub broken: bool,
+    pub seq: u64,
+    pub hello: HelloFlags,
+    pub hold_ms: u32,
+    pub begun_at: u64,
+    /// Data bytes in the request.
+    pub payload: u32,
+    pub plan: Vec<Item, MAX_ITEMS, u8>,
+    /// Items whose octets were begun; one more than that once HELLO was.
+    pub written: u8,
+    pub course: Course,
+    /// Data bytes of the item begun that are still to be written, and where they stand.
+    pub bytes_left: u32,
+    pub bytes_at: u64,
+    pub welcomed: bool,
+    pub ended: bool,
+    pub end_status: u8,
+    pub from: Route,
+    pub incoming: Incoming,
+}
+
+impl Trip {
+    pub const fn new() -> Self {
+        Self {
+            active: false,
+            broken: false,
+            seq: 0,
+            hello: HelloFlags::NONE,
+            hold_ms: 0,
+            begun_at: 0,
+            payload: 0,
+            plan: Vec::new(),
+            written: 0,
+            course: Course::Up(Stage::new()),
+            bytes_left: 0,
+            bytes_at: 0,
+            welcomed: false,
+            ended: false,
+            end_status: 0,
+            from: Route { peer: crate::wire::Address::RELAY, channel: crate::wire::Channel::NONE },
+            incoming: Incoming { sink: Sink::Drop, slot: 0, fin: false, at: 0, number: 0, len: 0 },
+        }
+    }
+
+    /// These octets go up next, if the request is not over.
+    pub fn fill_stage(&mut self, octets: &[u8]) {
+        if let Course::Up(stage) = &mut self.course {
+            stage.octets[..octets.len()].copy_from_slice(octets);
+            stage.len = octets.len() as u8;
+            stage.at = 0;
+        }
+    }
+
+    /// Takes the decoder of the answer, to be put back. The request is over.
+    pub fn take_decoder(&mut self) -> Decoder {
+        match core::mem::replace(&mut self.course, Course::Up(Stage::new())) {
+            Course::Down(decoder) => decoder,
+            Course::Up(_) => Decoder::new(),
+        }
+    }
+
+    /// The item of the `index`-th message of the request, if it is not a ROUTE or HELLO.
+    pub fn item_of(&mut self, index: u16) -> Option<&mut Item> {
+        let mut at = 1;
+        for item in &mut self.plan {
+            let message = at + u32::from(item.is_routed());
+            if message == u32::from(index) {
+                return Some(item);
+            }
+            at = message + 1;
+        }
+        None
+    }
+}
+
+impl Item {
+    /// A message without data bytes; `octets` counts its ROUTE.
+    pub fn control(what: What, slot: usize, octets: u16) -> Self {
+        Self { what, flags: 0, slot: slot as u16, octets: octets.into() }
+    }
+
+    /// Data bytes of a stream, or a datagram.
+    pub fn data(what: What, slot: usize, flags: DataFlags, bytes: u32) -> Self {
+        Self { what, flags: flags.bits(), slot: slot as u16, octets: bytes }
+    }
+
+    /// With these flags of a data message.
+    pub fn flagged(self, flags: DataFlags) -> Self {
+        Self { flags: flags.bits(), ..self }
+    }
+
+    fn has_data(&self) -> bool {
+        matches!(self.what, What::Data | What::Datagram)
+    }
+
+    /// Data bytes.
+    pub fn bytes(&self) -> u32 {
+        if self.has_data() { self.octets } else { 0 }
+    }
+
+    /// Octets of everything else: ROUTE, headers, fields.
+    pub fn head(&self) -> usize {
+        if self.has_data() { DATA_HEAD.into() } else { self.octets as usize }
+    }
+
+    /// Flags of a data message.
+    pub fn flags(&self) -> DataFlags {
+        DataFlags::from_bits(self.flags)
+    }
+
+    /// Whether its verdict came.
+    pub fn is_judged(&self) -> bool {
+        self.flags & JUDGED != 0
+    }
+
+    pub fn judge(&mut self) {
+        self.flags |= JUDGED;
+    }
+
+    /// Whether a ROUTE stands before it.
+    pub fn is_routed(&self) -> bool {
+        !matches!(self.what, What::Listen | What::Connect)
+    }
+}
