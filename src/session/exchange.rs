@@ -161,6 +161,8 @@ impl Session<'_> {
         if !core.trip(lane).broken {
             core.blame_path(now, lane, cause, sent);
         }
+        // A park would not tell before its hold is over that the path is there again.
+        core.hello_due |= core.blocked_told;
         if lane == Lane::Send {
             core.claims_changed |= core.send.hello.has(HelloFlags::WAKE);
             core.bye_tries += u8::from(core.send.hello.has(HelloFlags::BYE));
