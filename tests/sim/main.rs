@@ -2,9 +2,10 @@
 //! HTTP exchanges to which everything happens that happens to HTTP exchanges.
 
 mod app;
+mod cuts;
 mod fault;
 mod net;
 mod random;
 mod rng;
-mod smoke;
+mod script;
 mod world;
