@@ -75,7 +75,7 @@ pub struct Timers {
     /// How long ACCEPT_RSP is repeated without a word of the connector.
     pub accept_for_ms: u32,
     pub datagram_life_ms: u32,
-    /// How long CLOSE_REQ is repeated if no CLOSE_RSP comes.
+    /// How long CLOSE_REQ is repeated if no CLOSE_RSP comes: behind two sends that hang.
     pub abort_for_ms: u32,
 }
 
@@ -100,7 +100,7 @@ impl Timers {
         rto_max_ms: 5_000,
         accept_for_ms: 15_000,
         datagram_life_ms: 2_000,
-        abort_for_ms: 4_000,
+        abort_for_ms: 9_000,
     };
 }
 

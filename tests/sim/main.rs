@@ -8,4 +8,5 @@ mod net;
 mod random;
 mod rng;
 mod script;
+mod setup;
 mod world;

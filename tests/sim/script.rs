@@ -92,6 +92,13 @@ impl World {
         self.settle();
     }
 
+    /// An application gives the channel up.
+    pub fn abort(&mut self, n: usize, side: usize) {
+        let (peer, id) = (self.chans[n].ends[side].peer, self.channel(n, side));
+        self.chans[n].ends[side].done = true;
+        self.with(peer, |s, now| s.abort(now, id));
+    }
+
     /// Both applications end the channel when everything has come.
     pub fn hang_up(&mut self, n: usize) {
         for side in 0..2 {
