@@ -2,9 +2,11 @@
 //! HTTP exchanges to which everything happens that happens to HTTP exchanges.
 
 mod app;
+mod claims;
 mod cuts;
 mod fault;
 mod net;
+mod paths;
 mod random;
 mod rng;
 mod script;
