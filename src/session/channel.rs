@@ -358,9 +358,7 @@ impl Session<'_> {
             losses: channel.rx.losses,
             answer: channel.rx.dirty && channel.end == End::None,
             complete: channel.rx.fin && channel.end == End::None,
-            closed: !channel.rx.fin
-                && (channel.end == End::None
-                    || channel.end == End::Here && channel.status == Status::Closed as u8),
+            closed: channel.end == End::Here && channel.status == Status::Closed as u8,
             expires: now + u64::from(channel.linger_ms),
         };
         // Who never was answered may still connect.
@@ -408,7 +406,10 @@ impl Session<'_> {
             return;
         }
         match channel.kind {
-            Kind::Stream if channel.tx.una >= channel.tx.goal() => self.settle(now, slot),
+            Kind::Stream if channel.tx.una < channel.tx.goal() => {}
+            Kind::Stream if channel.rx.fin => self.settle(now, slot),
+            // The peer may still write: it is not to wait for acknowledgements that nobody sends.
+            Kind::Stream => self.end(now, slot, End::Here, Status::Closed, true),
             Kind::Datagram if channel.tx.una == channel.tx.end => {
                 self.end(now, slot, End::Here, Status::Closed, true);
             }

@@ -22,13 +22,16 @@ impl Session<'_> {
                 if now < self.core.retry_park_at || !self.wants_park(now) {
                     return None;
                 }
+                // The last claim given up is said by a park that waits for nothing.
+                let waits = self.waits_for_something(now);
                 self.plan_park();
                 let active = now < self.core.traffic_at + u64::from(timers.active_for_ms);
                 let (hold, grace) = match active {
                     true => (timers.hold_active_ms, timers.park_grace_active_ms),
                     false => (timers.hold_idle_ms, timers.park_grace_idle_ms),
                 };
-                (HelloFlags::NONE, hold.max(1), hold + grace)
+                let hold = if waits { hold.max(1) } else { 1 };
+                (HelloFlags::NONE, hold, hold + grace)
             }
             Lane::Send => {
                 self.core.send_waits = now < self.core.retry_send_at;
@@ -66,8 +69,13 @@ impl Session<'_> {
         Some(Exchange { lane, seq, len, silence_ms })
     }
 
-    /// Whether there is anything to be parked for.
+    /// Whether there is anything to be parked for, or to be said by a park.
     fn wants_park(&self, now: u64) -> bool {
+        let owes = self.core.claims_owed && self.core.phase == super::state::Phase::Open;
+        owes || self.waits_for_something(now)
+    }
+
+    fn waits_for_something(&self, now: u64) -> bool {
         self.claims.iter().any(|c| c.is_claimed())
             || self.channels.iter().any(|c| !matches!(c.state, State::Free | State::Ended))
             || self.core.phase == super::state::Phase::Open
@@ -94,7 +102,11 @@ impl Session<'_> {
             Status::Ok | Status::Stale => {}
             // The answer goes or went to a proxy's repeat of this park, with whatever is in it: no
             // other park of this session is under way.
-            Status::Superseded | Status::Repeated => self.note_losses(),
+            Status::Superseded => self.note_losses(),
+            Status::Repeated => {
+                self.note_losses();
+                self.core.repeated = self.core.repeated.saturating_add(1);
+            }
             Status::Malformed | Status::Version if self.core.is_hopeless(status) => {
                 self.core.fatal = match status {
                     Status::Version => super::state::Fatal::Version,
@@ -132,6 +144,12 @@ impl Session<'_> {
             core.retry_park_at = 0;
             core.retry_send_at = 0;
             core.wake_lanes();
+        }
+        if lane == Lane::Park && status == Status::Repeated {
+            // Whoever repeats this park may repeat the next one too.
+            core.retry_park_at = now + core.pause(core.repeated);
+        } else if lane == Lane::Park {
+            core.repeated = 0;
         }
         core.is_blocked = false;
         core.blocked_told = false;
@@ -254,6 +272,7 @@ impl Session<'_> {
             }
         }
         self.core.trip(lane).plan.clear();
+        self.core.claims_owed |= lane == Lane::Park && !passed;
         match lane {
             Lane::Park => self.core.wakes.park = true,
             Lane::Send => self.core.wakes.send = true,
@@ -287,7 +306,7 @@ impl super::state::Core {
             self.event(super::Event::PathBlocked(cause));
         }
         self.wakes.session = true;
-        let retry_at = now + self.pause();
+        let retry_at = now + self.pause(self.failures);
         match lane {
             Lane::Park => self.retry_park_at = retry_at,
             Lane::Send => {
@@ -302,10 +321,10 @@ impl super::state::Core {
         }
     }
 
-    /// Pause before the next try, in ms: doubling, with jitter, at most `retry_max_ms`.
-    fn pause(&mut self) -> u64 {
+    /// Pause after so many failures in a row, in ms: doubling, with jitter, at most `retry_max_ms`.
+    fn pause(&mut self, times: u8) -> u64 {
         let t = self.settings.timers;
-        let doubled = t.retry_min_ms << self.failures.saturating_sub(1).min(10);
+        let doubled = t.retry_min_ms << times.saturating_sub(1).min(10);
         let pause = u64::from(doubled.min(t.retry_max_ms));
         pause / 2 + self.random() % (pause / 2 + 1)
     }

@@ -86,7 +86,7 @@ impl Session<'_> {
             ..Claim::new()
         };
         let id = super::id(slot, claim.generation);
-        self.core.claims_changed = true;
+        self.core.change_claims();
         self.core.wake_lanes();
         Ok(ListenerId(id))
     }
@@ -116,7 +116,7 @@ impl Session<'_> {
         let Ok(slot) = self.claim(id) else { return };
         let generation = self.claims[slot].generation;
         self.claims[slot] = Claim { generation, ..Claim::new() };
-        self.core.claims_changed = true;
+        self.core.change_claims();
         self.core.wake_lanes();
         for slot in 0..self.channels.len() {
             let channel = &self.channels[slot];
@@ -194,7 +194,7 @@ impl Session<'_> {
         };
         if lost {
             claim.state = ClaimState::Lost;
-            self.core.claims_changed = true;
+            self.core.change_claims();
             self.core.event(super::Event::ListenerLost(ListenerId(rsp.claim)));
         }
         self.wake_claim(slot);

@@ -27,6 +27,7 @@ impl Session<'_> {
             }
         }
         self.core.claims_changed = false;
+        self.core.claims_owed = false;
         for slot in 0..self.channels.len() {
             let channel = &mut self.channels[slot];
             if channel.state != State::Established || !channel.rx.dirty {

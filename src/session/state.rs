@@ -75,7 +75,7 @@ pub struct Timers {
     /// How long ACCEPT_RSP is repeated without a word of the connector.
     pub accept_for_ms: u32,
     pub datagram_life_ms: u32,
-    /// How long CLOSE_REQ is repeated if no CLOSE_RSP comes.
+    /// How long CLOSE_REQ is repeated if no CLOSE_RSP comes: behind two sends that hang.
     pub abort_for_ms: u32,
 }
 
@@ -100,7 +100,7 @@ impl Timers {
         rto_max_ms: 5_000,
         accept_for_ms: 15_000,
         datagram_life_ms: 2_000,
-        abort_for_ms: 4_000,
+        abort_for_ms: 9_000,
     };
 }
 
@@ -180,6 +180,10 @@ pub(super) struct Core {
     pub relay_max_body: u32,
     /// Claims changed since they were told last.
     pub claims_changed: bool,
+    /// The relay has not been told them since.
+    pub claims_owed: bool,
+    /// Parks answered REPEATED in a row.
+    pub repeated: u8,
     /// A send is due even if it has nothing to say.
     pub hello_due: bool,
     pub bye_tries: u8,
@@ -245,6 +249,8 @@ impl Core {
             malformed: 0,
             relay_max_body: 0,
             claims_changed: false,
+            claims_owed: false,
+            repeated: 0,
             hello_due: false,
             bye_tries: 0,
             park: Trip::new(),
@@ -319,6 +325,12 @@ impl Core {
 
     pub fn poll_event(&mut self) -> Option<Event> {
         (!self.events.is_empty()).then(|| self.events.remove(0))
+    }
+
+    /// The claims are others now: the relay is to be told.
+    pub fn change_claims(&mut self) {
+        self.claims_changed = true;
+        self.claims_owed = true;
     }
 
     /// Somebody wrote: the sending lane looks for itself when its exchange is over.

@@ -324,6 +324,12 @@ impl World {
         Ok(())
     }
 
+    /// An application does not read for so long.
+    pub fn pause_reading(&mut self, n: usize, side: usize, ms: u64) {
+        self.chans[n].ends[side].next_read = self.now + ms;
+        self.run_end(n, side);
+    }
+
     /// An application looks again at that time.
     fn alarm(&mut self, n: usize, side: usize, at: Option<u64>) {
         let end = &mut self.chans[n].ends[side];
@@ -408,9 +414,14 @@ impl World {
     #[track_caller]
     pub fn check(&mut self) {
         for n in 0..self.chans.len() {
-            for side in 0..2 {
-                self.check_end(n, side);
-            }
+            self.check_chan(n);
+        }
+    }
+
+    #[track_caller]
+    pub fn check_chan(&mut self, n: usize) {
+        for side in 0..2 {
+            self.check_end(n, side);
         }
     }
 

@@ -31,11 +31,14 @@ pub enum Fate {
     Mute,
     /// The relay acts, and the proxy replaces the answer.
     StatusAfter(u16),
-    /// The request reaches the relay again, so many ms later. The client gets the answer to the
-    /// first, or to the second.
+    /// The request reaches the relay so many ms later.
+    Late(u64),
+    /// The request reaches the relay again and again, each time so many ms later. The client gets
+    /// the answer to the first, or to the last.
     Repeat {
+        times: u64,
         after: u64,
-        second: bool,
+        last: bool,
     },
 }
 
@@ -84,6 +87,7 @@ pub struct Faults {
     pub cut: u64,
     pub silent: u64,
     pub repeat: u64,
+    pub late: u64,
     /// No more of them from then on, in ms.
     pub until: u64,
 }
@@ -100,6 +104,7 @@ impl Faults {
             cut: one(),
             silent: one() / 4,
             repeat: one(),
+            late: one(),
             until,
         }
     }
@@ -134,7 +139,10 @@ impl Faults {
         } else if hit(self.silent) {
             if rng.chance(500) { Fate::Swallowed } else { Fate::Mute }
         } else if hit(self.repeat) {
-            Fate::Repeat { after: rng.scale(4000), second: rng.chance(500) }
+            let times = rng.range(1, 3);
+            Fate::Repeat { times, after: rng.scale(4000), last: rng.chance(500) }
+        } else if hit(self.late) {
+            Fate::Late(rng.scale(4000))
         } else {
             Fate::Pass
         }

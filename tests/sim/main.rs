@@ -2,9 +2,13 @@
 //! HTTP exchanges to which everything happens that happens to HTTP exchanges.
 
 mod app;
+mod claims;
+mod cuts;
 mod fault;
 mod net;
+mod paths;
 mod random;
 mod rng;
-mod smoke;
+mod script;
+mod setup;
 mod world;

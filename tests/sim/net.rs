@@ -64,6 +64,7 @@ impl World {
         let id = exchange.seq << 8 | n as u64;
         let lane = exchange.lane;
         let peer = &mut self.peers[n];
+        self.longest = self.longest.max(exchange.len);
         let nth = peer.begun[index(lane)];
         peer.begun[index(lane)] += 1;
         peer.trips[index(lane)] = Some(id);
@@ -77,7 +78,7 @@ impl World {
             Some(hook) => hook(&Seen { peer: n, lane, nth, body: &body }),
             None => self.faults.draw(self.now, &mut self.rng, exchange.len),
         };
-        if let Fate::Repeat { .. } = fate
+        if let Fate::Repeat { .. } | Fate::Late(_) = fate
             && body.is_empty()
         {
             body.resize(exchange.len, 0);
@@ -126,10 +127,15 @@ impl World {
             }
             _ if trip.sent > 0 => {
                 trip.up_at = self.now + rtt;
+                if let Fate::Late(by) = fate {
+                    trip.up_at += by;
+                }
                 self.schedule(trip.up_at, Happens::Up(id));
-                if let Fate::Repeat { after, second } = fate {
-                    let again = Happens::Again(id, body.clone(), second);
-                    self.schedule(trip.up_at + after, again);
+                if let Fate::Repeat { times, after, last } = fate {
+                    for n in 1..=times {
+                        let again = Happens::Again(id, body.clone(), last && n == times);
+                        self.schedule(trip.up_at + n * after, again);
+                    }
                 }
                 trip.up.push_back(body);
             }
@@ -203,7 +209,7 @@ impl World {
                 let exchange = self.router.handle_open(self.now);
                 let link = (self.relay_generation, exchange);
                 trip.link = Some(link);
-                let answered = !matches!(trip.fate, Fate::Repeat { second: true, .. });
+                let answered = !matches!(trip.fate, Fate::Repeat { last: true, .. });
                 self.served.insert(link, Served::new(answered.then_some(id)));
                 link
             }
@@ -341,6 +347,7 @@ impl World {
             cut = true;
         }
         trip.got += piece.len();
+        self.longest = self.longest.max(trip.got);
         if whole {
             trip.answer.extend_from_slice(&piece);
         } else if !self.hand_down(id, &piece) {
@@ -435,13 +442,13 @@ impl World {
     }
 
     /// A proxy sends a request again.
-    pub fn again(&mut self, id: TripId, body: Vec<u8>, second: bool) {
+    pub fn again(&mut self, id: TripId, body: Vec<u8>, answers: bool) {
         if self.now < self.relay_down_until {
             return;
         }
         if self.trips.get(&id).is_some_and(|trip| trip.passed < trip.len) {
             if !self.trips[&id].hung {
-                self.schedule(self.now + 1, Happens::Again(id, body, second));
+                self.schedule(self.now + 1, Happens::Again(id, body, answers));
             }
             return;
         }
@@ -449,7 +456,7 @@ impl World {
         let link = self.link(exchange);
         let mut served = Served::new(None);
         if let Some(trip) = self.trips.get_mut(&id)
-            && second
+            && answers
         {
             trip.link = Some(link);
             served.trip = Some(id);

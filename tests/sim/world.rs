@@ -30,7 +30,7 @@ pub enum Happens {
     Silence(TripId),
     /// The relay learns that a connection has ended.
     Gone(Link),
-    /// A proxy repeats a request.
+    /// A proxy repeats a request, for the last time or not.
     Again(TripId, Vec<u8>, bool),
     Lane(usize, Lane, u64),
     RelayTimer(u64),
@@ -92,7 +92,8 @@ pub struct World {
     serial: u64,
     todo: VecDeque<Job>,
     at_once: u32,
-    pub most_at_once: u32,
+    /// Octets of the longest request or answer.
+    pub longest: usize,
     pub trace: bool,
 }
 
@@ -131,7 +132,7 @@ impl World {
             serial: 0,
             todo: VecDeque::new(),
             at_once: 0,
-            most_at_once: 0,
+            longest: 0,
             trace: std::env::var_os("BYWAY_SIM_TRACE").is_some(),
         }
     }
@@ -251,7 +252,6 @@ impl World {
 
     fn count(&mut self) {
         self.at_once += 1;
-        self.most_at_once = self.most_at_once.max(self.at_once);
         if self.at_once == MOST_AT_ONCE {
             panic!("busy loop\n{}", self.dump());
         }
@@ -276,7 +276,7 @@ impl World {
             Happens::Fails(trip, cause, sent) => self.fail(trip, cause, sent),
             Happens::Silence(trip) => self.silence(trip),
             Happens::Gone(link) => self.gone(link),
-            Happens::Again(trip, body, second) => self.again(trip, body, second),
+            Happens::Again(trip, body, answers) => self.again(trip, body, answers),
             Happens::Lane(peer, lane, at) => {
                 if self.peers[peer].timers[index(lane)] == Some(at) {
                     self.peers[peer].session().handle_timeout(at);
