@@ -63,6 +63,8 @@ pub(super) struct Channel {
     /// The relay could not deliver: nothing but PROBE goes out until READY or an acknowledgement.
     pub blocked: bool,
     pub away_reported: bool,
+    /// The keep-alive's PROBE was not answered yet.
+    pub asked: bool,
     pub probe: Probe,
     /// Doublings of the probe timer.
     pub backoff: u8,
@@ -108,6 +110,7 @@ impl Channel {
             wake: false,
             blocked: false,
             away_reported: false,
+            asked: false,
             probe: Probe::None,
             backoff: 0,
             end: End::None,
@@ -147,7 +150,7 @@ impl Channel {
     /// Whether the peer is expected to answer something.
     pub fn is_outstanding(&self) -> bool {
         match self.state {
-            State::Established if self.blocked => true,
+            State::Established if self.blocked || self.asked => true,
             State::Established => match self.kind {
                 Kind::Stream => self.tx.una < self.tx.goal(),
                 Kind::Datagram => {
@@ -270,6 +273,7 @@ impl Session<'_> {
         let channel = &mut self.channels[slot];
         channel.heard_at = now;
         channel.blocked = false;
+        channel.asked = false;
         channel.quiet_since = 0;
         if channel.away_reported {
             channel.away_reported = false;

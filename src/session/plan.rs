@@ -1,7 +1,7 @@
 //! What goes into the next exchange.
 
 use super::Session;
-use super::channel::{Probe, State};
+use super::channel::{Channel, Probe, State};
 use super::datagram;
 use super::state::{Phase, ReplyKind};
 use super::trip::{Item, What};
@@ -14,6 +14,9 @@ const ROUTE_LEN: u16 = 32;
 pub(super) const DATA_HEAD: u16 = ROUTE_LEN + DATA_HEADER_LEN as u16;
 /// Octets of a ROUTE and a RECEIVE_REQ.
 const WINDOW_HEAD: u16 = ROUTE_LEN + (HEADER_LEN + 29) as u16;
+/// A peer heard of so recently, in ms, may get more at any moment: as long as the relay lets a body
+/// wait for another peer.
+const PEER_TRAFFIC_MS: u64 = 1_000;
 /// Tries to say BYE before the relay is left to find out.
 const BYE_TRIES: u8 = 3;
 
@@ -142,7 +145,7 @@ impl Session<'_> {
     /// Data of the channels that may send, round robin.
     fn plan_data(&mut self, now: u64) {
         let count = self.channels.len();
-        let several = self.several_peers();
+        let several = self.several_peers(now);
         let candidates = (0..count).filter(|&slot| self.has_data(slot, several)).count();
         if candidates == 0 {
             return;
@@ -262,9 +265,15 @@ impl Session<'_> {
         data && !(several && self.channels.iter().any(|c| c.peer == channel.peer && c.awaits_ack()))
     }
 
-    fn several_peers(&self) -> bool {
-        let mut busy =
-            self.channels.iter().filter(|c| c.state == State::Established && c.is_outstanding());
+    /// Whether more than one peer has traffic.
+    fn several_peers(&self, now: u64) -> bool {
+        let has_traffic =
+            |c: &&Channel| c.is_outstanding() || now < c.heard_at + PEER_TRAFFIC_MS;
+        let mut busy = self
+            .channels
+            .iter()
+            .filter(|c| c.state == State::Established)
+            .filter(has_traffic);
         busy.next().is_some_and(|first| busy.any(|c| c.peer != first.peer))
     }
 

@@ -78,8 +78,8 @@ impl Session<'_> {
         }
         let is_over = |at: u64| at != 0 && at <= now;
         if self.keepalive_at(slot).is_some_and(is_over) {
-            // Only PROBEs until the peer is heard: silence now counts for linger.
-            self.channels[slot].blocked = true;
+            // Silence now counts for linger.
+            self.channels[slot].asked = true;
             self.channels[slot].probe = Probe::AtOnce;
             self.watch(now, slot);
             self.core.wakes.send = true;
