@@ -26,6 +26,7 @@ mod plan;
 mod receive;
 mod respond;
 mod ring;
+mod settings;
 mod state;
 mod storage;
 mod stream;
@@ -44,7 +45,7 @@ use crate::Kind;
 use crate::error::{Blocked, ConfigError, Error, PeerError, ResourceError, TransportError};
 use crate::wire::{Address, Endpoint, MAX_GREETING, Status};
 
-pub use state::{Settings, Timers};
+pub use settings::{Settings, Timers};
 #[cfg(feature = "std")]
 pub use storage::HeapStorage;
 pub use storage::{Profile, Storage, StorageBytes};
