@@ -133,7 +133,8 @@ fn run(action: Action) -> Result<(), Failure> {
     }
 }
 
-/// Opens the client; at most `backlog` connections wait to be accepted. Has its events logged, and has it closed in order when a signal comes.
+/// Opens the client, of which at most `backlog` connections wait to be accepted. Its events are
+/// logged, and it is closed in order when a signal comes.
 fn open(
     options: &ClientOptions,
     profile: Profile,

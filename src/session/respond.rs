@@ -71,6 +71,8 @@ impl Session<'_> {
                 }
             }
             Message::From(route) => trip.from = route,
+            // Data comes in answers to parks alone, so that one reader fills the rings.
+            Message::ReceiveRsp(_) if lane == Lane::Send => return Err(Blocked::Foreign),
             Message::ReceiveRsp(data) => self.on_data(now, lane, &from, &data),
             Message::SendRsp(window) => {
                 if let Some(slot) = self.addressed(now, &from, false) {

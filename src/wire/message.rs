@@ -137,7 +137,7 @@ pub struct Connect<'a> {
     pub linger_ms: u32,
     /// The name.
     pub name: Name,
-    /// At most [`MAX_GREETING`] octets for the listener's application.
+    /// At most [`MAX_GREETING`](super::MAX_GREETING) octets for the listener's application.
     pub greeting: &'a [u8],
 }
 
@@ -152,7 +152,7 @@ pub struct Accept<'a> {
     pub limit: u64,
     /// Linger agreed, in milliseconds.
     pub linger_ms: u32,
-    /// At most [`MAX_GREETING`] octets for the connector's application.
+    /// At most [`MAX_GREETING`](super::MAX_GREETING) octets for the connector's application.
     pub greeting: &'a [u8],
 }
 
