@@ -195,6 +195,11 @@ impl Session<'_> {
         let item = *item;
         let slot = usize::from(item.slot);
         let delivered = verdict.status == Status::Delivered;
+        // Datagrams leave the ring from its front: behind one without a verdict none does.
+        if item.what == What::Datagram && self.core.trip(lane).skips_datagram(&item, verdict.index)
+        {
+            self.channels[slot].tx.rewind = true;
+        }
         match item.what {
             What::Data => {
                 let tx = &mut self.channels[slot].tx;
