@@ -55,3 +55,8 @@ impl Kind {
         }
     }
 }
+
+/// The README's example compiles.
+#[cfg(all(doctest, feature = "client"))]
+#[doc = include_str!("../README.md")]
+pub struct Readme;

@@ -9,7 +9,9 @@ fn park_after(status: Status, highest: u64) -> (Bench, Request) {
     let park = bench.begin(Lane::Park).unwrap();
     let answer = Answer::to(&park.exchange).end_at(status, highest).0;
     bench.answer(Lane::Park, &answer);
-    let next = bench.begin(Lane::Park).expect("a park at once");
+    // Behind a proxy that repeats every park there is a pause.
+    bench.now += 1_000;
+    let next = bench.begin(Lane::Park).expect("another park");
     (bench, next)
 }
 

@@ -162,11 +162,18 @@ fn sessions_are_bounded_and_forgotten() {
     let config = RouterConfig { max_sessions: 2, ..RouterConfig::default() };
     let (grace, forget) = (config.grace_ms, config.forget_ms);
     let mut lab = Lab::with(config);
-    assert_eq!(lab.send(Body::send(1)).end(), Status::Ok);
-    assert_eq!(lab.send(Body::send(2)).end(), Status::Ok);
+    let mut parks = [1, 2].map(|name| lab.post(Body::park(name, 1, 1_000)));
+    lab.pass(1_000);
+    for park in &mut parks {
+        assert_eq!(lab.answer(park).end(), Status::Ok);
+    }
     assert_eq!(lab.send(Body::send(3)).end(), Status::Limited);
     lab.pass(grace + 1);
     assert_eq!(lab.send(Body::send(3)).end(), Status::Ok);
+    assert_eq!(lab.router.stats().sessions, 2);
+    // One that never parked goes at once: a flood of them shuts nobody out.
+    assert_eq!(lab.send(Body::send(4)).end(), Status::Ok);
+    assert_eq!(lab.send(Body::send(5)).end(), Status::Ok);
     assert_eq!(lab.router.stats().sessions, 2);
     lab.pass(forget);
     assert_eq!(lab.router.stats().sessions, 0);
