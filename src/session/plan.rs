@@ -267,13 +267,9 @@ impl Session<'_> {
 
     /// Whether more than one peer has traffic.
     fn several_peers(&self, now: u64) -> bool {
-        let has_traffic =
-            |c: &&Channel| c.is_outstanding() || now < c.heard_at + PEER_TRAFFIC_MS;
-        let mut busy = self
-            .channels
-            .iter()
-            .filter(|c| c.state == State::Established)
-            .filter(has_traffic);
+        let has_traffic = |c: &&Channel| c.is_outstanding() || now < c.heard_at + PEER_TRAFFIC_MS;
+        let mut busy =
+            self.channels.iter().filter(|c| c.state == State::Established).filter(has_traffic);
         busy.next().is_some_and(|first| busy.any(|c| c.peer != first.peer))
     }
 

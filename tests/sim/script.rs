@@ -41,11 +41,7 @@ impl World {
     }
 
     /// The first `times` answers for which `is` holds are lost.
-    pub fn lose_answers(
-        &mut self,
-        times: u32,
-        is: impl Fn(&Seen<'_>) -> bool + 'static,
-    ) -> Count {
+    pub fn lose_answers(&mut self, times: u32, is: impl Fn(&Seen<'_>) -> bool + 'static) -> Count {
         let count = Count::default();
         let counted = count.clone();
         self.on_answer = Some(Box::new(move |seen| {
