@@ -180,6 +180,8 @@ impl Session<'_> {
             core.blame_path(now, lane, cause, sent);
         }
         if lane == Lane::Send {
+            // Whoever opened the session waits for an answer.
+            core.hello_due |= !core.reached;
             core.claims_changed |= core.send.hello.has(HelloFlags::WAKE);
             core.bye_tries += u8::from(core.send.hello.has(HelloFlags::BYE));
         }
