@@ -102,10 +102,12 @@ pub enum PeerError {
     #[error("peer away: it has not asked the relay for data lately; check its network, try again")]
     Away,
     /// The peer closed the channel.
-    #[error("channel closed by the peer")]
+    #[error("channel closed by the peer; connect anew if there is more to say")]
     Closed,
     /// The peer gave the channel up.
-    #[error("channel aborted by the peer; it had received up to offset {received}")]
+    #[error(
+        "channel aborted by the peer; it had received up to offset {received}; ask it why, connect anew"
+    )]
     Aborted {
         /// First offset that the peer had not received.
         received: u64,
@@ -119,7 +121,9 @@ pub enum PeerError {
         acked: u64,
     },
     /// The peer gave up after silence.
-    #[error("channel given up by the peer after silence; it had received up to offset {received}")]
+    #[error(
+        "channel given up by the peer after silence; it had received up to offset {received}; connect anew"
+    )]
     GaveUp {
         /// First offset that the peer had not received.
         received: u64,
@@ -189,10 +193,12 @@ pub enum Blocked {
     #[error("TLS failed; check the certificate, the clock and the trusted roots")]
     Tls,
     /// Nothing came within the deadline.
-    #[error("silence; nothing came back within the deadline")]
+    #[error("silence within the deadline; check the network, or wait until it is back")]
     Silence,
     /// The connection ended before the answer did.
-    #[error("the answer was cut short by the relay or something on the way")]
+    #[error(
+        "the answer was cut short on the way; look at the proxies before the relay, and at the relay"
+    )]
     Cut,
     /// An HTTP status other than 200.
     #[error("HTTP status {0} instead of an answer; a proxy, gateway or wrong URL")]
@@ -213,6 +219,15 @@ pub enum Blocked {
 impl From<EndpointError> for Error {
     fn from(error: EndpointError) -> Self {
         ConfigError::Endpoint(error).into()
+    }
+}
+
+impl From<Blocked> for Error {
+    fn from(cause: Blocked) -> Self {
+        match cause {
+            Blocked::Relay(Status::Limited) => ResourceError::Relay.into(),
+            cause => TransportError::Blocked(cause).into(),
+        }
     }
 }
 

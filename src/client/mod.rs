@@ -39,7 +39,7 @@ pub use lanes::LANE_STACK;
 pub use listener::Listener;
 pub use stream::{ReadHalf, Stream, WriteHalf};
 
-use crate::error::{Error, TransportError};
+use crate::error::{Blocked, Error};
 use crate::session::{ChannelId, HeapStorage, Lane, ListenerId, Profile, Stats, StorageBytes};
 use crate::transport::{HttpTransport, Transport};
 use crate::{Endpoint, Kind};
@@ -73,8 +73,15 @@ impl Drop for Handle {
         self.shared.with(|core| {
             core.closed = true;
             let (mut session, now) = core.session();
-            session.abort_all(now);
+            if session.is_open() == Ok(true) {
+                session.abort_all(now);
+            } else {
+                // No relay ever answered: there is nobody to say goodbye to.
+                core.stop = true;
+                self.shared.cancel(core);
+            }
         });
+        self.shared.wake_all();
     }
 }
 
@@ -92,7 +99,7 @@ impl Client {
     /// [`Config::open_timeout`]. What blocks the path is tried again until then.
     ///
     /// # Errors
-    /// A setting that cannot be used, [`Blocked`](crate::error::Blocked) with what stood in the way
+    /// A setting that cannot be used, [`Blocked`] with what stood in the way
     /// last, another protocol version, or no memory, threads or entropy.
     pub fn open(config: impl Into<Config>) -> Result<Self, Error> {
         let config = config.into();
@@ -119,7 +126,7 @@ impl Client {
         )?;
         if opened.is_none() {
             let blocked = shared.call(|session, _| session.blocked());
-            return Err(blocked.map_or(Error::TimedOut, |b| TransportError::Blocked(b).into()));
+            return Err(blocked.unwrap_or(Blocked::Silence).into());
         }
         Ok(Self { handle })
     }
@@ -286,7 +293,7 @@ impl Client {
             shared.wait(signal, until, |session, _| Ok(session.listening(id)?.then_some(())))?;
         if granted.is_none() {
             let blocked = shared.call(|session, _| session.blocked());
-            return Err(blocked.map_or(Error::TimedOut, |b| TransportError::Blocked(b).into()));
+            return Err(blocked.map_or(Error::TimedOut, Error::from));
         }
         Ok(listener)
     }

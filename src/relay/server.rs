@@ -31,6 +31,9 @@ const UNDRAINED: usize = 32 * 1024;
 /// nginx keeps its connections to an origin, so that it is not the relay that closes first.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(65);
 
+/// How long a new connection may take for its first octet: who says nothing keeps no place.
+const FIRST_OCTET_TIMEOUT: Duration = Duration::from_secs(10);
+
 /// More connections than any system has file descriptors for.
 const MAX_CONNECTIONS: usize = 1 << 24;
 
@@ -245,6 +248,13 @@ async fn connection(
 ) {
     // A socket that is gone already shows in the first read.
     let _ = stream.set_nodelay(true);
+    let begun = tokio::select! {
+        begun = tokio::time::timeout(FIRST_OCTET_TIMEOUT, stream.readable()) => begun,
+        () = stopping(&mut orders) => return,
+    };
+    if !matches!(begun, Ok(Ok(()))) {
+        return;
+    }
     let serving = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(HEAD_TIMEOUT)

@@ -54,6 +54,12 @@ impl Service {
             let why = "byway relay: a request has Content-Length, and no Transfer-Encoding\n";
             return Some((StatusCode::BAD_REQUEST, why));
         }
+        // A web page that is lured into a POST can send text and forms, but not this.
+        let binary = HeaderValue::from_static("application/octet-stream");
+        if headers.get(CONTENT_TYPE) != Some(&binary) {
+            let why = "byway relay: a request has Content-Type application/octet-stream\n";
+            return Some((StatusCode::UNSUPPORTED_MEDIA_TYPE, why));
+        }
         if request.body().size_hint().lower() > self.max_body {
             return Some((StatusCode::PAYLOAD_TOO_LARGE, "byway relay: body too large\n"));
         }

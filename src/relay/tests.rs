@@ -23,8 +23,10 @@ fn dial(relay: &Relay) -> TcpStream {
 }
 
 fn post(stream: &mut TcpStream, body: &[u8]) {
-    let head =
-        format!("POST /v1?n=1 HTTP/1.1\r\nHost: x\r\nContent-Length: {}\r\n\r\n", body.len());
+    let head = format!(
+        "POST /v1?n=1 HTTP/1.1\r\nHost: x\r\nContent-Type: application/octet-stream\r\nContent-Length: {}\r\n\r\n",
+        body.len()
+    );
     stream.write_all(&[head.as_bytes(), body].concat()).unwrap();
 }
 
@@ -182,23 +184,22 @@ fn a_hold_ends() {
 #[test]
 fn what_is_no_exchange_is_refused() {
     let relay = bound();
+    let post = |path, headers: &str, body| {
+        let octets = "Content-Type: application/octet-stream";
+        format!("POST {path} HTTP/1.1\r\nHost: x\r\n{octets}\r\n{headers}\r\n\r\n{body}")
+    };
     for (request, status) in [
-        ("GET / HTTP/1.1\r\nHost: x\r\n\r\n", 404),
-        ("POST /v2 HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n\r\n", 404),
-        ("GET /v1 HTTP/1.1\r\nHost: x\r\n\r\n", 405),
-        ("POST /v1 HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n\r\n", 400),
-        ("POST /v1 HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\n\r\nhello", 400),
-        ("POST /v1 HTTP/1.1\r\nHost: x\r\nContent-Length: 9999999\r\n\r\n", 413),
-        (
-            "POST /v1 HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
-            400,
-        ),
-        (
-            "POST /v1 HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\nContent-Length: 5\r\n\r\n0\r\n\r\n",
-            400,
-        ),
+        ("GET / HTTP/1.1\r\nHost: x\r\n\r\n".into(), 404),
+        (post("/v2", "Content-Length: 0", ""), 404),
+        ("GET /v1 HTTP/1.1\r\nHost: x\r\n\r\n".into(), 405),
+        ("POST /v1 HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n\r\n".into(), 415),
+        (post("/v1", "Content-Length: 0", ""), 400),
+        (post("/v1", "Content-Length: 5", "hello"), 400),
+        (post("/v1", "Content-Length: 9999999", ""), 413),
+        (post("/v1", "Content-Length: 5\r\nTransfer-Encoding: chunked", "0\r\n\r\n"), 400),
+        (post("/v1", "Transfer-Encoding: chunked\r\nContent-Length: 5", "0\r\n\r\n"), 400),
     ] {
-        let reply = raw(&relay, request);
+        let reply = raw(&relay, &request);
         assert_eq!(reply.status, status, "{request}");
         assert!(reply.body.ends_with(b"\n"), "{request}");
     }
@@ -210,7 +211,10 @@ fn a_malformed_body_is_answered_at_once() {
     let mut stream = dial(&relay);
     let body = Body::send(1).raw(&[0x7f, 0, 0, 0]).raw(&[0; 1000]).done();
     // Half of it: the answer does not wait for the rest.
-    let head = format!("POST /v1 HTTP/1.1\r\nHost: x\r\nContent-Length: {}\r\n\r\n", body.len());
+    let head = format!(
+        "POST /v1 HTTP/1.1\r\nHost: x\r\nContent-Type: application/octet-stream\r\nContent-Length: {}\r\n\r\n",
+        body.len()
+    );
     stream.write_all(&[head.as_bytes(), &body[..100]].concat()).unwrap();
     let reply = reply(&mut stream);
     assert_eq!(reply.status, 200);
@@ -224,8 +228,10 @@ fn the_base_path_stands_before_the_version() {
     assert_eq!(relay.url(), format!("http://{}/by/way", relay.local_addr()));
     let mut stream = dial(&relay);
     let body = Body::send(1).done();
-    let head =
-        format!("POST /by/way/v1 HTTP/1.1\r\nHost: x\r\nContent-Length: {}\r\n\r\n", body.len());
+    let head = format!(
+        "POST /by/way/v1 HTTP/1.1\r\nHost: x\r\nContent-Type: application/octet-stream\r\nContent-Length: {}\r\n\r\n",
+        body.len()
+    );
     stream.write_all(&[head.as_bytes(), &body].concat()).unwrap();
     assert_eq!(parse(&reply(&mut stream).body).end(), Status::Ok);
 }

@@ -369,6 +369,7 @@ impl Session<'_> {
         let met = channel.met;
         let wake = channel.wake;
         *channel = Channel { generation, wake, ..Channel::new() };
+        self.drop_incoming(slot);
         if met {
             self.core.wakes.send |= tombstone.answer;
             if let Some(oldest) = self.tombstones.iter_mut().min_by_key(|t| t.expires) {

@@ -26,6 +26,7 @@ mod plan;
 mod receive;
 mod respond;
 mod ring;
+mod settings;
 mod state;
 mod storage;
 mod stream;
@@ -41,10 +42,10 @@ use listener::Claim;
 use state::Core;
 
 use crate::Kind;
-use crate::error::{Blocked, ConfigError, Error, PeerError, ResourceError, TransportError};
+use crate::error::{Blocked, ConfigError, Error, PeerError, ResourceError};
 use crate::wire::{Address, Endpoint, MAX_GREETING, Status};
 
-pub use state::{Settings, Timers};
+pub use settings::{Settings, Timers};
 #[cfg(feature = "std")]
 pub use storage::HeapStorage;
 pub use storage::{Profile, Storage, StorageBytes};
@@ -279,7 +280,7 @@ impl Session<'_> {
         let status = self.held(id).map(|slot| self.channels[slot].status);
         match (self.blocked(), status.map(Status::from_code)) {
             (_, Err(error)) => error,
-            (Some(cause), _) => TransportError::Blocked(cause).into(),
+            (Some(cause), _) => cause.into(),
             (_, Ok(Some(Status::Away | Status::Busy))) => PeerError::Away.into(),
             (_, Ok(Some(Status::NoListener | Status::Retry))) => PeerError::NoListener.into(),
             (_, Ok(Some(Status::Limited))) => ResourceError::Relay.into(),

@@ -47,6 +47,8 @@ impl Session<'_> {
                 return;
             }
             let start = rx.next;
+            // The ring has one place for the next: an answer on the other lane gives its up.
+            self.drop_incoming(slot);
             let (_, rx_ring) = self.rings_of(slot);
             let header = datagram::header(data.len as usize, now);
             ring::copy_in(&mut self.rings[rx_ring], start, &header);
@@ -83,6 +85,16 @@ impl Session<'_> {
         };
         if data.len == 0 {
             self.on_bytes(now, lane, &[], 0);
+        }
+    }
+
+    /// What is still to come of data messages begun for this slot is for nobody.
+    pub(super) fn drop_incoming(&mut self, slot: usize) {
+        for lane in [Lane::Park, Lane::Send] {
+            let incoming = &mut self.core.trip(lane).incoming;
+            if usize::from(incoming.slot) == slot {
+                incoming.sink = Sink::Drop;
+            }
         }
     }
 

@@ -71,6 +71,8 @@ impl Session<'_> {
                 }
             }
             Message::From(route) => trip.from = route,
+            // Data comes in answers to parks alone, so that one reader fills the rings.
+            Message::ReceiveRsp(_) if lane == Lane::Send => return Err(Blocked::Foreign),
             Message::ReceiveRsp(data) => self.on_data(now, lane, &from, &data),
             Message::SendRsp(window) => {
                 if let Some(slot) = self.addressed(now, &from, false) {
@@ -193,6 +195,11 @@ impl Session<'_> {
         let item = *item;
         let slot = usize::from(item.slot);
         let delivered = verdict.status == Status::Delivered;
+        // Datagrams leave the ring from its front: behind one without a verdict none does.
+        if item.what == What::Datagram && self.core.trip(lane).skips_datagram(&item, verdict.index)
+        {
+            self.channels[slot].tx.rewind = true;
+        }
         match item.what {
             What::Data => {
                 let tx = &mut self.channels[slot].tx;

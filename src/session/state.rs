@@ -3,6 +3,7 @@
 use heapless::Vec;
 
 use super::pace::Pace;
+use super::settings::Settings;
 use super::trip::Trip;
 use super::{Event, Lane, Session, Stats};
 use crate::error::{Blocked, ConfigError, Error, TransportError};
@@ -12,97 +13,6 @@ use crate::wire::{self, Address};
 const REPLIES: usize = 4;
 /// Events kept until somebody takes them; the oldest is dropped, and counted.
 const EVENTS: usize = 8;
-
-/// What a session is opened with.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Settings {
-    /// 128 random bits that nobody else has: whoever knows them can take the session over.
-    pub secret: [u8; 16],
-    /// Seed of the channels' tokens and of the jitter, different at each start.
-    pub seed: u64,
-    /// Who listens: a process with the same owner and a higher epoch takes names over.
-    pub owner: [u8; 16],
-    /// Start time of the process, in any unit that rises.
-    pub epoch: u64,
-    /// How long a channel rides out silence, in ms.
-    pub linger_ms: u32,
-    /// Probe the peer of an idle channel so often, in ms; 0: never.
-    pub keepalive_ms: u32,
-    /// Most octets of a request's body.
-    pub max_body: u32,
-    /// Most octets of an answer's body.
-    pub max_response: u32,
-    /// Deadlines and intervals.
-    pub timers: Timers,
-}
-
-impl Settings {
-    /// The defaults.
-    pub const fn new(secret: [u8; 16], seed: u64) -> Self {
-        Self {
-            secret,
-            seed,
-            // Nobody else's, so that nobody takes names over.
-            owner: secret,
-            epoch: 0,
-            linger_ms: 180_000,
-            keepalive_ms: 0,
-            // What stands before a stock nginx's limit of 1 MiB, less the messages around the bytes.
-            max_body: (1 << 20) - (16 << 10),
-            max_response: 16 << 20,
-            timers: Timers::DEFAULT,
-        }
-    }
-}
-
-/// Deadlines and intervals in milliseconds. The relations between them are on the protocol page.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[allow(missing_docs)] // each name says it; the protocol page gives the reasons
-pub struct Timers {
-    pub hold_active_ms: u32,
-    pub hold_idle_ms: u32,
-    /// Traffic so long ago still counts as active.
-    pub active_for_ms: u32,
-    /// Silence allowed beyond the hold while active, and while idle.
-    pub park_grace_active_ms: u32,
-    pub park_grace_idle_ms: u32,
-    pub send_silence_ms: u32,
-    pub retry_min_ms: u32,
-    pub retry_max_ms: u32,
-    pub rto_first_ms: u32,
-    pub rto_min_ms: u32,
-    pub rto_max_ms: u32,
-    /// How long ACCEPT_RSP is repeated without a word of the connector.
-    pub accept_for_ms: u32,
-    pub datagram_life_ms: u32,
-    /// How long CLOSE_REQ is repeated if no CLOSE_RSP comes: behind two sends that hang.
-    pub abort_for_ms: u32,
-}
-
-impl Timers {
-    /// Linger below two rounds of parking would end channels on a path that is merely slow.
-    pub(super) const fn least_linger_ms(&self) -> u32 {
-        2 * (self.hold_idle_ms + self.park_grace_idle_ms)
-    }
-
-    /// The protocol's values.
-    pub const DEFAULT: Self = Self {
-        hold_active_ms: 5_000,
-        hold_idle_ms: 25_000,
-        active_for_ms: 30_000,
-        park_grace_active_ms: 2_000,
-        park_grace_idle_ms: 5_000,
-        send_silence_ms: 4_000,
-        retry_min_ms: 50,
-        retry_max_ms: 2_000,
-        rto_first_ms: 1_000,
-        rto_min_ms: 500,
-        rto_max_ms: 5_000,
-        accept_for_ms: 15_000,
-        datagram_life_ms: 2_000,
-        abort_for_ms: 9_000,
-    };
-}
 
 /// How far a session's life has gone.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -207,34 +117,8 @@ pub(super) struct Core {
 
 impl Core {
     pub const fn new() -> Self {
-        const TIMERS: Timers = Timers {
-            hold_active_ms: 0,
-            hold_idle_ms: 0,
-            active_for_ms: 0,
-            park_grace_active_ms: 0,
-            park_grace_idle_ms: 0,
-            send_silence_ms: 0,
-            retry_min_ms: 0,
-            retry_max_ms: 0,
-            rto_first_ms: 0,
-            rto_min_ms: 0,
-            rto_max_ms: 0,
-            accept_for_ms: 0,
-            datagram_life_ms: 0,
-            abort_for_ms: 0,
-        };
         Self {
-            settings: Settings {
-                secret: [0; 16],
-                seed: 0,
-                owner: [0; 16],
-                epoch: 0,
-                linger_ms: 0,
-                keepalive_ms: 0,
-                max_body: 0,
-                max_response: 0,
-                timers: TIMERS,
-            },
+            settings: Settings::ZERO,
             phase: Phase::New,
             fatal: Fatal::None,
             relay_version: 0,

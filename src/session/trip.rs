@@ -160,6 +160,23 @@ impl Trip {
         }
         None
     }
+
+    /// Whether a datagram of the same slot before this one, which is the `index`-th message, has
+    /// no verdict yet.
+    pub fn skips_datagram(&mut self, item: &Item, index: u16) -> bool {
+        let (what, slot) = (item.what, item.slot);
+        let mut at = 1;
+        for before in &self.plan {
+            at += u32::from(before.is_routed()) + 1;
+            if at > u32::from(index) {
+                break;
+            }
+            if before.what == what && before.slot == slot && !before.is_judged() {
+                return true;
+            }
+        }
+        false
+    }
 }
 
 impl Item {

@@ -1,6 +1,6 @@
 //! Taking a body apart as it arrives.
 
-use super::message::kind;
+use super::layout::kind;
 use super::{DATA_HEADER_LEN, Data, HEADER_LEN, MAX_CONTROL, Message, WireError};
 
 /// What a [`Decoder`] found.

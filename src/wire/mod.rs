@@ -10,6 +10,7 @@
 mod codec;
 mod decoder;
 mod endpoint;
+mod layout;
 mod message;
 mod status;
 #[cfg(all(test, feature = "std"))]

@@ -4,6 +4,7 @@
 mod blocking;
 mod datagrams;
 mod ending;
+mod naive;
 mod refusals;
 mod streams;
 

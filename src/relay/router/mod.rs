@@ -43,6 +43,10 @@ use upload::Failure;
 
 pub use config::{RouterConfig, RouterStats};
 
+/// Idle sessions looked at, the oldest first, to make room for another: few, since it is done for
+/// every new session while the table is full.
+const EVICTION_SEARCH: usize = 64;
+
 /// Names an exchange; never used again.
 pub type ExchangeId = u64;
 
@@ -346,10 +350,13 @@ impl Router {
     fn enter(&mut self, now: u64, peer: Address) -> Option<&mut Session> {
         let known = self.sessions.contains_key(&peer);
         if !known && self.sessions.len() >= self.config.max_sessions {
-            let (since, oldest) = self.idle.first().copied()?;
-            if since + self.config.grace_ms >= now {
-                return None;
-            }
+            let grace = self.config.grace_ms;
+            // Nothing is lost with one that never parked: a flood of them shuts nobody out.
+            let can_go = |&&(since, peer): &&(u64, Address)| {
+                since + grace < now
+                    || self.sessions.get(&peer).is_none_or(|s| s.park_ended.is_none())
+            };
+            let (_, oldest) = self.idle.iter().take(EVICTION_SEARCH).find(can_go).copied()?;
             self.forget(oldest);
         }
         let session = self.sessions.entry(peer).or_default();

@@ -38,8 +38,8 @@ impl Router {
             self.arrive(now, id, state);
             return;
         }
-        if state.hello.is_some_and(|hello| hello.flags.has(HelloFlags::BYE)) {
-            self.bye(now, self.source_of(id));
+        if let Some(hello) = state.hello.filter(|hello| hello.flags.has(HelloFlags::BYE)) {
+            self.bye(now, self.source_of(id), hello.seq);
         }
         self.answer(now, id, state, Status::Ok);
     }
@@ -262,17 +262,19 @@ impl Router {
     /// The session wants its park answered, to say other claims.
     pub(super) fn wake_session(&mut self, now: u64, peer: Address, seq: u64) {
         let Some(session) = self.sessions.get_mut(&peer) else { return };
-        match session.park {
-            Some(park) => self.end_park(now, park, Status::Ok),
-            // Remembered for one park only: the numbers of sends need not go with those of parks.
-            None => session.wake = Some(seq),
+        // The park that it is meant for may still be on its way, and the one here be dead.
+        // Remembered for one park only: the numbers of sends need not go with those of parks.
+        session.wake = Some(seq);
+        if let Some(park) = session.park {
+            self.end_park(now, park, Status::Ok);
         }
     }
 
-    /// The session says that it ends: nothing of it stays but the number of its last park.
-    fn bye(&mut self, now: u64, peer: Address) {
+    /// The session says that it ends: nothing of it stays but a number, below which parks are late.
+    fn bye(&mut self, now: u64, peer: Address, seq: u64) {
         self.disown(peer);
         let Some(session) = self.sessions.get_mut(&peer) else { return };
+        session.highest = session.highest.max(Some(seq));
         session.stored = Default::default();
         if let Some(park) = session.park {
             self.end_park(now, park, Status::Ok);

@@ -1,15 +1,14 @@
-//! Handles that are over, and slots that are used again.
+//! Handles that are over, slots that are used again, and clocks that go wrong.
 
-use super::super::Half;
 use super::*;
 use crate::error::{Error, ResourceError};
+use crate::session::{Half, MAX_GENERATION};
 
 #[test]
 fn a_released_channel_is_closed_to_every_call() {
-    let mut rig = Rig::new(&Profile::TINY);
-    let (id, _) = rig.connect();
-    let now = rig.now;
-    let mut s = rig.session();
+    let (mut bench, id, _) = Bench::connected(Kind::Stream, 1000);
+    let now = bench.now;
+    let mut s = bench.session();
     s.release(now, id);
     let closed = Error::Closed;
     assert_eq!(s.connected(id), Err(closed));
@@ -31,79 +30,76 @@ fn a_released_channel_is_closed_to_every_call() {
 }
 
 #[test]
-fn a_slot_used_again_has_another_id_and_does_not_hear_the_old_one() {
-    let mut rig = Rig::new(&Profile { channels: 1, ..Profile::TINY });
-    let now = rig.now;
+fn a_slot_used_again_has_another_id() {
+    let mut bench = Bench::reached();
+    let now = bench.now;
+    let other = bench.connect(Kind::Stream);
     let mut seen = Vec::new();
     for _ in 0..20 {
-        let id = rig.session().connect(now, endpoint(), Kind::Stream, b"").expect("room");
+        let id = bench.connect(Kind::Stream);
         assert!(!seen.contains(&id));
         for &old in &seen {
-            assert_eq!(rig.session().write(now, old, b"x"), Err(Error::Closed));
-            rig.session().release(now, old);
+            assert_eq!(bench.session().write(now, old, b"x"), Err(Error::Closed));
+            bench.session().release(now, old);
         }
-        assert_eq!(rig.session().write(now, id, b"x"), Ok(1));
-        let full = rig.session().connect(now, endpoint(), Kind::Stream, b"");
-        assert_eq!(full, Err(ResourceError::Channels.into()));
-        rig.session().release(now, id);
+        assert_eq!(bench.session().write(now, id, b"x"), Ok(1));
+        bench.session().release(now, id);
         seen.push(id);
     }
+    assert_eq!(bench.session().write(now, other, b"x"), Ok(1));
 }
 
 #[test]
 fn a_slot_whose_generations_are_used_up_is_not_used_again() {
-    let mut rig = Rig::new(&Profile { channels: 1, ..Profile::TINY });
-    let now = rig.now;
-    rig.session().channels[0].generation = super::super::MAX_GENERATION - 1;
-    let id = rig.session().connect(now, endpoint(), Kind::Stream, b"").expect("the last");
-    rig.session().release(now, id);
-    let none = rig.session().connect(now, endpoint(), Kind::Stream, b"");
+    let mut bench = Bench::reached();
+    let now = bench.now;
+    for channel in bench.session().channels.iter_mut() {
+        channel.generation = MAX_GENERATION - 1;
+    }
+    for _ in 0..SMALL.channels {
+        let id = bench.connect(Kind::Stream);
+        bench.session().release(now, id);
+    }
+    let none = bench.session().connect(now, endpoint(), Kind::Stream, b"");
     assert_eq!(none, Err(ResourceError::Channels.into()));
 }
 
 #[test]
-fn a_closed_listener_is_closed_to_every_call() {
-    let mut rig = Rig::new(&Profile::TINY);
-    let now = rig.now;
-    let mut s = rig.session();
-    let first = s.listen(now, endpoint(), Kind::Stream, 1).expect("room");
-    let other = s.listen(now, "camera:2".parse().expect("valid"), Kind::Stream, 1);
-    assert_eq!(other, Err(ResourceError::Listeners.into()));
-    s.unlisten(now, first);
-    assert_eq!(s.listening(first), Err(Error::Closed));
-    assert_eq!(s.accept(now, first), Err(Error::Closed));
-    assert_eq!(s.listener_endpoint(first), Err(Error::Closed));
-    let second = s.listen(now, endpoint(), Kind::Stream, 1).expect("room again");
-    assert_ne!(first, second);
-    s.unlisten(now, first);
-    assert_eq!(s.listening(second), Ok(false));
+fn a_closed_session_takes_nothing_more_until_it_is_opened_again() {
+    let mut bench = Bench::reached();
+    let now = bench.now;
+    bench.session().close(now);
+    bench.exchange(Lane::Send, |answer| answer);
+    assert!(bench.session().is_closed());
+    let refused = bench.session().connect(now, endpoint(), Kind::Stream, b"");
+    assert_eq!(refused, Err(Error::Closed));
+    assert!(bench.begin(Lane::Send).is_none() && bench.begin(Lane::Park).is_none());
+    assert_eq!(bench.session().poll_timeout(Lane::Send), None);
+    bench.session().open(now, &Settings::new([8; 16], 4));
+    assert!(bench.begin(Lane::Send).is_some());
 }
 
 #[test]
-fn a_closed_session_takes_nothing_more() {
-    let mut rig = Rig::new(&Profile::TINY);
-    let now = rig.now;
-    rig.session().close(now);
-    rig.exchange(Lane::Send, &[]);
-    assert!(rig.session().is_closed());
-    assert_eq!(rig.session().connect(now, endpoint(), Kind::Stream, b""), Err(Error::Closed));
-    assert!(rig.begin(Lane::Send).is_none() && rig.begin(Lane::Park).is_none());
-    assert_eq!(rig.session().poll_timeout(Lane::Send), None);
-    // It may be opened for another life.
-    rig.session().open(now, &Settings::new([8; 16], 4));
-    assert!(rig.begin(Lane::Send).is_some());
+fn the_clock_may_go_back() {
+    let (mut bench, id, local) = Bench::connected(Kind::Stream, 1000);
+    bench.now -= 900;
+    let now = bench.now;
+    assert_eq!(bench.session().write(now, id, b"abc"), Ok(3));
+    bench.session().handle_timeout(now);
+    bench.exchange(Lane::Park, |answer| answer.from(PEER, local).stream(0, b"x"));
+    bench.exchange(Lane::Send, |answer| answer);
+    assert_eq!(bench.read(id), b"x");
 }
 
 #[test]
-fn the_clock_may_stand_still_or_go_back() {
-    let mut rig = Rig::new(&Profile::TINY);
-    let (id, route) = rig.connect();
-    rig.now -= 900;
-    let now = rig.now;
-    assert_eq!(rig.session().write(now, id, b"abc"), Ok(3));
-    rig.session().handle_timeout(now);
-    let said = [from(route), Said::Data(0, DataFlags::NONE, b"x")];
-    rig.exchange(Lane::Park, &said);
-    rig.exchange(Lane::Send, &[]);
-    assert_eq!(rig.read(id), b"x");
+fn whoever_opened_the_session_is_answered_however_often_the_first_send_fails() {
+    let mut bench = Bench::new();
+    for _ in 0..5 {
+        assert!(bench.begin(Lane::Send).is_some(), "another try");
+        bench.fail(Lane::Send, Blocked::Connect);
+        assert_eq!(bench.session().is_open(), Ok(false));
+        bench.pass(3000);
+    }
+    bench.exchange(Lane::Send, |answer| answer);
+    assert_eq!(bench.session().is_open(), Ok(true));
 }

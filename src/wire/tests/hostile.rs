@@ -73,7 +73,7 @@ fn lengths_that_lie() {
         let expected = WireError::Length { kind, length: MAX_MESSAGE as u32 };
         assert_eq!(error(&endless), Some(expected), "{name}");
     }
-    for kind in [message::kind::SEND_REQ, message::kind::RECEIVE_RSP] {
+    for kind in [layout::kind::SEND_REQ, layout::kind::RECEIVE_RSP] {
         for length in 0..9 {
             let expected = WireError::Length { kind, length };
             assert_eq!(error(&[kind, 0, 0, length as u8]), Some(expected));
@@ -119,7 +119,7 @@ fn unknown_types() {
         let mut body = raw(kind, &[7; 300]);
         body.extend(encoded(&Message::Pad(0)));
         let (found, end) = decode(body.chunks(7));
-        if kind < message::kind::FIRST_OPTIONAL {
+        if kind < layout::kind::FIRST_OPTIONAL {
             assert_eq!(error(&raw(kind, &[])), Some(WireError::Unknown { kind }));
             assert_eq!(error(&raw(kind, &[7; 20])), Some(WireError::Unknown { kind }));
             assert!(end.is_err() && found.is_empty(), "{kind:#04x}");
@@ -163,7 +163,7 @@ fn values_out_of_range() {
 
 #[test]
 fn data_that_cannot_be() {
-    let kind = message::kind::SEND_REQ;
+    let kind = layout::kind::SEND_REQ;
     let body = |offset: u64, flags: DataFlags, bytes: usize| {
         let mut payload = offset.to_be_bytes().to_vec();
         payload.push(flags.bits());

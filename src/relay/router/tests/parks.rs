@@ -162,11 +162,15 @@ fn sessions_are_bounded_and_forgotten() {
     let config = RouterConfig { max_sessions: 2, ..RouterConfig::default() };
     let (grace, forget) = (config.grace_ms, config.forget_ms);
     let mut lab = Lab::with(config);
-    assert_eq!(lab.send(Body::send(1)).end(), Status::Ok);
-    assert_eq!(lab.send(Body::send(2)).end(), Status::Ok);
+    for n in 1..=2 {
+        let mut park = lab.post(Body::park(n, 1, 1));
+        lab.pass(1);
+        assert_eq!(lab.answer(&mut park).end(), Status::Ok);
+    }
     assert_eq!(lab.send(Body::send(3)).end(), Status::Limited);
     lab.pass(grace + 1);
     assert_eq!(lab.send(Body::send(3)).end(), Status::Ok);
+    assert_eq!(lab.send(Body::send(4)).end(), Status::Ok, "the last never parked: it makes room");
     assert_eq!(lab.router.stats().sessions, 2);
     lab.pass(forget);
     assert_eq!(lab.router.stats().sessions, 0);

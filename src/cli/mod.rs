@@ -1,0 +1,220 @@
+//! The command line: what can be asked for, what is logged, and how it ends.
+
+mod failure;
+mod forward;
+mod link;
+mod options;
+mod pipe;
+mod places;
+mod relay;
+mod signals;
+
+use std::fmt::Display;
+use std::io::{IsTerminal, Write};
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::thread;
+use std::time::Duration;
+
+use byway::Endpoint;
+use byway::client::{Client, ClientEvent};
+use byway::session::Profile;
+use clap::{ArgAction, Parser, Subcommand};
+use tracing::{Level, info};
+use tracing_subscriber::filter::Targets;
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::util::SubscriberInitExt;
+
+use failure::Failure;
+use options::ClientOptions;
+use places::Places;
+use signals::Signals;
+
+/// How long the last acknowledgements may take to reach the relay; by then all that was sent is
+/// acknowledged. The relay waits for a peer between two parks for at most 2 s.
+const LAST_WORD: Duration = Duration::from_secs(3);
+
+/// How long peers may take to be told that a signal ended this process.
+const PARTING: Duration = Duration::from_secs(1);
+
+const EXIT_CODES: &str = "\
+Exit codes:
+  0  all done; what was sent is acknowledged by the peer
+  1  failed in mid-transfer, or this system failed (stdin, stdout, threads, memory)
+  2  wrong usage or configuration, or versions that do not match
+  3  refused: nobody listens, backlog full, endpoint or address in use, a limit of the relay
+  4  path to the relay blocked
+  5  timed out, or the peer is away
+  128 + N  ended by signal N";
+
+/// A socket between two devices that can only make outbound HTTP requests.
+#[derive(Debug, Parser)]
+#[command(version, arg_required_else_help = true, after_help = EXIT_CODES)]
+struct Command {
+    #[command(subcommand)]
+    action: Action,
+    /// Tell more on stderr: -v the state of connections, -vv and -vvv what else happens. The
+    /// variable BYWAY_LOG says it in detail, as in `byway=debug,hyper=info`
+    #[arg(short, global = true, action = ArgAction::Count)]
+    verbose: u8,
+}
+
+#[derive(Debug, Subcommand)]
+enum Action {
+    /// Run a relay; prints its URL when it is ready
+    #[command(after_help = EXIT_CODES)]
+    Relay(relay::Options),
+    /// Listen at an endpoint: join one connection to stdin and stdout, or forward all to a TCP server
+    #[command(after_help = EXIT_CODES)]
+    Listen {
+        /// Where to listen: a name of 1 to 48 of A-Z a-z 0-9 . _ - and a port, as in camera:1
+        #[arg(value_name = "NAME:PORT")]
+        endpoint: Endpoint,
+        /// Forward every connection to this TCP server
+        #[arg(long, value_name = "HOST:PORT", value_parser = options::host_port)]
+        to: Option<String>,
+        #[command(flatten)]
+        options: ClientOptions,
+    },
+    /// Connect to an endpoint: join stdin and stdout to it, or forward TCP connections
+    #[command(after_help = EXIT_CODES)]
+    Connect {
+        /// Where somebody listens, as in camera:1
+        #[arg(value_name = "NAME:PORT")]
+        endpoint: Endpoint,
+        /// Accept TCP connections here and forward each; prints the address when it is ready
+        #[arg(long, value_name = "HOST:PORT", value_parser = options::host_port)]
+        from: Option<String>,
+        #[command(flatten)]
+        options: ClientOptions,
+    },
+}
+
+/// Runs the command that the arguments ask for.
+pub fn main() -> ExitCode {
+    let command = match Command::try_parse() {
+        Ok(command) => command,
+        Err(error) if !error.use_stderr() => {
+            // Help or version; a reader that went away has seen enough.
+            let _ = error.print();
+            return ExitCode::SUCCESS;
+        }
+        Err(error) => return failure::usage(error),
+    };
+    let result = start_log(command.verbose).and_then(|()| run(command.action));
+    signals::finish();
+    result.map_or_else(|failure| failure.exit(), |()| ExitCode::SUCCESS)
+}
+
+fn run(action: Action) -> Result<(), Failure> {
+    match action {
+        Action::Relay(options) => relay::run(&options),
+        Action::Listen { endpoint, to: None, options } => {
+            let (client, places) = open(&options, Profile::PC, 1)?;
+            let listener = client.listen(endpoint)?;
+            say(format_args!("listening on {endpoint}"));
+            let stream = listener.accept()?;
+            drop(listener);
+            pipe::join(&client, &stream, &places)
+        }
+        Action::Connect { endpoint, from: None, options } => {
+            let (client, places) = open(&options, Profile::PC, 1)?;
+            let stream = client.connect(endpoint)?;
+            pipe::join(&client, &stream, &places)
+        }
+        Action::Listen { endpoint, to: Some(to), options } => {
+            let (client, places) = open(&options, Profile::SERVER, u8::MAX)?;
+            forward::listen(&client, endpoint, &to, &places)
+        }
+        Action::Connect { endpoint, from: Some(from), options } => {
+            let (client, places) = open(&options, Profile::SERVER, u8::MAX)?;
+            forward::connect(&client, endpoint, &from, &places)
+        }
+    }
+}
+
+/// Opens the client, of which at most `backlog` connections wait to be accepted. Its events are
+/// logged, and it is closed in order when a signal comes.
+fn open(
+    options: &ClientOptions,
+    profile: Profile,
+    backlog: u8,
+) -> Result<(Client, Arc<Places>), Failure> {
+    let config = options.config(profile, backlog);
+    let places = Arc::new(Places::new(config.profile.channels));
+    let client = Client::open(config)?;
+    let (parting, streams) = (client.clone(), Arc::clone(&places));
+    Signals::catch()?.then_exit(move || {
+        // Aborted, not closed: the peer must not take a part of the bytes for the whole.
+        streams.abort_all();
+        // That something is not acknowledged is what the signal asked for.
+        let _ = parting.close(PARTING);
+    })?;
+    let events = client.clone();
+    thread::Builder::new().spawn(move || {
+        while let Some(event) = events.next_event(Duration::MAX) {
+            log_event(&event);
+        }
+    })?;
+    Ok((client, places))
+}
+
+fn log_event(event: &ClientEvent) {
+    match event {
+        ClientEvent::Connecting => info!("looking for the relay"),
+        ClientEvent::PathBlocked { cause, seen } if seen.is_empty() => {
+            info!("path to the relay blocked: {cause}");
+        }
+        ClientEvent::PathBlocked { cause, seen } => {
+            info!("path to the relay blocked: {cause} (seen: {seen})");
+        }
+        ClientEvent::PathRestored => info!("path to the relay restored"),
+        ClientEvent::PeerAway(_) => info!("peer away: it has not asked the relay for data lately"),
+        ClientEvent::PeerBack(_) => info!("peer back"),
+        ClientEvent::ListenerLost(_) => info!("endpoint lost"),
+        event => info!("{event:?}"),
+    }
+}
+
+fn start_log(verbose: u8) -> Result<(), Failure> {
+    let filter = match std::env::var("BYWAY_LOG") {
+        Ok(spec) if !spec.is_empty() => spec.parse::<Targets>().map_err(|error| {
+            Failure::usage(format_args!("BYWAY_LOG: {error}; write it like byway=debug"))
+        })?,
+        _ => {
+            let (ours, others) = match verbose {
+                0 => (Level::WARN, Level::ERROR),
+                1 => (Level::INFO, Level::ERROR),
+                2 => (Level::DEBUG, Level::WARN),
+                _ => (Level::TRACE, Level::DEBUG),
+            };
+            Targets::new().with_target("byway", ours).with_default(others)
+        }
+    };
+    let stderr = std::io::stderr;
+    let lines = tracing_subscriber::fmt::layer()
+        .with_ansi(stderr().is_terminal())
+        .with_target(false)
+        .log_internal_errors(false)
+        .with_writer(stderr);
+    tracing_subscriber::registry().with(lines).with(filter).init();
+    Ok(())
+}
+
+/// A line for people, on stderr. Nobody has to be there to read it.
+fn say(line: impl Display) {
+    let _ = writeln!(std::io::stderr(), "{line}");
+}
+
+/// A line that programs wait for, on stdout. They may have gone.
+fn announce(line: impl Display) {
+    let mut stdout = std::io::stdout();
+    let _ = writeln!(stdout, "{line}").and_then(|()| stdout.flush());
+}
+
+/// The command is consistent in itself.
+#[test]
+fn arguments() {
+    use clap::CommandFactory;
+    Command::command().debug_assert();
+}

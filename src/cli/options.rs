@@ -1,0 +1,120 @@
+//! Options of the commands that are clients of a relay.
+
+use std::time::Duration;
+
+use byway::client::Config;
+use byway::session::Profile;
+use byway::transport::Proxy;
+use clap::{Args, ValueEnum};
+use sha2::{Digest, Sha256};
+
+/// How to reach the relay, and what to be there.
+#[derive(Debug, Args)]
+pub struct ClientOptions {
+    /// The relay: http://host:port or https://host, with a path if it has one
+    #[arg(long, env = "BYWAY_RELAY", value_name = "URL")]
+    relay: String,
+    /// Channels at once and memory for each [default: pc; for forwarding server]
+    #[arg(long, value_enum)]
+    profile: Option<ProfileName>,
+    /// How long to ride out silence while something is outstanding
+    #[arg(long, value_name = "SECONDS", default_value_t = 180, value_parser = seconds(1))]
+    linger: u64,
+    /// How often the peer of an idle channel is probed, to find out that it is gone; 0: never
+    #[arg(long, value_name = "SECONDS", default_value_t = 60, value_parser = seconds(0))]
+    keepalive: u64,
+    /// How long to look for the relay, and then for the peer [default: 10, and then 20]
+    #[arg(long, value_name = "SECONDS", value_parser = seconds(1))]
+    timeout: Option<u64>,
+    /// A header to add to every request; may be repeated
+    #[arg(long = "header", value_name = "NAME: VALUE", value_parser = header)]
+    headers: Vec<(String, String)>,
+    /// The header User-Agent; empty: none is sent [default: byway/ and the version]
+    #[arg(long, value_name = "TEXT")]
+    user_agent: Option<String>,
+    /// Go through this HTTP proxy, http://user:password@host:port, or through the one that the
+    /// environment names: env
+    #[arg(long, value_name = "URL|env")]
+    proxy: Option<String>,
+    /// Who this is: a later process with the same text takes over the endpoint, so that a restart
+    /// need not wait. Keep it to yourself, or others do so
+    #[arg(long, value_name = "TEXT")]
+    owner: Option<String>,
+}
+
+/// The named profiles.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum ProfileName {
+    /// 2 channels of 1 KiB each way
+    Tiny,
+    /// 8 channels of 16 KiB each way
+    Phone,
+    /// 32 channels of 256 KiB each way
+    Pc,
+    /// 4 channels of 8 MiB each way
+    Bulk,
+    /// 256 channels of 64 KiB each way
+    Server,
+}
+
+impl ClientOptions {
+    /// What the client is opened with; `profile` counts if the user asked for none.
+    pub fn config(&self, profile: Profile, backlog: u8) -> Config {
+        let mut config = Config::new(&self.relay);
+        config.profile = self.profile.map_or(profile, ProfileName::profile);
+        config.linger = Duration::from_secs(self.linger);
+        config.keepalive = Some(self.keepalive).filter(|s| *s > 0).map(Duration::from_secs);
+        config.backlog = backlog;
+        config.headers.clone_from(&self.headers);
+        config.owner = self.owner.as_deref().map(owner);
+        config.proxy = match self.proxy.as_deref() {
+            None => Proxy::Direct,
+            Some("env") => Proxy::Environment,
+            Some(url) => Proxy::Url(url.to_owned()),
+        };
+        if let Some(user_agent) = &self.user_agent {
+            config.user_agent.clone_from(user_agent);
+        }
+        if let Some(timeout) = self.timeout.map(Duration::from_secs) {
+            config.open_timeout = timeout;
+            config.connect_timeout = timeout;
+        }
+        config
+    }
+}
+
+impl ProfileName {
+    fn profile(self) -> Profile {
+        match self {
+            Self::Tiny => Profile::TINY,
+            Self::Phone => Profile::PHONE,
+            Self::Pc => Profile::PC,
+            Self::Bulk => Profile::BULK,
+            Self::Server => Profile::SERVER,
+        }
+    }
+}
+
+/// Any text has an owner's 16 octets.
+fn owner(text: &str) -> [u8; 16] {
+    let digest: [u8; 32] = Sha256::digest(text).into();
+    std::array::from_fn(|i| digest[i])
+}
+
+/// At most what the protocol can say in milliseconds: 49 days.
+fn seconds(least: u64) -> clap::builder::RangedU64ValueParser {
+    clap::value_parser!(u64).range(least..=49 * 24 * 60 * 60)
+}
+
+fn header(text: &str) -> Result<(String, String), &'static str> {
+    let (name, value) = text.split_once(':').ok_or("write it as 'Name: value'")?;
+    Ok((name.trim().to_owned(), value.trim().to_owned()))
+}
+
+/// Whether a text has the form of a TCP address; names are resolved when they are used.
+pub fn host_port(text: &str) -> Result<String, &'static str> {
+    match text.rsplit_once(':') {
+        Some((host, port)) if !host.is_empty() && port.parse::<u16>().is_ok() => Ok(text.into()),
+        _ => Err("write it as host:port, as in 127.0.0.1:8080"),
+    }
+}

@@ -1,0 +1,84 @@
+//! The octets of requests.
+
+use super::*;
+use crate::session::Half;
+
+/// A session with something of everything to say by a send.
+fn talkative() -> (Bench, ChannelId) {
+    let (mut bench, id, local) = Bench::connected(Kind::Stream, 256);
+    let now = bench.now;
+    bench.session().listen(now, endpoint(), Kind::Stream, 1).unwrap();
+    bench.session().write(now, id, &[1; 200]).unwrap();
+    bench.connect(Kind::Datagram);
+    bench.exchange(Lane::Park, |answer| {
+        let strange = Channel { id: 9, token: 9 };
+        let answer = answer.from(PEER, strange).stream(0, b"astray");
+        let answer = answer.arrival(strange, "other:1".parse().unwrap(), Kind::Stream);
+        answer.from(PEER, local).stream(0, b"dropped").message(&Message::Ready(PEER))
+    });
+    bench.session().shutdown(now, id, Half::Read).unwrap();
+    (bench, id)
+}
+
+#[test]
+fn a_body_taken_in_any_pieces_is_the_same() {
+    let (mut bench, _) = talkative();
+    let whole = bench.begin(Lane::Send).unwrap();
+    for kind in [0x04, 0x12, 0x15, 0x20, 0x22, 0x25] {
+        assert!(whole.messages.iter().any(|m| m.kind() == kind), "{kind:#04x} in {whole:?}");
+    }
+    for size in [1, 2, 13, 64] {
+        let (mut bench, _) = talkative();
+        let now = bench.now;
+        let exchange = bench.session().poll_exchange(now, Lane::Send).unwrap();
+        let mut body = Vec::new();
+        let mut out = vec![0; size];
+        loop {
+            let n = bench.session().poll_body(Lane::Send, &mut out);
+            body.extend_from_slice(&out[..n]);
+            if n == 0 {
+                break;
+            }
+        }
+        let request = Request::parse(exchange, &body);
+        assert_eq!(request.messages, whole.messages, "in pieces of {size}");
+        assert_eq!(request.bytes, whole.bytes);
+    }
+}
+
+#[test]
+fn what_ended_while_the_body_goes_up_is_padded() {
+    let (mut bench, id) = talkative();
+    let now = bench.now;
+    let exchange = bench.session().poll_exchange(now, Lane::Send).unwrap();
+    let mut body = vec![0; exchange.len + 1];
+    let n = bench.session().poll_body(Lane::Send, &mut body[..1]);
+    bench.session().abort_all(now);
+    let n = n + bench.session().poll_body(Lane::Send, &mut body[1..]);
+    let request = Request::parse(exchange, &body[..n]);
+    assert!(request.messages.iter().any(|m| matches!(m, Message::Pad(_))), "{request:?}");
+    assert!(request.connect().is_none());
+    assert!(bench.session().channel_stats(id).is_err());
+}
+
+#[test]
+fn an_answer_that_comes_early_ends_the_body_and_what_was_not_said_is_said_again() {
+    let (mut bench, id, _) = Bench::connected(Kind::Stream, 256);
+    let now = bench.now;
+    bench.session().write(now, id, b"abcdef").unwrap();
+    let exchange = bench.session().poll_exchange(now, Lane::Send).unwrap();
+    let mut body = [0; 40];
+    assert_eq!(bench.session().poll_body(Lane::Send, &mut body), 40);
+    bench.answer(Lane::Send, &Answer::to(&exchange).ok());
+    assert_eq!(bench.session().poll_body(Lane::Send, &mut body), 0);
+    assert_eq!(bench.exchange(Lane::Send, |answer| answer).bytes, b"abcdef");
+}
+
+#[test]
+fn an_idle_session_has_nothing_to_say() {
+    let mut bench = Bench::reached();
+    assert_eq!(bench.session().poll_body(Lane::Send, &mut [0; 8]), 0);
+    assert!(bench.begin(Lane::Send).is_none());
+    assert!(bench.begin(Lane::Park).is_none());
+    assert_eq!(bench.session().poll_timeout(Lane::Send), None);
+}

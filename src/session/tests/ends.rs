@@ -1,0 +1,154 @@
+//! How exchanges end, and what is told of it.
+
+use super::*;
+use crate::error::{ConfigError, TransportError};
+
+/// The next park of a connected stream, after one that ended so.
+fn park_after(status: Status, highest: u64) -> (Bench, Request) {
+    let (mut bench, _, _) = Bench::connected(Kind::Stream, 256);
+    let park = bench.begin(Lane::Park).unwrap();
+    let answer = Answer::to(&park.exchange).end_at(status, highest).0;
+    bench.answer(Lane::Park, &answer);
+    let next = bench.begin(Lane::Park).expect("a park at once");
+    (bench, next)
+}
+
+#[test]
+fn an_answer_that_went_elsewhere_counts_as_a_loss() {
+    for status in [Status::Repeated, Status::Superseded] {
+        let (_, next) = park_after(status, 0);
+        let window = next.windows()[0];
+        assert_eq!((window.losses, window.now), (1, true), "{status:?}");
+    }
+    let (_, next) = park_after(Status::Ok, 0);
+    assert_eq!(next.windows(), []);
+}
+
+#[test]
+fn stale_goes_on_behind_the_number_of_this_session() {
+    let (mut bench, next) = park_after(Status::Stale, 2);
+    assert!(next.exchange.seq > 2);
+    assert_eq!(bench.session().is_open(), Ok(true));
+}
+
+#[test]
+fn stale_by_a_number_never_used_is_somebody_else() {
+    let (mut bench, id, _) = Bench::connected(Kind::Stream, 256);
+    let park = bench.begin(Lane::Park).unwrap();
+    let answer = Answer::to(&park.exchange).end_at(Status::Stale, park.exchange.seq + 1).0;
+    bench.answer(Lane::Park, &answer);
+    let error = TransportError::SecretShared.into();
+    assert_eq!(bench.session().is_open(), Err(error));
+    assert_eq!(bench.session().connected(id), Err(error));
+    assert!(bench.begin(Lane::Park).is_none());
+}
+
+#[test]
+fn a_relay_that_cannot_now_is_tried_again() {
+    for status in [Status::Limited, Status::Shutdown] {
+        let mut bench = Bench::new();
+        let first = bench.begin(Lane::Send).unwrap();
+        bench.answer(Lane::Send, &Answer::to(&first.exchange).end(status).0);
+        assert_eq!(bench.session().blocked(), Some(Blocked::Relay(status)));
+        assert_eq!(bench.session().is_open(), Ok(false));
+        bench.connect(Kind::Stream);
+        assert!(bench.begin(Lane::Send).is_none(), "after a pause");
+        let due = bench.session().poll_timeout(Lane::Send).expect("a deadline");
+        let pause = due - bench.now;
+        assert!((1..=2_000).contains(&pause), "{pause}");
+        bench.pass(pause);
+        bench.exchange(Lane::Send, |answer| answer);
+        assert_eq!(bench.session().blocked(), None);
+        assert_eq!(bench.session().is_open(), Ok(true));
+    }
+}
+
+/// Exchanges that the relay calls malformed, `n` of them.
+fn malformed(bench: &mut Bench, n: usize) {
+    for _ in 0..n {
+        bench.pass(5_000);
+        let request = bench.begin(Lane::Send).unwrap();
+        bench.answer(Lane::Send, &Answer::to(&request.exchange).end(Status::Malformed).0);
+    }
+}
+
+#[test]
+fn malformed_is_fatal_only_before_the_first_success() {
+    let mut bench = Bench::new();
+    bench.connect(Kind::Stream);
+    malformed(&mut bench, 2);
+    assert_eq!(bench.session().is_open(), Ok(false), "may have been cut on the way");
+    malformed(&mut bench, 1);
+    assert_eq!(bench.session().is_open(), Err(ConfigError::Malformed.into()));
+
+    let mut bench = Bench::reached();
+    bench.connect(Kind::Stream);
+    malformed(&mut bench, 10);
+    assert_eq!(bench.session().is_open(), Ok(true));
+}
+
+/// An exchange that fails for `cause`.
+fn failed(bench: &mut Bench, cause: Blocked) -> Vec<Event> {
+    bench.pass(5_000);
+    bench.begin(Lane::Send).expect("a try");
+    bench.fail(Lane::Send, cause);
+    bench.events()
+}
+
+#[test]
+fn a_blocked_path_is_told_once_per_cause_and_its_end_once() {
+    let mut bench = Bench::reached();
+    bench.connect(Kind::Stream);
+    assert_eq!(failed(&mut bench, Blocked::Silence), [], "a single one is everyday life");
+    bench.pass(5_000);
+    bench.exchange(Lane::Send, |answer| answer);
+    assert_eq!(bench.events(), [], "nothing was told, so nothing is taken back");
+
+    assert_eq!(failed(&mut bench, Blocked::Silence), []);
+    let told = |cause| [Event::PathBlocked(cause)];
+    assert_eq!(failed(&mut bench, Blocked::Silence), told(Blocked::Silence));
+    assert_eq!(failed(&mut bench, Blocked::Silence), []);
+    assert_eq!(failed(&mut bench, Blocked::Dns), told(Blocked::Dns));
+    assert_eq!(failed(&mut bench, Blocked::Dns), []);
+    assert_eq!(bench.session().blocked(), Some(Blocked::Dns));
+    bench.pass(5_000);
+    bench.exchange(Lane::Send, |answer| answer);
+    assert_eq!(bench.events(), [Event::PathRestored]);
+    bench.pass(5_000);
+    bench.exchange(Lane::Send, |answer| answer);
+    assert_eq!(bench.events(), []);
+}
+
+#[test]
+fn before_the_first_success_the_first_failure_is_told() {
+    let mut bench = Bench::new();
+    assert_eq!(bench.events(), [Event::Connecting]);
+    assert_eq!(failed(&mut bench, Blocked::Dns), [Event::PathBlocked(Blocked::Dns)]);
+    bench.pass(5_000);
+    bench.exchange(Lane::Send, |answer| answer);
+    assert_eq!(bench.events(), [Event::PathRestored]);
+}
+
+#[test]
+fn what_a_change_of_network_broke_says_nothing_of_the_path() {
+    let (mut bench, _, _) = Bench::connected(Kind::Stream, 256);
+    bench.begin(Lane::Park).unwrap();
+    let now = bench.now;
+    bench.session().network_changed(now);
+    bench.fail(Lane::Park, Blocked::Cut);
+    assert_eq!(bench.events(), [Event::Connecting]);
+    assert_eq!(bench.session().blocked(), None);
+    let window = bench.begin(Lane::Park).expect("at once").windows()[0];
+    assert_eq!(window.losses, 1);
+}
+
+#[test]
+fn events_that_nobody_takes_push_out_the_oldest() {
+    let mut bench = Bench::reached();
+    for _ in 0..20 {
+        let now = bench.now;
+        bench.session().network_changed(now);
+    }
+    assert_eq!(bench.session().stats().events_lost, 12);
+    assert_eq!(bench.events().len(), 8);
+}

@@ -1,0 +1,207 @@
+//! Listening and connecting, and how either is refused.
+
+use super::*;
+use crate::error::{ConfigError, Error, PeerError, ResourceError};
+use crate::session::ListenerId;
+use crate::wire::{Closed, ListenRsp};
+
+fn listen(bench: &mut Bench, at: &str) -> Result<ListenerId, Error> {
+    let now = bench.now;
+    bench.session().listen(now, at.parse().unwrap(), Kind::Stream, 1)
+}
+
+/// A park with LISTEN_RSP in its answer; the epoch that was claimed.
+fn granted(bench: &mut Bench, id: ListenerId, status: Status, epoch: u64) -> Option<u64> {
+    let rsp = Message::ListenRsp(ListenRsp { claim: id.0, status, epoch });
+    let park = bench.exchange(Lane::Park, |answer| answer.message(&rsp));
+    park.messages.iter().find_map(|message| match message {
+        Message::ListenReq(req) if req.claim == id.0 => Some(req.epoch),
+        _ => None,
+    })
+}
+
+#[test]
+fn an_endpoint_is_claimed_once_and_slots_are_few() {
+    let mut bench = Bench::reached();
+    let first = listen(&mut bench, "camera:1").unwrap();
+    assert_eq!(listen(&mut bench, "camera:1"), Err(ConfigError::Duplicate.into()));
+    listen(&mut bench, "camera:2").unwrap();
+    assert_eq!(listen(&mut bench, "camera:3"), Err(ResourceError::Listeners.into()));
+    let now = bench.now;
+    bench.session().unlisten(now, first);
+    let again = listen(&mut bench, "camera:1").unwrap();
+    assert_eq!(again.slot(), first.slot());
+    assert_ne!(again, first);
+    assert_eq!(bench.session().listening(first), Err(Error::Closed));
+    assert_eq!(bench.session().accept(now, first), Err(Error::Closed));
+    bench.session().unlisten(now, first);
+    assert_eq!(bench.session().listening(again), Ok(false));
+}
+
+#[test]
+fn a_claim_is_refused_when_in_use() {
+    for (status, error) in
+        [(Status::InUse, ConfigError::InUse.into()), (Status::Limited, ResourceError::Relay.into())]
+    {
+        let mut bench = Bench::reached();
+        let id = listen(&mut bench, "camera:1").unwrap();
+        granted(&mut bench, id, status, 0);
+        assert_eq!(bench.session().listening(id), Err(error));
+        assert_eq!(bench.events(), [Event::ListenerLost(id)]);
+        assert!(bench.begin(Lane::Park).is_none(), "it is claimed no more");
+    }
+}
+
+#[test]
+fn taken_raises_the_epoch_of_who_was_never_granted() {
+    let mut bench = Bench::reached();
+    let id = listen(&mut bench, "camera:1").unwrap();
+    assert_eq!(granted(&mut bench, id, Status::Taken, 50), Some(0));
+    assert_eq!(bench.session().listening(id), Ok(false));
+    assert_eq!(granted(&mut bench, id, Status::Ok, 51), Some(51));
+    assert_eq!(bench.session().listening(id), Ok(true));
+    // Who was granted gives way to a higher epoch, and only to one.
+    assert_eq!(granted(&mut bench, id, Status::Taken, 50), Some(51));
+    assert_eq!(bench.session().listening(id), Ok(true));
+    granted(&mut bench, id, Status::Taken, 52);
+    assert_eq!(bench.session().listening(id), Err(ConfigError::Taken.into()));
+    assert_eq!(bench.events(), [Event::ListenerLost(id)]);
+}
+
+/// Somebody connects: the session's answer, and with which id.
+fn arrives(bench: &mut Bench, from: u32, at: &str, kind: Kind) -> (Status, Channel) {
+    let channel = Channel { id: from, token: 1 };
+    bench.exchange(Lane::Park, |a| a.arrival(channel, at.parse().unwrap(), kind));
+    let send = bench.exchange(Lane::Send, |answer| answer);
+    assert!(send.says(&Message::Route(Route { peer: PEER, channel })));
+    let accept = send.messages.iter().find_map(|message| match message {
+        Message::AcceptRsp(accept) => Some((accept.status, accept.channel)),
+        _ => None,
+    });
+    accept.expect("an ACCEPT_RSP")
+}
+
+#[test]
+fn who_arrives_is_accepted_or_told_why_not() {
+    let mut bench = Bench::reached();
+    let id = listen(&mut bench, "camera:1").unwrap();
+    let refusal = |status| (status, Channel::NONE);
+    assert_eq!(arrives(&mut bench, 1, "camera:2", Kind::Stream), refusal(Status::NoListener));
+    assert_eq!(arrives(&mut bench, 1, "camera:1", Kind::Datagram), refusal(Status::WrongKind));
+    let (status, local) = arrives(&mut bench, 1, "camera:1", Kind::Stream);
+    assert_eq!(status, Status::Ok);
+    // A repeat gets the same answer, another connection none of the backlog of 1.
+    assert_eq!(arrives(&mut bench, 1, "camera:1", Kind::Stream), (Status::Ok, local));
+    assert_eq!(arrives(&mut bench, 2, "camera:1", Kind::Stream), refusal(Status::BacklogFull));
+    let now = bench.now;
+    assert_eq!(bench.session().accept(now, id), Ok(None), "the connector has not spoken");
+    bench.exchange(Lane::Park, |answer| answer.from(PEER, local).stream(0, b"first"));
+    let channel = bench.session().accept(now, id).unwrap().expect("a connection");
+    assert_eq!(bench.session().greeting(channel), Ok(&b"hi"[..]));
+    assert_eq!(bench.session().peer(channel), Ok(PEER));
+    assert_eq!(bench.read(channel), b"first");
+}
+
+#[test]
+fn a_verdict_refuses_a_connection() {
+    for (status, error) in [
+        (Status::NoListener, PeerError::NoListener.into()),
+        (Status::WrongKind, ConfigError::WrongKind.into()),
+        (Status::Limited, ResourceError::Relay.into()),
+    ] {
+        let mut bench = Bench::reached();
+        let id = bench.connect(Kind::Stream);
+        let request = bench.begin(Lane::Send).unwrap();
+        let (index, _) = request.connect().unwrap();
+        let answer = Answer::to(&request.exchange).verdict(index, status, 0);
+        bench.answer(Lane::Send, &answer.ok());
+        assert_eq!(bench.session().connected(id), Err(error));
+    }
+}
+
+#[test]
+fn a_verdict_may_also_put_a_connection_off() {
+    for (status, cause) in [
+        (Status::Away, PeerError::Away.into()),
+        (Status::Busy, PeerError::Away.into()),
+        (Status::Retry, PeerError::NoListener.into()),
+        (Status::Delivered, Error::TimedOut),
+    ] {
+        let mut bench = Bench::reached();
+        let id = bench.connect(Kind::Stream);
+        let request = bench.begin(Lane::Send).unwrap();
+        let (index, _) = request.connect().unwrap();
+        let answer = Answer::to(&request.exchange).verdict(index, status, 0);
+        bench.answer(Lane::Send, &answer.ok());
+        assert_eq!(bench.session().connected(id), Ok(false));
+        assert_eq!(bench.session().connect_cause(id), cause);
+        bench.pass(5_000);
+        bench.dial(Status::Ok, 1);
+        assert_eq!(bench.session().connected(id), Ok(true));
+        assert_eq!(bench.session().greeting(id), Ok(&b"ho"[..]));
+    }
+}
+
+#[test]
+fn the_listener_refuses_a_connection() {
+    for (status, error) in [
+        (Status::NoListener, Error::from(PeerError::NoListener)),
+        (Status::BacklogFull, PeerError::BacklogFull.into()),
+        (Status::WrongKind, ConfigError::WrongKind.into()),
+        (Status::Limited, ResourceError::Relay.into()),
+        (Status::Protocol, PeerError::Away.into()),
+    ] {
+        let mut bench = Bench::reached();
+        let id = bench.connect(Kind::Stream);
+        bench.dial(status, 0);
+        assert_eq!(bench.session().connected(id), Err(error), "{status:?}");
+        let now = bench.now;
+        assert_eq!(bench.session().write(now, id, b"x"), Err(error));
+        bench.session().release(now, id);
+        assert_eq!(bench.session().connected(id), Err(Error::Closed));
+        assert!(bench.begin(Lane::Send).is_none(), "nobody is told");
+    }
+}
+
+#[test]
+fn a_second_listener_that_accepts_is_told_to_forget_it() {
+    let (mut bench, id, local) = Bench::connected(Kind::Stream, 256);
+    let other = Address([8; 16]);
+    let accept = Accept {
+        status: Status::Ok,
+        channel: Channel { id: 5, token: 5 },
+        limit: 1,
+        linger_ms: 1,
+        greeting: b"",
+    };
+    bench.exchange(Lane::Park, |a| a.from(other, local).message(&Message::ConnectRsp(accept)));
+    let send = bench.exchange(Lane::Send, |answer| answer);
+    assert!(send.says(&Message::CloseRsp(Closed { status: Status::Unknown, channel: local })));
+    assert_eq!(bench.session().peer(id), Ok(PEER));
+}
+
+#[test]
+fn channels_are_few_and_their_handles_go_stale() {
+    let mut bench = Bench::reached();
+    let (a, b) = (bench.connect(Kind::Stream), bench.connect(Kind::Stream));
+    assert_ne!(a.slot(), b.slot());
+    let now = bench.now;
+    let full = bench.session().connect(now, endpoint(), Kind::Stream, b"");
+    assert_eq!(full, Err(ResourceError::Channels.into()));
+    let long = bench.session().connect(now, endpoint(), Kind::Stream, &[0; 97]);
+    assert_eq!(long, Err(ConfigError::Greeting.into()));
+    bench.session().release(now, a);
+    let c = bench.connect(Kind::Stream);
+    assert_eq!(c.slot(), a.slot());
+    let mut session = bench.session();
+    let mut out = [0; 8];
+    assert_eq!(session.connected(a), Err(Error::Closed));
+    assert_eq!(session.write(now, a, b"x"), Err(Error::Closed));
+    assert_eq!(session.read(now, a, &mut out), Err(Error::Closed));
+    assert_eq!(session.send_datagram(now, a, b"x"), Err(Error::Closed));
+    assert_eq!(session.channel_stats(a), Err(Error::Closed));
+    session.release(now, a);
+    session.abort(now, a);
+    assert_eq!(session.connected(c), Ok(false));
+    assert_eq!(session.connected(ChannelId(u32::MAX)), Err(Error::Closed));
+}

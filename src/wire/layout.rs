@@ -1,0 +1,326 @@
+//! How the messages are laid out: the one place that writes and reads their fields.
+
+use super::message::{
+    Accept, Address, Channel, Close, Closed, Connect, Data, DataFlags, End, Hello, HelloFlags,
+    ListenReq, ListenRsp, Message, Route, Verdict, Welcome, Window,
+};
+use super::{
+    DATA_HEADER_LEN, HEADER_LEN, MAGIC, MAX_GREETING, Name, Reader, Status, WireError, Writer,
+};
+use crate::Kind;
+
+/// Type octets. From 0x80 on, a receiver skips what it does not know.
+pub(crate) mod kind {
+    pub const HELLO: u8 = 0x01;
+    pub const WELCOME: u8 = 0x02;
+    pub const END: u8 = 0x03;
+    pub const ROUTE: u8 = 0x04;
+    pub const FROM: u8 = 0x05;
+    pub const LISTEN_REQ: u8 = 0x10;
+    pub const LISTEN_RSP: u8 = 0x11;
+    pub const CONNECT_REQ: u8 = 0x12;
+    pub const CONNECT_RSP: u8 = 0x13;
+    pub const ACCEPT_REQ: u8 = 0x14;
+    pub const ACCEPT_RSP: u8 = 0x15;
+    pub const SEND_REQ: u8 = 0x20;
+    pub const SEND_RSP: u8 = 0x21;
+    pub const RECEIVE_REQ: u8 = 0x22;
+    pub const RECEIVE_RSP: u8 = 0x23;
+    pub const CLOSE_REQ: u8 = 0x24;
+    pub const CLOSE_RSP: u8 = 0x25;
+    pub const VERDICT: u8 = 0x30;
+    pub const READY: u8 = 0x31;
+    pub const PAD: u8 = 0x40;
+    pub const FIRST_OPTIONAL: u8 = 0x80;
+}
+
+impl<'a> Message<'a> {
+    /// The message's type octet.
+    pub const fn kind(&self) -> u8 {
+        match self {
+            Self::Hello(_) => kind::HELLO,
+            Self::Welcome(_) => kind::WELCOME,
+            Self::End(_) => kind::END,
+            Self::Route(_) => kind::ROUTE,
+            Self::From(_) => kind::FROM,
+            Self::ListenReq(_) => kind::LISTEN_REQ,
+            Self::ListenRsp(_) => kind::LISTEN_RSP,
+            Self::ConnectReq(_) => kind::CONNECT_REQ,
+            Self::ConnectRsp(_) => kind::CONNECT_RSP,
+            Self::AcceptReq(_) => kind::ACCEPT_REQ,
+            Self::AcceptRsp(_) => kind::ACCEPT_RSP,
+            Self::SendReq(_) => kind::SEND_REQ,
+            Self::SendRsp(_) => kind::SEND_RSP,
+            Self::ReceiveReq(_) => kind::RECEIVE_REQ,
+            Self::ReceiveRsp(_) => kind::RECEIVE_RSP,
+            Self::CloseReq(_) => kind::CLOSE_REQ,
+            Self::CloseRsp(_) => kind::CLOSE_RSP,
+            Self::Verdict(_) => kind::VERDICT,
+            Self::Ready(_) => kind::READY,
+            Self::Pad(_) => kind::PAD,
+        }
+    }
+
+    /// Octets that [`encode`](Self::encode) writes: header and fields, without the bytes of a data message.
+    pub const fn encoded_len(&self) -> usize {
+        let fields = match self {
+            Self::Hello(_) => 34,
+            Self::Welcome(_) => 32,
+            Self::End(_) => 9,
+            Self::Route(_) | Self::From(_) => 28,
+            Self::ListenReq(m) => 34 + m.name.len(),
+            Self::ListenRsp(_) => 13,
+            Self::ConnectReq(m) | Self::AcceptReq(m) => 29 + m.name.len() + m.greeting.len(),
+            Self::ConnectRsp(m) | Self::AcceptRsp(m) => 26 + m.greeting.len(),
+            Self::SendReq(_) | Self::ReceiveRsp(_) => DATA_HEADER_LEN - HEADER_LEN,
+            Self::SendRsp(_) | Self::ReceiveReq(_) => 29,
+            Self::CloseReq(_) => 9,
+            Self::CloseRsp(_) => 13,
+            Self::Verdict(_) => 7,
+            Self::Ready(_) => 16,
+            Self::Pad(_) => 0,
+        };
+        HEADER_LEN + fields
+    }
+
+    /// Writes the message to the start of `out` (for a data message or PAD, what stands before the
+    /// bytes) and gives the octets written, or `None` if `out` is too short or a field too long.
+    pub fn encode(&self, out: &mut [u8]) -> Option<usize> {
+        let trailing = match self {
+            Self::SendReq(data) | Self::ReceiveRsp(data) => data.len,
+            Self::Pad(len) => *len,
+            _ => 0,
+        };
+        let length = u32::try_from(self.encoded_len() - HEADER_LEN).ok()?.checked_add(trailing)?;
+        let greeting = match self {
+            Self::ConnectReq(m) | Self::AcceptReq(m) => m.greeting,
+            Self::ConnectRsp(m) | Self::AcceptRsp(m) => m.greeting,
+            _ => &[],
+        };
+        if length as usize > super::MAX_MESSAGE || greeting.len() > MAX_GREETING {
+            return None;
+        }
+        let mut w = Writer::new(out);
+        w.u32(u32::from(self.kind()) << 24 | length);
+        match self {
+            Self::Hello(m) => w
+                .u8(m.version)
+                .u8(m.flags.bits())
+                .bytes(&m.secret)
+                .u64(m.seq)
+                .u32(m.hold_ms)
+                .u32(m.max_response),
+            Self::Welcome(m) => {
+                w.u8(m.version).bytes(&MAGIC).u64(m.seq).bytes(&m.address.0).u32(m.max_body)
+            }
+            Self::End(m) => w.u8(m.status as u8).u64(m.highest),
+            Self::Route(m) | Self::From(m) => {
+                w.bytes(&m.peer.0).u32(m.channel.id).u64(m.channel.token)
+            }
+            Self::ListenReq(m) => w
+                .u32(m.claim)
+                .u8(m.kind as u8)
+                .u16(m.port)
+                .bytes(&m.owner)
+                .u64(m.epoch)
+                .u8(m.backlog)
+                .u8(m.heard.map_or(NOT_HEARD, |status| status as u8))
+                .counted(m.name.as_bytes()),
+            Self::ListenRsp(m) => w.u32(m.claim).u8(m.status as u8).u64(m.epoch),
+            Self::ConnectReq(m) | Self::AcceptReq(m) => w
+                .u32(m.channel.id)
+                .u64(m.channel.token)
+                .u8(m.kind as u8)
+                .u16(m.port)
+                .u64(m.limit)
+                .u32(m.linger_ms)
+                .counted(m.name.as_bytes())
+                .counted(m.greeting),
+            Self::ConnectRsp(m) | Self::AcceptRsp(m) => w
+                .u8(m.status as u8)
+                .u32(m.channel.id)
+                .u64(m.channel.token)
+                .u64(m.limit)
+                .u32(m.linger_ms)
+                .counted(m.greeting),
+            Self::SendReq(m) | Self::ReceiveRsp(m) => w.u64(m.offset).u8(m.flags.bits()),
+            Self::SendRsp(m) | Self::ReceiveReq(m) => {
+                w.u64(m.ack).u64(m.limit).u32(m.losses).u64(m.overflow).u8(u8::from(m.now))
+            }
+            Self::CloseReq(m) => w.u8(m.status as u8).u64(m.offset),
+            Self::CloseRsp(m) => w.u8(m.status as u8).u32(m.channel.id).u64(m.channel.token),
+            Self::Verdict(m) => w.u16(m.index).u8(m.status as u8).u32(m.bytes),
+            Self::Ready(address) => w.bytes(&address.0),
+            Self::Pad(_) => &mut w,
+        };
+        w.finish()
+    }
+
+    /// Reads the fields of a control message: `payload` is all of it. Data messages are read with
+    /// `Data::decode`, as their bytes may not all be there.
+    pub fn decode(kind: u8, payload: &'a [u8]) -> Result<Self, WireError> {
+        let length = payload.len() as u32;
+        let mut r = Reader::new(payload);
+        let message = decode_fields(kind, &mut r)?.ok_or(WireError::Length { kind, length })?;
+        if !r.is_empty() {
+            return Err(WireError::Length { kind, length });
+        }
+        Ok(message)
+    }
+}
+
+/// On the wire for "no status heard yet".
+const NOT_HEARD: u8 = 0xff;
+
+/// `Ok(None)`: the payload is too short.
+fn decode_fields<'a>(kind: u8, r: &mut Reader<'a>) -> Result<Option<Message<'a>>, WireError> {
+    macro_rules! field {
+        ($read:expr) => {
+            match $read {
+                Some(value) => value,
+                None => return Ok(None),
+            }
+        };
+    }
+    macro_rules! valid {
+        ($value:expr) => {
+            $value.ok_or(WireError::Field { kind })?
+        };
+    }
+    macro_rules! status {
+        () => {
+            valid!(Status::from_code(field!(r.u8())))
+        };
+    }
+    macro_rules! channel {
+        () => {
+            Channel { id: field!(r.u32()), token: field!(r.u64()) }
+        };
+    }
+    macro_rules! name {
+        () => {
+            valid!(Name::from_bytes(field!(r.counted())).ok())
+        };
+    }
+    macro_rules! greeting {
+        () => {{
+            let greeting = field!(r.counted());
+            valid!((greeting.len() <= MAX_GREETING).then_some(greeting))
+        }};
+    }
+    Ok(Some(match kind {
+        kind::HELLO => Message::Hello(Hello {
+            version: field!(r.u8()),
+            flags: HelloFlags::from_bits(field!(r.u8())),
+            secret: field!(r.array()),
+            seq: field!(r.u64()),
+            hold_ms: field!(r.u32()),
+            max_response: field!(r.u32()),
+        }),
+        kind::WELCOME => {
+            let version = field!(r.u8());
+            valid!((field!(r.array()) == MAGIC).then_some(()));
+            Message::Welcome(Welcome {
+                version,
+                seq: field!(r.u64()),
+                address: Address(field!(r.array())),
+                max_body: field!(r.u32()),
+            })
+        }
+        kind::END => Message::End(End { status: status!(), highest: field!(r.u64()) }),
+        kind::ROUTE | kind::FROM => {
+            let route = Route { peer: Address(field!(r.array())), channel: channel!() };
+            if kind == kind::ROUTE { Message::Route(route) } else { Message::From(route) }
+        }
+        kind::LISTEN_REQ => Message::ListenReq(ListenReq {
+            claim: field!(r.u32()),
+            kind: valid!(Kind::from_code(field!(r.u8()))),
+            port: field!(r.u16()),
+            owner: field!(r.array()),
+            epoch: field!(r.u64()),
+            backlog: field!(r.u8()),
+            heard: match field!(r.u8()) {
+                NOT_HEARD => None,
+                code => Some(valid!(Status::from_code(code))),
+            },
+            name: name!(),
+        }),
+        kind::LISTEN_RSP => Message::ListenRsp(ListenRsp {
+            claim: field!(r.u32()),
+            status: status!(),
+            epoch: field!(r.u64()),
+        }),
+        kind::CONNECT_REQ | kind::ACCEPT_REQ => {
+            let connect = Connect {
+                channel: channel!(),
+                kind: valid!(Kind::from_code(field!(r.u8()))),
+                port: field!(r.u16()),
+                limit: field!(r.u64()),
+                linger_ms: field!(r.u32()),
+                name: name!(),
+                greeting: greeting!(),
+            };
+            if kind == kind::CONNECT_REQ {
+                Message::ConnectReq(connect)
+            } else {
+                Message::AcceptReq(connect)
+            }
+        }
+        kind::CONNECT_RSP | kind::ACCEPT_RSP => {
+            let accept = Accept {
+                status: status!(),
+                channel: channel!(),
+                limit: field!(r.u64()),
+                linger_ms: field!(r.u32()),
+                greeting: greeting!(),
+            };
+            if kind == kind::CONNECT_RSP {
+                Message::ConnectRsp(accept)
+            } else {
+                Message::AcceptRsp(accept)
+            }
+        }
+        kind::SEND_RSP | kind::RECEIVE_REQ => {
+            let window = Window {
+                ack: field!(r.u64()),
+                limit: field!(r.u64()),
+                losses: field!(r.u32()),
+                overflow: field!(r.u64()),
+                now: field!(r.u8()) & 1 != 0,
+            };
+            if kind == kind::SEND_RSP {
+                Message::SendRsp(window)
+            } else {
+                Message::ReceiveReq(window)
+            }
+        }
+        kind::CLOSE_REQ => Message::CloseReq(Close { status: status!(), offset: field!(r.u64()) }),
+        kind::CLOSE_RSP => Message::CloseRsp(Closed { status: status!(), channel: channel!() }),
+        kind::VERDICT => Message::Verdict(Verdict {
+            index: field!(r.u16()),
+            status: status!(),
+            bytes: field!(r.u32()),
+        }),
+        kind::READY => Message::Ready(Address(field!(r.array()))),
+        _ => return Err(WireError::Unknown { kind }),
+    }))
+}
+
+impl Data {
+    /// Reads what stands before the bytes. `length` is the whole payload's, `fields` its first nine octets.
+    pub(crate) fn decode(kind: u8, length: u32, fields: &[u8]) -> Result<Self, WireError> {
+        let wrong = WireError::Length { kind, length };
+        let len = length.checked_sub((DATA_HEADER_LEN - HEADER_LEN) as u32).ok_or(wrong)?;
+        let mut r = Reader::new(fields);
+        let (Some(offset), Some(bits)) = (r.u64(), r.u8()) else { return Err(wrong) };
+        let flags = DataFlags::from_bits(bits);
+        let whole = flags.has(DataFlags::DATAGRAM);
+        if flags.has(DataFlags::PROBE) && len != 0 || whole && len as usize > super::MAX_DATAGRAM {
+            return Err(wrong);
+        }
+        if whole && flags.has(DataFlags::FIN) || offset.checked_add(u64::from(len) + 1).is_none() {
+            return Err(WireError::Field { kind });
+        }
+        Ok(Self { offset, flags, len })
+    }
+}

@@ -1,0 +1,8 @@
+//! The command, from outside: processes, pipes, signals, exit codes, curl.
+
+mod bytes;
+mod exit;
+mod forward;
+mod pipe;
+mod process;
+mod web;

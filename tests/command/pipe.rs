@@ -1,0 +1,191 @@
+//! Stdin and stdout of two processes, joined.
+
+use std::io::{Read, Write};
+use std::thread;
+
+use crate::bytes::{Noise, read_all};
+use crate::process::{Byway, Relay};
+
+/// Two processes joined at an endpoint: the listener, then the connector.
+fn pair(relay: &Relay, endpoint: &str) -> (Byway, Byway) {
+    let mut listen = Byway::start(["listen", endpoint, "--relay", &relay.url]);
+    listen.wait_told(&format!("listening on {endpoint}"));
+    (listen, Byway::start(["connect", endpoint, "--relay", &relay.url]))
+}
+
+#[test]
+fn two_hundred_megabytes() {
+    const LEN: usize = 200_000_000;
+    let relay = Relay::start();
+    let (mut listen, mut connect) = pair(&relay, "bulk:1");
+    drop(listen.stdin());
+    let (stdin, nothing) = (connect.stdin(), connect.stdout());
+    let sender = thread::spawn(move || Noise::new(1).write(stdin, LEN).expect("stdin takes all"));
+    let (len, received) = read_all(listen.stdout(), |_| {}).expect("stdout to its end");
+    assert_eq!((len, received), (LEN, sender.join().expect("sent")));
+    assert_eq!(read_all(nothing, |_| {}).expect("stdout of the connector").0, 0);
+    connect.end().expect_code(0).expect_nothing_told();
+    listen.end().expect_code(0).expect_line(&["listening on bulk:1"]);
+}
+
+#[test]
+fn both_ways_at_once() {
+    const LEN: usize = 20_000_000;
+    let relay = Relay::start();
+    let (mut listen, mut connect) = pair(&relay, "both.ways_at-once:65535");
+    let ends = [&mut listen, &mut connect].map(|end| (end.stdin(), end.stdout()));
+    let mut threads = Vec::new();
+    for (seed, (stdin, stdout)) in ends.into_iter().enumerate() {
+        let send = thread::spawn(move || Noise::new(seed as u64).write(stdin, LEN));
+        let receive = thread::spawn(move || read_all(stdout, |_| {}));
+        threads.push((send, receive));
+    }
+    let results: Vec<_> = threads
+        .into_iter()
+        .map(|(send, receive)| {
+            let sent = send.join().expect("sends").expect("stdin takes all");
+            (sent, receive.join().expect("receives").expect("stdout to its end"))
+        })
+        .collect();
+    assert_eq!((LEN, results[0].0), results[1].1);
+    assert_eq!((LEN, results[1].0), results[0].1);
+    connect.end().expect_code(0);
+    listen.end().expect_code(0);
+}
+
+#[test]
+fn the_reply_comes_after_the_end_of_the_request() {
+    let relay = Relay::start();
+    let (mut listen, mut connect) = pair(&relay, "echo:7");
+    let mut stdin = connect.stdin();
+    stdin.write_all(b"a request").expect("stdin");
+    drop(stdin);
+
+    let mut request = String::new();
+    listen.stdout().read_to_string(&mut request).expect("stdout ends while stdin is open");
+    assert_eq!(request, "a request");
+    let mut stdin = listen.stdin();
+    stdin.write_all(request.to_uppercase().as_bytes()).expect("stdin");
+    drop(stdin);
+
+    let mut reply = String::new();
+    connect.stdout().read_to_string(&mut reply).expect("stdout");
+    assert_eq!(reply, "A REQUEST");
+    connect.end().expect_code(0);
+    listen.end().expect_code(0);
+}
+
+#[test]
+fn a_relay_killed_and_started_again_loses_nothing() {
+    const LEN: usize = 60_000_000;
+    let mut relay = Some(Relay::start());
+    let (mut listen, mut connect) = pair(relay.as_ref().expect("a relay"), "bulk:1");
+    drop(listen.stdin());
+    let stdin = connect.stdin();
+    let sender = thread::spawn(move || Noise::new(2).write(stdin, LEN).expect("stdin takes all"));
+    let mut marks = vec![LEN * 2 / 3, LEN / 3];
+    let received = read_all(listen.stdout(), |len| {
+        if marks.pop_if(|mark| len >= *mark).is_some() {
+            relay = relay.take().map(Relay::replace);
+        }
+    });
+    assert!(marks.is_empty());
+    let (len, hash) = received.expect("stdout to its end");
+    assert_eq!((len, hash), (LEN, sender.join().expect("sent")));
+    connect.end().expect_code(0);
+    listen.end().expect_code(0);
+}
+
+#[test]
+fn a_stdout_that_nobody_reads_ends_the_pipe() {
+    let relay = Relay::start();
+    let (mut listen, mut connect) = pair(&relay, "pipe:1");
+    let (_open, mut stdin) = (connect.stdin(), listen.stdin());
+    let sender = thread::spawn(move || while stdin.write_all(&[7; 4096]).is_ok() {});
+    let mut stdout = connect.stdout();
+    stdout.read_exact(&mut [0; 10_000]).expect("some");
+    drop(stdout);
+    connect.end().expect_code(0).expect_nothing_told();
+    let ended = listen.end();
+    ended.expect_code(1);
+    assert!(ended.told[1].contains("peer"), "{:?}", ended.told);
+    sender.join().expect("its stdin breaks");
+}
+
+#[test]
+fn a_pipe_is_for_one() {
+    let relay = Relay::start();
+    let (mut listen, mut first) = pair(&relay, "one:1");
+    drop(listen.stdin());
+    let mut stdin = first.stdin();
+    stdin.write_all(b"first").expect("stdin");
+    let mut stdout = listen.stdout();
+    stdout.read_exact(&mut [0; 5]).expect("the channel is open");
+    let second = Byway::start(["connect", "one:1", "--relay", &relay.url]);
+    second.end().expect_code(3).expect_line(&["refused: nobody listens"]);
+    drop(stdin);
+    assert_eq!(read_all(stdout, |_| {}).expect("stdout").0, 0);
+    first.end().expect_code(0);
+    listen.end().expect_code(0);
+}
+
+#[test]
+fn of_many_at_once_a_pipe_takes_one() {
+    let relay = Relay::start();
+    let mut listen = Byway::start(["listen", "one:1", "--relay", &relay.url]);
+    listen.wait_told("listening on one:1");
+    drop(listen.stdin());
+    let connects: Vec<_> = (0..4)
+        .map(|_| {
+            let mut connect = Byway::start(["connect", "one:1", "--relay", &relay.url]);
+            drop(connect.stdin());
+            connect
+        })
+        .collect();
+    let codes: Vec<_> = connects.into_iter().map(|c| c.end().status.code()).collect();
+    assert_eq!(codes.iter().filter(|code| **code == Some(0)).count(), 1, "{codes:?}");
+    assert!(codes.iter().all(|code| matches!(code, Some(0 | 3))), "{codes:?}");
+    listen.end().expect_code(0);
+}
+
+#[test]
+fn a_signal_tells_the_peer() {
+    let relay = Relay::start();
+    for (signal, code) in [("INT", 130), ("TERM", 143)] {
+        let (mut listen, mut connect) = pair(&relay, "pipe:2");
+        let (mut to, mut from) = (connect.stdin(), listen.stdout());
+        let _open = listen.stdin();
+        to.write_all(b"begun").expect("stdin");
+        from.read_exact(&mut [0; 5]).expect("the channel is open");
+        connect.signal(signal);
+        connect.end().expect_code(code);
+        // Not 0: the peer's stdin had not ended.
+        listen.end().expect_code(1);
+    }
+}
+
+#[test]
+fn a_signal_frees_the_endpoint_at_once() {
+    let relay = Relay::start();
+    let listen = || {
+        let mut listen = Byway::start(["listen", "free:1", "--relay", &relay.url]);
+        listen.wait_told("listening on free:1");
+        listen
+    };
+    let first = listen();
+    first.signal("TERM");
+    first.end().expect_code(143);
+    listen();
+}
+
+#[test]
+fn the_events_are_told() {
+    let relay = Relay::start();
+    let mut listen = Byway::start(["listen", "events:1", "-v", "--relay", &relay.url]);
+    listen.wait_told("listening on events:1");
+    let address = relay.address().to_owned();
+    relay.signal("KILL");
+    listen.wait_told("path to the relay blocked: no connection");
+    let _relay = Relay::start_on(&address);
+    listen.wait_told("path to the relay restored");
+}

@@ -1,0 +1,171 @@
+//! Processes of the command.
+
+use std::io::{BufRead, BufReader, Read};
+use std::process::{Child, ChildStdin, ChildStdout, Command, ExitStatus, Stdio};
+use std::sync::mpsc::{self, Receiver};
+use std::thread;
+use std::time::Duration;
+
+/// Longer than anything here takes on a slow and busy machine.
+pub const DEADLINE: Duration = Duration::from_secs(120);
+
+/// A running `byway`, killed when dropped.
+pub struct Byway {
+    child: Child,
+    stderr: Receiver<String>,
+    told: Vec<String>,
+}
+
+/// How a process ended.
+pub struct Ended {
+    pub status: ExitStatus,
+    /// Lines of stderr.
+    pub told: Vec<String>,
+}
+
+impl Byway {
+    pub fn start<const N: usize>(args: [&str; N]) -> Self {
+        let mut child = Command::new(env!("CARGO_BIN_EXE_byway"))
+            .args(args)
+            .env_remove("BYWAY_RELAY")
+            .env_remove("BYWAY_LOG")
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("byway starts");
+        let stderr = lines(child.stderr.take().expect("piped"));
+        Self { child, stderr, told: Vec::new() }
+    }
+
+    pub fn stdin(&mut self) -> ChildStdin {
+        self.child.stdin.take().expect("taken once")
+    }
+
+    pub fn stdout(&mut self) -> ChildStdout {
+        self.child.stdout.take().expect("taken once")
+    }
+
+    /// The first line of stdout, and what comes behind it once it has ended.
+    pub fn announced(&mut self) -> (String, Receiver<String>) {
+        let lines = lines(self.stdout());
+        let Ok(line) = lines.recv_timeout(DEADLINE) else {
+            panic!("nothing on stdout; stderr: {:?}", self.stderr.iter().collect::<Vec<_>>());
+        };
+        (line, lines)
+    }
+
+    /// Waits until a line of stderr contains `text`.
+    pub fn wait_told(&mut self, text: &str) {
+        while !self.told.iter().any(|line| line.contains(text)) {
+            match self.stderr.recv_timeout(DEADLINE) {
+                Ok(line) => self.told.push(line),
+                Err(error) => panic!("{error} on stderr before {text:?}: {:?}", self.told),
+            }
+        }
+    }
+
+    pub fn signal(&self, name: &str) {
+        let pid = self.child.id().to_string();
+        let sent = Command::new("kill").args(["-s", name, &pid]).status();
+        assert!(sent.is_ok_and(|status| status.success()), "kill -s {name} {pid}");
+    }
+
+    /// SIGKILL.
+    pub fn kill(mut self) {
+        self.child.kill().expect("killed");
+        self.child.wait().expect("waited for");
+    }
+
+    /// Waits for its end, which closes its stderr.
+    pub fn end(mut self) -> Ended {
+        loop {
+            match self.stderr.recv_timeout(DEADLINE) {
+                Ok(line) => self.told.push(line),
+                Err(mpsc::RecvTimeoutError::Disconnected) => break,
+                Err(mpsc::RecvTimeoutError::Timeout) => panic!("does not end: {:?}", self.told),
+            }
+        }
+        let status = self.child.wait().expect("waited for");
+        Ended { status, told: std::mem::take(&mut self.told) }
+    }
+}
+
+impl Drop for Byway {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+impl Ended {
+    pub fn expect_code(&self, code: i32) -> &Self {
+        assert_eq!(self.status.code(), Some(code), "{}: {:?}", self.status, self.told);
+        self
+    }
+
+    pub fn expect_nothing_told(&self) -> &Self {
+        assert!(self.told.is_empty(), "{:?}", self.told);
+        self
+    }
+
+    /// Exactly one line on stderr, with these parts.
+    pub fn expect_line(&self, parts: &[&str]) -> &Self {
+        assert_eq!(self.told.len(), 1, "one line: {:?}", self.told);
+        for part in parts {
+            assert!(self.told[0].contains(part), "{part:?} in {:?}", self.told[0]);
+        }
+        self
+    }
+}
+
+/// A relay process.
+pub struct Relay {
+    process: Byway,
+    pub url: String,
+    stdout: Receiver<String>,
+}
+
+impl Relay {
+    pub fn start() -> Self {
+        Self::start_on("127.0.0.1:0")
+    }
+
+    pub fn start_on(address: &str) -> Self {
+        let mut process = Byway::start(["relay", "--listen", address]);
+        let (url, stdout) = process.announced();
+        Self { process, url, stdout }
+    }
+
+    pub fn address(&self) -> &str {
+        self.url.strip_prefix("http://").expect("a URL")
+    }
+
+    pub fn signal(&self, name: &str) {
+        self.process.signal(name);
+    }
+
+    /// Kills it and starts another one on the same address.
+    pub fn replace(self) -> Self {
+        let address = self.address().to_owned();
+        self.process.kill();
+        Self::start_on(&address)
+    }
+
+    /// Its end, and what it printed behind the URL.
+    pub fn end(self) -> (Ended, Vec<String>) {
+        (self.process.end(), self.stdout.iter().collect())
+    }
+}
+
+fn lines(from: impl Read + Send + 'static) -> Receiver<String> {
+    let (give, take) = mpsc::channel();
+    thread::spawn(move || {
+        for line in BufReader::new(from).lines().map_while(Result::ok) {
+            if give.send(line).is_err() {
+                break;
+            }
+        }
+    });
+    take
+}
