@@ -145,11 +145,11 @@ impl Session<'_> {
             core.retry_send_at = 0;
             core.wake_lanes();
         }
-        if lane == Lane::Park && status == Status::Repeated {
-            // Whoever repeats this park may repeat the next one too.
-            core.retry_park_at = now + core.pause(core.repeated);
-        } else if lane == Lane::Park {
+        if lane == Lane::Park && status != Status::Repeated {
             core.repeated = 0;
+        } else if lane == Lane::Park && core.repeated > 1 {
+            // Whoever repeats each park is not to be asked as fast as it answers.
+            core.retry_park_at = now + core.pause(core.repeated);
         }
         core.is_blocked = false;
         core.blocked_told = false;
@@ -182,6 +182,8 @@ impl Session<'_> {
         // A park would not tell before its hold is over that the path is there again.
         core.hello_due |= core.blocked_told;
         if lane == Lane::Send {
+            // Whoever opened the session waits for an answer.
+            core.hello_due |= !core.reached;
             core.claims_changed |= core.send.hello.has(HelloFlags::WAKE);
             core.bye_tries += u8::from(core.send.hello.has(HelloFlags::BYE));
         }

@@ -194,7 +194,7 @@ impl Session<'_> {
         };
         if lost {
             claim.state = ClaimState::Lost;
-            self.core.change_claims();
+            self.core.claims_changed = true;
             self.core.event(super::Event::ListenerLost(ListenerId(rsp.claim)));
         }
         self.wake_claim(slot);

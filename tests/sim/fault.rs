@@ -47,8 +47,6 @@ pub enum Fate {
 pub struct Seen<'a> {
     pub peer: usize,
     pub lane: Lane,
-    /// How many of this peer and lane were before it.
-    pub nth: u64,
     pub body: &'a [u8],
 }
 

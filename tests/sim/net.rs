@@ -75,7 +75,7 @@ impl World {
             assert_eq!(peer.storage.session().poll_body(lane, &mut [0]), 0, "longer than it says");
         }
         let fate = match &mut self.on_request {
-            Some(hook) => hook(&Seen { peer: n, lane, nth, body: &body }),
+            Some(hook) => hook(&Seen { peer: n, lane, body: &body }),
             None => self.faults.draw(self.now, &mut self.rng, exchange.len),
         };
         if let Fate::Repeat { .. } | Fate::Late(_) = fate
@@ -326,7 +326,7 @@ impl World {
             }
             if whole {
                 let answer = std::mem::take(&mut trip.answer);
-                let seen = Seen { peer: trip.peer, lane: trip.lane, nth: trip.nth, body: &answer };
+                let seen = Seen { peer: trip.peer, lane: trip.lane, body: &answer };
                 if self.on_answer.as_mut().is_some_and(|hook| hook(&seen)) {
                     return self.fail(id, Blocked::Cut, true);
                 }

@@ -4,7 +4,9 @@ mod answers;
 mod bodies;
 mod datagrams;
 mod ends;
+mod handles;
 mod meet;
+mod progress;
 mod random;
 mod streams;
 

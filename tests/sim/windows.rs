@@ -1,0 +1,171 @@
+//! Windows, rings that are full, and datagrams.
+
+use byway::Kind;
+use byway::session::{Lane, Profile};
+use byway::wire::Message;
+
+use crate::app::{Finish, Plan};
+use crate::fault::Seen;
+use crate::world::World;
+
+/// Octets of messages around the payload that the relay may hold besides.
+const FRAMES: usize = 512;
+
+#[test]
+fn a_reader_of_one_byte_a_second() {
+    let mut w = World::new(71);
+    let (a, b, n) = w.connected(Profile::TINY);
+    w.chans[n].ends[1].plan.read = 1;
+    w.chans[n].ends[1].plan.read_pause = 1000;
+    w.say(n, 0, 20_000);
+    let (parks, sends) = w.exchanges(a);
+    for _ in 0..600 {
+        w.run(1000);
+        assert!(w.router.stats().held <= FRAMES, "{:?}", w.router.stats());
+        let id = w.channel(n, 1);
+        let stats = w.peers[b].session().channel_stats(id).expect("open");
+        assert!(stats.received - stats.read <= 1024, "the window is kept");
+    }
+    assert!((595..=605).contains(&w.chans[n].ends[1].read));
+    assert_eq!(w.peers[a].session().stats().overflows, 0);
+    assert_eq!(w.peers[a].session().stats().retransmitted, 0);
+    let (parks_now, sends_now) = w.exchanges(a);
+    // Windows open by a quarter of the ring; besides, the sender probes every 5 s.
+    assert!(sends_now - sends <= 600 / 5 + 10, "{}", sends_now - sends);
+    assert!(parks_now - parks <= 600 / 5 * 2 + 10, "{}", parks_now - parks);
+    w.chans[n].ends[1].plan.read = 5000;
+    w.chans[n].ends[1].plan.read_pause = 0;
+    w.hang_up(n);
+    w.finish(60_000);
+}
+
+#[test]
+fn a_window_update_is_lost() {
+    for times in 1..4 {
+        let mut w = World::new(72);
+        let (_, b, n) = w.connected(Profile::TINY);
+        w.pause_reading(n, 1, 5000);
+        w.say(n, 0, 4000);
+        w.run(4000);
+        let opens = move |seen: &Seen<'_>| {
+            seen.peer == b && seen.has(|m| matches!(m, Message::ReceiveReq(w) if w.limit > 1024))
+        };
+        let lost = w.befall(times, crate::fault::Fate::Lost, opens);
+        w.arrives(n, 1, 30_000);
+        assert_eq!(lost.get(), times);
+    }
+}
+
+#[test]
+fn the_answer_with_the_window_update_is_lost() {
+    let mut w = World::new(73);
+    let (a, _, n) = w.connected(Profile::TINY);
+    w.pause_reading(n, 1, 5000);
+    w.say(n, 0, 4000);
+    w.run(4000);
+    let lost = w.lose_answers(3, move |seen| {
+        seen.of(a, Lane::Park) && seen.has(|m| matches!(m, Message::SendRsp(w) if w.limit > 1024))
+    });
+    w.arrives(n, 1, 30_000);
+    assert_eq!(lost.get(), 3);
+}
+
+#[test]
+fn both_directions_are_full() {
+    let mut w = World::new(74);
+    let (a, b, n) = w.connected(Profile::TINY);
+    for side in 0..2 {
+        w.pause_reading(n, side, 60_000);
+    }
+    w.say(n, 0, 50_000);
+    w.say(n, 1, 50_000);
+    w.run(59_000);
+    for side in 0..2 {
+        let end = &w.chans[n].ends[side];
+        assert_eq!((end.written, end.read), (2048, 0), "a ring at each end");
+    }
+    let probes = w.exchanges(a).1 + w.exchanges(b).1;
+    assert!(probes < 80, "{probes}");
+    w.arrives(n, 0, 30_000);
+    w.arrives(n, 1, 30_000);
+    w.hang_up(n);
+    w.finish(10_000);
+}
+
+#[test]
+fn half_of_a_stream_may_end_long_before_the_other() {
+    let mut w = World::new(75);
+    let (a, b) = w.pair(Profile::TINY);
+    let slow = Plan { write: 100, write_pause: 2000, ..Plan::bytes(5000) };
+    let n = w.connect(a, "b:1", Kind::Stream, b, [Plan::bytes(10), slow]);
+    w.run(20_000);
+    assert!(w.chans[n].ends[1].eof && !w.chans[n].ends[0].eof);
+    w.finish(200_000);
+}
+
+#[test]
+fn many_small_writes_share_exchanges() {
+    let mut w = World::new(76);
+    let (a, _, n) = w.connected(Profile::PC);
+    let before = w.exchanges(a).1;
+    for _ in 0..1000 {
+        w.say(n, 0, 10);
+        w.run(1);
+    }
+    w.arrives(n, 1, 1000);
+    let sends = w.exchanges(a).1 - before;
+    assert!(sends <= 1000 / 15 + 5, "{sends} for 1,000 writes in a second, 15 ms an exchange");
+}
+
+#[test]
+fn no_datagram_is_lost_on_a_clean_path_within_the_ring() {
+    let mut w = World::new(77);
+    let (a, b) = w.pair(Profile::PHONE);
+    let many = Plan { write: 800, write_pause: 3, ..Plan::bytes(400) };
+    w.connect(a, "b:2", Kind::Datagram, b, [many, many]);
+    w.finish(60_000);
+    for end in &w.chans[0].ends {
+        assert_eq!(end.read, 400);
+    }
+    for peer in [a, b] {
+        assert_eq!(w.peers[peer].session().stats().datagrams_lost, 0);
+    }
+}
+
+#[test]
+fn what_is_lost_of_datagrams_is_counted() {
+    let mut w = World::new(78);
+    let (a, b) = w.pair(Profile::PHONE);
+    let keep = Plan { write: 800, finish: Finish::Hold, ..Plan::bytes(100) };
+    let n = w.connect(a, "b:2", Kind::Datagram, b, [keep, Plan { count: 0, ..keep }]);
+    w.run_until(2000, "datagrams", |w| w.chans[n].ends[1].read == 100);
+    w.run(1000);
+    w.roam(b, false);
+    w.peers[b].dark_until = w.now + 30_000;
+    w.say(n, 0, 10);
+    w.run(100);
+    // The park that is dead has taken these; what is said now expires.
+    w.say(n, 0, 10);
+    w.run(20_000);
+    w.run(30_000);
+    w.say(n, 0, 10);
+    w.run(5000);
+    let id = w.channel(n, 0);
+    let stats = w.peers[a].session().channel_stats(id).expect("open");
+    assert_eq!(stats.datagrams_expired, 10);
+    assert_eq!(w.chans[n].ends[1].read, 110);
+}
+
+#[test]
+fn channels_share_the_path() {
+    let mut w = World::new(79);
+    let (a, b) = w.pair(Profile::PHONE);
+    let channels: Vec<_> = (0..4).map(|_| w.hold(a, b)).collect();
+    for &n in &channels {
+        w.say(n, 0, 500_000);
+    }
+    w.run(3000);
+    let read: Vec<_> = channels.iter().map(|&n| w.chans[n].ends[1].read).collect();
+    let (least, most) = (read.iter().min().expect("4"), read.iter().max().expect("4"));
+    assert!(*least > 0 && most - least <= most / 4, "{read:?}");
+}
