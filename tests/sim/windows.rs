@@ -1,11 +1,14 @@
 //! Windows, rings that are full, and datagrams.
 
+use std::cell::Cell;
+use std::rc::Rc;
+
 use byway::Kind;
 use byway::session::{Lane, Profile};
 use byway::wire::Message;
 
 use crate::app::{Finish, Plan};
-use crate::fault::Seen;
+use crate::fault::{Fate, Seen};
 use crate::world::World;
 
 /// Octets of messages around the payload that the relay may hold besides.
@@ -50,7 +53,7 @@ fn a_window_update_is_lost() {
         let opens = move |seen: &Seen<'_>| {
             seen.peer == b && seen.has(|m| matches!(m, Message::ReceiveReq(w) if w.limit > 1024))
         };
-        let lost = w.befall(times, crate::fault::Fate::Lost, opens);
+        let lost = w.befall(times, Fate::Lost, opens);
         w.arrives(n, 1, 30_000);
         assert_eq!(lost.get(), times);
     }
@@ -168,4 +171,33 @@ fn channels_share_the_path() {
     let read: Vec<_> = channels.iter().map(|&n| w.chans[n].ends[1].read).collect();
     let (least, most) = (read.iter().min().expect("4"), read.iter().max().expect("4"));
     assert!(*least > 0 && most - least <= most / 4, "{read:?}");
+}
+
+#[test]
+fn a_body_refused_as_too_large_shrinks_and_grows_again_after_ten_minutes() {
+    let mut w = World::new(79);
+    let (a, _, n) = w.connected(Profile::PC);
+    let most = Rc::new(Cell::new(40_000));
+    let largest = Rc::new(Cell::new(0));
+    let is_refused = {
+        let (most, largest) = (Rc::clone(&most), Rc::clone(&largest));
+        move |seen: &Seen<'_>| {
+            let len = if seen.peer == a { seen.body.len() } else { 0 };
+            let refused = len > most.get();
+            if !refused {
+                largest.set(largest.get().max(len));
+            }
+            refused
+        }
+    };
+    let refused = w.befall(u32::MAX, Fate::Status(413), is_refused);
+    w.say(n, 0, 2_000_000);
+    w.arrives(n, 1, 120_000);
+    assert!((1..=3).contains(&refused.get()), "{}", refused.get());
+    assert!(largest.get() > 16_000, "{}", largest.get());
+    most.set(usize::MAX);
+    w.run(600_000);
+    w.say(n, 0, 2_000_000);
+    w.arrives(n, 1, 120_000);
+    assert!(largest.get() > 60_000, "{}", largest.get());
 }
