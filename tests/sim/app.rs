@@ -13,6 +13,8 @@ use crate::world::{Happens, World};
 #[derive(Debug, Clone, Copy)]
 pub struct ListenPlan {
     pub id: ListenerId,
+    pub endpoint: Endpoint,
+    pub kind: Kind,
     pub accepts: bool,
 }
 
@@ -84,8 +86,7 @@ impl Chan {
     fn is_done(&self) -> bool {
         let [connector, listener] = &self.ends;
         // It may have been closed before it was accepted.
-        let closed =
-            matches!(connector.plan.finish, Finish::Abort(_)) || self.kind == Kind::Datagram;
+        let closed = connector.plan.finish != Finish::Both || self.kind == Kind::Datagram;
         connector.done && (listener.done || closed && listener.id.is_none())
     }
 }
@@ -131,8 +132,18 @@ impl World {
     ) -> ListenerId {
         let id = self.with(peer, |s, now| s.listen(now, endpoint(at), kind, backlog));
         let id = id.expect("room for a listener");
-        self.peers[peer].listens.push(ListenPlan { id, accepts });
+        self.peers[peer].listens.push(ListenPlan { id, endpoint: endpoint(at), kind, accepts });
         id
+    }
+
+    /// An application closes its first listener, and opens another on the same endpoint.
+    pub fn listen_anew(&mut self, peer: usize) {
+        let plan = self.peers[peer].listens[0];
+        self.with(peer, |s, now| s.unlisten(now, plan.id));
+        self.peers[peer].listens.remove(0);
+        let (at, kind) = (plan.endpoint, plan.kind);
+        let id = self.with(peer, |s, now| s.listen(now, at, kind, 8)).expect("a free slot");
+        self.peers[peer].listens.insert(0, ListenPlan { id, ..plan });
     }
 
     /// An application connects; the listener's side of the channel is to behave as `plans[1]`.
@@ -430,7 +441,8 @@ impl World {
         let which = format!("chan {n} side {side}\n{}", self.dump());
         let chan = &self.chans[n];
         let (end, other) = (&chan.ends[side], &chan.ends[1 - side]);
-        if chan.ends.iter().any(|e| matches!(e.plan.finish, Finish::Abort(_))) {
+        let aborted = |e: &End| matches!(e.plan.finish, Finish::Abort(_));
+        if chan.ends.iter().any(aborted) || !chan.ends[1].done {
             return;
         }
         match chan.kind {

@@ -144,7 +144,7 @@ fn scene(kind: Kind) -> (World, usize, byway::session::ChannelId, Naive) {
     let mut w = World::new(61);
     let b = w.peer(Profile { listeners: 2, ..Profile::TINY });
     let id = w.with(b, |s, now| s.listen(now, endpoint("b:1"), kind, 4)).expect("a listener");
-    w.peers[b].listens.push(ListenPlan { id, accepts: false });
+    w.peers[b].listens.push(ListenPlan { id, endpoint: endpoint("b:1"), kind, accepts: false });
     w.run(100);
     let naive = Naive::connect(&mut w, "b:1", kind);
     w.run(100);

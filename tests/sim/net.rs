@@ -25,7 +25,6 @@ const KERNEL_GIVES_UP: u64 = 900_000;
 pub struct Trip {
     pub peer: usize,
     pub lane: Lane,
-    nth: u64,
     len: usize,
     silence: u64,
     last: u64,
@@ -65,7 +64,6 @@ impl World {
         let lane = exchange.lane;
         let peer = &mut self.peers[n];
         self.longest = self.longest.max(exchange.len);
-        let nth = peer.begun[index(lane)];
         peer.begun[index(lane)] += 1;
         peer.trips[index(lane)] = Some(id);
         let mut body = Vec::new();
@@ -90,7 +88,6 @@ impl World {
         let mut trip = Trip {
             peer: n,
             lane,
-            nth,
             len: exchange.len,
             silence: exchange.silence_ms.into(),
             last: self.now,
@@ -488,7 +485,7 @@ fn show(now: u64, trip: &mut Trip, way: usize, piece: &[u8]) {
     while let Ok(Some(found)) = trip.shown[way].next(&mut input) {
         match found {
             Piece::Message(message) => {
-                println!("{now} {} {:?} {} {arrow} {message:?}", trip.peer, trip.lane, trip.nth);
+                println!("{now} {} {:?} {arrow} {message:?}", trip.peer, trip.lane);
             }
             Piece::Bytes(..) => {}
         }

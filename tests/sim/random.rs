@@ -32,6 +32,7 @@ fn nothing_is_lost_or_doubled_whatever_happens_to_exchanges() {
     }
     let seeds = number("BYWAY_SIM_SEEDS").unwrap_or(SEEDS);
     let next = AtomicU64::new(0);
+    let slowest = AtomicU64::new(0);
     let threads = std::thread::available_parallelism().map_or(2, |n| n.get());
     let failed = std::thread::scope(|scope| {
         let work = || {
@@ -41,14 +42,17 @@ fn nothing_is_lost_or_doubled_whatever_happens_to_exchanges() {
                 if seed >= seeds {
                     return failed;
                 }
-                if catch_unwind(AssertUnwindSafe(|| run(seed))).is_err() {
-                    failed.push(seed);
+                match catch_unwind(AssertUnwindSafe(|| run(seed))) {
+                    Ok(w) => drop(slowest.fetch_max(w.calm_for(), Ordering::Relaxed)),
+                    Err(_) => failed.push(seed),
                 }
             }
         };
         let threads: Vec<_> = (0..threads).map(|_| scope.spawn(work)).collect();
         threads.into_iter().flat_map(|t| t.join().expect("joins")).collect::<Vec<_>>()
     });
+    let slowest = slowest.into_inner() / 1000;
+    println!("{seeds} seeds; at most {slowest} s from the last fault to the end");
     assert!(
         failed.is_empty(),
         "{} of {seeds}: replay with BYWAY_SIM_SEED={failed:?}",
@@ -62,6 +66,8 @@ enum Blow {
     Restart(u64),
     Roam(usize, bool),
     Dark(usize, u64),
+    /// A listener is closed, and another opened in its place.
+    Close(usize),
     Start(usize),
 }
 
@@ -80,6 +86,7 @@ fn run(seed: u64) -> World {
         peer.latency = *rng.pick(&[(0, 1), (5, 5), (1, 40), (50, 60), (150, 300)]);
         peer.chunk = *rng.pick(&[50, 1500, 16 << 10, 64 << 10]);
         peer.whole = rng.chance(300);
+        peer.single = rng.chance(300);
         w.listen(n, &format!("p{n}:1"), Kind::Stream);
         if profile.listeners > 1 {
             w.listen(n, &format!("p{n}:2"), Kind::Datagram);
@@ -91,16 +98,17 @@ fn run(seed: u64) -> World {
         false => Faults::default(),
     };
     let mut blows = Vec::new();
-    for _ in 0..rng.scale(8) {
+    for _ in 0..rng.scale(12) {
         let peer = rng.below(peers as u64) as usize;
-        let blow = match rng.below(3) {
+        let blow = match rng.below(4) {
             0 => Blow::Restart(rng.scale(3000)),
             1 => Blow::Roam(peer, rng.chance(500)),
+            2 => Blow::Close(peer),
             _ => Blow::Dark(peer, rng.scale(8000)),
         };
         blows.push((rng.below(trouble + 1), blow));
     }
-    let plans: Vec<_> = (0..rng.range(1, 6)).map(|_| plan_channel(&mut rng, peers, &w)).collect();
+    let plans: Vec<_> = (0..rng.range(1, 10)).map(|_| plan_channel(&mut rng, peers, &w)).collect();
     for n in 0..plans.len() {
         blows.push((rng.scale(4000), Blow::Start(n)));
     }
@@ -113,6 +121,7 @@ fn run(seed: u64) -> World {
             Blow::Restart(down) => w.restart_relay(down),
             Blow::Roam(peer, is_told) => w.roam(peer, is_told),
             Blow::Dark(peer, ms) => w.peers[peer].dark_until = w.now + ms,
+            Blow::Close(peer) => w.listen_anew(peer),
             Blow::Start(n) => {
                 let (from, to, kind, plans) = plans[n];
                 let port = if kind == Kind::Stream { 1 } else { 2 };
@@ -122,6 +131,7 @@ fn run(seed: u64) -> World {
     }
     let rest = (begun + trouble).saturating_sub(w.now);
     w.run(rest);
+    w.calm_since = w.now;
     w.finish(PATIENCE);
     w
 }

@@ -59,6 +59,8 @@ pub struct Peer {
     pub chunk: usize,
     /// Request and answer pass as wholes.
     pub whole: bool,
+    /// One thread does everything: deadlines are met while an exchange is under way, too.
+    pub single: bool,
     pub dark_until: u64,
     pub last_answer: Vec<u8>,
     pub events: Vec<Event>,
@@ -92,6 +94,8 @@ pub struct World {
     serial: u64,
     todo: VecDeque<Job>,
     at_once: u32,
+    /// When the last fault was.
+    pub calm_since: u64,
     /// Octets of the longest request or answer.
     pub longest: usize,
     pub trace: bool,
@@ -132,6 +136,7 @@ impl World {
             serial: 0,
             todo: VecDeque::new(),
             at_once: 0,
+            calm_since: now,
             longest: 0,
             trace: std::env::var_os("BYWAY_SIM_TRACE").is_some(),
         }
@@ -161,6 +166,7 @@ impl World {
             latency: (5, 5),
             chunk: 16 << 10,
             whole: false,
+            single: false,
             dark_until: 0,
             last_answer: Vec::new(),
             events: Vec::new(),
@@ -234,6 +240,9 @@ impl World {
         let now = self.now;
         let peer = &mut self.peers[n];
         if peer.trips[index(lane)].is_some() {
+            if peer.single {
+                self.set_timer(n, lane);
+            }
             return;
         }
         let exchange = peer.session().poll_exchange(now, lane);
@@ -241,13 +250,20 @@ impl World {
             peer.timers[index(lane)] = None;
             self.begin(n, &exchange);
         } else {
-            let at = peer.session().poll_timeout(lane);
-            peer.timers[index(lane)] = at;
-            if let Some(at) = at {
-                self.schedule(at, Happens::Lane(n, lane, at));
-            }
+            self.set_timer(n, lane);
         }
         self.woken(n);
+    }
+
+    fn set_timer(&mut self, n: usize, lane: Lane) {
+        let peer = &mut self.peers[n];
+        let at = peer.session().poll_timeout(lane);
+        if let Some(at) = at
+            && peer.timers[index(lane)] != Some(at)
+        {
+            self.schedule(at, Happens::Lane(n, lane, at));
+        }
+        self.peers[n].timers[index(lane)] = at;
     }
 
     fn count(&mut self) {
@@ -279,6 +295,7 @@ impl World {
             Happens::Again(trip, body, answers) => self.again(trip, body, answers),
             Happens::Lane(peer, lane, at) => {
                 if self.peers[peer].timers[index(lane)] == Some(at) {
+                    self.peers[peer].timers[index(lane)] = None;
                     self.peers[peer].session().handle_timeout(at);
                     self.woken(peer);
                     self.wake_lane(peer, lane);
@@ -380,6 +397,11 @@ impl World {
             let _ = writeln!(text, "{at:?} {what:?}");
         }
         text
+    }
+
+    /// How long it is since the last fault, in ms.
+    pub fn calm_for(&self) -> u64 {
+        self.now - self.calm_since
     }
 
     pub fn link(&self, id: ExchangeId) -> Link {
