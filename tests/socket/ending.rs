@@ -1,6 +1,9 @@
 use std::io::{Read, Write};
 use std::time::{Duration, Instant};
 
+use byway::client::{Client, Config};
+use byway::error::{Blocked, Error};
+
 use super::{LONG, client, pattern, relay};
 
 #[test]
@@ -54,10 +57,9 @@ fn closing_with_bytes_unacknowledged_names_the_offsets() {
 }
 
 #[test]
-fn dropping_the_last_handle_ends_the_threads() {
+fn dropping_the_last_handle_gives_the_name_back() {
     let relay = relay();
-    // Threads are named; other tests run theirs at the same time, so only this client's count is
-    // looked at: its listener's name is free again as soon as they have said goodbye.
+    // It is free again as soon as the client has said goodbye.
     let gone = client(&relay);
     let listener = gone.listen("camera:1").unwrap();
     drop(gone);
@@ -88,4 +90,17 @@ fn a_change_of_network_is_survived() {
         stream.read_exact(&mut heard).unwrap();
         assert!(begun.elapsed() < Duration::from_secs(2), "{:?}", begun.elapsed());
     }
+}
+
+#[test]
+fn a_client_that_reached_no_relay_leaves_nothing_behind() {
+    let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}", silent.local_addr().unwrap());
+    let open_timeout = Duration::from_millis(100);
+    let error = Client::open(Config { open_timeout, ..Config::new(url) }).unwrap_err();
+    assert_eq!(error, Error::from(Blocked::Silence));
+    let (mut socket, _) = silent.accept().unwrap();
+    // Long before any deadline of its own: it was cut off.
+    socket.set_read_timeout(Some(Duration::from_secs(3))).unwrap();
+    socket.read_to_end(&mut Vec::new()).unwrap();
 }
