@@ -80,6 +80,8 @@ pub struct Chan {
     /// The connector, then the listener.
     pub ends: [End; 2],
     pub attempts: u32,
+    /// When something of it last reached an application.
+    pub moved_at: u64,
 }
 
 impl Chan {
@@ -158,7 +160,7 @@ impl World {
         let n = self.chans.len();
         let key = self.seed << 16 ^ (n as u64) << 1;
         let ends = [End::new(peer, plans[0]), End::new(listener, plans[1])];
-        self.chans.push(Chan { kind, endpoint: endpoint(at), key, ends, attempts: 0 });
+        self.chans.push(Chan { kind, endpoint: endpoint(at), key, ends, attempts: 0, moved_at: 0 });
         self.run_end(n, 0);
         self.settle();
         n
@@ -196,6 +198,7 @@ impl World {
             }
             assert_eq!(end.peer, peer, "came to the wrong listener");
             end.id = Some(channel);
+            self.chans[n].moved_at = self.now;
             self.run_end(n, 1);
         }
         self.woken(peer);
@@ -271,6 +274,7 @@ impl World {
         let end = &mut self.chans[n].ends[side];
         let Some(id) = end.id else { return Ok(()) };
         let plan = end.plan;
+        let before = (end.read, end.eof);
         let mut session = self.peers[end.peer].storage.session();
         let mut buffer = vec![0; plan.write.max(plan.read)];
         while end.written < plan.count && now >= end.next_write && end.error.is_none() {
@@ -331,6 +335,9 @@ impl World {
         }
         let wakes = [(end.next_write, end.written < plan.count), (end.next_read, !end.eof)];
         let next = wakes.into_iter().filter(|&(at, wanted)| wanted && at > now).min();
+        if (end.read, end.eof) != before {
+            self.moved(n);
+        }
         self.alarm(n, side, next.map(|(at, _)| at));
         Ok(())
     }

@@ -96,6 +96,8 @@ pub struct World {
     at_once: u32,
     /// When the last fault was.
     pub calm_since: u64,
+    /// The longest time, in ms, that a stream stood since then.
+    pub longest_stall: u64,
     /// Octets of the longest request or answer.
     pub longest: usize,
     pub trace: bool,
@@ -137,6 +139,7 @@ impl World {
             todo: VecDeque::new(),
             at_once: 0,
             calm_since: now,
+            longest_stall: 0,
             longest: 0,
             trace: std::env::var_os("BYWAY_SIM_TRACE").is_some(),
         }
@@ -399,9 +402,15 @@ impl World {
         text
     }
 
-    /// How long it is since the last fault, in ms.
-    pub fn calm_for(&self) -> u64 {
-        self.now - self.calm_since
+    /// Something of a stream reached an application, or its end did.
+    pub fn moved(&mut self, n: usize) {
+        let since = self.chans[n].moved_at.max(self.calm_since);
+        let stall = self.now.saturating_sub(since);
+        if self.trace && stall > 15_000 {
+            println!("chan {n} stood {stall}");
+        }
+        self.longest_stall = self.longest_stall.max(stall);
+        self.chans[n].moved_at = self.now;
     }
 
     pub fn link(&self, id: ExchangeId) -> Link {
