@@ -26,7 +26,7 @@ pub struct RouterConfig {
     pub busy_wait_min_ms: u64,
     /// Longest wait for one peer. Well below the client's send deadline (4 s).
     pub busy_wait_max_ms: u64,
-    /// Longest sum of waits for peers that did not come within one send; below the send deadline.
+    /// Longest sum of waits within one send, whether the peers come or not; below the send deadline.
     pub patience_ms: u64,
     /// Most octets of a response that the receiver's connection has not taken.
     pub undrained: usize,

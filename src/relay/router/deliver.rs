@@ -233,7 +233,8 @@ impl Router {
         state: &mut State,
         peer: Address,
     ) {
-        if state.waiting.take().is_some() {
+        if let Some((since, _)) = state.waiting.take() {
+            state.patience = state.patience.saturating_sub(now.saturating_sub(since));
             if let Some(session) = self.sessions.get_mut(&peer) {
                 session.waiters.remove(&id);
             }
@@ -245,9 +246,7 @@ impl Router {
 
     /// The wait for the current message's peer is over.
     pub(super) fn expire(&mut self, now: u64, id: ExchangeId, state: &mut State) {
-        let Some((since, until)) = state.waiting else { return };
         let Some(mut current) = state.current.take() else { return };
-        state.patience = state.patience.saturating_sub(until - since);
         self.stop_waiting(now, id, state, current.peer);
         self.refuse(id, state, &mut current, Status::Busy);
         state.current = Some(current);

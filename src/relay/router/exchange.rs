@@ -95,7 +95,7 @@ pub(super) struct State {
     pub last_byte: u64,
     /// Since when and until when the current message waits for its peer.
     pub waiting: Option<(u64, u64)>,
-    /// How long it may still wait for peers in vain, in milliseconds.
+    /// How long it may still wait for peers, in milliseconds.
     pub patience: u64,
     pub listens: Vec<ListenReq>,
     pub verdicts: BytesMut,
