@@ -154,10 +154,12 @@ impl Session<'_> {
         let mut budget = self.core.pace.budget(now, most, candidates > 1);
         let share = (budget / candidates as u32).max(1024);
         let first = usize::from(self.core.turn);
+        let mut second = None;
         for i in 0..count {
             let slot = (first + i) % count;
             if budget == 0 || self.core.send.plan.is_full() {
-                break;
+                self.core.turn = slot as u8;
+                return;
             }
             if !self.has_data(slot, several) {
                 continue;
@@ -167,8 +169,10 @@ impl Session<'_> {
                 Kind::Datagram => self.plan_datagrams(now, slot, share.min(budget), several),
             };
             budget = budget.saturating_sub(taken);
-            self.core.turn = ((slot + 1) % count) as u8;
+            second.get_or_insert((slot + 1) % count);
         }
+        // Everybody is in; but the relay may get no further than the first.
+        self.core.turn = second.unwrap_or(first) as u8;
     }
 
     fn plan_stream(&mut self, now: u64, slot: usize, share: u32, several: bool) -> u32 {
