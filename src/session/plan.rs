@@ -146,13 +146,18 @@ impl Session<'_> {
     fn plan_data(&mut self, now: u64) {
         let count = self.channels.len();
         let several = self.several_peers(now);
-        let candidates = (0..count).filter(|&slot| self.has_data(slot, several)).count();
+        // Chosen before anything is planned, which one peer's next channel would have to wait for.
+        let mut chosen = [0_u32; 8];
+        for slot in (0..count).filter(|&slot| self.has_data(slot, several)) {
+            chosen[slot / 32] |= 1 << (slot % 32);
+        }
+        let candidates: u32 = chosen.iter().map(|word| word.count_ones()).sum();
         if candidates == 0 {
             return;
         }
         let most = self.core.max_body().saturating_sub(4096).max(1024);
         let mut budget = self.core.pace.budget(now, most, candidates > 1);
-        let share = (budget / candidates as u32).max(1024);
+        let share = (budget / candidates).max(1024);
         let first = usize::from(self.core.turn);
         let mut second = None;
         for i in 0..count {
@@ -161,7 +166,7 @@ impl Session<'_> {
                 self.core.turn = slot as u8;
                 return;
             }
-            if !self.has_data(slot, several) {
+            if chosen[slot / 32] >> (slot % 32) & 1 == 0 {
                 continue;
             }
             let taken = match self.channels[slot].kind {
