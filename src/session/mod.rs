@@ -12,7 +12,8 @@
 //! ```
 //!
 //! The loop of a lane: [`poll_exchange`](Session::poll_exchange) until it gives an exchange; carry
-//! its body up; hand the answer down; finish it or tell of its failure; again. The
+//! its body up; hand the answer down; finish it or tell of its failure; again. The sending lane asks
+//! [`handle_timeout`](Session::handle_timeout) first each time: exchanges may leave it no pause. The
 //! [`Lane::Park`] exchanges wait at the relay for what comes, the [`Lane::Send`] ones carry what goes.
 
 mod body;

@@ -248,6 +248,10 @@ impl World {
             }
             return;
         }
+        if lane == Lane::Send {
+            // Before each exchange, as one may follow the other for long.
+            peer.session().handle_timeout(now);
+        }
         let exchange = peer.session().poll_exchange(now, lane);
         if let Some(exchange) = exchange {
             peer.timers[index(lane)] = None;
@@ -255,7 +259,12 @@ impl World {
         } else {
             self.set_timer(n, lane);
         }
+        let before = self.todo.len();
         self.woken(n);
+        // It has just looked, after all that it wakes itself for.
+        let itself = |job: &Job| matches!(job, Job::Lane(p, l) if *p == n && *l == lane);
+        let woken = self.todo.split_off(before);
+        self.todo.extend(woken.into_iter().filter(|job| !itself(job)));
     }
 
     fn set_timer(&mut self, n: usize, lane: Lane) {
@@ -299,7 +308,8 @@ impl World {
             Happens::Lane(peer, lane, at) => {
                 if self.peers[peer].timers[index(lane)] == Some(at) {
                     self.peers[peer].timers[index(lane)] = None;
-                    self.peers[peer].session().handle_timeout(at);
+                    let now = self.now;
+                    self.peers[peer].session().handle_timeout(now);
                     self.woken(peer);
                     self.wake_lane(peer, lane);
                 }
