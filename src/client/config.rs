@@ -3,7 +3,7 @@
 use std::time::{Duration, SystemTime};
 
 use crate::error::{ConfigError, Error, ResourceError};
-use crate::session::{Profile, Settings, Timers};
+use crate::session::{Pace, Profile, Settings, Timers};
 use crate::transport::{HttpConfig, Proxy};
 
 /// What a [`Client`](super::Client) is opened with. Only the relay's URL has no default:
@@ -31,6 +31,8 @@ pub struct Config {
     pub linger: Duration,
     /// How often the peer of an idle channel is probed, to find out that it is gone. Default: never.
     pub keepalive: Option<Duration>,
+    /// How what comes is waited for. Default: streaming where the path passes it on promptly.
+    pub pace: Pace,
     /// How long [`Client::open`](super::Client::open) waits for the relay's first answer. Default 10 s.
     pub open_timeout: Duration,
     /// How long `listen` and `connect` wait unless told otherwise. Default 20 s.
@@ -64,6 +66,7 @@ impl Config {
             seed: None,
             linger: Duration::from_secs(180),
             keepalive: None,
+            pace: Pace::Streaming,
             open_timeout: Duration::from_secs(10),
             connect_timeout: Duration::from_secs(20),
             tcp_timeout: http.connect_timeout,
@@ -108,6 +111,7 @@ impl Config {
             epoch,
             linger_ms: millis(self.linger, "linger")?,
             keepalive_ms: self.keepalive.map_or(Ok(0), |time| millis(time, "keepalive"))?,
+            pace: self.pace,
             timers: self.timers,
             ..Settings::new(secret, u64::from_be_bytes(rest))
         })

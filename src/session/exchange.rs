@@ -133,7 +133,7 @@ impl Session<'_> {
         if lane == Lane::Send && payload > 0 {
             let most = core.max_body();
             let ms = u32::try_from(now.saturating_sub(begun)).unwrap_or(u32::MAX);
-            core.pace.passed(payload, ms, most);
+            core.uplink.passed(payload, ms, most);
         }
         core.failures = 0;
         if core.blocked_told {
@@ -315,8 +315,8 @@ impl super::state::Core {
                 self.retry_send_at = retry_at;
                 let payload = self.send.payload;
                 match cause {
-                    Blocked::Http(413) => self.pace.refused(now, payload),
-                    _ if payload > 0 && sent => self.pace.failed(),
+                    Blocked::Http(413) => self.uplink.refused(now, payload),
+                    _ if payload > 0 && sent => self.uplink.failed(),
                     _ => {}
                 }
             }

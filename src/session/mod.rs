@@ -22,7 +22,6 @@ mod datagram;
 mod exchange;
 mod listener;
 mod meet;
-mod pace;
 mod plan;
 mod receive;
 mod respond;
@@ -35,6 +34,7 @@ mod stream;
 mod tests;
 mod timer;
 mod trip;
+mod uplink;
 
 use core::ops::Range;
 
@@ -46,7 +46,7 @@ use crate::Kind;
 use crate::error::{Blocked, ConfigError, Error, PeerError, ResourceError};
 use crate::wire::{Address, Endpoint, MAX_GREETING, Status};
 
-pub use settings::{Settings, Timers};
+pub use settings::{Pace, Settings, Timers};
 #[cfg(feature = "std")]
 pub use storage::HeapStorage;
 pub use storage::{Profile, Storage, StorageBytes};

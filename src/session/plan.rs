@@ -156,7 +156,7 @@ impl Session<'_> {
             return;
         }
         let most = self.core.max_body().saturating_sub(4096).max(1024);
-        let mut budget = self.core.pace.budget(now, most, candidates > 1);
+        let mut budget = self.core.uplink.budget(now, most, candidates > 1);
         let share = (budget / candidates).max(1024);
         let first = usize::from(self.core.turn);
         let mut second = None;

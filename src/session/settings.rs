@@ -15,6 +15,8 @@ pub struct Settings {
     pub linger_ms: u32,
     /// Probe the peer of an idle channel so often, in ms; 0: never.
     pub keepalive_ms: u32,
+    /// How what comes is waited for.
+    pub pace: Pace,
     /// Most octets of a request's body.
     pub max_body: u32,
     /// Most octets of an answer's body.
@@ -32,6 +34,7 @@ impl Settings {
         epoch: 0,
         linger_ms: 0,
         keepalive_ms: 0,
+        pace: Pace::Streaming,
         max_body: 0,
         max_response: 0,
         timers: Timers::ZERO,
@@ -47,12 +50,26 @@ impl Settings {
             epoch: 0,
             linger_ms: 180_000,
             keepalive_ms: 0,
+            pace: Pace::Streaming,
             // What stands before a stock nginx's limit of 1 MiB, less the messages around the bytes.
             max_body: (1 << 20) - (16 << 10),
             max_response: 16 << 20,
             timers: Timers::DEFAULT,
         }
     }
+}
+
+/// How a session waits for what comes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub enum Pace {
+    /// By answers that stay open while there is traffic, where the path passes them on promptly; else
+    /// as [`Pace::LongPoll`].
+    #[default]
+    Streaming = 0,
+    /// By answers that end with what came.
+    LongPoll,
+    /// As [`Pace::LongPoll`], with holds as long as the path allows when idle.
+    Battery,
 }
 
 /// Deadlines and intervals in milliseconds. The relations between them are on the protocol page.

@@ -2,9 +2,9 @@
 
 use heapless::Vec;
 
-use super::pace::Pace;
 use super::settings::Settings;
 use super::trip::Trip;
+use super::uplink::Uplink;
 use super::{Event, Lane, Session, Stats};
 use crate::error::{Blocked, ConfigError, Error, TransportError};
 use crate::wire::{self, Address};
@@ -106,7 +106,7 @@ pub(super) struct Core {
     /// Slot that is served first by the next body.
     pub turn: u8,
     pub arrivals: u32,
-    pub pace: Pace,
+    pub uplink: Uplink,
     srtt_ms: u32,
     rttvar_ms: u32,
     pub wakes: Wakes,
@@ -145,7 +145,7 @@ impl Core {
             traffic_at: 0,
             turn: 0,
             arrivals: 0,
-            pace: Pace::new(),
+            uplink: Uplink::new(),
             srtt_ms: 0,
             rttvar_ms: 0,
             wakes: Wakes {
@@ -363,7 +363,7 @@ impl Session<'_> {
     /// The owner of the transport also breaks the exchanges under way.
     pub fn network_changed(&mut self, now: u64) {
         self.core.clock = self.core.clock.max(now);
-        self.core.pace.reset();
+        self.core.uplink.reset();
         self.core.failures = 0;
         self.core.park.broken = self.core.park.active;
         self.core.send.broken = self.core.send.active;

@@ -13,7 +13,7 @@ const CEILING_MS: u64 = 600_000;
 
 /// All zeros is the initial state.
 #[derive(Debug)]
-pub(super) struct Pace {
+pub(super) struct Uplink {
     /// Largest body now, in octets; 0: the first.
     body: u32,
     /// Octets per ms, smoothed; 0: not measured.
@@ -27,7 +27,7 @@ pub(super) struct Pace {
     ceiling_until: u64,
 }
 
-impl Pace {
+impl Uplink {
     pub const fn new() -> Self {
         Self {
             body: 0,
@@ -99,41 +99,41 @@ mod tests {
 
     #[test]
     fn grows_on_a_fast_path_and_shrinks_on_failures() {
-        let mut pace = Pace::new();
+        let mut uplink = Uplink::new();
         let most = 1 << 20;
-        assert_eq!(pace.budget(0, most, false), FIRST_BODY);
+        assert_eq!(uplink.budget(0, most, false), FIRST_BODY);
         for _ in 0..10 {
-            let body = pace.budget(0, most, false);
-            pace.passed(body, 1, most);
+            let body = uplink.budget(0, most, false);
+            uplink.passed(body, 1, most);
         }
-        assert_eq!(pace.budget(0, most, false), most);
-        pace.failed();
-        assert_eq!(pace.budget(0, most, false), most);
-        pace.failed();
-        assert_eq!(pace.budget(0, most, false), most / 2);
+        assert_eq!(uplink.budget(0, most, false), most);
+        uplink.failed();
+        assert_eq!(uplink.budget(0, most, false), most);
+        uplink.failed();
+        assert_eq!(uplink.budget(0, most, false), most / 2);
     }
 
     #[test]
     fn a_slow_uplink_gets_a_quarter_of_a_second() {
-        let mut pace = Pace::new();
-        pace.passed(100, 20, 1 << 20);
+        let mut uplink = Uplink::new();
+        uplink.passed(100, 20, 1 << 20);
         for _ in 0..20 {
-            let body = pace.budget(0, 1 << 20, false);
-            pace.passed(body, 20 + body / 32, 1 << 20);
+            let body = uplink.budget(0, 1 << 20, false);
+            uplink.passed(body, 20 + body / 32, 1 << 20);
         }
-        let body = pace.budget(0, 1 << 20, false);
+        let body = uplink.budget(0, 1 << 20, false);
         assert!((7_000..9_000).contains(&body), "{body}");
     }
 
     #[test]
     fn a_refused_size_is_a_ceiling_for_ten_minutes() {
-        let mut pace = Pace::new();
-        pace.refused(5, 1 << 20);
+        let mut uplink = Uplink::new();
+        uplink.refused(5, 1 << 20);
         for _ in 0..10 {
-            let body = pace.budget(6, 4 << 20, false);
-            pace.passed(body, 1, 4 << 20);
+            let body = uplink.budget(6, 4 << 20, false);
+            uplink.passed(body, 1, 4 << 20);
         }
-        assert_eq!(pace.budget(6, 4 << 20, false), 1 << 19);
-        assert!(pace.budget(6 + CEILING_MS, 4 << 20, false) > 1 << 19);
+        assert_eq!(uplink.budget(6, 4 << 20, false), 1 << 19);
+        assert!(uplink.budget(6 + CEILING_MS, 4 << 20, false) > 1 << 19);
     }
 }
