@@ -88,8 +88,7 @@ fn send(channel: &DatagramChannel, pattern: Pattern, way: &Watch) -> Result<()> 
         sent += datagram.len() as u64;
         let needed = sent.saturating_sub(WINDOW);
         if !way.wait_received(needed.saturating_sub(lost), Instant::now() + LOST_AFTER / 2) {
-            let (_, received, _) = way.figures();
-            lost = needed.saturating_sub(received);
+            lost = needed.saturating_sub(way.figures().received);
         }
         channel.send(datagram).map_err(|error| format!("datagram {number}: {error}"))?;
     }

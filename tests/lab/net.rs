@@ -17,6 +17,7 @@ use std::thread;
 use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
 
 use crate::Result;
+use crate::parts::PATH;
 
 /// Addresses of the hosts that everybody reaches.
 pub const RELAY: &str = "10.9.0.1";
@@ -63,7 +64,7 @@ impl Host {
     pub fn command(self, program: &str) -> Command {
         let mut command = Command::new("ip");
         command.args(["netns", "exec", &self.namespace(), program]);
-        command.env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin");
+        command.env("PATH", PATH);
         command
     }
 
@@ -71,6 +72,12 @@ impl Host {
     pub fn sh(self, script: &str) -> Result<()> {
         feed(self.command("sh").args(["-e", "-s"]), script)
             .map_err(|error| format!("{}: {error} of {script}", self.name()).into())
+    }
+
+    /// Changes this host's packet filter.
+    pub fn nft(self, rules: &str) -> Result<()> {
+        feed(self.command("nft").args(["-f", "-"]), rules)
+            .map_err(|error| format!("{}: nft: {error}", self.name()).into())
     }
 
     /// Calls `f` on a thread that lives on this host, and so do the threads that it starts.
@@ -163,8 +170,7 @@ fn inside(nat: Host, host: Host, nets: &[&str]) -> Result<()> {
          ip route add default via {net}.1",
     ))?;
     // Only what begins with a SYN is new, so that no NAT takes up connections it has forgotten.
-    feed(
-        nat.command("nft").args(["-f", "-"]),
+    nat.nft(
         "table ip lab {
             chain forward {
                 type filter hook forward priority filter; policy drop;
@@ -203,7 +209,7 @@ fn namespaces() -> Result<Vec<String>> {
 
 /// Runs a shell script in the network that this process was started in.
 fn sh(script: &str) -> Result<()> {
-    feed(Command::new("sh").args(["-e", "-s"]), script)
+    feed(Command::new("sh").args(["-e", "-s"]).env("PATH", PATH), script)
 }
 
 /// Runs a command with a text as its input; what it says on stderr is the error.

@@ -20,6 +20,14 @@ const START: Duration = Duration::from_secs(30);
 /// How often a proxy that starts is asked whether it is there: none of them says so by itself.
 const ASK: Duration = Duration::from_millis(20);
 
+/// Where programs are: those that the system's administrator runs as well.
+pub const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+
+/// Whether there is such a program.
+pub fn is_there(program: &str) -> bool {
+    PATH.split(':').any(|dir| Path::new(dir).join(program).is_file())
+}
+
 /// The relay's process.
 pub struct Relay(Option<Child>);
 

@@ -76,7 +76,7 @@ pub fn row(name: &str, figures: &Figures, passed: bool) -> [String; 9] {
 
 /// A row as it is printed.
 pub fn line<S: AsRef<str>>(row: &[S; 9]) -> String {
-    const WIDTHS: [usize; 9] = [28, 36, 8, 10, 19, 14, 7, 17, 6];
+    const WIDTHS: [usize; 9] = [34, 36, 8, 10, 19, 14, 7, 17, 6];
     let mut line = String::new();
     for (cell, width) in row.iter().zip(WIDTHS) {
         line.push_str(&format!("{:<width$} ", cell.as_ref()));

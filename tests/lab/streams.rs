@@ -2,6 +2,7 @@
 
 use std::io::{Read, Write};
 use std::net::Shutdown;
+use std::sync::{Mutex, PoisonError};
 use std::thread;
 use std::time::Duration;
 
@@ -9,7 +10,7 @@ use byway::client::Stream;
 
 use crate::Result;
 use crate::pattern::Pattern;
-use crate::watch::Watch;
+use crate::watch::{State, Watch};
 
 /// A read or write that takes longer has hung: more than the longest time in the dark and its
 /// recovery take together.
@@ -33,6 +34,20 @@ impl Ways {
         [&self.there, &self.back]
     }
 
+    /// Lets both senders go on to `octets` in all.
+    pub fn allow(&self, octets: u64) {
+        for way in self.both() {
+            way.allow(octets, false);
+        }
+    }
+
+    /// Lets both senders end.
+    pub fn end(&self) {
+        for way in self.both() {
+            way.end();
+        }
+    }
+
     pub fn fail(&self) {
         for way in self.both() {
             way.fail();
@@ -53,37 +68,31 @@ pub fn carry(
         stream.set_write_timeout(Some(HUNG))?;
     }
     // The first that fails ends all others, and is what is told.
+    let failure = Mutex::new(None);
     let run = |what: &str, job: &mut dyn FnMut() -> Result<()>| {
-        job().map_err(|error| {
+        if let Err(error) = job() {
+            let mut failure = failure.lock().unwrap_or_else(PoisonError::into_inner);
+            failure.get_or_insert_with(|| format!("{what}: {error}"));
             ways.fail();
             phone.abort();
             pc.abort();
-            format!("{what}: {error}")
-        })
+        }
     };
     let there = Pattern::new(seed, 0, 0);
     let back = Pattern::new(seed, 0, 1);
     let mut script = Some(script);
-    let results = thread::scope(|scope| {
-        let jobs = [
-            scope.spawn(|| run("phone sends", &mut || send(&phone, there, &ways.there))),
-            scope.spawn(|| run("pc sends", &mut || send(&pc, back, &ways.back))),
-            scope.spawn(|| run("pc receives", &mut || receive(&pc, there, &ways.there))),
-            scope.spawn(|| run("phone receives", &mut || receive(&phone, back, &ways.back))),
-        ];
-        let scripted = run("faults", &mut || script.take().map_or(Ok(()), |script| script()));
-        let mut results = vec![scripted];
-        results.extend(
-            jobs.map(|job| job.join().unwrap_or_else(|_| Err("a transfer panicked".into()))),
-        );
-        results
+    thread::scope(|scope| {
+        scope.spawn(|| run("phone sends", &mut || send(&phone, there, &ways.there)));
+        scope.spawn(|| run("pc sends", &mut || send(&pc, back, &ways.back)));
+        scope.spawn(|| run("pc receives", &mut || receive(&pc, there, &ways.there)));
+        scope.spawn(|| run("phone receives", &mut || receive(&phone, back, &ways.back)));
+        run("faults", &mut || script.take().map_or(Ok(()), |script| script()));
     });
-    let failures: Vec<String> = results.into_iter().filter_map(std::result::Result::err).collect();
-    if !failures.is_empty() {
-        return Err(failures.join("; ").into());
+    if let Some(failure) = failure.into_inner().unwrap_or_else(PoisonError::into_inner) {
+        return Err(failure.into());
     }
     for (name, way) in [("there", &ways.there), ("back", &ways.back)] {
-        let (sent, received, _) = way.figures();
+        let State { sent, received, .. } = way.figures();
         if sent != received {
             return Err(format!("{name}: {sent} sent, {received} received").into());
         }

@@ -10,17 +10,21 @@ pub struct Watch {
     changed: Condvar,
 }
 
+/// The counts, in octets.
 #[derive(Debug, Clone, Copy)]
-struct State {
+pub struct State {
     /// The sender may go so far,
-    allowed: u64,
+    pub allowed: u64,
     /// and then it is over.
     last: bool,
-    sent: u64,
-    received: u64,
-    /// When something came last while more was allowed.
+    /// Handed over for sending.
+    pub sent: u64,
+    /// Received and right.
+    pub received: u64,
+    /// When something came last, or when there was something to wait for.
     progress: Instant,
-    stall: Duration,
+    /// Longest time without progress.
+    pub stall: Duration,
     failed: bool,
 }
 
@@ -99,10 +103,9 @@ impl Watch {
         state.received >= octets
     }
 
-    /// Octets handed over for sending, received, and the longest time without progress.
-    pub fn figures(&self) -> (u64, u64, Duration) {
-        let state = self.lock();
-        (state.sent, state.received, state.stall)
+    /// The counts as they are now.
+    pub fn figures(&self) -> State {
+        *self.lock()
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
