@@ -1,10 +1,10 @@
 //! A misbehaving proxy between two clients: each fault alone, and all together, without end.
-//! `BYWAY_SIM_SEEDS` sets how many seeds, `BYWAY_SIM_SEED` replays one.
+//! `BYWAY_SIM_SEED` replays one seed, `BYWAY_SIM_SEEDS` scales their number.
 
 use byway::Kind;
 use byway::session::{Pace, Profile};
 
-use crate::app::{Finish, Plan};
+use crate::app::Plan;
 use crate::fate::{Fault, Faults};
 use crate::rng::Rng;
 use crate::seeds::{number, spread};
@@ -20,6 +20,9 @@ const TOGETHER: u64 = 30;
 /// Octets each way.
 const BYTES: u64 = 5 << 20;
 
+/// Most octets of a datagram.
+const DATAGRAM: usize = 8 << 10;
+
 /// What is late is so by so many ms at most: no less than a send's deadline.
 const LATE: u64 = 5000;
 
@@ -27,7 +30,7 @@ const LATE: u64 = 5000;
 const DEADLINE: u64 = 3_600_000;
 
 /// Seeds for each fault, unless told otherwise, and how many seeds told make one.
-const SEEDS: u64 = 4;
+const SEEDS: u64 = 12;
 const SEEDS_FOR_ONE: u64 = 500;
 
 #[derive(Debug, Clone, Copy)]
@@ -95,17 +98,15 @@ fn run(case: &Case) -> Outcome {
         w.peer_with(profile, |settings| settings.pace = case.pace);
         w.peers[n].latency = *rng.pick(&[(0, 1), (5, 10), (20, 60)]);
     }
-    let (port, plan) = match case.kind {
-        Kind::Stream => ("b:1", Plan { write: 20_000, read: 20_000, ..Plan::bytes(BYTES) }),
+    let plan = match case.kind {
+        Kind::Stream => Plan { write: 4096, read: 20_000, ..Plan::bytes(BYTES) },
+        // A datagram has half of the most on average.
         Kind::Datagram => {
-            // Half of `write` on average.
-            let write = 8 << 10;
-            let count = BYTES / (write as u64 / 2);
-            ("b:1", Plan { write, write_pause: 5, finish: Finish::Both, ..Plan::bytes(count) })
+            Plan { write: DATAGRAM, write_pause: 5, ..Plan::bytes(2 * BYTES / DATAGRAM as u64) }
         }
     };
-    w.listen(1, port, case.kind);
-    w.connect(0, port, case.kind, 1, [plan; 2]);
+    w.listen(1, "b:1", case.kind);
+    w.connect(0, "b:1", case.kind, 1, [plan; 2]);
     w.finish(DEADLINE);
     for peer in &mut w.peers {
         assert_eq!(peer.session().stats().overflows, 0, "{case:?}");

@@ -367,6 +367,14 @@ impl World {
         }
     }
 
+    /// The client gives up what a lane has under way. While an answer is handed down, that is a job
+    /// for afterwards.
+    fn break_off(&mut self, peer: usize, lane: Lane) {
+        if let Some(id) = self.peers[peer].trips[index(lane)] {
+            self.fail(id, Blocked::Cut, true);
+        }
+    }
+
     /// The client's address changes: what is under way hangs.
     pub fn roam(&mut self, peer: usize, is_told: bool) {
         let under_way = self.peers[peer].trips;
@@ -374,11 +382,10 @@ impl World {
             if let Some(trip) = self.trips.get_mut(&id) {
                 trip.hung = true;
             }
-            if is_told {
-                self.fail(id, Blocked::Cut, true);
-            }
         }
         if is_told {
+            self.break_off(peer, Lane::Park);
+            self.break_off(peer, Lane::Send);
             let now = self.now;
             self.peers[peer].session().network_changed(now);
             self.woken(peer);
