@@ -57,7 +57,7 @@ fn every_position(way: usize, fate: fn(usize) -> Fate) {
         }
     }
     println!("{} cuts", cuts.len());
-    spread(cuts, |cut| drop(session(cut.pace, Some(*cut)))).check();
+    spread(cuts, None, |cut| drop(session(cut.pace, Some(*cut)))).check();
 }
 
 #[test]

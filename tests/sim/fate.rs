@@ -83,6 +83,9 @@ const STATUSES: [u16; 6] = [407, 413, 429, 502, 503, 504];
 const LATEST_CUT: u64 = 1 << 19;
 
 impl Fault {
+    /// What one proxy does; the others are of other things on the way.
+    pub const OF_A_PROXY: &[Self] = Self::ALL.split_at(16).0;
+
     pub const ALL: [Self; 19] = [
         Self::RepeatAtOnce,
         Self::RepeatLate,

@@ -25,7 +25,7 @@ fn nothing_is_lost_or_doubled_whatever_happens_to_exchanges() {
         return;
     }
     let seeds = number("BYWAY_SIM_SEEDS").unwrap_or(SEEDS);
-    let ran = spread((0..seeds).collect(), |&seed| run(seed).longest_stall);
+    let ran = spread((0..seeds).collect(), None, |&seed| run(seed).longest_stall);
     let slowest = ran.done.iter().max_by_key(|(_, stall)| *stall);
     if let Some((seed, stall)) = slowest {
         println!(

@@ -10,9 +10,6 @@ use crate::rng::Rng;
 use crate::seeds::{number, spread};
 use crate::world::World;
 
-/// What a proxy does; the other faults are not one's.
-const FAULTS: &[Fault] = Fault::ALL.split_at(16).0;
-
 /// How likely a fault is alone, and beside the others, in per mille.
 const ALONE: u64 = 200;
 const TOGETHER: u64 = 30;
@@ -56,14 +53,14 @@ fn sweep(kind: Kind) {
         Some(seed) => seed..seed + 1,
         None => 0..number("BYWAY_SIM_SEEDS").map_or(SEEDS, |n| n.div_ceil(SEEDS_FOR_ONE)),
     };
-    let faults = || FAULTS.iter().copied().map(Some).chain([None]);
+    let faults = || Fault::OF_A_PROXY.iter().copied().map(Some).chain([None]);
     let mut cases = Vec::new();
     for seed in seeds {
         for pace in [Pace::LongPoll, Pace::Streaming] {
             cases.extend(faults().map(|fault| Case { seed, kind, pace, fault }));
         }
     }
-    let ran = spread(cases, run);
+    let ran = spread(cases, None, run);
     println!("{kind:?}: longest stall, longest run (virtual ms), lost per mille");
     for fault in faults() {
         let name = fault.map_or("all together".into(), |fault| format!("{fault:?}"));
@@ -91,7 +88,7 @@ fn run(case: &Case) -> Outcome {
     let begun = w.now;
     w.faults = match case.fault {
         Some(fault) => Faults::each(&[fault], ALONE, LATE),
-        None => Faults::each(FAULTS, TOGETHER, LATE),
+        None => Faults::each(Fault::OF_A_PROXY, TOGETHER, LATE),
     };
     let profile = *rng.pick(&[Profile::PHONE, Profile::PC]);
     for n in 0..2 {

@@ -1,4 +1,4 @@
-//! Many cases on all processors, each a seed or named by one.
+//! Many cases at once, each a seed or named by one.
 
 use std::fmt::Debug;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -15,9 +15,10 @@ pub fn number(name: &str) -> Option<u64> {
     std::env::var(name).ok()?.parse().ok()
 }
 
-/// Runs each case; one that panics has failed, and the others go on.
+/// Runs each case, so many at once, else as many as there are processors; one that panics has failed, and the others go on.
 pub fn spread<C: Clone + Send + Sync, T: Send>(
     cases: Vec<C>,
+    at_once: Option<usize>,
     run: impl Fn(&C) -> T + Sync,
 ) -> Ran<C, T> {
     let next = AtomicUsize::new(0);
@@ -31,9 +32,10 @@ pub fn spread<C: Clone + Send + Sync, T: Send>(
         }
         (done, failed)
     };
-    let threads = std::thread::available_parallelism().map_or(2, |n| n.get());
+    let processors = || std::thread::available_parallelism().map_or(2, |n| n.get());
+    let at_once = at_once.unwrap_or_else(processors);
     std::thread::scope(|scope| {
-        let threads: Vec<_> = (0..threads).map(|_| scope.spawn(work)).collect();
+        let threads: Vec<_> = (0..at_once).map(|_| scope.spawn(work)).collect();
         let mut ran = Ran { done: Vec::new(), failed: Vec::new() };
         for thread in threads {
             let (done, failed) = thread.join().expect("joins");
@@ -48,10 +50,6 @@ impl<C: Debug, T> Ran<C, T> {
     #[track_caller]
     pub fn check(&self) {
         let (failed, all) = (&self.failed, self.failed.len() + self.done.len());
-        assert!(
-            failed.is_empty(),
-            "{} of {all} failed; a seed is replayed with BYWAY_SIM_SEED: {failed:?}",
-            failed.len()
-        );
+        assert!(failed.is_empty(), "{} of {all} failed: {failed:?}", failed.len());
     }
 }
