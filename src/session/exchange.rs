@@ -130,7 +130,7 @@ impl Session<'_> {
             trip.active = false;
             (trip.begun_at, trip.payload)
         };
-        if lane == Lane::Send && payload > 0 {
+        if lane == Lane::Send {
             let most = core.max_body();
             let ms = u32::try_from(now.saturating_sub(begun)).unwrap_or(u32::MAX);
             core.uplink.passed(payload, ms, most);
@@ -193,13 +193,19 @@ impl Session<'_> {
         self.land(now, lane, false);
     }
 
-    /// An answer to a park is lost, and data perhaps with it.
+    /// An answer to a park is lost, and data perhaps with it, or acknowledgements and windows.
     fn note_losses(&mut self) {
         for channel in self.channels.iter_mut() {
-            let streams = channel.kind == crate::Kind::Stream && !channel.rx.fin;
-            if channel.state == State::Established && streams {
+            if channel.state != State::Established || channel.kind != crate::Kind::Stream {
+                continue;
+            }
+            if !channel.rx.fin {
                 channel.rx.note_loss();
                 channel.rx.now = true;
+            }
+            if channel.is_outstanding() && channel.probe == Probe::None {
+                channel.probe = if channel.blocked { Probe::AtOnce } else { Probe::Patient };
+                self.core.wakes.send = true;
             }
         }
     }

@@ -52,10 +52,12 @@ impl Uplink {
         budget.max(LEAST_BODY).min(most)
     }
 
-    /// A send with `bytes` of payload took `ms`.
+    /// A send with `bytes` of payload, perhaps none, took `ms`.
     pub fn passed(&mut self, bytes: u32, ms: u32, most: u32) {
         self.failed = 0;
-        if !self.has_shortest || ms < self.shortest {
+        // A body says how long the path is only if it takes next to nothing itself: measured by a
+        // large one, a slow path would look long, and every body after it fast.
+        if ms < self.shortest || !self.has_shortest && bytes <= LEAST_BODY {
             self.shortest = ms;
             self.has_shortest = true;
         }
@@ -123,6 +125,28 @@ mod tests {
         }
         let body = uplink.budget(0, 1 << 20, false);
         assert!((7_000..9_000).contains(&body), "{body}");
+    }
+
+    #[test]
+    fn a_slow_uplink_is_known_without_a_small_exchange() {
+        let mut uplink = Uplink::new();
+        let mut took = 0;
+        for _ in 0..20 {
+            let body = uplink.budget(0, 1 << 20, false);
+            took = 20 + body / 32;
+            uplink.passed(body, took, 1 << 20);
+        }
+        assert!((200..400).contains(&took), "{took}");
+    }
+
+    #[test]
+    fn a_long_path_is_not_slow() {
+        let mut uplink = Uplink::new();
+        for _ in 0..40 {
+            let body = uplink.budget(0, 1 << 20, false);
+            uplink.passed(body, 700 + body / 10_000, 1 << 20);
+        }
+        assert_eq!(uplink.budget(0, 1 << 20, false), 1 << 20);
     }
 
     #[test]
