@@ -114,7 +114,7 @@ impl Drop for Runner {
             core.closed = true;
             core.stop = true;
             // Nothing more is wanted of the other lane.
-            self.shared.cancel(core);
+            core.cancel();
         });
         self.shared.wake_all();
     }
