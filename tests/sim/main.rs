@@ -1,15 +1,18 @@
 //! Deterministic simulation: real sessions and the relay's router under a virtual clock, joined by
 //! HTTP exchanges to which everything happens that happens to HTTP exchanges.
 
+mod adapt;
 mod app;
 mod claims;
 mod cuts;
 mod fault;
 mod naive;
 mod net;
+mod path;
 mod paths;
 mod random;
 mod rng;
+mod roam;
 mod script;
 mod setup;
 mod windows;

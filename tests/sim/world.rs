@@ -9,6 +9,7 @@ use byway::session::{Event, HeapStorage, Lane, Profile, Session, Settings, Wake}
 use crate::app::{Chan, ListenPlan};
 use crate::fault::{AnswerHook, Faults, RequestHook};
 use crate::net::{Link, Served, Trip};
+use crate::path::Path;
 use crate::rng::Rng;
 
 /// More events than this within one ms are a busy loop.
@@ -26,8 +27,9 @@ pub enum Happens {
     Up(TripId),
     Down(TripId),
     Fails(TripId, Blocked, bool),
-    /// The client's patience may be over.
+    /// The client's patience may be over, or a gateway's.
     Silence(TripId),
+    Tires(TripId),
     /// The relay learns that a connection has ended.
     Gone(Link),
     /// A proxy repeats a request, for the last time or not.
@@ -62,6 +64,7 @@ pub struct Peer {
     /// One thread does everything: deadlines are met while an exchange is under way, too.
     pub single: bool,
     pub dark_until: u64,
+    pub path: Path,
     pub last_answer: Vec<u8>,
     pub events: Vec<Event>,
     pub listens: Vec<ListenPlan>,
@@ -98,6 +101,8 @@ pub struct World {
     pub calm_since: u64,
     /// The longest time, in ms, that a stream stood since then.
     pub longest_stall: u64,
+    /// The longest time, in ms, until a client gave up an exchange that hung, for each lane.
+    pub longest_hang: [u64; 2],
     /// Octets of the longest request or answer.
     pub longest: usize,
     pub trace: bool,
@@ -140,6 +145,7 @@ impl World {
             at_once: 0,
             calm_since: now,
             longest_stall: 0,
+            longest_hang: [0; 2],
             longest: 0,
             trace: std::env::var_os("BYWAY_SIM_TRACE").is_some(),
         }
@@ -171,6 +177,7 @@ impl World {
             whole: false,
             single: false,
             dark_until: 0,
+            path: Path::CLEAN,
             last_answer: Vec::new(),
             events: Vec::new(),
             listens: Vec::new(),
@@ -303,6 +310,7 @@ impl World {
             Happens::Down(trip) => self.arrive_down(trip),
             Happens::Fails(trip, cause, sent) => self.fail(trip, cause, sent),
             Happens::Silence(trip) => self.silence(trip),
+            Happens::Tires(trip) => self.tires(trip),
             Happens::Gone(link) => self.gone(link),
             Happens::Again(trip, body, answers) => self.again(trip, body, answers),
             Happens::Lane(peer, lane, at) => {
@@ -365,7 +373,7 @@ impl World {
         let under_way = self.peers[peer].trips;
         for id in under_way.into_iter().flatten() {
             if let Some(trip) = self.trips.get_mut(&id) {
-                trip.hung = true;
+                trip.hang(self.now);
             }
             if is_told {
                 self.fail(id, Blocked::Cut, true);
