@@ -20,6 +20,9 @@ impl Session<'_> {
         self.core.clock = self.core.clock.max(now);
         let mut input = bytes;
         let mut decoder = self.core.trip(lane).take_decoder();
+        if lane == Lane::Park && self.core.park.streams && !bytes.is_empty() {
+            self.stream_lives(now);
+        }
         let result = loop {
             let trip = self.core.trip(lane);
             if !trip.active || trip.ended {
@@ -37,6 +40,9 @@ impl Session<'_> {
             }
         };
         self.core.trip(lane).course = Course::Down(decoder);
+        if lane == Lane::Park && self.core.park.is_streaming() {
+            (0..self.channels.len()).for_each(|slot| self.owe_ack(now, slot));
+        }
         result
     }
 
@@ -86,6 +92,11 @@ impl Session<'_> {
             Message::ListenRsp(rsp) => self.on_listen_rsp(&rsp),
             Message::Verdict(verdict) => self.on_verdict(now, lane, &verdict),
             Message::Ready(peer) => self.on_ready(now, peer),
+            Message::Tick(tick) => {
+                if lane == Lane::Park {
+                    self.on_tick(now, tick.age_ms, tick.next_ms);
+                }
+            }
             Message::Pad(_) => {}
             // Only clients say these.
             Message::Welcome(_)

@@ -197,7 +197,7 @@ fn bodies_follow_the_uplink() {
                 w.say(n, 0, 1 << 40);
                 for (rate, settled) in [rate, then].into_iter().zip(&mut settled) {
                     set_uplink(&mut w, rate);
-                    w.run(30_000);
+                    w.run(60_000);
                     *settled = typical(&w);
                     let wanted = (rate / 4).clamp(4 << 10, (1 << 20) - (20 << 10));
                     let ms = *settled * 1000 / rate;

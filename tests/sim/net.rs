@@ -70,8 +70,12 @@ impl World {
         let mut body = Vec::new();
         if peer.whole || self.on_request.is_some() {
             body.resize(exchange.len, 0);
-            assert_eq!(peer.storage.session().poll_body(lane, &mut body), body.len());
-            assert_eq!(peer.storage.session().poll_body(lane, &mut [0]), 0, "longer than it says");
+            assert_eq!(peer.storage.session().poll_body(self.now, lane, &mut body), body.len());
+            assert_eq!(
+                peer.storage.session().poll_body(self.now, lane, &mut [0]),
+                0,
+                "longer than it says"
+            );
         }
         let fate = match &mut self.on_request {
             Some(hook) => hook(&Seen { peer: n, lane, body: &body }),
@@ -82,7 +86,7 @@ impl World {
             && body.is_empty()
         {
             body.resize(exchange.len, 0);
-            self.peers[n].session().poll_body(lane, &mut body);
+            self.peers[n].session().poll_body(self.now, lane, &mut body);
         }
         if self.trace {
             println!("{} peer {n} {lane:?} {} {fate:?}", self.now, exchange.len);
@@ -156,14 +160,18 @@ impl World {
         let peer = &mut self.peers[n];
         let size = 1 + self.rng.below(peer.chunk as u64) as usize;
         let mut piece = vec![0; size.min(trip.len - trip.sent)];
-        let taken = peer.storage.session().poll_body(lane, &mut piece);
+        let taken = peer.storage.session().poll_body(self.now, lane, &mut piece);
         assert_eq!(taken, piece.len(), "the body is shorter than it says");
         trip.sent += taken;
         trip.last = self.now;
         trip.up.push_back(piece);
         let done = trip.sent == trip.len;
         if done {
-            assert_eq!(peer.storage.session().poll_body(lane, &mut [0]), 0, "longer than it says");
+            assert_eq!(
+                peer.storage.session().poll_body(self.now, lane, &mut [0]),
+                0,
+                "longer than it says"
+            );
         }
         let latency = self.latency(n);
         let passes = self.peers[n].path.passes(self.now, taken);

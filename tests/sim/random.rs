@@ -4,7 +4,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use byway::Kind;
-use byway::session::Profile;
+use byway::session::{Pace, Profile};
 
 use crate::app::{Finish, Plan};
 use crate::fault::Faults;
@@ -78,6 +78,7 @@ fn run(seed: u64) -> World {
     let mut w = World::new(seed);
     let peers = rng.range(2, 4) as usize;
     for _ in 0..peers {
+        w.pace = if rng.chance(700) { Pace::Streaming } else { Pace::LongPoll };
         let profile =
             *rng.pick(&[LEAST, Profile::TINY, Profile::TINY, Profile::PHONE, Profile::PC]);
         let n = w.peer_with(profile, |settings| {

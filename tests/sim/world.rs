@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, VecDeque};
 
 use byway::error::Blocked;
 use byway::relay::router::{ExchangeId, Router, RouterConfig};
-use byway::session::{Event, HeapStorage, Lane, Profile, Session, Settings, Wake};
+use byway::session::{Event, HeapStorage, Lane, Pace, Profile, Session, Settings, Wake};
 
 use crate::app::{Chan, ListenPlan};
 use crate::fault::{AnswerHook, Faults, RequestHook};
@@ -43,6 +43,7 @@ pub enum Happens {
 #[derive(Debug)]
 enum Job {
     Lane(usize, Lane),
+    Break(TripId),
     Channel(usize, usize),
     Listener(usize, usize),
 }
@@ -83,6 +84,8 @@ pub struct World {
     pub faults: Faults,
     pub router: Router,
     pub router_config: RouterConfig,
+    /// Of peers that come from now on.
+    pub pace: Pace,
     /// How many relays were before this one.
     pub relay_generation: u64,
     pub relay_down_until: u64,
@@ -130,6 +133,7 @@ impl World {
             faults: Faults::default(),
             router: Router::new(router_config.clone(), now),
             router_config,
+            pace: Pace::LongPoll,
             relay_generation: 0,
             relay_down_until: 0,
             relay_timer: None,
@@ -163,6 +167,7 @@ impl World {
         let mut settings = Settings::new(secret, self.seed ^ n as u64);
         settings.owner = [n as u8 + 1; 16];
         settings.epoch = self.now;
+        settings.pace = self.pace;
         set(&mut settings);
         let mut storage = HeapStorage::new(&profile).expect("a valid profile");
         storage.session().open(self.now, &settings);
@@ -203,10 +208,14 @@ impl World {
 
     /// Notes whom a session wakes.
     pub fn woken(&mut self, peer: usize) {
-        let Peer { storage, events, .. } = &mut self.peers[peer];
+        let Peer { storage, events, trips, .. } = &mut self.peers[peer];
         let mut session = storage.session();
         while let Some(wake) = session.poll_wake() {
             match wake {
+                Wake::BreakPark => {
+                    let under_way = trips[index(Lane::Park)];
+                    self.todo.extend(under_way.map(Job::Break));
+                }
                 Wake::Send => self.todo.push_back(Job::Lane(peer, Lane::Send)),
                 Wake::Park => self.todo.push_back(Job::Lane(peer, Lane::Park)),
                 Wake::Channel(slot) => self.todo.push_back(Job::Channel(peer, slot)),
@@ -232,6 +241,7 @@ impl World {
             self.count();
             match job {
                 Job::Lane(peer, lane) => self.run_lane(peer, lane),
+                Job::Break(trip) => self.fail(trip, Blocked::Cut, true),
                 Job::Channel(peer, slot) => self.run_channel(peer, slot),
                 Job::Listener(peer, slot) => self.run_listener(peer, slot),
             }

@@ -245,7 +245,7 @@ impl Bench {
         let now = self.now;
         let exchange = self.session().poll_exchange(now, lane)?;
         let mut body = vec![0; exchange.len + 1];
-        let n = self.session().poll_body(lane, &mut body);
+        let n = self.session().poll_body(now, lane, &mut body);
         Some(Request::parse(exchange, &body[..n]))
     }
 
