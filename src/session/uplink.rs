@@ -67,7 +67,9 @@ impl Uplink {
             self.has_shortest = true;
         }
         let body = if self.body == 0 { FIRST_BODY } else { self.body };
-        if bytes < body / 2 {
+        let slow = bytes >= LEAST_BODY && ms.saturating_sub(self.shortest) > BODY_MS;
+        // Less than a body tells how fast the path is only if it took long.
+        if bytes < body / 2 && !slow {
             return;
         }
         let rate = bytes / (ms - self.shortest).max(1);
@@ -142,6 +144,18 @@ mod tests {
             uplink.passed(body, took, 1 << 20);
         }
         assert!((200..400).contains(&took), "{took}");
+    }
+
+    #[test]
+    fn who_never_fills_a_body_learns_that_the_uplink_is_slow() {
+        let mut uplink = Uplink::new();
+        uplink.passed(0, 20, 1 << 20);
+        for _ in 0..20 {
+            let bytes = uplink.budget(0, 1 << 20, false).min(16 << 10);
+            uplink.passed(bytes, 20 + bytes / 32, 1 << 20);
+        }
+        let body = uplink.budget(0, 1 << 20, false);
+        assert!((7_000..9_000).contains(&body), "{body}");
     }
 
     #[test]
