@@ -56,6 +56,7 @@ impl Session<'_> {
         let trip = core.trip(lane);
         trip.active = true;
         trip.broken = false;
+        trip.readied = false;
         trip.streams = streams;
         trip.seq = seq;
         trip.hello = hello;
@@ -294,7 +295,10 @@ impl Session<'_> {
         self.core.trip(lane).plan.clear();
         self.core.claims_owed |= lane == Lane::Park && !passed;
         match lane {
-            Lane::Park => self.core.wakes.park = true,
+            Lane::Park => {
+                self.core.park_due = 0;
+                self.core.wakes.park = true;
+            }
             Lane::Send => self.core.wakes.send = true,
         }
     }
