@@ -72,7 +72,8 @@ impl Session<'_> {
         trip.incoming.sink = Sink::Drop;
         let len = super::body::HELLO_LEN
             + trip.plan.iter().map(|i| i.head() + i.bytes() as usize).sum::<usize>();
-        Some(Exchange { lane, seq, len, silence_ms })
+        let idle_ms = self.core.downlink.ceiling(now);
+        Some(Exchange { lane, seq, len, silence_ms, idle_ms })
     }
 
     /// Whether there is anything to be parked for, or to be said by a park.
