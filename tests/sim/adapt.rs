@@ -74,7 +74,7 @@ fn holds_fall_below_what_a_translator_remembers() {
                 asked.borrow_mut().clear();
                 for side in 0..2 {
                     let took = message(&mut w, n, side);
-                    let worst = if round < 2 { &mut first } else { &mut later };
+                    let worst = if round < 3 { &mut first } else { &mut later };
                     *worst = took.max(*worst);
                 }
             }
@@ -191,7 +191,7 @@ fn bodies_follow_the_uplink() {
     for pace in PACES {
         for rate in [8_000, 20_000, 200_000, 10_000_000] {
             for then in [rate / 10, rate * 10] {
-                let profile = Profile { ring: 1 << 20, ..Profile::PC };
+                let profile = Profile { ring: 4 << 20, ..Profile::PC };
                 let (mut w, n) = pair(5, profile, |settings| settings.pace = pace);
                 let mut settled = [0; 2];
                 w.say(n, 0, 1 << 40);

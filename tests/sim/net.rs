@@ -81,7 +81,7 @@ impl World {
             Some(hook) => hook(&Seen { peer: n, lane, body: &body }),
             None => self.faults.draw(self.now, &mut self.rng, exchange.len),
         };
-        let fate = self.on_path(n, lane, id, exchange.len).unwrap_or(fate);
+        let fate = self.on_path(n, id, exchange).unwrap_or(fate);
         if let Fate::Repeat { .. } | Fate::Late(_) = fate
             && body.is_empty()
         {

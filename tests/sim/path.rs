@@ -2,7 +2,7 @@
 //! darkness, translators that forget, gateways with limits, slow uplinks.
 
 use byway::error::Blocked;
-use byway::session::Lane;
+use byway::session::{Exchange, Lane};
 
 use crate::fault::Fate;
 use crate::net::Trip;
@@ -110,9 +110,12 @@ impl Trip {
 
 impl World {
     /// What the path does to an exchange that begins.
-    pub fn on_path(&mut self, peer: usize, lane: Lane, id: TripId, len: usize) -> Option<Fate> {
+    pub fn on_path(&mut self, peer: usize, id: TripId, exchange: &Exchange) -> Option<Fate> {
+        let &Exchange { lane, len, idle_ms, .. } = exchange;
         let now = self.now;
         let path = &mut self.peers[peer].path;
+        // As the client does.
+        path.kept[index(lane)].take_if(|(used, _)| now - *used > u64::from(idle_ms));
         if lane == Lane::Send {
             path.bodies.push(len);
         }

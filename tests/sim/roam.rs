@@ -14,7 +14,7 @@ const NOTICED_IDLE: u64 = 25_000 + 5_000;
 const RECOVERED: u64 = 8_000;
 /// An owner that is told of the change waits for no deadline: dialling, and sending again what was
 /// lost on the way.
-const RECOVERED_TOLD: u64 = 1_000 + 500;
+const RECOVERED_TOLD: u64 = 1_000 + 1_000;
 
 /// Linger that the tests configure, in ms: as short as it may be.
 const LINGER: u32 = 60_000;
@@ -89,16 +89,13 @@ fn forty_roams_in_a_transfer_lose_nothing() {
         for (case, sides) in SIDES.into_iter().enumerate() {
             for told in [true, false] {
                 let (mut w, n) = pair(100 + case as u64, pace, true);
-                for side in 0..2 {
-                    w.say(n, side, 5 << 20);
-                }
+                talk(&mut w, n, Talk::Bulk);
                 for _ in 0..40 {
                     let pause = w.rng.range(0, if told { 1_000 } else { 10_000 });
                     w.run(pause);
                     sides.iter().for_each(|&peer| w.move_away(peer, told));
                 }
-                w.hang_up(n);
-                w.finish(120_000);
+                fall_silent(&mut w, n);
                 assert!(
                     w.longest_hang.iter().all(|&ms| ms <= NOTICED_BUSY),
                     "{:?}",
