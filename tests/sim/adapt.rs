@@ -64,17 +64,17 @@ fn holds_fall_below_what_a_translator_remembers() {
                 peer.path.forgets = 12_000;
                 peer.path.keeps = keeps;
             }
-            // Idle for 100 s, parks are lost and holds shortened.
+            // Idle clients lose a park or two each, and shorten their holds.
             let begun = w.now;
             let mut first = 0;
             let mut later = 0;
-            for round in 0..9 {
-                let pause = w.rng.range(40_000, 50_000);
+            for round in 0..12 {
+                let pause = w.rng.range(40_000, 46_000);
                 w.run(pause);
                 asked.borrow_mut().clear();
                 for side in 0..2 {
                     let took = message(&mut w, n, side);
-                    let worst = if round < 3 { &mut first } else { &mut later };
+                    let worst = if round < 4 { &mut first } else { &mut later };
                     *worst = took.max(*worst);
                 }
             }

@@ -209,7 +209,7 @@ fn bytes_flow_within_eight_seconds_of_a_dark_path_coming_back() {
     }
 }
 
-/// Both ends are done, or only one; and when.
+/// Runs until an end has failed; how long that took.
 #[track_caller]
 fn ends(w: &mut World, n: usize, side: usize, within: u64) -> u64 {
     w.run_until(within, "end", |w| w.chans[n].ends[side].error.is_some())
