@@ -20,9 +20,6 @@ impl Session<'_> {
         self.core.clock = self.core.clock.max(now);
         let mut input = bytes;
         let mut decoder = self.core.trip(lane).take_decoder();
-        if lane == Lane::Park && self.core.park.streams && !bytes.is_empty() {
-            self.stream_lives(now);
-        }
         let result = loop {
             let trip = self.core.trip(lane);
             if !trip.active || trip.ended {
@@ -41,6 +38,7 @@ impl Session<'_> {
         };
         self.core.trip(lane).course = Course::Down(decoder);
         if lane == Lane::Park && self.core.park.is_streaming() {
+            self.stream_lives(now);
             (0..self.channels.len()).for_each(|slot| self.owe_ack(now, slot));
         }
         result

@@ -8,6 +8,7 @@ mod handles;
 mod meet;
 mod progress;
 mod random;
+mod streaming;
 mod streams;
 
 use super::{ChannelId, Event, Exchange, HeapStorage, Lane, Profile, Session, Settings};
