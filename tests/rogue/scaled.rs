@@ -12,6 +12,7 @@ pub fn timers() -> Timers {
     let Timers {
         hold_active_ms,
         hold_idle_ms,
+        hold_battery_ms,
         active_for_ms,
         park_grace_active_ms,
         park_grace_idle_ms,
@@ -28,6 +29,7 @@ pub fn timers() -> Timers {
     Timers {
         hold_active_ms: hold_active_ms / by,
         hold_idle_ms: hold_idle_ms / by,
+        hold_battery_ms: hold_battery_ms / by,
         active_for_ms: active_for_ms / by,
         park_grace_active_ms: park_grace_active_ms / by,
         park_grace_idle_ms: park_grace_idle_ms / by,
@@ -52,6 +54,8 @@ pub fn router(of: RouterConfig) -> RouterConfig {
         patience_ms: of.patience_ms / DOWN,
         max_hold_ms: of.max_hold_ms / DOWN,
         ack_delay_ms: of.ack_delay_ms / DOWN,
+        first_tick_ms: of.first_tick_ms / DOWN as u32,
+        tick_ms: of.tick_ms / DOWN as u32,
         silence_ms: of.silence_ms / DOWN,
         upload_idle_ms: of.upload_idle_ms / DOWN,
         forget_ms: of.forget_ms / DOWN,
