@@ -191,6 +191,8 @@ impl World {
                 "longer than it says"
             );
         }
+        // With its last octet, the answer begins to be waited for.
+        self.woken(n);
         let latency = self.latency(n);
         if let Some(trip) = self.trips.get_mut(&id) {
             trip.up_at = trip.up_at.max(self.now + latency);
