@@ -100,7 +100,7 @@ impl World {
         let mut body = Vec::with_capacity(exchange.len);
         let mut piece = [0; PIECE];
         loop {
-            let n = peer.call(|session| session.poll_body(lane, &mut piece));
+            let n = peer.call(|session| session.poll_body(now, lane, &mut piece));
             if n == 0 {
                 break;
             }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
-use super::shared::{Shared, drain};
+use super::shared::Shared;
 use crate::error::{Error, ResourceError};
 use crate::session::{Exchange, Lane};
 use crate::transport::{Failure, Request, Transport};
@@ -62,7 +62,7 @@ impl Runner {
             if next.is_some() {
                 self.shared.canceller(self.lane).reset();
             }
-            let wakes = drain(&mut core);
+            let wakes = self.shared.drain(&mut core);
             if next.is_some() {
                 drop(core);
                 self.shared.notify(&wakes);
@@ -79,7 +79,7 @@ impl Runner {
         let Exchange { seq, len, silence_ms, .. } = *exchange;
         transport.exchange(
             &Request { seq, len, silence_ms },
-            &mut |out| self.shared.call(|session, _| session.poll_body(self.lane, out)),
+            &mut |out| self.shared.call(|session, now| session.poll_body(now, self.lane, out)),
             &mut |bytes| {
                 self.shared.call(|session, now| session.handle_response(now, self.lane, bytes))
             },

@@ -196,7 +196,7 @@ impl Shared {
     pub fn with<T>(&self, f: impl FnOnce(&mut Core) -> T) -> T {
         let mut core = self.lock();
         let result = f(&mut core);
-        let wakes = drain(&mut core);
+        let wakes = self.drain(&mut core);
         drop(core);
         self.notify(&wakes);
         result
@@ -230,7 +230,7 @@ impl Shared {
         let mut core = self.lock();
         loop {
             let result = f(&mut core);
-            let wakes = drain(&mut core);
+            let wakes = self.drain(&mut core);
             let left = deadline.map(|d| d.saturating_duration_since(Instant::now()));
             if !matches!(result, Ok(None)) || left.is_some_and(|left| left.is_zero()) {
                 drop(core);
@@ -253,6 +253,34 @@ impl Shared {
         self.cancellers.iter().for_each(Canceller::cancel);
     }
 
+    /// Takes what the session has to tell.
+    pub fn drain(&self, core: &mut Core) -> Wakes {
+        let mut wakes = Wakes::default();
+        let mut session = core.storage.session();
+        while let Some(wake) = session.poll_wake() {
+            match wake {
+                Wake::Park => wakes.lanes[index(Lane::Park)] = true,
+                // At once, as long as the lock is held: the next exchange is not meant.
+                Wake::BreakPark => self.canceller(Lane::Park).cancel(),
+                Wake::Send => wakes.lanes[index(Lane::Send)] = true,
+                Wake::Channel(slot) => wakes.channels[slot / 64] |= 1 << (slot % 64),
+                Wake::Listener(slot) => wakes.listeners |= 1 << slot,
+                Wake::Session => wakes.session = true,
+                Wake::Event => wakes.events = true,
+            }
+        }
+        if wakes.events {
+            while let Some(event) = session.poll_event() {
+                if core.events.len() == EVENTS {
+                    core.events.pop_front();
+                    core.events_lost += 1;
+                }
+                core.events.push_back(ClientEvent::new(event, &core.seen));
+            }
+        }
+        wakes
+    }
+
     pub fn notify(&self, wakes: &Wakes) {
         for (lane, wake) in self.lanes.iter().zip(wakes.lanes) {
             if wake {
@@ -270,32 +298,6 @@ impl Shared {
             self.events.notify_all();
         }
     }
-}
-
-/// Takes what the session has to tell.
-pub(super) fn drain(core: &mut Core) -> Wakes {
-    let mut wakes = Wakes::default();
-    let mut session = core.storage.session();
-    while let Some(wake) = session.poll_wake() {
-        match wake {
-            Wake::Park => wakes.lanes[index(Lane::Park)] = true,
-            Wake::Send => wakes.lanes[index(Lane::Send)] = true,
-            Wake::Channel(slot) => wakes.channels[slot / 64] |= 1 << (slot % 64),
-            Wake::Listener(slot) => wakes.listeners |= 1 << slot,
-            Wake::Session => wakes.session = true,
-            Wake::Event => wakes.events = true,
-        }
-    }
-    if wakes.events {
-        while let Some(event) = session.poll_event() {
-            if core.events.len() == EVENTS {
-                core.events.pop_front();
-                core.events_lost += 1;
-            }
-            core.events.push_back(ClientEvent::new(event, &core.seen));
-        }
-    }
-    wakes
 }
 
 fn bits(mut word: u64) -> impl Iterator<Item = usize> {

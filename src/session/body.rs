@@ -14,7 +14,8 @@ pub(super) const HELLO_LEN: usize = HEADER_LEN + 34;
 
 impl Session<'_> {
     /// Gives the next octets of the request under way on `lane`: as many as fit `out`; 0 at its end.
-    pub fn poll_body(&mut self, lane: Lane, out: &mut [u8]) -> usize {
+    pub fn poll_body(&mut self, now: u64, lane: Lane, out: &mut [u8]) -> usize {
+        self.core.clock = self.core.clock.max(now);
         let mut done = 0;
         while done < out.len() && self.core.trip(lane).active {
             let trip = self.core.trip(lane);
@@ -39,6 +40,9 @@ impl Session<'_> {
             } else {
                 break;
             }
+        }
+        if done > 0 && lane == Lane::Park && self.core.park.streams && self.core.park.is_sent() {
+            self.stream_begins(now);
         }
         done
     }

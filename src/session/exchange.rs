@@ -2,7 +2,7 @@
 
 use super::channel::{Probe, State};
 use super::trip::{Course, Item, Sink, Stage, What};
-use super::{Exchange, Lane, Session};
+use super::{Exchange, Lane, Pace, Session};
 use crate::error::Blocked;
 use crate::wire::{HelloFlags, Route, Status};
 
@@ -25,13 +25,15 @@ impl Session<'_> {
                 // The last claim given up is said by a park that waits for nothing.
                 let waits = self.waits_for_something(now);
                 self.plan_park();
-                let active = now < self.core.traffic_at + u64::from(timers.active_for_ms);
-                let (hold, grace) = match active {
-                    true => (timers.hold_active_ms, timers.park_grace_active_ms),
-                    false => (timers.hold_idle_ms, timers.park_grace_idle_ms),
-                };
+                let core = &*self.core;
+                let active = now < core.traffic_at + u64::from(core.settings.active_for_ms());
+                let (hold, grace) = core.downlink.hold(now, &core.settings, active);
                 let hold = if waits { hold.max(1) } else { 1 };
-                (HelloFlags::NONE, hold, hold + grace)
+                let streams = core.settings.pace == Pace::Streaming
+                    && active
+                    && waits
+                    && core.streaming.is_allowed(now);
+                (HelloFlags::STREAM.when(streams), hold, hold + grace)
             }
             Lane::Send => {
                 self.core.send_waits = now < self.core.retry_send_at;
@@ -45,6 +47,8 @@ impl Session<'_> {
         self.core.seq += 1;
         let seq = self.core.seq;
         let core = &mut *self.core;
+        let streams = hello.has(HelloFlags::STREAM);
+        core.stats.streams += u64::from(streams);
         match lane {
             Lane::Park => core.stats.parks += 1,
             Lane::Send => core.stats.sends += 1,
@@ -52,6 +56,7 @@ impl Session<'_> {
         let trip = core.trip(lane);
         trip.active = true;
         trip.broken = false;
+        trip.streams = streams;
         trip.seq = seq;
         trip.hello = hello;
         trip.hold_ms = hold_ms;
@@ -124,6 +129,9 @@ impl Session<'_> {
                 return Ok(());
             }
         }
+        if lane == Lane::Park && self.core.park.streams {
+            self.stream_ended(now, false);
+        }
         let core = &mut *self.core;
         let (begun, payload) = {
             let trip = core.trip(lane);
@@ -178,7 +186,11 @@ impl Session<'_> {
         core.stats.failed += 1;
         if !core.trip(lane).broken {
             core.blame_path(now, lane, cause, sent);
+            if lane == Lane::Park && core.park.streams {
+                self.stream_ended(now, matches!(cause, Blocked::Cut) && sent);
+            }
         }
+        let core = &mut *self.core;
         // A park would not tell before its hold is over that the path is there again.
         core.hello_due |= core.blocked_told;
         if lane == Lane::Send {
@@ -310,7 +322,14 @@ impl super::state::Core {
         self.wakes.session = true;
         let retry_at = now + self.pause(self.failures);
         match lane {
-            Lane::Park => self.retry_park_at = retry_at,
+            Lane::Park => {
+                self.retry_park_at = retry_at;
+                let age = u32::try_from(now.saturating_sub(self.park.begun_at)).unwrap_or(u32::MAX);
+                if sent && !self.park.welcomed && self.failures == 1 {
+                    let (settings, hold) = (&self.settings, self.park.hold_ms);
+                    self.downlink.failed(now, settings, cause, hold, age);
+                }
+            }
             Lane::Send => {
                 self.retry_send_at = retry_at;
                 let payload = self.send.payload;

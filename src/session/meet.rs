@@ -50,7 +50,7 @@ impl Session<'_> {
         let timers = self.core.settings.timers;
         let slot =
             self.open_channel(now, connect.kind, State::Accepting).ok_or(Status::BacklogFull)?;
-        let least = timers.least_linger_ms();
+        let least = self.core.settings.least_linger_ms();
         self.core.arrivals = self.core.arrivals.wrapping_add(1);
         let arrival = self.core.arrivals;
         let channel = &mut self.channels[slot];
@@ -86,7 +86,7 @@ impl Session<'_> {
             }
             return;
         }
-        let least = self.core.settings.timers.least_linger_ms();
+        let least = self.core.settings.least_linger_ms();
         let channel = &mut self.channels[slot];
         match (channel.state, accept.status) {
             (State::Connecting, Status::Ok)
@@ -131,10 +131,14 @@ impl Session<'_> {
     pub(super) fn on_close_req(&mut self, now: u64, from: &Route, close: &Close) {
         let (slot, _) = super::slot(from.channel.id);
         self.reply(ReplyKind::Close, Status::Closed, from.peer, from.channel);
-        if slot < self.channels.len()
-            && self.local(slot) == from.channel
-            && self.channels[slot].peer == from.peer
-        {
+        if slot >= self.channels.len() || self.local(slot) != from.channel {
+            return;
+        }
+        if self.channels[slot].state == State::Connecting {
+            // The listener had accepted it, and was closed before its answer came. To go on asking
+            // would make another channel there, which a repeat of the answer to this would end.
+            self.end(now, slot, End::Refused, Status::NoListener, false);
+        } else if self.channels[slot].peer == from.peer {
             self.channels[slot].end_offset = close.offset;
             if self.channels[slot].state == State::Aborting {
                 return self.settle(now, slot);

@@ -19,6 +19,7 @@
 mod body;
 mod channel;
 mod datagram;
+mod downlink;
 mod exchange;
 mod listener;
 mod meet;
@@ -30,6 +31,7 @@ mod settings;
 mod state;
 mod storage;
 mod stream;
+mod streaming;
 #[cfg(all(test, feature = "std"))]
 mod tests;
 mod timer;
@@ -116,6 +118,9 @@ pub enum Wake {
     Send,
     /// The parking lane: `poll_exchange`.
     Park,
+    /// Whoever can break the park under way: its answer comes too late. It fails then, which says
+    /// nothing of the path.
+    BreakPark,
     /// Whoever waits for the channel in this slot.
     Channel(usize),
     /// Whoever waits for the listener in this slot.
@@ -168,6 +173,10 @@ pub struct Stats {
     pub sends: u64,
     /// Park exchanges begun.
     pub parks: u64,
+    /// Parks among them whose answer was to stay open.
+    pub streams: u64,
+    /// Those of them that came late, or were cut.
+    pub late: u64,
     /// Exchanges that failed.
     pub failed: u64,
     /// Octets of payload sent for the first time.
@@ -191,6 +200,8 @@ impl Stats {
         Self {
             sends: 0,
             parks: 0,
+            streams: 0,
+            late: 0,
             failed: 0,
             sent: 0,
             received: 0,
@@ -375,6 +386,9 @@ impl Session<'_> {
         }
         if take(|w| &mut w.park) {
             return Some(Wake::Park);
+        }
+        if take(|w| &mut w.break_park) {
+            return Some(Wake::BreakPark);
         }
         if take(|w| &mut w.events) {
             return Some(Wake::Event);

@@ -1,12 +1,15 @@
 //! What goes into the next exchange.
 
 use super::Session;
+use super::body::HELLO_LEN;
 use super::channel::{Channel, Probe, State};
 use super::datagram;
 use super::state::{Phase, ReplyKind};
-use super::trip::{Item, What};
+use super::trip::{Item, MAX_ITEMS, What};
 use crate::Kind;
-use crate::wire::{DATA_HEADER_LEN, DataFlags, HEADER_LEN, HelloFlags, Message, Route};
+use crate::wire::{
+    DATA_HEADER_LEN, DataFlags, HEADER_LEN, HelloFlags, MAX_CONTROL, Message, Route,
+};
 
 /// Octets of a ROUTE.
 const ROUTE_LEN: u16 = 32;
@@ -14,6 +17,10 @@ const ROUTE_LEN: u16 = 32;
 pub(super) const DATA_HEAD: u16 = ROUTE_LEN + DATA_HEADER_LEN as u16;
 /// Octets of a ROUTE and a RECEIVE_REQ.
 const WINDOW_HEAD: u16 = ROUTE_LEN + (HEADER_LEN + 29) as u16;
+/// Octets that a request's messages take at most, without data: each the longest, behind a ROUTE.
+const CONTROL_ROOM: u32 = 8 << 10;
+const _: () =
+    assert!(CONTROL_ROOM as usize >= MAX_ITEMS * (ROUTE_LEN as usize + MAX_CONTROL) + HELLO_LEN);
 /// A peer heard of so recently, in ms, may get more at any moment: as long as the relay lets a body
 /// wait for another peer.
 const PEER_TRAFFIC_MS: u64 = 1_000;
@@ -31,6 +38,7 @@ impl Session<'_> {
         }
         self.core.claims_changed = false;
         self.core.claims_owed = false;
+        self.core.acks_at = 0;
         for slot in 0..self.channels.len() {
             let channel = &mut self.channels[slot];
             if channel.state != State::Established || !channel.rx.dirty {
@@ -56,6 +64,7 @@ impl Session<'_> {
         let mut hello = HelloFlags::WAKE.when(wake);
         self.plan_control(now);
         self.plan_data(now);
+        self.plan_acks(now);
         if self.core.phase == Phase::Closing && self.channels.iter().all(|c| c.state == State::Free)
         {
             if self.core.bye_tries >= BYE_TRIES {
@@ -99,6 +108,32 @@ impl Session<'_> {
         }
         for slot in 0..self.channels.len() {
             self.plan_channel(now, slot);
+        }
+    }
+
+    /// While an answer stays open acknowledgements wait for a send, but not for long. They go
+    /// before data, which may have to wait for a peer.
+    fn plan_acks(&mut self, now: u64) {
+        let core = &mut *self.core;
+        if !core.park.is_streaming() {
+            // The next park has them.
+            core.acks_at = 0;
+            return;
+        }
+        let due = core.acks_at != 0 && core.acks_at <= now;
+        if core.send.plan.is_empty() && !due {
+            return;
+        }
+        core.acks_at = 0;
+        for (slot, channel) in self.channels.iter().enumerate() {
+            let rx = &channel.rx;
+            if channel.state != State::Established || !rx.dirty || rx.urgent {
+                continue;
+            }
+            let window = Item::control(What::Window, slot, WINDOW_HEAD);
+            if core.send.plan.insert(0, window).is_err() {
+                core.acks_at = now;
+            }
         }
     }
 
@@ -155,7 +190,7 @@ impl Session<'_> {
         if candidates == 0 {
             return;
         }
-        let most = self.core.max_body().saturating_sub(4096).max(1024);
+        let most = self.core.max_body().saturating_sub(CONTROL_ROOM).max(1024);
         let mut budget = self.core.uplink.budget(now, most, candidates > 1);
         let share = (budget / candidates).max(1024);
         let first = usize::from(self.core.turn);

@@ -37,6 +37,10 @@ impl Session<'_> {
             }
         };
         self.core.trip(lane).course = Course::Down(decoder);
+        if lane == Lane::Park && self.core.park.is_streaming() {
+            self.stream_lives(now);
+            (0..self.channels.len()).for_each(|slot| self.owe_ack(now, slot));
+        }
         result
     }
 
@@ -86,6 +90,11 @@ impl Session<'_> {
             Message::ListenRsp(rsp) => self.on_listen_rsp(&rsp),
             Message::Verdict(verdict) => self.on_verdict(now, lane, &verdict),
             Message::Ready(peer) => self.on_ready(now, peer),
+            Message::Tick(tick) => {
+                if lane == Lane::Park {
+                    self.on_tick(now, tick.age_ms, tick.next_ms);
+                }
+            }
             Message::Pad(_) => {}
             // Only clients say these.
             Message::Welcome(_)

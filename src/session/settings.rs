@@ -40,6 +40,24 @@ impl Settings {
         timers: Timers::ZERO,
     };
 
+    /// Linger below two rounds of parking would end channels on a path that is merely slow.
+    pub(super) const fn least_linger_ms(&self) -> u32 {
+        let timers = &self.timers;
+        let hold = match self.pace {
+            Pace::Battery => timers.hold_battery_ms,
+            Pace::Streaming | Pace::LongPoll => timers.hold_idle_ms,
+        };
+        2 * (hold + timers.park_grace_idle_ms)
+    }
+
+    /// How long after traffic more is expected, in ms: shorter to spare the battery.
+    pub(super) const fn active_for_ms(&self) -> u32 {
+        match self.pace {
+            Pace::Battery => self.timers.hold_active_ms,
+            Pace::Streaming | Pace::LongPoll => self.timers.active_for_ms,
+        }
+    }
+
     /// The defaults.
     pub const fn new(secret: [u8; 16], seed: u64) -> Self {
         Self {
@@ -51,8 +69,8 @@ impl Settings {
             linger_ms: 180_000,
             keepalive_ms: 0,
             pace: Pace::Streaming,
-            // What stands before a stock nginx's limit of 1 MiB, less the messages around the bytes.
-            max_body: (1 << 20) - (16 << 10),
+            // What the relay takes. Who takes less, as a stock nginx its 1 MiB, says so (413).
+            max_body: 4 << 20,
             max_response: 16 << 20,
             timers: Timers::DEFAULT,
         }
@@ -78,12 +96,19 @@ pub enum Pace {
 pub struct Timers {
     pub hold_active_ms: u32,
     pub hold_idle_ms: u32,
+    /// The same with [`Pace::Battery`].
+    pub hold_battery_ms: u32,
     /// Traffic so long ago still counts as active.
     pub active_for_ms: u32,
     /// Silence allowed beyond the hold while active, and while idle.
     pub park_grace_active_ms: u32,
     pub park_grace_idle_ms: u32,
     pub send_silence_ms: u32,
+    /// Silence beyond what was announced after which an answer that stays open is late; lagging by
+    /// half of it all the time is, too.
+    pub stream_late_ms: u32,
+    /// How long an acknowledgement waits for company while an answer stays open.
+    pub ack_delay_ms: u32,
     pub retry_min_ms: u32,
     pub retry_max_ms: u32,
     pub rto_first_ms: u32,
@@ -101,10 +126,13 @@ impl Timers {
     const ZERO: Self = Self {
         hold_active_ms: 0,
         hold_idle_ms: 0,
+        hold_battery_ms: 0,
         active_for_ms: 0,
         park_grace_active_ms: 0,
         park_grace_idle_ms: 0,
         send_silence_ms: 0,
+        stream_late_ms: 0,
+        ack_delay_ms: 0,
         retry_min_ms: 0,
         retry_max_ms: 0,
         rto_first_ms: 0,
@@ -115,19 +143,17 @@ impl Timers {
         abort_for_ms: 0,
     };
 
-    /// Linger below two rounds of parking would end channels on a path that is merely slow.
-    pub(super) const fn least_linger_ms(&self) -> u32 {
-        2 * (self.hold_idle_ms + self.park_grace_idle_ms)
-    }
-
     /// The protocol's values.
     pub const DEFAULT: Self = Self {
         hold_active_ms: 5_000,
         hold_idle_ms: 25_000,
+        hold_battery_ms: 120_000,
         active_for_ms: 30_000,
         park_grace_active_ms: 2_000,
         park_grace_idle_ms: 5_000,
         send_silence_ms: 4_000,
+        stream_late_ms: 250,
+        ack_delay_ms: 100,
         retry_min_ms: 50,
         retry_max_ms: 2_000,
         rto_first_ms: 1_000,

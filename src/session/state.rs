@@ -2,7 +2,9 @@
 
 use heapless::Vec;
 
+use super::downlink::Downlink;
 use super::settings::Settings;
+use super::streaming::Streaming;
 use super::trip::Trip;
 use super::uplink::Uplink;
 use super::{Event, Lane, Session, Stats};
@@ -39,6 +41,7 @@ pub(super) enum Fatal {
 pub(super) struct Wakes {
     pub send: bool,
     pub park: bool,
+    pub break_park: bool,
     pub session: bool,
     pub events: bool,
     pub claims: bool,
@@ -107,6 +110,10 @@ pub(super) struct Core {
     pub turn: u8,
     pub arrivals: u32,
     pub uplink: Uplink,
+    pub downlink: Downlink,
+    pub streaming: Streaming,
+    /// When acknowledgements go by a send, as an answer stays open; 0: none waits.
+    pub acks_at: u64,
     srtt_ms: u32,
     rttvar_ms: u32,
     pub wakes: Wakes,
@@ -146,11 +153,15 @@ impl Core {
             turn: 0,
             arrivals: 0,
             uplink: Uplink::new(),
+            downlink: Downlink::new(),
+            streaming: Streaming::new(),
+            acks_at: 0,
             srtt_ms: 0,
             rttvar_ms: 0,
             wakes: Wakes {
                 send: false,
                 park: false,
+                break_park: false,
                 session: false,
                 events: false,
                 claims: false,
@@ -364,6 +375,8 @@ impl Session<'_> {
     pub fn network_changed(&mut self, now: u64) {
         self.core.clock = self.core.clock.max(now);
         self.core.uplink.reset();
+        self.core.downlink = Downlink::new();
+        self.core.streaming = Streaming::new();
         self.core.failures = 0;
         self.core.park.broken = self.core.park.active;
         self.core.send.broken = self.core.send.active;

@@ -111,6 +111,8 @@ pub(super) struct Rx {
     pub next: u64,
     /// The limit last told.
     pub told: u64,
+    /// The acknowledgement last told.
+    pub acked: u64,
     pub losses: u32,
     /// A gap before `next` was counted in `losses` when `next` was this, plus one.
     pub gap_at: u64,
@@ -138,6 +140,7 @@ impl Rx {
             read: 0,
             next: 0,
             told: 0,
+            acked: 0,
             losses: 0,
             gap_at: 0,
             overflow: 0,
@@ -348,7 +351,9 @@ impl Session<'_> {
     /// The application made room: tell the peer if it may stand waiting.
     pub(super) fn opened(&mut self, _now: u64, slot: usize, len: usize) {
         let rx = &mut self.channels[slot].rx;
-        let used_up = rx.told.saturating_sub(rx.next) < len as u64 / 4;
+        // While an answer stays open no park tells of it before.
+        let used_up =
+            self.core.park.is_streaming() || rx.told.saturating_sub(rx.next) < len as u64 / 4;
         if used_up && rx.limit(len) > rx.told && !rx.urgent {
             rx.dirty = true;
             rx.now = true;

@@ -19,9 +19,13 @@ impl Session<'_> {
             }
             Lane::Send => {
                 let retry = core.send_waits.then_some(core.retry_send_at);
+                let acks = (core.acks_at != 0 && !core.send.active)
+                    .then(|| core.acks_at.max(core.retry_send_at));
                 (0..self.channels.len())
                     .filter_map(|slot| self.channel_timeout(slot))
                     .chain(retry)
+                    .chain(acks)
+                    .chain(core.streaming.late_at())
                     .min()
             }
         }
@@ -67,6 +71,8 @@ impl Session<'_> {
             }
             self.handle_channel_timeout(now, slot);
         }
+        self.watch_stream(now);
+        self.core.wakes.send |= self.core.acks_at != 0 && now >= self.core.acks_at;
         if self.core.send_waits && now >= self.core.retry_send_at {
             self.core.wakes.send = true;
         }
@@ -123,6 +129,7 @@ impl Session<'_> {
             Kind::Stream => rx.limit(len),
             Kind::Datagram => len as u64,
         };
+        rx.acked = rx.next;
         rx.dirty = false;
         rx.urgent = false;
         Window {

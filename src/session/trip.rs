@@ -88,6 +88,8 @@ pub(super) struct Trip {
     pub active: bool,
     /// It is being broken off on purpose: its failure says nothing of the path.
     pub broken: bool,
+    /// Its answer is to stay open.
+    pub streams: bool,
     pub seq: u64,
     pub hello: HelloFlags,
     pub hold_ms: u32,
@@ -113,6 +115,7 @@ impl Trip {
         Self {
             active: false,
             broken: false,
+            streams: false,
             seq: 0,
             hello: HelloFlags::NONE,
             hold_ms: 0,
@@ -129,6 +132,20 @@ impl Trip {
             from: Route { peer: crate::wire::Address::RELAY, channel: crate::wire::Channel::NONE },
             incoming: Incoming { sink: Sink::Drop, slot: 0, fin: false, at: 0, number: 0, len: 0 },
         }
+    }
+
+    /// Whether every octet of the request was given.
+    pub fn is_sent(&self) -> bool {
+        let staged = match &self.course {
+            Course::Up(stage) => stage.at < stage.len,
+            Course::Down(_) => false,
+        };
+        !staged && self.bytes_left == 0 && usize::from(self.written) > self.plan.len()
+    }
+
+    /// Whether its answer has begun and stays open.
+    pub fn is_streaming(&self) -> bool {
+        self.active && self.streams && self.welcomed && !self.ended
     }
 
     /// These octets go up next, if the request is not over.

@@ -52,6 +52,11 @@ impl Uplink {
         budget.max(LEAST_BODY).min(most)
     }
 
+    /// Shortest exchange seen, in ms.
+    pub fn round_trip_ms(&self) -> u32 {
+        self.shortest
+    }
+
     /// A send with `bytes` of payload took `ms`.
     pub fn passed(&mut self, bytes: u32, ms: u32, most: u32) {
         self.failed = 0;

@@ -2,7 +2,7 @@
 
 use super::message::{
     Accept, Address, Channel, Close, Closed, Connect, Data, DataFlags, End, Hello, HelloFlags,
-    ListenReq, ListenRsp, Message, Route, Verdict, Welcome, Window,
+    ListenReq, ListenRsp, Message, Route, Tick, Verdict, Welcome, Window,
 };
 use super::{
     DATA_HEADER_LEN, HEADER_LEN, MAGIC, MAX_GREETING, Name, Reader, Status, WireError, Writer,
@@ -30,6 +30,7 @@ pub(crate) mod kind {
     pub const CLOSE_RSP: u8 = 0x25;
     pub const VERDICT: u8 = 0x30;
     pub const READY: u8 = 0x31;
+    pub const TICK: u8 = 0x32;
     pub const PAD: u8 = 0x40;
     pub const FIRST_OPTIONAL: u8 = 0x80;
 }
@@ -57,6 +58,7 @@ impl<'a> Message<'a> {
             Self::CloseRsp(_) => kind::CLOSE_RSP,
             Self::Verdict(_) => kind::VERDICT,
             Self::Ready(_) => kind::READY,
+            Self::Tick(_) => kind::TICK,
             Self::Pad(_) => kind::PAD,
         }
     }
@@ -78,6 +80,7 @@ impl<'a> Message<'a> {
             Self::CloseRsp(_) => 13,
             Self::Verdict(_) => 7,
             Self::Ready(_) => 16,
+            Self::Tick(_) => 8,
             Self::Pad(_) => 0,
         };
         HEADER_LEN + fields
@@ -151,6 +154,7 @@ impl<'a> Message<'a> {
             Self::CloseRsp(m) => w.u8(m.status as u8).u32(m.channel.id).u64(m.channel.token),
             Self::Verdict(m) => w.u16(m.index).u8(m.status as u8).u32(m.bytes),
             Self::Ready(address) => w.bytes(&address.0),
+            Self::Tick(m) => w.u32(m.age_ms).u32(m.next_ms),
             Self::Pad(_) => &mut w,
         };
         w.finish()
@@ -302,6 +306,7 @@ fn decode_fields<'a>(kind: u8, r: &mut Reader<'a>) -> Result<Option<Message<'a>>
             bytes: field!(r.u32()),
         }),
         kind::READY => Message::Ready(Address(field!(r.array()))),
+        kind::TICK => Message::Tick(Tick { age_ms: field!(r.u32()), next_ms: field!(r.u32()) }),
         _ => return Err(WireError::Unknown { kind }),
     }))
 }

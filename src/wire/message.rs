@@ -212,6 +212,15 @@ pub struct Verdict {
     pub bytes: u32,
 }
 
+/// TICK: an answer that stays open is alive.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Tick {
+    /// How long ago it began, in milliseconds.
+    pub age_ms: u32,
+    /// Something more is written within so many milliseconds.
+    pub next_ms: u32,
+}
+
 macro_rules! flags {
     ($(#[doc = $doc:literal])+ $name:ident { $($(#[doc = $fdoc:literal])+ $flag:ident = $bit:literal;)+ }) => {
         $(#[doc = $doc])+
@@ -264,6 +273,8 @@ flags! {
         WAKE = 0x01;
         /// The session ends: the relay forgets it, its claims and its wishes.
         BYE = 0x02;
+        /// The park's answer begins at once and stays open until its hold is over.
+        STREAM = 0x04;
     }
 }
 
@@ -304,6 +315,7 @@ pub enum Message<'a> {
     CloseRsp(Closed),
     Verdict(Verdict),
     Ready(Address),
+    Tick(Tick),
     /// Nothing; so many octets of payload follow, to be ignored.
     Pad(u32),
 }

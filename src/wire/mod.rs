@@ -21,7 +21,7 @@ pub use decoder::{Decoder, Piece};
 pub use endpoint::{Endpoint, EndpointError, Name};
 pub use message::{
     Accept, Address, Channel, Close, Closed, Connect, Data, DataFlags, End, Hello, HelloFlags,
-    ListenReq, ListenRsp, Message, Route, Verdict, Welcome, Window,
+    ListenReq, ListenRsp, Message, Route, Tick, Verdict, Welcome, Window,
 };
 pub use status::{Fault, Status};
 

@@ -4,12 +4,14 @@ use std::collections::{BTreeMap, VecDeque};
 
 use byway::error::Blocked;
 use byway::relay::router::{ExchangeId, Router, RouterConfig};
-use byway::session::{Event, HeapStorage, Lane, Profile, Session, Settings, Wake};
+use byway::session::{Event, HeapStorage, Lane, Pace, Profile, Session, Settings, Wake};
 
 use crate::app::{Chan, ListenPlan};
-use crate::fault::{AnswerHook, Faults, RequestHook};
+use crate::fate::Faults;
+use crate::flight::Flight;
 use crate::net::{Link, Served, Trip};
 use crate::rng::Rng;
+use crate::seen::{AnswerHook, RequestHook};
 
 /// More events than this within one ms are a busy loop.
 const MOST_AT_ONCE: u32 = 20_000;
@@ -28,6 +30,7 @@ pub enum Happens {
     Fails(TripId, Blocked, bool),
     /// The client's patience may be over.
     Silence(TripId),
+    Reset(TripId),
     /// The relay learns that a connection has ended.
     Gone(Link),
     /// A proxy repeats a request, for the last time or not.
@@ -41,6 +44,7 @@ pub enum Happens {
 #[derive(Debug)]
 enum Job {
     Lane(usize, Lane),
+    Break(TripId),
     Channel(usize, usize),
     Listener(usize, usize),
 }
@@ -80,6 +84,8 @@ pub struct World {
     pub faults: Faults,
     pub router: Router,
     pub router_config: RouterConfig,
+    /// Of peers that come from now on.
+    pub pace: Pace,
     /// How many relays were before this one.
     pub relay_generation: u64,
     pub relay_down_until: u64,
@@ -87,6 +93,8 @@ pub struct World {
     pub served: BTreeMap<Link, Served>,
     pub peers: Vec<Peer>,
     pub trips: BTreeMap<TripId, Trip>,
+    /// The exchanges that are over: octets of the request, and of what came of the answer.
+    pub carried: Vec<(TripId, [usize; 2])>,
     pub chans: Vec<Chan>,
     pub on_request: Option<RequestHook>,
     pub on_answer: Option<AnswerHook>,
@@ -98,8 +106,8 @@ pub struct World {
     pub calm_since: u64,
     /// The longest time, in ms, that a stream stood since then.
     pub longest_stall: u64,
-    /// Octets of the longest request or answer.
-    pub longest: usize,
+    /// What every client said of windows.
+    pub flight: Flight,
     pub trace: bool,
 }
 
@@ -125,12 +133,14 @@ impl World {
             faults: Faults::default(),
             router: Router::new(router_config.clone(), now),
             router_config,
+            pace: Pace::LongPoll,
             relay_generation: 0,
             relay_down_until: 0,
             relay_timer: None,
             served: BTreeMap::new(),
             peers: Vec::new(),
             trips: BTreeMap::new(),
+            carried: Vec::new(),
             chans: Vec::new(),
             on_request: None,
             on_answer: None,
@@ -140,7 +150,7 @@ impl World {
             at_once: 0,
             calm_since: now,
             longest_stall: 0,
-            longest: 0,
+            flight: Flight::default(),
             trace: std::env::var_os("BYWAY_SIM_TRACE").is_some(),
         }
     }
@@ -157,6 +167,7 @@ impl World {
         let mut settings = Settings::new(secret, self.seed ^ n as u64);
         settings.owner = [n as u8 + 1; 16];
         settings.epoch = self.now;
+        settings.pace = self.pace;
         set(&mut settings);
         let mut storage = HeapStorage::new(&profile).expect("a valid profile");
         storage.session().open(self.now, &settings);
@@ -196,10 +207,14 @@ impl World {
 
     /// Notes whom a session wakes.
     pub fn woken(&mut self, peer: usize) {
-        let Peer { storage, events, .. } = &mut self.peers[peer];
+        let Peer { storage, events, trips, .. } = &mut self.peers[peer];
         let mut session = storage.session();
         while let Some(wake) = session.poll_wake() {
             match wake {
+                Wake::BreakPark => {
+                    let under_way = trips[index(Lane::Park)];
+                    self.todo.extend(under_way.map(Job::Break));
+                }
                 Wake::Send => self.todo.push_back(Job::Lane(peer, Lane::Send)),
                 Wake::Park => self.todo.push_back(Job::Lane(peer, Lane::Park)),
                 Wake::Channel(slot) => self.todo.push_back(Job::Channel(peer, slot)),
@@ -225,6 +240,7 @@ impl World {
             self.count();
             match job {
                 Job::Lane(peer, lane) => self.run_lane(peer, lane),
+                Job::Break(trip) => self.fail(trip, Blocked::Cut, true),
                 Job::Channel(peer, slot) => self.run_channel(peer, slot),
                 Job::Listener(peer, slot) => self.run_listener(peer, slot),
             }
@@ -303,6 +319,7 @@ impl World {
             Happens::Down(trip) => self.arrive_down(trip),
             Happens::Fails(trip, cause, sent) => self.fail(trip, cause, sent),
             Happens::Silence(trip) => self.silence(trip),
+            Happens::Reset(trip) => self.reset(trip),
             Happens::Gone(link) => self.gone(link),
             Happens::Again(trip, body, answers) => self.again(trip, body, answers),
             Happens::Lane(peer, lane, at) => {
@@ -360,6 +377,14 @@ impl World {
         }
     }
 
+    /// The client gives up what a lane has under way. While an answer is handed down, that is a job
+    /// for afterwards.
+    fn break_off(&mut self, peer: usize, lane: Lane) {
+        if let Some(id) = self.peers[peer].trips[index(lane)] {
+            self.fail(id, Blocked::Cut, true);
+        }
+    }
+
     /// The client's address changes: what is under way hangs.
     pub fn roam(&mut self, peer: usize, is_told: bool) {
         let under_way = self.peers[peer].trips;
@@ -367,11 +392,10 @@ impl World {
             if let Some(trip) = self.trips.get_mut(&id) {
                 trip.hung = true;
             }
-            if is_told {
-                self.fail(id, Blocked::Cut, true);
-            }
         }
         if is_told {
+            self.break_off(peer, Lane::Park);
+            self.break_off(peer, Lane::Send);
             let now = self.now;
             self.peers[peer].session().network_changed(now);
             self.woken(peer);

@@ -36,6 +36,11 @@ pub struct RouterConfig {
     pub max_hold_ms: u64,
     /// How long a bare acknowledgement waits for company before it ends a park.
     pub ack_delay_ms: u64,
+    /// How long after its beginning a streamed response has its second TICK, which shows the client
+    /// whether something on the way holds back what follows the first octets,
+    pub first_tick_ms: u32,
+    /// and how often it has one then.
+    pub tick_ms: u32,
     /// How long a response stays open while its upload brings nothing.
     pub silence_ms: u64,
     /// How long an upload may bring nothing before it is given up.
@@ -62,6 +67,8 @@ impl Default for RouterConfig {
             max_held: 256 << 20,
             max_hold_ms: 300_000,
             ack_delay_ms: 100,
+            first_tick_ms: 100,
+            tick_ms: 1_000,
             silence_ms: 100,
             upload_idle_ms: 30_000,
             forget_ms: 300_000,
@@ -84,6 +91,8 @@ pub struct RouterStats {
     pub held: usize,
     /// Parks that arrived.
     pub parks: u64,
+    /// Parks among them whose response stays open.
+    pub streams: u64,
     /// Sends that arrived.
     pub sends: u64,
     /// Octets of stream data and datagrams written into responses.

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use bytes::BytesMut;
 
-use super::response::Response;
+use super::response::{Phase, Response};
 use crate::wire::{
     Address, Channel, Data, DataFlags, Decoder, Hello, ListenReq, MAX_CONTROL, Message, Status,
     Verdict,
@@ -22,6 +22,8 @@ pub(super) struct Exchange {
     pub response: Response,
     /// Of a park: when its hold is over.
     pub hold_until: u64,
+    /// Of a streamed response: when it began, and when the next TICK is due.
+    pub ticks: Option<(u64, u64)>,
     /// When the response was last written or taken from.
     pub active: u64,
     /// When it is to be looked at.
@@ -39,10 +41,18 @@ impl Exchange {
             verdicts: BytesMut::new(),
             response: Response::new(),
             hold_until: 0,
+            ticks: None,
             active: now,
             deadline: None,
             woken: false,
         }
+    }
+}
+
+impl Exchange {
+    /// Whether its response is open and stays so.
+    pub fn is_streaming(&self) -> bool {
+        self.ticks.is_some() && self.response.phase == Phase::Open
     }
 }
 

@@ -169,6 +169,10 @@ impl Router {
             if self.sessions.get(&peer).is_some_and(|session| !session.waiters.is_empty()) {
                 exchange.active = now;
             }
+            if exchange.is_streaming() {
+                self.poke(now, peer);
+                self.tell_wishers(now, peer);
+            }
             self.serve_waiters(now, peer);
         }
         self.feed(now);
@@ -275,6 +279,7 @@ impl Router {
                     self.poke(now, peer);
                 }
             }
+            Phase::Open if exchange.ticks.is_some() => self.tick(now, id),
             Phase::Open if exchange.active + silence > now => {
                 let until = exchange.active + silence;
                 self.arm(id, Some(until));

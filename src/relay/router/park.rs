@@ -6,7 +6,7 @@ use super::exchange::{State, Upload};
 use super::response::Phase;
 use super::upload::Failure;
 use super::{ExchangeId, Router};
-use crate::wire::{Address, End, HelloFlags, MAX_CONTROL, Message, Status, VERSION, Welcome};
+use crate::wire::{Address, End, HelloFlags, MAX_CONTROL, Message, Status, Tick, VERSION, Welcome};
 
 impl Router {
     /// Reads on in an upload, and deals with its end.
@@ -110,6 +110,10 @@ impl Router {
         if let Some(exchange) = self.exchanges.get_mut(&id) {
             exchange.hold_until = hold_until;
             exchange.verdicts = std::mem::take(&mut state.verdicts);
+            if hello.flags.has(HelloFlags::STREAM) {
+                exchange.ticks = Some((now, now));
+                self.stats.streams += 1;
+            }
         }
         if let Some(session) = self.sessions.get_mut(&peer) {
             session.highest = Some(hello.seq);
@@ -121,9 +125,17 @@ impl Router {
         self.arm(id, Some(hold_until));
         let wake = self.sessions.get_mut(&peer).and_then(|session| session.wake.take());
         if wake.is_some_and(|wake| hello.seq < wake) {
+            self.end_park(now, id, Status::Ok);
+        } else if hello.flags.has(HelloFlags::STREAM) {
             self.open(now, id);
         }
         self.poke(now, peer);
+        self.tell_wishers(now, peer);
+        self.serve_waiters(now, peer);
+    }
+
+    /// Tells whoever waits for `peer` that it takes data.
+    pub(super) fn tell_wishers(&mut self, now: u64, peer: Address) {
         for wisher in self.wanted.remove(&peer).unwrap_or_default() {
             if let Some(session) = self.sessions.get_mut(&wisher) {
                 session.wishes.retain(|wanted| *wanted != peer);
@@ -131,7 +143,6 @@ impl Router {
                 self.poke(now, wisher);
             }
         }
-        self.serve_waiters(now, peer);
     }
 
     /// Lets the uploads that stand for `peer` try again.
@@ -154,7 +165,11 @@ impl Router {
         let (Some(park), Some(due)) = (session.park, session.stored.due()) else { return };
         let Some(exchange) = self.exchanges.get(&park) else { return };
         if exchange.response.phase != Phase::Closed {
-            // Something that came while it is written: the next response has it.
+            // A streamed response takes it; else the next one has it.
+            if exchange.is_streaming() && exchange.response.undrained() < self.config.undrained {
+                self.write_stored(now, park, peer);
+                self.wake(park);
+            }
         } else if due <= now {
             self.open(now, park);
         } else {
@@ -171,13 +186,40 @@ impl Router {
             return;
         }
         exchange.response.phase = Phase::Open;
-        let seq = exchange.seq;
+        let (seq, streams) = (exchange.seq, exchange.ticks.is_some());
         let verdicts: BytesMut = std::mem::take(&mut exchange.verdicts);
         self.write_welcome(now, park, peer, seq);
         self.write(now, park, |response| response.raw(&verdicts));
         self.write_stored(now, park, peer);
-        self.arm(park, Some(now + self.config.silence_ms));
+        if streams {
+            self.tick(now, park);
+        } else {
+            self.arm(park, Some(now + self.config.silence_ms));
+        }
         self.touched.push(peer);
+    }
+
+    /// Keeps a streamed response alive, or ends it when its hold is over.
+    pub(super) fn tick(&mut self, now: u64, park: ExchangeId) {
+        let Some(exchange) = self.exchanges.get_mut(&park) else { return };
+        let Some((began, due)) = exchange.ticks else { return };
+        let hold_until = exchange.hold_until;
+        if hold_until <= now {
+            return self.end_park(now, park, Status::Ok);
+        }
+        let mut next = due;
+        if due <= now {
+            let wait = if due == began { self.config.first_tick_ms } else { self.config.tick_ms };
+            next = now + u64::from(wait);
+            exchange.ticks = Some((began, next));
+            // What is queued says as much.
+            if exchange.response.undrained() == 0 || due == began {
+                let age_ms = u32::try_from(now - began).unwrap_or(u32::MAX);
+                let tick = Message::Tick(Tick { age_ms, next_ms: wait });
+                self.write(now, park, |response| response.put(&tick));
+            }
+        }
+        self.arm(park, Some(next.min(hold_until)));
     }
 
     /// Ends a park; with what is kept for its session, if the client is to take it for an answer.
@@ -212,7 +254,8 @@ impl Router {
             let Some(exchange) = self.exchanges.get(&park) else { continue };
             let response = &exchange.response;
             let fed = !session.feeders.is_empty() || !session.waiters.is_empty();
-            if response.phase == Phase::Open && (response.full || !fed) {
+            let stays = fed || exchange.is_streaming();
+            if response.phase == Phase::Open && (response.full || !stays) {
                 self.end_park(now, park, Status::Ok);
             }
         }
@@ -257,6 +300,11 @@ impl Router {
         }
         self.held += response.undrained() - before;
         exchange.active = now;
+        if exchange.is_streaming() && stored.due().is_some() {
+            // No room for it.
+            exchange.response.full = true;
+            self.touched.push(peer);
+        }
     }
 
     /// The session wants its park answered, to say other claims.

@@ -58,6 +58,12 @@ impl Body {
         Self::hello(Hello { seq, hold_ms, ..Self::greeting(n) })
     }
 
+    /// A park whose response stays open.
+    pub fn streamed(n: u8, seq: u64, max_response: u32) -> Self {
+        let flags = HelloFlags::STREAM;
+        Self::hello(Hello { seq, hold_ms: 5_000, flags, max_response, ..Self::greeting(n) })
+    }
+
     pub fn send(n: u8) -> Self {
         Self::hello(Self::greeting(n))
     }
@@ -208,6 +214,15 @@ impl Seen {
         ready.collect()
     }
 
+    /// The ages of its TICKs.
+    pub fn ticks(&self) -> Vec<u32> {
+        let ticks = self.messages.iter().filter_map(|message| match message {
+            Message::Tick(tick) => Some(tick.age_ms),
+            _ => None,
+        });
+        ticks.collect()
+    }
+
     pub fn listens(&self) -> Vec<(u32, Status, u64)> {
         let listens = self.messages.iter().filter_map(|message| match message {
             Message::ListenRsp(ListenRsp { claim, status, epoch }) => {
@@ -221,6 +236,13 @@ impl Seen {
 
 /// Reads a whole response, which must be well formed and end with END.
 pub fn parse(body: &[u8]) -> Seen {
+    let seen = parse_part(body);
+    seen.end();
+    seen
+}
+
+/// Reads as much of a response as there is: whole messages, WELCOME first.
+fn parse_part(body: &[u8]) -> Seen {
     let mut seen = Seen { len: body.len(), ..Seen::default() };
     let mut decoder = Decoder::new();
     let mut rest = body;
@@ -240,7 +262,6 @@ pub fn parse(body: &[u8]) -> Seen {
     }
     assert!(decoder.at_boundary(), "the response ends in the middle of a message");
     assert!(matches!(seen.messages.first(), Some(Message::Welcome(_))), "{seen:?}");
-    seen.end();
     seen
 }
 
@@ -258,6 +279,7 @@ fn owned(message: Message<'_>) -> Message<'static> {
         Message::CloseRsp(m) => Message::CloseRsp(m),
         Message::Verdict(m) => Message::Verdict(m),
         Message::Ready(m) => Message::Ready(m),
+        Message::Tick(m) => Message::Tick(m),
         other => panic!("a response may not have {other:?}"),
     }
 }
@@ -339,6 +361,12 @@ impl Lab {
     /// The response, which must be complete.
     pub fn answer(&mut self, request: &mut Request) -> Seen {
         self.response(request).expect("not answered")
+    }
+
+    /// What has come of a response that stays open.
+    pub fn so_far(&mut self, request: &mut Request) -> Seen {
+        assert!(self.response(request).is_none(), "it is over");
+        parse_part(&request.got)
     }
 
     /// That nothing was answered yet.

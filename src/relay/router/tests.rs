@@ -5,4 +5,5 @@ mod claims;
 mod cut_through;
 mod malformed;
 mod parks;
+mod streaming;
 mod verdicts;

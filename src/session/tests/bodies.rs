@@ -34,7 +34,7 @@ fn a_body_taken_in_any_pieces_is_the_same() {
         let mut body = Vec::new();
         let mut out = vec![0; size];
         loop {
-            let n = bench.session().poll_body(Lane::Send, &mut out);
+            let n = bench.session().poll_body(0, Lane::Send, &mut out);
             body.extend_from_slice(&out[..n]);
             if n == 0 {
                 break;
@@ -52,9 +52,9 @@ fn what_ended_while_the_body_goes_up_is_padded() {
     let now = bench.now;
     let exchange = bench.session().poll_exchange(now, Lane::Send).unwrap();
     let mut body = vec![0; exchange.len + 1];
-    let n = bench.session().poll_body(Lane::Send, &mut body[..1]);
+    let n = bench.session().poll_body(0, Lane::Send, &mut body[..1]);
     bench.session().abort_all(now);
-    let n = n + bench.session().poll_body(Lane::Send, &mut body[1..]);
+    let n = n + bench.session().poll_body(0, Lane::Send, &mut body[1..]);
     let request = Request::parse(exchange, &body[..n]);
     assert!(request.messages.iter().any(|m| matches!(m, Message::Pad(_))), "{request:?}");
     assert!(request.connect().is_none());
@@ -68,16 +68,16 @@ fn an_answer_that_comes_early_ends_the_body_and_what_was_not_said_is_said_again(
     bench.session().write(now, id, b"abcdef").unwrap();
     let exchange = bench.session().poll_exchange(now, Lane::Send).unwrap();
     let mut body = [0; 40];
-    assert_eq!(bench.session().poll_body(Lane::Send, &mut body), 40);
+    assert_eq!(bench.session().poll_body(0, Lane::Send, &mut body), 40);
     bench.answer(Lane::Send, &Answer::to(&exchange).ok());
-    assert_eq!(bench.session().poll_body(Lane::Send, &mut body), 0);
+    assert_eq!(bench.session().poll_body(0, Lane::Send, &mut body), 0);
     assert_eq!(bench.exchange(Lane::Send, |answer| answer).bytes, b"abcdef");
 }
 
 #[test]
 fn an_idle_session_has_nothing_to_say() {
     let mut bench = Bench::reached();
-    assert_eq!(bench.session().poll_body(Lane::Send, &mut [0; 8]), 0);
+    assert_eq!(bench.session().poll_body(0, Lane::Send, &mut [0; 8]), 0);
     assert!(bench.begin(Lane::Send).is_none());
     assert!(bench.begin(Lane::Park).is_none());
     assert_eq!(bench.session().poll_timeout(Lane::Send), None);

@@ -8,6 +8,7 @@ mod handles;
 mod meet;
 mod progress;
 mod random;
+mod streaming;
 mod streams;
 
 use super::{ChannelId, Event, Exchange, HeapStorage, Lane, Profile, Session, Settings};
@@ -245,7 +246,7 @@ impl Bench {
         let now = self.now;
         let exchange = self.session().poll_exchange(now, lane)?;
         let mut body = vec![0; exchange.len + 1];
-        let n = self.session().poll_body(lane, &mut body);
+        let n = self.session().poll_body(now, lane, &mut body);
         Some(Request::parse(exchange, &body[..n]))
     }
 

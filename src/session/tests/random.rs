@@ -268,7 +268,7 @@ impl World {
             }
             Op::Body(park, len) => {
                 let mut out = [0; 600];
-                let n = self.bench.session().poll_body(lane(park), &mut out[..len.into()]);
+                let n = self.bench.session().poll_body(now, lane(park), &mut out[..len.into()]);
                 let left = &mut self.under_way[usize::from(park)].1;
                 *left = left.checked_sub(n).expect("more octets than the exchange has");
             }

@@ -148,6 +148,7 @@ fn messages() -> impl Strategy<Value = Message<'static>> {
         closed.prop_map(Message::CloseRsp),
         verdict.prop_map(Message::Verdict),
         addresses().prop_map(Message::Ready),
+        any::<(u32, u32)>().prop_map(|(age_ms, next_ms)| Message::Tick(Tick { age_ms, next_ms })),
         (0..=MAX_MESSAGE as u32).prop_map(Message::Pad),
     ]
 }

@@ -64,6 +64,7 @@ fn samples(n: usize, g: usize) -> Vec<(&'static str, Message<'static>)> {
         ("CLOSE_RSP", Message::CloseRsp(Closed { status: Status::Unknown, channel })),
         ("VERDICT", Message::Verdict(verdict)),
         ("READY", Message::Ready(peer)),
+        ("TICK", Message::Tick(Tick { age_ms: 0x0102_0304, next_ms: 0x0506_0708 })),
         ("PAD", Message::Pad(0)),
     ]
 }

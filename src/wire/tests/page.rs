@@ -142,10 +142,13 @@ fn timers() {
         &[
             ("hold_active_ms", t.hold_active_ms.into()),
             ("hold_idle_ms", t.hold_idle_ms.into()),
+            ("hold_battery_ms", t.hold_battery_ms.into()),
             ("active_for_ms", t.active_for_ms.into()),
             ("park_grace_active_ms", t.park_grace_active_ms.into()),
             ("park_grace_idle_ms", t.park_grace_idle_ms.into()),
             ("send_silence_ms", t.send_silence_ms.into()),
+            ("stream_late_ms", t.stream_late_ms.into()),
+            ("ack_delay_ms", t.ack_delay_ms.into()),
             ("retry_min_ms", t.retry_min_ms.into()),
             ("retry_max_ms", t.retry_max_ms.into()),
             ("rto_first_ms", t.rto_first_ms.into()),
@@ -186,6 +189,8 @@ fn relay() {
             ("patience_ms", relay.patience_ms),
             ("max_hold_ms", relay.max_hold_ms),
             ("ack_delay_ms", relay.ack_delay_ms),
+            ("first_tick_ms", relay.first_tick_ms.into()),
+            ("tick_ms", relay.tick_ms.into()),
             ("silence_ms", relay.silence_ms),
             ("upload_idle_ms", relay.upload_idle_ms),
             ("forget_ms", relay.forget_ms),
@@ -196,6 +201,7 @@ fn relay() {
     assert!(relay.busy_wait_max_ms <= relay.patience_ms);
     assert!(relay.patience_ms < client.send_silence_ms.into());
     assert!(relay.grace_ms >= client.rto_max_ms.into());
-    assert!(relay.ack_delay_ms < client.rto_min_ms.into());
-    assert!(u64::from(client.hold_idle_ms) <= relay.max_hold_ms);
+    assert!(relay.ack_delay_ms + u64::from(client.ack_delay_ms) < client.rto_min_ms.into());
+    assert!(u64::from(client.hold_battery_ms) <= relay.max_hold_ms);
+    assert!(relay.tick_ms <= client.hold_active_ms);
 }

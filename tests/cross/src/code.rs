@@ -78,7 +78,7 @@ fn exchange(session: &mut Session<'_>, device: &mut dyn Device, lane: Lane) {
     device.begin(&exchange);
     let mut octets = [0; 128];
     loop {
-        match session.poll_body(lane, &mut octets) {
+        match session.poll_body(now, lane, &mut octets) {
             0 => break,
             n => device.up(&octets[..n]),
         }

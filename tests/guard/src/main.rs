@@ -48,7 +48,7 @@ extern "C" fn main() -> i32 {
     let mut len = 0;
     // Seven octets at a time, as a slow socket would.
     while len < park.len {
-        len += session.poll_body(Lane::Park, &mut body[len..(len + 7).min(park.len)]);
+        len += session.poll_body(0, Lane::Park, &mut body[len..(len + 7).min(park.len)]);
     }
     let mut decoder = Decoder::new();
     let mut input = &body[..len];

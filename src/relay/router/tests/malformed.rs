@@ -40,6 +40,7 @@ fn wrong_messages_are_malformed() {
         Message::Verdict(Verdict { index: 1, status: Status::Ok, bytes: 0 }),
         Message::End(End { status: Status::Ok, highest: 0 }),
         Message::Ready(crate::wire::Address::RELAY),
+        Message::Tick(crate::wire::Tick { age_ms: 0, next_ms: 0 }),
     ];
     let foreign = foreign.iter().map(|message| Body::send(1).message(message));
     let others = [

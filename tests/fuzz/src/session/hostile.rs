@@ -9,7 +9,7 @@ use byway::session::{
 };
 use byway::wire::{
     Accept, Address, Channel, Close, Closed, Connect, Data, DataFlags, Decoder, End, ListenRsp,
-    MAX_CONTROL, Message, Piece, Route, Status, VERSION, Verdict, Welcome, Window,
+    MAX_CONTROL, Message, Piece, Route, Status, Tick, VERSION, Verdict, Welcome, Window,
 };
 use libfuzzer_sys::arbitrary::{self, Arbitrary};
 
@@ -61,6 +61,7 @@ pub enum Number {
 #[derive(Debug, Arbitrary)]
 pub enum Say {
     Welcome,
+    Tick { age: u16, next: u16 },
     End(u8, u64),
     From { channel: u8, peer: u8 },
     Data { offset: Number, flags: u8, len: u8 },
@@ -193,6 +194,9 @@ impl World {
                 address: peer(2),
                 max_body: 4 << 20,
             }),
+            Say::Tick { age, next } => {
+                Message::Tick(Tick { age_ms: age.into(), next_ms: next.into() })
+            }
             Say::End(code, highest) => {
                 Message::End(End { status: status(code), highest: seq.min(highest) })
             }
@@ -355,7 +359,7 @@ impl World {
             }
             Op::Body(park, most) => {
                 let mut out = vec![0; most.into()];
-                let n = self.session().poll_body(lane(park), &mut out);
+                let n = self.session().poll_body(now, lane(park), &mut out);
                 self.check_body(park, &out[..n]);
             }
             Op::Answer(park, ref says) => {

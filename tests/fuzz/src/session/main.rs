@@ -26,7 +26,7 @@ enum Input {
     /// A relay and peers that say anything.
     Hostile(Vec<hostile::Op>),
     /// Two sessions with a router between them, which reach what anything at all seldom does.
-    Pair([bool; 2], Vec<pair::Op>),
+    Pair([pair::Side; 2], Vec<pair::Op>),
 }
 
 /// Octet `at` of what goes through a stream, or of every octet of datagram `at`.
@@ -55,8 +55,6 @@ fn take_wakes(session: &mut Session<'_>) {
 fuzz_target!(|input: Input| {
     match input {
         Input::Hostile(ops) => hostile::run(&ops[..ops.len().min(MOST_OPS)]),
-        Input::Pair(datagrams, ops) => {
-            pair::run(datagrams.map(kind), &ops[..ops.len().min(MOST_OPS)])
-        }
+        Input::Pair(sides, ops) => pair::run(&sides, &ops[..ops.len().min(MOST_OPS)]),
     }
 });

@@ -6,13 +6,13 @@ use std::collections::BTreeSet;
 use bytes::Bytes;
 use byway::error::Blocked;
 use byway::relay::router::{Answer, Router, RouterConfig};
-use byway::session::{ChannelId, HeapStorage, Lane, ListenerId, Profile, Session, Settings};
+use byway::session::{ChannelId, HeapStorage, Lane, ListenerId, Pace, Profile, Session, Settings};
 use byway::wire::{DataFlags, Decoder, Message, Piece, Route};
 use byway::{Endpoint, Kind};
 use libfuzzer_sys::arbitrary::{self, Arbitrary};
 
 use crate::trip::{Orphan, Trip};
-use crate::{RING, half, octets, take_wakes};
+use crate::{RING, half, kind, octets, take_wakes};
 
 /// Turns of all lanes at one time, or deadlines in a row, after which they do not rest.
 const BUSY: u32 = 20_000;
@@ -25,6 +25,14 @@ const NUMBER: usize = 8;
 
 /// Requests repeated by a proxy that are looked after at once.
 const MOST_REPEATS: usize = 4;
+
+/// A session, as it is opened.
+#[derive(Debug, Arbitrary)]
+pub struct Side {
+    /// What it listens for.
+    datagrams: bool,
+    long_poll: bool,
+}
 
 #[derive(Debug, Arbitrary)]
 pub enum Op {
@@ -90,12 +98,16 @@ fn datagram(key: u64, number: u64) -> Vec<u8> {
 }
 
 impl World {
-    fn new(kinds: [Kind; 2]) -> Self {
+    fn new(sides: &[Side; 2]) -> Self {
+        let kinds = [0, 1].map(|side: usize| kind(sides[side].datagrams));
         let now = 1_000_000;
         let sessions = [0, 1].map(|side: usize| {
             let mut storage = HeapStorage::new(&Profile::TINY).expect("a valid profile");
             let mut settings = Settings::new([side as u8 + 1; 16], side as u64);
             settings.linger_ms = 60_000;
+            if sides[side].long_poll {
+                settings.pace = Pace::LongPoll;
+            }
             storage.session().open(now, &settings);
             storage
         });
@@ -242,7 +254,7 @@ impl World {
         let mut moved = false;
         if !trip.answered && trip.offered.is_empty() && trip.body.len() < trip.len {
             let mut piece = vec![0; most.clamp(1, trip.len - trip.body.len())];
-            let taken = self.session(side).poll_body(lane, &mut piece);
+            let taken = self.session(side).poll_body(now, lane, &mut piece);
             assert_eq!(taken, piece.len(), "the body is shorter than it says");
             self.check_body(side, &piece, &mut trip);
             trip.body.extend_from_slice(&piece);
@@ -468,8 +480,8 @@ impl World {
     }
 }
 
-pub fn run(kinds: [Kind; 2], ops: &[Op]) {
-    let mut world = World::new(kinds);
+pub fn run(sides: &[Side; 2], ops: &[Op]) {
+    let mut world = World::new(sides);
     for op in ops {
         world.act(op);
         world.check();

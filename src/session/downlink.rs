@@ -1,0 +1,80 @@
+//! How long a park may wait: what the path and whoever stands in it allow.
+
+use super::settings::{Pace, Settings};
+use crate::error::Blocked;
+
+/// How long a hold that was cut is too long, in ms; then the path may be another.
+const CEILING_MS: u64 = 600_000;
+
+/// All zeros is the initial state.
+#[derive(Debug)]
+pub(super) struct Downlink {
+    /// Longest hold, in ms, while the clock is below `until`.
+    ceiling: u32,
+    until: u64,
+}
+
+impl Downlink {
+    pub const fn new() -> Self {
+        Self { ceiling: 0, until: 0 }
+    }
+
+    /// How long the next park waits, and how long beyond that until it has failed, in ms; with
+    /// traffic lately or not.
+    pub fn hold(&self, now: u64, settings: &Settings, active: bool) -> (u32, u32) {
+        let timers = &settings.timers;
+        let (hold, grace) = match (active, settings.pace) {
+            (true, _) => (timers.hold_active_ms, timers.park_grace_active_ms),
+            (false, Pace::Battery) => (timers.hold_battery_ms, timers.park_grace_idle_ms),
+            (false, _) => (timers.hold_idle_ms, timers.park_grace_idle_ms),
+        };
+        let ceiling = if now < self.until { self.ceiling } else { u32::MAX };
+        (hold.min(ceiling), grace)
+    }
+
+    /// A park that was to wait for `hold` ms failed after `age` ms, without a word: whoever cut it
+    /// told, at an age that it will cut the next at, or an address translator had forgotten it.
+    pub fn failed(&mut self, now: u64, settings: &Settings, cause: Blocked, hold: u32, age: u32) {
+        let least = settings.timers.hold_active_ms;
+        let ceiling = match cause {
+            Blocked::Cut | Blocked::Http(408 | 499 | 502..=504) => age / 4 * 3,
+            Blocked::Silence => hold / 2,
+            _ => return,
+        };
+        // An early end says nothing of the hold.
+        if age >= least {
+            self.ceiling = ceiling.max(least);
+            self.until = now + CEILING_MS;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_cut_hold_is_shortened_for_ten_minutes() {
+        let settings = Settings { pace: Pace::Battery, ..Settings::new([1; 16], 1) };
+        let mut downlink = Downlink::new();
+        assert_eq!(downlink.hold(0, &settings, false), (120_000, 5_000));
+        downlink.failed(50_000, &settings, Blocked::Http(504), 120_000, 50_000);
+        assert_eq!(downlink.hold(50_000, &settings, false), (37_500, 5_000));
+        assert_eq!(downlink.hold(50_000, &settings, true), (5_000, 2_000));
+        assert_eq!(downlink.hold(50_000 + CEILING_MS, &settings, false), (120_000, 5_000));
+    }
+
+    #[test]
+    fn silence_halves_it_and_early_ends_do_not_count() {
+        let settings = Settings::new([1; 16], 1);
+        let mut downlink = Downlink::new();
+        downlink.failed(0, &settings, Blocked::Cut, 25_000, 1_000);
+        downlink.failed(0, &settings, Blocked::Foreign, 25_000, 20_000);
+        assert_eq!(downlink.hold(0, &settings, false).0, 25_000);
+        for hold in [25_000, 12_500, 6_250, 5_000] {
+            assert_eq!(downlink.hold(0, &settings, false).0, hold);
+            downlink.failed(0, &settings, Blocked::Silence, hold, hold + 5_000);
+        }
+        assert_eq!(downlink.hold(0, &settings, false).0, 5_000);
+    }
+}

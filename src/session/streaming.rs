@@ -1,0 +1,140 @@
+//! Whether answers that stay open come through promptly, watched all the time. Where they do not,
+//! the session goes back to long polls by itself.
+
+use super::Session;
+
+/// An answer is held back on the way, if only for a while, when every TICK lags, so many at least: one
+/// may have met a busy machine.
+const LAG_TICKS: u8 = 3;
+/// Answers in a row that were late or cut until long polls take their place,
+const STRIKES: u8 = 2;
+/// for so long, in ms, or until the network changes.
+const PAUSE_MS: u64 = 600_000;
+
+/// All zeros is the initial state.
+#[derive(Debug)]
+pub(super) struct Streaming {
+    /// Answers in a row that were late or cut.
+    strikes: u8,
+    ticks: u8,
+    /// Long polls until then.
+    paused_until: u64,
+    /// When the request was sent.
+    sent_at: u64,
+    /// When the answer is late unless something comes; 0: not watched.
+    late_at: u64,
+    /// Within so many ms the relay writes something.
+    next_ms: u32,
+    /// Shortest time that a TICK took beyond a round trip.
+    lag_ms: u32,
+}
+
+impl Streaming {
+    pub const fn new() -> Self {
+        Self {
+            strikes: 0,
+            ticks: 0,
+            paused_until: 0,
+            sent_at: 0,
+            late_at: 0,
+            next_ms: 0,
+            lag_ms: 0,
+        }
+    }
+
+    /// Whether the next answer may stay open.
+    pub fn is_allowed(&self, now: u64) -> bool {
+        now >= self.paused_until
+    }
+
+    pub fn late_at(&self) -> Option<u64> {
+        (self.late_at != 0).then_some(self.late_at)
+    }
+
+    fn begin(&mut self, now: u64) {
+        *self = Self { strikes: self.strikes, sent_at: now, lag_ms: u32::MAX, ..Self::new() };
+    }
+
+    fn strike(&mut self, now: u64) {
+        self.strikes += 1;
+        if self.strikes >= STRIKES {
+            *self = Self { paused_until: now + PAUSE_MS, ..Self::new() };
+        }
+    }
+}
+
+impl Session<'_> {
+    /// The request for an answer that stays open has gone up.
+    pub(super) fn stream_begins(&mut self, now: u64) {
+        self.core.streaming.begin(now);
+        self.stream_lives(now);
+        // It is the sending lane that watches.
+        self.core.wakes.send = true;
+    }
+
+    /// Something of the answer came.
+    pub(super) fn stream_lives(&mut self, now: u64) {
+        let round_trip = self.core.uplink.round_trip_ms();
+        let late_ms = self.core.settings.timers.stream_late_ms;
+        let streaming = &mut self.core.streaming;
+        streaming.late_at = now + u64::from(streaming.next_ms + round_trip + late_ms);
+    }
+
+    pub(super) fn on_tick(&mut self, now: u64, age_ms: u32, next_ms: u32) {
+        let round_trip = self.core.uplink.round_trip_ms();
+        let streaming = &mut self.core.streaming;
+        let took = now.saturating_sub(streaming.sent_at);
+        let lag = took.saturating_sub(u64::from(age_ms) + u64::from(round_trip));
+        streaming.lag_ms = streaming.lag_ms.min(u32::try_from(lag).unwrap_or(u32::MAX));
+        streaming.ticks = streaming.ticks.saturating_add(1);
+        // Whoever announces more is no relay.
+        streaming.next_ms = next_ms.min(self.core.settings.timers.hold_active_ms);
+    }
+
+    /// Breaks an answer that comes too late.
+    pub(super) fn watch_stream(&mut self, now: u64) {
+        if self.core.streaming.late_at().is_none_or(|at| now < at) {
+            return;
+        }
+        self.core.streaming.late_at = 0;
+        let park = &self.core.park;
+        if park.active && park.streams && !park.broken && !park.ended {
+            self.core.park.broken = true;
+            self.core.stats.late += 1;
+            self.core.streaming.strike(now);
+            self.core.wakes.break_park = true;
+        }
+    }
+
+    /// An answer that was to stay open is over; `cut` if before its end.
+    pub(super) fn stream_ended(&mut self, now: u64, cut: bool) {
+        let lag_ms = self.core.settings.timers.stream_late_ms / 2;
+        let streaming = &mut self.core.streaming;
+        streaming.late_at = 0;
+        let lags = streaming.ticks >= LAG_TICKS && streaming.lag_ms > lag_ms;
+        if cut || lags {
+            self.core.stats.late += 1;
+            streaming.strike(now);
+        } else if streaming.ticks > 1 {
+            streaming.strikes = 0;
+        }
+    }
+
+    /// While an answer stays open acknowledgements go by sends: at once when the sender may be
+    /// waiting for one, else soon.
+    pub(super) fn owe_ack(&mut self, now: u64, slot: usize) {
+        let len = self.ring_len() as u64;
+        let core = &mut *self.core;
+        let rx = &mut self.channels[slot].rx;
+        if !core.park.is_streaming() || !rx.dirty || rx.urgent {
+            return;
+        }
+        if rx.now || rx.next.saturating_sub(rx.acked) >= len / 4 {
+            rx.urgent = true;
+            core.wake_send();
+        } else if core.acks_at == 0 {
+            core.acks_at = now + u64::from(core.settings.timers.ack_delay_ms);
+            core.wakes.send = true;
+        }
+    }
+}

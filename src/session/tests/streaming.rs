@@ -1,0 +1,192 @@
+//! Answers that stay open: when they are asked for, what is late, and how acknowledgements go.
+
+use super::*;
+use crate::session::{Pace, Wake};
+use crate::wire::{HelloFlags, Tick};
+
+/// Silence after which an answer is late, beyond what was announced: no round trip was measured.
+const LATE: u64 = 250;
+
+fn tick(age_ms: u32, next_ms: u32) -> Message<'static> {
+    Message::Tick(Tick { age_ms, next_ms })
+}
+
+fn streams(request: &Request) -> bool {
+    let Some(Message::Hello(hello)) = request.messages.first() else { panic!("no HELLO") };
+    hello.flags.has(HelloFlags::STREAM)
+}
+
+impl Bench {
+    /// Begins a park, and an answer that stays open.
+    fn stream(&mut self) -> Request {
+        let request = self.begin(Lane::Park).expect("a park");
+        assert!(streams(&request));
+        let answer = Answer::to(&request.exchange).message(&tick(0, 100));
+        self.feed(Lane::Park, &answer.0).unwrap();
+        request
+    }
+
+    /// Whether the session wants its park broken; forgets all other wakes.
+    fn breaks(&mut self) -> bool {
+        let wakes: Vec<_> = core::iter::from_fn(|| self.session().poll_wake()).collect();
+        wakes.contains(&Wake::BreakPark)
+    }
+
+    fn paced(pace: Pace) -> Self {
+        let (mut bench, _, _) = Self::connected(Kind::Stream, 100);
+        let settings = Settings { pace, ..Settings::new([1; 16], 5) };
+        let now = bench.now;
+        bench.session().open(now, &settings);
+        bench.exchange(Lane::Send, |answer| answer);
+        bench.connect(Kind::Stream);
+        bench
+    }
+
+    fn hold(&mut self) -> u32 {
+        let park = self.begin(Lane::Park).expect("a park");
+        let Some(Message::Hello(hello)) = park.messages.first().copied() else {
+            panic!("no HELLO")
+        };
+        self.answer(Lane::Park, &Answer::to(&park.exchange).ok());
+        hello.hold_ms
+    }
+}
+
+#[test]
+fn parks_stream_while_there_is_traffic() {
+    let (mut bench, ..) = Bench::connected(Kind::Stream, 100);
+    let request = bench.stream();
+    bench.answer(Lane::Park, &Answer(Vec::new()).end(Status::Ok).0);
+    assert_eq!(request.exchange.silence_ms, 7_000);
+    bench.pass(30_000);
+    assert!(!streams(&bench.exchange(Lane::Park, |answer| answer)), "idle");
+    assert_eq!(bench.session().stats().streams, 1);
+}
+
+#[test]
+fn other_paces_do_not_stream_and_a_battery_waits_longer() {
+    for (pace, active_for, idle) in
+        [(Pace::LongPoll, 30_000, 25_000), (Pace::Battery, 5_000, 120_000)]
+    {
+        let mut bench = Bench::paced(pace);
+        assert!(!streams(&bench.exchange(Lane::Park, |answer| answer)));
+        assert_eq!(bench.hold(), 5_000);
+        bench.pass(active_for - 1);
+        assert_eq!(bench.hold(), 5_000);
+        bench.pass(1);
+        assert_eq!(bench.hold(), idle);
+        assert_eq!(bench.session().stats().streams, 0);
+    }
+}
+
+#[test]
+fn an_answer_that_is_late_twice_is_given_up_for_ten_minutes() {
+    let (mut bench, id, _) = Bench::connected(Kind::Stream, 100);
+    // Nothing at all comes.
+    assert!(streams(&bench.begin(Lane::Park).unwrap()));
+    assert_eq!(bench.session().poll_timeout(Lane::Send), Some(bench.now + LATE));
+    bench.pass(LATE - 1);
+    assert!(!bench.breaks());
+    bench.pass(1);
+    assert!(bench.breaks());
+    bench.fail(Lane::Park, Blocked::Cut);
+    assert_eq!(bench.events(), [], "it says nothing of the path");
+    // It begins, then nothing comes.
+    bench.stream();
+    bench.pass(100 + LATE - 1);
+    assert!(!bench.breaks());
+    bench.pass(1);
+    assert!(bench.breaks());
+    bench.fail(Lane::Park, Blocked::Cut);
+    assert_eq!(bench.session().stats().late, 2);
+    assert!(!streams(&bench.exchange(Lane::Park, |answer| answer)));
+    bench.pass(600_000);
+    let now = bench.now;
+    bench.session().write(now, id, b"x").unwrap();
+    bench.exchange(Lane::Send, |answer| answer);
+    bench.stream();
+}
+
+#[test]
+fn cuts_count_as_late_and_a_new_network_forgives() {
+    let (mut bench, ..) = Bench::connected(Kind::Stream, 100);
+    for _ in 0..2 {
+        bench.stream();
+        bench.fail(Lane::Park, Blocked::Cut);
+        bench.pass(5_000);
+    }
+    assert!(!streams(&bench.exchange(Lane::Park, |answer| answer)));
+    let now = bench.now;
+    bench.session().network_changed(now);
+    bench.stream();
+}
+
+#[test]
+fn a_prompt_answer_forgives_the_late_one_before() {
+    let (mut bench, ..) = Bench::connected(Kind::Stream, 100);
+    for _ in 0..4 {
+        bench.stream();
+        bench.fail(Lane::Park, Blocked::Cut);
+        bench.pass(1_000);
+        bench.stream();
+        bench.pass(100);
+        bench.feed(Lane::Park, &Answer(Vec::new()).message(&tick(100, 1_000)).0).unwrap();
+        bench.answer(Lane::Park, &Answer(Vec::new()).end(Status::Ok).0);
+    }
+    bench.stream();
+}
+
+#[test]
+fn what_is_always_held_back_for_a_while_is_late_too() {
+    let (mut bench, ..) = Bench::connected(Kind::Stream, 100);
+    for _ in 0..2 {
+        let request = bench.begin(Lane::Park).unwrap();
+        assert!(streams(&request));
+        bench.pass(200);
+        let answer = Answer::to(&request.exchange).message(&tick(0, 100));
+        bench.feed(Lane::Park, &answer.0).unwrap();
+        for age in [100, 1_100] {
+            bench.pass(if age == 100 { 100 } else { 1_000 });
+            bench.feed(Lane::Park, &Answer(Vec::new()).message(&tick(age, 1_000)).0).unwrap();
+        }
+        assert!(!bench.breaks(), "what comes in time is not broken");
+        bench.answer(Lane::Park, &Answer(Vec::new()).end(Status::Ok).0);
+    }
+    assert!(!streams(&bench.begin(Lane::Park).unwrap()));
+}
+
+#[test]
+fn acknowledgements_go_by_sends_while_an_answer_is_open() {
+    let (mut bench, id, local) = Bench::connected(Kind::Stream, 100);
+    bench.stream();
+    bench
+        .feed(Lane::Park, &Answer(Vec::new()).from(PEER, local).stream(0, b"ten octets").0)
+        .unwrap();
+    assert!(bench.begin(Lane::Send).is_none(), "they wait for company");
+    bench.pass(99);
+    assert!(bench.begin(Lane::Send).is_none());
+    bench.pass(1);
+    let windows = bench.exchange(Lane::Send, |answer| answer).windows();
+    assert_eq!((windows.len(), windows[0].ack, windows[0].now), (1, 10, false));
+    assert!(bench.begin(Lane::Send).is_none());
+    // With whatever goes up.
+    bench.feed(Lane::Park, &Answer(Vec::new()).from(PEER, local).stream(10, b"x").0).unwrap();
+    let now = bench.now;
+    bench.session().write(now, id, b"x").unwrap();
+    let request = bench.exchange(Lane::Send, |answer| answer.verdict(4, Status::Delivered, 1));
+    assert_eq!((request.windows()[0].ack, request.data()[0].0), (11, 4), "before the data");
+    // At once for a quarter of the ring.
+    bench.feed(Lane::Park, &Answer(Vec::new()).from(PEER, local).stream(11, &[1; 64]).0).unwrap();
+    assert_eq!(bench.exchange(Lane::Send, |answer| answer).windows()[0].ack, 75);
+    // When reading lets the limit rise.
+    assert!(bench.begin(Lane::Send).is_none());
+    assert_eq!(bench.read(id).len(), 75);
+    let windows = bench.exchange(Lane::Send, |answer| answer).windows();
+    assert_eq!((windows.len(), windows[0].limit, windows[0].now), (1, 256 + 75, true));
+    // What is left goes with the next park.
+    bench.feed(Lane::Park, &Answer(Vec::new()).from(PEER, local).stream(75, b"x").0).unwrap();
+    bench.answer(Lane::Park, &Answer(Vec::new()).end(Status::Ok).0);
+    bench.pass(100);
+    assert!(bench.begin(Lane::Send).is_none());
+    assert_eq!(bench.begin(Lane::Park).unwrap().windows()[0].ack, 76);
+}
