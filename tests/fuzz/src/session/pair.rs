@@ -121,8 +121,8 @@ impl World {
             orphans: Vec::new(),
             chans: Vec::new(),
         };
-        for side in 0..2 {
-            let listener = world.session(side).listen(now, endpoint(side), kinds[side], 2);
+        for (side, kind) in kinds.into_iter().enumerate() {
+            let listener = world.session(side).listen(now, endpoint(side), kind, 2);
             world.listeners[side] = listener.expect("the first listener");
         }
         world
