@@ -56,6 +56,7 @@ impl Session<'_> {
         let trip = core.trip(lane);
         trip.active = true;
         trip.broken = false;
+        trip.readied = false;
         trip.streams = streams;
         trip.seq = seq;
         trip.hello = hello;
@@ -71,7 +72,8 @@ impl Session<'_> {
         trip.incoming.sink = Sink::Drop;
         let len = super::body::HELLO_LEN
             + trip.plan.iter().map(|i| i.head() + i.bytes() as usize).sum::<usize>();
-        Some(Exchange { lane, seq, len, silence_ms })
+        let idle_ms = self.core.downlink.ceiling(now);
+        Some(Exchange { lane, seq, len, silence_ms, idle_ms })
     }
 
     /// Whether there is anything to be parked for, or to be said by a park.
@@ -138,7 +140,7 @@ impl Session<'_> {
             trip.active = false;
             (trip.begun_at, trip.payload)
         };
-        if lane == Lane::Send && payload > 0 {
+        if lane == Lane::Send {
             let most = core.max_body();
             let ms = u32::try_from(now.saturating_sub(begun)).unwrap_or(u32::MAX);
             core.uplink.passed(payload, ms, most);
@@ -205,13 +207,19 @@ impl Session<'_> {
         self.land(now, lane, false);
     }
 
-    /// An answer to a park is lost, and data perhaps with it.
+    /// An answer to a park is lost, and data perhaps with it, or acknowledgements and windows.
     fn note_losses(&mut self) {
         for channel in self.channels.iter_mut() {
-            let streams = channel.kind == crate::Kind::Stream && !channel.rx.fin;
-            if channel.state == State::Established && streams {
+            if channel.state != State::Established || channel.kind != crate::Kind::Stream {
+                continue;
+            }
+            if !channel.rx.fin {
                 channel.rx.note_loss();
                 channel.rx.now = true;
+            }
+            if channel.is_outstanding() && channel.probe == Probe::None {
+                channel.probe = if channel.blocked { Probe::AtOnce } else { Probe::Patient };
+                self.core.wakes.send = true;
             }
         }
     }
@@ -288,7 +296,10 @@ impl Session<'_> {
         self.core.trip(lane).plan.clear();
         self.core.claims_owed |= lane == Lane::Park && !passed;
         match lane {
-            Lane::Park => self.core.wakes.park = true,
+            Lane::Park => {
+                self.core.park_due = 0;
+                self.core.wakes.park = true;
+            }
             Lane::Send => self.core.wakes.send = true,
         }
     }
