@@ -55,8 +55,11 @@ impl fmt::Display for Report {
         let (plain, bare) = (ratio(posts), ratio(bare));
         Self::row(f, "  ratios of the medians", format_args!("{plain:.2}, {bare:.2}"))?;
         Self::row(f, "  datagrams beside the file", format_args!("{}", Spread(&self.loaded)))?;
-        Self::row(f, "exchanges, camera", format_args!("{} sends, {} parks", a.sends, a.parks))?;
-        Self::row(f, "exchanges, viewer", format_args!("{} sends, {} parks", b.sends, b.parks))?;
+        for (name, stats) in [("exchanges, camera", a), ("exchanges, viewer", b)] {
+            let Stats { sends, parks, streams, .. } = stats;
+            let line = format_args!("{sends} sends, {parks} parks ({streams} streamed)");
+            Self::row(f, name, line)?;
+        }
         Self::row(f, "exchanges failed", format_args!("{}", sum(|s| s.failed)))?;
         Self::row(f, "retransmitted bytes", format_args!("{}", sum(|s| s.retransmitted)))?;
         Self::row(f, "overflows", format_args!("{}", sum(|s| s.overflows)))?;

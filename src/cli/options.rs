@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use byway::client::Config;
-use byway::session::Profile;
+use byway::session::{Pace, Profile};
 use byway::transport::Proxy;
 use clap::{Args, ValueEnum};
 use sha2::{Digest, Sha256};
@@ -17,6 +17,9 @@ pub struct ClientOptions {
     /// Channels at once and memory for each [default: pc; for forwarding server]
     #[arg(long, value_enum)]
     profile: Option<ProfileName>,
+    /// How what comes is waited for
+    #[arg(long, value_enum, default_value_t = PaceName::Streaming)]
+    pace: PaceName,
     /// How long to ride out silence while something is outstanding
     #[arg(long, value_name = "SECONDS", default_value_t = 180, value_parser = seconds(1))]
     linger: u64,
@@ -57,11 +60,27 @@ enum ProfileName {
     Server,
 }
 
+/// The named paces.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum PaceName {
+    /// By answers that stay open, where the path passes them on promptly
+    Streaming,
+    /// By answers that end with what came
+    LongPoll,
+    /// As long-poll, with few requests when idle
+    Battery,
+}
+
 impl ClientOptions {
     /// What the client is opened with; `profile` counts if the user asked for none.
     pub fn config(&self, profile: Profile, backlog: u8) -> Config {
         let mut config = Config::new(&self.relay);
         config.profile = self.profile.map_or(profile, ProfileName::profile);
+        config.pace = match self.pace {
+            PaceName::Streaming => Pace::Streaming,
+            PaceName::LongPoll => Pace::LongPoll,
+            PaceName::Battery => Pace::Battery,
+        };
         config.linger = Duration::from_secs(self.linger);
         config.keepalive = Some(self.keepalive).filter(|s| *s > 0).map(Duration::from_secs);
         config.backlog = backlog;

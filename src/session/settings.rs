@@ -104,6 +104,11 @@ pub struct Timers {
     pub park_grace_active_ms: u32,
     pub park_grace_idle_ms: u32,
     pub send_silence_ms: u32,
+    /// Silence beyond what was announced after which an answer that stays open is late; lagging by
+    /// half of it all the time is, too.
+    pub stream_late_ms: u32,
+    /// How long an acknowledgement waits for company while an answer stays open.
+    pub ack_delay_ms: u32,
     pub retry_min_ms: u32,
     pub retry_max_ms: u32,
     pub rto_first_ms: u32,
@@ -126,6 +131,8 @@ impl Timers {
         park_grace_active_ms: 0,
         park_grace_idle_ms: 0,
         send_silence_ms: 0,
+        stream_late_ms: 0,
+        ack_delay_ms: 0,
         retry_min_ms: 0,
         retry_max_ms: 0,
         rto_first_ms: 0,
@@ -145,6 +152,8 @@ impl Timers {
         park_grace_active_ms: 2_000,
         park_grace_idle_ms: 5_000,
         send_silence_ms: 4_000,
+        stream_late_ms: 250,
+        ack_delay_ms: 100,
         retry_min_ms: 50,
         retry_max_ms: 2_000,
         rto_first_ms: 1_000,

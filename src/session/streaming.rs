@@ -3,20 +3,13 @@
 
 use super::Session;
 
-/// Silence beyond what the relay announced and a round trip after which an answer comes too late, in
-/// ms: longer than radios and schedulers hold packets back, shorter than people notice.
-const LATE_MS: u32 = 250;
-/// An answer whose every TICK comes so much later than it was written, in ms, is held back on the
-/// way, if only for a while; a long poll is quicker then.
-const LAG_MS: u32 = 100;
-/// Of how many TICKs at least that is said: one may have met a busy machine.
+/// An answer is held back on the way, if only for a while, when every TICK lags, so many at least: one
+/// may have met a busy machine.
 const LAG_TICKS: u8 = 3;
 /// Answers in a row that were late or cut until long polls take their place,
 const STRIKES: u8 = 2;
 /// for so long, in ms, or until the network changes.
 const PAUSE_MS: u64 = 600_000;
-/// How long an acknowledgement waits for company while an answer stays open, in ms.
-pub(super) const ACK_MS: u64 = 100;
 
 /// All zeros is the initial state.
 #[derive(Debug)]
@@ -82,8 +75,9 @@ impl Session<'_> {
     /// Something of the answer came.
     pub(super) fn stream_lives(&mut self, now: u64) {
         let round_trip = self.core.uplink.round_trip_ms();
+        let late_ms = self.core.settings.timers.stream_late_ms;
         let streaming = &mut self.core.streaming;
-        streaming.late_at = now + u64::from(streaming.next_ms + round_trip + LATE_MS);
+        streaming.late_at = now + u64::from(streaming.next_ms + round_trip + late_ms);
     }
 
     pub(super) fn on_tick(&mut self, now: u64, age_ms: u32, next_ms: u32) {
@@ -114,9 +108,10 @@ impl Session<'_> {
 
     /// An answer that was to stay open is over; `cut` if before its end.
     pub(super) fn stream_ended(&mut self, now: u64, cut: bool) {
+        let lag_ms = self.core.settings.timers.stream_late_ms / 2;
         let streaming = &mut self.core.streaming;
         streaming.late_at = 0;
-        let lags = streaming.ticks >= LAG_TICKS && streaming.lag_ms > LAG_MS;
+        let lags = streaming.ticks >= LAG_TICKS && streaming.lag_ms > lag_ms;
         if cut || lags {
             self.core.stats.late += 1;
             streaming.strike(now);
@@ -138,7 +133,7 @@ impl Session<'_> {
             rx.urgent = true;
             core.wake_send();
         } else if core.acks_at == 0 {
-            core.acks_at = now + ACK_MS;
+            core.acks_at = now + u64::from(core.settings.timers.ack_delay_ms);
             core.wakes.send = true;
         }
     }

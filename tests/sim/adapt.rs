@@ -8,7 +8,7 @@ use byway::session::{Lane, Pace, Profile, Settings};
 use byway::wire::Message;
 
 use crate::app::Plan;
-use crate::fault::Fate;
+use crate::fate::Fate;
 use crate::world::World;
 
 const PACES: [Pace; 2] = [Pace::LongPoll, Pace::Streaming];

@@ -63,8 +63,9 @@ pub struct End {
     pub eof: bool,
     pub error: Option<Error>,
     pub done: bool,
-    /// When the last byte came.
+    /// When the last byte came, and the longest wait for one since the end is there, in ms.
     pub read_at: u64,
+    pub stall: u64,
     next_read: u64,
     next_write: u64,
     alarm: u64,
@@ -106,11 +107,18 @@ impl End {
             error: None,
             done: false,
             read_at: 0,
+            stall: 0,
             next_read: 0,
             next_write: 0,
             alarm: 0,
             numbers: BTreeSet::new(),
         }
+    }
+
+    /// Something has come.
+    fn progress(&mut self, now: u64) {
+        self.stall = self.stall.max(now - self.read_at);
+        self.read_at = now;
     }
 }
 
@@ -198,6 +206,7 @@ impl World {
             }
             assert_eq!(end.peer, peer, "came to the wrong listener");
             end.id = Some(channel);
+            end.read_at = now;
             self.chans[n].moved_at = self.now;
             self.run_end(n, 1);
         }
@@ -233,7 +242,11 @@ impl World {
         let greeting = (n as u16).to_be_bytes();
         let now = self.now;
         match self.peers[peer].session().connect(now, endpoint, kind, &greeting) {
-            Ok(id) => self.chans[n].ends[0].id = Some(id),
+            Ok(id) => {
+                let end = &mut self.chans[n].ends[0];
+                end.id = Some(id);
+                end.read_at = now;
+            }
             Err(_) => self.schedule(now + 500, Happens::App(n, 0)),
         }
         self.woken(peer);
@@ -297,13 +310,16 @@ impl World {
         while !end.eof && now >= end.next_read {
             match session.read(now, id, &mut buffer[..plan.read])? {
                 None => break,
-                Some(0) => end.eof = true,
+                Some(0) => {
+                    end.eof = true;
+                    end.progress(now);
+                }
                 Some(got) => {
                     fill(key | (1 - side) as u64, end.read, &mut expected[..got]);
                     let same = buffer[..got] == expected[..got];
                     assert!(same, "seed {}: chan {n} side {side} at {}", self.seed, end.read);
                     end.read += got as u64;
-                    end.read_at = now;
+                    end.progress(now);
                     if plan.read_pause > 0 {
                         end.next_read = now + plan.read_pause;
                     }
@@ -374,7 +390,7 @@ impl World {
             assert!(buffer[..got] == expected, "seed {}: chan {n} side {side}", self.seed);
             assert!(end.numbers.insert(number), "seed {}: {number} came twice", self.seed);
             end.read += 1;
-            end.read_at = now;
+            end.progress(now);
         }
         while end.written < plan.count && now >= end.next_write {
             let most = session.max_datagram(id)?.min(plan.write);

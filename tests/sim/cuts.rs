@@ -1,22 +1,24 @@
 //! A short session, cut at each of its octets.
 
 use byway::Kind;
-use byway::session::Profile;
+use byway::session::{Pace, Profile};
 
 use crate::app::Plan;
-use crate::fault::Fate;
+use crate::fate::Fate;
+use crate::seeds::spread;
 use crate::world::World;
 
-/// Which way and which of a client's exchanges (in the order they begin) is cut, where.
+/// Which of a client's exchanges, in the order they begin, has which fate.
 #[derive(Debug, Clone, Copy)]
 struct Cut {
+    pace: Pace,
     peer: usize,
-    nth: u64,
+    nth: usize,
     fate: Fate,
 }
 
-/// Connect, a message each way, close; gives the octets of each exchange of each client.
-fn session(cut: Option<Cut>) -> World {
+/// Connect, three messages to and fro, close.
+fn session(pace: Pace, cut: Option<Cut>) -> World {
     let mut w = World::new(7);
     let mut begun = [0; 2];
     w.on_request = Some(Box::new(move |seen| {
@@ -27,39 +29,53 @@ fn session(cut: Option<Cut>) -> World {
             _ => Fate::Pass,
         }
     }));
-    let (a, b) = w.pair(Profile::TINY);
-    w.connect(a, "b:1", Kind::Stream, b, [Plan::bytes(40), Plan::bytes(50)]);
+    let [a, b] = [0; 2].map(|_| w.peer_with(Profile::TINY, |settings| settings.pace = pace));
+    w.listen(b, "b:1", Kind::Stream);
+    let n = w.connect(a, "b:1", Kind::Stream, b, [Plan::HOLD; 2]);
+    for (side, bytes) in [(0, 40), (1, 50), (0, 30)] {
+        w.say(n, side, bytes);
+        w.arrives(n, 1 - side, 60_000);
+    }
+    w.hang_up(n);
     w.finish(120_000);
     w
 }
 
-/// The largest request and answer of this session, in octets; a cut behind the end is none.
-const LONGEST: usize = 420;
-
-fn every_position(fate: fn(usize) -> Fate) {
-    let clean = session(None);
-    for peer in 0..2 {
-        let exchanges = clean.peers[peer].begun.iter().sum();
-        assert!(clean.longest <= LONGEST, "{}", clean.longest);
-        for nth in 0..exchanges {
-            for at in 0..=clean.longest {
-                session(Some(Cut { peer, nth, fate: fate(at) }));
+/// Every position of the requests (0) or answers (1), and the one behind the last octet.
+fn every_position(way: usize, fate: fn(usize) -> Fate) {
+    let mut cuts = Vec::new();
+    for pace in [Pace::LongPoll, Pace::Streaming] {
+        let mut clean = session(pace, None);
+        // By client, and then as they began.
+        clean.carried.sort_unstable();
+        for peer in 0..2 {
+            let of_peer = clean.carried.iter().filter(|(id, _)| World::peer_of(*id) == peer);
+            for (nth, (_, octets)) in of_peer.enumerate() {
+                let fates = (0..=octets[way]).map(fate);
+                cuts.extend(fates.map(|fate| Cut { pace, peer, nth, fate }));
             }
         }
     }
+    println!("{} cuts", cuts.len());
+    spread(cuts, None, |cut| drop(session(cut.pace, Some(*cut)))).check();
 }
 
 #[test]
 fn a_request_may_be_cut_at_any_octet() {
-    every_position(Fate::CutUp);
+    every_position(0, Fate::CutUp);
 }
 
 #[test]
 fn an_answer_may_be_cut_at_any_octet() {
-    every_position(Fate::CutDown);
+    every_position(1, Fate::CutDown);
+}
+
+#[test]
+fn a_cut_answer_may_look_complete() {
+    every_position(1, |at| Fate::Http10(Some(at)));
 }
 
 #[test]
 fn a_proxy_may_pass_on_any_part_of_a_request() {
-    every_position(Fate::Truncated);
+    every_position(0, Fate::Truncated);
 }

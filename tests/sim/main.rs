@@ -2,10 +2,12 @@
 //! HTTP exchanges to which everything happens that happens to HTTP exchanges.
 
 mod adapt;
+mod answer;
 mod app;
 mod claims;
 mod cuts;
-mod fault;
+mod fate;
+mod flight;
 mod naive;
 mod net;
 mod path;
@@ -13,7 +15,10 @@ mod paths;
 mod random;
 mod rng;
 mod roam;
+mod rogue;
 mod script;
+mod seeds;
+mod seen;
 mod setup;
 mod windows;
 mod world;

@@ -1,21 +1,23 @@
-//! How exchanges are carried, and what befalls them on the way.
+//! How requests go up, and what befalls exchanges on the way.
 
 use std::collections::VecDeque;
 
 use bytes::Bytes;
 use byway::error::Blocked;
-use byway::relay::router::{Answer, ExchangeId};
+use byway::relay::router::ExchangeId;
 use byway::session::{Exchange, Lane};
 use byway::wire::{Decoder, Piece};
 
-use crate::fault::{Fate, Seen};
+use crate::fate::Fate;
+use crate::flight::Along;
+use crate::seen::Seen;
 use crate::world::{Happens, TripId, World, index};
 
 /// The relay's end of a connection: which relay, which exchange.
 pub type Link = (u64, ExchangeId);
 
 /// Octets that the kernels on the way take before a connection stands.
-const PIPE: usize = 64 << 10;
+pub const PIPE: usize = 64 << 10;
 
 /// When a kernel gives up a connection whose other end is gone, in ms.
 const KERNEL_GIVES_UP: u64 = 900_000;
@@ -26,7 +28,9 @@ pub struct Trip {
     pub peer: usize,
     pub lane: Lane,
     len: usize,
+    pub begun: u64,
     silence: u64,
+    /// When the client last heard or said something.
     pub last: u64,
     pub fate: Fate,
     /// Octets taken from the session, arrived at the relay, arrived at the client.
@@ -35,36 +39,46 @@ pub struct Trip {
     pub got: usize,
     paused: bool,
     up: VecDeque<Vec<u8>>,
-    down: VecDeque<Option<Bytes>>,
+    pub down: VecDeque<Option<Bytes>>,
     up_at: u64,
-    down_at: u64,
+    pub down_at: u64,
     /// Nothing passes any more, and nobody is told.
     pub hung: bool,
     pub hung_at: u64,
     pub link: Option<Link>,
-    answer: Vec<u8>,
+    /// What a proxy holds of the answer.
+    pub answer: Vec<u8>,
     shown: [Decoder; 2],
+    /// Reads along as the client speaks.
+    flight: Along,
 }
 
 /// An exchange as the relay's server sees it.
 #[derive(Debug)]
 pub struct Served {
     /// Who gets the answer.
-    trip: Option<TripId>,
+    pub trip: Option<TripId>,
     pending: VecDeque<Bytes>,
     whole: bool,
     told: bool,
     /// Octets of the answer under way.
-    out: usize,
+    pub out: usize,
 }
 
+/// Where the client stands in a [`TripId`], above the number of the exchange.
+const PEER_SHIFT: u32 = 48;
+
 impl World {
+    /// The client whose exchange it is.
+    pub fn peer_of(id: TripId) -> usize {
+        (id >> PEER_SHIFT) as usize
+    }
+
     /// A client makes a request.
     pub fn begin(&mut self, n: usize, exchange: &Exchange) {
-        let id = exchange.seq << 8 | n as u64;
+        let id = (n as u64) << PEER_SHIFT | exchange.seq;
         let lane = exchange.lane;
         let peer = &mut self.peers[n];
-        self.longest = self.longest.max(exchange.len);
         peer.begun[index(lane)] += 1;
         peer.trips[index(lane)] = Some(id);
         let mut body = Vec::new();
@@ -82,7 +96,7 @@ impl World {
             None => self.faults.draw(self.now, &mut self.rng, exchange.len),
         };
         let fate = self.on_path(n, id, exchange).unwrap_or(fate);
-        if let Fate::Repeat { .. } | Fate::Late(_) = fate
+        if let Fate::Repeat { .. } | Fate::LateUp(_) | Fate::BufferUp = fate
             && body.is_empty()
         {
             body.resize(exchange.len, 0);
@@ -91,10 +105,13 @@ impl World {
         if self.trace {
             println!("{} peer {n} {lane:?} {} {fate:?}", self.now, exchange.len);
         }
+        let mut flight = Along::default();
+        self.flight.hear(&mut flight, &body);
         let mut trip = Trip {
             peer: n,
             lane,
             len: exchange.len,
+            begun: self.now,
             silence: exchange.silence_ms.into(),
             last: self.now,
             fate,
@@ -111,10 +128,14 @@ impl World {
             link: None,
             answer: Vec::new(),
             shown: [Decoder::new(), Decoder::new()],
+            flight,
         };
         let rtt = self.latency(n) + self.latency(n);
         let soon = self.now + rtt;
         self.schedule(self.now + trip.silence, Happens::Silence(id));
+        if let Fate::Reset(after) = fate {
+            self.schedule(self.now + after, Happens::Reset(id));
+        }
         let down = self.now < self.relay_down_until || fate == Fate::Refused;
         match fate {
             _ if down => self.schedule(soon, Happens::Fails(id, Blocked::Connect, false)),
@@ -132,7 +153,7 @@ impl World {
             }
             _ if trip.sent > 0 => {
                 trip.up_at = self.peers[n].path.passes(self.now, trip.sent) + rtt;
-                if let Fate::Late(by) = fate {
+                if let Fate::LateUp(by) = fate {
                     trip.up_at += by;
                 }
                 self.schedule(trip.up_at, Happens::Up(id));
@@ -162,6 +183,7 @@ impl World {
         let mut piece = vec![0; size.min(trip.len - trip.sent)];
         let taken = peer.storage.session().poll_body(self.now, lane, &mut piece);
         assert_eq!(taken, piece.len(), "the body is shorter than it says");
+        self.flight.hear(&mut trip.flight, &piece);
         trip.sent += taken;
         trip.last = self.now;
         trip.up.push_back(piece);
@@ -188,7 +210,7 @@ impl World {
     }
 
     /// Whether what travels for this exchange stands still now; if so, it is put off or forgotten.
-    fn stands(&mut self, id: TripId, what: Happens) -> bool {
+    pub fn stands(&mut self, id: TripId, what: Happens) -> bool {
         let Some(trip) = self.trips.get_mut(&id) else { return true };
         let dark_until = self.peers[trip.peer].dark_until;
         self.peers[trip.peer].path.forget(self.now, trip);
@@ -276,141 +298,6 @@ impl World {
         }
     }
 
-    /// Takes what the router has of an answer, as far as the connection takes it.
-    fn drain(&mut self, link: Link) {
-        loop {
-            let Some(served) = self.served.get_mut(&link) else { return };
-            if served.out > PIPE {
-                return;
-            }
-            let id = served.trip;
-            let piece = match self.router.poll_response(self.now, link.1) {
-                Answer::Pending => return,
-                Answer::Bytes(bytes) => {
-                    served.out += bytes.len();
-                    Some(bytes)
-                }
-                Answer::End => None,
-            };
-            if piece.is_none() {
-                self.served.remove(&link);
-            }
-            let Some(id) = id else {
-                if let Some(served) = self.served.get_mut(&link) {
-                    served.out = 0;
-                }
-                continue;
-            };
-            let Some(peer) = self.trips.get(&id).map(|trip| trip.peer) else { continue };
-            let latency = self.latency(peer);
-            if let Some(trip) = self.trips.get_mut(&id) {
-                trip.down.push_back(piece);
-                trip.down_at = trip.down_at.max(self.now + latency);
-                let at = trip.down_at;
-                self.schedule(at, Happens::Down(id));
-            }
-        }
-    }
-
-    /// A piece of the answer arrives at the client.
-    pub fn arrive_down(&mut self, id: TripId) {
-        if self.stands(id, Happens::Down(id)) {
-            return;
-        }
-        let Some(trip) = self.trips.get_mut(&id) else { return };
-        let Some(piece) = trip.down.pop_front() else { return };
-        if let (Some(link), Some(piece)) = (trip.link, &piece)
-            && let Some(served) = self.served.get_mut(&link)
-        {
-            served.out = served.out.saturating_sub(piece.len());
-            self.drain(link);
-        }
-        let Some(trip) = self.trips.get_mut(&id) else { return };
-        if trip.fate == Fate::Mute {
-            return;
-        }
-        trip.last = self.now;
-        let whole = self.peers[trip.peer].whole || self.on_answer.is_some();
-        let Some(mut piece) = piece else {
-            if let Fate::StatusAfter(code) = trip.fate {
-                return self.fail(id, status(code), true);
-            }
-            if whole {
-                let answer = std::mem::take(&mut trip.answer);
-                let seen = Seen { peer: trip.peer, lane: trip.lane, body: &answer };
-                if self.on_answer.as_mut().is_some_and(|hook| hook(&seen)) {
-                    return self.fail(id, Blocked::Cut, true);
-                }
-                if !self.hand_down(id, &answer) {
-                    return;
-                }
-            }
-            return self.answered(id);
-        };
-        if let Fate::StatusAfter(_) = trip.fate {
-            return;
-        }
-        let mut cut = false;
-        if let Fate::CutDown(most) = trip.fate
-            && trip.got + piece.len() > most
-        {
-            piece.truncate(most - trip.got);
-            cut = true;
-        }
-        trip.got += piece.len();
-        self.longest = self.longest.max(trip.got);
-        if whole {
-            trip.answer.extend_from_slice(&piece);
-        } else if !self.hand_down(id, &piece) {
-            return;
-        }
-        if cut {
-            // To some clients a cut answer looks complete.
-            if self.rng.chance(500) {
-                self.answered(id);
-            } else {
-                self.fail(id, Blocked::Cut, true);
-            }
-        }
-    }
-
-    /// Gives octets of the answer to the session; false if it wants no more of it.
-    fn hand_down(&mut self, id: TripId, mut piece: &[u8]) -> bool {
-        let Some(trip) = self.trips.get(&id) else { return false };
-        let (n, lane, fate, is_first) = (trip.peer, trip.lane, trip.fate, trip.got == piece.len());
-        if self.trace
-            && let Some(trip) = self.trips.get_mut(&id)
-        {
-            show(self.now, trip, 1, piece);
-        }
-        if !matches!(fate, Fate::Cached) {
-            if is_first {
-                self.peers[n].last_answer.clear();
-            }
-            self.peers[n].last_answer.extend_from_slice(piece);
-        }
-        let most = self.peers[n].profile.io_buffer as u64;
-        while !piece.is_empty() {
-            let (now, size) = (self.now, 1 + self.rng.below(most) as usize);
-            let (head, rest) = piece.split_at(size.min(piece.len()));
-            piece = rest;
-            let result = self.peers[n].session().handle_response(now, lane, head);
-            self.woken(n);
-            if let Err(cause) = result {
-                self.fail(id, cause, true);
-                return false;
-            }
-        }
-        true
-    }
-
-    fn answered(&mut self, id: TripId) {
-        let Some(trip) = self.trips.remove(&id) else { return };
-        let now = self.now;
-        let result = self.peers[trip.peer].session().handle_finished(now, trip.lane);
-        self.over(trip, result.is_err());
-    }
-
     /// The exchange fails at its client.
     pub fn fail(&mut self, id: TripId, cause: Blocked, sent: bool) {
         let Some(trip) = self.trips.remove(&id) else { return };
@@ -419,10 +306,11 @@ impl World {
         }
         let now = self.now;
         self.peers[trip.peer].session().handle_failure(now, trip.lane, cause, sent);
-        self.over(trip, true);
+        self.over(id, trip, true);
     }
 
-    fn over(&mut self, trip: Trip, hangs_up: bool) {
+    pub fn over(&mut self, id: TripId, trip: Trip, hangs_up: bool) {
+        self.carried.push((id, [trip.len, trip.got]));
         let peer = &mut self.peers[trip.peer];
         peer.trips[index(trip.lane)] = None;
         let unseen = trip.hung || self.now < peer.dark_until;
@@ -433,6 +321,17 @@ impl World {
         }
         self.woken(trip.peer);
         self.wake_lane(trip.peer, trip.lane);
+    }
+
+    /// A proxy resets both connections of an exchange.
+    pub fn reset(&mut self, id: TripId) {
+        if self.stands(id, Happens::Reset(id)) {
+            return;
+        }
+        if let Some(link) = self.trips.get(&id).and_then(|trip| trip.link) {
+            self.gone(link);
+        }
+        self.fail(id, Blocked::Cut, true);
     }
 
     /// The client's patience with an exchange may be over.
@@ -486,7 +385,8 @@ impl Served {
     }
 }
 
-fn status(code: u16) -> Blocked {
+/// What a client makes of a status.
+pub fn status(code: u16) -> Blocked {
     match code {
         407 => Blocked::ProxyAuth,
         code => Blocked::Http(code),
@@ -494,7 +394,7 @@ fn status(code: u16) -> Blocked {
 }
 
 /// Prints what passes by.
-fn show(now: u64, trip: &mut Trip, way: usize, piece: &[u8]) {
+pub fn show(now: u64, trip: &mut Trip, way: usize, piece: &[u8]) {
     let arrow = ["up", "down"][way];
     let mut input = piece;
     while let Ok(Some(found)) = trip.shown[way].next(&mut input) {

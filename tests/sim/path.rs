@@ -4,7 +4,7 @@
 use byway::error::Blocked;
 use byway::session::{Exchange, Lane};
 
-use crate::fault::Fate;
+use crate::fate::Fate;
 use crate::net::Trip;
 use crate::world::{Happens, TripId, World, index};
 
@@ -87,7 +87,7 @@ impl Path {
                 return Some(match self.dialling {
                     Dialling::Refused => Fate::Refused,
                     Dialling::Unanswered if self.dark_until <= now + SYN_AGAIN_MS => {
-                        Fate::Late(SYN_AGAIN_MS)
+                        Fate::LateUp(SYN_AGAIN_MS)
                     }
                     Dialling::Unanswered => Fate::Unanswered,
                 });

@@ -7,7 +7,7 @@ use byway::session::{Event, Lane, Profile};
 use byway::wire::Message;
 
 use crate::app::Plan;
-use crate::fault::Fate;
+use crate::fate::Fate;
 use crate::world::World;
 
 #[test]

@@ -48,12 +48,11 @@ impl Rng {
 
 /// Octets `at..` of the content that `key` names.
 pub fn fill(key: u64, at: u64, out: &mut [u8]) {
-    let mut word = 0;
-    for (n, to) in out.iter_mut().enumerate() {
-        let i = at + n as u64;
-        if n == 0 || i & 7 == 0 {
-            word = mix(key ^ mix(i >> 3));
-        }
-        *to = (word >> (8 * (i & 7))) as u8;
+    let word = |n: u64| mix(key ^ mix(n)).to_le_bytes();
+    // Up to a boundary of 8, whole words, the rest.
+    let (head, body) = out.split_at_mut(out.len().min((at.next_multiple_of(8) - at) as usize));
+    head.copy_from_slice(&word(at >> 3)[(at & 7) as usize..][..head.len()]);
+    for (n, to) in (at.div_ceil(8)..).zip(body.chunks_mut(8)) {
+        to.copy_from_slice(&word(n)[..to.len()]);
     }
 }

@@ -8,7 +8,8 @@ use byway::session::{ChannelId, Lane, Profile};
 use byway::wire::Message;
 
 use crate::app::{Finish, Plan};
-use crate::fault::{Fate, Seen};
+use crate::fate::Fate;
+use crate::seen::Seen;
 use crate::world::World;
 
 /// Counts how often something befell an exchange.

@@ -6,7 +6,8 @@ use byway::session::{Half, Lane, Profile};
 use byway::wire::Message;
 
 use crate::app::Plan;
-use crate::fault::{Fate, Seen};
+use crate::fate::Fate;
+use crate::seen::Seen;
 use crate::world::World;
 
 /// What may befall an exchange that carries a certain message.
@@ -15,7 +16,7 @@ const FATES: [Fate; 8] = [
     Fate::CutDown(0),
     Fate::Swallowed,
     Fate::Mute,
-    Fate::Late(3000),
+    Fate::LateUp(3000),
     Fate::Repeat { times: 1, after: 0, last: false },
     Fate::Repeat { times: 4, after: 1500, last: false },
     Fate::Repeat { times: 1, after: 2000, last: true },
@@ -114,7 +115,7 @@ fn a_slot_is_reused_while_the_old_peer_still_sends() {
     w.say(n, 0, 100);
     w.arrives(n, 1, 1000);
     // What the old peer sends from now on is late; meanwhile the slot changes hands.
-    let struck = w.befall(8, Fate::Late(3000), move |seen| seen.of(old, Lane::Send));
+    let struck = w.befall(8, Fate::LateUp(3000), move |seen| seen.of(old, Lane::Send));
     w.say(n, 0, 900);
     w.abort(n, 1);
     let m = w.hold(new, b);

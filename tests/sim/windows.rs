@@ -8,7 +8,8 @@ use byway::session::{Lane, Profile};
 use byway::wire::Message;
 
 use crate::app::{Finish, Plan};
-use crate::fault::{Fate, Seen};
+use crate::fate::Fate;
+use crate::seen::Seen;
 use crate::world::World;
 
 /// Octets of messages around the payload that the relay may hold besides.

@@ -7,10 +7,12 @@ use byway::relay::router::{ExchangeId, Router, RouterConfig};
 use byway::session::{Event, HeapStorage, Lane, Pace, Profile, Session, Settings, Wake};
 
 use crate::app::{Chan, ListenPlan};
-use crate::fault::{AnswerHook, Faults, RequestHook};
+use crate::fate::Faults;
+use crate::flight::Flight;
 use crate::net::{Link, Served, Trip};
 use crate::path::Path;
 use crate::rng::Rng;
+use crate::seen::{AnswerHook, RequestHook};
 
 /// More events than this within one ms are a busy loop.
 const MOST_AT_ONCE: u32 = 20_000;
@@ -30,6 +32,7 @@ pub enum Happens {
     /// The client's patience may be over, or a gateway's.
     Silence(TripId),
     Tires(TripId),
+    Reset(TripId),
     /// The relay learns that a connection has ended.
     Gone(Link),
     /// A proxy repeats a request, for the last time or not.
@@ -93,6 +96,8 @@ pub struct World {
     pub served: BTreeMap<Link, Served>,
     pub peers: Vec<Peer>,
     pub trips: BTreeMap<TripId, Trip>,
+    /// The exchanges that are over: octets of the request, and of what came of the answer.
+    pub carried: Vec<(TripId, [usize; 2])>,
     pub chans: Vec<Chan>,
     pub on_request: Option<RequestHook>,
     pub on_answer: Option<AnswerHook>,
@@ -106,8 +111,8 @@ pub struct World {
     pub longest_stall: u64,
     /// The longest time, in ms, until a client gave up an exchange that hung, for each lane.
     pub longest_hang: [u64; 2],
-    /// Octets of the longest request or answer.
-    pub longest: usize,
+    /// What every client said of windows.
+    pub flight: Flight,
     pub trace: bool,
 }
 
@@ -140,6 +145,7 @@ impl World {
             served: BTreeMap::new(),
             peers: Vec::new(),
             trips: BTreeMap::new(),
+            carried: Vec::new(),
             chans: Vec::new(),
             on_request: None,
             on_answer: None,
@@ -150,7 +156,7 @@ impl World {
             calm_since: now,
             longest_stall: 0,
             longest_hang: [0; 2],
-            longest: 0,
+            flight: Flight::default(),
             trace: std::env::var_os("BYWAY_SIM_TRACE").is_some(),
         }
     }
@@ -321,6 +327,7 @@ impl World {
             Happens::Fails(trip, cause, sent) => self.fail(trip, cause, sent),
             Happens::Silence(trip) => self.silence(trip),
             Happens::Tires(trip) => self.tires(trip),
+            Happens::Reset(trip) => self.reset(trip),
             Happens::Gone(link) => self.gone(link),
             Happens::Again(trip, body, answers) => self.again(trip, body, answers),
             Happens::Lane(peer, lane, at) => {
@@ -378,6 +385,14 @@ impl World {
         }
     }
 
+    /// The client gives up what a lane has under way. While an answer is handed down, that is a job
+    /// for afterwards.
+    fn break_off(&mut self, peer: usize, lane: Lane) {
+        if let Some(id) = self.peers[peer].trips[index(lane)] {
+            self.fail(id, Blocked::Cut, true);
+        }
+    }
+
     /// The client's address changes: what is under way hangs.
     pub fn roam(&mut self, peer: usize, is_told: bool) {
         let under_way = self.peers[peer].trips;
@@ -385,11 +400,10 @@ impl World {
             if let Some(trip) = self.trips.get_mut(&id) {
                 trip.hang(self.now);
             }
-            if is_told {
-                self.fail(id, Blocked::Cut, true);
-            }
         }
         if is_told {
+            self.break_off(peer, Lane::Park);
+            self.break_off(peer, Lane::Send);
             let now = self.now;
             self.peers[peer].session().network_changed(now);
             self.woken(peer);

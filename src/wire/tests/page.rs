@@ -147,6 +147,8 @@ fn timers() {
             ("park_grace_active_ms", t.park_grace_active_ms.into()),
             ("park_grace_idle_ms", t.park_grace_idle_ms.into()),
             ("send_silence_ms", t.send_silence_ms.into()),
+            ("stream_late_ms", t.stream_late_ms.into()),
+            ("ack_delay_ms", t.ack_delay_ms.into()),
             ("retry_min_ms", t.retry_min_ms.into()),
             ("retry_max_ms", t.retry_max_ms.into()),
             ("rto_first_ms", t.rto_first_ms.into()),
@@ -199,7 +201,7 @@ fn relay() {
     assert!(relay.busy_wait_max_ms <= relay.patience_ms);
     assert!(relay.patience_ms < client.send_silence_ms.into());
     assert!(relay.grace_ms >= client.rto_max_ms.into());
-    assert!(relay.ack_delay_ms < client.rto_min_ms.into());
+    assert!(relay.ack_delay_ms + u64::from(client.ack_delay_ms) < client.rto_min_ms.into());
     assert!(u64::from(client.hold_battery_ms) <= relay.max_hold_ms);
     assert!(relay.tick_ms <= client.hold_active_ms);
 }

@@ -1,0 +1,175 @@
+//! The cells: what stands in the way, what is carried, at which pace, and what goes wrong.
+
+use std::time::Instant;
+
+use byway::session::{Pace, Profile};
+
+use crate::faults::{self, Fault};
+use crate::parts::Proxy;
+use crate::peers::Lab;
+use crate::report::{Carried, Figures};
+use crate::streams::Ways;
+use crate::{Result, datagrams, streams};
+
+/// Octets that a stream carries each way, where no faults say how long it lasts.
+const VOLUME: u64 = 8 << 20;
+
+/// One row of the table.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Cell {
+    pub task: Task,
+    pub pace: Pace,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Task {
+    /// A stream, by a proxy or directly.
+    Stream(Option<Proxy>),
+    /// Datagrams likewise.
+    Datagrams(Option<Proxy>),
+    /// A stream without a proxy, and a fault so many times.
+    Fault(Fault, u32),
+}
+
+/// All cells.
+pub fn full() -> Vec<Cell> {
+    let mut cells = Vec::new();
+    let ways = [
+        None,
+        Some(Proxy::Squid),
+        Some(Proxy::Tinyproxy),
+        Some(Proxy::Nginx),
+        Some(Proxy::NginxUnbuffered),
+        Some(Proxy::Haproxy),
+    ];
+    for way in ways {
+        for task in [Task::Stream(way), Task::Datagrams(way)] {
+            cells.extend(paces(task));
+        }
+    }
+    cells.push(streaming(Task::Stream(Some(Proxy::Varnish))));
+    for fault in [
+        Task::Fault(Fault::Roam, 40),
+        Task::Fault(Fault::NatAddress, 20),
+        Task::Fault(Fault::Forget, 10),
+        Task::Fault(Fault::Dark(1), 5),
+        Task::Fault(Fault::Dark(5), 3),
+        Task::Fault(Fault::Dark(30), 1),
+        Task::Fault(Fault::Dark(120), 1),
+        Task::Fault(Fault::Reset, 30),
+        Task::Fault(Fault::Kill, 20),
+    ] {
+        cells.extend(paces(fault));
+    }
+    cells
+}
+
+/// One cell of each kind.
+pub fn some() -> Vec<Cell> {
+    vec![
+        streaming(Task::Stream(None)),
+        long_poll(Task::Stream(Some(Proxy::Squid))),
+        streaming(Task::Datagrams(Some(Proxy::Tinyproxy))),
+        streaming(Task::Stream(Some(Proxy::Nginx))),
+        streaming(Task::Stream(Some(Proxy::NginxUnbuffered))),
+        long_poll(Task::Datagrams(Some(Proxy::Haproxy))),
+        streaming(Task::Stream(Some(Proxy::Varnish))),
+        streaming(Task::Fault(Fault::Roam, 5)),
+        long_poll(Task::Fault(Fault::NatAddress, 3)),
+        streaming(Task::Fault(Fault::Forget, 2)),
+        streaming(Task::Fault(Fault::Dark(5), 1)),
+        streaming(Task::Fault(Fault::Reset, 6)),
+        long_poll(Task::Fault(Fault::Kill, 3)),
+    ]
+}
+
+fn streaming(task: Task) -> Cell {
+    Cell { task, pace: Pace::Streaming }
+}
+
+fn long_poll(task: Task) -> Cell {
+    Cell { task, pace: Pace::LongPoll }
+}
+
+fn paces(task: Task) -> [Cell; 2] {
+    [long_poll(task), streaming(task)]
+}
+
+impl Cell {
+    pub fn name(&self) -> String {
+        let pace = match self.pace {
+            Pace::Streaming => "streaming",
+            Pace::LongPoll => "longpoll",
+            Pace::Battery => "battery",
+        };
+        let way = |proxy: Option<Proxy>| proxy.map_or("direct", Proxy::name);
+        match self.task {
+            Task::Stream(proxy) => format!("{}/stream/{pace}", way(proxy)),
+            Task::Datagrams(proxy) => format!("{}/datagram/{pace}", way(proxy)),
+            Task::Fault(fault, _) => format!("{}/{pace}", fault.name()),
+        }
+    }
+
+    /// The proxy that it needs.
+    pub fn proxy(&self) -> Option<Proxy> {
+        match self.task {
+            Task::Stream(proxy) | Task::Datagrams(proxy) => proxy,
+            Task::Fault(..) => None,
+        }
+    }
+
+    /// Runs it; `figures` say how far it came.
+    pub fn run(&self, seed: u64, figures: &mut Figures) -> Result<()> {
+        let mut lab = Lab::start(self.proxy(), self.pace, Profile::PC)?;
+        let ways = Ways::new();
+        let began = Instant::now();
+        let result = match self.task {
+            Task::Stream(_) => stream(&lab, seed, &ways),
+            Task::Datagrams(_) => datagrams(&lab, seed, &ways, figures),
+            Task::Fault(fault, count) => faulty(&mut lab, seed, &ways, fault, count, figures),
+        };
+        figures.seconds = began.elapsed().as_secs_f64();
+        figures.spent = lab.spent();
+        let [there, back] = ways.both().map(|way| way.figures());
+        figures.stall = there.stall.max(back.stall);
+        if let Carried::Octets(..) = figures.carried {
+            figures.carried = Carried::Octets(there.received, back.received);
+        }
+        result?;
+        lab.close()
+    }
+}
+
+fn stream(lab: &Lab, seed: u64, ways: &Ways) -> Result<()> {
+    let (phone, pc) = lab.streams()?;
+    streams::carry(seed, phone, pc, ways, || {
+        for way in ways.both() {
+            way.allow(VOLUME, true);
+        }
+        Ok(())
+    })
+}
+
+fn datagrams(lab: &Lab, seed: u64, ways: &Ways, figures: &mut Figures) -> Result<()> {
+    let (phone, pc) = lab.datagrams()?;
+    let [there, back] = datagrams::carry(seed, &phone, &pc, ways)?;
+    let lost = there.lost + back.lost;
+    figures.carried = Carried::Datagrams { there: there.datagrams, back: back.datagrams, lost };
+    match lost {
+        0 => Ok(()),
+        _ => Err(format!("{lost} datagrams were lost on a clean path").into()),
+    }
+}
+
+fn faulty(
+    lab: &mut Lab,
+    seed: u64,
+    ways: &Ways,
+    fault: Fault,
+    count: u32,
+    figures: &mut Figures,
+) -> Result<()> {
+    faults::limit_rate()?;
+    let (phone, pc) = lab.streams()?;
+    streams::carry(seed, phone, pc, ways, || fault.script(count, seed, lab, ways, figures))
+}

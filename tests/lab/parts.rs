@@ -1,0 +1,243 @@
+//! The processes between the peers: the relay and the proxies, each on its host.
+
+use std::fs;
+use std::io::{BufRead, BufReader};
+use std::net::TcpStream;
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::sync::mpsc;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use tempfile::TempDir;
+
+use crate::Result;
+use crate::net::{Host, PROXY, RELAY};
+
+/// Longer than anything here takes to start on a slow and busy machine.
+const START: Duration = Duration::from_secs(30);
+/// How often a proxy that starts is asked whether it is there: none of them says so by itself.
+const ASK: Duration = Duration::from_millis(20);
+
+/// Where programs are: those that the system's administrator runs as well.
+pub const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+
+/// Whether there is such a program.
+pub fn is_there(program: &str) -> bool {
+    PATH.split(':').any(|dir| Path::new(dir).join(program).is_file())
+}
+
+/// The relay's process.
+pub struct Relay(Option<Child>);
+
+impl Relay {
+    pub fn start() -> Result<Self> {
+        let mut relay = Self(None);
+        relay.run()?;
+        Ok(relay)
+    }
+
+    fn run(&mut self) -> Result<()> {
+        let mut child = Host::Relay
+            .command(env!("CARGO_BIN_EXE_byway"))
+            .args(["relay", "--listen", &format!("{RELAY}:80")])
+            .env_remove("BYWAY_LOG")
+            .stdout(Stdio::piped())
+            .stdin(Stdio::null())
+            .spawn()?;
+        let stdout = child.stdout.take().ok_or("no stdout")?;
+        self.0 = Some(child);
+        let (give, take) = mpsc::channel();
+        thread::spawn(move || {
+            let mut line = String::new();
+            // Whoever waits for it has given up if this fails.
+            let _ = give.send(BufReader::new(stdout).read_line(&mut line).map(|_| line));
+        });
+        match take.recv_timeout(START)?? {
+            line if line.is_empty() => Err("the relay ended before it listened".into()),
+            _ => Ok(()),
+        }
+    }
+
+    /// SIGKILL, and another one in its place.
+    pub fn kill_and_restart(&mut self) -> Result<()> {
+        if let Some(mut child) = self.0.take() {
+            child.kill()?;
+            child.wait()?;
+        }
+        self.run()
+    }
+
+    /// Whether it is still there.
+    pub fn lives(&mut self) -> Result<bool> {
+        Ok(self.0.as_mut().map(Child::try_wait).transpose()?.is_some_and(|end| end.is_none()))
+    }
+}
+
+impl Drop for Relay {
+    fn drop(&mut self) {
+        if let Some(mut child) = self.0.take() {
+            let _ = child.kill();
+            let _ = child.wait();
+        }
+    }
+}
+
+/// What stands between the peers and the relay, on the host [`Host::Proxy`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Proxy {
+    Squid,
+    Tinyproxy,
+    Nginx,
+    NginxUnbuffered,
+    Haproxy,
+    Varnish,
+}
+
+impl Proxy {
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Squid => "squid",
+            Self::Tinyproxy => "tinyproxy",
+            Self::Nginx => "nginx",
+            Self::NginxUnbuffered => "nginx-unbuffered",
+            Self::Haproxy => "haproxy",
+            Self::Varnish => "varnish",
+        }
+    }
+
+    /// The program, and the option that makes it say its version.
+    pub fn program(self) -> (&'static str, &'static str) {
+        match self {
+            Self::Squid => ("squid", "-v"),
+            Self::Tinyproxy => ("tinyproxy", "-v"),
+            Self::Nginx | Self::NginxUnbuffered => ("nginx", "-v"),
+            Self::Haproxy => ("haproxy", "-v"),
+            Self::Varnish => ("varnishd", "-V"),
+        }
+    }
+
+    /// Whether clients must be told of it; the others pose as the relay.
+    pub fn is_forward(self) -> bool {
+        matches!(self, Self::Squid | Self::Tinyproxy)
+    }
+
+    /// Starts it, and waits until it takes connections.
+    pub fn start(self) -> Result<Running> {
+        let dir = tempfile::Builder::new()
+            .prefix("byway-lab-")
+            // Workers of other users look into it.
+            .permissions(fs::Permissions::from_mode(0o755))
+            .tempdir()?;
+        let mut command = Host::Proxy.command(self.program().0);
+        self.configure(&mut command, dir.path())?;
+        let log = fs::File::create(dir.path().join("log"))?;
+        command.stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log);
+        let mut running = Running { child: command.spawn()?, dir };
+        let began = Instant::now();
+        while Host::Proxy.enter(|| TcpStream::connect((PROXY, 8080)))?.is_err() {
+            if running.child.try_wait()?.is_some() || began.elapsed() > START {
+                let log = fs::read_to_string(running.dir.path().join("log"))?;
+                return Err(format!("{} does not start: {log}", self.name()).into());
+            }
+            thread::sleep(ASK);
+        }
+        Ok(running)
+    }
+
+    /// The settings that Debian ships, as far as they touch what passes, in the foreground.
+    fn configure(self, command: &mut Command, dir: &Path) -> Result<()> {
+        let path = dir.join("conf");
+        let place = dir.display();
+        let text = match self {
+            Self::Squid => {
+                command.args(["-N", "-f"]).arg(&path);
+                format!(
+                    "acl localnet src 10.0.0.0/8\n\
+                     acl SSL_ports port 443\n\
+                     acl Safe_ports port 80 443 1025-65535\n\
+                     http_access deny !Safe_ports\n\
+                     http_access deny CONNECT !SSL_ports\n\
+                     http_access allow localnet\n\
+                     http_access deny all\n\
+                     http_port {PROXY}:8080\n\
+                     pid_filename none\n\
+                     access_log none\n\
+                     cache_log stdio:/dev/stderr\n\
+                     coredump_dir {place}\n\
+                     pinger_enable off\n\
+                     shutdown_lifetime 0 seconds\n"
+                )
+            }
+            Self::Tinyproxy => {
+                command.args(["-d", "-c"]).arg(&path);
+                format!(
+                    "User nobody\nGroup nogroup\nListen {PROXY}\nPort 8080\nTimeout 600\n\
+                     LogLevel Warning\nMaxClients 100\nAllow 10.0.0.0/8\n\
+                     ViaProxyName \"tinyproxy\"\n"
+                )
+            }
+            Self::Nginx | Self::NginxUnbuffered => {
+                command.arg("-p").arg(dir).arg("-c").arg(&path).args(["-e", "stderr"]);
+                let unbuffered = "proxy_http_version 1.1; proxy_set_header Connection \"\";\n\
+                     proxy_request_buffering off; proxy_buffering off;\n";
+                format!(
+                    "daemon off;\npid {place}/pid;\nerror_log stderr;\n\
+                     events {{ worker_connections 768; }}\n\
+                     http {{\n\
+                       access_log off;\n\
+                       client_body_temp_path {place}/body;\nproxy_temp_path {place}/proxy;\n\
+                       fastcgi_temp_path {place}/fastcgi;\nuwsgi_temp_path {place}/uwsgi;\n\
+                       scgi_temp_path {place}/scgi;\n\
+                       server {{\n\
+                         listen {PROXY}:8080;\n\
+                         location / {{ proxy_pass http://{RELAY}:80;\n{} }}\n\
+                       }}\n\
+                     }}\n",
+                    if self == Self::NginxUnbuffered { unbuffered } else { "" },
+                )
+            }
+            Self::Haproxy => {
+                command.args(["-db", "-f"]).arg(&path);
+                format!(
+                    "global\n  log stderr format raw local0 err\n\
+                     defaults\n  log global\n  mode http\n  option httplog\n  option dontlognull\n  \
+                     timeout connect 5000\n  timeout client 50000\n  timeout server 50000\n\
+                     frontend web\n  bind {PROXY}:8080\n  default_backend relay\n\
+                     backend relay\n  server relay {RELAY}:80\n"
+                )
+            }
+            Self::Varnish => {
+                command.args(["-F", "-j", "none", "-s", "malloc,64m", "-a"]);
+                command.arg(format!("{PROXY}:8080")).arg("-n").arg(dir.join("varnish"));
+                command.arg("-f").arg(&path);
+                format!("vcl 4.1;\nbackend default {{ .host = \"{RELAY}\"; .port = \"80\"; }}\n")
+            }
+        };
+        Ok(fs::write(&path, text)?)
+    }
+}
+
+/// A proxy that runs.
+pub struct Running {
+    child: Child,
+    dir: TempDir,
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        // By itself it takes its workers along. Those that stay end with the namespace.
+        let id = self.child.id().to_string();
+        let told = Command::new("kill").arg(&id).status();
+        let began = Instant::now();
+        while told.is_ok() && began.elapsed() < START {
+            if !matches!(self.child.try_wait(), Ok(None)) {
+                return;
+            }
+            thread::sleep(ASK);
+        }
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}

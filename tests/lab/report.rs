@@ -1,0 +1,85 @@
+//! What a cell carried, as a line of a table.
+
+use std::fmt;
+use std::time::Duration;
+
+use crate::peers::Spent;
+
+/// What a cell measured.
+#[derive(Debug, Clone, Default)]
+pub struct Figures {
+    pub carried: Carried,
+    pub seconds: f64,
+    pub spent: Spent,
+    /// Longest time in which a receiver got nothing though there was something to get.
+    pub stall: Duration,
+    /// Faults made, and the longest time from the end of one until both directions went on.
+    pub faults: u32,
+    pub recovery: Option<Duration>,
+}
+
+/// What came to the PC and to the phone.
+#[derive(Debug, Clone, Copy)]
+pub enum Carried {
+    Octets(u64, u64),
+    Datagrams { there: u64, back: u64, lost: u64 },
+}
+
+impl Default for Carried {
+    fn default() -> Self {
+        Self::Octets(0, 0)
+    }
+}
+
+impl fmt::Display for Carried {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Octets(there, back) => {
+                let mebi = |octets: u64| octets as f64 / f64::from(1 << 20);
+                write!(f, "{:.1} + {:.1} MiB", mebi(*there), mebi(*back))
+            }
+            Self::Datagrams { there, back, lost } => {
+                write!(f, "{there} + {back} datagrams, {lost} lost")
+            }
+        }
+    }
+}
+
+/// The table's head, in the form of a page and of what is printed.
+pub const HEAD: [&str; 9] = [
+    "cell",
+    "carried, there + back",
+    "seconds",
+    "exchanges",
+    "sent again, octets",
+    "longest stall",
+    "faults",
+    "slowest recovery",
+    "result",
+];
+
+/// One row below [`HEAD`].
+pub fn row(name: &str, figures: &Figures, passed: bool) -> [String; 9] {
+    let seconds = |time: Duration| format!("{:.2} s", time.as_secs_f64());
+    [
+        name.to_owned(),
+        figures.carried.to_string(),
+        format!("{:.1}", figures.seconds),
+        figures.spent.exchanges.to_string(),
+        figures.spent.retransmitted.to_string(),
+        seconds(figures.stall),
+        if figures.faults > 0 { figures.faults.to_string() } else { String::new() },
+        figures.recovery.map(seconds).unwrap_or_default(),
+        if passed { "ok" } else { "FAILED" }.to_owned(),
+    ]
+}
+
+/// A row as it is printed.
+pub fn line<S: AsRef<str>>(row: &[S; 9]) -> String {
+    const WIDTHS: [usize; 9] = [34, 36, 8, 10, 19, 14, 7, 17, 6];
+    let mut line = String::new();
+    for (cell, width) in row.iter().zip(WIDTHS) {
+        line.push_str(&format!("{:<width$} ", cell.as_ref()));
+    }
+    line.trim_end().to_owned()
+}

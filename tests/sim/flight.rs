@@ -1,0 +1,63 @@
+//! Whether what is in flight stays within the windows: reads along whatever clients say.
+
+use std::collections::HashMap;
+
+use byway::wire::{DataFlags, Decoder, Message, Piece};
+
+/// Names an end of a channel; its token does.
+type End = u64;
+
+/// What was said of windows so far.
+#[derive(Debug, Default)]
+pub struct Flight {
+    /// The end at the other side of a channel.
+    other: HashMap<End, End>,
+    /// First offset that an end has not said it would take.
+    limit: HashMap<End, u64>,
+}
+
+/// Reads one request.
+#[derive(Debug, Default)]
+pub struct Along {
+    decoder: Decoder,
+    /// The end that the messages are for.
+    to: End,
+}
+
+impl Flight {
+    /// A client says so much more of a request.
+    pub fn hear(&mut self, along: &mut Along, mut said: &[u8]) {
+        while let Some(piece) = along.decoder.next(&mut said).expect("what a client says is right")
+        {
+            let Piece::Message(message) = piece else { continue };
+            match message {
+                Message::Route(route) => along.to = route.channel.token,
+                Message::ConnectReq(connect) => {
+                    self.raise(connect.channel.token, connect.limit);
+                }
+                Message::AcceptRsp(accept) => {
+                    let (here, there) = (accept.channel.token, along.to);
+                    self.other.insert(here, there);
+                    self.other.insert(there, here);
+                    self.raise(here, accept.limit);
+                }
+                Message::ReceiveReq(window) => {
+                    if let Some(&here) = self.other.get(&along.to) {
+                        self.raise(here, window.limit);
+                    }
+                }
+                Message::SendReq(data) if !data.flags.has(DataFlags::DATAGRAM) => {
+                    let end = data.offset + u64::from(data.len);
+                    let limit = self.limit.get(&along.to).copied().unwrap_or(0);
+                    assert!(data.len == 0 || end <= limit, "{data:?} beyond the limit {limit}");
+                }
+                _ => {}
+            }
+        }
+    }
+
+    fn raise(&mut self, end: End, limit: u64) {
+        let most = self.limit.entry(end).or_default();
+        *most = limit.max(*most);
+    }
+}
