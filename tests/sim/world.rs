@@ -31,8 +31,8 @@ pub enum Happens {
     Fails(TripId, Blocked, bool),
     /// The client's patience may be over, or a gateway's.
     Silence(TripId),
-    Tires(TripId),
     Reset(TripId),
+    Tires(TripId),
     /// The relay learns that a connection has ended.
     Gone(Link),
     /// A proxy repeats a request, for the last time or not.
@@ -109,10 +109,10 @@ pub struct World {
     pub calm_since: u64,
     /// The longest time, in ms, that a stream stood since then.
     pub longest_stall: u64,
-    /// The longest time, in ms, until a client gave up an exchange that hung, for each lane.
-    pub longest_hang: [u64; 2],
     /// What every client said of windows.
     pub flight: Flight,
+    /// The longest time, in ms, until a client gave up an exchange that hung, for each lane.
+    pub longest_hang: [u64; 2],
     pub trace: bool,
 }
 
@@ -155,8 +155,8 @@ impl World {
             at_once: 0,
             calm_since: now,
             longest_stall: 0,
-            longest_hang: [0; 2],
             flight: Flight::default(),
+            longest_hang: [0; 2],
             trace: std::env::var_os("BYWAY_SIM_TRACE").is_some(),
         }
     }
@@ -326,8 +326,8 @@ impl World {
             Happens::Down(trip) => self.arrive_down(trip),
             Happens::Fails(trip, cause, sent) => self.fail(trip, cause, sent),
             Happens::Silence(trip) => self.silence(trip),
-            Happens::Tires(trip) => self.tires(trip),
             Happens::Reset(trip) => self.reset(trip),
+            Happens::Tires(trip) => self.tires(trip),
             Happens::Gone(link) => self.gone(link),
             Happens::Again(trip, body, answers) => self.again(trip, body, answers),
             Happens::Lane(peer, lane, at) => {
