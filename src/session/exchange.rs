@@ -109,9 +109,9 @@ impl Session<'_> {
             Status::Ok | Status::Stale => {}
             // The answer goes or went to a proxy's repeat of this park, with whatever is in it: no
             // other park of this session is under way.
-            Status::Superseded => self.note_losses(),
+            Status::Superseded => self.note_losses(now),
             Status::Repeated => {
-                self.note_losses();
+                self.note_losses(now);
                 self.core.repeated = self.core.repeated.saturating_add(1);
             }
             Status::Malformed | Status::Version if self.core.is_hopeless(status) => {
@@ -202,13 +202,15 @@ impl Session<'_> {
             core.bye_tries += u8::from(core.send.hello.has(HelloFlags::BYE));
         }
         if lane == Lane::Park && sent {
-            self.note_losses();
+            self.note_losses(now);
         }
         self.land(now, lane, false);
     }
 
-    /// An answer to a park is lost, and data perhaps with it, or acknowledgements and windows.
-    fn note_losses(&mut self) {
+    /// An answer to a park is lost, and perhaps data with it, or acknowledgements and windows: who
+    /// waits for those asks at once, since its own timer may have backed off while the path was dark.
+    fn note_losses(&mut self, now: u64) {
+        let rto = self.core.rto();
         for channel in self.channels.iter_mut() {
             if channel.state != State::Established || channel.kind != crate::Kind::Stream {
                 continue;
@@ -217,8 +219,12 @@ impl Session<'_> {
                 channel.rx.note_loss();
                 channel.rx.now = true;
             }
-            if channel.is_outstanding() && channel.probe == Probe::None {
-                channel.probe = if channel.blocked { Probe::AtOnce } else { Probe::Patient };
+            if channel.is_outstanding() {
+                if channel.probe == Probe::None {
+                    channel.probe = if channel.blocked { Probe::AtOnce } else { Probe::Patient };
+                }
+                channel.backoff = 0;
+                channel.probe_at = now + rto;
                 self.core.wakes.send = true;
             }
         }

@@ -22,7 +22,7 @@ pub struct ListenPlan {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Finish {
     /// Streams: FIN behind the last byte, then read to the end. Datagrams: side 0 closes when all
-    /// of its own were sent, side 1 when side 0 did.
+    /// were sent, side 1 when side 0 did.
     Both,
     /// Let go of as soon as everything is written.
     Drop,
@@ -67,9 +67,9 @@ pub struct End {
     pub read_at: u64,
     pub stall: u64,
     next_read: u64,
-    next_write: u64,
+    pub next_write: u64,
     alarm: u64,
-    numbers: BTreeSet<u64>,
+    pub numbers: BTreeSet<u64>,
 }
 
 /// A channel between two applications.
@@ -116,7 +116,7 @@ impl End {
     }
 
     /// Something has come.
-    fn progress(&mut self, now: u64) {
+    pub fn progress(&mut self, now: u64) {
         self.stall = self.stall.max(now - self.read_at);
         self.read_at = now;
     }
@@ -365,7 +365,7 @@ impl World {
     }
 
     /// An application looks again at that time.
-    fn alarm(&mut self, n: usize, side: usize, at: Option<u64>) {
+    pub fn alarm(&mut self, n: usize, side: usize, at: Option<u64>) {
         let end = &mut self.chans[n].ends[side];
         if let Some(at) = at
             && (end.alarm <= self.now || at < end.alarm)
@@ -373,56 +373,6 @@ impl World {
             end.alarm = at;
             self.schedule(at, Happens::App(n, side));
         }
-    }
-
-    fn run_datagrams(&mut self, n: usize, side: usize) -> Result<(), Error> {
-        let now = self.now;
-        let key = self.chans[n].key;
-        let end = &mut self.chans[n].ends[side];
-        let Some(id) = end.id else { return Ok(()) };
-        let plan = end.plan;
-        let mut session = self.peers[end.peer].storage.session();
-        let mut buffer = vec![0; 1 << 16];
-        while let Some(got) = session.recv_datagram(now, id, &mut buffer)? {
-            let number = u64::from_be_bytes(buffer[..8].try_into().expect("8 octets"));
-            let mut expected = vec![0; got];
-            datagram(key | (1 - side) as u64, number, &mut expected);
-            assert!(buffer[..got] == expected, "seed {}: chan {n} side {side}", self.seed);
-            assert!(end.numbers.insert(number), "seed {}: {number} came twice", self.seed);
-            end.read += 1;
-            end.progress(now);
-        }
-        while end.written < plan.count && now >= end.next_write {
-            let most = session.max_datagram(id)?.min(plan.write);
-            let size = 8 + (end.written.wrapping_mul(7919) as usize) % (most - 7);
-            datagram(key | side as u64, end.written, &mut buffer[..size]);
-            if !session.send_datagram(now, id, &buffer[..size])? {
-                break;
-            }
-            end.written += 1;
-            if plan.write_pause > 0 {
-                end.next_write = now + plan.write_pause;
-            }
-        }
-        let ready = session.connected(id)?;
-        if end.written == plan.count && !end.finished && plan.finish != Finish::Hold && ready {
-            end.finished = true;
-            // The other side's are on their way perhaps.
-            end.next_write = now + 3000;
-        }
-        if end.finished && now >= end.next_write && side == 0 {
-            session.release(now, id);
-            end.done = true;
-        } else if end.finished && now >= end.read_at.max(end.next_write) + 60_000 {
-            // The word of its end may be lost for good, with nothing outstanding.
-            session.release(now, id);
-            end.done = true;
-        } else {
-            let over = end.finished.then_some(end.read_at.max(end.next_write) + 60_000);
-            let next = if end.next_write > now { Some(end.next_write) } else { over };
-            self.alarm(n, side, next);
-        }
-        Ok(())
     }
 
     /// Runs until every application is done, closes every session, and checks what came.
@@ -489,10 +439,4 @@ impl World {
 
 fn plan_accepts(listens: &[ListenPlan], id: ListenerId) -> bool {
     listens.iter().any(|l| l.id == id && l.accepts)
-}
-
-/// Datagram `number`: its number, then octets that follow from it.
-fn datagram(key: u64, number: u64, out: &mut [u8]) {
-    fill(key ^ number << 32, 0, out);
-    out[..8].copy_from_slice(&number.to_be_bytes());
 }

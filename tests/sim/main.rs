@@ -6,6 +6,7 @@ mod answer;
 mod app;
 mod claims;
 mod cuts;
+mod datagrams;
 mod fate;
 mod flight;
 mod naive;

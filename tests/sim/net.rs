@@ -194,6 +194,8 @@ impl World {
                 "longer than it says"
             );
         }
+        // With its last octet, the answer begins to be waited for.
+        self.woken(n);
         let latency = self.latency(n);
         let passes = self.peers[n].path.passes(self.now, taken);
         if let Some(trip) = self.trips.get_mut(&id) {
