@@ -3,7 +3,6 @@
 
 mod carry;
 mod cell;
-#[allow(dead_code)] // Some fates are of simulated paths only.
 #[path = "../sim/fate.rs"]
 mod fate;
 mod http;

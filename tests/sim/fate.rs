@@ -8,8 +8,6 @@ pub enum Fate {
     Pass,
     /// No connection.
     Refused,
-    /// None either, and the client gives up by itself.
-    Unanswered,
     /// The proxy answers in the relay's place.
     Status(u16),
     /// So does a portal, with status 200.

@@ -140,7 +140,6 @@ impl World {
         match fate {
             _ if down => self.schedule(soon, Happens::Fails(id, Blocked::Connect, false)),
             Fate::Lost => self.schedule(soon, Happens::Fails(id, Blocked::Cut, true)),
-            Fate::Unanswered => self.unanswered(id),
             Fate::Status(code) => self.schedule(soon, Happens::Fails(id, status(code), true)),
             Fate::Portal | Fate::Cached => {
                 let page = match fate {

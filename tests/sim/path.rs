@@ -89,7 +89,7 @@ impl Path {
                     Dialling::Unanswered if self.dark_until <= now + SYN_AGAIN_MS => {
                         Fate::LateUp(SYN_AGAIN_MS)
                     }
-                    Dialling::Unanswered => Fate::Unanswered,
+                    Dialling::Unanswered => Fate::Swallowed,
                 });
             }
             _ => {}
@@ -122,12 +122,13 @@ impl World {
         if let Some((after, _)) = path.tires {
             self.schedule(now + after, Happens::Tires(id));
         }
-        self.peers[peer].path.meets(now, lane, len)
-    }
-
-    /// No connection comes about.
-    pub fn unanswered(&mut self, id: TripId) {
-        self.schedule(self.now + CONNECT_MS, Happens::Fails(id, Blocked::Connect, false));
+        let path = &mut self.peers[peer].path;
+        let fate = path.meets(now, lane, len);
+        if fate == Some(Fate::Swallowed) && path.kept[index(lane)].is_none() {
+            // No connection comes about.
+            self.schedule(now + CONNECT_MS, Happens::Fails(id, Blocked::Connect, false));
+        }
+        fate
     }
 
     /// An exchange is over: its connection serves the next one, or is dropped.
