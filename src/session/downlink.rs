@@ -39,7 +39,8 @@ impl Downlink {
     /// A park that was to wait for `hold` ms failed after `age` ms, without a word: whoever cut it
     /// told, at an age that it will cut the next at, or an address translator had forgotten it.
     pub fn failed(&mut self, now: u64, settings: &Settings, cause: Blocked, hold: u32, age: u32) {
-        let least = settings.timers.hold_active_ms;
+        // Some translators forget within five seconds.
+        let least = settings.timers.hold_active_ms / 2;
         let ceiling = match cause {
             Blocked::Cut | Blocked::Http(408 | 499 | 502..=504) => age / 4 * 3,
             Blocked::Silence => hold / 2,
@@ -75,10 +76,10 @@ mod tests {
         downlink.failed(0, &settings, Blocked::Cut, 25_000, 1_000);
         downlink.failed(0, &settings, Blocked::Foreign, 25_000, 20_000);
         assert_eq!(downlink.hold(0, &settings, false).0, 25_000);
-        for hold in [25_000, 12_500, 6_250, 5_000] {
+        for hold in [25_000, 12_500, 6_250, 3_125, 2_500] {
             assert_eq!(downlink.hold(0, &settings, false).0, hold);
             downlink.failed(0, &settings, Blocked::Silence, hold, hold + 5_000);
         }
-        assert_eq!(downlink.hold(0, &settings, false).0, 5_000);
+        assert_eq!(downlink.hold(0, &settings, false).0, 2_500);
     }
 }

@@ -169,6 +169,9 @@ fn status(name: &str) -> u64 {
     line.split_whitespace().next().and_then(|n| n.parse().ok()).expect("a number")
 }
 
+/// Octets of the page below a thread's stack.
+const GUARD: u64 = 4096;
+
 /// Touched octets of every stack of a client's thread: a mapping of just that size behind a guard
 /// page.
 fn stacks() -> Vec<u64> {
@@ -184,7 +187,7 @@ fn stacks() -> Vec<u64> {
             let len = address(to) - address(from);
             // The kernel may have joined it with what lies above.
             is_stack = guarded && second == "rw-p" && (STACK..2 * STACK).contains(&len);
-            guarded = second == "---p";
+            guarded = second == "---p" && len == GUARD;
         } else if is_stack && first == "Rss:" {
             stacks.push(second.parse::<u64>().expect("a number") << 10);
         }
