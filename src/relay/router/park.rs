@@ -68,7 +68,7 @@ impl Router {
             && let Some(peer) = self.exchanges.get(&id).and_then(|exchange| exchange.session)
             && let Some(session) = self.sessions.get_mut(&peer)
         {
-            session.sends = session.sends.saturating_sub(1);
+            session.sends.remove(&id);
         }
     }
 

@@ -20,9 +20,10 @@ pub(super) struct Session {
     pub wake: Option<u64>,
     /// Time between the last two parks, in milliseconds.
     pub gap: u64,
-    /// Exchanges under way, and how many of them are sends whose body is under way.
+    /// How many exchanges are under way.
     pub exchanges: u32,
-    pub sends: u32,
+    /// Those of them that are sends whose body is under way.
+    pub sends: BTreeSet<ExchangeId>,
     /// Names held, each with its claim.
     pub claims: Vec<(Endpoint, u32)>,
     /// Peers that it waits for, oldest first.

@@ -1,5 +1,7 @@
 //! Reading a request: each message is handled as soon as it is there.
 
+use std::collections::BTreeSet;
+
 use bytes::{Buf, Bytes, BytesMut};
 
 use super::exchange::{Current, State, Upload, What};
@@ -156,10 +158,11 @@ impl Router {
             return Err(Failure::End(Status::Limited));
         };
         session.exchanges += 1;
+        let mut before = BTreeSet::new();
         if hello.hold_ms == 0 {
-            session.sends += 1;
+            before.clone_from(&session.sends);
+            session.sends.insert(id);
         }
-        let sends = session.sends;
         if let Some(exchange) = self.exchanges.get_mut(&id) {
             exchange.session = Some(peer);
         }
@@ -171,13 +174,28 @@ impl Router {
             return Ok(());
         }
         self.stats.sends += 1;
-        if sends > self.config.sends {
+        let sends = self.supersede(now, before, hello.seq) + 1;
+        if sends > self.config.sends as usize {
             return Err(Failure::End(Status::Limited));
         }
         if hello.flags.has(HelloFlags::WAKE) {
             self.wake_session(now, peer, hello.seq);
         }
         Ok(())
+    }
+
+    /// A client sends one body after the other: those that began before it had given up, if they
+    /// are still under way. How many of `sends` stay: repeats, and what comes late.
+    fn supersede(&mut self, now: u64, sends: BTreeSet<ExchangeId>, seq: u64) -> usize {
+        let mut stay = 0;
+        for id in sends {
+            let exchange = self.exchanges.get_mut(&id).filter(|exchange| exchange.seq < seq);
+            match exchange.and_then(|exchange| exchange.upload.take()) {
+                Some(upload) => self.fail(now, id, upload, Failure::End(Status::Stale)),
+                None => stay += 1,
+            }
+        }
+        stay
     }
 
     /// Answers a body that begins with the HELLO of another version; anything else gets no answer.

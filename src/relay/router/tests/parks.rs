@@ -158,6 +158,25 @@ fn a_session_has_few_sends_at_once() {
 }
 
 #[test]
+fn a_send_ends_those_that_its_client_gave_up_before() {
+    let mut lab = Lab::new();
+    let body = |seq| Body::hello(Hello { seq, ..Body::greeting(1) }).to(2, 7).stream(0, b"abc");
+    lab.post(Body::park(2, 1, 5_000));
+    // Each network change leaves one behind, and a late one does no harm.
+    let mut dark: Vec<_> = [3, 4, 5, 6, 7, 8, 2].map(|seq| lab.open(body(seq))).into();
+    for request in &mut dark {
+        lab.give(request, 85);
+    }
+    for request in &mut dark[..5] {
+        assert_eq!(lab.answer(request).end(), Status::Stale);
+    }
+    for mut request in dark.drain(5..) {
+        lab.offer(&mut request);
+        assert_eq!(lab.answer(&mut request).verdicts(), [(2, Status::Delivered, 3)]);
+    }
+}
+
+#[test]
 fn sessions_are_bounded_and_forgotten() {
     let config = RouterConfig { max_sessions: 2, ..RouterConfig::default() };
     let (grace, forget) = (config.grace_ms, config.forget_ms);
