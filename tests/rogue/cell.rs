@@ -8,6 +8,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use byway::client::{Client, Config, DatagramChannel, Stream};
+use byway::error::PeerError;
 use byway::relay::{Relay, RelayConfig};
 use byway::session::{Pace, Profile};
 use byway::{Error, Kind};
@@ -203,8 +204,14 @@ fn pair<C>(
     ends: impl Fn(C) -> io::Result<usize>,
 ) -> [C; 2] {
     let gives_up = Duration::from_millis(scaled::timers().accept_for_ms.into());
+    let begun = Instant::now();
     loop {
-        let connector = connect().expect("connects");
+        assert!(begun.elapsed() < LONG, "no connection");
+        let connector = match connect() {
+            // Its last answer was lost, and nothing came of it for longer than the relay's grace.
+            Err(Error::Peer(PeerError::NoListener)) => continue,
+            connector => connector.expect("connects"),
+        };
         match accept(2 * gives_up) {
             Ok(accepted) => return [accepted, connector],
             Err(Error::TimedOut) => {
