@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::shared::Shared;
 use crate::error::{Error, ResourceError};
@@ -40,9 +40,14 @@ struct Runner {
 
 impl Runner {
     fn run(&self, mut transport: Box<dyn Transport>) {
+        let mut used = Instant::now();
         while let Some(exchange) = self.next() {
+            if used.elapsed() > Duration::from_millis(exchange.idle_ms.into()) {
+                self.shared.canceller(self.lane).disconnect();
+            }
             let result = self.carry(&mut *transport, &exchange);
             self.finish(result);
+            used = Instant::now();
         }
     }
 
@@ -114,7 +119,7 @@ impl Drop for Runner {
             core.closed = true;
             core.stop = true;
             // Nothing more is wanted of the other lane.
-            self.shared.cancel(core);
+            core.cancel();
         });
         self.shared.wake_all();
     }

@@ -19,6 +19,7 @@
 //! ```
 
 mod channel;
+mod clock;
 mod config;
 mod datagram;
 mod error;
@@ -44,7 +45,7 @@ use crate::session::{ChannelId, HeapStorage, Lane, ListenerId, Profile, Stats, S
 use crate::transport::{HttpTransport, Transport};
 use crate::{Endpoint, Kind};
 use channel::deadline;
-use shared::Shared;
+use shared::{Core, Shared};
 
 /// How long [`Client::close`] waits beyond its time-out for its last word to reach the relay.
 const LAST_WORD: Duration = Duration::from_millis(500);
@@ -78,7 +79,7 @@ impl Drop for Handle {
             } else {
                 // No relay ever answered: there is nobody to say goodbye to.
                 core.stop = true;
-                self.shared.cancel(core);
+                core.cancel();
             }
         });
         self.shared.wake_all();
@@ -196,17 +197,10 @@ impl Client {
     }
 
     /// Says that the device has another address or network now: both connections to the relay are
-    /// dropped and dialled anew at once. Channels survive. Does not block.
+    /// dropped and dialled anew at once. Channels survive. Does not block. On Linux and Android a
+    /// device that slept for over 5 s finds out by itself.
     pub fn network_changed(&self) {
-        let shared = &self.handle.shared;
-        shared.with(|core| {
-            for lane in [Lane::Park, Lane::Send] {
-                shared.canceller(lane).forget_addresses();
-            }
-            let (mut session, now) = core.session();
-            session.network_changed(now);
-            shared.cancel(core);
-        });
+        self.handle.shared.with(Core::change_network);
     }
 
     /// Waits for the next event, at most for `timeout`; zero: only looks. `None` when the time is
@@ -261,7 +255,7 @@ impl Client {
         }
         shared.with(|core| {
             core.stop = true;
-            shared.cancel(core);
+            core.cancel();
         });
         shared.wake_all();
         if unacked.is_empty() { Ok(()) } else { Err(CloseError { unacked }) }

@@ -7,6 +7,7 @@ use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use super::ClientEvent;
+use super::clock::{Clock, Times};
 use crate::error::Error;
 use crate::session::{ChannelId, HeapStorage, Lane, ListenerId, Profile, Session, Wake};
 use crate::transport::Canceller;
@@ -67,8 +68,8 @@ impl Signal {
 #[derive(Debug)]
 pub(super) struct Core {
     storage: HeapStorage,
-    /// The last time told to the session.
-    now: u64,
+    clock: Clock,
+    cancellers: [Canceller; LANES],
     /// The application is done: every call of it but `close` fails.
     pub closed: bool,
     /// The lanes are to end.
@@ -84,8 +85,25 @@ pub(super) struct Core {
 impl Core {
     /// The session, and the time now.
     pub fn session(&mut self) -> (Session<'_>, u64) {
-        self.now = self.now.max(boot_time_ms());
-        (self.storage.session(), self.now)
+        if self.clock.advance() {
+            self.change_network();
+        }
+        (self.storage.session(), self.clock.now)
+    }
+
+    /// The device has another address or network, or has slept: both connections are dropped.
+    pub fn change_network(&mut self) {
+        self.clock.advance();
+        for canceller in &self.cancellers {
+            canceller.forget_addresses();
+        }
+        self.storage.session().network_changed(self.clock.now);
+        self.cancel();
+    }
+
+    /// Breaks the exchanges under way.
+    pub fn cancel(&self) {
+        self.cancellers.iter().for_each(Canceller::cancel);
     }
 
     /// Whether there will be no more exchanges: the session has ended, or it can go on no longer
@@ -103,16 +121,6 @@ impl Core {
     pub fn events_lost(&self) -> u64 {
         self.events_lost
     }
-}
-
-/// Milliseconds of a clock that also counts while the machine sleeps.
-fn boot_time_ms() -> u64 {
-    #[cfg(any(target_os = "linux", target_os = "android"))]
-    let clock = rustix::time::ClockId::Boottime;
-    #[cfg(not(any(target_os = "linux", target_os = "android")))]
-    let clock = rustix::time::ClockId::Monotonic;
-    let time = rustix::time::clock_gettime(clock);
-    time.tv_sec as u64 * 1_000 + time.tv_nsec as u64 / 1_000_000
 }
 
 /// Who is to look again.
@@ -134,11 +142,22 @@ pub(super) const fn index(lane: Lane) -> usize {
 
 impl Shared {
     pub fn new(storage: HeapStorage, profile: &Profile, cancellers: [Canceller; LANES]) -> Self {
+        Self::with_clock(storage, profile, cancellers, Times::read)
+    }
+
+    /// As [`Shared::new`], by another clock than the system's.
+    pub fn with_clock(
+        storage: HeapStorage,
+        profile: &Profile,
+        cancellers: [Canceller; LANES],
+        read: fn() -> Times,
+    ) -> Self {
         let signals = |n| std::iter::repeat_with(Signal::default).take(n).collect();
         Self {
             core: Mutex::new(Core {
                 storage,
-                now: 0,
+                clock: Clock::new(read),
+                cancellers: cancellers.clone(),
                 closed: false,
                 stop: false,
                 running: 0,
@@ -246,11 +265,6 @@ impl Shared {
     pub fn wake_all(&self) {
         let all = self.lanes.iter().chain(&self.channels).chain(&self.listeners);
         all.chain([&self.session, &self.events]).for_each(Signal::notify_all);
-    }
-
-    /// Breaks the exchanges under way. Called with the lock held, as [`Canceller::reset`] is.
-    pub fn cancel(&self, _: &mut Core) {
-        self.cancellers.iter().for_each(Canceller::cancel);
     }
 
     /// Takes what the session has to tell.

@@ -28,8 +28,12 @@ impl Downlink {
             (false, Pace::Battery) => (timers.hold_battery_ms, timers.park_grace_idle_ms),
             (false, _) => (timers.hold_idle_ms, timers.park_grace_idle_ms),
         };
-        let ceiling = if now < self.until { self.ceiling } else { u32::MAX };
-        (hold.min(ceiling), grace)
+        (hold.min(self.ceiling(now)), grace)
+    }
+
+    /// Longest silence that the path is known to bear, in ms.
+    pub fn ceiling(&self, now: u64) -> u32 {
+        if now < self.until { self.ceiling } else { u32::MAX }
     }
 
     /// A park that was to wait for `hold` ms failed after `age` ms, without a word: whoever cut it

@@ -56,6 +56,7 @@ impl Session<'_> {
         let trip = core.trip(lane);
         trip.active = true;
         trip.broken = false;
+        trip.readied = false;
         trip.streams = streams;
         trip.seq = seq;
         trip.hello = hello;
@@ -71,7 +72,8 @@ impl Session<'_> {
         trip.incoming.sink = Sink::Drop;
         let len = super::body::HELLO_LEN
             + trip.plan.iter().map(|i| i.head() + i.bytes() as usize).sum::<usize>();
-        Some(Exchange { lane, seq, len, silence_ms })
+        let idle_ms = self.core.downlink.ceiling(now);
+        Some(Exchange { lane, seq, len, silence_ms, idle_ms })
     }
 
     /// Whether there is anything to be parked for, or to be said by a park.
@@ -107,9 +109,9 @@ impl Session<'_> {
             Status::Ok | Status::Stale => {}
             // The answer goes or went to a proxy's repeat of this park, with whatever is in it: no
             // other park of this session is under way.
-            Status::Superseded => self.note_losses(),
+            Status::Superseded => self.note_losses(now),
             Status::Repeated => {
-                self.note_losses();
+                self.note_losses(now);
                 self.core.repeated = self.core.repeated.saturating_add(1);
             }
             Status::Malformed | Status::Version if self.core.is_hopeless(status) => {
@@ -138,7 +140,7 @@ impl Session<'_> {
             trip.active = false;
             (trip.begun_at, trip.payload)
         };
-        if lane == Lane::Send && payload > 0 {
+        if lane == Lane::Send {
             let most = core.max_body();
             let ms = u32::try_from(now.saturating_sub(begun)).unwrap_or(u32::MAX);
             core.uplink.passed(payload, ms, most);
@@ -200,18 +202,30 @@ impl Session<'_> {
             core.bye_tries += u8::from(core.send.hello.has(HelloFlags::BYE));
         }
         if lane == Lane::Park && sent {
-            self.note_losses();
+            self.note_losses(now);
         }
         self.land(now, lane, false);
     }
 
-    /// An answer to a park is lost, and data perhaps with it.
-    fn note_losses(&mut self) {
+    /// An answer to a park is lost, and perhaps data with it, or acknowledgements and windows: who
+    /// waits for those asks at once, since its own timer may have backed off while the path was dark.
+    fn note_losses(&mut self, now: u64) {
+        let rto = self.core.rto();
         for channel in self.channels.iter_mut() {
-            let streams = channel.kind == crate::Kind::Stream && !channel.rx.fin;
-            if channel.state == State::Established && streams {
+            if channel.state != State::Established || channel.kind != crate::Kind::Stream {
+                continue;
+            }
+            if !channel.rx.fin {
                 channel.rx.note_loss();
                 channel.rx.now = true;
+            }
+            if channel.is_outstanding() {
+                if channel.probe == Probe::None {
+                    channel.probe = if channel.blocked { Probe::AtOnce } else { Probe::Patient };
+                }
+                channel.backoff = 0;
+                channel.probe_at = now + rto;
+                self.core.wakes.send = true;
             }
         }
     }
@@ -288,7 +302,10 @@ impl Session<'_> {
         self.core.trip(lane).plan.clear();
         self.core.claims_owed |= lane == Lane::Park && !passed;
         match lane {
-            Lane::Park => self.core.wakes.park = true,
+            Lane::Park => {
+                self.core.park_due = 0;
+                self.core.wakes.park = true;
+            }
             Lane::Send => self.core.wakes.send = true,
         }
     }

@@ -87,6 +87,9 @@ pub struct Exchange {
     pub len: usize,
     /// It has failed when no octet went up or came down for so long, in ms.
     pub silence_ms: u32,
+    /// A connection that passed nothing for longer, in ms, is not to be used: something on the way
+    /// has forgotten such ones.
+    pub idle_ms: u32,
 }
 
 /// A channel that the application holds. Never reused within a session.

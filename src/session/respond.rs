@@ -174,6 +174,7 @@ impl Session<'_> {
 
     /// The relay can reach `peer` again.
     fn on_ready(&mut self, now: u64, peer: wire::Address) {
+        self.core.send.readied = true;
         for slot in 0..self.channels.len() {
             let channel = &mut self.channels[slot];
             match channel.state {
@@ -258,6 +259,13 @@ impl Session<'_> {
 
     /// The relay could not deliver: only PROBEs go to this peer until it is heard of.
     fn block(&mut self, now: u64, slot: usize, status: Status) {
+        if self.core.send.readied {
+            // READY came by the park before this older word of the send, and will not come again.
+            if self.channels[slot].kind == Kind::Stream {
+                self.channels[slot].probe = Probe::Patient;
+            }
+            return;
+        }
         let peer = self.channels[slot].peer;
         for slot in 0..self.channels.len() {
             let channel = &mut self.channels[slot];

@@ -103,6 +103,9 @@ pub(super) struct Core {
     pub park: Trip,
     pub send: Trip,
     pub retry_park_at: u64,
+    /// When the park under way must have ended, since the relay was told to end it; 0: whenever it
+    /// will.
+    pub park_due: u64,
     pub retry_send_at: u64,
     pub send_waits: bool,
     pub traffic_at: u64,
@@ -147,6 +150,7 @@ impl Core {
             park: Trip::new(),
             send: Trip::new(),
             retry_park_at: 0,
+            park_due: 0,
             retry_send_at: 0,
             send_waits: false,
             traffic_at: 0,

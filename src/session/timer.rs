@@ -3,6 +3,7 @@
 use super::channel::{End, Probe, State};
 use super::{Lane, Session};
 use crate::Kind;
+use crate::error::Blocked;
 use crate::wire::{Status, Window};
 
 impl Session<'_> {
@@ -26,6 +27,7 @@ impl Session<'_> {
                     .chain(retry)
                     .chain(acks)
                     .chain(core.streaming.late_at())
+                    .chain((core.park_due != 0).then_some(core.park_due))
                     .min()
             }
         }
@@ -72,9 +74,25 @@ impl Session<'_> {
             self.handle_channel_timeout(now, slot);
         }
         self.watch_stream(now);
+        self.watch_park(now);
         self.core.wakes.send |= self.core.acks_at != 0 && now >= self.core.acks_at;
         if self.core.send_waits && now >= self.core.retry_send_at {
             self.core.wakes.send = true;
+        }
+    }
+
+    /// Breaks a park that did not end when it was to: its path is gone.
+    fn watch_park(&mut self, now: u64) {
+        let core = &mut *self.core;
+        if core.park_due == 0 || now < core.park_due {
+            return;
+        }
+        core.park_due = 0;
+        if core.park.active && !core.park.broken {
+            let age = u32::try_from(now.saturating_sub(core.park.begun_at)).unwrap_or(u32::MAX);
+            core.downlink.failed(now, &core.settings, Blocked::Silence, core.park.hold_ms, age);
+            core.park.broken = true;
+            core.wakes.break_park = true;
         }
     }
 

@@ -88,6 +88,8 @@ pub(super) struct Trip {
     pub active: bool,
     /// It is being broken off on purpose: its failure says nothing of the path.
     pub broken: bool,
+    /// READY came meanwhile: a peer may be there again that its verdicts call away.
+    pub readied: bool,
     /// Its answer is to stay open.
     pub streams: bool,
     pub seq: u64,
@@ -115,6 +117,7 @@ impl Trip {
         Self {
             active: false,
             broken: false,
+            readied: false,
             streams: false,
             seq: 0,
             hello: HelloFlags::NONE,

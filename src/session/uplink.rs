@@ -57,15 +57,19 @@ impl Uplink {
         self.shortest
     }
 
-    /// A send with `bytes` of payload took `ms`.
+    /// A send with `bytes` of payload, perhaps none, took `ms`.
     pub fn passed(&mut self, bytes: u32, ms: u32, most: u32) {
         self.failed = 0;
-        if !self.has_shortest || ms < self.shortest {
+        // A body says how long the path is only if it takes next to nothing itself: measured by a
+        // large one, a slow path would look long, and every body after it fast.
+        if ms < self.shortest || !self.has_shortest && bytes <= LEAST_BODY {
             self.shortest = ms;
             self.has_shortest = true;
         }
         let body = if self.body == 0 { FIRST_BODY } else { self.body };
-        if bytes < body / 2 {
+        let slow = bytes >= LEAST_BODY && ms.saturating_sub(self.shortest) > BODY_MS;
+        // Less than a body tells how fast the path is only if it took long.
+        if bytes < body / 2 && !slow {
             return;
         }
         let rate = bytes / (ms - self.shortest).max(1);
@@ -128,6 +132,40 @@ mod tests {
         }
         let body = uplink.budget(0, 1 << 20, false);
         assert!((7_000..9_000).contains(&body), "{body}");
+    }
+
+    #[test]
+    fn a_slow_uplink_is_known_without_a_small_exchange() {
+        let mut uplink = Uplink::new();
+        let mut took = 0;
+        for _ in 0..20 {
+            let body = uplink.budget(0, 1 << 20, false);
+            took = 20 + body / 32;
+            uplink.passed(body, took, 1 << 20);
+        }
+        assert!((200..400).contains(&took), "{took}");
+    }
+
+    #[test]
+    fn who_never_fills_a_body_learns_that_the_uplink_is_slow() {
+        let mut uplink = Uplink::new();
+        uplink.passed(0, 20, 1 << 20);
+        for _ in 0..20 {
+            let bytes = uplink.budget(0, 1 << 20, false).min(16 << 10);
+            uplink.passed(bytes, 20 + bytes / 32, 1 << 20);
+        }
+        let body = uplink.budget(0, 1 << 20, false);
+        assert!((7_000..9_000).contains(&body), "{body}");
+    }
+
+    #[test]
+    fn a_long_path_is_not_slow() {
+        let mut uplink = Uplink::new();
+        for _ in 0..40 {
+            let body = uplink.budget(0, 1 << 20, false);
+            uplink.passed(body, 700 + body / 10_000, 1 << 20);
+        }
+        assert_eq!(uplink.budget(0, 1 << 20, false), 1 << 20);
     }
 
     #[test]

@@ -174,6 +174,12 @@ impl Canceller {
         self.0.lock().cancelled = false;
     }
 
+    /// Whether exchanges are broken.
+    #[cfg(test)]
+    pub fn is_cancelled(&self) -> bool {
+        self.0.cancelled()
+    }
+
     /// Drops the connection, so that the next exchange dials; allows exchanges all along.
     pub fn disconnect(&self) {
         self.0.disconnect();

@@ -182,7 +182,8 @@ fn stacks() -> Vec<u64> {
         if let Some((from, to)) = first.split_once('-') {
             let address = |hex| u64::from_str_radix(hex, 16).unwrap_or_default();
             let len = address(to) - address(from);
-            is_stack = guarded && second == "rw-p" && len == STACK;
+            // The kernel may have joined it with what lies above.
+            is_stack = guarded && second == "rw-p" && (STACK..2 * STACK).contains(&len);
             guarded = second == "---p";
         } else if is_stack && first == "Rss:" {
             stacks.push(second.parse::<u64>().expect("a number") << 10);

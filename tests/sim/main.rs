@@ -1,6 +1,7 @@
 //! Deterministic simulation: real sessions and the relay's router under a virtual clock, joined by
 //! HTTP exchanges to which everything happens that happens to HTTP exchanges.
 
+mod adapt;
 mod answer;
 mod app;
 mod claims;
@@ -10,9 +11,11 @@ mod fate;
 mod flight;
 mod naive;
 mod net;
+mod path;
 mod paths;
 mod random;
 mod rng;
+mod roam;
 mod rogue;
 mod script;
 mod seeds;

@@ -44,6 +44,7 @@ pub struct Trip {
     pub down_at: u64,
     /// Nothing passes any more, and nobody is told.
     pub hung: bool,
+    pub hung_at: u64,
     pub link: Option<Link>,
     /// What a proxy holds of the answer.
     pub answer: Vec<u8>,
@@ -94,6 +95,7 @@ impl World {
             Some(hook) => hook(&Seen { peer: n, lane, body: &body }),
             None => self.faults.draw(self.now, &mut self.rng, exchange.len),
         };
+        let fate = self.on_path(n, id, exchange).unwrap_or(fate);
         if let Fate::Repeat { .. } | Fate::LateUp(_) | Fate::BufferUp = fate
             && body.is_empty()
         {
@@ -122,6 +124,7 @@ impl World {
             up_at: 0,
             down_at: 0,
             hung: fate == Fate::Swallowed,
+            hung_at: self.now,
             link: None,
             answer: Vec::new(),
             shown: [Decoder::new(), Decoder::new()],
@@ -148,7 +151,7 @@ impl World {
                 self.schedule(soon, Happens::Down(id));
             }
             _ if trip.sent > 0 => {
-                trip.up_at = self.now + rtt;
+                trip.up_at = self.peers[n].path.passes(self.now, trip.sent) + rtt;
                 if let Fate::LateUp(by) = fate {
                     trip.up_at += by;
                 }
@@ -194,8 +197,9 @@ impl World {
         // With its last octet, the answer begins to be waited for.
         self.woken(n);
         let latency = self.latency(n);
+        let passes = self.peers[n].path.passes(self.now, taken);
         if let Some(trip) = self.trips.get_mut(&id) {
-            trip.up_at = trip.up_at.max(self.now + latency);
+            trip.up_at = trip.up_at.max(passes + latency);
             trip.paused = !done && trip.sent - trip.passed > PIPE;
             let (at, paused) = (trip.up_at, trip.paused);
             self.schedule(at, Happens::Up(id));
@@ -208,8 +212,9 @@ impl World {
 
     /// Whether what travels for this exchange stands still now; if so, it is put off or forgotten.
     pub fn stands(&mut self, id: TripId, what: Happens) -> bool {
-        let Some(trip) = self.trips.get(&id) else { return true };
+        let Some(trip) = self.trips.get_mut(&id) else { return true };
         let dark_until = self.peers[trip.peer].dark_until;
+        self.peers[trip.peer].path.forget(self.now, trip);
         if trip.hung {
             return true;
         }
@@ -310,6 +315,7 @@ impl World {
         let peer = &mut self.peers[trip.peer];
         peer.trips[index(trip.lane)] = None;
         let unseen = trip.hung || self.now < peer.dark_until;
+        self.path_over(&trip, hangs_up);
         if hangs_up && let Some(link) = trip.link {
             let after = if unseen { KERNEL_GIVES_UP } else { self.latency(trip.peer) };
             self.schedule(self.now + after, Happens::Gone(link));

@@ -10,6 +10,7 @@ use crate::app::{Chan, ListenPlan};
 use crate::fate::Faults;
 use crate::flight::Flight;
 use crate::net::{Link, Served, Trip};
+use crate::path::Path;
 use crate::rng::Rng;
 use crate::seen::{AnswerHook, RequestHook};
 
@@ -28,9 +29,10 @@ pub enum Happens {
     Up(TripId),
     Down(TripId),
     Fails(TripId, Blocked, bool),
-    /// The client's patience may be over.
+    /// The client's patience may be over, or a gateway's.
     Silence(TripId),
     Reset(TripId),
+    Tires(TripId),
     /// The relay learns that a connection has ended.
     Gone(Link),
     /// A proxy repeats a request, for the last time or not.
@@ -66,6 +68,7 @@ pub struct Peer {
     /// One thread does everything: deadlines are met while an exchange is under way, too.
     pub single: bool,
     pub dark_until: u64,
+    pub path: Path,
     pub last_answer: Vec<u8>,
     pub events: Vec<Event>,
     pub listens: Vec<ListenPlan>,
@@ -108,6 +111,8 @@ pub struct World {
     pub longest_stall: u64,
     /// What every client said of windows.
     pub flight: Flight,
+    /// The longest time, in ms, until a client gave up an exchange that hung, for each lane.
+    pub longest_hang: [u64; 2],
     pub trace: bool,
 }
 
@@ -151,6 +156,7 @@ impl World {
             calm_since: now,
             longest_stall: 0,
             flight: Flight::default(),
+            longest_hang: [0; 2],
             trace: std::env::var_os("BYWAY_SIM_TRACE").is_some(),
         }
     }
@@ -182,6 +188,7 @@ impl World {
             whole: false,
             single: false,
             dark_until: 0,
+            path: Path::CLEAN,
             last_answer: Vec::new(),
             events: Vec::new(),
             listens: Vec::new(),
@@ -320,6 +327,7 @@ impl World {
             Happens::Fails(trip, cause, sent) => self.fail(trip, cause, sent),
             Happens::Silence(trip) => self.silence(trip),
             Happens::Reset(trip) => self.reset(trip),
+            Happens::Tires(trip) => self.tires(trip),
             Happens::Gone(link) => self.gone(link),
             Happens::Again(trip, body, answers) => self.again(trip, body, answers),
             Happens::Lane(peer, lane, at) => {
@@ -390,7 +398,7 @@ impl World {
         let under_way = self.peers[peer].trips;
         for id in under_way.into_iter().flatten() {
             if let Some(trip) = self.trips.get_mut(&id) {
-                trip.hung = true;
+                trip.hang(self.now);
             }
         }
         if is_told {

@@ -30,8 +30,10 @@ impl Router {
     pub(super) fn claim(&mut self, now: u64, session: Address, requests: &[ListenReq]) {
         let Some(state) = self.sessions.get_mut(&session) else { return };
         let held = std::mem::take(&mut state.claims);
+        // One that is listed beyond the limit ends, too.
+        let looked_at = &requests[..requests.len().min(self.config.claims)];
         for (endpoint, claim) in held {
-            if !requests.iter().any(|r| endpoint_of(r) == endpoint && r.claim == claim) {
+            if !looked_at.iter().any(|r| endpoint_of(r) == endpoint && r.claim == claim) {
                 self.names.remove(&endpoint);
             }
         }

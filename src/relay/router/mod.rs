@@ -280,12 +280,13 @@ impl Router {
                 }
             }
             Phase::Open if exchange.ticks.is_some() => self.tick(now, id),
-            Phase::Open if exchange.active + silence > now => {
-                let until = exchange.active + silence;
-                self.arm(id, Some(until));
-            }
             Phase::Open => {
-                let peer = exchange.session;
+                let (peer, active) = (exchange.session, exchange.active);
+                // Other traffic does not show that the uploads live for which it is open.
+                let until = active.min(self.fed_at(peer).unwrap_or(active)) + silence;
+                if until > now {
+                    return self.arm(id, Some(until));
+                }
                 if let Some(session) = peer.and_then(|peer| self.sessions.get_mut(&peer)) {
                     session.feeders.clear();
                 }
@@ -293,6 +294,14 @@ impl Router {
             }
             Phase::Ended => {}
         }
+    }
+
+    /// When an upload for `peer` brought something last; `None` if one waits for the peer's response.
+    fn fed_at(&self, peer: Option<Address>) -> Option<u64> {
+        let session = self.sessions.get(&peer?).filter(|session| session.waiters.is_empty())?;
+        let uploads =
+            session.feeders.iter().filter_map(|id| self.exchanges.get(id)?.upload.as_ref());
+        uploads.map(|upload| upload.state.last_byte).max()
     }
 
     fn put_back(&mut self, id: ExchangeId, upload: Box<exchange::Upload>) {

@@ -70,3 +70,21 @@ fn a_window_is_kept_to_the_octet_and_asked_after_when_it_is_closed() {
     let request = bench.exchange(Lane::Send, |answer| answer);
     assert!(request.data().iter().any(|(_, data)| data.flags.has(DataFlags::PROBE)));
 }
+
+#[test]
+fn a_lost_park_makes_a_sender_ask_at_once_for_the_acknowledgements_it_may_have_held() {
+    let (mut bench, id, _) = Bench::connected(Kind::Stream, 1000);
+    let park = bench.begin(Lane::Park);
+    assert!(park.is_some());
+    assert_eq!(send(&mut bench, id, 200, Status::Delivered, 200), [(0, 200)]);
+    // The path is dark: its probes back off.
+    let is_probe = |(_, data): &(usize, Data)| data.flags.has(DataFlags::PROBE);
+    for _ in 0..4 {
+        bench.pass(5_000);
+        assert!(bench.exchange(Lane::Send, |answer| answer).data().iter().any(is_probe));
+    }
+    assert!(bench.begin(Lane::Send).is_none());
+    bench.fail(Lane::Park, Blocked::Silence);
+    let request = bench.begin(Lane::Send).expect("a question");
+    assert!(request.data().iter().any(|(_, d)| d.len == 0 && d.flags.has(DataFlags::ACK_NOW)));
+}

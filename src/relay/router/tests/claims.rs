@@ -56,6 +56,17 @@ fn leaving_it_out_ends_a_claim() {
 }
 
 #[test]
+fn a_claim_that_moves_beyond_the_limit_ends() {
+    let mut lab = Lab::with(RouterConfig { claims: 2, ..RouterConfig::default() });
+    claim(&mut lab, 1, 1, 1, 10, OK);
+    let body = Body::park(1, 2, 5_000).claim(2, "b", 1, 10, OK).claim(3, "c", 1, 10, OK);
+    let mut park = lab.post(body.claim(1, "camera", 1, 10, OK));
+    assert_eq!(told(&lab.answer(&mut park)), (Status::Limited, 0));
+    assert_eq!(lab.router.stats().names, 2);
+    assert_eq!(connect(&mut lab), Status::NoListener);
+}
+
+#[test]
 fn a_new_listener_of_the_same_session_takes_its_old_name() {
     let mut lab = Lab::new();
     lab.post(Body::park(1, 1, 5_000).claim(1, "camera", 1, 10, OK));

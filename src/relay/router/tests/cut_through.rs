@@ -5,6 +5,8 @@ use crate::relay::router::{Answer, RouterConfig};
 use crate::wire::{DataFlags, Status};
 
 const UNDRAINED: usize = 64 * 1024;
+/// Octets of HELLO, ROUTE and the head of data.
+const HEAD: usize = 34 + 4 + 32 + 13;
 
 fn pattern(n: usize) -> Vec<u8> {
     (0..n).map(|i| (i % 251) as u8).collect()
@@ -59,7 +61,7 @@ fn the_response_ends_with_the_upload() {
     let mut lab = Lab::new();
     let mut park = lab.post(Body::park(2, 1, 5_000));
     let mut send = lab.open(Body::send(1).to(2, 7).stream(0, b"x"));
-    let all = 34 + 4 + 32 + 13 + 1;
+    let all = HEAD + 1;
     lab.give(&mut send, all);
     assert!(lab.response(&mut park).is_none());
     lab.offer(&mut send);
@@ -102,6 +104,20 @@ fn silence_ends_the_response_and_the_rest_takes_the_next() {
     got.extend(lab.answer(&mut park).stream());
     assert_eq!(got, data);
     assert_eq!(lab.answer(&mut send).verdicts(), [(2, Status::Delivered, 3_000)]);
+}
+
+#[test]
+fn a_silent_upload_keeps_no_response_open_whatever_else_is_written() {
+    let mut lab = Lab::new();
+    let mut park = lab.post(Body::park(2, 1, 5_000));
+    let mut dark = lab.open(Body::send(1).to(2, 7).stream(0, &[1; 500]));
+    lab.give(&mut dark, 200);
+    for n in 1..=4 {
+        lab.pass(50);
+        lab.send(Body::send(3).to(2, 8).ack(n, false));
+    }
+    let seen = lab.answer(&mut park);
+    assert_eq!((seen.stream().len(), seen.end()), (200 - HEAD, Status::Ok));
 }
 
 #[test]

@@ -1,0 +1,408 @@
+//! Any requests to the router, in any pieces and order: what it holds is bounded, every answer is a
+//! sequence of messages, and every exchange ends.
+#![no_main]
+
+use bytes::Bytes;
+use byway::relay::router::{Answer, ExchangeId, Router, RouterConfig};
+use byway::wire::{
+    Accept, Address, Channel, Close, Closed, Connect, Data, DataFlags, Decoder, Hello, HelloFlags,
+    ListenReq, MAX_CONTROL, MAX_DATAGRAM, Message, Name, Piece, Route, Status, VERSION, Window,
+};
+use byway::{Endpoint, Kind};
+use libfuzzer_sys::arbitrary::{self, Arbitrary};
+use libfuzzer_sys::fuzz_target;
+
+/// Sessions that take part, whose addresses are asked of a router first.
+const SESSIONS: usize = 3;
+
+/// Octets that an exchange may hold beside `undrained` and a datagram: verdicts, acknowledgements,
+/// answers to claims, READY, as the configuration below limits them.
+const CONTROL: usize = 8 << 10;
+
+/// Ops looked at: each is cheap, but not free.
+const MOST_OPS: usize = 400;
+
+/// Deadlines, or rounds of all connections, after which something does not rest.
+const MOST_STEPS: u32 = 20_000;
+
+#[derive(Debug, Arbitrary)]
+enum Op {
+    /// A request begins; its body is given by `Feed`.
+    Open(Vec<Say>),
+    /// So many octets of a request's body, and its end if it has no more.
+    Feed(u8, u16),
+    /// A connection takes so many pieces of its answer.
+    Take(u8, u8),
+    /// A connection dies.
+    Gone(u8),
+    Pass(u16),
+    Shutdown(u8),
+}
+
+/// What a body says.
+#[derive(Debug, Arbitrary)]
+enum Say {
+    Hello {
+        who: u8,
+        seq: u8,
+        hold: u16,
+        max: u16,
+        flags: u8,
+    },
+    Route {
+        to: u8,
+        id: u8,
+    },
+    Listen {
+        claim: u8,
+        port: u8,
+        owner: u8,
+        epoch: u8,
+        heard: Option<u8>,
+        datagrams: bool,
+    },
+    Connect {
+        port: u8,
+        datagrams: bool,
+    },
+    Accept(u8),
+    Data {
+        offset: u16,
+        flags: u8,
+        len: u16,
+    },
+    Window {
+        ack: u16,
+        now: bool,
+    },
+    Close(u8),
+    Closed(u8),
+    Pad(u8),
+    /// Octets that may be no message at all.
+    Raw(Vec<u8>),
+}
+
+/// An exchange's connection.
+struct Link {
+    id: ExchangeId,
+    body: Bytes,
+    /// What the router did not take yet.
+    offered: Bytes,
+    told: bool,
+    over: bool,
+    answer: Vec<u8>,
+}
+
+struct World {
+    router: Router,
+    config: RouterConfig,
+    now: u64,
+    links: Vec<Link>,
+    addresses: [Address; SESSIONS],
+}
+
+fn config() -> RouterConfig {
+    RouterConfig {
+        max_body: 64 << 10,
+        max_messages: 64,
+        max_sessions: 4,
+        claims: 4,
+        wishes: 2,
+        acks: 8,
+        sends: 2,
+        undrained: 4 << 10,
+        max_held: 16 << 10,
+        ..RouterConfig::default()
+    }
+}
+
+fn secret(who: usize) -> [u8; 16] {
+    [who as u8 + 1; 16]
+}
+
+fn status(n: u8) -> Status {
+    Status::ALL[usize::from(n) % Status::ALL.len()]
+}
+
+fn kind(datagrams: bool) -> Kind {
+    if datagrams { Kind::Datagram } else { Kind::Stream }
+}
+
+fn endpoint(port: u8) -> (Name, u16) {
+    let Endpoint { name, .. } = "name:1".parse().expect("an endpoint");
+    (name, u16::from(port % 3))
+}
+
+fn put(body: &mut Vec<u8>, message: &Message<'_>) {
+    let mut buffer = [0; MAX_CONTROL];
+    let n = message.encode(&mut buffer).expect("its fields are in range");
+    body.extend_from_slice(&buffer[..n]);
+}
+
+impl World {
+    fn new() -> Self {
+        let config = config();
+        let mut world = Self {
+            router: Router::new(config.clone(), 0),
+            config: config.clone(),
+            now: 1,
+            links: Vec::new(),
+            addresses: [Address::RELAY; SESSIONS],
+        };
+        for who in 0..SESSIONS {
+            let says = [Say::Hello { who: who as u8, seq: 0, hold: 0, max: 512, flags: 0 }];
+            world.open(&says);
+            world.feed(0, usize::MAX);
+            while !world.take(0) {}
+            let link = world.links.remove(0);
+            world.addresses[who] = check_answer(&link.answer).expect("an answer to HELLO");
+        }
+        // An old one, so that not everything is RETRY.
+        world.router = Router::new(config, 0);
+        world.now = 10_000;
+        world
+    }
+
+    fn body(&self, says: &[Say]) -> Vec<u8> {
+        let mut body = Vec::new();
+        for say in says {
+            self.say(&mut body, say);
+        }
+        body
+    }
+
+    fn say(&self, body: &mut Vec<u8>, say: &Say) {
+        let channel = |id: u8| Channel { id: id.into(), token: 7 };
+        let message = match *say {
+            Say::Hello { who, seq, hold, max, flags } => Message::Hello(Hello {
+                version: VERSION,
+                flags: HelloFlags::from_bits(flags),
+                secret: secret(usize::from(who) % SESSIONS),
+                seq: seq.into(),
+                hold_ms: hold.into(),
+                max_response: u32::from(max) * 4,
+            }),
+            Say::Route { to, id } => {
+                let peer = self.addresses.get(usize::from(to)).copied().unwrap_or_default();
+                Message::Route(Route { peer, channel: channel(id) })
+            }
+            Say::Listen { claim, port, owner, epoch, heard, datagrams } => {
+                let (name, port) = endpoint(port);
+                Message::ListenReq(ListenReq {
+                    claim: claim.into(),
+                    kind: kind(datagrams),
+                    port,
+                    owner: [owner % 2; 16],
+                    epoch: epoch.into(),
+                    backlog: 1,
+                    heard: heard.map(status),
+                    name,
+                })
+            }
+            Say::Connect { port, datagrams } => {
+                let (name, port) = endpoint(port);
+                Message::ConnectReq(Connect {
+                    channel: channel(1),
+                    kind: kind(datagrams),
+                    port,
+                    limit: 1000,
+                    linger_ms: 60_000,
+                    name,
+                    greeting: b"hi",
+                })
+            }
+            Say::Accept(code) => Message::AcceptRsp(Accept {
+                status: status(code),
+                channel: channel(2),
+                limit: 1000,
+                linger_ms: 60_000,
+                greeting: b"",
+            }),
+            Say::Data { offset, flags, len } => {
+                let (mut flags, mut len) = (DataFlags::from_bits(flags), u32::from(len));
+                if flags.has(DataFlags::PROBE) {
+                    len = 0;
+                }
+                if flags.has(DataFlags::DATAGRAM) {
+                    flags = flags.without(DataFlags::FIN);
+                }
+                put(body, &Message::SendReq(Data { offset: offset.into(), flags, len }));
+                body.resize(body.len() + len as usize, b'd');
+                return;
+            }
+            Say::Window { ack, now } => Message::ReceiveReq(Window {
+                ack: ack.into(),
+                limit: u64::from(ack) + 1000,
+                now,
+                ..Window::default()
+            }),
+            Say::Close(code) => Message::CloseReq(Close { status: status(code), offset: 0 }),
+            Say::Closed(code) => {
+                Message::CloseRsp(Closed { status: status(code), channel: channel(1) })
+            }
+            Say::Pad(len) => {
+                put(body, &Message::Pad(len.into()));
+                body.resize(body.len() + usize::from(len), 0);
+                return;
+            }
+            Say::Raw(ref octets) => return body.extend_from_slice(octets),
+        };
+        put(body, &message);
+    }
+
+    fn open(&mut self, says: &[Say]) {
+        let body = Bytes::from(self.body(says));
+        let id = self.router.handle_open(self.now);
+        let (offered, answer) = (Bytes::new(), Vec::new());
+        self.links.push(Link { id, body, offered, told: false, over: false, answer });
+    }
+
+    /// Gives so many more octets of a body, after those that were not taken.
+    fn feed(&mut self, n: usize, octets: usize) {
+        let Some(link) = self.links.get_mut(n) else { return };
+        if link.offered.is_empty() {
+            link.offered = link.body.split_to(link.body.len().min(octets));
+        }
+        self.router.handle_body(self.now, link.id, &mut link.offered);
+        if link.body.is_empty() && link.offered.is_empty() && !link.told {
+            link.told = true;
+            self.router.handle_body_end(self.now, link.id);
+        }
+    }
+
+    /// Takes a piece of an answer; true if there is none now. An exchange that is over is checked.
+    fn take(&mut self, n: usize) -> bool {
+        let Some(link) = self.links.get_mut(n) else { return true };
+        match self.router.poll_response(self.now, link.id) {
+            Answer::Pending => true,
+            Answer::Bytes(piece) => {
+                assert!(!piece.is_empty(), "a piece of nothing");
+                link.answer.extend_from_slice(&piece);
+                false
+            }
+            Answer::End => {
+                link.over = true;
+                true
+            }
+        }
+    }
+
+    /// Forgets the connections whose exchange is over; their answers are whole.
+    fn reap(&mut self) {
+        self.links.retain(|link| {
+            if link.over {
+                check_answer(&link.answer);
+            }
+            !link.over
+        });
+    }
+
+    /// What the router says of itself, and how many it wakes.
+    fn check(&mut self) -> usize {
+        let mut woken = 0;
+        while self.router.poll_wake().is_some() {
+            woken += 1;
+            assert!(woken <= self.links.len(), "more woken than there are");
+        }
+        let stats = self.router.stats();
+        assert!(stats.exchanges <= self.links.len());
+        assert!(stats.sessions <= self.config.max_sessions);
+        assert!(stats.names <= self.config.max_sessions * self.config.claims);
+        let each = self.config.undrained + MAX_DATAGRAM + CONTROL;
+        let most = self.config.max_held + self.links.len() * each;
+        assert!(stats.held <= most, "{} held of {most}", stats.held);
+        woken
+    }
+
+    fn act(&mut self, op: &Op) {
+        match *op {
+            Op::Open(ref says) => self.open(says),
+            Op::Feed(n, octets) => self.feed(n.into(), octets.into()),
+            Op::Take(n, times) => {
+                for _ in 0..times {
+                    if self.take(n.into()) {
+                        break;
+                    }
+                }
+            }
+            Op::Gone(n) => {
+                if usize::from(n) < self.links.len() {
+                    let link = self.links.swap_remove(n.into());
+                    self.router.handle_gone(self.now, link.id);
+                }
+            }
+            Op::Pass(ms) => self.pass(ms.into()),
+            Op::Shutdown(n) if n == u8::MAX => self.router.shutdown(self.now),
+            Op::Shutdown(_) => {}
+        }
+        self.reap();
+        self.check();
+    }
+
+    /// Lets time pass, from deadline to deadline.
+    fn pass(&mut self, ms: u64) {
+        let until = self.now + ms;
+        let mut steps = 0;
+        while let Some(at) = self.router.poll_timeout().filter(|at| *at <= until) {
+            self.now = self.now.max(at);
+            self.router.handle_timeout(self.now);
+            steps += 1;
+            assert!(steps < MOST_STEPS, "the router's timer does not rest");
+        }
+        self.now = until;
+    }
+
+    /// Everything is given and taken: within the longest times of the configuration, all is over.
+    fn finish(&mut self) {
+        let until = self.now + self.config.max_hold_ms + 2 * self.config.upload_idle_ms;
+        let mut steps = 0;
+        while !self.links.is_empty() {
+            for n in 0..self.links.len() {
+                self.feed(n, usize::MAX);
+                while !self.take(n) {}
+            }
+            self.reap();
+            steps += 1;
+            assert!(steps < MOST_STEPS && self.now <= until, "exchanges do not end");
+            if self.check() > 0 || self.links.is_empty() {
+                continue;
+            }
+            let at = self.router.poll_timeout().expect("a deadline, while exchanges are under way");
+            self.pass(at.saturating_sub(self.now).max(1));
+        }
+        let stats = self.router.stats();
+        assert_eq!((stats.exchanges, stats.held, stats.parked), (0, 0, 0));
+        self.pass(self.config.forget_ms + 1);
+        let stats = self.router.stats();
+        assert_eq!((stats.sessions, stats.names), (0, 0), "not forgotten");
+    }
+}
+
+/// An answer is empty, or from WELCOME to END. Gives the address in WELCOME.
+fn check_answer(answer: &[u8]) -> Option<Address> {
+    let mut decoder = Decoder::new();
+    let mut input = answer;
+    let (mut welcome, mut ended) = (None, false);
+    while let Some(piece) = decoder.next(&mut input).expect("an answer of messages") {
+        assert!(!ended, "something behind END");
+        match piece {
+            Piece::Message(Message::Welcome(hello)) => {
+                assert_eq!(welcome, None, "a second WELCOME");
+                welcome = Some(hello.address);
+            }
+            Piece::Message(Message::End(_)) => ended = true,
+            _ => assert!(welcome.is_some(), "something before WELCOME"),
+        }
+    }
+    assert!(decoder.at_boundary());
+    assert_eq!(ended, welcome.is_some());
+    welcome
+}
+
+fuzz_target!(|ops: Vec<Op>| {
+    let mut world = World::new();
+    for op in ops.iter().take(MOST_OPS) {
+        world.act(op);
+    }
+    world.finish();
+});

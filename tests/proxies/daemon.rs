@@ -1,0 +1,196 @@
+//! Proxies as child processes, each with a directory of its own.
+
+use std::net::{TcpListener, TcpStream};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+use std::{fs, thread};
+
+use tempfile::TempDir;
+
+use crate::DEADLINE;
+
+/// Between two looks at a port or a log, which tell nobody when they change.
+const LOOK: Duration = Duration::from_millis(20);
+
+/// Starts, as another process may take a port that was free a moment ago.
+const TRIES: usize = 5;
+
+/// A running proxy, killed when dropped.
+pub struct Daemon {
+    child: Child,
+    directory: TempDir,
+    pub port: u16,
+}
+
+/// A port that is free now.
+pub fn free_port() -> u16 {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+    listener.local_addr().expect("bound").port()
+}
+
+/// Waits until it is so.
+pub fn wait_for<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
+    let until = Instant::now() + DEADLINE;
+    loop {
+        if let Some(found) = look() {
+            return found;
+        }
+        assert!(Instant::now() < until, "no {what} within {DEADLINE:?}");
+        thread::sleep(LOOK);
+    }
+}
+
+impl Daemon {
+    /// Starts what `make` gives for a directory and a free port.
+    fn start(make: impl Fn(&Path, u16) -> Command) -> Self {
+        for _ in 0..TRIES {
+            let directory = tempfile::tempdir().expect("a directory");
+            // squid drops root's rights.
+            let open = std::os::unix::fs::PermissionsExt::from_mode(0o777);
+            fs::set_permissions(directory.path(), open).expect("its owner");
+            let port = free_port();
+            let mut command = make(directory.path(), port);
+            let out = fs::File::create(directory.path().join("out")).expect("a file");
+            let errors = out.try_clone().expect("a second handle");
+            let name = command.get_program().to_string_lossy().into_owned();
+            let mut child = command
+                .stdin(Stdio::null())
+                .stdout(out)
+                .stderr(errors)
+                .spawn()
+                .unwrap_or_else(|error| panic!("{name}: {error}; tests/run installs it"));
+            let up = wait_for(&name, || match TcpStream::connect(("127.0.0.1", port)) {
+                Ok(_) => Some(true),
+                Err(_) => child.try_wait().expect("a child").map(|_| false),
+            });
+            if up {
+                return Self { child, directory, port };
+            }
+            let out = fs::read_to_string(directory.path().join("out")).unwrap_or_default();
+            eprintln!("{name} ended: {out}");
+        }
+        panic!("it does not start");
+    }
+
+    /// squid with Debian's rules, but that CONNECT is allowed to `tls_port` in the place of 443; if
+    /// there are `users`, for them alone.
+    pub fn squid(tls_port: u16, users: &[(&str, &str)]) -> Self {
+        Self::start(|at, port| {
+            let mut allow = "http_access allow localhost\n".to_owned();
+            if !users.is_empty() {
+                let known = write(at, "users", &users.iter().map(password).collect::<String>());
+                allow = format!(
+                    "auth_param basic program /usr/lib/squid/basic_ncsa_auth {}\n\
+                     acl known proxy_auth REQUIRED\nhttp_access allow known\n",
+                    known.display()
+                );
+            }
+            let at_path = at.display();
+            let rules = format!(
+                "acl SSL_ports port {tls_port}\nacl Safe_ports port 80\n\
+                 acl Safe_ports port 443\nacl Safe_ports port 1025-65535\n\
+                 http_access deny !Safe_ports\nhttp_access deny CONNECT !SSL_ports\n\
+                 {allow}http_access deny all\nhttp_port 127.0.0.1:{port}\n\
+                 strip_query_terms off\naccess_log stdio:{at_path}/access\n\
+                 cache_log {at_path}/log\npid_filename {at_path}/pid\ncoredump_dir {at_path}\n\
+                 shutdown_lifetime 0 seconds\nvisible_hostname squid\n"
+            );
+            let mut command = Command::new("squid");
+            command.arg("-N").arg("-f").arg(write(at, "conf", &rules));
+            command
+        })
+    }
+
+    /// tinyproxy with Debian's rules; if there is a user, for that one alone.
+    pub fn tinyproxy(user: Option<(&str, &str)>) -> Self {
+        Self::start(|at, port| {
+            let auth = user.map(|(name, word)| format!("BasicAuth {name} {word}\n"));
+            let rules = format!(
+                "Port {port}\nListen 127.0.0.1\nTimeout 600\nMaxClients 100\nAllow 127.0.0.1\n\
+                 ViaProxyName \"tinyproxy\"\nConnectPort 443\nConnectPort 563\n\
+                 LogLevel Connect\nLogFile \"{}\"\n{}",
+                at.join("access").display(),
+                auth.unwrap_or_default()
+            );
+            let mut command = Command::new("tinyproxy");
+            command.arg("-d").arg("-c").arg(write(at, "conf", &rules));
+            command
+        })
+    }
+
+    /// nginx with these lines in its block `http`, of which `site` gets a directory and a port.
+    pub fn nginx(site: impl Fn(&Path, u16) -> String) -> Self {
+        Self::start(|at, port| {
+            let all = format!(
+                "daemon off;\npid {0}/pid;\nerror_log {0}/log;\nevents {{}}\nhttp {{\n\
+                 client_body_temp_path {0}/body;\nproxy_temp_path {0}/proxy;\n\
+                 fastcgi_temp_path {0}/fastcgi;\nuwsgi_temp_path {0}/uwsgi;\n\
+                 scgi_temp_path {0}/scgi;\naccess_log {0}/access;\n{1}\n}}\n",
+                at.display(),
+                site(at, port)
+            );
+            let mut command = Command::new("nginx");
+            command.arg("-e").arg(at.join("log")).arg("-c").arg(write(at, "conf", &all));
+            command
+        })
+    }
+
+    pub fn url(&self) -> String {
+        crate::http(self.port)
+    }
+
+    /// This proxy's URL with a user and password.
+    pub fn url_for(&self, user: &str, password: &str) -> String {
+        format!("http://{user}:{password}@127.0.0.1:{}", self.port)
+    }
+
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.directory.path().join(name)
+    }
+
+    /// What it noted of requests; squid also notes the connection by which `start` found it up.
+    pub fn access(&self) -> String {
+        let access = fs::read_to_string(self.path("access")).unwrap_or_default();
+        let ours = |line: &&str| !line.contains("transaction-end-before-headers");
+        access.split_inclusive('\n').filter(ours).collect()
+    }
+
+    pub fn signal(&self, name: &str) {
+        signal(self.child.id(), name);
+    }
+}
+
+impl Drop for Daemon {
+    fn drop(&mut self) {
+        // nginx and squid have children of their own, which a SIGKILL would leave behind.
+        signal(self.child.id(), "TERM");
+        let until = Instant::now() + Duration::from_secs(5);
+        while self.child.try_wait().is_ok_and(|status| status.is_none()) {
+            if Instant::now() > until {
+                let _ = self.child.kill();
+                let _ = self.child.wait();
+                return;
+            }
+            thread::sleep(LOOK);
+        }
+    }
+}
+
+fn signal(process: u32, name: &str) {
+    let sent = Command::new("kill").args(["-s", name, &process.to_string()]).status();
+    assert!(sent.is_ok_and(|status| status.success()), "kill -s {name} {process}");
+}
+
+pub fn write(at: &Path, name: &str, text: &str) -> PathBuf {
+    let path = at.join(name);
+    fs::write(&path, text).expect("a file in a directory of our own");
+    path
+}
+
+/// A line of a file of users, as htpasswd writes it.
+fn password((user, word): &(&str, &str)) -> String {
+    let hash = Command::new("openssl").args(["passwd", "-apr1", word]).output();
+    let hash = hash.expect("openssl; tests/run installs it");
+    format!("{user}:{}", String::from_utf8_lossy(&hash.stdout))
+}

@@ -1,0 +1,135 @@
+//! `examples/deploy`: the site file with the real nginx, the service with the real relay.
+
+use std::io::{BufRead, BufReader};
+use std::process::{Child, Command, Stdio};
+use std::{fs, thread};
+
+use byway::client::Config;
+
+use crate::daemon::{Daemon, free_port, write};
+use crate::tunnel::certificate;
+use crate::{PACES, carry, client, join};
+
+const SITE: &str = include_str!("../../examples/deploy/byway.conf");
+const SERVICE: &str = include_str!("../../examples/deploy/byway-relay.service");
+
+/// Each way; more than one of the client's bodies, which are the largest that go up.
+const LEN: usize = 6 << 20;
+
+/// Puts something in the place of what stands in a file.
+fn put(text: &mut String, there: &str, instead: &str) {
+    assert!(text.contains(there), "no {there:?} to be replaced");
+    *text = text.replace(there, instead);
+}
+
+/// The relay as the service starts it, but on another port; killed when dropped.
+pub struct Relay(Child);
+
+impl Relay {
+    pub fn start(port: u16) -> Self {
+        let line = SERVICE.lines().find_map(|line| line.strip_prefix("ExecStart="));
+        let mut line = line.expect("a command").to_owned();
+        put(&mut line, "127.0.0.1:8080", &format!("127.0.0.1:{port}"));
+        let mut words = line.split_whitespace();
+        assert_eq!(words.next(), Some("/usr/local/bin/byway"));
+        let mut child = Command::new(env!("CARGO_BIN_EXE_byway"))
+            .args(words)
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("byway starts");
+        let mut url = String::new();
+        let stdout = child.stdout.take().expect("piped");
+        BufReader::new(stdout).read_line(&mut url).expect("its URL");
+        assert_eq!(url.trim(), crate::http(port));
+        Self(child)
+    }
+
+    /// Octets of memory that it has now.
+    pub fn resident(&self) -> u64 {
+        let status = fs::read_to_string(format!("/proc/{}/status", self.0.id()));
+        let status = status.expect("it runs");
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).expect("a size");
+        let kib = line.trim().trim_end_matches(" kB").parse::<u64>().expect("a number of KiB");
+        kib << 10
+    }
+}
+
+impl Drop for Relay {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+fn site(relay: u16) -> (Daemon, String) {
+    let (pem, key) = certificate();
+    let nginx = Daemon::nginx(|at, port| {
+        let (certificate, key) = (write(at, "certificate", &pem), write(at, "key", &key));
+        let mut site = SITE.to_owned();
+        put(&mut site, "server 127.0.0.1:8080 ", &format!("server 127.0.0.1:{relay} "));
+        put(&mut site, "listen 443 ssl", &format!("listen 127.0.0.1:{port} ssl"));
+        // Not every machine has IPv6.
+        put(&mut site, "    listen [::]:443 ssl;\n", "");
+        put(&mut site, "server_name relay.example", "server_name localhost");
+        let live = "/etc/letsencrypt/live/relay.example";
+        put(&mut site, &format!("{live}/fullchain.pem"), &certificate.to_string_lossy());
+        put(&mut site, &format!("{live}/privkey.pem"), &key.to_string_lossy());
+        let log = at.join("access").to_string_lossy().into_owned();
+        put(&mut site, "/var/log/nginx/byway.log", &log);
+        format!("include {};", write(at, "site", &site).display())
+    });
+    (nginx, pem)
+}
+
+#[test]
+fn data_both_ways_through_the_site_and_over_a_restart_of_the_relay() {
+    let port = free_port();
+    let relay = Relay::start(port);
+    let (nginx, pem) = site(port);
+    let config = || Config {
+        roots_pem: pem.clone().into(),
+        ..Config::new(format!("https://localhost:{}", nginx.port))
+    };
+    let conf = nginx.path("conf");
+    let checked = Command::new("nginx").arg("-t").arg("-c").arg(&conf).output().expect("nginx");
+    let told = String::from_utf8_lossy(&checked.stderr);
+    assert!(checked.status.success() && !told.contains("[warn]"), "{told}");
+
+    let mut relay = Some(relay);
+    for pace in PACES {
+        let (one, other) = (client(pace, config()), client(pace, config()));
+        let (a, b) = join(&one, &other);
+        carry(&a, &b, LEN);
+        thread::scope(|scope| {
+            scope.spawn(|| carry(&a, &b, LEN));
+            drop(relay.take());
+            relay = Some(Relay::start(port));
+        });
+    }
+    // Written as `flush` says, or at the end.
+    nginx.signal("USR1");
+    let noted = crate::daemon::wait_for("note of a request", || {
+        Some(nginx.access()).filter(|access| access.contains("POST /v1?n="))
+    });
+    assert!(!noted.contains("\" 413 "), "a body that is too long: {noted}");
+}
+
+#[test]
+fn the_service_is_one_that_systemd_takes() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let mut service = SERVICE.to_owned();
+    put(&mut service, "/usr/local/bin/byway", env!("CARGO_BIN_EXE_byway"));
+    let path = write(directory.path(), "byway-relay.service", &service);
+    let checked = Command::new("systemd-analyze").arg("verify").arg(&path).output();
+    let checked = checked.expect("systemd-analyze; tests/run installs it");
+    let told = String::from_utf8_lossy(&checked.stderr);
+    assert!(checked.status.success() && told.is_empty(), "{told}");
+
+    let security = Command::new("systemd-analyze")
+        .args(["security", "--offline=true", "--threshold=15"])
+        .arg(&path)
+        .output()
+        .expect("systemd-analyze");
+    let told = String::from_utf8_lossy(&security.stdout);
+    assert!(security.status.success(), "more exposed than 1.5 of 10: {told}");
+}

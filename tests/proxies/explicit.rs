@@ -1,0 +1,93 @@
+//! A plain relay behind the proxies that people configure: asked in absolute form, never by CONNECT.
+
+use byway::client::{Client, Config};
+use byway::error::{Blocked, Error, TransportError};
+use byway::transport::Proxy;
+
+use crate::daemon::{Daemon, wait_for};
+use crate::origin::Tap;
+use crate::{PACES, carry, client, http, join, relay};
+
+const LEN: usize = 2 << 20;
+
+/// A password with characters that a URL must escape, and as it stands in one.
+const WORD: (&str, &str) = ("s:e/c@t", "s%3Ae%2Fc%40t");
+
+fn behind(proxy: String, port: u16) -> Config {
+    Config {
+        proxy: Proxy::Url(proxy),
+        headers: vec![("X-Site".into(), "seven".into())],
+        user_agent: "Gateway-Friendly/1.0".into(),
+        ..Config::new(http(port))
+    }
+}
+
+/// Carries data through the proxy in both paces, and gives what the proxy noted.
+fn works(proxy: &Daemon, url: &str, mark: &str) -> String {
+    let relay = relay();
+    let tap = Tap::before(relay.local_addr());
+    for pace in PACES {
+        let one = client(pace, behind(url.to_owned(), tap.port));
+        let other = client(pace, Config::new(relay.url()));
+        let (a, b) = join(&one, &other);
+        carry(&a, &b, LEN);
+    }
+    let seen = tap.seen();
+    for line in ["\r\nx-site: seven\r\n", "\r\nuser-agent: gateway-friendly/1.0\r\n"] {
+        assert!(seen.contains(line), "no {line:?} in {seen}");
+    }
+    assert!(!seen.contains("proxy-authorization"), "not the origin's to see: {seen}");
+    // It may note a request only when that is over.
+    let access = wait_for("note of both a send and a park", || {
+        let access = proxy.access();
+        (access.matches(mark).count() >= 4).then_some(access)
+    });
+    assert!(access.contains(&format!("http://127.0.0.1:{}/v1?n=", tap.port)), "{access}");
+    assert!(!access.contains("CONNECT 127."), "{access}");
+    access
+}
+
+fn refused(proxy: String, cause: Blocked) {
+    let relay = relay();
+    let config = Config {
+        open_timeout: std::time::Duration::from_secs(2),
+        ..behind(proxy, relay.local_addr().port())
+    };
+    let error = Client::open(config).expect_err("no rights");
+    assert_eq!(error, Error::Transport(TransportError::Blocked(cause)));
+    let named = error.to_string().contains("the proxy wants authentication (407)");
+    assert_eq!(named, cause == Blocked::ProxyAuth, "{error}");
+    assert_eq!(relay.stats().sends + relay.stats().parks, 0);
+}
+
+#[test]
+fn squid() {
+    let squid = Daemon::squid(443, &[]);
+    works(&squid, &squid.url(), "TCP_MISS/200");
+}
+
+#[test]
+fn squid_for_its_users() {
+    let squid = Daemon::squid(443, &[("ann", WORD.0)]);
+    let access = works(&squid, &squid.url_for("ann", WORD.1), "TCP_MISS/200");
+    assert!(!access.contains("/407"), "the first request has the password: {access}");
+    refused(squid.url_for("ann", "wrong"), Blocked::ProxyAuth);
+    refused(squid.url_for("bob", WORD.1), Blocked::ProxyAuth);
+    refused(squid.url(), Blocked::ProxyAuth);
+    assert!(squid.access().contains("TCP_DENIED/407"));
+}
+
+#[test]
+fn tinyproxy() {
+    let tinyproxy = Daemon::tinyproxy(None);
+    works(&tinyproxy, &tinyproxy.url(), "POST http://");
+}
+
+#[test]
+fn tinyproxy_for_its_user() {
+    let tinyproxy = Daemon::tinyproxy(Some(("ann", "secret")));
+    works(&tinyproxy, &tinyproxy.url_for("ann", "secret"), "POST http://");
+    // To a wrong password this proxy says 401, as an origin would.
+    refused(tinyproxy.url_for("ann", "wrong"), Blocked::Http(401));
+    refused(tinyproxy.url(), Blocked::ProxyAuth);
+}

@@ -1,0 +1,96 @@
+//! A relay behind TLS, through the tunnel of a proxy.
+
+use std::sync::Arc;
+
+use byway::client::{Client, Config};
+use byway::error::{Blocked, Error, TransportError};
+use byway::transport::Proxy;
+
+use crate::daemon::{Daemon, wait_for, write};
+use crate::{PACES, carry, client, join, relay};
+
+const LEN: usize = 2 << 20;
+
+/// nginx with TLS for `localhost` before a relay, and the certificate to trust. It notes who asks a
+/// proxy, which inside a tunnel nobody does.
+pub fn tls_front(relay: u16) -> (Daemon, String) {
+    let (certificate, key) = certificate();
+    let pem = Arc::new(certificate);
+    let nginx = Daemon::nginx(|at, port| {
+        let certificate = write(at, "certificate", &pem);
+        let key = write(at, "key", &key);
+        format!(
+            "log_format credentials '$status <$http_proxy_authorization>';\n\
+             server {{\nlisten 127.0.0.1:{port} ssl;\naccess_log {}/access credentials;\n\
+             ssl_certificate {};\nssl_certificate_key {};\n\
+             location / {{ proxy_pass http://127.0.0.1:{relay}; }}\n\
+             location /asks/ {{ return 407; }}\n}}",
+            at.display(),
+            certificate.display(),
+            key.display()
+        )
+    });
+    let pem = pem.to_string();
+    (nginx, pem)
+}
+
+/// A certificate for `localhost` and its key, as PEM.
+pub fn certificate() -> (String, String) {
+    let key = rcgen::KeyPair::generate().expect("a key");
+    let params = rcgen::CertificateParams::new(["localhost".to_owned()]).expect("a name");
+    (params.self_signed(&key).expect("a certificate").pem(), key.serialize_pem())
+}
+
+fn config(nginx: &Daemon, pem: &str, proxy: String) -> Config {
+    Config {
+        roots_pem: pem.into(),
+        proxy: Proxy::Url(proxy),
+        ..Config::new(format!("https://localhost:{}", nginx.port))
+    }
+}
+
+#[test]
+fn a_tunnel_for_users_of_squid() {
+    let relay = relay();
+    let (nginx, pem) = tls_front(relay.local_addr().port());
+    let squid = Daemon::squid(nginx.port, &[("ann", "secret")]);
+    for pace in PACES {
+        let one = client(pace, config(&nginx, &pem, squid.url_for("ann", "secret")));
+        let other = client(pace, Config::new(relay.url()));
+        let (a, b) = join(&one, &other);
+        carry(&a, &b, LEN);
+    }
+    let access = wait_for("tunnel's end", || {
+        Some(squid.access()).filter(|access| access.contains("TCP_TUNNEL/200"))
+    });
+    assert!(access.contains(&format!("CONNECT localhost:{}", nginx.port)), "{access}");
+    assert!(!access.contains("POST"), "{access}");
+
+    // Who asks for a password inside the tunnel is not the proxy, and does not get it.
+    let mut asks = config(&nginx, &pem, squid.url_for("ann", "secret"));
+    asks.url += "/asks";
+    asks.open_timeout = std::time::Duration::from_secs(2);
+    Client::open(asks).expect_err("asks for a password");
+    let noted = nginx.access();
+    assert!(noted.contains("407 <->") && !noted.contains("<Basic"), "{noted}");
+}
+
+#[test]
+fn a_tunnel_that_is_refused_says_why() {
+    let relay = relay();
+    let (nginx, pem) = tls_front(relay.local_addr().port());
+    let refusal = |proxy: &Daemon, user: &str| {
+        let config = Config {
+            open_timeout: std::time::Duration::from_secs(2),
+            ..config(&nginx, &pem, proxy.url_for(user, "secret"))
+        };
+        Client::open(config).expect_err("refused")
+    };
+    let blocked = |cause| Error::Transport(TransportError::Blocked(cause));
+    // Not the port that this squid lets through.
+    let strict = Daemon::squid(443, &[]);
+    assert_eq!(refusal(&strict, "ann"), blocked(Blocked::Http(403)));
+    let squid = Daemon::squid(nginx.port, &[("ann", "secret")]);
+    assert_eq!(refusal(&squid, "bob"), blocked(Blocked::ProxyAuth));
+    assert_eq!(relay.stats().sends, 0);
+}

@@ -1,0 +1,236 @@
+//! What sessions learn of their paths: how long holds may be, and how large bodies.
+
+use std::cell::RefCell;
+use std::rc::Rc;
+
+use byway::Kind;
+use byway::session::{Lane, Pace, Profile, Settings};
+use byway::wire::Message;
+
+use crate::app::Plan;
+use crate::fate::Fate;
+use crate::world::World;
+
+const PACES: [Pace; 2] = [Pace::LongPoll, Pace::Streaming];
+/// How long what was learnt holds, in ms.
+const LEARNT: u64 = 600_000;
+/// A message that waits for no deadline, in ms.
+const AT_ONCE: u64 = 300;
+
+/// Two clients with a stream that both keep.
+fn pair(seed: u64, profile: Profile, set: impl Fn(&mut Settings)) -> (World, usize) {
+    let mut w = World::new(seed);
+    for _ in 0..2 {
+        let n = w.peer_with(profile, &set);
+        w.peers[n].latency = (10, 20);
+    }
+    w.listen(1, "b:1", Kind::Stream);
+    let n = w.hold(0, 1);
+    (w, n)
+}
+
+/// The holds that a client asks for, and when, from now on.
+type Holds = Rc<RefCell<Vec<u64>>>;
+
+fn holds(w: &mut World, peer: usize) -> Holds {
+    let holds = Holds::default();
+    let log = holds.clone();
+    w.on_request = Some(Box::new(move |seen| {
+        seen.has(|message| {
+            if let (Message::Hello(hello), true) = (message, seen.of(peer, Lane::Park)) {
+                log.borrow_mut().push(hello.hold_ms.into());
+            }
+            false
+        });
+        Fate::Pass
+    }));
+    holds
+}
+
+/// A message crosses; how long that took.
+#[track_caller]
+fn message(w: &mut World, n: usize, side: usize) -> u64 {
+    w.say(n, side, 100);
+    w.arrives(n, 1 - side, 130_000)
+}
+
+#[test]
+fn holds_fall_below_what_a_translator_remembers() {
+    for pace in PACES {
+        for keeps in [false, true] {
+            let (mut w, n) = pair(1, Profile::PHONE, |settings| settings.pace = pace);
+            let asked = holds(&mut w, 1);
+            for peer in &mut w.peers {
+                peer.path.forgets = 12_000;
+                peer.path.keeps = keeps;
+            }
+            // Idle clients lose a park or two each, and shorten their holds.
+            let begun = w.now;
+            let mut first = 0;
+            let mut later = 0;
+            for round in 0..12 {
+                let pause = w.rng.range(40_000, 46_000);
+                w.run(pause);
+                asked.borrow_mut().clear();
+                for side in 0..2 {
+                    let took = message(&mut w, n, side);
+                    let worst = if round < 4 { &mut first } else { &mut later };
+                    *worst = took.max(*worst);
+                }
+            }
+            println!(
+                "{pace:?}: forgotten after 12 s: a message took {first} ms, then {later} ms \
+                 (connections kept: {keeps})"
+            );
+            assert!(w.now - begun < LEARNT);
+            assert!(first <= 25_000 + 5_000 + 1_000, "{first}");
+            assert!(later <= AT_ONCE, "{later}");
+            w.run(45_000);
+            let hold = asked.borrow().last().copied().expect("parks");
+            assert!(hold < 12_000, "{hold}");
+            // Another network may remember longer.
+            w.move_away(1, true);
+            w.run(100);
+            assert_eq!(asked.borrow().last(), Some(&25_000));
+        }
+    }
+}
+
+#[test]
+fn holds_fall_below_the_patience_of_gateways() {
+    // haproxy's and nginx's.
+    for cut in [50_000, 60_000] {
+        let (mut w, n) = pair(2, Profile::PHONE, |settings| settings.pace = Pace::Battery);
+        let asked = holds(&mut w, 1);
+        for peer in &mut w.peers {
+            peer.path.tires = Some((cut, 504));
+        }
+        w.run(2 * cut + 30_000);
+        let failed = w.peers[1].session().stats().failed;
+        assert!((1..=2).contains(&failed), "{failed} parks were cut");
+        assert_eq!(asked.borrow().iter().max(), Some(&120_000));
+        let mut slowest = 0;
+        asked.borrow_mut().clear();
+        for _ in 0..5 {
+            w.run(80_000);
+            for side in 0..2 {
+                slowest = message(&mut w, n, side).max(slowest);
+            }
+        }
+        assert_eq!(w.peers[1].session().stats().failed, failed, "it knows by now");
+        assert!(slowest <= AT_ONCE, "{slowest}");
+        let idle = asked.borrow().iter().max().copied().expect("parks");
+        println!("Battery: cut at {} s: {failed} cut, then holds of {idle} ms", cut / 1000);
+        assert!((25_000..cut).contains(&idle), "{idle}");
+    }
+}
+
+#[test]
+fn gateways_cut_no_hold_of_the_other_paces() {
+    for pace in PACES {
+        let (mut w, n) = pair(3, Profile::PHONE, |settings| settings.pace = pace);
+        for peer in &mut w.peers {
+            peer.path.tires = Some((50_000, 504));
+        }
+        for _ in 0..36 {
+            w.run(100_000);
+            assert!(message(&mut w, n, 0) <= AT_ONCE);
+        }
+        assert_eq!(w.peers[0].session().stats().failed, 0);
+        assert_eq!(w.peers[1].session().stats().failed, 0);
+    }
+}
+
+#[test]
+fn bodies_fall_below_what_a_gateway_takes_and_grow_again_after_ten_minutes() {
+    for pace in PACES {
+        let profile = Profile { ring: 4 << 20, ..Profile::PC };
+        let (mut w, n) = pair(4, profile, |settings| {
+            settings.pace = pace;
+            settings.max_body = 4 << 20;
+        });
+        for peer in &mut w.peers {
+            peer.path.most_body = 1 << 20;
+        }
+        let transfer = |w: &mut World| {
+            w.peers[0].path.bodies.clear();
+            w.say(n, 0, 32 << 20);
+            w.arrives(n, 1, 120_000);
+            std::mem::take(&mut w.peers[0].path.bodies)
+        };
+        let bodies = transfer(&mut w);
+        let refused = bodies.iter().filter(|&&body| body > 1 << 20).count();
+        let settled = bodies.iter().rev().take(10).max().copied().expect("bodies");
+        println!("{pace:?}: 413 above 1 MiB: {refused} refused, then bodies of {settled}");
+        assert!((1..=2).contains(&refused), "{refused}");
+        assert!((1 << 18..=1 << 20).contains(&settled), "{settled}");
+        // The limit is gone, but nobody is told.
+        w.peers[0].path.most_body = usize::MAX;
+        assert!(transfer(&mut w).iter().all(|&body| body <= 1 << 20));
+        w.run(LEARNT);
+        let largest = transfer(&mut w).into_iter().max().expect("bodies");
+        assert!(largest > 1 << 20, "{largest}");
+    }
+}
+
+/// Typical body of the last few, in octets.
+fn typical(w: &World) -> u64 {
+    let mut last: Vec<_> = w.peers[0].path.bodies.iter().rev().take(9).copied().collect();
+    last.sort_unstable();
+    last[last.len() / 2] as u64
+}
+
+fn set_uplink(w: &mut World, rate: u64) {
+    w.peers[0].path.uplink = rate;
+    // The kernel takes 10 ms' worth at a time, or a packet.
+    w.peers[0].chunk = (rate / 100).clamp(1460, 64 << 10) as usize;
+}
+
+#[test]
+fn bodies_follow_the_uplink() {
+    for pace in PACES {
+        for rate in [8_000, 20_000, 200_000, 10_000_000] {
+            for then in [rate / 10, rate * 10] {
+                let profile = Profile { ring: 4 << 20, ..Profile::PC };
+                let (mut w, n) = pair(5, profile, |settings| settings.pace = pace);
+                let mut settled = [0; 2];
+                w.say(n, 0, 1 << 40);
+                for (rate, settled) in [rate, then].into_iter().zip(&mut settled) {
+                    set_uplink(&mut w, rate);
+                    w.run(60_000);
+                    *settled = typical(&w);
+                    let wanted = (rate / 4).clamp(4 << 10, (1 << 20) - (20 << 10));
+                    let ms = *settled * 1000 / rate;
+                    println!("{pace:?}: {rate} octets/s: bodies of {settled}, {ms} ms");
+                    assert!(
+                        (wanted / 2..=wanted * 2).contains(settled),
+                        "{settled} octets at {rate} a second, not {wanted}"
+                    );
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn a_message_is_not_kept_waiting_by_a_bulk_transfer() {
+    for pace in PACES {
+        for rate in [20_000, 200_000, 10_000_000] {
+            let (mut w, n) = pair(6, Profile::PC, |settings| settings.pace = pace);
+            set_uplink(&mut w, rate);
+            let other = w.connect(0, "b:1", Kind::Stream, 1, [Plan::HOLD; 2]);
+            w.run(5_000);
+            w.say(n, 0, 1 << 40);
+            w.run(15_000);
+            let mut slowest = 0;
+            for _ in 0..50 {
+                slowest = message(&mut w, other, 0).max(slowest);
+                let pause = w.rng.below(2_000);
+                w.run(pause);
+            }
+            println!("{pace:?}: {rate} octets/s: a message beside a transfer took {slowest} ms");
+            // The body under way, and the message's own.
+            assert!(slowest <= 1_000, "{slowest}");
+        }
+    }
+}
