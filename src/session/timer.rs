@@ -133,7 +133,7 @@ impl Session<'_> {
         }
         match channel.state {
             State::Aborting => self.settle(now, slot),
-            State::Accepting => self.end(now, slot, End::Here, Status::Aborted, false),
+            State::Accepting => self.end(now, slot, End::Here, Status::Aborted, true),
             _ => self.end(now, slot, End::Here, Status::Linger, true),
         }
     }

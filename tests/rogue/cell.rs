@@ -1,15 +1,17 @@
 //! Two clients that talk through a misbehaving proxy, and what they check.
 
 use std::collections::HashSet;
-use std::io::{ErrorKind, Read, Write};
+use std::io::{self, ErrorKind, Read, Write};
 use std::net::Shutdown;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use byway::Kind;
 use byway::client::{Client, Config, DatagramChannel, Stream};
+use byway::error::PeerError;
 use byway::relay::{Relay, RelayConfig};
 use byway::session::{Pace, Profile};
+use byway::{Error, Kind};
 
 use crate::fate::{Fault, Faults};
 use crate::proxy::Proxy;
@@ -22,13 +24,13 @@ const LONG: Duration = Duration::from_secs(60);
 /// Bytes each way.
 const BYTES: u64 = 384 << 10;
 
-/// Datagrams each way, most octets of one, and the pause between two.
+/// Datagrams each way at least, most octets of one, and the pause between two.
 const DATAGRAMS: u64 = 400;
 const DATAGRAM: u64 = 1200;
 const PAUSE: Duration = Duration::from_millis(2);
 
-/// When no datagram came for so long, none is to come: several times what a silent send takes.
-const QUIET: Duration = Duration::from_secs(3);
+/// When no datagram came for so long and all were sent, none is to come: several times their life.
+const QUIET: Duration = Duration::from_secs(1);
 
 /// Small rings, so that there are many exchanges.
 const PROFILE: Profile = Profile { channels: 4, ring: 16 << 10, listeners: 2, io_buffer: 8 << 10 };
@@ -65,8 +67,17 @@ pub struct Outcome {
 
 /// What a receiver saw.
 struct Received {
-    count: u64,
     stall: Duration,
+    /// Datagrams.
+    lost: u64,
+}
+
+/// Datagrams of one direction.
+#[derive(Default)]
+struct Flow {
+    sent: AtomicU64,
+    received: AtomicU64,
+    all_sent: AtomicBool,
 }
 
 impl Outcome {
@@ -101,10 +112,7 @@ impl Cell {
         }
         let (exchanges, struck) = proxy.counts();
         assert!(struck > 0, "the proxy behaved in {exchanges} exchanges");
-        let lost = match self.kind {
-            Kind::Stream => 0,
-            Kind::Datagram => received.iter().map(|at| DATAGRAMS - at.count).sum(),
-        };
+        let lost = received.iter().map(|at| at.lost).sum();
         let stall = received.iter().map(|at| at.stall).max().unwrap_or_default();
         Outcome { stall, took: begun.elapsed(), exchanges, struck, lost }
     }
@@ -130,8 +138,15 @@ impl Cell {
 
     fn streams(&self, [near, far]: &[Client; 2]) -> [Received; 2] {
         let listener = near.listen("rogue:1").expect("listens");
-        let connector = far.connect("rogue:1").expect("connects");
-        let ends = [listener.accept_timeout(LONG).expect("accepted"), connector];
+        let accept = |wait| listener.accept_timeout(wait);
+        let ends = pair(
+            accept,
+            || far.connect("rogue:1"),
+            |mut end: Stream| {
+                end.set_read_timeout(Some(LONG))?;
+                end.read(&mut [0])
+            },
+        );
         for end in &ends {
             end.set_read_timeout(Some(LONG)).expect("valid");
             end.set_write_timeout(Some(LONG)).expect("valid");
@@ -154,22 +169,58 @@ impl Cell {
 
     fn datagrams(&self, [near, far]: &[Client; 2]) -> [Received; 2] {
         let listener = near.listen_datagram("rogue:1").expect("listens");
-        let connector = far.connect_datagram("rogue:1").expect("connects");
-        let ends = [listener.accept_timeout(LONG).expect("accepted"), connector];
+        let accept = |wait| listener.accept_timeout(wait);
+        let ends = pair(
+            accept,
+            || far.connect_datagram("rogue:1"),
+            |end: DatagramChannel| {
+                end.set_read_timeout(Some(LONG))?;
+                end.recv(&mut [0])
+            },
+        );
         for end in &ends {
             end.set_read_timeout(Some(QUIET)).expect("valid");
             end.set_write_timeout(Some(LONG)).expect("valid");
         }
+        let flows = [Flow::default(), Flow::default()];
         thread::scope(|scope| {
             for (side, end) in ends.iter().enumerate() {
-                scope.spawn(move || send(end, self.key(side)));
+                let flow = &flows[side];
+                scope.spawn(move || send(end, self.key(side), flow));
             }
             let [zero, one] = [0, 1].map(|side| {
-                let end = &ends[side];
-                scope.spawn(move || receive(end, self.key(1 - side)))
+                let (end, flow) = (&ends[side], &flows[1 - side]);
+                scope.spawn(move || receive(end, self.key(1 - side), flow))
             });
             [zero, one].map(|receiver| receiver.join().expect("received"))
         })
+    }
+}
+
+/// Connects. A listener whose every word was lost gives up; then the connector hears of it.
+fn pair<C>(
+    accept: impl Fn(Duration) -> Result<C, Error>,
+    connect: impl Fn() -> Result<C, Error>,
+    ends: impl Fn(C) -> io::Result<usize>,
+) -> [C; 2] {
+    let gives_up = Duration::from_millis(scaled::timers().accept_for_ms.into());
+    let begun = Instant::now();
+    loop {
+        assert!(begun.elapsed() < LONG, "no connection");
+        let connector = match connect() {
+            // Its last answer was lost, and nothing came of it for longer than the relay's grace.
+            Err(Error::Peer(PeerError::NoListener)) => continue,
+            connector => connector.expect("connects"),
+        };
+        match accept(2 * gives_up) {
+            Ok(accepted) => return [accepted, connector],
+            Err(Error::TimedOut) => {
+                let end = ends(connector).expect_err("nobody is there");
+                assert_ne!(end.kind(), ErrorKind::TimedOut, "the connector heard nothing");
+                println!("connects again: {end}");
+            }
+            Err(error) => panic!("accepting: {error}"),
+        }
     }
 }
 
@@ -197,7 +248,7 @@ fn read(mut end: &Stream, key: u64) -> Received {
         count += got as u64;
     }
     assert_eq!(count, BYTES);
-    Received { count, stall }
+    Received { stall, lost: 0 }
 }
 
 /// Octets of a datagram: its number, and content.
@@ -208,20 +259,30 @@ fn datagram(key: u64, number: u64) -> Vec<u8> {
     octets
 }
 
-fn send(end: &DatagramChannel, key: u64) {
-    for number in 0..DATAGRAMS {
+/// Sends so many, and goes on until one came.
+fn send(end: &DatagramChannel, key: u64, flow: &Flow) {
+    let begun = Instant::now();
+    for number in 0.. {
+        if number >= DATAGRAMS && flow.received.load(Relaxed) > 0 {
+            break;
+        }
+        assert!(begun.elapsed() < LONG, "nothing came");
         end.send(&datagram(key, number)).expect("sent");
+        flow.sent.fetch_add(1, Relaxed);
         thread::sleep(PAUSE);
     }
+    flow.all_sent.store(true, Relaxed);
 }
 
-fn receive(end: &DatagramChannel, key: u64) -> Received {
+fn receive(end: &DatagramChannel, key: u64, flow: &Flow) -> Received {
     let mut heard = vec![0; end.max_datagram().expect("open")];
     let (mut numbers, mut stall, mut last) = (HashSet::new(), Duration::ZERO, Instant::now());
     loop {
+        let was_over = flow.all_sent.load(Relaxed);
         let got = match end.recv(&mut heard) {
             Ok(got) => got,
-            Err(error) if error.kind() == ErrorKind::TimedOut => break,
+            Err(error) if error.kind() == ErrorKind::TimedOut && was_over => break,
+            Err(error) if error.kind() == ErrorKind::TimedOut && last.elapsed() < LONG => continue,
             Err(error) => panic!("behind {} datagrams: {error}", numbers.len()),
         };
         stall = stall.max(last.elapsed());
@@ -229,7 +290,7 @@ fn receive(end: &DatagramChannel, key: u64) -> Received {
         let number = heard[..8].try_into().map(u64::from_be_bytes).expect("8 octets");
         assert!(heard[..got] == datagram(key, number), "datagram {number} is damaged");
         assert!(numbers.insert(number), "datagram {number} came twice");
+        flow.received.fetch_add(1, Relaxed);
     }
-    assert!(!numbers.is_empty(), "nothing came");
-    Received { count: numbers.len() as u64, stall }
+    Received { stall, lost: flow.sent.load(Relaxed) - numbers.len() as u64 }
 }

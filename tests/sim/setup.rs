@@ -233,3 +233,19 @@ fn aborting_with_bytes_unacknowledged_names_the_offset() {
     let error = w.with(b, |s, now| s.write(now, id, b"x"));
     assert_eq!(error, Err(PeerError::Aborted { received: 100 }.into()));
 }
+
+#[test]
+fn a_connector_learns_that_the_listener_gave_up() {
+    let mut w = World::new(22);
+    let (a, b) = w.pair(Profile::TINY);
+    // The listener hears none of the connector's answers while it waits for one.
+    let lost = w.lose_answers(u32::MAX, move |seen| seen.of(b, Lane::Park) && seen.has_ack(0));
+    let n = w.connect(a, "b:1", Kind::Stream, b, [Plan::HOLD; 2]);
+    w.run(25_000);
+    assert!(lost.get() > 0);
+    w.on_answer = None;
+    w.run_until(60_000, "word of it", |w| {
+        let [connector, listener] = &w.chans[n].ends;
+        connector.done || connector.id.is_none() || listener.id.is_some()
+    });
+}
