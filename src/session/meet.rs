@@ -135,9 +135,9 @@ impl Session<'_> {
             return;
         }
         if self.channels[slot].state == State::Connecting {
-            // The listener had accepted it, and was closed before its answer came. To go on asking
-            // would make another channel there, which a repeat of the answer to this would end.
-            self.end(now, slot, End::Refused, Status::NoListener, false);
+            // The listener had accepted it and gave it up before its answer came. Asking goes on, by
+            // another token: a repeat of the answer to this must not end what comes of it.
+            self.channels[slot].token = self.core.random();
         } else if self.channels[slot].peer == from.peer {
             self.channels[slot].end_offset = close.offset;
             if self.channels[slot].state == State::Aborting {
