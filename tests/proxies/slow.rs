@@ -134,7 +134,7 @@ fn run(pace: Pace, relay: u16, mut look: impl FnMut(Duration)) {
             scope.spawn(|| write(pair, SLOW_LEN as u64, &AtomicBool::new(false)));
         }
         let writing = scope.spawn(|| write(busy, u64::MAX, &over));
-        scope.spawn(|| {
+        let reading = scope.spawn(|| {
             busy.reader.set_read_timeout(Some(Duration::from_millis(100))).expect("not zero");
             while !over.load(SeqCst) {
                 read_some(busy, &read[2]);
@@ -164,6 +164,7 @@ fn run(pace: Pace, relay: u16, mut look: impl FnMut(Duration)) {
         assert_eq!(from.stats().overflows, 0);
         drop(guard);
         let written = writing.join().expect("writes");
+        reading.join().expect("reads");
         busy.read_up_to(&read[2], written);
         stopped.read_up_to(&read[0], SLOW_LEN as u64);
         trickle.read_up_to(&read[1], SLOW_LEN as u64);
