@@ -203,8 +203,8 @@ pub enum Blocked {
     /// An HTTP status other than 200.
     #[error("HTTP status {0} instead of an answer; a proxy, gateway or wrong URL")]
     Http(u16),
-    /// The proxy wants a password.
-    #[error("the proxy wants authentication (407); give user and password")]
+    /// The configured proxy wants a password, or another one.
+    #[error("the proxy wants authentication; give the right user and password")]
     ProxyAuth,
     /// A page that is no relay's.
     #[error(

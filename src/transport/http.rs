@@ -96,13 +96,20 @@ impl HttpTransport {
         response: Response<Body>,
         sink: &mut dyn FnMut(&[u8]) -> Result<(), Blocked>,
     ) -> Result<(), Failure> {
-        if let Some(cause) = refusal(&response) {
+        let by_proxy = self.target.forward_proxy().is_some();
+        if let Some(cause) = refusal(&response, by_proxy) {
             return Err(self.describe(cause, response));
         }
+        let serves_one = by_proxy && serves_one_request(&response);
         let mut reader = response.into_body().into_reader();
         loop {
             match reader.read(&mut self.scratch) {
-                Ok(0) => return Ok(()),
+                Ok(0) => {
+                    if serves_one {
+                        self.line.disconnect();
+                    }
+                    return Ok(());
+                }
                 Ok(n) => {
                     sink(&self.scratch[..n]).map_err(|cause| {
                         Failure::new(
@@ -202,10 +209,11 @@ impl Read for Source<'_> {
 }
 
 /// Why a response is no relay's answer, going by its head.
-fn refusal(response: &Response<Body>) -> Option<Blocked> {
+fn refusal(response: &Response<Body>, by_proxy: bool) -> Option<Blocked> {
     match response.status().as_u16() {
         200 => {}
-        407 => return Some(Blocked::ProxyAuth),
+        // 401 is what tinyproxy says to a wrong password; no relay does.
+        401 | 407 if by_proxy => return Some(Blocked::ProxyAuth),
         status => return Some(Blocked::Http(status)),
     }
     let field = |name| response.headers().get(name).and_then(|v| v.to_str().ok());
@@ -217,11 +225,18 @@ fn refusal(response: &Response<Body>) -> Option<Blocked> {
     (!ours).then_some(Blocked::Foreign)
 }
 
+/// Whether this is a proxy that serves one request a connection without saying so: what follows
+/// before it closes would reach the origin as it is, the proxy's password too.
+fn serves_one_request(response: &Response<Body>) -> bool {
+    let via = response.headers().get_all(header::VIA);
+    via.iter().any(|via| via.to_str().is_ok_and(|via| via.contains("tinyproxy")))
+}
+
 /// The status in ureq's "proxy server responded 407/407".
 fn tunnel_refusal(text: &str) -> Blocked {
     let status = text.rsplit([' ', '/']).next().and_then(|status| status.parse().ok());
     match status {
-        Some(407) => Blocked::ProxyAuth,
+        Some(401 | 407) => Blocked::ProxyAuth,
         Some(status) => Blocked::Http(status),
         None => Blocked::Connect,
     }

@@ -191,7 +191,7 @@ fn what_is_no_answer_is_named_and_described() {
         ),
         (
             |p| page(p, "407 Proxy Authentication Required", "no"),
-            ("proxy", Blocked::ProxyAuth, "407: no"),
+            ("proxy", Blocked::Http(407), "407: no"),
         ),
         (
             |p| page(p, "500 Oops\r\nContent-Type: text/html", "<h1>Oops</h1>"),
