@@ -87,7 +87,7 @@ fn main() -> ExitCode {
         println!("not run: {cell}");
     }
     if args.write
-        && let Err(error) = page::write(&rows)
+        && let Err(error) = page::write(&rows, args.full)
     {
         failed += 1;
         println!("tests/README.md: {error}");

@@ -13,11 +13,12 @@ const BEGIN: &str = "<!-- written by the lab: begin -->\n";
 const END: &str = "<!-- written by the lab: end -->\n";
 
 /// Replaces the table by these rows, with date and versions.
-pub fn write(rows: &[[String; 9]]) -> Result<()> {
+pub fn write(rows: &[[String; 9]], full: bool) -> Result<()> {
     let page = fs::read_to_string(PAGE)?;
     let (before, rest) = page.split_once(BEGIN).ok_or("its begin mark is missing")?;
     let (_, after) = rest.split_once(END).ok_or("its end mark is missing")?;
-    let mut table = format!("{}\n\n", versions()?);
+    let what = if full { "all cells" } else { "one cell of each kind" };
+    let mut table = format!("{}; {what}\n\n", versions()?);
     let mut add = |row: &[&str]| table.push_str(&format!("| {} |\n", row.join(" | ")));
     add(&HEAD);
     add(&["---"; HEAD.len()]);
