@@ -272,15 +272,28 @@ impl Session<'_> {
     pub(super) fn heard(&mut self, now: u64, slot: usize) {
         let channel = &mut self.channels[slot];
         channel.heard_at = now;
-        channel.blocked = false;
         channel.asked = false;
         channel.quiet_since = 0;
-        if channel.away_reported {
-            channel.away_reported = false;
+        self.watch(now, slot);
+        let channel = &mut self.channels[slot];
+        if channel.blocked {
+            // It speaks, but may not hear: its sends may pass while its park is gone.
+            let soon = now + u64::from(self.core.settings.timers.rto_min_ms);
+            channel.backoff = 0;
+            channel.probe_at = channel.probe_at.min(soon);
+        }
+    }
+
+    /// The peer takes data again.
+    pub(super) fn unblock(&mut self, now: u64, slot: usize) {
+        let channel = &mut self.channels[slot];
+        channel.blocked = false;
+        if core::mem::take(&mut channel.away_reported) {
             let id = self.channel_id(slot);
             self.core.event(super::Event::PeerBack(id));
         }
         self.watch(now, slot);
+        self.wake_channel(slot);
     }
 
     /// Starts or stops the linger and probe timers, as something is outstanding or not.

@@ -186,6 +186,7 @@ impl Session<'_> {
             return self.end(now, slot, End::Here, Status::Protocol, true);
         }
         let mut sample = None;
+        let mut advanced = false;
         if window.ack > tx.una {
             tx.una = window.ack;
             tx.next = tx.next.max(tx.una);
@@ -196,6 +197,7 @@ impl Session<'_> {
             }
             channel.backoff = 0;
             channel.probe_at = 0;
+            advanced = true;
         }
         tx.limit = tx.limit.max(window.limit);
         let mut back = window.losses > tx.losses;
@@ -212,6 +214,10 @@ impl Session<'_> {
             tx.rewind = true;
         } else if back {
             tx.go_back(tx.una);
+        }
+        if advanced && channel.blocked {
+            // Something got through to it meanwhile.
+            self.unblock(now, slot);
         }
         self.watch(now, slot);
         if let Some(ms) = sample {

@@ -181,14 +181,12 @@ impl Session<'_> {
                 State::Connecting => channel.due = now,
                 State::Accepting | State::Aborting if channel.peer == peer => channel.due = now,
                 State::Established if channel.peer == peer => {
-                    channel.blocked = false;
                     // It lives; and what it has of what was sent is not known.
                     channel.heard_at = now;
                     if channel.kind == Kind::Stream && channel.tx.una < channel.tx.next {
                         channel.probe = Probe::Patient;
                     }
-                    self.watch(now, slot);
-                    self.wake_channel(slot);
+                    self.unblock(now, slot);
                 }
                 _ => {}
             }
@@ -239,10 +237,7 @@ impl Session<'_> {
                     self.block(now, slot, verdict.status);
                 }
             }
-            What::Probe if delivered => {
-                self.channels[slot].blocked = false;
-                self.watch(now, slot);
-            }
+            What::Probe if delivered => self.unblock(now, slot),
             What::Probe => self.block(now, slot, verdict.status),
             What::Connect if self.channels[slot].state == State::Connecting => {
                 match verdict.status {
