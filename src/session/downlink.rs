@@ -6,17 +6,32 @@ use crate::error::Blocked;
 /// How long a hold that was cut is too long, in ms; then the path may be another.
 const CEILING_MS: u64 = 600_000;
 
+/// What is thought of long holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Belief {
+    /// Nothing stands against them.
+    Fine = 0,
+    /// One failed: its path may be gone, or a relay was restarted, or it was too long.
+    Suspected,
+    /// A shorter one did not. The next long one will tell.
+    Tried,
+    /// That failed, too.
+    TooLong,
+}
+
 /// All zeros is the initial state.
 #[derive(Debug)]
 pub(super) struct Downlink {
-    /// Longest hold, in ms, while the clock is below `until`.
+    belief: Belief,
+    /// Longest hold, in ms, if others are suspected or known to be too long.
     ceiling: u32,
+    /// When all this is forgotten.
     until: u64,
 }
 
 impl Downlink {
     pub const fn new() -> Self {
-        Self { ceiling: 0, until: 0 }
+        Self { belief: Belief::Fine, ceiling: 0, until: 0 }
     }
 
     /// How long the next park waits, and how long beyond that until it has failed, in ms; with
@@ -33,7 +48,17 @@ impl Downlink {
 
     /// Longest silence that the path is known to bear, in ms.
     pub fn ceiling(&self, now: u64) -> u32 {
-        if now < self.until { self.ceiling } else { u32::MAX }
+        match self.belief {
+            Belief::Suspected | Belief::TooLong if now < self.until => self.ceiling,
+            _ => u32::MAX,
+        }
+    }
+
+    /// A park waited for its whole hold, and was answered.
+    pub fn lasted(&mut self) {
+        if self.belief == Belief::Suspected {
+            self.belief = Belief::Tried;
+        }
     }
 
     /// A park that was to wait for `hold` ms failed after `age` ms, without a word: whoever cut it
@@ -47,10 +72,16 @@ impl Downlink {
             _ => return,
         };
         // An early end says nothing of the hold.
-        if age >= least {
-            self.ceiling = ceiling.max(least);
-            self.until = now + CEILING_MS;
+        if age < least {
+            return;
         }
+        self.belief = match self.belief {
+            _ if now >= self.until => Belief::Suspected,
+            Belief::Fine => Belief::Suspected,
+            Belief::Suspected | Belief::Tried | Belief::TooLong => Belief::TooLong,
+        };
+        self.ceiling = ceiling.max(least);
+        self.until = now + CEILING_MS;
     }
 }
 
@@ -66,6 +97,12 @@ mod tests {
         downlink.failed(50_000, &settings, Blocked::Http(504), 120_000, 50_000);
         assert_eq!(downlink.hold(50_000, &settings, false), (37_500, 5_000));
         assert_eq!(downlink.hold(50_000, &settings, true), (5_000, 2_000));
+        // It may have been something else: another is tried.
+        downlink.lasted();
+        assert_eq!(downlink.hold(50_000, &settings, false), (120_000, 5_000));
+        downlink.failed(50_000, &settings, Blocked::Http(504), 120_000, 50_000);
+        downlink.lasted();
+        assert_eq!(downlink.hold(50_000, &settings, false), (37_500, 5_000));
         assert_eq!(downlink.hold(50_000 + CEILING_MS, &settings, false), (120_000, 5_000));
     }
 

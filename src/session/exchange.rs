@@ -134,6 +134,10 @@ impl Session<'_> {
         if lane == Lane::Park && self.core.park.streams {
             self.stream_ended(now, false);
         }
+        let age = now.saturating_sub(self.core.park.begun_at);
+        if lane == Lane::Park && age >= u64::from(self.core.park.hold_ms) {
+            self.core.downlink.lasted();
+        }
         let core = &mut *self.core;
         let (begun, payload) = {
             let trip = core.trip(lane);
@@ -200,6 +204,11 @@ impl Session<'_> {
             core.hello_due |= !core.reached;
             core.claims_changed |= core.send.hello.has(HelloFlags::WAKE);
             core.bye_tries += u8::from(core.send.hello.has(HelloFlags::BYE));
+            // The path that it went dark on may have been the park's, too.
+            if cause == Blocked::Silence && core.park.active && !core.park.broken {
+                core.park_doubted = true;
+                core.hello_due = true;
+            }
         }
         if lane == Lane::Park && sent {
             self.note_losses(now);
@@ -304,6 +313,7 @@ impl Session<'_> {
         match lane {
             Lane::Park => {
                 self.core.park_due = 0;
+                self.core.park_doubted = false;
                 self.core.wakes.park = true;
             }
             Lane::Send => self.core.wakes.send = true,

@@ -81,7 +81,9 @@ impl Session<'_> {
         self.core.hello_due = false;
         if self.doubts_park() {
             hello = hello.with(HelloFlags::WAKE);
-            self.core.park_due = now + u64::from(self.core.settings.timers.send_silence_ms);
+            // Well above what WAKE and the answer take.
+            self.core.park_due = now + u64::from(self.core.settings.timers.send_silence_ms / 2);
+            self.core.park_doubted = false;
         }
         if wake {
             self.core.claims_changed = false;
@@ -90,16 +92,16 @@ impl Session<'_> {
     }
 
     /// Whoever begins to talk while an idle park is under way cannot wait for that to tell, a long
-    /// hold later, that its path is gone: the answers would go there.
+    /// hold later, that its path is gone: the answers would go there. Nor can anybody once a send
+    /// fell silent.
     fn doubts_park(&self) -> bool {
         let core = &*self.core;
         let long = core.park.hold_ms > core.settings.timers.hold_active_ms;
         let talks = |item: &Item| matches!(item.what, What::Data | What::Datagram | What::Connect);
         core.park.active
             && !core.park.broken
-            && long
             && core.park_due == 0
-            && core.send.plan.iter().any(talks)
+            && (core.park_doubted || long && core.send.plan.iter().any(talks))
     }
 
     fn plan_control(&mut self, now: u64) {

@@ -106,6 +106,8 @@ pub(super) struct Core {
     /// When the park under way must have ended, since the relay was told to end it; 0: whenever it
     /// will.
     pub park_due: u64,
+    /// Its path may be gone: it is to be told so with the next send.
+    pub park_doubted: bool,
     pub retry_send_at: u64,
     pub send_waits: bool,
     pub traffic_at: u64,
@@ -151,6 +153,7 @@ impl Core {
             send: Trip::new(),
             retry_park_at: 0,
             park_due: 0,
+            park_doubted: false,
             retry_send_at: 0,
             send_waits: false,
             traffic_at: 0,
