@@ -104,8 +104,8 @@ pub struct Timers {
     pub park_grace_active_ms: u32,
     pub park_grace_idle_ms: u32,
     pub send_silence_ms: u32,
-    /// Silence beyond what was announced after which an answer that stays open is late; lagging by
-    /// half of it all the time is, too.
+    /// Silence beyond what was announced after which an answer that stays open is late; lagging by a
+    /// quarter of it on average is, too.
     pub stream_late_ms: u32,
     /// How long an acknowledgement waits for company while an answer stays open.
     pub ack_delay_ms: u32,

@@ -3,9 +3,9 @@
 
 use super::Session;
 
-/// An answer is held back on the way, if only for a while, when every TICK lags, so many at least: one
+/// An answer is held back on the way, if only for a moment, when its TICKs lag, so many at least: one
 /// may have met a busy machine.
-const LAG_TICKS: u8 = 3;
+const LAG_TICKS: u8 = 2;
 /// Answers in a row that were late or cut until long polls take their place,
 const STRIKES: u8 = 2;
 /// for so long, in ms, or until the network changes.
@@ -25,7 +25,7 @@ pub(super) struct Streaming {
     late_at: u64,
     /// Within so many ms the relay writes something.
     next_ms: u32,
-    /// Shortest time that a TICK took beyond a round trip.
+    /// How long TICKs took beyond a round trip, in all.
     lag_ms: u32,
 }
 
@@ -52,7 +52,7 @@ impl Streaming {
     }
 
     fn begin(&mut self, now: u64) {
-        *self = Self { strikes: self.strikes, sent_at: now, lag_ms: u32::MAX, ..Self::new() };
+        *self = Self { strikes: self.strikes, sent_at: now, ..Self::new() };
     }
 
     fn strike(&mut self, now: u64) {
@@ -83,10 +83,14 @@ impl Session<'_> {
     pub(super) fn on_tick(&mut self, now: u64, age_ms: u32, next_ms: u32) {
         let round_trip = self.core.uplink.round_trip_ms();
         let streaming = &mut self.core.streaming;
-        let took = now.saturating_sub(streaming.sent_at);
-        let lag = took.saturating_sub(u64::from(age_ms) + u64::from(round_trip));
-        streaming.lag_ms = streaming.lag_ms.min(u32::try_from(lag).unwrap_or(u32::MAX));
-        streaming.ticks = streaming.ticks.saturating_add(1);
+        // The first comes with the head of the answer, which nobody holds back for a moment.
+        if age_ms > 0 {
+            let took = now.saturating_sub(streaming.sent_at);
+            let lag = took.saturating_sub(u64::from(age_ms) + u64::from(round_trip));
+            let lag = u32::try_from(lag).unwrap_or(u32::MAX);
+            streaming.lag_ms = streaming.lag_ms.saturating_add(lag);
+            streaming.ticks = streaming.ticks.saturating_add(1);
+        }
         // Whoever announces more is no relay.
         streaming.next_ms = next_ms.min(self.core.settings.timers.hold_active_ms);
     }
@@ -108,14 +112,15 @@ impl Session<'_> {
 
     /// An answer that was to stay open is over; `cut` if before its end.
     pub(super) fn stream_ended(&mut self, now: u64, cut: bool) {
-        let lag_ms = self.core.settings.timers.stream_late_ms / 2;
+        let lag_ms = self.core.settings.timers.stream_late_ms / 4;
         let streaming = &mut self.core.streaming;
         streaming.late_at = 0;
-        let lags = streaming.ticks >= LAG_TICKS && streaming.lag_ms > lag_ms;
+        let ticks = streaming.ticks;
+        let lags = ticks >= LAG_TICKS && streaming.lag_ms / u32::from(ticks) > lag_ms;
         if cut || lags {
             self.core.stats.late += 1;
             streaming.strike(now);
-        } else if streaming.ticks > 1 {
+        } else if ticks > 0 {
             streaming.strikes = 0;
         }
     }

@@ -1,6 +1,6 @@
 //! Proxies as child processes, each with a directory of its own.
 
-use std::net::{TcpListener, TcpStream};
+use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -132,6 +132,36 @@ impl Daemon {
             );
             let mut command = Command::new("nginx");
             command.arg("-e").arg(at.join("log")).arg("-c").arg(write(at, "conf", &all));
+            command
+        })
+    }
+
+    /// haproxy before a server, with Debian's rules.
+    pub fn haproxy(server: SocketAddr) -> Self {
+        Self::start(|at, port| {
+            let rules = format!(
+                "defaults\nmode http\ntimeout connect 5000\ntimeout client 50000\n\
+                 timeout server 50000\nfrontend all\nbind 127.0.0.1:{port}\n\
+                 default_backend relay\nbackend relay\nserver relay {server}\n"
+            );
+            let mut command = Command::new("haproxy");
+            command.arg("-db").arg("-f").arg(write(at, "conf", &rules));
+            command
+        })
+    }
+
+    /// varnish before a server, told to pass answers on when they are whole.
+    pub fn varnish_that_holds(server: SocketAddr) -> Self {
+        Self::start(|at, port| {
+            let rules = format!(
+                "vcl 4.1;\nbackend default {{ .host = \"{}\"; .port = \"{}\"; }}\n\
+                 sub vcl_backend_response {{ set beresp.do_stream = false; }}\n",
+                server.ip(),
+                server.port()
+            );
+            let mut command = Command::new("varnishd");
+            command.arg("-F").arg("-a").arg(format!("127.0.0.1:{port}"));
+            command.arg("-n").arg(at.join("varnish")).arg("-f").arg(write(at, "conf", &rules));
             command
         })
     }

@@ -7,6 +7,7 @@ mod environment;
 mod explicit;
 mod foreign;
 mod origin;
+mod pace;
 mod slow;
 mod tunnel;
 

@@ -142,11 +142,10 @@ fn what_is_always_held_back_for_a_while_is_late_too() {
     for _ in 0..2 {
         let request = bench.begin(Lane::Park).unwrap();
         assert!(streams(&request));
-        bench.pass(200);
         let answer = Answer::to(&request.exchange).message(&tick(0, 100));
         bench.feed(Lane::Park, &answer.0).unwrap();
         for age in [100, 1_100] {
-            bench.pass(if age == 100 { 100 } else { 1_000 });
+            bench.pass(if age == 100 { 300 } else { 1_000 });
             bench.feed(Lane::Park, &Answer(Vec::new()).message(&tick(age, 1_000)).0).unwrap();
         }
         assert!(!bench.breaks(), "what comes in time is not broken");
