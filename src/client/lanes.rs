@@ -55,15 +55,15 @@ impl Runner {
     fn next(&self) -> Option<Exchange> {
         let mut core = self.shared.lock();
         loop {
+            if core.is_over() || core.stop {
+                return None;
+            }
             let (mut session, now) = core.session();
             if self.lane == Lane::Send {
                 session.handle_timeout(now);
             }
             let next = session.poll_exchange(now, self.lane);
             let at = session.poll_timeout(self.lane);
-            if core.is_over() || core.stop {
-                return None;
-            }
             if next.is_some() {
                 self.shared.canceller(self.lane).reset();
             }

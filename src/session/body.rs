@@ -41,6 +41,10 @@ impl Session<'_> {
                 break;
             }
         }
+        if done > 0 && lane == Lane::Send && self.core.park_due != 0 && self.core.send.is_sent() {
+            // Only now has the relay been told.
+            self.core.park_due = now + u64::from(self.core.settings.timers.send_silence_ms / 2);
+        }
         if done > 0 && lane == Lane::Park && self.core.park.streams && self.core.park.is_sent() {
             self.stream_begins(now);
         }

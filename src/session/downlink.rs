@@ -68,7 +68,7 @@ impl Downlink {
         let least = settings.timers.hold_active_ms / 2;
         let ceiling = match cause {
             Blocked::Cut | Blocked::Http(408 | 499 | 502..=504) => age / 4 * 3,
-            Blocked::Silence => hold / 2,
+            Blocked::Silence => hold / 3,
             _ => return,
         };
         // An early end says nothing of the hold.
@@ -107,13 +107,13 @@ mod tests {
     }
 
     #[test]
-    fn silence_halves_it_and_early_ends_do_not_count() {
+    fn silence_leaves_a_third_and_early_ends_do_not_count() {
         let settings = Settings::new([1; 16], 1);
         let mut downlink = Downlink::new();
         downlink.failed(0, &settings, Blocked::Cut, 25_000, 1_000);
         downlink.failed(0, &settings, Blocked::Foreign, 25_000, 20_000);
         assert_eq!(downlink.hold(0, &settings, false).0, 25_000);
-        for hold in [25_000, 12_500, 6_250, 3_125, 2_500] {
+        for hold in [25_000, 8_333, 2_777, 2_500] {
             assert_eq!(downlink.hold(0, &settings, false).0, hold);
             downlink.failed(0, &settings, Blocked::Silence, hold, hold + 5_000);
         }

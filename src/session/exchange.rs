@@ -72,6 +72,10 @@ impl Session<'_> {
         trip.incoming.sink = Sink::Drop;
         let len = super::body::HELLO_LEN
             + trip.plan.iter().map(|i| i.head() + i.bytes() as usize).sum::<usize>();
+        if lane == Lane::Park {
+            // Left by one that was broken: its last octets may have come behind that.
+            self.core.streaming.unwatch();
+        }
         let idle_ms = self.core.downlink.ceiling(now);
         Some(Exchange { lane, seq, len, silence_ms, idle_ms })
     }
@@ -101,7 +105,7 @@ impl Session<'_> {
         }
         if !trip.ended {
             let cause = if trip.welcomed { Blocked::Cut } else { Blocked::Foreign };
-            self.handle_failure(now, lane, cause, true);
+            self.failed(now, lane, cause, true);
             return Err(cause);
         }
         let status = Status::from_code(trip.end_status).unwrap_or(Status::Malformed);
@@ -123,11 +127,11 @@ impl Session<'_> {
                 for slot in 0..self.channels.len() {
                     self.wake_channel(slot);
                 }
-                self.handle_failure(now, lane, Blocked::Relay(status), true);
+                self.failed(now, lane, Blocked::Relay(status), true);
                 return Ok(());
             }
             status => {
-                self.handle_failure(now, lane, Blocked::Relay(status), true);
+                self.failed(now, lane, Blocked::Relay(status), true);
                 return Ok(());
             }
         }
@@ -135,7 +139,8 @@ impl Session<'_> {
             self.stream_ended(now, false);
         }
         let age = now.saturating_sub(self.core.park.begun_at);
-        if lane == Lane::Park && age >= u64::from(self.core.park.hold_ms) {
+        let hold_ms = self.core.park.hold_ms;
+        if lane == Lane::Park && hold_ms > 1 && age >= u64::from(hold_ms) {
             self.core.downlink.lasted();
         }
         let core = &mut *self.core;
@@ -184,10 +189,17 @@ impl Session<'_> {
     /// the relay. Everything in it is said again; it is tried anew after a pause.
     pub fn handle_failure(&mut self, now: u64, lane: Lane, cause: Blocked, sent: bool) {
         self.core.clock = self.core.clock.max(now);
-        let core = &mut *self.core;
-        if !core.trip(lane).active {
-            return;
+        let trip = self.core.trip(lane);
+        if trip.active && trip.ended {
+            // Behind END nothing can be lost.
+            let _ = self.handle_finished(now, lane);
+        } else if trip.active {
+            self.failed(now, lane, cause, sent);
         }
+    }
+
+    fn failed(&mut self, now: u64, lane: Lane, cause: Blocked, sent: bool) {
+        let core = &mut *self.core;
         core.trip(lane).active = false;
         core.stats.failed += 1;
         if !core.trip(lane).broken {
@@ -204,6 +216,11 @@ impl Session<'_> {
             core.hello_due |= !core.reached;
             core.claims_changed |= core.send.hello.has(HelloFlags::WAKE);
             core.bye_tries += u8::from(core.send.hello.has(HelloFlags::BYE));
+            if cause != Blocked::Silence && core.park_due != 0 {
+                // The relay was perhaps not told: the next send does, and the wait begins then.
+                core.park_due = 0;
+                core.park_doubted = core.park.active;
+            }
             // The path that it went dark on may have been the park's, too.
             if cause == Blocked::Silence && core.park.active && !core.park.broken {
                 core.park_doubted = true;

@@ -1,9 +1,9 @@
 //! Set-up and end of channels, as messages in an answer tell them.
 
-use super::Session;
 use super::channel::{End, State, Tombstone};
 use super::listener::ClaimState;
 use super::state::ReplyKind;
+use super::{Pace, Session, Settings};
 use crate::wire::{self, Accept, Close, Closed, Connect, Endpoint, Route, Status};
 
 impl Session<'_> {
@@ -87,6 +87,8 @@ impl Session<'_> {
             return;
         }
         let least = self.core.settings.least_linger_ms();
+        // What the listener needs at most: more than was asked for is its pace's, or nobody's.
+        let most = Settings { pace: Pace::Battery, ..self.core.settings }.least_linger_ms();
         let channel = &mut self.channels[slot];
         match (channel.state, accept.status) {
             (State::Connecting, Status::Ok)
@@ -95,7 +97,7 @@ impl Session<'_> {
                 channel.peer = from.peer;
                 channel.remote = accept.channel;
                 channel.tx.limit = accept.limit;
-                channel.linger_ms = accept.linger_ms.max(least);
+                channel.linger_ms = accept.linger_ms.min(channel.linger_ms.max(most)).max(least);
                 channel.backoff = 0;
                 channel.set_greeting(accept.greeting);
                 self.establish(now, slot);

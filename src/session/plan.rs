@@ -63,8 +63,15 @@ impl Session<'_> {
         let wake = self.core.claims_changed && self.core.park.active;
         let mut hello = HelloFlags::WAKE.when(wake);
         self.plan_control(now);
+        // Behind data that fill the plan they would wait for ever.
+        let due = self.core.acks_at != 0 && self.core.acks_at <= now;
+        if due {
+            self.plan_acks(now);
+        }
         self.plan_data(now);
-        self.plan_acks(now);
+        if !due {
+            self.plan_acks(now);
+        }
         if self.core.phase == Phase::Closing && self.channels.iter().all(|c| c.state == State::Free)
         {
             if self.core.bye_tries >= BYE_TRIES {

@@ -51,6 +51,11 @@ impl Streaming {
         (self.late_at != 0).then_some(self.late_at)
     }
 
+    /// No answer is under way any more, however it ended.
+    pub fn unwatch(&mut self) {
+        self.late_at = 0;
+    }
+
     fn begin(&mut self, now: u64) {
         *self = Self { strikes: self.strikes, sent_at: now, ..Self::new() };
     }

@@ -88,9 +88,12 @@ impl Session<'_> {
             return;
         }
         core.park_due = 0;
-        if core.park.active && !core.park.broken {
+        if core.park.active && !core.park.broken && !core.park.ended {
             let age = u32::try_from(now.saturating_sub(core.park.begun_at)).unwrap_or(u32::MAX);
-            core.downlink.failed(now, &core.settings, Blocked::Silence, core.park.hold_ms, age);
+            let long = core.park.hold_ms > core.settings.timers.hold_active_ms;
+            if (long || core.failures == 0) && !core.park.welcomed {
+                core.downlink.failed(now, &core.settings, Blocked::Silence, core.park.hold_ms, age);
+            }
             core.park.broken = true;
             core.wakes.break_park = true;
         }

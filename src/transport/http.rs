@@ -100,7 +100,7 @@ impl HttpTransport {
         if let Some(cause) = refusal(&response, by_proxy) {
             return Err(self.describe(cause, response));
         }
-        let serves_one = by_proxy && serves_one_request(&response);
+        let serves_one = by_proxy && is_tinyproxy(&response);
         let mut reader = response.into_body().into_reader();
         loop {
             match reader.read(&mut self.scratch) {
@@ -212,8 +212,9 @@ impl Read for Source<'_> {
 fn refusal(response: &Response<Body>, by_proxy: bool) -> Option<Blocked> {
     match response.status().as_u16() {
         200 => {}
-        // 401 is what tinyproxy says to a wrong password; no relay does.
-        401 | 407 if by_proxy => return Some(Blocked::ProxyAuth),
+        407 if by_proxy => return Some(Blocked::ProxyAuth),
+        // What it says to a wrong password.
+        401 if by_proxy && is_tinyproxy(response) => return Some(Blocked::ProxyAuth),
         status => return Some(Blocked::Http(status)),
     }
     let field = |name| response.headers().get(name).and_then(|v| v.to_str().ok());
@@ -225,11 +226,12 @@ fn refusal(response: &Response<Body>, by_proxy: bool) -> Option<Blocked> {
     (!ours).then_some(Blocked::Foreign)
 }
 
-/// Whether this is a proxy that serves one request a connection without saying so: what follows
+/// Whether this came by a proxy that serves one request a connection without saying so: what follows
 /// before it closes would reach the origin as it is, the proxy's password too.
-fn serves_one_request(response: &Response<Body>) -> bool {
-    let via = response.headers().get_all(header::VIA);
-    via.iter().any(|via| via.to_str().is_ok_and(|via| via.contains("tinyproxy")))
+fn is_tinyproxy(response: &Response<Body>) -> bool {
+    let headers = response.headers();
+    let mut names = headers.get_all(header::VIA).iter().chain(headers.get(header::SERVER));
+    names.any(|name| name.to_str().is_ok_and(|name| name.contains("tinyproxy")))
 }
 
 /// The status in ureq's "proxy server responded 407/407".

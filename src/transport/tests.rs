@@ -417,9 +417,13 @@ fn a_plain_proxy_gets_the_absolute_form() {
 #[test]
 fn https_asks_a_proxy_for_a_tunnel() {
     let (url, seen) = serve([|peer| {
-        let mut head = vec![0; 1024];
-        let n = peer.stream.read(&mut head).unwrap();
-        let head = String::from_utf8_lossy(&head[..n]).into_owned();
+        let mut head = Vec::new();
+        while !head.ends_with(b"\r\n\r\n") {
+            let mut octet = [0];
+            peer.stream.read_exact(&mut octet).unwrap();
+            head.extend(octet);
+        }
+        let head = String::from_utf8_lossy(&head).into_owned();
         peer.answer("HTTP/1.1 407 No\r\nContent-Length: 0\r\n\r\n");
         Some(Seen { head, body: Vec::new(), first: 0 })
     }]);

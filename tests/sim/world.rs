@@ -279,6 +279,9 @@ impl World {
         if let Some(exchange) = exchange {
             peer.timers[index(lane)] = None;
             self.begin(n, &exchange);
+            if self.peers[n].single {
+                self.set_timer(n, lane);
+            }
         } else {
             self.set_timer(n, lane);
         }

@@ -54,7 +54,7 @@ impl Default for RouterConfig {
         Self {
             grace_ms: 5_000,
             max_body: 4 << 20,
-            max_messages: u16::MAX,
+            max_messages: 1_024,
             max_sessions: 65_536,
             claims: MAX_CLAIMS,
             wishes: 16,

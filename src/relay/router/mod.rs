@@ -282,8 +282,10 @@ impl Router {
             Phase::Open if exchange.ticks.is_some() => self.tick(now, id),
             Phase::Open => {
                 let (peer, active) = (exchange.session, exchange.active);
+                let hold_until = exchange.hold_until;
                 // Other traffic does not show that the uploads live for which it is open.
-                let until = active.min(self.fed_at(peer).unwrap_or(active)) + silence;
+                let until =
+                    active.min(self.fed_at(peer).unwrap_or(active)).min(hold_until) + silence;
                 if until > now {
                     return self.arm(id, Some(until));
                 }

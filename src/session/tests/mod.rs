@@ -2,6 +2,7 @@
 
 mod answers;
 mod bodies;
+mod breaks;
 mod datagrams;
 mod ends;
 mod handles;

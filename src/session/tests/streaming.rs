@@ -1,7 +1,7 @@
 //! Answers that stay open: when they are asked for, what is late, and how acknowledgements go.
 
 use super::*;
-use crate::session::{Pace, Wake};
+use crate::session::Pace;
 use crate::wire::{HelloFlags, Tick};
 
 /// Silence after which an answer is late, beyond what was announced: no round trip was measured.
@@ -24,12 +24,6 @@ impl Bench {
         let answer = Answer::to(&request.exchange).message(&tick(0, 100));
         self.feed(Lane::Park, &answer.0).unwrap();
         request
-    }
-
-    /// Whether the session wants its park broken; forgets all other wakes.
-    fn breaks(&mut self) -> bool {
-        let wakes: Vec<_> = core::iter::from_fn(|| self.session().poll_wake()).collect();
-        wakes.contains(&Wake::BreakPark)
     }
 
     fn paced(pace: Pace) -> Self {

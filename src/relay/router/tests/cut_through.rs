@@ -121,6 +121,21 @@ fn a_silent_upload_keeps_no_response_open_whatever_else_is_written() {
 }
 
 #[test]
+fn a_trickle_holds_no_response_open_beyond_its_hold() {
+    let mut lab = Lab::new();
+    let mut park = lab.post(Body::park(2, 1, 5_000));
+    let mut send = lab.open(Body::send(1).to(2, 7).stream(0, &[1; 500]));
+    lab.give(&mut send, HEAD + 1);
+    for _ in 0..54 {
+        lab.pass(90);
+        lab.give(&mut send, 1);
+        assert!(lab.response(&mut park).is_none());
+    }
+    lab.pass(300);
+    assert_eq!(lab.answer(&mut park).end(), Status::Ok);
+}
+
+#[test]
 fn an_upload_that_fell_silent_keeps_no_response_open() {
     let mut lab = Lab::new();
     let mut park = lab.post(Body::park(2, 1, 5_000));
@@ -307,7 +322,7 @@ fn a_park_that_dies_lets_the_upload_take_the_next() {
 
 #[test]
 fn many_small_messages_share_few_pieces() {
-    let mut lab = Lab::new();
+    let mut lab = Lab::with(RouterConfig { max_messages: u16::MAX, ..RouterConfig::default() });
     let mut park = lab.post(Body::park(2, 1, 5_000));
     let mut body = Body::send(1).to(2, 7);
     for i in 0..20_000 {
