@@ -187,7 +187,9 @@ pub enum Blocked {
     #[error("its host name does not resolve; check the URL and the network")]
     Dns,
     /// No connection.
-    #[error("no connection; check that the relay runs and that the network reaches it")]
+    #[error(
+        "no connection; check that the relay, and the proxy if one is set, runs and that the network reaches it"
+    )]
     Connect,
     /// TLS failed.
     #[error("TLS failed; check the certificate, the clock and the trusted roots")]

@@ -20,7 +20,8 @@ pub struct ClientOptions {
     /// How what comes is waited for
     #[arg(long, value_enum, default_value_t = PaceName::Streaming)]
     pace: PaceName,
-    /// How long to ride out silence while something is outstanding
+    /// How long to ride out silence while something is outstanding; at least 60, with --pace battery
+    /// 250, of either peer
     #[arg(long, value_name = "SECONDS", default_value_t = 180, value_parser = seconds(1))]
     linger: u64,
     /// How often the peer of an idle channel is probed, to find out that it is gone; 0: never
@@ -39,10 +40,22 @@ pub struct ClientOptions {
     /// environment names: env
     #[arg(long, value_name = "URL|env")]
     proxy: Option<String>,
+    /// Certificates (PEM) of the authorities to trust for https://, instead of those of the public web,
+    /// which are built in
+    #[arg(long, value_name = "FILE", value_parser = pem)]
+    roots: Option<Pem>,
     /// Who this is: a later process with the same text takes over the endpoint, so that a restart
     /// need not wait. Keep it to yourself, or others do so
     #[arg(long, value_name = "TEXT")]
     owner: Option<String>,
+}
+
+/// What a file of certificates has.
+#[derive(Debug, Clone)]
+struct Pem(Vec<u8>);
+
+fn pem(path: &str) -> Result<Pem, String> {
+    std::fs::read(path).map(Pem).map_err(|error| format!("cannot read it: {error}"))
 }
 
 /// The named profiles.
@@ -91,6 +104,9 @@ impl ClientOptions {
             Some("env") => Proxy::Environment,
             Some(url) => Proxy::Url(url.to_owned()),
         };
+        if let Some(Pem(roots)) = &self.roots {
+            config.roots_pem.clone_from(roots);
+        }
         if let Some(user_agent) = &self.user_agent {
             config.user_agent.clone_from(user_agent);
         }

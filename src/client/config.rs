@@ -27,7 +27,8 @@ pub struct Config {
     /// processes share, since they are the session's secret. `None`: the system's.
     pub seed: Option<[u8; 24]>,
     /// How long a channel rides out silence while something is outstanding; the smaller of both
-    /// ends counts. Default 180 s, at most 49 days.
+    /// ends counts. Default 180 s, at most 49 days; never less than
+    /// two holds and their grace, 60 s, or 250 s if either end is at [`Pace::Battery`].
     pub linger: Duration,
     /// How often the peer of an idle channel is probed, to find out that it is gone. Default: never.
     pub keepalive: Option<Duration>,
