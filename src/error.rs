@@ -188,7 +188,7 @@ pub enum Blocked {
     Dns,
     /// No connection.
     #[error(
-        "no connection; check that the relay, and the proxy if one is set, runs and that the network reaches it"
+        "no connection; check that the relay runs, and the proxy if one is set, and that the network reaches it"
     )]
     Connect,
     /// TLS failed.
