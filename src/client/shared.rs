@@ -276,6 +276,7 @@ impl Shared {
                 Wake::Park => wakes.lanes[index(Lane::Park)] = true,
                 // At once, as long as the lock is held: the next exchange is not meant.
                 Wake::BreakPark => self.canceller(Lane::Park).cancel(),
+                Wake::BreakSend => self.canceller(Lane::Send).cancel(),
                 Wake::Send => wakes.lanes[index(Lane::Send)] = true,
                 Wake::Channel(slot) => wakes.channels[slot / 64] |= 1 << (slot % 64),
                 Wake::Listener(slot) => wakes.listeners |= 1 << slot,

@@ -368,6 +368,11 @@ impl super::state::Core {
         match lane {
             Lane::Park => {
                 self.retry_park_at = retry_at;
+                if cause == Blocked::Silence {
+                    // A send that was begun on the dead path would hang for its own time.
+                    self.send.broken = self.send.active;
+                    self.wakes.break_send = true;
+                }
                 let age = u32::try_from(now.saturating_sub(self.park.begun_at)).unwrap_or(u32::MAX);
                 if sent && !self.park.welcomed && self.failures == 1 {
                     let (settings, hold) = (&self.settings, self.park.hold_ms);

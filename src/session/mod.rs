@@ -124,6 +124,9 @@ pub enum Wake {
     /// Whoever can break the park under way: its answer comes too late. It fails then, which says
     /// nothing of the path.
     BreakPark,
+    /// Whoever can break the send under way, and drop its connection if there is none: the path fell
+    /// silent beside it.
+    BreakSend,
     /// Whoever waits for the channel in this slot.
     Channel(usize),
     /// Whoever waits for the listener in this slot.
@@ -392,6 +395,9 @@ impl Session<'_> {
         }
         if take(|w| &mut w.break_park) {
             return Some(Wake::BreakPark);
+        }
+        if take(|w| &mut w.break_send) {
+            return Some(Wake::BreakSend);
         }
         if take(|w| &mut w.events) {
             return Some(Wake::Event);

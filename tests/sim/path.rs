@@ -60,6 +60,11 @@ impl Path {
         bodies: Vec::new(),
     };
 
+    /// The client drops the connection that it kept for a lane.
+    pub fn drop_kept(&mut self, lane: Lane) {
+        self.kept[index(lane)] = None;
+    }
+
     /// When `octets` more have left, given at `now`, in ms.
     pub fn passes(&mut self, now: u64, octets: usize) -> u64 {
         if self.uplink == 0 {

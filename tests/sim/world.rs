@@ -214,12 +214,17 @@ impl World {
 
     /// Notes whom a session wakes.
     pub fn woken(&mut self, peer: usize) {
-        let Peer { storage, events, trips, .. } = &mut self.peers[peer];
+        let Peer { storage, events, trips, path, .. } = &mut self.peers[peer];
         let mut session = storage.session();
         while let Some(wake) = session.poll_wake() {
             match wake {
-                Wake::BreakPark => {
-                    let under_way = trips[index(Lane::Park)];
+                Wake::BreakPark | Wake::BreakSend => {
+                    let lane = match wake {
+                        Wake::BreakPark => Lane::Park,
+                        _ => Lane::Send,
+                    };
+                    path.drop_kept(lane);
+                    let under_way = trips[index(lane)];
                     self.todo.extend(under_way.map(Job::Break));
                 }
                 Wake::Send => self.todo.push_back(Job::Lane(peer, Lane::Send)),
