@@ -1,7 +1,7 @@
 //! Datagrams: each stands in a ring behind a header of its length and the time it was queued.
 
 use super::channel::Channel;
-use super::{ChannelId, Session, ring};
+use super::{ChannelId, Mode, Session, ring};
 use crate::Kind;
 use crate::error::{ConfigError, Error};
 use crate::wire::MAX_DATAGRAM;
@@ -45,7 +45,7 @@ pub(super) fn note(channel: &mut Channel, number: u64) {
     }
 }
 
-impl Session<'_> {
+impl<M: Mode> Session<'_, M> {
     /// Queues a datagram; false while there is no room.
     ///
     /// # Errors

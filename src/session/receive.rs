@@ -2,11 +2,11 @@
 
 use super::channel::{End, State};
 use super::trip::{Incoming, Sink};
-use super::{Event, Lane, Session, datagram, ring};
+use super::{Event, Lane, Mode, Session, datagram, ring};
 use crate::Kind;
 use crate::wire::{Data, DataFlags, Route, Status, Window};
 
-impl Session<'_> {
+impl<M: Mode> Session<'_, M> {
     pub(super) fn on_data(&mut self, now: u64, lane: Lane, from: &Route, data: &Data) {
         self.core.trip(lane).incoming.sink = Sink::Drop;
         let is_window_only = data.flags.has(DataFlags::PROBE);
@@ -22,19 +22,19 @@ impl Session<'_> {
             rx.dirty = true;
             rx.now = true;
             // Nothing before a PROBE is still on its way: what was sent again was lost again.
-            if channel.kind == Kind::Stream && data.offset > rx.next {
+            if M::kind(channel.kind) == Kind::Stream && data.offset > rx.next {
                 rx.note_loss();
             }
             return;
         }
-        if datagram != (channel.kind == Kind::Datagram) {
+        if datagram != (M::kind(channel.kind) == Kind::Datagram) {
             return self.end(now, slot, End::Here, Status::Protocol, true);
         }
         if data.flags.has(DataFlags::ACK_NOW) {
             rx.dirty = true;
             rx.now = true;
         }
-        if datagram {
+        if M::DATAGRAMS && datagram {
             if !datagram::is_new(channel, data.offset) {
                 return;
             }
@@ -122,6 +122,7 @@ impl Session<'_> {
                 }
                 self.wake_channel(slot);
             }
+            Sink::Datagram if !M::DATAGRAMS => {}
             Sink::Datagram => {
                 let (_, rx_ring) = self.rings_of(slot);
                 ring::copy_in(&mut self.rings[rx_ring], incoming.at, bytes);
@@ -176,7 +177,7 @@ impl Session<'_> {
     pub(super) fn on_window(&mut self, now: u64, slot: usize, window: &Window) {
         let channel = &mut self.channels[slot];
         let tx = &mut channel.tx;
-        if channel.kind == Kind::Datagram {
+        if M::kind(channel.kind) == Kind::Datagram {
             tx.acked_number = tx.acked_number.max(window.ack.min(tx.sent_number));
             self.watch(now, slot);
             self.core.wake_send();

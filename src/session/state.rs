@@ -7,7 +7,7 @@ use super::settings::Settings;
 use super::streaming::Streaming;
 use super::trip::Trip;
 use super::uplink::Uplink;
-use super::{Event, Lane, Session, Stats};
+use super::{Event, Lane, Mode, Session, Stats};
 use crate::error::{Blocked, ConfigError, Error, TransportError};
 use crate::wire::{self, Address};
 
@@ -15,6 +15,9 @@ use crate::wire::{self, Address};
 const REPLIES: usize = 4;
 /// Events kept until somebody takes them; the oldest is dropped, and counted.
 const EVENTS: usize = 8;
+
+/// Most octets of a request that is park and send at once: the relay reads it whole first.
+const MAX_SINGLE: u32 = 32 << 10;
 
 /// How far a session's life has gone.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -72,7 +75,7 @@ pub(super) struct Reply {
 
 /// All zeros is the initial state.
 #[derive(Debug)]
-pub(super) struct Core {
+pub(super) struct Core<M: Mode> {
     pub settings: Settings,
     pub phase: Phase,
     pub fatal: Fatal,
@@ -101,8 +104,9 @@ pub(super) struct Core {
     /// A send is due even if it has nothing to say.
     pub hello_due: bool,
     pub bye_tries: u8,
+    /// In a session with one connection, the only one.
     pub park: Trip,
-    pub send: Trip,
+    beside: M::Beside,
     pub retry_park_at: u64,
     /// When the park under way must have ended, since the relay was told to end it; 0: whenever it
     /// will.
@@ -128,7 +132,7 @@ pub(super) struct Core {
     pub replies: [Reply; REPLIES],
 }
 
-impl Core {
+impl<M: Mode> Core<M> {
     pub const fn new() -> Self {
         Self {
             settings: Settings::ZERO,
@@ -151,7 +155,7 @@ impl Core {
             hello_due: false,
             bye_tries: 0,
             park: Trip::new(),
-            send: Trip::new(),
+            beside: M::BESIDE,
             retry_park_at: 0,
             park_due: 0,
             park_doubted: false,
@@ -202,10 +206,19 @@ impl Core {
     }
 
     pub fn trip(&mut self, lane: Lane) -> &mut Trip {
-        match lane {
+        match M::lane(lane) {
             Lane::Park => &mut self.park,
-            Lane::Send => &mut self.send,
+            Lane::Send => self.send_mut(),
         }
+    }
+
+    /// The exchange that carries what goes.
+    pub fn send(&self) -> &Trip {
+        M::send(&self.park, &self.beside)
+    }
+
+    pub fn send_mut(&mut self) -> &mut Trip {
+        M::send_mut(&mut self.park, &mut self.beside)
     }
 
     /// SplitMix64 (Steele, Lea, Flood 2014). Tokens only tell channels apart: what authenticates a
@@ -239,7 +252,7 @@ impl Core {
 
     /// Somebody wrote: the sending lane looks for itself when its exchange is over.
     pub fn wake_send(&mut self) {
-        self.wakes.send |= !self.send.active;
+        self.wakes.send |= M::SINGLE || !self.send().active;
     }
 
     pub fn wake_lanes(&mut self) {
@@ -284,9 +297,10 @@ impl Core {
 
     /// Most octets of a body that settings and relay allow.
     pub fn max_body(&self) -> u32 {
+        let most = if M::SINGLE { MAX_SINGLE } else { self.settings.max_body };
         match self.relay_max_body {
-            0 => self.settings.max_body,
-            relay => self.settings.max_body.min(relay),
+            0 => most,
+            relay => most.min(relay),
         }
     }
 
@@ -305,7 +319,7 @@ impl Core {
     }
 }
 
-impl Session<'_> {
+impl<M: Mode> Session<'_, M> {
     /// Begins a life: everything of an earlier one is forgotten. An empty send is due at once, so
     /// that [`is_open`](Self::is_open) tells whether the relay answers.
     pub fn open(&mut self, now: u64, settings: &Settings) {
@@ -358,7 +372,7 @@ impl Session<'_> {
         } else {
             self.core.phase = Phase::Closing;
         }
-        for slot in 0..self.claims.len() {
+        for slot in 0..self.claims().len() {
             self.unlisten(now, self.listener_id(slot));
         }
         self.core.wakes.session = true;
@@ -388,7 +402,8 @@ impl Session<'_> {
         self.core.streaming = Streaming::new();
         self.core.failures = 0;
         self.core.park.broken = self.core.park.active;
-        self.core.send.broken = self.core.send.active;
+        let send = self.core.send_mut();
+        send.broken = send.active;
         self.core.retry_park_at = 0;
         self.core.retry_send_at = 0;
         self.core.event(Event::Connecting);

@@ -1,7 +1,7 @@
 //! Whether answers that stay open come through promptly, watched all the time. Where they do not,
 //! the session goes back to long polls by itself.
 
-use super::Session;
+use super::{Mode, Session};
 
 /// An answer is held back on the way, if only for a moment, when its TICKs lag, so many at least: one
 /// may have met a busy machine.
@@ -68,7 +68,7 @@ impl Streaming {
     }
 }
 
-impl Session<'_> {
+impl<M: Mode> Session<'_, M> {
     /// The request for an answer that stays open has gone up.
     pub(super) fn stream_begins(&mut self, now: u64) {
         self.core.streaming.begin(now);

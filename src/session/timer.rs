@@ -1,12 +1,12 @@
 //! Deadlines: an exhaustive scan, since there are few.
 
 use super::channel::{End, Probe, State};
-use super::{Lane, Session};
+use super::{Lane, Mode, Session};
 use crate::Kind;
 use crate::error::Blocked;
 use crate::wire::{Status, Window};
 
-impl Session<'_> {
+impl<M: Mode> Session<'_, M> {
     /// When [`handle_timeout`](Self::handle_timeout) and [`poll_exchange`](Self::poll_exchange) are
     /// to be called again for `lane` at the latest; `None`: not before something else happens.
     pub fn poll_timeout(&self, lane: Lane) -> Option<u64> {
@@ -14,13 +14,21 @@ impl Session<'_> {
         if self.is_closed() || core.fatal().is_err() {
             return None;
         }
-        match lane {
-            Lane::Park => {
+        match M::lane(lane) {
+            Lane::Park if !M::SINGLE => {
                 (!core.park.active && core.retry_park_at > core.clock).then_some(core.retry_park_at)
             }
-            Lane::Send => {
+            _ if M::SINGLE => {
+                let retry = (!core.park.active && core.retry_park_at > core.clock)
+                    .then_some(core.retry_park_at);
+                (0..self.channels.len())
+                    .filter_map(|slot| self.channel_timeout(slot))
+                    .chain(retry)
+                    .min()
+            }
+            _ => {
                 let retry = core.send_waits.then_some(core.retry_send_at);
-                let acks = (core.acks_at != 0 && !core.send.active)
+                let acks = (core.acks_at != 0 && !core.send().active)
                     .then(|| core.acks_at.max(core.retry_send_at));
                 (0..self.channels.len())
                     .filter_map(|slot| self.channel_timeout(slot))
@@ -40,13 +48,14 @@ impl Session<'_> {
         }
         let core = &*self.core;
         // What is due by a send waits for the lane.
-        let due =
-            (channel.due != 0 && !core.send.active).then(|| channel.due.max(core.retry_send_at));
+        let waits = if M::SINGLE { channel.due > core.clock } else { !core.send().active };
+        let retry = if M::SINGLE { core.retry_park_at } else { core.retry_send_at };
+        let due = (channel.due != 0 && waits).then(|| channel.due.max(retry));
         let give_up = (channel.give_up_at != 0).then_some(channel.give_up_at);
         let probe = (channel.probe_at != 0).then_some(channel.probe_at);
         let linger =
             (channel.quiet_since != 0).then(|| channel.quiet_since + u64::from(channel.linger_ms));
-        let expiry = match channel.kind {
+        let expiry = match M::kind(channel.kind) {
             Kind::Datagram => self.datagram_expiry(slot),
             Kind::Stream => None,
         };
@@ -72,6 +81,9 @@ impl Session<'_> {
                 continue;
             }
             self.handle_channel_timeout(now, slot);
+        }
+        if M::SINGLE {
+            return;
         }
         self.watch_stream(now);
         self.watch_park(now);
@@ -100,7 +112,7 @@ impl Session<'_> {
     }
 
     fn handle_channel_timeout(&mut self, now: u64, slot: usize) {
-        if self.channels[slot].kind == Kind::Datagram {
+        if M::kind(self.channels[slot].kind) == Kind::Datagram {
             self.expire_datagrams(now, slot);
         }
         let is_over = |at: u64| at != 0 && at <= now;
@@ -115,7 +127,7 @@ impl Session<'_> {
         let most = u64::from(self.core.settings.timers.rto_max_ms);
         let channel = &mut self.channels[slot];
         if is_over(channel.probe_at) {
-            let waits = channel.kind == Kind::Datagram && channel.tx.una < channel.tx.end;
+            let waits = M::kind(channel.kind) == Kind::Datagram && channel.tx.una < channel.tx.end;
             if channel.blocked || !waits {
                 channel.probe = Probe::AtOnce;
                 self.core.wakes.send = true;
@@ -146,7 +158,7 @@ impl Session<'_> {
         let len = self.ring_len();
         let channel = &mut self.channels[slot];
         let rx = &mut channel.rx;
-        rx.told = match channel.kind {
+        rx.told = match M::kind(channel.kind) {
             Kind::Stream => rx.limit(len),
             Kind::Datagram => len as u64,
         };
@@ -154,7 +166,7 @@ impl Session<'_> {
         rx.dirty = false;
         rx.urgent = false;
         Window {
-            ack: match channel.kind {
+            ack: match M::kind(channel.kind) {
                 Kind::Stream => rx.next,
                 Kind::Datagram => rx.number,
             },
