@@ -147,6 +147,11 @@ impl Channel {
         self.greeting_len = n as u8;
     }
 
+    /// When silence ends it; 0: nothing is outstanding.
+    pub fn lingered_at(&self) -> u64 {
+        if self.quiet_since == 0 { 0 } else { self.quiet_since + u64::from(self.linger_ms) }
+    }
+
     /// Whether the peer is expected to answer something.
     pub fn is_outstanding<M: Mode>(&self) -> bool {
         match self.state {
@@ -436,6 +441,9 @@ impl<M: Mode> Session<'_, M> {
     }
 
     pub(super) fn wake_channel(&mut self, slot: usize) {
+        if M::SINGLE {
+            return;
+        }
         self.channels[slot].wake = true;
         self.core.wakes.channels[slot / 32] |= 1 << (slot % 32);
     }

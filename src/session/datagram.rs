@@ -132,7 +132,7 @@ impl<M: Mode> Session<'_, M> {
             tx.una += (HEADER + len) as u64;
             tx.number += 1;
             tx.lost = tx.lost.saturating_add(1);
-            self.core.stats.datagrams_lost += 1;
+            self.core.count(|stats| stats.datagrams_lost += 1);
         }
         if tx.una != before {
             tx.next = tx.una;
@@ -141,17 +141,17 @@ impl<M: Mode> Session<'_, M> {
         }
     }
 
-    /// When the oldest datagram expires, if one waits.
-    pub(super) fn datagram_expiry(&self, slot: usize) -> Option<u64> {
+    /// When the oldest datagram expires; 0: none waits.
+    pub(super) fn datagram_expiry(&self, slot: usize) -> u64 {
         let tx = &self.channels[slot].tx;
         if tx.una >= tx.end || tx.flying {
-            return None;
+            return 0;
         }
         let (tx_ring, _) = self.rings_of(slot);
         let (_, queued) = read_header(&self.rings[tx_ring], tx.una);
         let life = self.core.settings.timers.datagram_life_ms;
         // The time queued lies at most `life` before the clock seen last.
         let age = (self.core.clock as u32).wrapping_sub(queued);
-        Some((self.core.clock + u64::from(life)).saturating_sub(age.into()))
+        (self.core.clock + u64::from(life)).saturating_sub(age.into())
     }
 }

@@ -38,17 +38,18 @@ impl<M: Mode> Session<'_, M> {
                 }
                 let core = &*self.core;
                 let active = now < core.traffic_at + u64::from(core.settings.active_for_ms());
-                let (hold, grace) = core.downlink.hold(now, &core.settings, active);
+                let (hold, grace) = core.settings.hold(active);
+                let hold = core.beside().map_or(hold, |b| hold.min(b.downlink.ceiling(now)));
                 let hold = if waits { hold.max(1) } else { 1 };
                 if M::SINGLE {
                     // The last word waits for nothing.
                     let hold = if flags.has(HelloFlags::BYE) { 0 } else { hold };
                     (flags.with(HelloFlags::SINGLE), hold, hold + grace)
                 } else {
-                    let streams = core.settings.pace == Pace::Streaming
+                    let streams = core.beside().is_some_and(|b| b.streaming.is_allowed(now))
+                        && core.settings.pace == Pace::Streaming
                         && active
-                        && waits
-                        && core.streaming.is_allowed(now);
+                        && waits;
                     (HelloFlags::STREAM.when(streams), hold, hold + grace)
                 }
             }
@@ -65,11 +66,13 @@ impl<M: Mode> Session<'_, M> {
         let seq = self.core.seq;
         let core = &mut *self.core;
         let streams = hello.has(HelloFlags::STREAM);
-        core.stats.streams += u64::from(streams);
-        match lane {
-            Lane::Park => core.stats.parks += 1,
-            Lane::Send => core.stats.sends += 1,
-        }
+        core.count(|stats| match lane {
+            Lane::Park => {
+                stats.parks += 1;
+                stats.streams += u64::from(streams);
+            }
+            Lane::Send => stats.sends += 1,
+        });
         let trip = core.trip(lane);
         trip.waits = trip
             .plan
@@ -93,11 +96,14 @@ impl<M: Mode> Session<'_, M> {
         trip.incoming.sink = Sink::Drop;
         let len = super::body::HELLO_LEN
             + trip.plan.iter().map(|i| i.head() + i.bytes() as usize).sum::<usize>();
-        if !M::SINGLE && lane == Lane::Park {
-            // Left by one that was broken: its last octets may have come behind that.
-            self.core.streaming.unwatch();
+        let mut idle_ms = u32::MAX;
+        if let Some(beside) = self.core.beside_mut() {
+            if lane == Lane::Park {
+                // Left by one that was broken: its last octets may have come behind that.
+                beside.streaming.unwatch();
+            }
+            idle_ms = beside.downlink.ceiling(now);
         }
-        let idle_ms = self.core.downlink.ceiling(now);
         Some(Exchange { lane, seq, len, silence_ms, idle_ms })
     }
 
@@ -162,8 +168,12 @@ impl<M: Mode> Session<'_, M> {
         }
         let age = now.saturating_sub(self.core.park.begun_at);
         let hold_ms = self.core.park.hold_ms;
-        if lane == Lane::Park && hold_ms > 1 && age >= u64::from(hold_ms) {
-            self.core.downlink.lasted();
+        if let Some(beside) = self.core.beside_mut()
+            && lane == Lane::Park
+            && hold_ms > 1
+            && age >= u64::from(hold_ms)
+        {
+            beside.downlink.lasted();
         }
         let core = &mut *self.core;
         let (begun, payload) = {
@@ -174,7 +184,9 @@ impl<M: Mode> Session<'_, M> {
         if !M::SINGLE && lane == Lane::Send {
             let most = core.max_body();
             let ms = u32::try_from(now.saturating_sub(begun)).unwrap_or(u32::MAX);
-            core.uplink.passed(payload, ms, most);
+            if let Some(beside) = core.beside_mut() {
+                beside.uplink.passed(payload, ms, most);
+            }
         }
         core.failures = 0;
         if core.blocked_told {
@@ -231,7 +243,7 @@ impl<M: Mode> Session<'_, M> {
     fn failed(&mut self, now: u64, lane: Lane, cause: Blocked, sent: bool) {
         let core = &mut *self.core;
         core.trip(lane).active = false;
-        core.stats.failed += 1;
+        core.count(|stats| stats.failed += 1);
         if !core.trip(lane).broken {
             core.blame_path(now, lane, cause, sent);
             if !M::SINGLE && lane == Lane::Park && core.park.streams {
@@ -409,19 +421,28 @@ impl<M: Mode> super::state::Core<M> {
                 }
                 let age = u32::try_from(now.saturating_sub(self.park.begun_at)).unwrap_or(u32::MAX);
                 if sent && !self.park.welcomed && self.failures == 1 {
-                    let (settings, hold) = (&self.settings, self.park.hold_ms);
-                    self.downlink.failed(now, settings, cause, hold, age);
+                    self.park_failed(now, cause, age);
                 }
             }
             Lane::Send => {
                 self.retry_send_at = retry_at;
-                let payload = self.send().payload;
+                let Some(beside) = self.beside_mut() else { return };
+                let payload = beside.send.payload;
                 match cause {
-                    Blocked::Http(413) => self.uplink.refused(now, payload),
-                    _ if payload > 0 && sent => self.uplink.failed(),
+                    Blocked::Http(413) => beside.uplink.refused(now, payload),
+                    _ if payload > 0 && sent => beside.uplink.failed(),
                     _ => {}
                 }
             }
+        }
+    }
+
+    /// A park failed after `age` ms, without a word: its hold may have been too long.
+    pub fn park_failed(&mut self, now: u64, cause: Blocked, age: u32) {
+        let hold = self.park.hold_ms;
+        let least = self.settings.timers.hold_active_ms / 2;
+        if let Some(beside) = self.beside_mut() {
+            beside.downlink.failed(now, least, cause, hold, age);
         }
     }
 
@@ -429,7 +450,9 @@ impl<M: Mode> super::state::Core<M> {
     fn pause(&mut self, times: u8) -> u64 {
         let t = self.settings.timers;
         let doubled = t.retry_min_ms << times.saturating_sub(1).min(10);
-        let pause = u64::from(doubled.min(t.retry_max_ms));
-        pause / 2 + self.random() % (pause / 2 + 1)
+        let pause = doubled.min(t.retry_max_ms);
+        // A division of 64 bits would be long on small machines.
+        let jitter = (self.random() >> 32) as u32;
+        u64::from(pause / 2) + (u64::from(jitter) * u64::from(pause / 2 + 1) >> 32)
     }
 }

@@ -393,7 +393,11 @@ impl<M: Mode> Session<'_, M> {
 
     /// Whom to wake; `None` when everybody was.
     pub fn poll_wake(&mut self) -> Option<Wake> {
-        if core::mem::take(&mut self.core.wakes.send) && (!M::SINGLE || self.speaks()) {
+        if M::SINGLE {
+            let wakes = core::mem::take(&mut self.core.wakes.send);
+            return (wakes && self.speaks()).then_some(Wake::Send);
+        }
+        if core::mem::take(&mut self.core.wakes.send) {
             return Some(Wake::Send);
         }
         let wakes = &mut self.core.wakes;

@@ -2,25 +2,50 @@
 
 use core::fmt::Debug;
 
-use super::Lane;
+use heapless::Vec;
+
+use super::downlink::Downlink;
+use super::streaming::Streaming;
 use super::trip::Trip;
+use super::uplink::Uplink;
+use super::{Event, Lane, Stats};
 use crate::Kind;
+
+/// Events kept until somebody takes them; the oldest is dropped, and counted.
+const EVENTS: usize = 8;
 
 /// What a session is made for: [`Full`] or [`Single`].
 pub trait Mode: sealed::Sealed {}
 
-/// Two exchanges at once, a park and a send, each on a connection of its own, and everything that
-/// a channel can be. What the client with std uses.
+/// Two exchanges at once, a park and a send, each on a connection of its own; everything that a
+/// channel can be; paces, holds and bodies that follow what the path takes; events and numbers. What
+/// the client with std uses.
 #[derive(Debug)]
 pub struct Full;
 
-/// One exchange at a time, on the only connection: it is park and send at once. Without `LISTENS`
-/// the session has no listeners, without `DATAGRAMS` only streams; the code for them is left out.
+/// What firmware needs: one exchange at a time, on the only connection, which is park and send at
+/// once. Without `LISTENS` the session has no listeners, without `DATAGRAMS` only streams.
+///
+/// Beside [`Full`], it never streams; its holds are those of the settings and its bodies what the
+/// rings have; it may let one peer wait a second for another; it tells no events (but
+/// [`blocked`](super::Session::blocked) and what the calls return), wakes nobody but its owner,
+/// counts nothing, and is opened once.
 #[derive(Debug)]
 pub struct Single<const LISTENS: bool, const DATAGRAMS: bool>;
 
 impl Mode for Full {}
 impl<const LISTENS: bool, const DATAGRAMS: bool> Mode for Single<LISTENS, DATAGRAMS> {}
+
+/// What only a [`Full`] session has. All zeros is its initial state.
+#[derive(Debug)]
+pub struct Beside {
+    pub send: Trip,
+    pub uplink: Uplink,
+    pub downlink: Downlink,
+    pub streaming: Streaming,
+    pub events: Vec<Event, EVENTS, u8>,
+    pub stats: Stats,
+}
 
 pub(super) mod sealed {
     use super::*;
@@ -30,12 +55,12 @@ pub(super) mod sealed {
         const SINGLE: bool;
         const LISTENS: bool;
         const DATAGRAMS: bool;
-        /// Where the send is kept, if it is an exchange of its own.
+        /// [`Beside`](super::Beside) or nothing.
         type Beside: Debug;
         const BESIDE: Self::Beside;
 
-        fn send<'t>(park: &'t Trip, beside: &'t Self::Beside) -> &'t Trip;
-        fn send_mut<'t>(park: &'t mut Trip, beside: &'t mut Self::Beside) -> &'t mut Trip;
+        fn beside(beside: &Self::Beside) -> Option<&Beside>;
+        fn beside_mut(beside: &mut Self::Beside) -> Option<&mut Beside>;
 
         /// The lane that does the work of `lane`.
         fn lane(lane: Lane) -> Lane {
@@ -60,15 +85,22 @@ impl Sealed for Full {
     const SINGLE: bool = false;
     const LISTENS: bool = true;
     const DATAGRAMS: bool = true;
-    type Beside = Trip;
-    const BESIDE: Trip = Trip::new();
+    type Beside = Beside;
+    const BESIDE: Beside = Beside {
+        send: Trip::new(),
+        uplink: Uplink::new(),
+        downlink: Downlink::new(),
+        streaming: Streaming::new(),
+        events: Vec::new(),
+        stats: Stats::new(),
+    };
 
-    fn send<'t>(_: &'t Trip, beside: &'t Trip) -> &'t Trip {
-        beside
+    fn beside(beside: &Beside) -> Option<&Beside> {
+        Some(beside)
     }
 
-    fn send_mut<'t>(_: &'t mut Trip, beside: &'t mut Trip) -> &'t mut Trip {
-        beside
+    fn beside_mut(beside: &mut Beside) -> Option<&mut Beside> {
+        Some(beside)
     }
 }
 
@@ -79,11 +111,11 @@ impl<const L: bool, const D: bool> Sealed for Single<L, D> {
     type Beside = ();
     const BESIDE: () = ();
 
-    fn send<'t>(park: &'t Trip, _: &'t ()) -> &'t Trip {
-        park
+    fn beside((): &()) -> Option<&Beside> {
+        None
     }
 
-    fn send_mut<'t>(park: &'t mut Trip, _: &'t mut ()) -> &'t mut Trip {
-        park
+    fn beside_mut((): &mut ()) -> Option<&mut Beside> {
+        None
     }
 }

@@ -249,8 +249,10 @@ impl<M: Mode> Session<'_, M> {
             return;
         }
         let most = self.core.max_body().saturating_sub(CONTROL_ROOM).max(1024);
-        let mut budget =
-            if M::SINGLE { most } else { self.core.uplink.budget(now, most, candidates > 1) };
+        let mut budget = match self.core.beside() {
+            Some(beside) => beside.uplink.budget(now, most, candidates > 1),
+            None => most,
+        };
         let share = (budget / candidates).max(1024);
         let first = usize::from(self.core.turn);
         let mut second = None;
@@ -300,9 +302,9 @@ impl<M: Mode> Session<'_, M> {
         channel.flying = true;
         let again = tx.high.min(tx.next) - tx.pin.min(tx.high);
         tx.retransmitted += again;
-        self.core.stats.retransmitted += again;
+        self.core.count(|stats| stats.retransmitted += again);
         if tx.next > tx.high {
-            self.core.stats.sent += tx.end.min(tx.next) - tx.high.min(tx.end);
+            self.core.count(|stats| stats.sent += tx.end.min(tx.next) - tx.high.min(tx.end));
             tx.high = tx.next;
             if tx.timed == 0 && again == 0 {
                 tx.timed = tx.next;
@@ -369,8 +371,11 @@ impl<M: Mode> Session<'_, M> {
             && self.channels.iter().any(|c| c.peer == channel.peer && c.awaits_ack::<M>()))
     }
 
-    /// Whether more than one peer has traffic.
+    /// Whether more than one peer has traffic. Firmware has one, or bears that they wait for each other.
     fn several_peers(&self, now: u64) -> bool {
+        if M::SINGLE {
+            return false;
+        }
         let has_traffic =
             |c: &&Channel| c.is_outstanding::<M>() || now < c.heard_at + PEER_TRAFFIC_MS;
         let mut busy =

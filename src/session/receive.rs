@@ -42,7 +42,7 @@ impl<M: Mode> Session<'_, M> {
             let size = datagram::HEADER + data.len as usize;
             if rx.readable() + size > len || rx.discarding {
                 rx.lost = rx.lost.saturating_add(1);
-                self.core.stats.datagrams_lost += 1;
+                self.core.count(|stats| stats.datagrams_lost += 1);
                 datagram::note(channel, data.offset);
                 return;
             }
@@ -130,7 +130,7 @@ impl<M: Mode> Session<'_, M> {
                     let channel = &mut self.channels[slot];
                     datagram::note(channel, incoming.number);
                     channel.rx.next += (datagram::HEADER as u32 + incoming.len) as u64;
-                    self.core.stats.received += u64::from(incoming.len);
+                    self.core.count(|stats| stats.received += u64::from(incoming.len));
                     self.core.trip(lane).incoming.sink = Sink::Drop;
                     self.wake_channel(slot);
                 }
@@ -163,7 +163,7 @@ impl<M: Mode> Session<'_, M> {
             }
             rx.next += fits as u64;
             rx.dirty = true;
-            self.core.stats.received += fits as u64;
+            self.core.count(|stats| stats.received += fits as u64);
         }
         if fits < new.len() {
             rx.overflow = rx.next + 1;
@@ -226,7 +226,7 @@ impl<M: Mode> Session<'_, M> {
         }
         if let Some(offset) = overflow {
             let channel = self.channel_id(slot);
-            self.core.stats.overflows += 1;
+            self.core.count(|stats| stats.overflows += 1);
             self.core.event(Event::Overflow { channel, offset });
         }
         self.wake_channel(slot);

@@ -230,14 +230,14 @@ impl<M: Mode> Session<'_, M> {
                 if delivered && !tx.rewind {
                     tx.una += (datagram::HEADER as u32 + item.bytes()) as u64;
                     tx.number += 1;
-                    self.core.stats.sent += u64::from(item.bytes());
+                    self.core.count(|stats| stats.sent += u64::from(item.bytes()));
                     self.wake_channel(slot);
                 } else if verdict.status == Status::Limited && !tx.rewind {
                     // No answer that the peer takes could hold it.
                     tx.una += (datagram::HEADER as u32 + item.bytes()) as u64;
                     tx.number += 1;
                     tx.lost = tx.lost.saturating_add(1);
-                    self.core.stats.datagrams_lost += 1;
+                    self.core.count(|stats| stats.datagrams_lost += 1);
                 } else if !delivered {
                     tx.rewind = true;
                     self.block(now, slot, verdict.status);

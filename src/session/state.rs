@@ -1,20 +1,16 @@
 //! What a session knows besides its channels and listeners.
 
-use heapless::Vec;
-
 use super::downlink::Downlink;
+use super::mode::Beside;
 use super::settings::Settings;
 use super::streaming::Streaming;
 use super::trip::Trip;
-use super::uplink::Uplink;
 use super::{Event, Lane, Mode, Session, Stats};
 use crate::error::{Blocked, ConfigError, Error, TransportError};
 use crate::wire::{self, Address};
 
 /// Replies waiting for a send: refusals and unknown channels. More are dropped; peers repeat.
 const REPLIES: usize = 4;
-/// Events kept until somebody takes them; the oldest is dropped, and counted.
-const EVENTS: usize = 8;
 
 /// Most octets of a request that is park and send at once: the relay reads it whole first.
 const MAX_SINGLE: u32 = 32 << 10;
@@ -119,16 +115,11 @@ pub(super) struct Core<M: Mode> {
     /// Slot that is served first by the next body.
     pub turn: u8,
     pub arrivals: u32,
-    pub uplink: Uplink,
-    pub downlink: Downlink,
-    pub streaming: Streaming,
     /// When acknowledgements go by a send, as an answer stays open; 0: none waits.
     pub acks_at: u64,
     srtt_ms: u32,
     rttvar_ms: u32,
     pub wakes: Wakes,
-    pub stats: Stats,
-    events: Vec<Event, EVENTS, u8>,
     pub replies: [Reply; REPLIES],
 }
 
@@ -164,9 +155,6 @@ impl<M: Mode> Core<M> {
             traffic_at: 0,
             turn: 0,
             arrivals: 0,
-            uplink: Uplink::new(),
-            downlink: Downlink::new(),
-            streaming: Streaming::new(),
             acks_at: 0,
             srtt_ms: 0,
             rttvar_ms: 0,
@@ -180,8 +168,6 @@ impl<M: Mode> Core<M> {
                 claims: false,
                 channels: [0; 8],
             },
-            stats: Stats::new(),
-            events: Vec::new(),
             replies: [const {
                 Reply {
                     kind: ReplyKind::Free,
@@ -196,6 +182,11 @@ impl<M: Mode> Core<M> {
 
     pub fn reset(&mut self, now: u64, settings: &Settings) {
         *self = Self::new();
+        self.begin(now, settings);
+    }
+
+    /// Begins a life, from the initial state.
+    fn begin(&mut self, now: u64, settings: &Settings) {
         self.settings = *settings;
         self.clock = now;
         self.traffic_at = now;
@@ -212,13 +203,25 @@ impl<M: Mode> Core<M> {
         }
     }
 
+    /// What only a full session has.
+    pub fn beside(&self) -> Option<&Beside> {
+        M::beside(&self.beside)
+    }
+
+    pub fn beside_mut(&mut self) -> Option<&mut Beside> {
+        M::beside_mut(&mut self.beside)
+    }
+
     /// The exchange that carries what goes.
     pub fn send(&self) -> &Trip {
-        M::send(&self.park, &self.beside)
+        M::beside(&self.beside).map_or(&self.park, |beside| &beside.send)
     }
 
     pub fn send_mut(&mut self) -> &mut Trip {
-        M::send_mut(&mut self.park, &mut self.beside)
+        match M::beside_mut(&mut self.beside) {
+            Some(beside) => &mut beside.send,
+            None => &mut self.park,
+        }
     }
 
     /// SplitMix64 (Steele, Lea, Flood 2014). Tokens only tell channels apart: what authenticates a
@@ -231,17 +234,22 @@ impl<M: Mode> Core<M> {
         z ^ z >> 31
     }
 
-    pub fn event(&mut self, event: Event) {
-        if self.events.is_full() {
-            self.events.remove(0);
-            self.stats.events_lost += 1;
+    /// Counts something, if this session counts.
+    pub fn count(&mut self, how: impl FnOnce(&mut Stats)) {
+        if let Some(beside) = self.beside_mut() {
+            how(&mut beside.stats);
         }
-        let _ = self.events.push(event);
-        self.wakes.events = true;
     }
 
-    pub fn poll_event(&mut self) -> Option<Event> {
-        (!self.events.is_empty()).then(|| self.events.remove(0))
+    pub fn event(&mut self, event: Event) {
+        if let Some(beside) = self.beside_mut() {
+            if beside.events.is_full() {
+                beside.events.remove(0);
+                beside.stats.events_lost += 1;
+            }
+            let _ = beside.events.push(event);
+            self.wakes.events = true;
+        }
     }
 
     /// The claims are others now: the relay is to be told.
@@ -292,7 +300,8 @@ impl<M: Mode> Core<M> {
             self.rttvar_ms = (3 * self.rttvar_ms + off) / 4;
             self.srtt_ms = (7 * self.srtt_ms + ms).div_ceil(8);
         }
-        self.stats.srtt_ms = self.srtt_ms;
+        let srtt_ms = self.srtt_ms;
+        self.count(|stats| stats.srtt_ms = srtt_ms);
     }
 
     /// Most octets of a body that settings and relay allow.
@@ -323,6 +332,12 @@ impl<M: Mode> Session<'_, M> {
     /// Begins a life: everything of an earlier one is forgotten. An empty send is due at once, so
     /// that [`is_open`](Self::is_open) tells whether the relay answers.
     pub fn open(&mut self, now: u64, settings: &Settings) {
+        if M::SINGLE {
+            if matches!(self.core.phase, Phase::New) {
+                self.core.begin(now, settings);
+            }
+            return;
+        }
         for channel in self.channels.iter_mut() {
             *channel = super::channel::Channel::new();
         }
@@ -397,9 +412,11 @@ impl<M: Mode> Session<'_, M> {
     /// The owner of the transport also breaks the exchanges under way.
     pub fn network_changed(&mut self, now: u64) {
         self.core.clock = self.core.clock.max(now);
-        self.core.uplink.reset();
-        self.core.downlink = Downlink::new();
-        self.core.streaming = Streaming::new();
+        if let Some(beside) = self.core.beside_mut() {
+            beside.uplink.reset();
+            beside.downlink = Downlink::new();
+            beside.streaming = Streaming::new();
+        }
         self.core.failures = 0;
         self.core.park.broken = self.core.park.active;
         let send = self.core.send_mut();
@@ -410,13 +427,14 @@ impl<M: Mode> Session<'_, M> {
         self.core.wake_lanes();
     }
 
-    /// Numbers since the session was opened.
+    /// Numbers since the session was opened. A [`Single`](super::Single) session keeps none: zeros.
     pub fn stats(&self) -> Stats {
-        self.core.stats
+        self.core.beside().map_or(Stats::new(), |beside| beside.stats)
     }
 
     /// What happened since; `None` when everything was told.
     pub fn poll_event(&mut self) -> Option<Event> {
-        self.core.poll_event()
+        let events = &mut self.core.beside_mut()?.events;
+        (!events.is_empty()).then(|| events.remove(0))
     }
 }
