@@ -473,7 +473,9 @@ impl Client {
     ) -> Result<T, Error> {
         let shared = &self.handle.shared;
         shared
-            .wait(shared.on_session(), shared.on_session(), None, |session, now| f(session, now).map(Some))?
+            .wait(shared.on_session(), shared.on_session(), None, |session, now| {
+                f(session, now).map(Some)
+            })?
             .ok_or(Error::Closed)
     }
 }

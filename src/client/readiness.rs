@@ -78,7 +78,7 @@ impl Target {
                 Readiness::EVENT.when(event)
                     | Readiness::CLOSED.when(closed || session.is_open().is_err())
             }
-            _ if closed => ended,
+            _ if closed || session.is_open().is_err() => ended,
             Self::Listener(id) => match session.can_accept(id) {
                 Ok(can) => {
                     Readiness::ACCEPTABLE.when(can)

@@ -7,8 +7,8 @@ use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use super::ClientEvent;
-use super::readiness::{Readiness, Target, Watches};
 use super::clock::{Clock, Times};
+use super::readiness::{Readiness, Target, Watches};
 use crate::error::Error;
 use crate::session::{ChannelId, HeapStorage, Lane, ListenerId, Profile, Session, Wake};
 use crate::transport::Canceller;
@@ -248,7 +248,11 @@ impl Shared {
             if closed {
                 return Err(session.is_open().err().unwrap_or(Error::Closed));
             }
-            f(&mut session, now)
+            match f(&mut session, now)? {
+                // A session that can go on no longer gives nothing any more.
+                None => session.is_open().map(|_| None),
+                some => Ok(some),
+            }
         })
     }
 
@@ -325,6 +329,10 @@ impl Shared {
                 core.events.push_back(event);
             }
         }
+        if wakes.session && session.is_open().is_err() {
+            wakes.channels = [u64::MAX; 4];
+            wakes.listeners = u64::MAX;
+        }
         core.watches.update(&session, core.closed, !core.events.is_empty());
         wakes
     }
@@ -335,10 +343,12 @@ impl Shared {
                 lane.notify_all();
             }
         }
+        let notify =
+            |signals: &[Signal], at: usize| signals.get(at).iter().for_each(|s| s.notify_all());
         for (i, word) in wakes.channels.iter().enumerate() {
-            bits(*word).for_each(|bit| self.channels[64 * i + bit].notify_all());
+            bits(*word).for_each(|bit| notify(&self.channels, 64 * i + bit));
         }
-        bits(wakes.listeners).for_each(|bit| self.listeners[bit].notify_all());
+        bits(wakes.listeners).for_each(|bit| notify(&self.listeners, bit));
         if wakes.session {
             self.session.notify_all();
         }

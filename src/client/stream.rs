@@ -141,9 +141,8 @@ impl Stream {
     }
 
     fn flush_until(&self, until: Option<Instant>) -> Result<Option<()>, Error> {
-        self.channel.wait_until(until, |session, _| {
-            Ok(session.flushed(self.channel.id)?.then_some(()))
-        })
+        self.channel
+            .wait_until(until, |session, _| Ok(session.flushed(self.channel.id)?.then_some(())))
     }
 
     fn in_time<T>(&self, result: Result<Option<T>, Error>) -> io::Result<T> {
