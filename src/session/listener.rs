@@ -153,6 +153,18 @@ impl<M: Mode> Session<'_, M> {
         }
     }
 
+    /// Whether [`accept`](Self::accept) would not give `None`.
+    ///
+    /// # Errors
+    /// `Closed` if the listener is closed.
+    pub fn can_accept(&self, id: ListenerId) -> Result<bool, Error> {
+        self.claim(id)?;
+        let waits = |c: &super::channel::Channel| {
+            c.claim == id.0 && !c.accepted && c.state == State::Established
+        };
+        Ok(self.listening(id).is_err() || self.channels.iter().any(waits))
+    }
+
     /// The LISTEN_REQ of a claim, if it is to be told.
     pub(super) fn listen_req(&self, slot: usize) -> Option<ListenReq> {
         let claim = &self.claims[slot];
