@@ -236,17 +236,15 @@ impl<M: Mode> Session<'_, M> {
         let ring = self.ring_len() as u64;
         let token = self.core.random();
         let channel = &mut self.channels[slot];
-        *channel = Channel {
-            state,
-            kind,
-            owned: true,
-            generation: channel.generation + 1,
-            linger_ms: self.core.settings.linger_ms,
-            token,
-            heard_at: now,
-            due: now,
-            ..Channel::new()
-        };
+        // The rest of a free one is as it was made.
+        channel.state = state;
+        channel.kind = kind;
+        channel.owned = true;
+        channel.generation += 1;
+        channel.linger_ms = self.core.settings.linger_ms;
+        channel.token = token;
+        channel.heard_at = now;
+        channel.due = now;
         channel.rx.told = ring;
         self.core.traffic(now);
         self.core.wake_lanes();
@@ -283,7 +281,7 @@ impl<M: Mode> Session<'_, M> {
         let channel = &mut self.channels[slot];
         if channel.blocked {
             // It speaks, but may not hear: its sends may pass while its park is gone.
-            let soon = now + u64::from(self.core.settings.timers.rto_min_ms);
+            let soon = now + u64::from(self.core.timers().rto_min_ms);
             channel.backoff = 0;
             channel.probe_at = channel.probe_at.min(soon);
         }
@@ -323,7 +321,7 @@ impl<M: Mode> Session<'_, M> {
     pub(super) fn end(&mut self, now: u64, slot: usize, end: End, status: Status, tell: bool) {
         let abort_for = u64::from(match status {
             Status::Linger => self.channels[slot].linger_ms,
-            _ => self.core.settings.timers.abort_for_ms,
+            _ => self.core.timers().abort_for_ms,
         });
         let channel = &mut self.channels[slot];
         if matches!(channel.state, State::Free | State::Aborting | State::Ended) {
@@ -370,30 +368,28 @@ impl<M: Mode> Session<'_, M> {
         if channel.state != State::Ended || channel.owned || channel.flying {
             return;
         }
-        let generation = channel.generation;
-        let tombstone = Tombstone {
-            local: wire::Channel { id: super::id(slot, generation), token: channel.token },
-            remote: channel.remote,
-            peer: channel.peer,
-            ack: channel.rx.next,
-            limit: channel.rx.told,
-            losses: channel.rx.losses,
-            answer: channel.rx.dirty && channel.end == End::None,
-            complete: channel.rx.fin && channel.end == End::None,
-            closed: channel.end == End::Here && channel.status == Status::Closed as u8,
-            expires: now + u64::from(channel.linger_ms),
-        };
+        let (generation, wake) = (channel.generation, channel.wake);
         // Who never was answered may still connect.
-        let met = channel.met;
-        let wake = channel.wake;
-        *channel = Channel { generation, wake, ..Channel::new() };
-        self.drop_incoming(slot);
-        if met {
-            self.core.wakes.send |= tombstone.answer;
-            if let Some(oldest) = self.tombstones.iter_mut().min_by_key(|t| t.expires) {
-                *oldest = tombstone;
-            }
+        if channel.met
+            && let Some(oldest) = self.tombstones.iter_mut().min_by_key(|t| t.expires)
+        {
+            let in_order = channel.end == End::None;
+            oldest.local = wire::Channel { id: super::id(slot, generation), token: channel.token };
+            oldest.remote = channel.remote;
+            oldest.peer = channel.peer;
+            oldest.ack = channel.rx.next;
+            oldest.limit = channel.rx.told;
+            oldest.losses = channel.rx.losses;
+            oldest.answer = channel.rx.dirty && in_order;
+            oldest.complete = channel.rx.fin && in_order;
+            oldest.closed = channel.end == End::Here && channel.status == Status::Closed as u8;
+            oldest.expires = now + u64::from(channel.linger_ms);
+            self.core.wakes.send |= oldest.answer;
         }
+        *channel = Channel::new();
+        channel.generation = generation;
+        channel.wake = wake;
+        self.drop_incoming(slot);
         self.core.wakes.session = true;
         self.core.wakes.send = true;
     }

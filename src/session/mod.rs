@@ -49,7 +49,7 @@ use crate::Kind;
 use crate::error::{Blocked, ConfigError, Error, PeerError, ResourceError};
 use crate::wire::{Address, Endpoint, MAX_GREETING, Status};
 
-pub use mode::{Full, Mode, Single};
+pub use mode::{Full, Mode, Purpose, Single};
 pub use settings::{Pace, Settings, Timers};
 #[cfg(feature = "std")]
 pub use storage::HeapStorage;
@@ -245,8 +245,8 @@ pub struct ChannelStats {
     pub datagrams_dropped: u32,
 }
 
-/// What a session says that was made without them.
-const NO_DATAGRAMS: &str = "this session carries no datagrams";
+/// What a session says that was made for something else.
+const NOT_MADE_FOR: &str = "this session was not made for that: see session::Purpose";
 
 /// Id of a slot's generation.
 const fn id(slot: usize, generation: u32) -> u32 {
@@ -274,8 +274,8 @@ impl<M: Mode> Session<'_, M> {
         greeting: &[u8],
     ) -> Result<ChannelId, Error> {
         self.check_usable()?;
-        if M::kind(kind) != kind {
-            return Err(ConfigError::Unsupported(NO_DATAGRAMS).into());
+        if !M::CONNECTS || M::kind(kind) != kind || !M::GREETS && !greeting.is_empty() {
+            return Err(ConfigError::Unsupported(NOT_MADE_FOR).into());
         }
         if greeting.len() > MAX_GREETING {
             return Err(ConfigError::Greeting.into());
@@ -285,7 +285,9 @@ impl<M: Mode> Session<'_, M> {
         let channel = &mut self.channels[slot];
         channel.endpoint = endpoint;
         channel.accepted = true;
-        channel.set_greeting(greeting);
+        if M::GREETS {
+            channel.set_greeting(greeting);
+        }
         Ok(self.channel_id(slot))
     }
 

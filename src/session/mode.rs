@@ -1,10 +1,12 @@
 //! What a session is made for: what a device never does is not compiled into it.
 
 use core::fmt::Debug;
+use core::marker::PhantomData;
 
 use heapless::Vec;
 
 use super::downlink::Downlink;
+use super::settings::{Settings, Timers};
 use super::streaming::Streaming;
 use super::trip::Trip;
 use super::uplink::Uplink;
@@ -24,17 +26,45 @@ pub trait Mode: sealed::Sealed {}
 pub struct Full;
 
 /// What firmware needs: one exchange at a time, on the only connection, which is park and send at
-/// once. Without `LISTENS` the session has no listeners, without `DATAGRAMS` only streams.
+/// once, for a [`Purpose`].
 ///
 /// Beside [`Full`], it never streams; its holds are those of the settings and its bodies what the
 /// rings have; it may let one peer wait a second for another; it tells no events (but
 /// [`blocked`](super::Session::blocked) and what the calls return), wakes nobody but its owner,
 /// counts nothing, and is opened once.
 #[derive(Debug)]
-pub struct Single<const LISTENS: bool, const DATAGRAMS: bool>;
+pub struct Single<P: Purpose>(PhantomData<P>);
+
+/// What the program of a small device does with its session; what it does not is left out of the
+/// code. As a rule everything is true, and the timers are the protocol's.
+///
+/// ```
+/// # use byway::session::{Purpose, Session, Single, Storage};
+/// #[derive(Debug)]
+/// struct Thermometer;
+///
+/// impl Purpose for Thermometer {
+///     const LISTENS: bool = false;
+///     const DATAGRAMS: bool = false;
+/// }
+///
+/// static mut STORAGE: Storage<2, 1024, 0, Single<Thermometer>> = Storage::new();
+/// ```
+pub trait Purpose: Debug + 'static {
+    /// It listens and accepts.
+    const LISTENS: bool = true;
+    /// It connects.
+    const CONNECTS: bool = true;
+    /// It has datagram channels.
+    const DATAGRAMS: bool = true;
+    /// It gives a greeting with its connections, or looks at those of others.
+    const GREETS: bool = true;
+    /// Deadlines and intervals.
+    const TIMERS: Timers = Timers::DEFAULT;
+}
 
 impl Mode for Full {}
-impl<const LISTENS: bool, const DATAGRAMS: bool> Mode for Single<LISTENS, DATAGRAMS> {}
+impl<P: Purpose> Mode for Single<P> {}
 
 /// What only a [`Full`] session has. All zeros is its initial state.
 #[derive(Debug)]
@@ -54,11 +84,14 @@ pub(super) mod sealed {
         /// One exchange is park and send.
         const SINGLE: bool;
         const LISTENS: bool;
+        const CONNECTS: bool;
         const DATAGRAMS: bool;
+        const GREETS: bool;
         /// [`Beside`](super::Beside) or nothing.
         type Beside: Debug;
         const BESIDE: Self::Beside;
 
+        fn timers(settings: &Settings) -> &Timers;
         fn beside(beside: &Self::Beside) -> Option<&Beside>;
         fn beside_mut(beside: &mut Self::Beside) -> Option<&mut Beside>;
 
@@ -84,7 +117,9 @@ use sealed::Sealed;
 impl Sealed for Full {
     const SINGLE: bool = false;
     const LISTENS: bool = true;
+    const CONNECTS: bool = true;
     const DATAGRAMS: bool = true;
+    const GREETS: bool = true;
     type Beside = Beside;
     const BESIDE: Beside = Beside {
         send: Trip::new(),
@@ -95,6 +130,10 @@ impl Sealed for Full {
         stats: Stats::new(),
     };
 
+    fn timers(settings: &Settings) -> &Timers {
+        &settings.timers
+    }
+
     fn beside(beside: &Beside) -> Option<&Beside> {
         Some(beside)
     }
@@ -104,12 +143,18 @@ impl Sealed for Full {
     }
 }
 
-impl<const L: bool, const D: bool> Sealed for Single<L, D> {
+impl<P: Purpose> Sealed for Single<P> {
     const SINGLE: bool = true;
-    const LISTENS: bool = L;
-    const DATAGRAMS: bool = D;
+    const LISTENS: bool = P::LISTENS;
+    const CONNECTS: bool = P::CONNECTS;
+    const DATAGRAMS: bool = P::DATAGRAMS;
+    const GREETS: bool = P::GREETS;
     type Beside = ();
     const BESIDE: () = ();
+
+    fn timers(_: &Settings) -> &Timers {
+        &P::TIMERS
+    }
 
     fn beside((): &()) -> Option<&Beside> {
         None

@@ -26,7 +26,7 @@ impl<M: Mode> Session<'_, M> {
             if !trip.active || trip.ended {
                 break Ok(());
             }
-            match decoder.next(&mut input) {
+            match decoder.next_answered(&mut input) {
                 Ok(Some(Piece::Message(message))) => {
                     if let Err(cause) = self.on_message(now, lane, message) {
                         break Err(cause);

@@ -2,7 +2,7 @@
 
 use super::downlink::Downlink;
 use super::mode::Beside;
-use super::settings::Settings;
+use super::settings::{Settings, Timers};
 use super::streaming::Streaming;
 use super::trip::Trip;
 use super::{Event, Lane, Mode, Session, Stats};
@@ -203,6 +203,11 @@ impl<M: Mode> Core<M> {
         }
     }
 
+    /// Deadlines and intervals.
+    pub fn timers(&self) -> &Timers {
+        M::timers(&self.settings)
+    }
+
     /// What only a full session has.
     pub fn beside(&self) -> Option<&Beside> {
         M::beside(&self.beside)
@@ -283,7 +288,7 @@ impl<M: Mode> Core<M> {
 
     /// When something unacknowledged is probed for: RFC 6298 with bounds for exchanges, in ms.
     pub fn rto(&self) -> u64 {
-        let t = &self.settings.timers;
+        let t = self.timers();
         match self.srtt_ms {
             0 => t.rto_first_ms.into(),
             srtt => (2 * srtt + 4 * self.rttvar_ms).clamp(t.rto_min_ms, t.rto_max_ms).into(),
