@@ -24,6 +24,9 @@ pub enum Error {
     /// This end closed the client, listener or channel, perhaps in another thread.
     #[error("closed by this program: open a new one to go on")]
     Closed,
+    /// Another thread of this program cancelled the wait. What was waited for may still happen.
+    #[error("cancelled by this program: call again to go on")]
+    Cancelled,
 }
 
 /// Faults of the configuration or of the use.
@@ -258,6 +261,8 @@ impl embedded_io::Error for Error {
             Self::Transport(_) => ErrorKind::ConnectionAborted,
             Self::TimedOut => ErrorKind::TimedOut,
             Self::Closed => ErrorKind::NotConnected,
+            // Not Interrupted, after which loops call again by themselves.
+            Self::Cancelled => ErrorKind::Other,
         }
     }
 }

@@ -22,6 +22,8 @@
 //! remains is `session` and `wire`, without std and without an allocator.
 #![cfg_attr(not(feature = "std"), no_std)]
 
+#[cfg(feature = "capi")]
+pub mod capi;
 #[cfg(feature = "client")]
 pub mod client;
 pub mod error;

@@ -6,8 +6,10 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
 use super::Handle;
+use super::readiness::{PollFd, Readiness, Target};
+use crate::Kind;
 use crate::error::Error;
-use crate::session::{ChannelId, Session};
+use crate::session::{ChannelId, Half, Session};
 
 /// One end of a channel, shared by all clones of its handle.
 #[derive(Debug)]
@@ -17,6 +19,8 @@ pub struct Channel {
     pub(super) read_timeout: Timeout,
     pub(super) write_timeout: Timeout,
     nonblocking: AtomicBool,
+    /// One clone of the handle was told to close; changed with the lock held.
+    closed: AtomicBool,
 }
 
 impl Channel {
@@ -27,26 +31,38 @@ impl Channel {
             read_timeout: Timeout::default(),
             write_timeout: Timeout::default(),
             nonblocking: AtomicBool::new(false),
+            closed: AtomicBool::new(false),
         }
     }
 
-    /// Waits as long as `timeout` and the non-blocking mode allow; `None` when that is over.
-    pub(super) fn wait<T>(
-        &self,
-        timeout: &Timeout,
-        f: impl FnMut(&mut Session<'_>, u64) -> Result<Option<T>, Error>,
-    ) -> Result<Option<T>, Error> {
-        let patience = if self.nonblocking() { Some(Duration::ZERO) } else { timeout.get() };
-        self.wait_until(deadline(patience), f)
+    /// Until when `timeout` and the non-blocking mode let a call wait; `None`: for ever.
+    pub(super) fn until(&self, timeout: &Timeout) -> Option<Instant> {
+        deadline(if self.nonblocking() { Some(Duration::ZERO) } else { timeout.get() })
     }
 
+    /// Waits until `f` gives something; `None` when `deadline` is over.
     pub(super) fn wait_until<T>(
+        &self,
+        deadline: Option<Instant>,
+        mut f: impl FnMut(&mut Session<'_>, u64) -> Result<Option<T>, Error>,
+    ) -> Result<Option<T>, Error> {
+        self.wait_closing(deadline, |session, now| {
+            if self.closed.load(Relaxed) {
+                return Err(Error::Closed);
+            }
+            f(session, now)
+        })
+    }
+
+    /// As [`Channel::wait_until`], also while the channel is being closed.
+    fn wait_closing<T>(
         &self,
         deadline: Option<Instant>,
         f: impl FnMut(&mut Session<'_>, u64) -> Result<Option<T>, Error>,
     ) -> Result<Option<T>, Error> {
         let shared = &self.handle.shared;
-        shared.wait(shared.on_channel(self.id), deadline, f)
+        let signal = shared.on_channel(self.id);
+        shared.wait(signal, signal, deadline, f)
     }
 
     pub(super) fn call<T>(&self, f: impl FnOnce(&mut Session<'_>, u64, ChannelId) -> T) -> T {
@@ -59,6 +75,41 @@ impl Channel {
         self.call(|session, now, id| session.request_ack(now, id))?;
         self.wait_until(None, |session, _| Ok(session.acked(self.id)?.then_some(())))?;
         Ok(())
+    }
+
+    /// Closes the channel for all clones and waits until the peer has everything.
+    pub(super) fn close_for(&self, timeout: Option<Duration>) -> Result<(), Error> {
+        self.call(|session, now, id| {
+            self.closed.store(true, Relaxed);
+            if session.kind(id) == Ok(Kind::Stream) {
+                // One that has ended has nothing to shut down; what is missing is told below.
+                let _ = session.shutdown(now, id, Half::Both);
+            }
+            session.request_ack(now, id)
+        })?;
+        self.handle.shared.on_channel(self.id).notify_all();
+        let drained = self.wait_closing(deadline(timeout), |session, _| {
+            Ok(session.acked(self.id)?.then_some(()))
+        });
+        self.call(|session, now, id| session.release(now, id));
+        drained?.ok_or(Error::TimedOut)
+    }
+
+    /// Ends the waits in progress with [`Error::Cancelled`].
+    pub(super) fn cancel(&self) {
+        let shared = &self.handle.shared;
+        // Who lost the channel may not cancel for its slot's next owner.
+        if self.call(|session, _, id| session.kind(id)).is_ok() {
+            shared.cancel(shared.on_channel(self.id));
+        }
+    }
+
+    pub(super) fn readiness(&self) -> Readiness {
+        self.handle.shared.with(|core| core.readiness(Target::Channel(self.id)))
+    }
+
+    pub(super) fn poll_fd(&self, interest: Readiness) -> io::Result<PollFd> {
+        PollFd::new(&self.handle, Target::Channel(self.id), interest)
     }
 
     pub(super) fn nonblocking(&self) -> bool {
@@ -175,6 +226,55 @@ macro_rules! channel_methods {
         /// that begin after this one.
         pub fn set_nonblocking(&self, nonblocking: bool) {
             self.channel.set_nonblocking(nonblocking);
+        }
+
+        /// The endpoint that was connected to, here or by the peer.
+        ///
+        /// # Errors
+        /// [`Error::Closed`](crate::Error::Closed) if the channel is closed.
+        pub fn endpoint(&self) -> Result<crate::Endpoint, crate::Error> {
+            self.channel.call(|session, _, id| session.endpoint(id))
+        }
+
+        /// What can be done now without waiting.
+        pub fn readiness(&self) -> crate::client::Readiness {
+            self.channel.readiness()
+        }
+
+        /// A file descriptor that is readable while there is something of `interest`, or the
+        /// channel has ended.
+        ///
+        /// # Errors
+        /// The system gives no file descriptor.
+        pub fn poll_fd(
+            &self,
+            interest: crate::client::Readiness,
+        ) -> std::io::Result<crate::client::PollFd> {
+            self.channel.poll_fd(interest)
+        }
+
+        /// Ends every wait on this channel that is in progress, of all clones, with
+        /// [`Error::Cancelled`](crate::Error::Cancelled); no byte is lost by that. Calls that
+        /// begin after it wait as ever. Does not block.
+        pub fn cancel(&self) {
+            self.channel.cancel();
+        }
+
+        /// Closes the channel for all clones: calls in progress and later ones fail with
+        /// [`Error::Closed`](crate::Error::Closed). Waits until the peer's client has everything
+        /// written, at most for `timeout` (`None`: for ever; zero: only looks). What is not
+        /// acknowledged then is still delivered, for as long as the client lives and at most
+        /// linger. Of datagrams it is whether they were delivered or have expired.
+        ///
+        /// # Errors
+        /// [`Error::TimedOut`](crate::Error::TimedOut),
+        /// [`Error::Cancelled`](crate::Error::Cancelled), or what ended the channel before; it
+        /// names the first offset that is not acknowledged.
+        pub fn close_timeout(
+            &self,
+            timeout: Option<std::time::Duration>,
+        ) -> Result<(), crate::Error> {
+            self.channel.close_for(timeout)
         }
 
         /// Gives the channel up at once: what is not acknowledged may be lost, and the peer is told.

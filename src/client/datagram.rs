@@ -2,8 +2,9 @@
 
 use std::io;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
-use super::channel::{Channel, channel_methods};
+use super::channel::{Channel, channel_methods, deadline};
 use crate::error::Error;
 
 /// A channel of datagrams to another peer: each arrives whole and at most once, or not at all.
@@ -42,12 +43,16 @@ impl DatagramChannel {
     /// [`WouldBlock`](io::ErrorKind::WouldBlock) if there was no room in time, or what ended the
     /// channel. The source is an [`Error`].
     pub fn send(&self, datagram: &[u8]) -> io::Result<()> {
-        let channel = &self.channel;
-        channel
-            .wait(&channel.write_timeout, |session, now| {
-                Ok(session.send_datagram(now, channel.id, datagram)?.then_some(()))
-            })?
-            .ok_or_else(|| channel.late())
+        let until = self.channel.until(&self.channel.write_timeout);
+        self.send_until(until, datagram)?.ok_or_else(|| self.channel.late())
+    }
+
+    /// Sends with a time-out of its own: `None` waits for ever, zero only looks.
+    ///
+    /// # Errors
+    /// As [`send`](Self::send), with [`Error::TimedOut`] and [`Error::Cancelled`].
+    pub fn send_timeout(&self, datagram: &[u8], timeout: Option<Duration>) -> Result<(), Error> {
+        self.send_until(deadline(timeout), datagram)?.ok_or(Error::TimedOut)
     }
 
     /// Receives the next datagram into `out` and gives its length. Blocks while there is none, at
@@ -58,12 +63,16 @@ impl DatagramChannel {
     /// [`TimedOut`](io::ErrorKind::TimedOut) or [`WouldBlock`](io::ErrorKind::WouldBlock) if none
     /// came in time, or what ended the channel. The source is an [`Error`].
     pub fn recv(&self, out: &mut [u8]) -> io::Result<usize> {
-        let channel = &self.channel;
-        channel
-            .wait(&channel.read_timeout, |session, now| {
-                session.recv_datagram(now, channel.id, out)
-            })?
-            .ok_or_else(|| channel.late())
+        let until = self.channel.until(&self.channel.read_timeout);
+        self.recv_until(until, out)?.ok_or_else(|| self.channel.late())
+    }
+
+    /// Receives with a time-out of its own: `None` waits for ever, zero only looks.
+    ///
+    /// # Errors
+    /// As [`recv`](Self::recv), with [`Error::TimedOut`] and [`Error::Cancelled`].
+    pub fn recv_timeout(&self, out: &mut [u8], timeout: Option<Duration>) -> Result<usize, Error> {
+        self.recv_until(deadline(timeout), out)?.ok_or(Error::TimedOut)
     }
 
     /// Waits until everything handed over was delivered or has expired (2 s), then ends the
@@ -75,5 +84,16 @@ impl DatagramChannel {
         let drained = self.channel.drain();
         self.channel.call(|session, now, id| session.release(now, id));
         drained
+    }
+
+    fn send_until(&self, until: Option<Instant>, datagram: &[u8]) -> Result<Option<()>, Error> {
+        self.channel.wait_until(until, |session, now| {
+            Ok(session.send_datagram(now, self.channel.id, datagram)?.then_some(()))
+        })
+    }
+
+    fn recv_until(&self, until: Option<Instant>, out: &mut [u8]) -> Result<Option<usize>, Error> {
+        self.channel
+            .wait_until(until, |session, now| session.recv_datagram(now, self.channel.id, out))
     }
 }

@@ -41,6 +41,8 @@ fn kind(error: &Error) -> ErrorKind {
         },
         Error::TimedOut => ErrorKind::TimedOut,
         Error::Closed => ErrorKind::NotConnected,
+        // Not Interrupted, after which std's loops call again by themselves.
+        Error::Cancelled => ErrorKind::Other,
     }
 }
 

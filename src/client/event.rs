@@ -1,5 +1,7 @@
 //! What happens to a client, for people and logs.
 
+use std::fmt;
+
 use crate::error::Blocked;
 use crate::session::{ChannelId, Event, ListenerId};
 
@@ -35,7 +37,37 @@ pub enum ClientEvent {
     ListenerLost(ListenerId),
 }
 
+impl fmt::Display for ClientEvent {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Connecting => write!(f, "connecting to the relay"),
+            Self::PathBlocked { cause, seen } if seen.is_empty() => {
+                write!(f, "path to the relay blocked: {cause}")
+            }
+            Self::PathBlocked { cause, seen } => {
+                write!(f, "path to the relay blocked: {cause} (seen: {seen})")
+            }
+            Self::PathRestored => write!(f, "path to the relay restored"),
+            Self::PeerAway(channel) => write!(f, "channel {:#x}: peer away", channel.0),
+            Self::PeerBack(channel) => write!(f, "channel {:#x}: peer back", channel.0),
+            Self::Overflow { channel, offset } => {
+                write!(f, "channel {:#x}: overflow at the peer from offset {offset}", channel.0)
+            }
+            Self::ListenerLost(listener) => {
+                write!(f, "listener {:#x}: endpoint lost", listener.0)
+            }
+        }
+    }
+}
+
 impl ClientEvent {
+    pub(super) fn log(&self) {
+        match self {
+            Self::PathBlocked { .. } | Self::ListenerLost(_) => log::warn!("{self}"),
+            _ => log::info!("{self}"),
+        }
+    }
+
     pub(super) fn new(event: Event, seen: &str) -> Self {
         match event {
             Event::Connecting => Self::Connecting,

@@ -1,7 +1,7 @@
 //! The two threads that carry exchanges.
 
 use std::sync::Arc;
-use std::thread;
+use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use super::shared::Shared;
@@ -18,7 +18,7 @@ pub(super) fn start(
     shared: &Arc<Shared>,
     lane: Lane,
     transport: Box<dyn Transport>,
-) -> Result<(), Error> {
+) -> Result<JoinHandle<()>, Error> {
     let name = match lane {
         Lane::Park => "byway-poll",
         Lane::Send => "byway-send",
@@ -29,7 +29,6 @@ pub(super) fn start(
         .name(name.into())
         .stack_size(LANE_STACK)
         .spawn(move || runner.run(transport))
-        .map(drop)
         .map_err(|_| ResourceError::System.into())
 }
 

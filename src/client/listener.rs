@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::channel::{Channel, deadline};
+use super::readiness::{PollFd, Readiness, Target};
 use super::{Handle, Stream};
 use crate::Endpoint;
 use crate::error::Error;
@@ -47,12 +48,13 @@ impl<C: From<Channel>> Listener<C> {
         self.accept_for(None)
     }
 
-    /// Waits for a peer to connect, at most for `timeout`; zero: only takes who waits already.
+    /// Waits for a peer to connect, at most for `timeout` (`None`: for ever); zero: only takes who
+    /// waits already.
     ///
     /// # Errors
-    /// As [`accept`](Self::accept), and [`Error::TimedOut`].
-    pub fn accept_timeout(&self, timeout: Duration) -> Result<C, Error> {
-        self.accept_for(Some(timeout))
+    /// As [`accept`](Self::accept), [`Error::TimedOut`] and [`Error::Cancelled`].
+    pub fn accept_timeout(&self, timeout: impl Into<Option<Duration>>) -> Result<C, Error> {
+        self.accept_for(timeout.into())
     }
 
     /// The peers that connect, one after the other, for ever. Ends at the first error but reports
@@ -70,13 +72,36 @@ impl<C: From<Channel>> Listener<C> {
         let shared = &self.handle.shared;
         let signal = shared.on_listener(self.id);
         let id = shared
-            .wait(signal, deadline(timeout), |session, now| session.accept(now, self.id))?
+            .wait(signal, signal, deadline(timeout), |session, now| session.accept(now, self.id))?
             .ok_or(Error::TimedOut)?;
         Ok(Channel::new(Arc::clone(&self.handle), id).into())
     }
 }
 
 impl<C> Listener<C> {
+    /// Ends every wait in `accept` that is in progress with [`Error::Cancelled`]. Calls that begin
+    /// after it wait as ever. Does not block.
+    pub fn cancel(&self) {
+        let shared = &self.handle.shared;
+        if shared.call(|session, _| session.listener_endpoint(self.id)).is_ok() {
+            shared.cancel(shared.on_listener(self.id));
+        }
+    }
+
+    /// What can be done now without waiting.
+    pub fn readiness(&self) -> Readiness {
+        self.handle.shared.with(|core| core.readiness(Target::Listener(self.id)))
+    }
+
+    /// A file descriptor that is readable while there is something of `interest`, or the listener
+    /// has ended.
+    ///
+    /// # Errors
+    /// The system gives no file descriptor.
+    pub fn poll_fd(&self, interest: Readiness) -> io::Result<PollFd> {
+        PollFd::new(&self.handle, Target::Listener(self.id), interest)
+    }
+
     /// Gives the endpoint back and wakes every thread that waits in `accept`. Does not block.
     pub fn close(&self) {
         self.handle.shared.call(|session, now| session.unlisten(now, self.id));

@@ -26,11 +26,14 @@ mod error;
 mod event;
 mod lanes;
 mod listener;
+mod readiness;
 mod shared;
 mod stream;
 
-use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::io;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::JoinHandle;
+use std::time::Duration;
 
 pub use channel::Channel;
 pub use config::Config;
@@ -38,6 +41,7 @@ pub use datagram::DatagramChannel;
 pub use event::ClientEvent;
 pub use lanes::LANE_STACK;
 pub use listener::Listener;
+pub use readiness::{PollFd, Readiness};
 pub use stream::{ReadHalf, Stream, WriteHalf};
 
 use crate::error::{Blocked, Error};
@@ -45,6 +49,7 @@ use crate::session::{ChannelId, HeapStorage, Lane, ListenerId, Profile, Stats, S
 use crate::transport::{HttpTransport, Transport};
 use crate::{Endpoint, Kind};
 use channel::deadline;
+use readiness::Target;
 use shared::{Core, Shared};
 
 /// How long [`Client::close`] waits beyond its time-out for its last word to reach the relay.
@@ -67,10 +72,15 @@ pub(crate) struct Handle {
     profile: Profile,
     backlog: u8,
     connect_timeout: Duration,
+    lanes: Mutex<Vec<JoinHandle<()>>>,
 }
 
-impl Drop for Handle {
-    fn drop(&mut self) {
+impl Handle {
+    fn lanes(&self) -> std::sync::MutexGuard<'_, Vec<JoinHandle<()>>> {
+        self.lanes.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn abort(&self) {
         self.shared.with(|core| {
             core.closed = true;
             let (mut session, now) = core.session();
@@ -83,6 +93,12 @@ impl Drop for Handle {
             }
         });
         self.shared.wake_all();
+    }
+}
+
+impl Drop for Handle {
+    fn drop(&mut self) {
+        self.abort();
     }
 }
 
@@ -104,6 +120,19 @@ impl Client {
     /// last, another protocol version, or no memory, threads or entropy.
     pub fn open(config: impl Into<Config>) -> Result<Self, Error> {
         let config = config.into();
+        let timeout = config.open_timeout;
+        let client = Self::start(config)?;
+        client.wait_open(timeout)?;
+        Ok(client)
+    }
+
+    /// Opens a session without waiting for the relay: it is dialled in the background for as long
+    /// as the client lives. Does not block.
+    ///
+    /// # Errors
+    /// A setting that cannot be used, or no memory, threads or entropy.
+    pub fn start(config: impl Into<Config>) -> Result<Self, Error> {
+        let config = config.into();
         let settings = config.settings()?;
         let http = config.http();
         let (park, send) = (HttpTransport::new(&http)?, HttpTransport::new(&http)?);
@@ -115,21 +144,32 @@ impl Client {
             profile: config.profile,
             backlog: config.backlog,
             connect_timeout: config.connect_timeout,
+            lanes: Mutex::default(),
         });
         shared.call(|session, now| session.open(now, &settings));
         // If the second thread fails to start, dropping the handle ends the first.
-        lanes::start(&shared, Lane::Send, Box::new(send))?;
-        lanes::start(&shared, Lane::Park, Box::new(park))?;
-        let opened = shared.wait(
-            shared.on_session(),
-            deadline(Some(config.open_timeout)),
-            |session, _| Ok(session.is_open()?.then_some(())),
-        )?;
+        let send = lanes::start(&shared, Lane::Send, Box::new(send))?;
+        let park = lanes::start(&shared, Lane::Park, Box::new(park))?;
+        handle.lanes().extend([send, park]);
+        Ok(Self { handle })
+    }
+
+    /// Waits until the relay has answered, at most for `timeout` (`None`: for ever); zero: only
+    /// looks. Gives at once from then on.
+    ///
+    /// # Errors
+    /// [`Blocked`] with what stood in the way last, another protocol version, [`Error::Cancelled`].
+    pub fn wait_open(&self, timeout: impl Into<Option<Duration>>) -> Result<(), Error> {
+        let shared = &self.handle.shared;
+        let signal = shared.on_session();
+        let opened = shared.wait(signal, signal, deadline(timeout.into()), |session, _| {
+            Ok(session.is_open()?.then_some(()))
+        })?;
         if opened.is_none() {
             let blocked = shared.call(|session, _| session.blocked());
             return Err(blocked.unwrap_or(Blocked::Silence).into());
         }
-        Ok(Self { handle })
+        Ok(())
     }
 
     /// Claims an endpoint, `name:port`, for streams, and waits until the relay has granted it, at
@@ -143,7 +183,24 @@ impl Client {
         E: TryInto<Endpoint>,
         Error: From<E::Error>,
     {
-        self.listen_for(endpoint.try_into()?, Kind::Stream)
+        self.listen_timeout(endpoint, self.handle.connect_timeout)
+    }
+
+    /// Claims an endpoint for streams, and waits at most for `timeout` (`None`: for ever) until the
+    /// relay has granted it.
+    ///
+    /// # Errors
+    /// As [`listen`](Self::listen), and [`Error::Cancelled`].
+    pub fn listen_timeout<E>(
+        &self,
+        endpoint: E,
+        timeout: impl Into<Option<Duration>>,
+    ) -> Result<Listener<Stream>, Error>
+    where
+        E: TryInto<Endpoint>,
+        Error: From<E::Error>,
+    {
+        self.listen_for(endpoint.try_into()?, Kind::Stream, timeout.into())
     }
 
     /// Claims an endpoint for datagram channels; else as [`listen`](Self::listen).
@@ -155,7 +212,23 @@ impl Client {
         E: TryInto<Endpoint>,
         Error: From<E::Error>,
     {
-        self.listen_for(endpoint.try_into()?, Kind::Datagram)
+        self.listen_datagram_timeout(endpoint, self.handle.connect_timeout)
+    }
+
+    /// Claims an endpoint for datagram channels; else as [`listen_timeout`](Self::listen_timeout).
+    ///
+    /// # Errors
+    /// As [`listen_timeout`](Self::listen_timeout).
+    pub fn listen_datagram_timeout<E>(
+        &self,
+        endpoint: E,
+        timeout: impl Into<Option<Duration>>,
+    ) -> Result<Listener<DatagramChannel>, Error>
+    where
+        E: TryInto<Endpoint>,
+        Error: From<E::Error>,
+    {
+        self.listen_for(endpoint.try_into()?, Kind::Datagram, timeout.into())
     }
 
     /// Connects to who listens at an endpoint, at most for [`Config::connect_timeout`].
@@ -171,16 +244,20 @@ impl Client {
         self.connect_timeout(endpoint, self.handle.connect_timeout)
     }
 
-    /// Connects to who listens at an endpoint, at most for `timeout`.
+    /// Connects to who listens at an endpoint, at most for `timeout` (`None`: for ever).
     ///
     /// # Errors
-    /// As [`connect`](Self::connect).
-    pub fn connect_timeout<E>(&self, endpoint: E, timeout: Duration) -> Result<Stream, Error>
+    /// As [`connect`](Self::connect), and [`Error::Cancelled`].
+    pub fn connect_timeout<E>(
+        &self,
+        endpoint: E,
+        timeout: impl Into<Option<Duration>>,
+    ) -> Result<Stream, Error>
     where
         E: TryInto<Endpoint>,
         Error: From<E::Error>,
     {
-        self.connect_for(endpoint.try_into()?, Kind::Stream, timeout).map(Into::into)
+        self.connect_for(endpoint.try_into()?, Kind::Stream, timeout.into()).map(Into::into)
     }
 
     /// Connects for datagrams; else as [`connect`](Self::connect).
@@ -192,8 +269,23 @@ impl Client {
         E: TryInto<Endpoint>,
         Error: From<E::Error>,
     {
-        let timeout = self.handle.connect_timeout;
-        self.connect_for(endpoint.try_into()?, Kind::Datagram, timeout).map(Into::into)
+        self.connect_datagram_timeout(endpoint, self.handle.connect_timeout)
+    }
+
+    /// Connects for datagrams; else as [`connect_timeout`](Self::connect_timeout).
+    ///
+    /// # Errors
+    /// As [`connect_timeout`](Self::connect_timeout).
+    pub fn connect_datagram_timeout<E>(
+        &self,
+        endpoint: E,
+        timeout: impl Into<Option<Duration>>,
+    ) -> Result<DatagramChannel, Error>
+    where
+        E: TryInto<Endpoint>,
+        Error: From<E::Error>,
+    {
+        self.connect_for(endpoint.try_into()?, Kind::Datagram, timeout.into()).map(Into::into)
     }
 
     /// Says that the device has another address or network now: both connections to the relay are
@@ -206,12 +298,48 @@ impl Client {
     /// Waits for the next event, at most for `timeout`; zero: only looks. `None` when the time is
     /// over or the client is closed. Of events nobody takes, the newest 16 are kept.
     pub fn next_event(&self, timeout: Duration) -> Option<ClientEvent> {
+        self.wait_event(timeout).ok()
+    }
+
+    /// As [`next_event`](Self::next_event), for ever if `timeout` is `None`, and says why there is
+    /// no event.
+    ///
+    /// # Errors
+    /// [`Error::TimedOut`], [`Error::Closed`] or [`Error::Cancelled`].
+    pub fn wait_event(&self, timeout: impl Into<Option<Duration>>) -> Result<ClientEvent, Error> {
         let shared = &self.handle.shared;
-        let next = shared.wait_with(shared.on_events(), deadline(Some(timeout)), |core| {
-            let event = core.next_event();
-            if event.is_none() && core.closed { Err(Error::Closed) } else { Ok(event) }
-        });
-        next.unwrap_or(None)
+        let next = shared.wait_with(
+            shared.on_events(),
+            shared.on_session(),
+            deadline(timeout.into()),
+            |core| {
+                let event = core.next_event();
+                if event.is_none() && core.closed { Err(Error::Closed) } else { Ok(event) }
+            },
+        );
+        next?.ok_or(Error::TimedOut)
+    }
+
+    /// Ends every wait in a call on this client, of all clones, with [`Error::Cancelled`]: waiting
+    /// for the relay, for an event, to listen, to connect. A [`close`](Self::close) aborts what is
+    /// left. Waits on its listeners and channels go on, and calls that begin after it wait as ever.
+    /// Does not block.
+    pub fn cancel(&self) {
+        self.handle.shared.cancel(self.handle.shared.on_session());
+    }
+
+    /// What can be done now without waiting.
+    pub fn readiness(&self) -> Readiness {
+        self.handle.shared.with(|core| core.readiness(Target::Client))
+    }
+
+    /// A file descriptor that is readable while there is something of `interest`, or the client
+    /// has ended.
+    ///
+    /// # Errors
+    /// The system gives no file descriptor.
+    pub fn poll_fd(&self, interest: Readiness) -> io::Result<PollFd> {
+        PollFd::new(&self.handle, Target::Client, interest)
     }
 
     /// Numbers since the session was opened.
@@ -236,7 +364,7 @@ impl Client {
     ///
     /// # Errors
     /// Which channels had bytes unacknowledged.
-    pub fn close(&self, timeout: Duration) -> Result<(), CloseError> {
+    pub fn close(&self, timeout: impl Into<Option<Duration>>) -> Result<(), CloseError> {
         let shared = &self.handle.shared;
         shared.with(|core| {
             core.closed = true;
@@ -245,46 +373,68 @@ impl Client {
         });
         shared.wake_all();
         let mut unacked = Vec::new();
-        if !self.wait_closed(timeout) {
+        if !self.wait_closed(timeout.into()) {
             shared.with(|core| {
                 let (mut session, now) = core.session();
                 unacked.extend(session.unacked());
                 session.abort_all(now);
             });
-            self.wait_closed(LAST_WORD);
+            self.wait_closed(Some(LAST_WORD));
         }
         shared.with(|core| {
             core.stop = true;
             core.cancel();
         });
         shared.wake_all();
+        self.join_lanes();
         if unacked.is_empty() { Ok(()) } else { Err(CloseError { unacked }) }
     }
 
+    /// Ends at once: every thread that waits in a call is woken with [`Error::Closed`], and what is
+    /// not acknowledged may be lost. Peers are told in the background. Does not block.
+    pub fn abort(&self) {
+        self.handle.abort();
+    }
+
     /// Whether the session ended within `timeout`, or else its threads.
-    fn wait_closed(&self, timeout: Duration) -> bool {
+    fn wait_closed(&self, timeout: Option<Duration>) -> bool {
+        self.wait_for(timeout, |core| core.running == 0 || core.is_over())
+    }
+
+    /// Waits for the end of the two threads, unless a connection that is being made holds one up.
+    fn join_lanes(&self) {
+        if self.wait_for(Some(LAST_WORD), |core| core.running == 0) {
+            for lane in std::mem::take(&mut *self.handle.lanes()) {
+                // How a thread ended, its runner has told.
+                let _ = lane.join();
+            }
+        }
+    }
+
+    fn wait_for(&self, timeout: Option<Duration>, over: impl Fn(&mut Core) -> bool) -> bool {
         let shared = &self.handle.shared;
-        let closed = shared.wait_with(shared.on_session(), deadline(Some(timeout)), |core| {
-            let over = core.running == 0 || core.is_over();
-            Ok(over.then_some(()))
-        });
-        matches!(closed, Ok(Some(())))
+        let signal = shared.on_session();
+        let waited = shared
+            .wait_with(signal, signal, deadline(timeout), |core| Ok(over(core).then_some(())));
+        matches!(waited, Ok(Some(())))
     }
 
     fn listen_for<C: From<Channel>>(
         &self,
         endpoint: Endpoint,
         kind: Kind,
+        timeout: Option<Duration>,
     ) -> Result<Listener<C>, Error> {
         let handle = &self.handle;
         let shared = &handle.shared;
-        let until = deadline(Some(handle.connect_timeout));
+        let until = deadline(timeout);
         let id: ListenerId =
             self.checked(|session, now| session.listen(now, endpoint, kind, handle.backlog))?;
         let listener = Listener::new(Arc::clone(handle), id, endpoint);
-        let signal = shared.on_listener(id);
         let granted =
-            shared.wait(signal, until, |session, _| Ok(session.listening(id)?.then_some(())))?;
+            shared.wait(shared.on_listener(id), shared.on_session(), until, |session, _| {
+                Ok(session.listening(id)?.then_some(()))
+            })?;
         if granted.is_none() {
             let blocked = shared.call(|session, _| session.blocked());
             return Err(blocked.map_or(Error::TimedOut, Error::from));
@@ -296,13 +446,16 @@ impl Client {
         &self,
         endpoint: Endpoint,
         kind: Kind,
-        timeout: Duration,
+        timeout: Option<Duration>,
     ) -> Result<Channel, Error> {
-        let until: Option<Instant> = deadline(Some(timeout));
+        let until = deadline(timeout);
+        let shared = &self.handle.shared;
         let id = self.checked(|session, now| session.connect(now, endpoint, kind, &[]))?;
         let channel = Channel::new(Arc::clone(&self.handle), id);
         let connected =
-            channel.wait_until(until, |session, _| Ok(session.connected(id)?.then_some(())))?;
+            shared.wait(shared.on_channel(id), shared.on_session(), until, |session, _| {
+                Ok(session.connected(id)?.then_some(()))
+            })?;
         if connected.is_none() {
             return Err(channel.call(|session, now, id| {
                 let cause = session.connect_cause(id);
@@ -320,7 +473,9 @@ impl Client {
     ) -> Result<T, Error> {
         let shared = &self.handle.shared;
         shared
-            .wait(shared.on_session(), None, |session, now| f(session, now).map(Some))?
+            .wait(shared.on_session(), shared.on_session(), None, |session, now| {
+                f(session, now).map(Some)
+            })?
             .ok_or(Error::Closed)
     }
 }

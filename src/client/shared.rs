@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use super::ClientEvent;
 use super::clock::{Clock, Times};
+use super::readiness::{Readiness, Target, Watches};
 use crate::error::Error;
 use crate::session::{ChannelId, HeapStorage, Lane, ListenerId, Profile, Session, Wake};
 use crate::transport::Canceller;
@@ -36,6 +37,8 @@ pub(super) struct Signal {
     /// Rises with the lock held, before the waiter lets go of it: whoever changes what it waits
     /// for, with the lock held, sees it afterwards.
     waiters: AtomicU32,
+    /// How often the waits here were cancelled; rises with the lock held.
+    cancelled: AtomicU32,
 }
 
 impl Signal {
@@ -80,6 +83,7 @@ pub(super) struct Core {
     events_lost: u64,
     /// What the exchange that failed last saw.
     pub seen: String,
+    pub watches: Watches,
 }
 
 impl Core {
@@ -99,6 +103,12 @@ impl Core {
         }
         self.storage.session().network_changed(self.clock.now);
         self.cancel();
+    }
+
+    /// What can be done without waiting.
+    pub fn readiness(&mut self, target: Target) -> Readiness {
+        let event = !self.events.is_empty();
+        target.readiness(&self.storage.session(), self.closed, event)
     }
 
     /// Breaks the exchanges under way.
@@ -164,6 +174,7 @@ impl Shared {
                 events: VecDeque::with_capacity(EVENTS),
                 events_lost: 0,
                 seen: String::new(),
+                watches: Watches::default(),
             }),
             lanes: Default::default(),
             channels: signals(profile.channels),
@@ -222,20 +233,26 @@ impl Shared {
     }
 
     /// Calls the session until it gives something, waiting for `signal` in between; `None` when
-    /// `deadline` is over before. Fails once the application has closed the client.
+    /// `deadline` is over before. Fails once the application has closed the client, or cancels what
+    /// waits in `scope`.
     pub fn wait<T>(
         &self,
         signal: &Signal,
+        scope: &Signal,
         deadline: Option<Instant>,
         mut f: impl FnMut(&mut Session<'_>, u64) -> Result<Option<T>, Error>,
     ) -> Result<Option<T>, Error> {
-        self.wait_with(signal, deadline, |core| {
+        self.wait_with(signal, scope, deadline, |core| {
             let closed = core.closed;
             let (mut session, now) = core.session();
             if closed {
                 return Err(session.is_open().err().unwrap_or(Error::Closed));
             }
-            f(&mut session, now)
+            match f(&mut session, now)? {
+                // A session that can go on no longer gives nothing any more.
+                None => session.is_open().map(|_| None),
+                some => Ok(some),
+            }
         })
     }
 
@@ -243,14 +260,22 @@ impl Shared {
     pub fn wait_with<T>(
         &self,
         signal: &Signal,
+        scope: &Signal,
         deadline: Option<Instant>,
         mut f: impl FnMut(&mut Core) -> Result<Option<T>, Error>,
     ) -> Result<Option<T>, Error> {
         let mut core = self.lock();
+        let cancelled = scope.cancelled.load(Ordering::Relaxed);
         loop {
             let result = f(&mut core);
             let wakes = self.drain(&mut core);
             let left = deadline.map(|d| d.saturating_duration_since(Instant::now()));
+            let result = match result {
+                Ok(None) if scope.cancelled.load(Ordering::Relaxed) != cancelled => {
+                    Err(Error::Cancelled)
+                }
+                result => result,
+            };
             if !matches!(result, Ok(None)) || left.is_some_and(|left| left.is_zero()) {
                 drop(core);
                 self.notify(&wakes);
@@ -259,6 +284,15 @@ impl Shared {
             self.notify(&wakes);
             core = signal.wait(core, left);
         }
+    }
+
+    /// Ends the waits in `scope` that are in progress.
+    pub fn cancel(&self, scope: &Signal) {
+        let core = self.lock();
+        scope.cancelled.fetch_add(1, Ordering::Relaxed);
+        drop(core);
+        // Who waits for something else may do so in this scope.
+        self.wake_all();
     }
 
     /// Wakes everybody, after a flag was set that all look at.
@@ -290,9 +324,16 @@ impl Shared {
                     core.events.pop_front();
                     core.events_lost += 1;
                 }
-                core.events.push_back(ClientEvent::new(event, &core.seen));
+                let event = ClientEvent::new(event, &core.seen);
+                event.log();
+                core.events.push_back(event);
             }
         }
+        if wakes.session && session.is_open().is_err() {
+            wakes.channels = [u64::MAX; 4];
+            wakes.listeners = u64::MAX;
+        }
+        core.watches.update(&session, core.closed, !core.events.is_empty());
         wakes
     }
 
@@ -302,10 +343,12 @@ impl Shared {
                 lane.notify_all();
             }
         }
+        let notify =
+            |signals: &[Signal], at: usize| signals.get(at).iter().for_each(|s| s.notify_all());
         for (i, word) in wakes.channels.iter().enumerate() {
-            bits(*word).for_each(|bit| self.channels[64 * i + bit].notify_all());
+            bits(*word).for_each(|bit| notify(&self.channels, 64 * i + bit));
         }
-        bits(wakes.listeners).for_each(|bit| self.listeners[bit].notify_all());
+        bits(wakes.listeners).for_each(|bit| notify(&self.listeners, bit));
         if wakes.session {
             self.session.notify_all();
         }

@@ -3,7 +3,7 @@
 use std::io;
 use std::net::Shutdown;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::channel::{Channel, channel_methods, deadline};
 use crate::error::{ConfigError, Error};
@@ -59,14 +59,14 @@ impl Stream {
     }
 
     /// Waits until the other peer's client has acknowledged everything written before, at most for
-    /// `timeout`. That its application has read it is not said by this.
+    /// `timeout` (`None`: for ever). That its application has read it is not said by this.
     ///
     /// # Errors
-    /// [`Error::TimedOut`], or what ended the channel before.
-    pub fn wait_acked(&self, timeout: Duration) -> Result<(), Error> {
+    /// [`Error::TimedOut`], [`Error::Cancelled`], or what ended the channel before.
+    pub fn wait_acked(&self, timeout: impl Into<Option<Duration>>) -> Result<(), Error> {
         self.channel.call(|session, now, id| session.request_ack(now, id))?;
         self.channel
-            .wait_until(deadline(Some(timeout)), |session, _| {
+            .wait_until(deadline(timeout.into()), |session, _| {
                 Ok(session.acked(self.channel.id)?.then_some(()))
             })?
             .ok_or(Error::TimedOut)
@@ -91,24 +91,58 @@ impl Stream {
         self.channel.call(|session, _, id| session.take_overflow(id))
     }
 
+    /// Reads with a time-out of its own: `None` waits for ever, zero only looks. 0 is the end of
+    /// the stream.
+    ///
+    /// # Errors
+    /// [`Error::TimedOut`], [`Error::Cancelled`], or what ended the channel.
+    pub fn recv_timeout(&self, out: &mut [u8], timeout: Option<Duration>) -> Result<usize, Error> {
+        self.read_until(deadline(timeout), out)?.ok_or(Error::TimedOut)
+    }
+
+    /// Writes with a time-out of its own: `None` waits for ever, zero takes only what fits now.
+    /// Gives how many bytes were taken, at least one unless there is none.
+    ///
+    /// # Errors
+    /// [`Error::TimedOut`], [`Error::Cancelled`], or what ended the channel.
+    pub fn send_timeout(&self, bytes: &[u8], timeout: Option<Duration>) -> Result<usize, Error> {
+        self.write_until(deadline(timeout), bytes)?.ok_or(Error::TimedOut)
+    }
+
+    /// Flushes with a time-out of its own: `None` waits for ever, zero only looks.
+    ///
+    /// # Errors
+    /// [`Error::TimedOut`], [`Error::Cancelled`], or what ended the channel.
+    pub fn flush_timeout(&self, timeout: Option<Duration>) -> Result<(), Error> {
+        self.flush_until(deadline(timeout))?.ok_or(Error::TimedOut)
+    }
+
     fn read_some(&self, out: &mut [u8]) -> Result<Option<usize>, Error> {
-        let channel = &self.channel;
-        channel.wait(&channel.read_timeout, |session, now| session.read(now, channel.id, out))
+        self.read_until(self.channel.until(&self.channel.read_timeout), out)
     }
 
     fn write_some(&self, bytes: &[u8]) -> Result<Option<usize>, Error> {
-        let channel = &self.channel;
-        channel.wait(&channel.write_timeout, |session, now| {
-            let n = session.write(now, channel.id, bytes)?;
+        self.write_until(self.channel.until(&self.channel.write_timeout), bytes)
+    }
+
+    fn flush_all(&self) -> Result<Option<()>, Error> {
+        self.flush_until(self.channel.until(&self.channel.write_timeout))
+    }
+
+    fn read_until(&self, until: Option<Instant>, out: &mut [u8]) -> Result<Option<usize>, Error> {
+        self.channel.wait_until(until, |session, now| session.read(now, self.channel.id, out))
+    }
+
+    fn write_until(&self, until: Option<Instant>, bytes: &[u8]) -> Result<Option<usize>, Error> {
+        self.channel.wait_until(until, |session, now| {
+            let n = session.write(now, self.channel.id, bytes)?;
             Ok((n > 0 || bytes.is_empty()).then_some(n))
         })
     }
 
-    fn flush_all(&self) -> Result<Option<()>, Error> {
-        let channel = &self.channel;
-        channel.wait(&channel.write_timeout, |session, _| {
-            Ok(session.flushed(channel.id)?.then_some(()))
-        })
+    fn flush_until(&self, until: Option<Instant>) -> Result<Option<()>, Error> {
+        self.channel
+            .wait_until(until, |session, _| Ok(session.flushed(self.channel.id)?.then_some(())))
     }
 
     fn in_time<T>(&self, result: Result<Option<T>, Error>) -> io::Result<T> {

@@ -3,7 +3,7 @@
 use super::channel::State;
 use super::state::ReplyKind;
 use super::trip::{Course, Item, What};
-use super::{Lane, Session, datagram, ring};
+use super::{Lane, Mode, Session, datagram, ring};
 use crate::wire::{
     self, Accept, Close, Closed, Connect, Data, DataFlags, HEADER_LEN, Hello, Message, Route,
     Status, VERSION, Window,
@@ -12,10 +12,11 @@ use crate::wire::{
 /// Octets of HELLO.
 pub(super) const HELLO_LEN: usize = HEADER_LEN + 34;
 
-impl Session<'_> {
+impl<M: Mode> Session<'_, M> {
     /// Gives the next octets of the request under way on `lane`: as many as fit `out`; 0 at its end.
     pub fn poll_body(&mut self, now: u64, lane: Lane, out: &mut [u8]) -> usize {
         self.core.clock = self.core.clock.max(now);
+        let lane = M::lane(lane);
         let mut done = 0;
         while done < out.len() && self.core.trip(lane).active {
             let trip = self.core.trip(lane);
@@ -41,11 +42,21 @@ impl Session<'_> {
                 break;
             }
         }
-        if done > 0 && lane == Lane::Send && self.core.park_due != 0 && self.core.send.is_sent() {
+        if !M::SINGLE
+            && done > 0
+            && lane == Lane::Send
+            && self.core.park_due != 0
+            && self.core.send().is_sent()
+        {
             // Only now has the relay been told.
             self.core.park_due = now + u64::from(self.core.settings.timers.send_silence_ms / 2);
         }
-        if done > 0 && lane == Lane::Park && self.core.park.streams && self.core.park.is_sent() {
+        if !M::SINGLE
+            && done > 0
+            && lane == Lane::Park
+            && self.core.park.streams
+            && self.core.park.is_sent()
+        {
             self.stream_begins(now);
         }
         done
@@ -146,12 +157,12 @@ impl Session<'_> {
                     return None;
                 }
                 // What was sent before this PROBE is there now or was lost: the peer sees which.
-                let offset = match channel.kind {
+                let offset = match M::kind(channel.kind) {
                     crate::Kind::Stream if channel.tx.flying => channel.tx.pin,
                     crate::Kind::Stream => channel.tx.next,
                     crate::Kind::Datagram => channel.tx.number,
                 };
-                let flags = match (channel.kind, item.flags()) {
+                let flags = match (M::kind(channel.kind), item.flags()) {
                     (crate::Kind::Datagram, _) => DataFlags::PROBE,
                     (crate::Kind::Stream, flags) => flags,
                 };
@@ -166,6 +177,7 @@ impl Session<'_> {
                 trip.bytes_at = offset;
                 (Some(self.route(slot)), Message::SendReq(data))
             }
+            What::Datagram if !M::DATAGRAMS => return None,
             What::Datagram => self.stage_datagram(lane, item),
             What::Close => {
                 let channel = &self.channels[slot];

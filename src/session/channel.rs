@@ -1,7 +1,7 @@
 //! A channel: its states, and the one place where they change.
 
 use super::stream::{Rx, Tx};
-use super::{ChannelId, Session};
+use super::{ChannelId, Mode, Session};
 use crate::Kind;
 use crate::error::{ConfigError, Error, PeerError, ResourceError, TransportError};
 use crate::wire::{self, Address, Endpoint, MAX_GREETING, Status};
@@ -147,11 +147,16 @@ impl Channel {
         self.greeting_len = n as u8;
     }
 
+    /// When silence ends it; 0: nothing is outstanding.
+    pub fn lingered_at(&self) -> u64 {
+        if self.quiet_since == 0 { 0 } else { self.quiet_since + u64::from(self.linger_ms) }
+    }
+
     /// Whether the peer is expected to answer something.
-    pub fn is_outstanding(&self) -> bool {
+    pub fn is_outstanding<M: Mode>(&self) -> bool {
         match self.state {
             State::Established if self.blocked || self.asked => true,
-            State::Established => match self.kind {
+            State::Established => match M::kind(self.kind) {
                 Kind::Stream => self.tx.una < self.tx.goal(),
                 Kind::Datagram => {
                     self.tx.una < self.tx.end || self.tx.acked_number < self.tx.sent_number
@@ -221,7 +226,7 @@ impl Tombstone {
     }
 }
 
-impl Session<'_> {
+impl<M: Mode> Session<'_, M> {
     /// Takes a free slot, or `None`.
     pub(super) fn open_channel(&mut self, now: u64, kind: Kind, state: State) -> Option<usize> {
         let slot = self
@@ -255,7 +260,7 @@ impl Session<'_> {
         channel.met = true;
         channel.due = 0;
         channel.give_up_at = 0;
-        if channel.claim != 0 && !channel.accepted {
+        if M::LISTENS && channel.claim != 0 && !channel.accepted {
             // What nobody accepts ends after linger.
             channel.give_up_at = now + u64::from(channel.linger_ms);
             let (claim, _) = super::slot(channel.claim);
@@ -300,7 +305,7 @@ impl Session<'_> {
     pub(super) fn watch(&mut self, now: u64, slot: usize) {
         let rto = self.core.rto();
         let channel = &mut self.channels[slot];
-        if !channel.is_outstanding() {
+        if !channel.is_outstanding::<M>() {
             channel.quiet_since = 0;
             channel.probe_at = 0;
             channel.backoff = 0;
@@ -402,7 +407,7 @@ impl Session<'_> {
             State::Ended => return self.reap(now, slot),
             State::Connecting => false,
             State::Accepting => true,
-            State::Established if channel.claim != 0 && !channel.accepted => true,
+            State::Established if M::LISTENS && channel.claim != 0 && !channel.accepted => true,
             State::Established => {
                 channel.tx.fin = true;
                 channel.rx.discard();
@@ -423,7 +428,7 @@ impl Session<'_> {
         if channel.state != State::Established || channel.owned {
             return;
         }
-        match channel.kind {
+        match M::kind(channel.kind) {
             Kind::Stream if channel.tx.una < channel.tx.goal() => {}
             Kind::Stream if channel.rx.fin => self.settle(now, slot),
             // The peer may still write: it is not to wait for acknowledgements that nobody sends.
@@ -436,6 +441,9 @@ impl Session<'_> {
     }
 
     pub(super) fn wake_channel(&mut self, slot: usize) {
+        if M::SINGLE {
+            return;
+        }
         self.channels[slot].wake = true;
         self.core.wakes.channels[slot / 32] |= 1 << (slot % 32);
     }

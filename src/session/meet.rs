@@ -3,12 +3,15 @@
 use super::channel::{End, State, Tombstone};
 use super::listener::ClaimState;
 use super::state::ReplyKind;
-use super::{Pace, Session, Settings};
+use super::{Mode, Pace, Session, Settings};
 use crate::wire::{self, Accept, Close, Closed, Connect, Endpoint, Route, Status};
 
-impl Session<'_> {
+impl<M: Mode> Session<'_, M> {
     /// Somebody connects.
     pub(super) fn on_accept_req(&mut self, now: u64, from: &Route, connect: &Connect<'_>) {
+        if !M::LISTENS {
+            return;
+        }
         let same = |peer: wire::Address, remote: wire::Channel| {
             peer == from.peer && remote == connect.channel
         };

@@ -50,6 +50,17 @@ impl Settings {
         2 * (hold + timers.park_grace_idle_ms)
     }
 
+    /// How long the next park waits, and how long beyond that until it has failed, in ms; with
+    /// traffic lately or not.
+    pub(super) const fn hold(&self, active: bool) -> (u32, u32) {
+        let timers = &self.timers;
+        match (active, self.pace) {
+            (true, _) => (timers.hold_active_ms, timers.park_grace_active_ms),
+            (false, Pace::Battery) => (timers.hold_battery_ms, timers.park_grace_idle_ms),
+            (false, _) => (timers.hold_idle_ms, timers.park_grace_idle_ms),
+        }
+    }
+
     /// How long after traffic more is expected, in ms: shorter to spare the battery.
     pub(super) const fn active_for_ms(&self) -> u32 {
         match self.pace {

@@ -1,0 +1,852 @@
+/*
+ * byway: a socket between two devices that can only make outbound HTTP requests.
+ *
+ * Generated from src/capi by cbindgen: do not edit.
+ *
+ *   byway_config config;
+ *   byway_handle client, stream;
+ *   size_t n;
+ *
+ *   byway_config_default(&config, sizeof config);
+ *   config.relay_url = "http://relay.example:8080";
+ *   if (byway_client_open(&config, 10000, &client) != BYWAY_OK) { puts(byway_last_error()); ... }
+ *   if (byway_connect(client, "camera:1", 20000, &stream) != BYWAY_OK) ...
+ *   while (byway_recv(stream, buffer, sizeof buffer, BYWAY_FOREVER, &n) == BYWAY_OK && n > 0) ...
+ *   byway_close(stream, 5000);
+ *   byway_close(client, 5000);
+ *
+ * RESULTS. A function that returns int32_t returns BYWAY_OK (0), or one of enum byway_error, all of
+ * which are negative. byway_strerror tells what a code means and what to do, byway_last_error what
+ * this thread's last failure was in particular, and byway_last_detail the number that belongs to it.
+ * Out-parameters are written only on success.
+ *
+ * CODES. Each function names the codes it can return, some of them by these groups:
+ *   every call:   BYWAY_ERROR_PANIC, BYWAY_ERROR_CALLBACK
+ *   handle codes: BYWAY_ERROR_HANDLE (0, closed before, or never given), BYWAY_ERROR_KIND
+ *   wait codes:   BYWAY_ERROR_TIMED_OUT, BYWAY_ERROR_CANCELLED, BYWAY_ERROR_CLOSED
+ *   path codes:   BYWAY_ERROR_DNS, _CONNECT, _TLS, _SILENCE, _CUT, _HTTP, _PROXY_AUTH, _FOREIGN,
+ *                 _RELAY, _RELAY_LIMIT
+ *   fatal codes:  BYWAY_ERROR_VERSION, _MALFORMED, _SECRET_SHARED; the client has to be closed
+ *   end codes:    what ended a channel: BYWAY_ERROR_CLOSED, _PEER_CLOSED, _PEER_ABORTED,
+ *                 _PEER_GAVE_UP, _PEER_UNKNOWN, _PEER_PROTOCOL, _LINGER; and the fatal codes
+ *
+ * HANDLES. What is opened is named by a byway_handle: a number, never 0, positive as int64_t. Who got
+ * it owns it and closes it, once, with byway_close or byway_abort, whatever else failed. Handles of
+ * listeners and channels outlive their client's: they answer BYWAY_ERROR_CLOSED then, and are closed
+ * all the same. A number that was closed is never given again: it is an error, nothing worse.
+ *
+ * THREADS. Any function may be called from any thread, also for the same handle at the same time. One
+ * thread may close a handle while others wait on it: they return BYWAY_ERROR_CLOSED. One may send
+ * while another receives. Two that receive from one stream each get a part. A client has two threads
+ * of its own, and for moments a third that asks DNS; all signals are best blocked before it is
+ * opened, since they inherit the mask. After fork() the child may not use what was opened before.
+ *
+ * TIME. timeout_ms is in milliseconds: 0 only looks and does not wait, BYWAY_FOREVER or any negative
+ * number waits for ever. Where 0 finds nothing the code is BYWAY_ERROR_TIMED_OUT, too. Time asleep
+ * (suspend) may not count. Functions without timeout_ms do not block.
+ *
+ * STRINGS are UTF-8 and end with a NUL; what is given is copied before the call returns. Lengths are
+ * in octets. A pointer may be NULL only where that is said, or where its length is 0.
+ *
+ * STRUCTS begin with their size, and calls are told it as sizeof: programs that were compiled
+ * with the header of an older version, whose structs are shorter, go on working. A program compiled
+ * with a newer header than the library works, too, as long as the fields that the library does not
+ * know are zero.
+ *
+ * SILENCE. Nothing is ever written to stdout or stderr, but for what the Rust runtime says when the
+ * system refuses memory, before it aborts. Signal handlers and exit handlers are left alone.
+ *
+ * PANICS, which are faults of byway itself, end as BYWAY_ERROR_PANIC; the library is built with
+ * unwinding (panic = "unwind") for that.
+ */
+
+
+#ifndef BYWAY_H
+#define BYWAY_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+// Success.
+#define BYWAY_OK 0
+
+// Version of this header: major, minor and patch in 8 bits each.
+#define BYWAY_VERSION 256
+
+// Version of byway_config. It rises if the meaning of a field changes.
+#define BYWAY_CONFIG_VERSION 1
+
+// A timeout_ms that waits for ever.
+#define BYWAY_FOREVER -1
+
+// Octets of a buffer that holds every endpoint as text, with its NUL: a name of 48, a colon, a port.
+#define BYWAY_ENDPOINT_SIZE 64
+
+// Octets of a peer's address.
+#define BYWAY_ADDRESS_SIZE 16
+
+// byway_recv or byway_datagram_recv gives something: octets, a datagram, the end or an error.
+#define BYWAY_READABLE 1
+
+// byway_send takes something or fails. On a datagram channel: nothing waits to be sent, so that a
+// datagram of any length fits.
+#define BYWAY_WRITABLE 2
+
+// byway_accept gives a channel or an error.
+#define BYWAY_ACCEPTABLE 4
+
+// byway_next_event gives an event.
+#define BYWAY_EVENT 8
+
+// It has ended: every call that could wait gives the cause, once what came before was received.
+#define BYWAY_ENDED 16
+
+// Octets of byway_event.seen.
+#define BYWAY_SEEN_SIZE 128
+
+// Why a call failed, grouped by who has to change something: this program's use of the interface
+// (-1 to -99), its configuration (-100 to -199), the other peer (-200 to -299), something used up
+// (-300 to -399), the path to the relay (-400 to -499). Later versions may add codes.
+enum byway_error
+#if defined(__cplusplus) || __STDC_VERSION__ >= 202311L
+  : int32_t
+#endif // defined(__cplusplus) || __STDC_VERSION__ >= 202311L
+ {
+  // A pointer is NULL or not aligned, a length or number is out of range, or a text is no UTF-8.
+  BYWAY_ERROR_ARGUMENT = -1,
+  // The handle is 0, was closed before, or was never given.
+  BYWAY_ERROR_HANDLE = -2,
+  // The handle is of another kind than the call takes: a listener for a stream, say.
+  BYWAY_ERROR_KIND = -3,
+  // A struct's size or version is none that this library knows.
+  BYWAY_ERROR_STRUCT = -4,
+  // Called from within the log callback, where only the functions without int32_t result may be.
+  BYWAY_ERROR_CALLBACK = -5,
+  // A fault of byway itself. What the call was for may or may not have happened.
+  BYWAY_ERROR_PANIC = -6,
+  // The time given is over, or with timeout_ms 0 there was nothing. It may still happen later.
+  BYWAY_ERROR_TIMED_OUT = -7,
+  // byway_cancel ended the wait.
+  BYWAY_ERROR_CANCELLED = -8,
+  // This program closed the client, listener or channel, perhaps in another thread.
+  BYWAY_ERROR_CLOSED = -9,
+  // A client was closed before its peers had acknowledged everything; detail: on how many channels.
+  BYWAY_ERROR_UNACKED = -10,
+  // Not possible on this channel: sending behind a shutdown of that direction.
+  BYWAY_ERROR_UNSUPPORTED = -11,
+  // The buffer is too small, and what was to be put there stays; detail: octets needed.
+  BYWAY_ERROR_BUFFER_TOO_SMALL = -12,
+  // The datagram is too long for this channel; detail: the most octets.
+  BYWAY_ERROR_DATAGRAM_TOO_LONG = -13,
+  // No valid endpoint: it is written name:port, as in camera:1.
+  BYWAY_ERROR_ENDPOINT = -100,
+  // The relay's URL cannot be used.
+  BYWAY_ERROR_RELAY_URL = -101,
+  // A setting of the configuration cannot be used.
+  BYWAY_ERROR_SETTING = -102,
+  // Another owner listens at the endpoint.
+  BYWAY_ERROR_IN_USE = -103,
+  // A newer process of the same owner listens at the endpoint.
+  BYWAY_ERROR_TAKEN = -104,
+  // This client listens at the endpoint already.
+  BYWAY_ERROR_DUPLICATE = -105,
+  // The endpoint serves datagrams where a stream was asked for, or the reverse.
+  BYWAY_ERROR_ENDPOINT_KIND = -106,
+  // The relay speaks another version of the protocol; detail: which.
+  BYWAY_ERROR_VERSION = -107,
+  // The relay calls what this client sends malformed.
+  BYWAY_ERROR_MALFORMED = -108,
+  // Nobody listens at the endpoint.
+  BYWAY_ERROR_NO_LISTENER = -200,
+  // The listener's backlog or channels are used up.
+  BYWAY_ERROR_BACKLOG_FULL = -201,
+  // The peer has not asked the relay for data lately.
+  BYWAY_ERROR_PEER_AWAY = -202,
+  // The peer closed the channel.
+  BYWAY_ERROR_PEER_CLOSED = -203,
+  // The peer aborted the channel; detail: the first offset that it had not received.
+  BYWAY_ERROR_PEER_ABORTED = -204,
+  // The peer knows no such channel, as after a restart; detail: the first offset not acknowledged.
+  BYWAY_ERROR_PEER_UNKNOWN = -205,
+  // The peer gave up after silence; detail: the first offset that it had not received.
+  BYWAY_ERROR_PEER_GAVE_UP = -206,
+  // The peer broke the protocol; detail: the first offset not acknowledged.
+  BYWAY_ERROR_PEER_PROTOCOL = -207,
+  // All channels of the client are in use.
+  BYWAY_ERROR_CHANNELS = -300,
+  // All listeners of the client are in use.
+  BYWAY_ERROR_LISTENERS = -301,
+  // One of the relay's limits is reached.
+  BYWAY_ERROR_RELAY_LIMIT = -302,
+  // The system has no random numbers.
+  BYWAY_ERROR_ENTROPY = -303,
+  // The system gives no thread, memory or file descriptor.
+  BYWAY_ERROR_SYSTEM = -304,
+  // No handle is free: 2^24 are open.
+  BYWAY_ERROR_HANDLES = -305,
+  // The host name of the relay or proxy does not resolve.
+  BYWAY_ERROR_DNS = -400,
+  // No connection to the relay or proxy.
+  BYWAY_ERROR_CONNECT = -401,
+  // TLS failed.
+  BYWAY_ERROR_TLS = -402,
+  // Nothing came within the protocol's deadlines.
+  BYWAY_ERROR_SILENCE = -403,
+  // The answer was cut short on the way.
+  BYWAY_ERROR_CUT = -404,
+  // An HTTP status other than 200 came; detail: which.
+  BYWAY_ERROR_HTTP = -405,
+  // The proxy wants authentication.
+  BYWAY_ERROR_PROXY_AUTH = -406,
+  // Something else than the relay answered, such as a login portal.
+  BYWAY_ERROR_FOREIGN = -407,
+  // The relay refused the exchange.
+  BYWAY_ERROR_RELAY = -408,
+  // The channel was given up after silence; detail: the first offset not acknowledged.
+  BYWAY_ERROR_LINGER = -409,
+  // Another process uses this session's secret.
+  BYWAY_ERROR_SECRET_SHARED = -410,
+};
+#ifndef __cplusplus
+#if __STDC_VERSION__ >= 202311L
+typedef enum byway_error byway_error;
+#else
+typedef int32_t byway_error;
+#endif // __STDC_VERSION__ >= 202311L
+#endif // __cplusplus
+
+// How what comes is waited for.
+enum byway_pace
+#if defined(__cplusplus) || __STDC_VERSION__ >= 202311L
+  : int32_t
+#endif // defined(__cplusplus) || __STDC_VERSION__ >= 202311L
+ {
+  // By answers that stay open, where the path passes them on promptly; else by long polls.
+  BYWAY_PACE_STREAMING = 0,
+  // By long polls.
+  BYWAY_PACE_LONG_POLL = 1,
+  // By long polls, as long as the path allows when idle: a request in two minutes.
+  BYWAY_PACE_BATTERY = 2,
+};
+#ifndef __cplusplus
+#if __STDC_VERSION__ >= 202311L
+typedef enum byway_pace byway_pace;
+#else
+typedef int32_t byway_pace;
+#endif // __STDC_VERSION__ >= 202311L
+#endif // __cplusplus
+
+// Whether to go through an HTTP proxy.
+enum byway_proxy
+#if defined(__cplusplus) || __STDC_VERSION__ >= 202311L
+  : int32_t
+#endif // defined(__cplusplus) || __STDC_VERSION__ >= 202311L
+ {
+  // No proxy, whatever the environment says.
+  BYWAY_PROXY_NONE = 0,
+  // As http_proxy, https_proxy, all_proxy and no_proxy of the environment say.
+  BYWAY_PROXY_ENVIRONMENT = 1,
+  // By proxy_url.
+  BYWAY_PROXY_URL = 2,
+};
+#ifndef __cplusplus
+#if __STDC_VERSION__ >= 202311L
+typedef enum byway_proxy byway_proxy;
+#else
+typedef int32_t byway_proxy;
+#endif // __STDC_VERSION__ >= 202311L
+#endif // __cplusplus
+
+// Sizes for common cases. Rings are octets of each channel in each direction.
+enum byway_profile
+#if defined(__cplusplus) || __STDC_VERSION__ >= 202311L
+  : int32_t
+#endif // defined(__cplusplus) || __STDC_VERSION__ >= 202311L
+ {
+  // Firmware: 2 channels, rings of 1 KiB, 1 listener, buffers of 1 KiB.
+  BYWAY_PROFILE_TINY = 0,
+  // An app on a phone: 8 channels, rings of 16 KiB, 4 listeners, buffers of 8 KiB.
+  BYWAY_PROFILE_PHONE = 1,
+  // A program on a PC: 32 channels, rings of 256 KiB, 16 listeners, buffers of 64 KiB.
+  BYWAY_PROFILE_PC = 2,
+  // Bulk transfer over long paths: 4 channels, rings of 8 MiB, 4 listeners, buffers of 64 KiB.
+  BYWAY_PROFILE_BULK = 3,
+  // Many peers: 256 channels, rings of 64 KiB, 16 listeners, buffers of 64 KiB.
+  BYWAY_PROFILE_SERVER = 4,
+};
+#ifndef __cplusplus
+#if __STDC_VERSION__ >= 202311L
+typedef enum byway_profile byway_profile;
+#else
+typedef int32_t byway_profile;
+#endif // __STDC_VERSION__ >= 202311L
+#endif // __cplusplus
+
+// Which directions byway_shutdown ends.
+enum byway_how
+#if defined(__cplusplus) || __STDC_VERSION__ >= 202311L
+  : int32_t
+#endif // defined(__cplusplus) || __STDC_VERSION__ >= 202311L
+ {
+  // What comes: receiving gives the end of the stream, and what comes from now on is dropped.
+  BYWAY_HOW_READ = 0,
+  // What goes: the peer reads the end of the stream behind what was sent.
+  BYWAY_HOW_WRITE = 1,
+  // Both.
+  BYWAY_HOW_BOTH = 2,
+};
+#ifndef __cplusplus
+#if __STDC_VERSION__ >= 202311L
+typedef enum byway_how byway_how;
+#else
+typedef int32_t byway_how;
+#endif // __STDC_VERSION__ >= 202311L
+#endif // __cplusplus
+
+// How much is logged, and the level of a message.
+enum byway_log_level
+#if defined(__cplusplus) || __STDC_VERSION__ >= 202311L
+  : int32_t
+#endif // defined(__cplusplus) || __STDC_VERSION__ >= 202311L
+ {
+  // Nothing.
+  BYWAY_LOG_LEVEL_OFF = 0,
+  // Faults of byway itself.
+  BYWAY_LOG_LEVEL_ERROR = 1,
+  // What blocks the path to the relay.
+  BYWAY_LOG_LEVEL_WARN = 2,
+  // What becomes of the path and of peers.
+  BYWAY_LOG_LEVEL_INFO = 3,
+  // Every exchange that failed.
+  BYWAY_LOG_LEVEL_DEBUG = 4,
+  // As debug, for now.
+  BYWAY_LOG_LEVEL_TRACE = 5,
+};
+#ifndef __cplusplus
+#if __STDC_VERSION__ >= 202311L
+typedef enum byway_log_level byway_log_level;
+#else
+typedef int32_t byway_log_level;
+#endif // __STDC_VERSION__ >= 202311L
+#endif // __cplusplus
+
+// What happened. Nothing has to be done about it: channels ride out what blocks the path until their
+// linger time is over. Later versions may add kinds.
+enum byway_event_kind
+#if defined(__cplusplus) || __STDC_VERSION__ >= 202311L
+  : int32_t
+#endif // defined(__cplusplus) || __STDC_VERSION__ >= 202311L
+ {
+  // The client looks for its relay: at first, and after a change of the network.
+  BYWAY_EVENT_KIND_CONNECTING = 1,
+  // Exchanges with the relay fail; cause and seen say why. Told once until the cause changes.
+  BYWAY_EVENT_KIND_PATH_BLOCKED = 2,
+  // Exchanges succeed again.
+  BYWAY_EVENT_KIND_PATH_RESTORED = 3,
+  // The peer of channel id has not asked the relay for data lately.
+  BYWAY_EVENT_KIND_PEER_AWAY = 4,
+  // The peer of channel id is back.
+  BYWAY_EVENT_KIND_PEER_BACK = 5,
+  // Octets sent on channel id found no room at the peer from offset on. They are sent again.
+  BYWAY_EVENT_KIND_OVERFLOW = 6,
+  // Listener id lost its endpoint; byway_accept says why.
+  BYWAY_EVENT_KIND_LISTENER_LOST = 7,
+};
+#ifndef __cplusplus
+#if __STDC_VERSION__ >= 202311L
+typedef enum byway_event_kind byway_event_kind;
+#else
+typedef int32_t byway_event_kind;
+#endif // __STDC_VERSION__ >= 202311L
+#endif // __cplusplus
+
+// A header field of HTTP.
+typedef struct byway_header {
+  // Its name.
+  const char *name;
+  // Its value.
+  const char *value;
+} byway_header;
+
+// What a client is opened with. byway_config_default fills it; only relay_url has no default. What
+// it points to stays the caller's, and is copied by the call that opens a client.
+typedef struct byway_config {
+  // Octets of the struct that the caller knows; filled by byway_config_default.
+  uint32_t size;
+  // BYWAY_CONFIG_VERSION; filled by byway_config_default.
+  uint32_t version;
+  // The relay: http://host:port or https://host, with a path if it has one.
+  const char *relay_url;
+  // With BYWAY_PROXY_URL: http://user:password@host:port, all but the host optional, percent-encoded.
+  const char *proxy_url;
+  // The header field User-Agent; NULL: byway/ and the version; empty: none is sent.
+  const char *user_agent;
+  // Header fields added to every request, 2 KiB in all at most; NULL if header_count is 0.
+  const struct byway_header *headers;
+  // How many headers there are.
+  size_t header_count;
+  // Certificates (PEM) of the authorities to trust for https, instead of the public web's; or NULL.
+  const char *roots_pem;
+  // Octets of roots_pem, without a NUL.
+  size_t roots_pem_len;
+  // NULL.
+  const char *reserved;
+  // Start of this process in milliseconds since 1970, see owner; 0: now.
+  uint64_t epoch_ms;
+  // Who this program is, to the relay's mind: a process of the same owner that started later takes
+  // over the endpoints of its predecessor at once. All zeros: random, so that nobody does.
+  uint8_t owner[16];
+  // Randomness for where the system has none: octets that nobody can guess and no two processes
+  // share, since they are the session's secret. All zeros: the system's.
+  uint8_t seed[24];
+  // How long a channel rides out silence while something is outstanding; at least 1. Default 180000.
+  uint32_t linger_ms;
+  // How often the peer of an idle channel is probed; 0, the default: never.
+  uint32_t keepalive_ms;
+  // How long a TCP connection to the relay or proxy may take; at least 1. Default 3000.
+  uint32_t tcp_timeout_ms;
+  // Of enum byway_pace. Default BYWAY_PACE_STREAMING.
+  uint32_t pace;
+  // Of enum byway_proxy. Default BYWAY_PROXY_NONE.
+  uint32_t proxy;
+  // Channels at once, 1 to 256. This and the next three: default as BYWAY_PROFILE_PC.
+  uint32_t channels;
+  // Octets of each channel's transmit ring and of its receive ring: a power of two, 256 to 2^30.
+  uint32_t ring;
+  // Listeners at once, 1 to 16.
+  uint32_t listeners;
+  // Octets of each of the transport's buffers, 512 to 16 MiB.
+  uint32_t io_buffer;
+  // Connections that may wait to be accepted at each listener, 1 to 255. Default 8.
+  uint32_t backlog;
+} byway_config;
+
+// Names a client, listener, stream or datagram channel. 0 is none.
+typedef uint64_t byway_handle;
+
+// An event.
+typedef struct byway_event {
+  // Octets of this struct that were filled.
+  uint32_t size;
+  // Of enum byway_event_kind.
+  uint32_t kind;
+  // The channel or listener, as byway_id gives it; else 0.
+  uint32_t id;
+  // With BYWAY_EVENT_KIND_PATH_BLOCKED: a path code. Else 0.
+  int32_t cause;
+  // With BYWAY_EVENT_KIND_OVERFLOW: the first offset. With cause BYWAY_ERROR_HTTP: the status. Else 0.
+  uint64_t detail;
+  // With BYWAY_EVENT_KIND_PATH_BLOCKED: what was seen, such as the first characters of a page. Ends
+  // with a NUL.
+  char seen[BYWAY_SEEN_SIZE];
+} byway_event;
+
+// Numbers of a client since it was opened.
+typedef struct byway_client_stats {
+  // Octets of this struct that were filled.
+  uint32_t size;
+  // Smoothed time from sending to acknowledgement, in milliseconds; 0: none measured.
+  uint32_t srtt_ms;
+  // Exchanges begun that carry what goes.
+  uint64_t sends;
+  // Exchanges begun that wait for what comes.
+  uint64_t parks;
+  // Those of them whose answer was to stay open.
+  uint64_t streams;
+  // Those of these that came late, or were cut.
+  uint64_t late;
+  // Exchanges that failed.
+  uint64_t failed;
+  // Octets of payload sent for the first time.
+  uint64_t sent;
+  // Octets of payload received.
+  uint64_t received;
+  // Octets of payload sent again.
+  uint64_t retransmitted;
+  // Notices that octets found no room at a peer.
+  uint64_t overflows;
+  // Datagrams that expired before they could be sent, or found no room here.
+  uint64_t datagrams_lost;
+  // Events dropped because nobody took them.
+  uint64_t events_lost;
+  // Octets of memory of the client's state and rings; does not change while it is open.
+  uint64_t memory;
+} byway_client_stats;
+
+// Numbers of a stream or datagram channel. Offsets count octets from the beginning; on a datagram
+// channel with 6 more for each datagram.
+typedef struct byway_channel_stats {
+  // Octets of this struct that were filled.
+  uint32_t size;
+  // Notices that octets found no room at the peer.
+  uint32_t overflows;
+  // Datagrams that expired unsent.
+  uint32_t datagrams_expired;
+  // Datagrams that came and found no room.
+  uint32_t datagrams_dropped;
+  // First offset not sent by the program.
+  uint64_t written;
+  // First offset not acknowledged by the peer; the end of the stream counts as one.
+  uint64_t acked;
+  // First offset not received by the client; the end of the stream counts as one.
+  uint64_t received;
+  // First offset not received by the program.
+  uint64_t read;
+  // First offset that the peer would not take now.
+  uint64_t window;
+  // Octets sent again.
+  uint64_t retransmitted;
+} byway_channel_stats;
+
+// Gets a message: one line of UTF-8 without a line feed, which is valid during the call only, and a
+// level of enum byway_log_level. userdata is what byway_set_log was given.
+typedef void (*byway_log_callback)(void *userdata, uint32_t level, const char *message);
+
+#ifdef __cplusplus
+extern "C" {
+#endif // __cplusplus
+
+// Version of the library that runs, as BYWAY_VERSION is written. Does not block.
+uint32_t byway_version(void);
+
+// Version of the library that runs, as text: "0.1.0". The string is static. Does not block.
+const char *byway_version_string(void);
+
+// What a code means and what to do about it, in one line. The string is static; an unknown code gets
+// one, too. Does not block.
+const char *byway_strerror(int32_t code);
+
+// What this thread's last failure was in particular: cause and remedy in one line, with names,
+// numbers and offsets. Empty if no call of this thread has failed. A call that succeeds leaves it.
+//
+// The string belongs to the library, and is valid in this thread until its next call of byway.
+// Does not block.
+const char *byway_last_error(void);
+
+// The number that belongs to this thread's last failure, where enum byway_error says "detail"; else
+// 0. Does not block.
+uint64_t byway_last_detail(void);
+
+// Fills a configuration with the defaults. size is sizeof *config.
+//
+// Does not block. Returns BYWAY_OK, BYWAY_ERROR_ARGUMENT (config is NULL), BYWAY_ERROR_STRUCT (no
+// size that a byway_config ever had), or what every call can.
+int32_t byway_config_default(struct byway_config *config, size_t size);
+
+// Sets channels, ring, listeners and io_buffer of a configuration that byway_config_default has
+// filled to those of a profile, one of enum byway_profile.
+//
+// Does not block. Returns BYWAY_OK, BYWAY_ERROR_ARGUMENT (config is NULL, or no such profile),
+// BYWAY_ERROR_STRUCT (the struct has not been filled, or is too short for these fields), or what every
+// call can.
+int32_t byway_config_profile(struct byway_config *config,
+                             uint32_t profile);
+
+// Opens a session with a relay and waits until the relay has answered. What blocks the path is tried
+// again until then.
+//
+// On success *client is a handle that the caller owns and closes by byway_close or byway_abort.
+// What config points to stays the caller's. The memory of the client is taken here, once.
+//
+// Blocks for at most timeout_ms. Cannot be cancelled: byway_client_start and byway_client_wait_open
+// can. Returns BYWAY_OK, BYWAY_ERROR_ARGUMENT, BYWAY_ERROR_STRUCT (config was not filled by
+// byway_config_default), BYWAY_ERROR_RELAY_URL, BYWAY_ERROR_SETTING, BYWAY_ERROR_ENTROPY,
+// BYWAY_ERROR_SYSTEM, BYWAY_ERROR_HANDLES, a path code with what stood in the way last when the time
+// is over, a fatal code, or what every call can.
+int32_t byway_client_open(const struct byway_config *config,
+                          int32_t timeout_ms,
+                          byway_handle *client);
+
+// As byway_client_open, but does not wait for the relay: it is dialled in the background for as long
+// as the client is open, and byway_next_event tells how that goes.
+//
+// Does not block. Returns BYWAY_OK, BYWAY_ERROR_ARGUMENT, BYWAY_ERROR_STRUCT, BYWAY_ERROR_RELAY_URL,
+// BYWAY_ERROR_SETTING, BYWAY_ERROR_ENTROPY, BYWAY_ERROR_SYSTEM, BYWAY_ERROR_HANDLES, or what every
+// call can.
+int32_t byway_client_start(const struct byway_config *config,
+                           byway_handle *client);
+
+// Waits until the relay has answered a client that was started; later calls succeed at once.
+//
+// Blocks for at most timeout_ms. Returns BYWAY_OK, a handle code, BYWAY_ERROR_CANCELLED,
+// BYWAY_ERROR_CLOSED, a path code with what stood in the way last when the time is over
+// (BYWAY_ERROR_SILENCE if nothing failed yet), a fatal code, or what every call can.
+int32_t byway_client_wait_open(byway_handle client, int32_t timeout_ms);
+
+// Says that the device has another address or network now: both connections to the relay are dropped
+// and dialled anew at once. Channels survive. On Linux and Android a device that slept for over 5 s
+// finds out by itself.
+//
+// Does not block. Returns BYWAY_OK, a handle code, or what every call can.
+int32_t byway_network_changed(byway_handle client);
+
+// Claims an endpoint, "name:port", for streams, and waits until the relay has granted it. The client
+// then answers peers that connect, for as long as backlog and channels last.
+//
+// On success *listener is a handle that the caller owns and closes by byway_close, which gives the
+// endpoint back.
+//
+// Blocks for at most timeout_ms; byway_cancel of the client ends that. Returns BYWAY_OK,
+// BYWAY_ERROR_ARGUMENT, BYWAY_ERROR_ENDPOINT, BYWAY_ERROR_IN_USE, BYWAY_ERROR_TAKEN,
+// BYWAY_ERROR_DUPLICATE, BYWAY_ERROR_LISTENERS, BYWAY_ERROR_RELAY_LIMIT, BYWAY_ERROR_HANDLES, a
+// handle code, a wait code, a path code with what stood in the way when the time is over, a fatal
+// code, or what every call can.
+int32_t byway_listen(byway_handle client,
+                     const char *endpoint,
+                     int32_t timeout_ms,
+                     byway_handle *listener);
+
+// Claims an endpoint for datagram channels; else as byway_listen, with the same results.
+int32_t byway_listen_datagram(byway_handle client,
+                              const char *endpoint,
+                              int32_t timeout_ms,
+                              byway_handle *listener);
+
+// Connects to whoever listens for streams at an endpoint, "name:port".
+//
+// On success *stream is a handle that the caller owns and closes by byway_close or byway_abort.
+//
+// Blocks for at most timeout_ms; byway_cancel of the client ends that. Returns BYWAY_OK,
+// BYWAY_ERROR_ARGUMENT, BYWAY_ERROR_ENDPOINT, BYWAY_ERROR_ENDPOINT_KIND, BYWAY_ERROR_NO_LISTENER,
+// BYWAY_ERROR_BACKLOG_FULL, BYWAY_ERROR_PEER_AWAY, BYWAY_ERROR_CHANNELS, BYWAY_ERROR_RELAY_LIMIT,
+// BYWAY_ERROR_HANDLES, a handle code, a wait code, an end code, a path code with what stood in the
+// way when the time is over, or what every call can.
+int32_t byway_connect(byway_handle client,
+                      const char *endpoint,
+                      int32_t timeout_ms,
+                      byway_handle *stream);
+
+// Connects to whoever listens for datagrams at an endpoint; else as byway_connect, with the same
+// results. *channel is a handle of a datagram channel.
+int32_t byway_connect_datagram(byway_handle client,
+                               const char *endpoint,
+                               int32_t timeout_ms,
+                               byway_handle *channel);
+
+// Waits for a peer to connect. Several threads may wait on one listener; each peer goes to one.
+//
+// On success *channel is a handle that the caller owns and closes by byway_close or byway_abort: of
+// a stream if the listener was made by byway_listen, of a datagram channel if by
+// byway_listen_datagram.
+//
+// Blocks for at most timeout_ms; 0 only takes who waits already. Returns BYWAY_OK,
+// BYWAY_ERROR_ARGUMENT, BYWAY_ERROR_IN_USE, BYWAY_ERROR_TAKEN or BYWAY_ERROR_RELAY_LIMIT (the
+// endpoint was lost), BYWAY_ERROR_HANDLES, a handle code, a wait code, a fatal code, or what every
+// call can.
+int32_t byway_accept(byway_handle listener, int32_t timeout_ms, byway_handle *channel);
+
+// Closes a client, listener, stream or datagram channel. The handle is gone when this returns,
+// whatever it returns; who waits on it in other threads gets BYWAY_ERROR_CLOSED; its file
+// descriptor of byway_poll_fd is closed.
+//
+// A stream or datagram channel: what was sent is delivered, and the peer reads the end behind it.
+// Waits until the peer's client has acknowledged everything, or its datagrams were delivered or have
+// expired; what is left when the time is over is still delivered in the background, for as long as
+// the client is open and at most for its linger time. With timeout_ms 0 the result says nothing
+// about that.
+//
+// A listener: gives the endpoint back; channels that were accepted stay. Does not wait.
+//
+// A client: ends its listeners, then waits as above for all its channels; what is left when the
+// time is over is aborted. Takes up to a second more to tell relay and peers and to end its threads.
+// Handles of its listeners and channels stay to be closed.
+//
+// Blocks for at most timeout_ms, and a client for up to a second more. byway_cancel of the handle
+// ends the wait as if the time were over. Returns BYWAY_OK, BYWAY_ERROR_HANDLE, BYWAY_ERROR_UNACKED
+// (client; detail: on how many channels peers had not acknowledged everything),
+// BYWAY_ERROR_TIMED_OUT or BYWAY_ERROR_CANCELLED (stream, datagram channel), an end code if the
+// channel had ended before everything was acknowledged, or what every call can.
+int32_t byway_close(byway_handle handle,
+                    int32_t timeout_ms);
+
+// Closes at once: what is not acknowledged may be lost, and peers are told of the abort. The handle is
+// gone when this returns; who waits on it in other threads gets BYWAY_ERROR_CLOSED. A client tells
+// relay and peers in the background: its threads end seconds later. A listener closes as by
+// byway_close.
+//
+// Does not block. Returns BYWAY_OK, BYWAY_ERROR_HANDLE, or what every call can.
+int32_t byway_abort(byway_handle handle);
+
+// Ends every wait on this handle that is in progress, in whatever threads, with
+// BYWAY_ERROR_CANCELLED, unless what it waits for has come by then; nothing is lost by that. On a
+// client these are byway_client_wait_open, byway_next_event, byway_listen*, byway_connect* and
+// byway_close; waits on its listeners and channels go on. A call that begins later waits as ever: a
+// thread that is to stop has to look at a flag of the program's own before it calls again, and one
+// that has not begun to wait yet is not reached, so cancel again until it is out.
+//
+// Does not block. Returns BYWAY_OK, BYWAY_ERROR_HANDLE, or what every call can.
+int32_t byway_cancel(byway_handle handle);
+
+// Puts the endpoint into buffer, as "name:port" with a NUL: of a listener where it listens, of a
+// stream or datagram channel the one that was connected to, here or by the peer. size is that of the
+// buffer; BYWAY_ENDPOINT_SIZE is always enough.
+//
+// Does not block. Returns BYWAY_OK, BYWAY_ERROR_ARGUMENT, BYWAY_ERROR_BUFFER_TOO_SMALL (detail:
+// octets needed), a handle code, BYWAY_ERROR_CLOSED, or what every call can.
+int32_t byway_endpoint(byway_handle handle,
+                       char *buffer,
+                       size_t size);
+
+// Puts the address of the peer's client at the other end of a stream or datagram channel into
+// address: BYWAY_ADDRESS_SIZE octets. The relay vouches for it; it is another one each time the
+// peer's client is opened, unless that is given a seed.
+//
+// Does not block. Returns BYWAY_OK, BYWAY_ERROR_ARGUMENT, a handle code, BYWAY_ERROR_CLOSED, or what
+// every call can.
+int32_t byway_peer(byway_handle handle,
+                   uint8_t *address);
+
+// The number by which events of the client name this listener or channel: *id. Never used again
+// within the client; a listener and a channel may have the same.
+//
+// Does not block. Returns BYWAY_OK, BYWAY_ERROR_ARGUMENT, a handle code, or what every call can.
+int32_t byway_id(byway_handle handle, uint32_t *id);
+
+// Takes octets for sending: as many as there is room for, which *sent says; at least 1 unless len is
+// 0. They are copied, kept until the peer's client has acknowledged them, and sent again as often
+// as it takes.
+//
+// Blocks while there is no room, at most for timeout_ms. Returns BYWAY_OK, BYWAY_ERROR_ARGUMENT,
+// BYWAY_ERROR_UNSUPPORTED (behind a shutdown of this direction), a handle code, a wait code, an end
+// code, or what every call can. After any code but BYWAY_OK nothing of data was taken.
+int32_t byway_send(byway_handle stream,
+                   const uint8_t *data,
+                   size_t len,
+                   int32_t timeout_ms,
+                   size_t *sent);
+
+// Receives octets into buffer: as many as there are, at most len. *received says how many; 0 is the
+// end of the stream, unless len is 0.
+//
+// Blocks while there is none, at most for timeout_ms. Returns BYWAY_OK, BYWAY_ERROR_ARGUMENT, a
+// handle code, a wait code, an end code once everything that came before was received, or what
+// every call can. After any code but BYWAY_OK nothing was received, and nothing is lost.
+int32_t byway_recv(byway_handle stream,
+                   uint8_t *buffer,
+                   size_t len,
+                   int32_t timeout_ms,
+                   size_t *received);
+
+// Waits until the relay has passed everything sent before on to the peer.
+//
+// Blocks for at most timeout_ms. Returns BYWAY_OK, a handle code, a wait code, an end code, or what
+// every call can.
+int32_t byway_flush(byway_handle stream, int32_t timeout_ms);
+
+// Waits until the peer's client has acknowledged everything sent before. That the peer's program has
+// received it is not said by this.
+//
+// Blocks for at most timeout_ms. Returns BYWAY_OK, a handle code, a wait code, an end code, or what
+// every call can.
+int32_t byway_wait_acked(byway_handle stream,
+                         int32_t timeout_ms);
+
+// Ends directions of a stream, one of enum byway_how, and wakes who waits in them. The other
+// direction goes on (half-close). The handle stays, and is to be closed.
+//
+// Does not block. Returns BYWAY_OK, BYWAY_ERROR_ARGUMENT (no such how), a handle code, an end code, or
+// what every call can.
+int32_t byway_shutdown(byway_handle stream,
+                       uint32_t how);
+
+// Takes a datagram for sending. It arrives whole and at most once, or not at all: it is kept until
+// the relay has delivered it, or for 2 s. Its length may be 0.
+//
+// Blocks while there is no room, at most for timeout_ms. Returns BYWAY_OK, BYWAY_ERROR_ARGUMENT,
+// BYWAY_ERROR_DATAGRAM_TOO_LONG (detail: the most octets), a handle code, a wait code, an end code,
+// or what every call can. After any code but BYWAY_OK it was not taken.
+int32_t byway_datagram_send(byway_handle channel,
+                            const uint8_t *data,
+                            size_t len,
+                            int32_t timeout_ms);
+
+// Receives the next datagram into buffer; *received is its length, which may be 0.
+//
+// Blocks while there is none, at most for timeout_ms. Returns BYWAY_OK, BYWAY_ERROR_ARGUMENT,
+// BYWAY_ERROR_BUFFER_TOO_SMALL (the datagram stays; detail: its length), a handle code, a wait code,
+// an end code once everything that came before was received, or what every call can.
+int32_t byway_datagram_recv(byway_handle channel,
+                            uint8_t *buffer,
+                            size_t len,
+                            int32_t timeout_ms,
+                            size_t *received);
+
+// The most octets that a datagram on this channel may have: *max.
+//
+// Does not block. Returns BYWAY_OK, BYWAY_ERROR_ARGUMENT, a handle code, BYWAY_ERROR_CLOSED, or what
+// every call can.
+int32_t byway_datagram_max(byway_handle channel,
+                           size_t *max);
+
+// What can be done with a handle now without waiting: *ready gets bits of BYWAY_READABLE and
+// BYWAY_WRITABLE (streams, datagram channels), BYWAY_ACCEPTABLE (listeners), BYWAY_EVENT (clients),
+// and BYWAY_ENDED (all).
+//
+// Does not block. Returns BYWAY_OK, BYWAY_ERROR_ARGUMENT, BYWAY_ERROR_HANDLE, or what every call can.
+int32_t byway_readiness(byway_handle handle,
+                        uint32_t *ready);
+
+// A file descriptor for poll, select, epoll, kqueue and the like: *fd. It is readable (POLLIN) exactly
+// while the handle is ready for one of events, which are bits as byway_readiness gives them, or has
+// ended, which need not be asked for. Level-triggered: it stays readable until the program has
+// received, sent, accepted or taken what there is.
+//
+// Each handle has one, which a later call gives again, with the events of that call from then on. It
+// belongs to the handle and is closed with it: take it out of every poll set before. Wait for
+// readability only; never read, write or close it. With timeout_ms 0 the calls behind it do not wait.
+//
+// Does not block. Returns BYWAY_OK, BYWAY_ERROR_ARGUMENT (fd is NULL, or events has other bits),
+// BYWAY_ERROR_SYSTEM (no file descriptor is free), BYWAY_ERROR_HANDLE, or what every call can.
+int32_t byway_poll_fd(byway_handle handle,
+                      uint32_t events,
+                      int32_t *fd);
+
+// Takes the client's next event into *event. size is sizeof *event: only so much is filled, and what
+// this version does not know is set to zero. Of events that nobody takes the newest 16 are kept.
+//
+// Blocks while there is none, at most for timeout_ms. Returns BYWAY_OK, BYWAY_ERROR_ARGUMENT,
+// BYWAY_ERROR_STRUCT, a handle code, a wait code, or what every call can.
+int32_t byway_next_event(byway_handle client,
+                         struct byway_event *event,
+                         size_t size,
+                         int32_t timeout_ms);
+
+// Fills *stats with the numbers of a client. size is sizeof *stats: only so much is filled, and what
+// this version does not know is set to zero.
+//
+// Does not block. Returns BYWAY_OK, BYWAY_ERROR_ARGUMENT, BYWAY_ERROR_STRUCT, a handle code, or what
+// every call can.
+int32_t byway_client_get_stats(byway_handle client,
+                               struct byway_client_stats *stats,
+                               size_t size);
+
+// Fills *stats with the numbers of a stream or datagram channel. size is sizeof *stats: only so much
+// is filled, and what this version does not know is set to zero.
+//
+// Does not block. Returns BYWAY_OK, BYWAY_ERROR_ARGUMENT, BYWAY_ERROR_STRUCT, a handle code,
+// BYWAY_ERROR_CLOSED, or what every call can.
+int32_t byway_channel_get_stats(byway_handle channel,
+                                struct byway_channel_stats *stats,
+                                size_t size);
+
+// Has messages of at most this level given to callback, from now on; NULL: none. For all clients of
+// the process. At first there are none, and nothing is ever printed instead.
+//
+// The callback is called from any thread that is in a call of byway and from byway's own, also from
+// several at once, with locks held: it must be quick, must not wait for a thread that is in a call of
+// byway, and must neither throw nor longjmp. Within it every function that returns int32_t gives
+// BYWAY_ERROR_CALLBACK.
+//
+// Blocks only while the callback that was set before is being called: when this returns it is never
+// called again, so userdata may be freed. Returns BYWAY_OK, BYWAY_ERROR_ARGUMENT (no such level),
+// BYWAY_ERROR_UNSUPPORTED (byway is part of a Rust program that has a logger of its own), or what
+// every call can.
+int32_t byway_set_log(byway_log_callback callback,
+                      void *userdata,
+                      uint32_t level);
+
+#ifdef __cplusplus
+}  // extern "C"
+#endif  // __cplusplus
+
+#endif  /* BYWAY_H */

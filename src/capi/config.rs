@@ -1,0 +1,344 @@
+//! What a client is opened with.
+
+use std::ffi::c_char;
+use std::mem::offset_of;
+use std::time::Duration;
+
+use super::args::{Out, optional_text, slice, struct_size, text};
+use super::byway_error;
+use super::guard::entry;
+use super::last::Failure;
+use crate::client::Config;
+use crate::session::{Pace, Profile};
+use crate::transport::Proxy;
+
+/// Version of byway_config. It rises if the meaning of a field changes.
+pub const BYWAY_CONFIG_VERSION: u32 = 1;
+
+/// How what comes is waited for.
+#[repr(i32)]
+pub enum byway_pace {
+    /// By answers that stay open, where the path passes them on promptly; else by long polls.
+    Streaming = 0,
+    /// By long polls.
+    LongPoll = 1,
+    /// By long polls, as long as the path allows when idle: a request in two minutes.
+    Battery = 2,
+}
+
+/// Whether to go through an HTTP proxy.
+#[repr(i32)]
+pub enum byway_proxy {
+    /// No proxy, whatever the environment says.
+    None = 0,
+    /// As http_proxy, https_proxy, all_proxy and no_proxy of the environment say.
+    Environment = 1,
+    /// By proxy_url.
+    Url = 2,
+}
+
+/// Sizes for common cases. Rings are octets of each channel in each direction.
+#[repr(i32)]
+pub enum byway_profile {
+    /// Firmware: 2 channels, rings of 1 KiB, 1 listener, buffers of 1 KiB.
+    Tiny = 0,
+    /// An app on a phone: 8 channels, rings of 16 KiB, 4 listeners, buffers of 8 KiB.
+    Phone = 1,
+    /// A program on a PC: 32 channels, rings of 256 KiB, 16 listeners, buffers of 64 KiB.
+    Pc = 2,
+    /// Bulk transfer over long paths: 4 channels, rings of 8 MiB, 4 listeners, buffers of 64 KiB.
+    Bulk = 3,
+    /// Many peers: 256 channels, rings of 64 KiB, 16 listeners, buffers of 64 KiB.
+    Server = 4,
+}
+
+/// A header field of HTTP.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct byway_header {
+    /// Its name.
+    pub name: *const c_char,
+    /// Its value.
+    pub value: *const c_char,
+}
+
+/// What a client is opened with. byway_config_default fills it; only relay_url has no default. What
+/// it points to stays the caller's, and is copied by the call that opens a client.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct byway_config {
+    /// Octets of the struct that the caller knows; filled by byway_config_default.
+    pub size: u32,
+    /// BYWAY_CONFIG_VERSION; filled by byway_config_default.
+    pub version: u32,
+    /// The relay: http://host:port or https://host, with a path if it has one.
+    pub relay_url: *const c_char,
+    /// With BYWAY_PROXY_URL: http://user:password@host:port, all but the host optional, percent-encoded.
+    pub proxy_url: *const c_char,
+    /// The header field User-Agent; NULL: byway/ and the version; empty: none is sent.
+    pub user_agent: *const c_char,
+    /// Header fields added to every request, 2 KiB in all at most; NULL if header_count is 0.
+    pub headers: *const byway_header,
+    /// How many headers there are.
+    pub header_count: usize,
+    /// Certificates (PEM) of the authorities to trust for https, instead of the public web's; or NULL.
+    pub roots_pem: *const c_char,
+    /// Octets of roots_pem, without a NUL.
+    pub roots_pem_len: usize,
+    /// NULL.
+    pub reserved: *const c_char,
+    /// Start of this process in milliseconds since 1970, see owner; 0: now.
+    pub epoch_ms: u64,
+    /// Who this program is, to the relay's mind: a process of the same owner that started later takes
+    /// over the endpoints of its predecessor at once. All zeros: random, so that nobody does.
+    pub owner: [u8; 16],
+    /// Randomness for where the system has none: octets that nobody can guess and no two processes
+    /// share, since they are the session's secret. All zeros: the system's.
+    pub seed: [u8; 24],
+    /// How long a channel rides out silence while something is outstanding; at least 1. Default 180000.
+    pub linger_ms: u32,
+    /// How often the peer of an idle channel is probed; 0, the default: never.
+    pub keepalive_ms: u32,
+    /// How long a TCP connection to the relay or proxy may take; at least 1. Default 3000.
+    pub tcp_timeout_ms: u32,
+    /// Of enum byway_pace. Default BYWAY_PACE_STREAMING.
+    pub pace: u32,
+    /// Of enum byway_proxy. Default BYWAY_PROXY_NONE.
+    pub proxy: u32,
+    /// Channels at once, 1 to 256. This and the next three: default as BYWAY_PROFILE_PC.
+    pub channels: u32,
+    /// Octets of each channel's transmit ring and of its receive ring: a power of two, 256 to 2^30.
+    pub ring: u32,
+    /// Listeners at once, 1 to 16.
+    pub listeners: u32,
+    /// Octets of each of the transport's buffers, 512 to 16 MiB.
+    pub io_buffer: u32,
+    /// Connections that may wait to be accepted at each listener, 1 to 255. Default 8.
+    pub backlog: u32,
+}
+
+/// No padding, here and on 32-bit targets: a field added in the place of padding would be garbage
+/// in the structs of programs that do not know it.
+const POINTER: usize = size_of::<usize>();
+const _: () = assert!(size_of::<byway_config>() == 2 * 4 + 8 * POINTER + 8 + 40 + 10 * 4);
+
+/// What a struct has at the very least: up to `relay_url`, rounded up to 8 for 32-bit targets.
+const LEAST: usize = (offset_of!(byway_config, relay_url) + POINTER).next_multiple_of(8);
+
+/// Larger buffers speed nothing up.
+const MAX_IO_BUFFER: u32 = 16 << 20;
+
+/// Header fields that could fit into 2 KiB.
+const MAX_HEADERS: usize = 1024;
+
+fn defaults() -> byway_config {
+    let config = Config::new("");
+    let millis = |time: Duration| time.as_millis() as u32;
+    let mut defaults = byway_config {
+        size: size_of::<byway_config>() as u32,
+        version: BYWAY_CONFIG_VERSION,
+        relay_url: std::ptr::null(),
+        proxy_url: std::ptr::null(),
+        user_agent: std::ptr::null(),
+        headers: std::ptr::null(),
+        header_count: 0,
+        roots_pem: std::ptr::null(),
+        roots_pem_len: 0,
+        reserved: std::ptr::null(),
+        epoch_ms: 0,
+        owner: [0; 16],
+        seed: [0; 24],
+        linger_ms: millis(config.linger),
+        keepalive_ms: 0,
+        tcp_timeout_ms: millis(config.tcp_timeout),
+        pace: byway_pace::Streaming as u32,
+        proxy: byway_proxy::None as u32,
+        channels: 0,
+        ring: 0,
+        listeners: 0,
+        io_buffer: 0,
+        backlog: config.backlog.into(),
+    };
+    set_profile(&mut defaults, &config.profile);
+    defaults
+}
+
+fn set_profile(config: &mut byway_config, profile: &Profile) {
+    config.channels = profile.channels as u32;
+    config.ring = profile.ring as u32;
+    config.listeners = profile.listeners as u32;
+    config.io_buffer = profile.io_buffer as u32;
+}
+
+/// Writes the first `size` octets of `value`, and zeros behind what we know.
+///
+/// # Safety
+/// `config` is valid for writes of `size` octets.
+unsafe fn write(config: *mut byway_config, size: usize, value: &byway_config) {
+    let known = size.min(size_of::<byway_config>());
+    // SAFETY: `known` octets of ours can be read, `size` of the caller's written, as it says.
+    unsafe {
+        let place = config.cast::<u8>();
+        std::ptr::copy_nonoverlapping(std::ptr::from_ref(value).cast(), place, known);
+        place.add(known).write_bytes(0, size - known);
+    }
+}
+
+/// Reads what the caller knows of the struct, and defaults for the rest.
+///
+/// # Safety
+/// `config` is NULL or points to a struct of as many octets as its first field says.
+unsafe fn read(config: *const byway_config) -> Result<byway_config, Failure> {
+    let place = Out::new(config.cast_mut(), "config")?.into_ptr();
+    // SAFETY: not NULL and aligned; its first fields are there, as the caller says.
+    let (size, version) = unsafe { ((*place).size as usize, (*place).version) };
+    let size = struct_size(size, LEAST, "byway_config")?;
+    let unknown = |line: &'static str| Err(Failure::new(byway_error::Struct, line));
+    if version != BYWAY_CONFIG_VERSION {
+        return unknown(
+            "config has another version: fill it by byway_config_default, or update byway",
+        );
+    }
+    let known = size.min(size_of::<byway_config>());
+    let mut value = defaults();
+    // SAFETY: `size` octets are there, as the caller says; any of them are a valid number or pointer.
+    let rest = unsafe {
+        std::ptr::copy_nonoverlapping(
+            place.cast::<u8>(),
+            std::ptr::from_mut(&mut value).cast(),
+            known,
+        );
+        std::slice::from_raw_parts(place.cast::<u8>().add(known), size - known)
+    };
+    if rest.iter().any(|octet| *octet != 0) {
+        return unknown(
+            "config has settings that this version does not know: zero them, or update byway",
+        );
+    }
+    Ok(value)
+}
+
+impl byway_config {
+    /// # Safety
+    /// The pointers are NULL or valid as their fields' comments say.
+    unsafe fn to_config(self) -> Result<Config, Failure> {
+        let setting = |line: &'static str| Failure::new(byway_error::Setting, line);
+        if !self.reserved.is_null() {
+            return Err(setting("config.reserved must be NULL"));
+        }
+        // SAFETY: as the caller says.
+        let url = unsafe { text(self.relay_url, "relay_url") }?;
+        let defaults = Config::new(url);
+        let proxy = match self.proxy {
+            0 => Proxy::Direct,
+            1 => Proxy::Environment,
+            // SAFETY: as the caller says.
+            2 => Proxy::Url(unsafe { text(self.proxy_url, "proxy_url") }?.to_owned()),
+            _ => return Err(setting("config.proxy must be one of enum byway_proxy")),
+        };
+        let pace = match self.pace {
+            0 => Pace::Streaming,
+            1 => Pace::LongPoll,
+            2 => Pace::Battery,
+            _ => return Err(setting("config.pace must be one of enum byway_pace")),
+        };
+        if self.header_count > MAX_HEADERS {
+            return Err(setting("the headers are too long: 2 KiB in all at most"));
+        }
+        if !(512..=MAX_IO_BUFFER).contains(&self.io_buffer) {
+            return Err(setting("config.io_buffer must be from 512 to 16 MiB"));
+        }
+        // SAFETY: as the caller says.
+        let headers = unsafe { slice(self.headers, self.header_count, "headers") }?;
+        let headers = headers.iter().map(|header| {
+            // SAFETY: as the caller says.
+            let (name, value) =
+                unsafe { (text(header.name, "header name")?, text(header.value, "header value")?) };
+            Ok((name.to_owned(), value.to_owned()))
+        });
+        // SAFETY: as the caller says.
+        let user_agent = unsafe { optional_text(self.user_agent, "user_agent") }?;
+        // SAFETY: as the caller says.
+        let roots = unsafe { slice(self.roots_pem.cast::<u8>(), self.roots_pem_len, "roots_pem") }?;
+        let millis = |ms: u32| Duration::from_millis(ms.into());
+        let tcp_timeout = millis(self.tcp_timeout_ms);
+        if tcp_timeout.is_zero() {
+            return Err(setting("config.tcp_timeout_ms must be at least 1"));
+        }
+        Ok(Config {
+            profile: Profile {
+                channels: self.channels as usize,
+                ring: self.ring as usize,
+                listeners: self.listeners as usize,
+                io_buffer: self.io_buffer as usize,
+            },
+            owner: Some(self.owner).filter(|owner| *owner != [0; 16]),
+            epoch: Some(self.epoch_ms).filter(|epoch| *epoch != 0),
+            seed: Some(self.seed).filter(|seed| *seed != [0; 24]),
+            linger: millis(self.linger_ms),
+            keepalive: Some(millis(self.keepalive_ms)).filter(|time| !time.is_zero()),
+            pace,
+            tcp_timeout,
+            backlog: u8::try_from(self.backlog)
+                .ok()
+                .filter(|backlog| *backlog > 0)
+                .ok_or_else(|| setting("config.backlog must be from 1 to 255"))?,
+            proxy,
+            headers: headers.collect::<Result<_, Failure>>()?,
+            user_agent: user_agent.map_or(defaults.user_agent, str::to_owned),
+            roots_pem: roots.to_owned(),
+            ..Config::new(url)
+        })
+    }
+}
+
+/// # Safety
+/// `config` is NULL, or points to a struct of the size it says, with valid pointers in it.
+pub(super) unsafe fn config(config: *const byway_config) -> Result<Config, Failure> {
+    // SAFETY: the same is asked of the caller.
+    unsafe { read(config)?.to_config() }
+}
+
+/// Fills a configuration with the defaults. size is sizeof *config.
+///
+/// Does not block. Returns BYWAY_OK, BYWAY_ERROR_ARGUMENT (config is NULL), BYWAY_ERROR_STRUCT (no
+/// size that a byway_config ever had), or what every call can.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn byway_config_default(config: *mut byway_config, size: usize) -> i32 {
+    entry(|| {
+        let place = Out::new(config, "config")?.into_ptr();
+        let size = struct_size(size, LEAST, "byway_config")?;
+        let value = byway_config { size: size as u32, ..defaults() };
+        // SAFETY: the caller says that there are so many octets.
+        unsafe { write(place, size, &value) };
+        Ok(())
+    })
+}
+
+/// Sets channels, ring, listeners and io_buffer of a configuration that byway_config_default has
+/// filled to those of a profile, one of enum byway_profile.
+///
+/// Does not block. Returns BYWAY_OK, BYWAY_ERROR_ARGUMENT (config is NULL, or no such profile),
+/// BYWAY_ERROR_STRUCT (the struct has not been filled, or is too short for these fields), or what every
+/// call can.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn byway_config_profile(config: *mut byway_config, profile: u32) -> i32 {
+    entry(|| {
+        // SAFETY: the caller says that it points to a struct of the size it says.
+        let mut value = unsafe { read(config) }?;
+        let profile = match profile {
+            0 => Profile::TINY,
+            1 => Profile::PHONE,
+            2 => Profile::PC,
+            3 => Profile::BULK,
+            4 => Profile::SERVER,
+            _ => return Err(Failure::argument("profile must be one of enum byway_profile")),
+        };
+        let size = value.size as usize;
+        struct_size(size, offset_of!(byway_config, backlog), "a byway_config with a profile")?;
+        set_profile(&mut value, &profile);
+        // SAFETY: it was read from there, and may be written, as the caller says.
+        unsafe { write(config, size, &value) };
+        Ok(())
+    })
+}

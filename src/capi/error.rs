@@ -1,0 +1,234 @@
+//! The codes.
+
+use std::ffi::CStr;
+
+use super::last::Failure;
+use crate::error::{Blocked, ConfigError, Error, PeerError, ResourceError, TransportError};
+
+/// Success.
+pub const BYWAY_OK: i32 = 0;
+
+/// Why a call failed, grouped by who has to change something: this program's use of the interface
+/// (-1 to -99), its configuration (-100 to -199), the other peer (-200 to -299), something used up
+/// (-300 to -399), the path to the relay (-400 to -499). Later versions may add codes.
+#[repr(i32)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum byway_error {
+    /// A pointer is NULL or not aligned, a length or number is out of range, or a text is no UTF-8.
+    Argument = -1,
+    /// The handle is 0, was closed before, or was never given.
+    Handle = -2,
+    /// The handle is of another kind than the call takes: a listener for a stream, say.
+    Kind = -3,
+    /// A struct's size or version is none that this library knows.
+    Struct = -4,
+    /// Called from within the log callback, where only the functions without int32_t result may be.
+    Callback = -5,
+    /// A fault of byway itself. What the call was for may or may not have happened.
+    Panic = -6,
+    /// The time given is over, or with timeout_ms 0 there was nothing. It may still happen later.
+    TimedOut = -7,
+    /// byway_cancel ended the wait.
+    Cancelled = -8,
+    /// This program closed the client, listener or channel, perhaps in another thread.
+    Closed = -9,
+    /// A client was closed before its peers had acknowledged everything; detail: on how many channels.
+    Unacked = -10,
+    /// Not possible on this channel: sending behind a shutdown of that direction.
+    Unsupported = -11,
+    /// The buffer is too small, and what was to be put there stays; detail: octets needed.
+    BufferTooSmall = -12,
+    /// The datagram is too long for this channel; detail: the most octets.
+    DatagramTooLong = -13,
+
+    /// No valid endpoint: it is written name:port, as in camera:1.
+    Endpoint = -100,
+    /// The relay's URL cannot be used.
+    RelayUrl = -101,
+    /// A setting of the configuration cannot be used.
+    Setting = -102,
+    /// Another owner listens at the endpoint.
+    InUse = -103,
+    /// A newer process of the same owner listens at the endpoint.
+    Taken = -104,
+    /// This client listens at the endpoint already.
+    Duplicate = -105,
+    /// The endpoint serves datagrams where a stream was asked for, or the reverse.
+    EndpointKind = -106,
+    /// The relay speaks another version of the protocol; detail: which.
+    Version = -107,
+    /// The relay calls what this client sends malformed.
+    Malformed = -108,
+
+    /// Nobody listens at the endpoint.
+    NoListener = -200,
+    /// The listener's backlog or channels are used up.
+    BacklogFull = -201,
+    /// The peer has not asked the relay for data lately.
+    PeerAway = -202,
+    /// The peer closed the channel.
+    PeerClosed = -203,
+    /// The peer aborted the channel; detail: the first offset that it had not received.
+    PeerAborted = -204,
+    /// The peer knows no such channel, as after a restart; detail: the first offset not acknowledged.
+    PeerUnknown = -205,
+    /// The peer gave up after silence; detail: the first offset that it had not received.
+    PeerGaveUp = -206,
+    /// The peer broke the protocol; detail: the first offset not acknowledged.
+    PeerProtocol = -207,
+
+    /// All channels of the client are in use.
+    Channels = -300,
+    /// All listeners of the client are in use.
+    Listeners = -301,
+    /// One of the relay's limits is reached.
+    RelayLimit = -302,
+    /// The system has no random numbers.
+    Entropy = -303,
+    /// The system gives no thread, memory or file descriptor.
+    System = -304,
+    /// No handle is free: 2^24 are open.
+    Handles = -305,
+
+    /// The host name of the relay or proxy does not resolve.
+    Dns = -400,
+    /// No connection to the relay or proxy.
+    Connect = -401,
+    /// TLS failed.
+    Tls = -402,
+    /// Nothing came within the protocol's deadlines.
+    Silence = -403,
+    /// The answer was cut short on the way.
+    Cut = -404,
+    /// An HTTP status other than 200 came; detail: which.
+    Http = -405,
+    /// The proxy wants authentication.
+    ProxyAuth = -406,
+    /// Something else than the relay answered, such as a login portal.
+    Foreign = -407,
+    /// The relay refused the exchange.
+    Relay = -408,
+    /// The channel was given up after silence; detail: the first offset not acknowledged.
+    Linger = -409,
+    /// Another process uses this session's secret.
+    SecretShared = -410,
+}
+
+use byway_error as Code;
+
+/// Each code with its line: cause, then remedy.
+pub(super) const LINES: &[(Code, &CStr)] = &[
+    (Code::Argument, c"an argument is not valid: check pointers, lengths and numbers; byway_last_error says which"),
+    (Code::Handle, c"the handle is not open: it is 0, was closed before, or was never given; check who closes it"),
+    (Code::Kind, c"the handle is of another kind: check which of client, listener, stream and datagram channel the call takes"),
+    (Code::Struct, c"a struct has a size or version that this library does not know: fill it by its function and sizeof, zero the rest, or update the library"),
+    (Code::Callback, c"called from within the log callback: note the message and call from elsewhere"),
+    (Code::Panic, c"a fault of byway itself: please report it with what byway_last_error says; close what was in use"),
+    (Code::TimedOut, c"timed out: allow more time, or look at the client's events for the cause"),
+    (Code::Cancelled, c"cancelled by this program: call again to go on"),
+    (Code::Closed, c"closed by this program: open a new one to go on"),
+    (Code::Unacked, c"closed with bytes unacknowledged: allow more time, or wait for acknowledgement before"),
+    (Code::Unsupported, c"not possible on this channel: its sending direction was shut down; connect anew to send more"),
+    (Code::BufferTooSmall, c"buffer too small: what was to be put there stays; give a buffer of the octets that byway_last_detail says"),
+    (Code::DatagramTooLong, c"datagram too long: send at most the octets that byway_last_detail says at once"),
+    (Code::Endpoint, c"no valid endpoint: write name:port, as in camera:1; 1 to 48 letters, digits, '.', '_' and '-', and 0 to 65535"),
+    (Code::RelayUrl, c"relay URL: it cannot be used; write http://host:port or https://host/path"),
+    (Code::Setting, c"a setting cannot be used: byway_last_error says which and what it may be"),
+    (Code::InUse, c"endpoint in use: another owner listens there; choose another name or port, or stop it"),
+    (Code::Taken, c"endpoint taken over: a newer process of the same owner listens there; run only one"),
+    (Code::Duplicate, c"endpoint in use: this client listens there already; close that listener first"),
+    (Code::EndpointKind, c"wrong kind: the endpoint serves the other of stream and datagram; use its counterpart"),
+    (Code::Version, c"version mismatch: the relay speaks another protocol version; update the older of client and relay"),
+    (Code::Malformed, c"the relay calls the request malformed: update the older of client and relay"),
+    (Code::NoListener, c"connection refused: nobody listens at that endpoint; check the name, or start the listener"),
+    (Code::BacklogFull, c"connection refused: the listener's backlog or channels are used up; try again later"),
+    (Code::PeerAway, c"peer away: it has not asked the relay for data lately; check its network, try again"),
+    (Code::PeerClosed, c"channel closed by the peer; connect anew if there is more to say"),
+    (Code::PeerAborted, c"channel aborted by the peer; ask it why, connect anew"),
+    (Code::PeerUnknown, c"channel unknown to the peer (restarted?); connect anew"),
+    (Code::PeerGaveUp, c"channel given up by the peer after silence; connect anew"),
+    (Code::PeerProtocol, c"peer broke the protocol; update the older side"),
+    (Code::Channels, c"no free channel: close one, or open the client with a larger profile"),
+    (Code::Listeners, c"no free listener: close one, or open the client with a larger profile"),
+    (Code::RelayLimit, c"refused by the relay: one of its limits is reached; ask its operator, try again later"),
+    (Code::Entropy, c"no random numbers from the system: give the configuration a seed"),
+    (Code::System, c"the system gives no thread, memory or file descriptor: free some"),
+    (Code::Handles, c"no handle is free: close what is not used"),
+    (Code::Dns, c"path to the relay blocked: a host name does not resolve; check the URL and the network"),
+    (Code::Connect, c"path to the relay blocked: no connection; check that the relay runs, the proxy if one is set, and the network"),
+    (Code::Tls, c"path to the relay blocked: TLS failed; check the certificate, the clock and the trusted roots"),
+    (Code::Silence, c"path to the relay blocked: silence within the deadline; check the network, or wait until it is back"),
+    (Code::Cut, c"path to the relay blocked: the answer was cut short; look at the proxies before the relay, and at the relay"),
+    (Code::Http, c"path to the relay blocked: an HTTP status instead of an answer; a proxy, gateway or wrong URL"),
+    (Code::ProxyAuth, c"path to the relay blocked: the proxy wants authentication; give the right user and password"),
+    (Code::Foreign, c"path to the relay blocked: a foreign page instead of an answer; log in to the network's portal, check the URL"),
+    (Code::Relay, c"path to the relay blocked: the relay refuses; try again later"),
+    (Code::Linger, c"channel given up after silence; connect anew and go on at the offset that byway_last_detail says"),
+    (Code::SecretShared, c"another client uses this session's secret: seed each process differently"),
+];
+
+/// What stands in the way, and the number that belongs to it.
+pub(super) fn blocked(cause: Blocked) -> (Code, u64) {
+    match cause {
+        Blocked::Dns => (Code::Dns, 0),
+        Blocked::Connect => (Code::Connect, 0),
+        Blocked::Tls => (Code::Tls, 0),
+        Blocked::Silence => (Code::Silence, 0),
+        Blocked::Cut => (Code::Cut, 0),
+        Blocked::Http(status) => (Code::Http, status.into()),
+        Blocked::ProxyAuth => (Code::ProxyAuth, 0),
+        Blocked::Foreign => (Code::Foreign, 0),
+        Blocked::Relay(_) => (Code::Relay, 0),
+    }
+}
+
+fn code(error: Error) -> (Code, u64) {
+    match error {
+        Error::Config(error) => match error {
+            ConfigError::Endpoint(_) => (Code::Endpoint, 0),
+            ConfigError::RelayUrl(_) => (Code::RelayUrl, 0),
+            ConfigError::Setting(_) | ConfigError::Greeting => (Code::Setting, 0),
+            ConfigError::InUse => (Code::InUse, 0),
+            ConfigError::Taken => (Code::Taken, 0),
+            ConfigError::Duplicate => (Code::Duplicate, 0),
+            ConfigError::WrongKind => (Code::EndpointKind, 0),
+            ConfigError::Unsupported(_) => (Code::Unsupported, 0),
+            ConfigError::Version { relay } => (Code::Version, relay.into()),
+            ConfigError::Malformed => (Code::Malformed, 0),
+            ConfigError::DatagramTooLong { max } => (Code::DatagramTooLong, max as u64),
+            ConfigError::BufferTooSmall { len } => (Code::BufferTooSmall, len as u64),
+        },
+        Error::Peer(error) => match error {
+            PeerError::NoListener => (Code::NoListener, 0),
+            PeerError::BacklogFull => (Code::BacklogFull, 0),
+            PeerError::Away => (Code::PeerAway, 0),
+            PeerError::Closed => (Code::PeerClosed, 0),
+            PeerError::Aborted { received } => (Code::PeerAborted, received),
+            PeerError::Unknown { acked } => (Code::PeerUnknown, acked),
+            PeerError::GaveUp { received } => (Code::PeerGaveUp, received),
+            PeerError::Protocol { acked } => (Code::PeerProtocol, acked),
+        },
+        Error::Resource(error) => match error {
+            ResourceError::Channels => (Code::Channels, 0),
+            ResourceError::Listeners => (Code::Listeners, 0),
+            ResourceError::Relay => (Code::RelayLimit, 0),
+            ResourceError::Entropy => (Code::Entropy, 0),
+            ResourceError::System => (Code::System, 0),
+        },
+        Error::Transport(error) => match error {
+            TransportError::Blocked(cause) => blocked(cause),
+            TransportError::Linger { acked } => (Code::Linger, acked),
+            TransportError::SecretShared => (Code::SecretShared, 0),
+        },
+        Error::TimedOut => (Code::TimedOut, 0),
+        Error::Closed => (Code::Closed, 0),
+        Error::Cancelled => (Code::Cancelled, 0),
+    }
+}
+
+impl From<Error> for Failure {
+    fn from(error: Error) -> Self {
+        let (code, detail) = code(error);
+        Self::new(code, error.to_string()).with_detail(detail)
+    }
+}

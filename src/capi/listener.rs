@@ -1,0 +1,39 @@
+//! Accepting.
+
+use super::args::{Out, timeout};
+use super::guard::entry;
+use super::handle::{self, Object, byway_handle};
+
+/// Waits for a peer to connect. Several threads may wait on one listener; each peer goes to one.
+///
+/// On success *channel is a handle that the caller owns and closes by byway_close or byway_abort: of
+/// a stream if the listener was made by byway_listen, of a datagram channel if by
+/// byway_listen_datagram.
+///
+/// Blocks for at most timeout_ms; 0 only takes who waits already. Returns BYWAY_OK,
+/// BYWAY_ERROR_ARGUMENT, BYWAY_ERROR_IN_USE, BYWAY_ERROR_TAKEN or BYWAY_ERROR_RELAY_LIMIT (the
+/// endpoint was lost), BYWAY_ERROR_HANDLES, a handle code, a wait code, a fatal code, or what every
+/// call can.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn byway_accept(
+    listener: byway_handle,
+    timeout_ms: i32,
+    channel: *mut byway_handle,
+) -> i32 {
+    entry(|| {
+        let entry = handle::get(listener)?;
+        let out = Out::new(channel, "channel")?;
+        let timeout = timeout(timeout_ms);
+        let accepted = match &entry.object {
+            Object::StreamListener(listener) => Object::Stream(listener.accept_timeout(timeout)?),
+            Object::DatagramListener(listener) => {
+                Object::Datagram(listener.accept_timeout(timeout)?)
+            }
+            _ => return Err(handle::wrong_kind("listener")),
+        };
+        let handle = handle::insert(accepted)?;
+        // SAFETY: the caller gave a place for a handle.
+        unsafe { out.set(handle) };
+        Ok(())
+    })
+}

@@ -1,0 +1,129 @@
+//! What byway has to say, to a function of the program.
+
+use std::cell::Cell;
+use std::ffi::{c_char, c_void};
+use std::sync::{OnceLock, PoisonError, RwLock, RwLockReadGuard};
+
+use log::{LevelFilter, Log, Metadata, Record};
+
+use super::byway_error;
+use super::guard::entry;
+use super::last::{Failure, text};
+
+/// How much is logged, and the level of a message.
+#[repr(i32)]
+pub enum byway_log_level {
+    /// Nothing.
+    Off = 0,
+    /// Faults of byway itself.
+    Error = 1,
+    /// What blocks the path to the relay.
+    Warn = 2,
+    /// What becomes of the path and of peers.
+    Info = 3,
+    /// Every exchange that failed.
+    Debug = 4,
+    /// As debug, for now.
+    Trace = 5,
+}
+
+/// Gets a message: one line of UTF-8 without a line feed, which is valid during the call only, and a
+/// level of enum byway_log_level. userdata is what byway_set_log was given.
+pub type byway_log_callback =
+    Option<unsafe extern "C" fn(userdata: *mut c_void, level: u32, message: *const c_char)>;
+
+#[derive(Clone, Copy)]
+struct Sink {
+    callback: unsafe extern "C" fn(*mut c_void, u32, *const c_char),
+    userdata: *mut c_void,
+}
+
+// SAFETY: the program promises that callback may be called with userdata from any thread, also from
+// several at once; byway itself never looks behind the pointer.
+unsafe impl Send for Sink {}
+// SAFETY: as for Send.
+unsafe impl Sync for Sink {}
+
+/// Read for the time of each call of the callback, so that who changes it waits for those in progress.
+static SINK: RwLock<Option<Sink>> = RwLock::new(None);
+
+thread_local! {
+    static IN_CALLBACK: Cell<bool> = const { Cell::new(false) };
+}
+
+pub(super) fn in_callback() -> bool {
+    IN_CALLBACK.try_with(Cell::get).unwrap_or(false)
+}
+
+struct Logger;
+
+impl Logger {
+    fn sink() -> RwLockReadGuard<'static, Option<Sink>> {
+        SINK.read().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Log for Logger {
+    fn enabled(&self, metadata: &Metadata<'_>) -> bool {
+        let target = metadata.target();
+        target == "byway" || target.starts_with("byway::")
+    }
+
+    fn log(&self, record: &Record<'_>) {
+        // What byway's own code would log below the callback is not worth a loop without end.
+        if in_callback() || !self.enabled(record.metadata()) {
+            return;
+        }
+        let line = text(record.args().to_string().replace('\n', " "));
+        let sink = Self::sink();
+        if let Some(Sink { callback, userdata }) = *sink {
+            let _ = IN_CALLBACK.try_with(|inside| inside.set(true));
+            // SAFETY: the program promised that the two may be used so until byway_set_log has
+            // returned, which waits for the lock that is held here. The line lives on.
+            unsafe { callback(userdata, record.level() as u32, line.as_ptr()) };
+            let _ = IN_CALLBACK.try_with(|inside| inside.set(false));
+        }
+    }
+
+    fn flush(&self) {}
+}
+
+/// Has messages of at most this level given to callback, from now on; NULL: none. For all clients of
+/// the process. At first there are none, and nothing is ever printed instead.
+///
+/// The callback is called from any thread that is in a call of byway and from byway's own, also from
+/// several at once, with locks held: it must be quick, must not wait for a thread that is in a call of
+/// byway, and must neither throw nor longjmp. Within it every function that returns int32_t gives
+/// BYWAY_ERROR_CALLBACK.
+///
+/// Blocks only while the callback that was set before is being called: when this returns it is never
+/// called again, so userdata may be freed. Returns BYWAY_OK, BYWAY_ERROR_ARGUMENT (no such level),
+/// BYWAY_ERROR_UNSUPPORTED (byway is part of a Rust program that has a logger of its own), or what
+/// every call can.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn byway_set_log(
+    callback: byway_log_callback,
+    userdata: *mut c_void,
+    level: u32,
+) -> i32 {
+    entry(|| {
+        let filter = match level {
+            0 => LevelFilter::Off,
+            1 => LevelFilter::Error,
+            2 => LevelFilter::Warn,
+            3 => LevelFilter::Info,
+            4 => LevelFilter::Debug,
+            5 => LevelFilter::Trace,
+            _ => return Err(Failure::argument("level must be one of enum byway_log_level")),
+        };
+        static OURS: OnceLock<bool> = OnceLock::new();
+        if !OURS.get_or_init(|| log::set_logger(&Logger).is_ok()) {
+            let line = "the program has a Rust logger already: take byway's messages from that";
+            return Err(Failure::new(byway_error::Unsupported, line));
+        }
+        let sink = callback.map(|callback| Sink { callback, userdata });
+        log::set_max_level(if sink.is_some() { filter } else { LevelFilter::Off });
+        *SINK.write().unwrap_or_else(PoisonError::into_inner) = sink;
+        Ok(())
+    })
+}

@@ -1,0 +1,94 @@
+//! Readiness, and the file descriptor that tells of it.
+
+use std::os::fd::AsRawFd;
+
+use super::args::Out;
+use super::byway_error;
+use super::guard::entry;
+use super::handle::{self, Object, byway_handle};
+use super::last::Failure;
+use crate::client::Readiness;
+
+/// byway_recv or byway_datagram_recv gives something: octets, a datagram, the end or an error.
+pub const BYWAY_READABLE: u32 = 1;
+/// byway_send takes something or fails. On a datagram channel: nothing waits to be sent, so that a
+/// datagram of any length fits.
+pub const BYWAY_WRITABLE: u32 = 2;
+/// byway_accept gives a channel or an error.
+pub const BYWAY_ACCEPTABLE: u32 = 4;
+/// byway_next_event gives an event.
+pub const BYWAY_EVENT: u32 = 8;
+/// It has ended: every call that could wait gives the cause, once what came before was received.
+pub const BYWAY_ENDED: u32 = 16;
+
+/// What can be done with a handle now without waiting: *ready gets bits of BYWAY_READABLE and
+/// BYWAY_WRITABLE (streams, datagram channels), BYWAY_ACCEPTABLE (listeners), BYWAY_EVENT (clients),
+/// and BYWAY_ENDED (all).
+///
+/// Does not block. Returns BYWAY_OK, BYWAY_ERROR_ARGUMENT, BYWAY_ERROR_HANDLE, or what every call can.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn byway_readiness(handle: byway_handle, ready: *mut u32) -> i32 {
+    entry(|| {
+        let entry = handle::get(handle)?;
+        let out = Out::new(ready, "ready")?;
+        let ready = match &entry.object {
+            Object::Client(client) => client.readiness(),
+            Object::StreamListener(listener) => listener.readiness(),
+            Object::DatagramListener(listener) => listener.readiness(),
+            Object::Stream(stream) => stream.readiness(),
+            Object::Datagram(channel) => channel.readiness(),
+        };
+        // SAFETY: the caller gave a place for a number.
+        unsafe { out.set(ready.bits().into()) };
+        Ok(())
+    })
+}
+
+/// A file descriptor for poll, select, epoll, kqueue and the like: *fd. It is readable (POLLIN) exactly
+/// while the handle is ready for one of events, which are bits as byway_readiness gives them, or has
+/// ended, which need not be asked for. Level-triggered: it stays readable until the program has
+/// received, sent, accepted or taken what there is.
+///
+/// Each handle has one, which a later call gives again, with the events of that call from then on. It
+/// belongs to the handle and is closed with it: take it out of every poll set before. Wait for
+/// readability only; never read, write or close it. With timeout_ms 0 the calls behind it do not wait.
+///
+/// Does not block. Returns BYWAY_OK, BYWAY_ERROR_ARGUMENT (fd is NULL, or events has other bits),
+/// BYWAY_ERROR_SYSTEM (no file descriptor is free), BYWAY_ERROR_HANDLE, or what every call can.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn byway_poll_fd(handle: byway_handle, events: u32, fd: *mut i32) -> i32 {
+    entry(|| {
+        let entry = handle::get(handle)?;
+        let out = Out::new(fd, "fd")?;
+        let interest = u8::try_from(events)
+            .ok()
+            .and_then(Readiness::from_bits)
+            .ok_or_else(|| Failure::argument("events has bits that are none of byway_readiness"))?;
+        let mut poll = entry.poll();
+        let number = match &*poll {
+            Some(fd) => {
+                fd.set_interest(interest);
+                fd.as_raw_fd()
+            }
+            None => {
+                let made = match &entry.object {
+                    Object::Client(client) => client.poll_fd(interest),
+                    Object::StreamListener(listener) => listener.poll_fd(interest),
+                    Object::DatagramListener(listener) => listener.poll_fd(interest),
+                    Object::Stream(stream) => stream.poll_fd(interest),
+                    Object::Datagram(channel) => channel.poll_fd(interest),
+                };
+                let made = made.map_err(|error| {
+                    let line =
+                        format!("no file descriptor: {error}; close some, or raise the limit");
+                    Failure::new(byway_error::System, line)
+                })?;
+                poll.insert(made).as_raw_fd()
+            }
+        };
+        drop(poll);
+        // SAFETY: the caller gave a place for a number.
+        unsafe { out.set(number) };
+        Ok(())
+    })
+}

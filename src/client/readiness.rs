@@ -1,0 +1,224 @@
+//! What can be done without waiting, and file descriptors that tell of it.
+
+use std::io::{self, Read, Write};
+use std::ops::BitOr;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
+use std::os::unix::net::UnixStream;
+use std::sync::Arc;
+
+use super::Handle;
+use crate::Kind;
+use crate::session::{ChannelId, ListenerId, Session};
+
+/// A set of things that can be done without waiting.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub struct Readiness(u8);
+
+impl Readiness {
+    /// Nothing.
+    pub const NONE: Self = Self(0);
+    /// A read gives something: bytes, a datagram, the end of the stream or an error.
+    pub const READABLE: Self = Self(1);
+    /// A write takes something or fails. On a datagram channel: nothing waits to be sent, so that
+    /// a datagram of any length fits.
+    pub const WRITABLE: Self = Self(2);
+    /// `accept` gives a channel or an error.
+    pub const ACCEPTABLE: Self = Self(4);
+    /// The client has an event.
+    pub const EVENT: Self = Self(8);
+    /// It has ended: every call that could wait gives the cause, once what came before was read.
+    pub const CLOSED: Self = Self(16);
+
+    /// The set as bits: the values of the constants.
+    pub const fn bits(self) -> u8 {
+        self.0
+    }
+
+    /// The set with these bits; `None` if one of them has no meaning.
+    pub const fn from_bits(bits: u8) -> Option<Self> {
+        if bits < 32 { Some(Self(bits)) } else { None }
+    }
+
+    /// Whether the sets have something in common.
+    pub const fn intersects(self, other: Self) -> bool {
+        self.0 & other.0 != 0
+    }
+
+    fn when(self, condition: bool) -> Self {
+        if condition { self } else { Self::NONE }
+    }
+}
+
+impl BitOr for Readiness {
+    type Output = Self;
+
+    fn bitor(self, other: Self) -> Self {
+        Self(self.0 | other.0)
+    }
+}
+
+/// What readiness is asked of.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Target {
+    Client,
+    Listener(ListenerId),
+    Channel(ChannelId),
+}
+
+impl Target {
+    pub fn readiness(self, session: &Session<'_>, closed: bool, event: bool) -> Readiness {
+        let all = match self {
+            Self::Client => Readiness::NONE,
+            Self::Listener(_) => Readiness::ACCEPTABLE,
+            Self::Channel(_) => Readiness::READABLE | Readiness::WRITABLE,
+        };
+        let ended = all | Readiness::CLOSED;
+        match self {
+            Self::Client => {
+                Readiness::EVENT.when(event)
+                    | Readiness::CLOSED.when(closed || session.is_open().is_err())
+            }
+            _ if closed || session.is_open().is_err() => ended,
+            Self::Listener(id) => match session.can_accept(id) {
+                Ok(can) => {
+                    Readiness::ACCEPTABLE.when(can)
+                        | Readiness::CLOSED.when(session.listening(id).is_err())
+                }
+                Err(_) => ended,
+            },
+            Self::Channel(id) => match (session.can_read(id), can_write(session, id)) {
+                (Ok(read), Ok(write)) => {
+                    Readiness::READABLE.when(read)
+                        | Readiness::WRITABLE.when(write)
+                        | Readiness::CLOSED.when(session.connected(id).is_err())
+                }
+                _ => ended,
+            },
+        }
+    }
+}
+
+fn can_write(session: &Session<'_>, id: ChannelId) -> Result<bool, crate::Error> {
+    let can = session.can_write(id)?;
+    match session.kind(id)? {
+        Kind::Stream => Ok(can),
+        Kind::Datagram => Ok(can && session.acked(id).unwrap_or(true)),
+    }
+}
+
+/// The file descriptors of a client, brought up to date whenever its lock is let go of.
+#[derive(Debug, Default)]
+pub(super) struct Watches {
+    watches: Vec<Watch>,
+    next_key: u64,
+}
+
+#[derive(Debug)]
+struct Watch {
+    key: u64,
+    target: Target,
+    interest: Readiness,
+    raised: bool,
+    ends: Arc<Ends>,
+}
+
+impl Watches {
+    /// Raises or lowers each as is due. A call to the system is made only for a change.
+    pub fn update(&mut self, session: &Session<'_>, closed: bool, event: bool) {
+        for watch in &mut self.watches {
+            let ready = watch.target.readiness(session, closed, event);
+            let due = ready.intersects(watch.interest | Readiness::CLOSED);
+            if due != watch.raised {
+                watch.raised = due;
+                watch.ends.set(due);
+            }
+        }
+    }
+
+    fn find(&mut self, key: u64) -> Option<&mut Watch> {
+        self.watches.iter_mut().find(|watch| watch.key == key)
+    }
+}
+
+/// A connected pair: the outer end is readable while one octet lies in it. Neither end ever
+/// blocks, whatever others do with the outer one.
+#[derive(Debug)]
+struct Ends {
+    outer: UnixStream,
+    inner: UnixStream,
+}
+
+impl Ends {
+    fn new() -> io::Result<Self> {
+        let (outer, inner) = UnixStream::pair()?;
+        outer.set_nonblocking(true)?;
+        inner.set_nonblocking(true)?;
+        Ok(Self { outer, inner })
+    }
+
+    /// Neither can fail: at most one octet is under way, and both ends are open.
+    fn set(&self, readable: bool) {
+        let _ = match readable {
+            true => (&self.inner).write(&[1]),
+            false => (&self.outer).read(&mut [0]),
+        };
+    }
+}
+
+/// A file descriptor for `poll`, `select`, `epoll` and the like: readable exactly while its client,
+/// listener or channel is ready for something of what was asked, or has ended. Level-triggered.
+///
+/// Wait for readability only, and never read, write or close it: it is kept up to date by others.
+/// Dropping it closes it.
+#[derive(Debug)]
+pub struct PollFd {
+    handle: Arc<Handle>,
+    key: u64,
+    ends: Arc<Ends>,
+}
+
+impl PollFd {
+    pub(super) fn new(
+        handle: &Arc<Handle>,
+        target: Target,
+        interest: Readiness,
+    ) -> io::Result<Self> {
+        let ends = Arc::new(Ends::new()?);
+        let key = handle.shared.with(|core| {
+            let watches = &mut core.watches;
+            let key = watches.next_key;
+            watches.next_key += 1;
+            let ends = Arc::clone(&ends);
+            watches.watches.push(Watch { key, target, interest, raised: false, ends });
+            key
+        });
+        Ok(Self { handle: Arc::clone(handle), key, ends })
+    }
+
+    /// Asks for something else from now on. When this returns, readability is accordingly.
+    pub fn set_interest(&self, interest: Readiness) {
+        self.handle.shared.with(|core| {
+            if let Some(watch) = core.watches.find(self.key) {
+                watch.interest = interest;
+            }
+        });
+    }
+}
+
+impl Drop for PollFd {
+    fn drop(&mut self) {
+        self.handle.shared.with(|core| core.watches.watches.retain(|w| w.key != self.key));
+    }
+}
+
+impl AsFd for PollFd {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.ends.outer.as_fd()
+    }
+}
+
+impl AsRawFd for PollFd {
+    fn as_raw_fd(&self) -> RawFd {
+        self.ends.outer.as_raw_fd()
+    }
+}

@@ -1,0 +1,89 @@
+//! `src/capi/byway.h` is what cbindgen writes, and compiles as C99 and as C++17 without a warning.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+/// Set to write the header instead of comparing it.
+const RENEW: &str = "BYWAY_RENEW_HEADER";
+
+/// In the order of the header.
+const SOURCES: [&str; 12] = [
+    "error", "library", "handle", "config", "client", "listener", "channel", "stream", "datagram",
+    "ready", "event", "stats",
+];
+
+fn folder() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("src/capi")
+}
+
+fn header() -> PathBuf {
+    folder().join("byway.h")
+}
+
+#[test]
+fn the_committed_header_is_the_generated_one() {
+    let config = cbindgen::Config::from_file(folder().join("cbindgen.toml")).expect("its settings");
+    let sources = SOURCES.iter().chain(&["log"]);
+    let builder = sources.fold(cbindgen::Builder::new().with_config(config), |builder, name| {
+        builder.with_src(folder().join(name).with_extension("rs"))
+    });
+    let mut generated = Vec::new();
+    builder.generate().expect("a header").write(&mut generated);
+    if std::env::var_os(RENEW).is_some() {
+        std::fs::write(header(), &generated).expect("the header can be written");
+    }
+    let committed = std::fs::read(header()).unwrap_or_default();
+    let same = committed == generated;
+    assert!(same, "byway.h is out of date: {RENEW}=1 cargo test --features capi --test header");
+}
+
+/// What a function's file exports is in the header: none was forgotten in [`SOURCES`].
+#[test]
+fn every_function_is_in_the_header() {
+    let header = std::fs::read_to_string(header()).expect("a header");
+    let mut functions = 0;
+    for file in std::fs::read_dir(folder()).expect("the folder") {
+        let path = file.expect("a file").path();
+        if path.extension().is_none_or(|extension| extension != "rs") {
+            continue;
+        }
+        let source = std::fs::read_to_string(&path).expect("a source");
+        for rest in source.split("extern \"C\" fn ").skip(1) {
+            let name = rest.split('(').next().expect("a name");
+            if name.is_empty() {
+                continue; // the type of a function
+            }
+            functions += 1;
+            assert!(
+                header.contains(&format!(" {name}(")) || header.contains(&format!("*{name}(")),
+                "{name} of {path:?}"
+            );
+        }
+    }
+    assert!(functions > 30, "only {functions} were found");
+}
+
+fn compiles(compiler: &str, standard: &str, suffix: &str) {
+    let folder = tempfile::tempdir().expect("a folder");
+    let source = folder.path().join("twice").with_extension(suffix);
+    // It needs nothing before it, and does no harm when it comes again.
+    let text = "#include \"byway.h\"\n#include \"byway.h\"\nint main(void) { return BYWAY_OK; }\n";
+    std::fs::write(&source, text).expect("the source can be written");
+    let output = Command::new(compiler)
+        .args([standard, "-Wall", "-Wextra", "-Wpedantic", "-Werror", "-fsyntax-only", "-I"])
+        .arg(self::folder())
+        .arg(&source)
+        .output()
+        .unwrap_or_else(|error| panic!("{compiler} is needed: {error}"));
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+}
+
+#[test]
+fn it_is_c99() {
+    compiles("cc", "-std=c99", "c");
+}
+
+#[test]
+fn it_is_cpp17() {
+    compiles("c++", "-std=c++17", "cpp");
+}
