@@ -13,7 +13,7 @@ use crate::wire::{self, Address};
 const REPLIES: usize = 4;
 
 /// Most octets of a request that is park and send at once: the relay reads it whole first.
-const MAX_SINGLE: u32 = 32 << 10;
+const MAX_SINGLE: u32 = wire::MAX_SINGLE_BODY as u32;
 
 /// How far a session's life has gone.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
