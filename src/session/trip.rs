@@ -84,6 +84,7 @@ impl Stage {
 
 /// An exchange under way, or the traces of the last one. All zeros is its initial state.
 #[derive(Debug)]
+#[repr(C)]
 pub struct Trip {
     pub active: bool,
     /// It is being broken off on purpose: its failure says nothing of the path.
@@ -94,22 +95,22 @@ pub struct Trip {
     pub streams: bool,
     /// It says nothing that anybody waits for.
     pub waits: bool,
-    pub seq: u64,
     pub hello: HelloFlags,
-    pub hold_ms: u32,
-    pub begun_at: u64,
-    /// Data bytes in the request.
-    pub payload: u32,
-    pub plan: Vec<Item, MAX_ITEMS, u8>,
     /// Items whose octets were begun; one more than that once HELLO was.
     pub written: u8,
-    pub course: Course,
-    /// Data bytes of the item begun that are still to be written, and where they stand.
-    pub bytes_left: u32,
-    pub bytes_at: u64,
     pub welcomed: bool,
     pub ended: bool,
     pub end_status: u8,
+    pub hold_ms: u32,
+    /// Data bytes in the request.
+    pub payload: u32,
+    /// Data bytes of the item begun that are still to be written, and where they stand.
+    pub bytes_left: u32,
+    pub seq: u64,
+    pub begun_at: u64,
+    pub bytes_at: u64,
+    pub plan: Vec<Item, MAX_ITEMS, u8>,
+    pub course: Course,
     pub from: Route,
     pub incoming: Incoming,
 }
