@@ -388,7 +388,7 @@ impl<M: Mode> Session<'_, M> {
             oldest.expires = now + u64::from(channel.linger_ms);
             self.core.wakes.send |= oldest.answer;
         }
-        *channel = Channel::new();
+        *channel = const { Channel::new() };
         channel.generation = generation;
         channel.wake = wake;
         self.drop_incoming(slot);

@@ -76,6 +76,23 @@ pub struct Stage {
     pub at: u8,
 }
 
+impl Course {
+    pub const fn new() -> Self {
+        Self::Up(Stage::new())
+    }
+
+    /// What takes the answer apart. The request is over.
+    pub fn decoder(&mut self) -> Option<&mut Decoder> {
+        if let Self::Up(_) = self {
+            *self = Self::Down(const { Decoder::new() });
+        }
+        match self {
+            Self::Down(decoder) => Some(decoder),
+            Self::Up(_) => None,
+        }
+    }
+}
+
 impl Stage {
     pub const fn new() -> Self {
         Self { octets: [0; MAX_CONTROL], len: 0, at: 0 }
@@ -110,7 +127,6 @@ pub struct Trip {
     pub begun_at: u64,
     pub bytes_at: u64,
     pub plan: Vec<Item, MAX_ITEMS, u8>,
-    pub course: Course,
     pub from: Route,
     pub incoming: Incoming,
 }
@@ -130,7 +146,6 @@ impl Trip {
             payload: 0,
             plan: Vec::new(),
             written: 0,
-            course: Course::Up(Stage::new()),
             bytes_left: 0,
             bytes_at: 0,
             welcomed: false,
@@ -141,35 +156,14 @@ impl Trip {
         }
     }
 
-    /// Whether every octet of the request was given.
-    pub fn is_sent(&self) -> bool {
-        let staged = match &self.course {
-            Course::Up(stage) => stage.at < stage.len,
-            Course::Down(_) => false,
-        };
-        !staged && self.bytes_left == 0 && usize::from(self.written) > self.plan.len()
+    /// Whether every item of the request is staged or given.
+    pub fn is_staged(&self) -> bool {
+        self.bytes_left == 0 && usize::from(self.written) > self.plan.len()
     }
 
     /// Whether its answer has begun and stays open.
     pub fn is_streaming(&self) -> bool {
         self.active && self.streams && self.welcomed && !self.ended
-    }
-
-    /// These octets go up next, if the request is not over.
-    pub fn fill_stage(&mut self, octets: &[u8]) {
-        if let Course::Up(stage) = &mut self.course {
-            stage.octets[..octets.len()].copy_from_slice(octets);
-            stage.len = octets.len() as u8;
-            stage.at = 0;
-        }
-    }
-
-    /// Takes the decoder of the answer, to be put back. The request is over.
-    pub fn take_decoder(&mut self) -> Decoder {
-        match core::mem::replace(&mut self.course, Course::Up(Stage::new())) {
-            Course::Down(decoder) => decoder,
-            Course::Up(_) => Decoder::new(),
-        }
     }
 
     /// The item of the `index`-th message of the request, if it is not a ROUTE or HELLO.
