@@ -376,17 +376,20 @@ impl<M: Mode> Session<'_, M> {
             && let Some(oldest) = self.tombstones.iter_mut().min_by_key(|t| t.expires)
         {
             let in_order = channel.end == End::None;
-            oldest.local = wire::Channel { id: super::id(slot, generation), token: channel.token };
-            oldest.remote = channel.remote;
-            oldest.peer = channel.peer;
-            oldest.ack = channel.rx.next;
-            oldest.limit = channel.rx.told;
-            oldest.losses = channel.rx.losses;
-            oldest.answer = channel.rx.dirty && in_order;
-            oldest.complete = channel.rx.fin && in_order;
-            oldest.closed = channel.end == End::Here && channel.status == Status::Closed as u8;
-            oldest.expires = now + u64::from(channel.linger_ms);
-            self.core.wakes.send |= oldest.answer;
+            let answer = channel.rx.dirty && in_order;
+            *oldest = Tombstone {
+                local: wire::Channel { id: super::id(slot, generation), token: channel.token },
+                remote: channel.remote,
+                peer: channel.peer,
+                ack: channel.rx.next,
+                limit: channel.rx.told,
+                losses: channel.rx.losses,
+                answer,
+                complete: channel.rx.fin && in_order,
+                closed: channel.end == End::Here && channel.status == Status::Closed as u8,
+                expires: now + u64::from(channel.linger_ms),
+            };
+            self.core.wakes.send |= answer;
         }
         *channel = const { Channel::new() };
         channel.generation = generation;
