@@ -290,6 +290,9 @@ impl<M: Mode> Core<M> {
     /// When something unacknowledged is probed for: RFC 6298 with bounds for exchanges, in ms.
     pub fn rto(&self) -> u64 {
         let t = self.timers();
+        if M::SINGLE {
+            return t.rto_first_ms.into();
+        }
         match self.srtt_ms {
             0 => t.rto_first_ms.into(),
             srtt => (2 * srtt + 4 * self.rttvar_ms).clamp(t.rto_min_ms, t.rto_max_ms).into(),

@@ -97,6 +97,7 @@ impl Tx {
     }
 
     /// Go back: everything from `to` on is to be sent again.
+    #[inline(never)]
     pub fn go_back(&mut self, to: u64) {
         self.next = self.next.min(to.max(self.una));
         self.timed = 0;
@@ -178,6 +179,7 @@ impl Rx {
     }
 
     /// Counts a loss: the sender will go back to `next`.
+    #[inline(never)]
     pub fn note_loss(&mut self) {
         self.gap_at = self.next + 1;
         self.losses = self.losses.saturating_add(1);
