@@ -8,6 +8,7 @@
 #![no_main]
 
 mod board;
+mod memory;
 mod octets;
 mod stack;
 mod uart;
@@ -31,6 +32,7 @@ impl Purpose for Talk {
     const CONNECTS: bool = !Self::LISTENS;
     const DATAGRAMS: bool = false;
     const GREETS: bool = false;
+    const KEEPALIVE: bool = false;
 }
 
 /// Listeners that the session has room for.
