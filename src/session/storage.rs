@@ -2,7 +2,7 @@
 
 use super::channel::{Channel, Tombstone};
 use super::listener::Claim;
-use super::mode::{Full, Mode, sealed::Sealed};
+use super::mode::{Full, Mode};
 use super::state::Core;
 use super::trip::Course;
 

@@ -15,7 +15,7 @@ mod uart;
 
 use byway::device::{Device, Relay};
 use byway::error::Error;
-use byway::session::{ChannelId, Half, Purpose, Session, Settings, Single, Storage};
+use byway::session::{ChannelId, Half, Purpose, Settings, Single, Storage};
 use byway::{Endpoint, Kind};
 use byway::wire::Name;
 use cortex_m_rt::entry;

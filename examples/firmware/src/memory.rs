@@ -1,36 +1,52 @@
-//! Copying and clearing memory by the octet, in a fifth of the code that the compiler's own functions
-//! take. A serial line is slower still.
+//! Copying and clearing memory by the octet, in a tenth of the code that the compiler's own functions
+//! take, which are made for speed. A serial line is slower still.
+//!
+//! The names, their arguments and the registers they may change are those of the run-time ABI for the
+//! Arm architecture, section 5.3.4. The compiler's own are weak: these take their place.
 
-use core::arch::naked_asm;
+use core::arch::global_asm;
 
-/// The C library's.
-// SAFETY: it is what this name stands for in every C library (ISO C99, 7.21.2.1), for the calling
-// convention of the target, and the only one of the name: the compiler's own is weak.
-#[unsafe(no_mangle)]
-#[unsafe(naked)]
-unsafe extern "C" fn memcpy(to: *mut u8, from: *const u8, octets: usize) -> *mut u8 {
-    naked_asm!(
-        "mov r12, r0",
-        "1: subs r2, #1",
-        "bmi 2f",
-        "ldrb r3, [r1], #1",
-        "strb r3, [r12], #1",
-        "b 1b",
-        "2: bx lr",
-    )
-}
-
-/// The C library's.
-// SAFETY: as above (ISO C99, 7.21.6.1).
-#[unsafe(no_mangle)]
-#[unsafe(naked)]
-unsafe extern "C" fn memset(to: *mut u8, octet: i32, octets: usize) -> *mut u8 {
-    naked_asm!(
-        "mov r12, r0",
-        "1: subs r2, #1",
-        "bmi 2f",
-        "strb r1, [r12], #1",
-        "b 1b",
-        "2: bx lr",
-    )
-}
+global_asm!(
+    ".syntax unified",
+    ".macro entry name",
+    ".global \\name",
+    ".type \\name, %function",
+    ".thumb_func",
+    "\\name:",
+    ".endm",
+    ".section .text.memory, \"ax\", %progbits",
+    // (to, from, octets): forwards
+    "entry __aeabi_memcpy",
+    "entry __aeabi_memcpy4",
+    "entry __aeabi_memcpy8",
+    "1: subs r2, #1",
+    "bmi 2f",
+    "ldrb r3, [r1], #1",
+    "strb r3, [r0], #1",
+    "b 1b",
+    "2: bx lr",
+    // (to, from, octets): forwards, or backwards if `to` is behind `from`
+    "entry __aeabi_memmove",
+    "entry __aeabi_memmove4",
+    "entry __aeabi_memmove8",
+    "cmp r0, r1",
+    "bls 1b",
+    "3: subs r2, #1",
+    "bmi 2b",
+    "ldrb r3, [r1, r2]",
+    "strb r3, [r0, r2]",
+    "b 3b",
+    // (to, octets)
+    "entry __aeabi_memclr",
+    "entry __aeabi_memclr4",
+    "entry __aeabi_memclr8",
+    "movs r2, #0",
+    // (to, octets, with)
+    "entry __aeabi_memset",
+    "entry __aeabi_memset4",
+    "entry __aeabi_memset8",
+    "4: subs r1, #1",
+    "bmi 2b",
+    "strb r2, [r0], #1",
+    "b 4b",
+);
