@@ -9,17 +9,37 @@ use hyper::body::{Body, Frame, SizeHint};
 
 use super::router::{Answer, ExchangeId};
 use super::shared::Shared;
+use super::stall::Behind;
 
 /// An exchange that its driver answers for: dropped, it is gone.
 pub(super) struct Driver {
     shared: Arc<Shared>,
     id: ExchangeId,
+    behind: Behind,
 }
 
 impl Driver {
-    pub fn open(shared: &Arc<Shared>) -> Self {
+    pub fn open(shared: &Arc<Shared>, behind: &Behind) -> Self {
         let id = shared.with(|router, now| router.handle_open(now));
-        Self { shared: Arc::clone(shared), id }
+        Self { shared: Arc::clone(shared), id, behind: behind.clone() }
+    }
+
+    /// Whether the client went on to talk behind the request, which was read whole.
+    pub fn is_talked_over(&self) -> bool {
+        self.behind.is_there()
+    }
+
+    /// The next piece of the response.
+    fn poll_answer(&self, cx: &mut Context<'_>) -> Poll<Answer> {
+        self.shared.poll(self.id, cx, |router, now| {
+            if self.is_talked_over() {
+                router.handle_behind(now, self.id);
+            }
+            match router.poll_response(now, self.id) {
+                Answer::Pending => Poll::Pending,
+                answer => Poll::Ready(answer),
+            }
+        })
     }
 
     pub fn id(&self) -> ExchangeId {
@@ -65,7 +85,7 @@ impl Body for Answered {
             Self::Router { driver, first, len } => {
                 let piece = match first.take() {
                     Some(first) => Some(first),
-                    None => match std::task::ready!(driver.shared.poll_answer(driver.id, cx)) {
+                    None => match std::task::ready!(driver.poll_answer(cx)) {
                         Answer::Bytes(piece) => Some(piece),
                         Answer::End | Answer::Pending => None,
                     },

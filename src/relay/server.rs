@@ -255,14 +255,16 @@ async fn connection(
     if !matches!(begun, Ok(Ok(()))) {
         return;
     }
+    let stream = Patient::new(stream, service.stall);
+    let behind = stream.behind();
     let serving = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(HEAD_TIMEOUT)
         .max_buf_size(BUFFER)
         .pipeline_flush(false)
         .serve_connection(
-            TokioIo::new(Patient::new(stream, service.stall)),
-            service_fn(|request| service.handle(request)),
+            TokioIo::new(stream),
+            service_fn(|request| service.handle(request, &behind)),
         );
     let mut serving = pin!(serving);
     let ended = tokio::select! {

@@ -17,6 +17,7 @@ use hyper::{Method, Request, Response, StatusCode};
 use super::body::{Answered, Driver};
 use super::router::Answer;
 use super::shared::Shared;
+use super::stall::Behind;
 
 /// What every connection serves.
 pub(super) struct Service {
@@ -33,10 +34,11 @@ impl Service {
     pub async fn handle(
         &self,
         request: Request<Incoming>,
+        behind: &Behind,
     ) -> Result<Response<Answered>, Infallible> {
         Ok(match self.refusal(&request) {
             Some((status, why)) => text(status, why),
-            None => exchange(Driver::open(&self.shared), request.into_body()).await,
+            None => exchange(Driver::open(&self.shared, behind), request.into_body()).await,
         })
     }
 
@@ -121,6 +123,9 @@ async fn exchange(driver: Driver, body: Incoming) -> Response<Answered> {
     let id = driver.id();
     let first = poll_fn(|cx| {
         driver.shared().poll(id, cx, |router, now| {
+            if driver.is_talked_over() {
+                router.handle_behind(now, id);
+            }
             let len = router.complete_len(id);
             match router.poll_response(now, id) {
                 Answer::Pending => Poll::Pending,

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::Notify;
 
-use super::router::{Answer, ExchangeId, Router, RouterConfig};
+use super::router::{ExchangeId, Router, RouterConfig};
 
 /// One router and the tasks that wait for it. The lock is never held across an await.
 pub(super) struct Shared {
@@ -60,14 +60,6 @@ impl Shared {
                 waker.clone_from(cx.waker());
             }
             poll
-        })
-    }
-
-    /// The next piece of a response.
-    pub fn poll_answer(&self, id: ExchangeId, cx: &mut Context<'_>) -> Poll<Answer> {
-        self.poll(id, cx, |router, now| match router.poll_response(now, id) {
-            Answer::Pending => Poll::Pending,
-            answer => Poll::Ready(answer),
         })
     }
 

@@ -1,7 +1,10 @@
-//! A connection that gives its peer up when it takes nothing for too long.
+//! A connection that gives its peer up when it takes nothing for too long, and that knows whether
+//! something came behind the request.
 
 use std::io::{self, IoSlice};
 use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -15,11 +18,30 @@ pub(super) struct Patient {
     stream: TcpStream,
     patience: Duration,
     stalled: Option<Pin<Box<Sleep>>>,
+    behind: Behind,
+}
+
+/// Whether hyper has octets that it did not use yet. It reads again whenever it used up what it had,
+/// also while a response is awaited, to see the end of the connection; so it has some if what it
+/// got last was not "nothing yet".
+#[derive(Debug, Clone, Default)]
+pub(super) struct Behind(Arc<AtomicBool>);
+
+impl Behind {
+    /// Once a request was read whole: whether something came behind it. The task of the connection
+    /// asks in the same poll in which hyper read, so that nobody need be woken.
+    pub fn is_there(&self) -> bool {
+        self.0.load(Ordering::Relaxed)
+    }
 }
 
 impl Patient {
     pub fn new(stream: TcpStream, patience: Duration) -> Self {
-        Self { stream, patience, stalled: None }
+        Self { stream, patience, stalled: None, behind: Behind::default() }
+    }
+
+    pub fn behind(&self) -> Behind {
+        self.behind.clone()
     }
 
     fn watch<T>(&mut self, cx: &mut Context<'_>, poll: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
@@ -39,7 +61,11 @@ impl AsyncRead for Patient {
         cx: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.get_mut().stream).poll_read(cx, buffer)
+        let this = self.get_mut();
+        let before = buffer.filled().len();
+        let poll = Pin::new(&mut this.stream).poll_read(cx, buffer);
+        this.behind.0.store(buffer.filled().len() > before, Ordering::Relaxed);
+        poll
     }
 }
 

@@ -174,6 +174,90 @@ fn a_client_that_takes_nothing_is_given_up() {
     drop(parked);
 }
 
+/// A request as it goes up.
+fn request(body: Body) -> Vec<u8> {
+    let body = body.done();
+    let head = format!(
+        "POST /v1 HTTP/1.1\r\nHost: x\r\nContent-Type: application/octet-stream\r\nContent-Length: {}\r\n\r\n",
+        body.len()
+    );
+    [head.as_bytes(), &body].concat()
+}
+
+#[test]
+fn octets_behind_the_park_of_a_single_socket_end_it() {
+    let relay = bound();
+    let mut stream = dial(&relay);
+    // One octet, some, and all of the next request; before the park stands and after.
+    for (seq, n) in (1..).zip([1, 2, 5, 40, usize::MAX]) {
+        for late in [false, true] {
+            let seq = 2 * seq + u64::from(late);
+            let next = request(Body::send(1).to(2, 7).ack(seq, false));
+
+            let (first, rest) = next.split_at(n.min(next.len()));
+            let mut now = request(Body::single(1, seq));
+            if late {
+                stream.write_all(&now).unwrap();
+                while relay.stats().parked == 0 {
+                    std::thread::yield_now();
+                }
+                now.clear();
+            }
+            now.extend_from_slice(first);
+            stream.write_all(&now).unwrap();
+            let seen = parse(&reply(&mut stream).body);
+            assert_eq!((seen.messages.len(), seen.end()), (2, Status::Ok), "{n} {late}");
+            stream.write_all(rest).unwrap();
+            let seen = parse(&reply(&mut stream).body);
+            assert_eq!(seen.verdicts(), [(2, Status::Retry, 0)], "{n} {late}");
+        }
+    }
+    // An answer that has begun ends by them as well.
+    let mut upload = dial(&relay);
+    let half = request(Body::send(3).to(1, 7).stream(0, &[1; 1_000]));
+    stream.write_all(&request(Body::single(1, 100))).unwrap();
+    upload.write_all(&half[..half.len() - 1]).unwrap();
+    assert_eq!(line(&mut stream), "HTTP/1.1 200 OK");
+    stream.write_all(b"P").unwrap();
+    while relay.stats().parked > 0 {
+        std::thread::yield_now();
+    }
+}
+
+#[test]
+fn octets_behind_other_parks_end_nothing() {
+    let relay = bound();
+    let mut stream = park(&relay, Body::park(2, 1, 20_000));
+    let next = request(Body::send(2));
+    stream.write_all(&next[..5]).unwrap();
+    let seen = send(&relay, Body::send(1).to(2, 7).stream(0, b"hello"));
+    assert_eq!(seen.verdicts(), [(2, Status::Delivered, 5)]);
+    assert_eq!(parse(&reply(&mut stream).body).stream(), b"hello");
+    stream.write_all(&next[5..]).unwrap();
+    assert_eq!(parse(&reply(&mut stream).body).end(), Status::Ok);
+}
+
+#[test]
+fn a_single_socket_that_hangs_up_is_forgotten_with_what_it_says() {
+    let relay = bound();
+    let mut other = park(&relay, Body::park(3, 1, 1));
+    assert_eq!(parse(&reply(&mut other).body).end(), Status::Ok);
+    for behind in [&b""[..], b"P"] {
+        let before = relay.stats().parks;
+        let mut stream = dial(&relay);
+        let body = Body::single(2, 1).to(3, 7).stream(0, b"x");
+        stream.write_all(&[&request(body), behind].concat()).unwrap();
+        while relay.stats().parks == before {
+            std::thread::yield_now();
+        }
+        drop(stream);
+        while relay.stats().exchanges > 0 {
+            std::thread::yield_now();
+        }
+        assert_eq!((relay.stats().parked, relay.stats().held), (0, 0));
+    }
+}
+
 #[test]
 fn a_hold_ends() {
     let relay = bound();

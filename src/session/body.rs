@@ -3,7 +3,7 @@
 use super::channel::State;
 use super::state::ReplyKind;
 use super::trip::{Course, Item, What};
-use super::{Lane, Session, datagram, ring};
+use super::{Lane, Mode, Session, datagram, ring};
 use crate::wire::{
     self, Accept, Close, Closed, Connect, Data, DataFlags, HEADER_LEN, Hello, Message, Route,
     Status, VERSION, Window,
@@ -12,10 +12,11 @@ use crate::wire::{
 /// Octets of HELLO.
 pub(super) const HELLO_LEN: usize = HEADER_LEN + 34;
 
-impl Session<'_> {
+impl<M: Mode> Session<'_, M> {
     /// Gives the next octets of the request under way on `lane`: as many as fit `out`; 0 at its end.
     pub fn poll_body(&mut self, now: u64, lane: Lane, out: &mut [u8]) -> usize {
         self.core.clock = self.core.clock.max(now);
+        let lane = M::lane(lane);
         let mut done = 0;
         while done < out.len() && self.core.trip(lane).active {
             let trip = self.core.trip(lane);
@@ -41,11 +42,21 @@ impl Session<'_> {
                 break;
             }
         }
-        if done > 0 && lane == Lane::Send && self.core.park_due != 0 && self.core.send.is_sent() {
+        if !M::SINGLE
+            && done > 0
+            && lane == Lane::Send
+            && self.core.park_due != 0
+            && self.core.send().is_sent()
+        {
             // Only now has the relay been told.
-            self.core.park_due = now + u64::from(self.core.settings.timers.send_silence_ms / 2);
+            self.core.park_due = now + u64::from(self.core.timers().send_silence_ms / 2);
         }
-        if done > 0 && lane == Lane::Park && self.core.park.streams && self.core.park.is_sent() {
+        if !M::SINGLE
+            && done > 0
+            && lane == Lane::Park
+            && self.core.park.streams
+            && self.core.park.is_sent()
+        {
             self.stream_begins(now);
         }
         done
@@ -90,17 +101,21 @@ impl Session<'_> {
     fn stage(&mut self, lane: Lane, item: &Item, out: &mut [u8]) -> Option<usize> {
         let slot = usize::from(item.slot);
         let mut greeting = [0; wire::MAX_GREETING];
-        let (route, message) = match item.what {
-            What::Listen => (None, Message::ListenReq(self.listen_req(slot)?)),
+        let state = self.channels.get(slot).map_or(State::Free, |channel| channel.state);
+        let of_channel = matches!(
+            item.what,
+            What::Accept | What::Window | What::Probe | What::Data | What::Datagram | What::Close
+        );
+        let mut route = if of_channel { self.route(slot) } else { Route::default() };
+        let message = match item.what {
+            What::Listen => Message::ListenReq(self.listen_req(slot)?),
+            What::Connect if !M::CONNECTS || state != State::Connecting => return None,
             What::Connect => {
                 let limit = self.ring_len() as u64;
                 let channel = &self.channels[slot];
-                if channel.state != State::Connecting {
-                    return None;
-                }
-                let n = channel.greeting().len();
-                greeting[..n].copy_from_slice(channel.greeting());
-                let connect = Connect {
+                let n = if M::GREETS { channel.greeting().len() } else { 0 };
+                greeting[..n].copy_from_slice(&channel.greeting()[..n]);
+                Message::ConnectReq(Connect {
                     channel: self.local(slot),
                     kind: channel.kind,
                     port: channel.endpoint.port,
@@ -108,106 +123,87 @@ impl Session<'_> {
                     linger_ms: channel.linger_ms,
                     name: channel.endpoint.name,
                     greeting: &greeting[..n],
-                };
-                (None, Message::ConnectReq(connect))
+                })
             }
-            What::Accept => {
-                let channel = &self.channels[slot];
-                if !matches!(channel.state, State::Accepting | State::Established) {
-                    return None;
-                }
-                let accept = Accept {
-                    status: Status::Ok,
-                    channel: self.local(slot),
-                    limit: self.ring_len() as u64,
-                    linger_ms: channel.linger_ms,
-                    greeting: &[],
-                };
-                (Some(self.route(slot)), Message::AcceptRsp(accept))
+            What::Accept
+                if !M::LISTENS || !matches!(state, State::Accepting | State::Established) =>
+            {
+                return None;
             }
-            What::Window => {
-                let channel = &self.channels[slot];
-                if channel.state != State::Established {
-                    return None;
-                }
-                let route = self.route(slot);
-                (Some(route), Message::ReceiveReq(self.window(slot)))
-            }
+            What::Accept => Message::AcceptRsp(Accept {
+                status: Status::Ok,
+                channel: self.local(slot),
+                limit: self.ring_len() as u64,
+                linger_ms: self.channels[slot].linger_ms,
+                greeting: &[],
+            }),
+            What::Window | What::Probe if state != State::Established => return None,
+            What::Window => Message::ReceiveReq(self.window(slot)),
             What::Final => {
                 let t = &self.tombstones[slot];
-                let window =
-                    Window { ack: t.ack, limit: t.limit, losses: t.losses, overflow: 0, now: true };
-                let route = Route { peer: t.peer, channel: t.remote };
-                (Some(route), Message::ReceiveReq(window))
+                route = Route { peer: t.peer, channel: t.remote };
+                Message::ReceiveReq(Window {
+                    ack: t.ack,
+                    limit: t.limit,
+                    losses: t.losses,
+                    overflow: 0,
+                    now: true,
+                })
             }
             What::Probe => {
                 let channel = &self.channels[slot];
-                if channel.state != State::Established {
-                    return None;
-                }
+                let is_stream = M::kind(channel.kind) == crate::Kind::Stream;
                 // What was sent before this PROBE is there now or was lost: the peer sees which.
-                let offset = match channel.kind {
-                    crate::Kind::Stream if channel.tx.flying => channel.tx.pin,
-                    crate::Kind::Stream => channel.tx.next,
-                    crate::Kind::Datagram => channel.tx.number,
+                let offset = match is_stream {
+                    true if channel.tx.flying => channel.tx.pin,
+                    true => channel.tx.next,
+                    false => channel.tx.number,
                 };
-                let flags = match (channel.kind, item.flags()) {
-                    (crate::Kind::Datagram, _) => DataFlags::PROBE,
-                    (crate::Kind::Stream, flags) => flags,
-                };
-                let data = Data { offset, flags, len: 0 };
-                (Some(self.route(slot)), Message::SendReq(data))
+                let flags = if is_stream { item.flags() } else { DataFlags::PROBE };
+                Message::SendReq(Data { offset, flags, len: 0 })
             }
             What::Data => {
                 let offset = self.channels[slot].tx.pin;
-                let data = Data { offset, flags: item.flags(), len: item.bytes() };
                 let trip = self.core.trip(lane);
                 trip.bytes_left = item.bytes();
                 trip.bytes_at = offset;
-                (Some(self.route(slot)), Message::SendReq(data))
+                Message::SendReq(Data { offset, flags: item.flags(), len: item.bytes() })
             }
-            What::Datagram => self.stage_datagram(lane, item),
+            What::Datagram if !M::DATAGRAMS => return None,
+            What::Datagram => Message::SendReq(self.stage_datagram(lane, item)),
+            What::Close if state != State::Aborting => return None,
             What::Close => {
                 let channel = &self.channels[slot];
-                if channel.state != State::Aborting {
-                    return None;
-                }
                 let status = Status::from_code(channel.status).unwrap_or(Status::Aborted);
-                let close = Close { status, offset: channel.end_offset };
-                (Some(self.route(slot)), Message::CloseReq(close))
+                Message::CloseReq(Close { status, offset: channel.end_offset })
             }
             What::Reply => {
                 let reply = &self.core.replies[slot];
                 let status = Status::from_code(reply.status).unwrap_or(Status::Unknown);
+                route = Route { peer: reply.peer, channel: wire::Channel::NONE };
                 match reply.kind {
-                    ReplyKind::Free => return None,
-                    ReplyKind::Refuse => {
-                        let accept = Accept {
+                    ReplyKind::Refuse if M::LISTENS => {
+                        route.channel = reply.channel;
+                        Message::AcceptRsp(Accept {
                             status,
                             channel: wire::Channel::NONE,
                             limit: 0,
                             linger_ms: 0,
                             greeting: &[],
-                        };
-                        let route = Route { peer: reply.peer, channel: reply.channel };
-                        (Some(route), Message::AcceptRsp(accept))
+                        })
                     }
                     ReplyKind::Close => {
-                        let route = Route { peer: reply.peer, channel: wire::Channel::NONE };
-                        let closed = Closed { status, channel: reply.channel };
-                        (Some(route), Message::CloseRsp(closed))
+                        Message::CloseRsp(Closed { status, channel: reply.channel })
                     }
+                    _ => return None,
                 }
             }
         };
-        let at = match route {
-            Some(route) => Message::Route(route).encode(out)?,
-            None => 0,
-        };
+        let at = if item.is_routed() { Message::Route(route).encode(out)? } else { 0 };
         Some(at + message.encode(out.get_mut(at..)?)?)
     }
 
-    fn stage_datagram(&mut self, lane: Lane, item: &Item) -> (Option<Route>, Message<'static>) {
+    fn stage_datagram(&mut self, lane: Lane, item: &Item) -> Data {
         let slot = usize::from(item.slot);
         // Datagrams go out in the order of the ring.
         let tx = &mut self.channels[slot].tx;
@@ -218,7 +214,6 @@ impl Session<'_> {
         let trip = self.core.trip(lane);
         trip.bytes_left = item.bytes();
         trip.bytes_at = at;
-        let data = Data { offset: number, flags: item.flags(), len: item.bytes() };
-        (Some(self.route(slot)), Message::SendReq(data))
+        Data { offset: number, flags: item.flags(), len: item.bytes() }
     }
 }

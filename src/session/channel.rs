@@ -1,7 +1,7 @@
 //! A channel: its states, and the one place where they change.
 
 use super::stream::{Rx, Tx};
-use super::{ChannelId, Session};
+use super::{ChannelId, Mode, Session};
 use crate::Kind;
 use crate::error::{ConfigError, Error, PeerError, ResourceError, TransportError};
 use crate::wire::{self, Address, Endpoint, MAX_GREETING, Status};
@@ -147,11 +147,16 @@ impl Channel {
         self.greeting_len = n as u8;
     }
 
+    /// When silence ends it; 0: nothing is outstanding.
+    pub fn lingered_at(&self) -> u64 {
+        if self.quiet_since == 0 { 0 } else { self.quiet_since + u64::from(self.linger_ms) }
+    }
+
     /// Whether the peer is expected to answer something.
-    pub fn is_outstanding(&self) -> bool {
+    pub fn is_outstanding<M: Mode>(&self) -> bool {
         match self.state {
             State::Established if self.blocked || self.asked => true,
-            State::Established => match self.kind {
+            State::Established => match M::kind(self.kind) {
                 Kind::Stream => self.tx.una < self.tx.goal(),
                 Kind::Datagram => {
                     self.tx.una < self.tx.end || self.tx.acked_number < self.tx.sent_number
@@ -221,7 +226,7 @@ impl Tombstone {
     }
 }
 
-impl Session<'_> {
+impl<M: Mode> Session<'_, M> {
     /// Takes a free slot, or `None`.
     pub(super) fn open_channel(&mut self, now: u64, kind: Kind, state: State) -> Option<usize> {
         let slot = self
@@ -231,17 +236,15 @@ impl Session<'_> {
         let ring = self.ring_len() as u64;
         let token = self.core.random();
         let channel = &mut self.channels[slot];
-        *channel = Channel {
-            state,
-            kind,
-            owned: true,
-            generation: channel.generation + 1,
-            linger_ms: self.core.settings.linger_ms,
-            token,
-            heard_at: now,
-            due: now,
-            ..Channel::new()
-        };
+        // The rest of a free one is as it was made.
+        channel.state = state;
+        channel.kind = kind;
+        channel.owned = true;
+        channel.generation += 1;
+        channel.linger_ms = self.core.settings.linger_ms;
+        channel.token = token;
+        channel.heard_at = now;
+        channel.due = now;
         channel.rx.told = ring;
         self.core.traffic(now);
         self.core.wake_lanes();
@@ -255,7 +258,7 @@ impl Session<'_> {
         channel.met = true;
         channel.due = 0;
         channel.give_up_at = 0;
-        if channel.claim != 0 && !channel.accepted {
+        if M::LISTENS && channel.claim != 0 && !channel.accepted {
             // What nobody accepts ends after linger.
             channel.give_up_at = now + u64::from(channel.linger_ms);
             let (claim, _) = super::slot(channel.claim);
@@ -278,7 +281,7 @@ impl Session<'_> {
         let channel = &mut self.channels[slot];
         if channel.blocked {
             // It speaks, but may not hear: its sends may pass while its park is gone.
-            let soon = now + u64::from(self.core.settings.timers.rto_min_ms);
+            let soon = now + u64::from(self.core.timers().rto_min_ms);
             channel.backoff = 0;
             channel.probe_at = channel.probe_at.min(soon);
         }
@@ -300,7 +303,7 @@ impl Session<'_> {
     pub(super) fn watch(&mut self, now: u64, slot: usize) {
         let rto = self.core.rto();
         let channel = &mut self.channels[slot];
-        if !channel.is_outstanding() {
+        if !channel.is_outstanding::<M>() {
             channel.quiet_since = 0;
             channel.probe_at = 0;
             channel.backoff = 0;
@@ -318,7 +321,7 @@ impl Session<'_> {
     pub(super) fn end(&mut self, now: u64, slot: usize, end: End, status: Status, tell: bool) {
         let abort_for = u64::from(match status {
             Status::Linger => self.channels[slot].linger_ms,
-            _ => self.core.settings.timers.abort_for_ms,
+            _ => self.core.timers().abort_for_ms,
         });
         let channel = &mut self.channels[slot];
         if matches!(channel.state, State::Free | State::Aborting | State::Ended) {
@@ -365,30 +368,28 @@ impl Session<'_> {
         if channel.state != State::Ended || channel.owned || channel.flying {
             return;
         }
-        let generation = channel.generation;
-        let tombstone = Tombstone {
-            local: wire::Channel { id: super::id(slot, generation), token: channel.token },
-            remote: channel.remote,
-            peer: channel.peer,
-            ack: channel.rx.next,
-            limit: channel.rx.told,
-            losses: channel.rx.losses,
-            answer: channel.rx.dirty && channel.end == End::None,
-            complete: channel.rx.fin && channel.end == End::None,
-            closed: channel.end == End::Here && channel.status == Status::Closed as u8,
-            expires: now + u64::from(channel.linger_ms),
-        };
+        let (generation, wake) = (channel.generation, channel.wake);
         // Who never was answered may still connect.
-        let met = channel.met;
-        let wake = channel.wake;
-        *channel = Channel { generation, wake, ..Channel::new() };
-        self.drop_incoming(slot);
-        if met {
-            self.core.wakes.send |= tombstone.answer;
-            if let Some(oldest) = self.tombstones.iter_mut().min_by_key(|t| t.expires) {
-                *oldest = tombstone;
-            }
+        if channel.met
+            && let Some(oldest) = self.tombstones.iter_mut().min_by_key(|t| t.expires)
+        {
+            let in_order = channel.end == End::None;
+            oldest.local = wire::Channel { id: super::id(slot, generation), token: channel.token };
+            oldest.remote = channel.remote;
+            oldest.peer = channel.peer;
+            oldest.ack = channel.rx.next;
+            oldest.limit = channel.rx.told;
+            oldest.losses = channel.rx.losses;
+            oldest.answer = channel.rx.dirty && in_order;
+            oldest.complete = channel.rx.fin && in_order;
+            oldest.closed = channel.end == End::Here && channel.status == Status::Closed as u8;
+            oldest.expires = now + u64::from(channel.linger_ms);
+            self.core.wakes.send |= oldest.answer;
         }
+        *channel = Channel::new();
+        channel.generation = generation;
+        channel.wake = wake;
+        self.drop_incoming(slot);
         self.core.wakes.session = true;
         self.core.wakes.send = true;
     }
@@ -402,7 +403,7 @@ impl Session<'_> {
             State::Ended => return self.reap(now, slot),
             State::Connecting => false,
             State::Accepting => true,
-            State::Established if channel.claim != 0 && !channel.accepted => true,
+            State::Established if M::LISTENS && channel.claim != 0 && !channel.accepted => true,
             State::Established => {
                 channel.tx.fin = true;
                 channel.rx.discard();
@@ -423,7 +424,7 @@ impl Session<'_> {
         if channel.state != State::Established || channel.owned {
             return;
         }
-        match channel.kind {
+        match M::kind(channel.kind) {
             Kind::Stream if channel.tx.una < channel.tx.goal() => {}
             Kind::Stream if channel.rx.fin => self.settle(now, slot),
             // The peer may still write: it is not to wait for acknowledgements that nobody sends.
@@ -436,6 +437,9 @@ impl Session<'_> {
     }
 
     pub(super) fn wake_channel(&mut self, slot: usize) {
+        if M::SINGLE {
+            return;
+        }
         self.channels[slot].wake = true;
         self.core.wakes.channels[slot / 32] |= 1 << (slot % 32);
     }

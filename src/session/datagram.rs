@@ -1,7 +1,7 @@
 //! Datagrams: each stands in a ring behind a header of its length and the time it was queued.
 
 use super::channel::Channel;
-use super::{ChannelId, Session, ring};
+use super::{ChannelId, Mode, Session, ring};
 use crate::Kind;
 use crate::error::{ConfigError, Error};
 use crate::wire::MAX_DATAGRAM;
@@ -45,7 +45,7 @@ pub(super) fn note(channel: &mut Channel, number: u64) {
     }
 }
 
-impl Session<'_> {
+impl<M: Mode> Session<'_, M> {
     /// Queues a datagram; false while there is no room.
     ///
     /// # Errors
@@ -117,7 +117,7 @@ impl Session<'_> {
 
     /// Drops the datagrams that have waited too long, unless one is being sent.
     pub(super) fn expire_datagrams(&mut self, now: u64, slot: usize) {
-        let life = self.core.settings.timers.datagram_life_ms;
+        let life = self.core.timers().datagram_life_ms;
         let (tx_ring, _) = self.rings_of(slot);
         let tx = &mut self.channels[slot].tx;
         if tx.flying {
@@ -132,7 +132,7 @@ impl Session<'_> {
             tx.una += (HEADER + len) as u64;
             tx.number += 1;
             tx.lost = tx.lost.saturating_add(1);
-            self.core.stats.datagrams_lost += 1;
+            self.core.count(|stats| stats.datagrams_lost += 1);
         }
         if tx.una != before {
             tx.next = tx.una;
@@ -141,17 +141,17 @@ impl Session<'_> {
         }
     }
 
-    /// When the oldest datagram expires, if one waits.
-    pub(super) fn datagram_expiry(&self, slot: usize) -> Option<u64> {
+    /// When the oldest datagram expires; 0: none waits.
+    pub(super) fn datagram_expiry(&self, slot: usize) -> u64 {
         let tx = &self.channels[slot].tx;
         if tx.una >= tx.end || tx.flying {
-            return None;
+            return 0;
         }
         let (tx_ring, _) = self.rings_of(slot);
         let (_, queued) = read_header(&self.rings[tx_ring], tx.una);
-        let life = self.core.settings.timers.datagram_life_ms;
+        let life = self.core.timers().datagram_life_ms;
         // The time queued lies at most `life` before the clock seen last.
         let age = (self.core.clock as u32).wrapping_sub(queued);
-        Some((self.core.clock + u64::from(life)).saturating_sub(age.into()))
+        (self.core.clock + u64::from(life)).saturating_sub(age.into())
     }
 }

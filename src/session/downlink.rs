@@ -1,6 +1,5 @@
 //! How long a park may wait: what the path and whoever stands in it allow.
 
-use super::settings::{Pace, Settings};
 use crate::error::Blocked;
 
 /// How long a hold that was cut is too long, in ms; then the path may be another.
@@ -21,7 +20,7 @@ enum Belief {
 
 /// All zeros is the initial state.
 #[derive(Debug)]
-pub(super) struct Downlink {
+pub struct Downlink {
     belief: Belief,
     /// Longest hold, in ms, if others are suspected or known to be too long.
     ceiling: u32,
@@ -32,18 +31,6 @@ pub(super) struct Downlink {
 impl Downlink {
     pub const fn new() -> Self {
         Self { belief: Belief::Fine, ceiling: 0, until: 0 }
-    }
-
-    /// How long the next park waits, and how long beyond that until it has failed, in ms; with
-    /// traffic lately or not.
-    pub fn hold(&self, now: u64, settings: &Settings, active: bool) -> (u32, u32) {
-        let timers = &settings.timers;
-        let (hold, grace) = match (active, settings.pace) {
-            (true, _) => (timers.hold_active_ms, timers.park_grace_active_ms),
-            (false, Pace::Battery) => (timers.hold_battery_ms, timers.park_grace_idle_ms),
-            (false, _) => (timers.hold_idle_ms, timers.park_grace_idle_ms),
-        };
-        (hold.min(self.ceiling(now)), grace)
     }
 
     /// Longest silence that the path is known to bear, in ms.
@@ -63,9 +50,8 @@ impl Downlink {
 
     /// A park that was to wait for `hold` ms failed after `age` ms, without a word: whoever cut it
     /// told, at an age that it will cut the next at, or an address translator had forgotten it.
-    pub fn failed(&mut self, now: u64, settings: &Settings, cause: Blocked, hold: u32, age: u32) {
-        // Some translators forget within five seconds.
-        let least = settings.timers.hold_active_ms / 2;
+    /// No hold is made shorter than `least` ms, as some translators forget within five seconds.
+    pub fn failed(&mut self, now: u64, least: u32, cause: Blocked, hold: u32, age: u32) {
         let ceiling = match cause {
             Blocked::Cut | Blocked::Http(408 | 499 | 502..=504) => age / 4 * 3,
             Blocked::Silence => hold / 3,
@@ -89,34 +75,35 @@ impl Downlink {
 mod tests {
     use super::*;
 
+    /// Half of hold_active, in ms.
+    const LEAST: u32 = 2_500;
+
     #[test]
     fn a_cut_hold_is_shortened_for_ten_minutes() {
-        let settings = Settings { pace: Pace::Battery, ..Settings::new([1; 16], 1) };
         let mut downlink = Downlink::new();
-        assert_eq!(downlink.hold(0, &settings, false), (120_000, 5_000));
-        downlink.failed(50_000, &settings, Blocked::Http(504), 120_000, 50_000);
-        assert_eq!(downlink.hold(50_000, &settings, false), (37_500, 5_000));
-        assert_eq!(downlink.hold(50_000, &settings, true), (5_000, 2_000));
+        assert_eq!(downlink.ceiling(0).min(120_000), 120_000);
+        downlink.failed(50_000, LEAST, Blocked::Http(504), 120_000, 50_000);
+        assert_eq!(downlink.ceiling(50_000).min(120_000), 37_500);
+        assert_eq!(downlink.ceiling(50_000).min(5_000), 5_000);
         // It may have been something else: another is tried.
         downlink.lasted();
-        assert_eq!(downlink.hold(50_000, &settings, false), (120_000, 5_000));
-        downlink.failed(50_000, &settings, Blocked::Http(504), 120_000, 50_000);
+        assert_eq!(downlink.ceiling(50_000).min(120_000), 120_000);
+        downlink.failed(50_000, LEAST, Blocked::Http(504), 120_000, 50_000);
         downlink.lasted();
-        assert_eq!(downlink.hold(50_000, &settings, false), (37_500, 5_000));
-        assert_eq!(downlink.hold(50_000 + CEILING_MS, &settings, false), (120_000, 5_000));
+        assert_eq!(downlink.ceiling(50_000).min(120_000), 37_500);
+        assert_eq!(downlink.ceiling(50_000 + CEILING_MS).min(120_000), 120_000);
     }
 
     #[test]
     fn silence_leaves_a_third_and_early_ends_do_not_count() {
-        let settings = Settings::new([1; 16], 1);
         let mut downlink = Downlink::new();
-        downlink.failed(0, &settings, Blocked::Cut, 25_000, 1_000);
-        downlink.failed(0, &settings, Blocked::Foreign, 25_000, 20_000);
-        assert_eq!(downlink.hold(0, &settings, false).0, 25_000);
+        downlink.failed(0, LEAST, Blocked::Cut, 25_000, 1_000);
+        downlink.failed(0, LEAST, Blocked::Foreign, 25_000, 20_000);
+        assert_eq!(downlink.ceiling(0).min(25_000), 25_000);
         for hold in [25_000, 8_333, 2_777, 2_500] {
-            assert_eq!(downlink.hold(0, &settings, false).0, hold);
-            downlink.failed(0, &settings, Blocked::Silence, hold, hold + 5_000);
+            assert_eq!(downlink.ceiling(0).min(25_000), hold);
+            downlink.failed(0, LEAST, Blocked::Silence, hold, hold + 5_000);
         }
-        assert_eq!(downlink.hold(0, &settings, false).0, 2_500);
+        assert_eq!(downlink.ceiling(0).min(25_000), 2_500);
     }
 }

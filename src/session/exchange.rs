@@ -2,38 +2,57 @@
 
 use super::channel::{Probe, State};
 use super::trip::{Course, Item, Sink, Stage, What};
-use super::{Exchange, Lane, Pace, Session};
+use super::{Exchange, Lane, Mode, Pace, Session};
 use crate::error::Blocked;
 use crate::wire::{HelloFlags, Route, Status};
 
-impl Session<'_> {
+impl<M: Mode> Session<'_, M> {
     /// Begins the next exchange on `lane`, if one is due: the owner of the transport makes a request
     /// of `len` octets, which [`poll_body`](Self::poll_body) gives, hands the answer to
     /// [`handle_response`](Self::handle_response) as it comes, and ends it with
     /// [`handle_finished`](Self::handle_finished) or [`handle_failure`](Self::handle_failure).
     pub fn poll_exchange(&mut self, now: u64, lane: Lane) -> Option<Exchange> {
         self.core.clock = self.core.clock.max(now);
-        if self.core.trip(lane).active || self.core.fatal().is_err() || self.is_closed() {
+        let is_other = lane != M::lane(lane);
+        if is_other || self.core.trip(lane).active || self.core.fatal().is_err() || self.is_closed()
+        {
             return None;
         }
-        let timers = self.core.settings.timers;
-        let (hello, hold_ms, silence_ms) = match lane {
+        let timers = *self.core.timers();
+        let (hello, hold_ms, silence_ms) = match M::lane(lane) {
             Lane::Park => {
-                if now < self.core.retry_park_at || !self.wants_park(now) {
+                if now < self.core.retry_park_at || !M::SINGLE && !self.wants_park(now) {
                     return None;
                 }
                 // The last claim given up is said by a park that waits for nothing.
                 let waits = self.waits_for_something(now);
-                self.plan_park();
+                let mut flags = HelloFlags::NONE;
+                if M::SINGLE {
+                    if !self.wants_park(now) && !self.has_to_say() {
+                        return None;
+                    }
+                    self.plan_park();
+                    flags = self.plan_send(now)?;
+                } else {
+                    self.plan_park();
+                }
                 let core = &*self.core;
-                let active = now < core.traffic_at + u64::from(core.settings.active_for_ms());
-                let (hold, grace) = core.downlink.hold(now, &core.settings, active);
+                let active =
+                    now < core.traffic_at + u64::from(core.settings.active_for_ms(core.timers()));
+                let (hold, grace) = core.settings.hold(core.timers(), active);
+                let hold = core.beside().map_or(hold, |b| hold.min(b.downlink.ceiling(now)));
                 let hold = if waits { hold.max(1) } else { 1 };
-                let streams = core.settings.pace == Pace::Streaming
-                    && active
-                    && waits
-                    && core.streaming.is_allowed(now);
-                (HelloFlags::STREAM.when(streams), hold, hold + grace)
+                if M::SINGLE {
+                    // The last word waits for nothing.
+                    let hold = if flags.has(HelloFlags::BYE) { 0 } else { hold };
+                    (flags.with(HelloFlags::SINGLE), hold, hold + grace)
+                } else {
+                    let streams = core.beside().is_some_and(|b| b.streaming.is_allowed(now))
+                        && core.settings.pace == Pace::Streaming
+                        && active
+                        && waits;
+                    (HelloFlags::STREAM.when(streams), hold, hold + grace)
+                }
             }
             Lane::Send => {
                 self.core.send_waits = now < self.core.retry_send_at;
@@ -48,12 +67,18 @@ impl Session<'_> {
         let seq = self.core.seq;
         let core = &mut *self.core;
         let streams = hello.has(HelloFlags::STREAM);
-        core.stats.streams += u64::from(streams);
-        match lane {
-            Lane::Park => core.stats.parks += 1,
-            Lane::Send => core.stats.sends += 1,
-        }
+        core.count(|stats| match lane {
+            Lane::Park => {
+                stats.parks += 1;
+                stats.streams += u64::from(streams);
+            }
+            Lane::Send => stats.sends += 1,
+        });
         let trip = core.trip(lane);
+        trip.waits = trip
+            .plan
+            .iter()
+            .all(|item| matches!(item.what, What::Listen | What::Window | What::Final));
         trip.active = true;
         trip.broken = false;
         trip.readied = false;
@@ -72,11 +97,14 @@ impl Session<'_> {
         trip.incoming.sink = Sink::Drop;
         let len = super::body::HELLO_LEN
             + trip.plan.iter().map(|i| i.head() + i.bytes() as usize).sum::<usize>();
-        if lane == Lane::Park {
-            // Left by one that was broken: its last octets may have come behind that.
-            self.core.streaming.unwatch();
+        let mut idle_ms = u32::MAX;
+        if let Some(beside) = self.core.beside_mut() {
+            if lane == Lane::Park {
+                // Left by one that was broken: its last octets may have come behind that.
+                beside.streaming.unwatch();
+            }
+            idle_ms = beside.downlink.ceiling(now);
         }
-        let idle_ms = self.core.downlink.ceiling(now);
         Some(Exchange { lane, seq, len, silence_ms, idle_ms })
     }
 
@@ -87,7 +115,7 @@ impl Session<'_> {
     }
 
     fn waits_for_something(&self, now: u64) -> bool {
-        self.claims.iter().any(|c| c.is_claimed())
+        self.claims().iter().any(|c| c.is_claimed())
             || self.channels.iter().any(|c| !matches!(c.state, State::Free | State::Ended))
             || self.core.phase == super::state::Phase::Open
                 && self.tombstones.iter().any(|t| t.expires > now)
@@ -99,6 +127,7 @@ impl Session<'_> {
     /// It had no END, so it counts as lost, which is dealt with already; the connection is to be dropped.
     pub fn handle_finished(&mut self, now: u64, lane: Lane) -> Result<(), Blocked> {
         self.core.clock = self.core.clock.max(now);
+        let lane = M::lane(lane);
         let trip = self.core.trip(lane);
         if !trip.active {
             return Ok(());
@@ -135,13 +164,17 @@ impl Session<'_> {
                 return Ok(());
             }
         }
-        if lane == Lane::Park && self.core.park.streams {
+        if !M::SINGLE && lane == Lane::Park && self.core.park.streams {
             self.stream_ended(now, false);
         }
         let age = now.saturating_sub(self.core.park.begun_at);
         let hold_ms = self.core.park.hold_ms;
-        if lane == Lane::Park && hold_ms > 1 && age >= u64::from(hold_ms) {
-            self.core.downlink.lasted();
+        if let Some(beside) = self.core.beside_mut()
+            && lane == Lane::Park
+            && hold_ms > 1
+            && age >= u64::from(hold_ms)
+        {
+            beside.downlink.lasted();
         }
         let core = &mut *self.core;
         let (begun, payload) = {
@@ -149,10 +182,12 @@ impl Session<'_> {
             trip.active = false;
             (trip.begun_at, trip.payload)
         };
-        if lane == Lane::Send {
+        if !M::SINGLE && lane == Lane::Send {
             let most = core.max_body();
             let ms = u32::try_from(now.saturating_sub(begun)).unwrap_or(u32::MAX);
-            core.uplink.passed(payload, ms, most);
+            if let Some(beside) = core.beside_mut() {
+                beside.uplink.passed(payload, ms, most);
+            }
         }
         core.failures = 0;
         if core.blocked_told {
@@ -189,6 +224,7 @@ impl Session<'_> {
     /// the relay. Everything in it is said again; it is tried anew after a pause.
     pub fn handle_failure(&mut self, now: u64, lane: Lane, cause: Blocked, sent: bool) {
         self.core.clock = self.core.clock.max(now);
+        let lane = M::lane(lane);
         let trip = self.core.trip(lane);
         if trip.active && trip.ended {
             // Behind END nothing can be lost.
@@ -198,24 +234,33 @@ impl Session<'_> {
         }
     }
 
+    /// Breaks the exchange under way off, on purpose: its failure says nothing of the path, and what
+    /// it carried is said again. The owner of the transport drops its connection.
+    pub fn break_exchange(&mut self, now: u64, lane: Lane) {
+        self.core.trip(M::lane(lane)).broken = true;
+        self.handle_failure(now, lane, Blocked::Cut, true);
+    }
+
     fn failed(&mut self, now: u64, lane: Lane, cause: Blocked, sent: bool) {
         let core = &mut *self.core;
         core.trip(lane).active = false;
-        core.stats.failed += 1;
+        core.count(|stats| stats.failed += 1);
         if !core.trip(lane).broken {
             core.blame_path(now, lane, cause, sent);
-            if lane == Lane::Park && core.park.streams {
+            if !M::SINGLE && lane == Lane::Park && core.park.streams {
                 self.stream_ended(now, matches!(cause, Blocked::Cut) && sent);
             }
         }
         let core = &mut *self.core;
         // A park would not tell before its hold is over that the path is there again.
         core.hello_due |= core.blocked_told;
-        if lane == Lane::Send {
+        if M::carries(lane) {
             // Whoever opened the session waits for an answer.
             core.hello_due |= !core.reached;
-            core.claims_changed |= core.send.hello.has(HelloFlags::WAKE);
-            core.bye_tries += u8::from(core.send.hello.has(HelloFlags::BYE));
+            core.bye_tries += u8::from(core.send().hello.has(HelloFlags::BYE));
+        }
+        if !M::SINGLE && lane == Lane::Send {
+            core.claims_changed |= core.send().hello.has(HelloFlags::WAKE);
             if cause != Blocked::Silence && core.park_due != 0 {
                 // The relay was perhaps not told: the next send does, and the wait begins then.
                 core.park_due = 0;
@@ -238,14 +283,14 @@ impl Session<'_> {
     fn note_losses(&mut self, now: u64) {
         let rto = self.core.rto();
         for channel in self.channels.iter_mut() {
-            if channel.state != State::Established || channel.kind != crate::Kind::Stream {
+            if channel.state != State::Established || M::kind(channel.kind) != crate::Kind::Stream {
                 continue;
             }
             if !channel.rx.fin {
                 channel.rx.note_loss();
                 channel.rx.now = true;
             }
-            if channel.is_outstanding() {
+            if channel.is_outstanding::<M>() {
                 if channel.probe == Probe::None {
                     channel.probe = if channel.blocked { Probe::AtOnce } else { Probe::Patient };
                 }
@@ -302,6 +347,7 @@ impl Session<'_> {
                     self.watch(now, slot);
                     self.wake_channel(slot);
                 }
+                What::Datagram if !M::DATAGRAMS => {}
                 What::Datagram => {
                     let tx = &mut self.channels[slot].tx;
                     tx.flying = false;
@@ -342,7 +388,7 @@ impl Session<'_> {
 /// been cut by something on the way.
 const MALFORMED_TRIES: u8 = 3;
 
-impl super::state::Core {
+impl<M: Mode> super::state::Core<M> {
     /// Whether an END with this status ends every hope.
     fn is_hopeless(&mut self, status: Status) -> bool {
         if status == Status::Version {
@@ -368,34 +414,46 @@ impl super::state::Core {
         match lane {
             Lane::Park => {
                 self.retry_park_at = retry_at;
-                if cause == Blocked::Silence {
+                if !M::SINGLE && cause == Blocked::Silence {
                     // A send that was begun on the dead path would hang for its own time.
-                    self.send.broken = self.send.active;
+                    let send = self.send_mut();
+                    send.broken = send.active;
                     self.wakes.break_send = true;
                 }
                 let age = u32::try_from(now.saturating_sub(self.park.begun_at)).unwrap_or(u32::MAX);
                 if sent && !self.park.welcomed && self.failures == 1 {
-                    let (settings, hold) = (&self.settings, self.park.hold_ms);
-                    self.downlink.failed(now, settings, cause, hold, age);
+                    self.park_failed(now, cause, age);
                 }
             }
             Lane::Send => {
                 self.retry_send_at = retry_at;
-                let payload = self.send.payload;
+                let Some(beside) = self.beside_mut() else { return };
+                let payload = beside.send.payload;
                 match cause {
-                    Blocked::Http(413) => self.uplink.refused(now, payload),
-                    _ if payload > 0 && sent => self.uplink.failed(),
+                    Blocked::Http(413) => beside.uplink.refused(now, payload),
+                    _ if payload > 0 && sent => beside.uplink.failed(),
                     _ => {}
                 }
             }
         }
     }
 
+    /// A park failed after `age` ms, without a word: its hold may have been too long.
+    pub fn park_failed(&mut self, now: u64, cause: Blocked, age: u32) {
+        let hold = self.park.hold_ms;
+        let least = self.timers().hold_active_ms / 2;
+        if let Some(beside) = self.beside_mut() {
+            beside.downlink.failed(now, least, cause, hold, age);
+        }
+    }
+
     /// Pause after so many failures in a row, in ms: doubling, with jitter, at most `retry_max_ms`.
     fn pause(&mut self, times: u8) -> u64 {
-        let t = self.settings.timers;
+        let t = *self.timers();
         let doubled = t.retry_min_ms << times.saturating_sub(1).min(10);
-        let pause = u64::from(doubled.min(t.retry_max_ms));
-        pause / 2 + self.random() % (pause / 2 + 1)
+        let pause = doubled.min(t.retry_max_ms);
+        // A division of 64 bits would be long on small machines.
+        let jitter = (self.random() >> 32) as u32;
+        u64::from(pause / 2) + (u64::from(jitter) * u64::from(pause / 2 + 1) >> 32)
     }
 }

@@ -1,7 +1,7 @@
 //! Listeners: what a session claims of the relay, and what is waiting to be accepted.
 
 use super::channel::State;
-use super::{ChannelId, ListenerId, Session};
+use super::{ChannelId, ListenerId, Mode, Session};
 use crate::error::{ConfigError, Error, ResourceError};
 use crate::wire::{Endpoint, ListenReq, ListenRsp, Status};
 use crate::{Kind, session::state::Phase};
@@ -51,7 +51,7 @@ impl Claim {
     }
 }
 
-impl Session<'_> {
+impl<M: Mode> Session<'_, M> {
     /// Claims `endpoint`; at most `backlog` (at least 1) connections wait to be accepted.
     ///
     /// The claim is granted when [`listening`](Self::listening) says so.
@@ -66,6 +66,9 @@ impl Session<'_> {
         backlog: u8,
     ) -> Result<ListenerId, Error> {
         self.check_open()?;
+        if !M::LISTENS || M::kind(kind) != kind {
+            return Err(ConfigError::Unsupported(super::NOT_MADE_FOR).into());
+        }
         if self.claims.iter().any(|c| c.is_claimed() && c.endpoint == endpoint) {
             return Err(ConfigError::Duplicate.into());
         }
@@ -179,6 +182,9 @@ impl Session<'_> {
 
     /// LISTEN_RSP came.
     pub(super) fn on_listen_rsp(&mut self, rsp: &ListenRsp) {
+        if !M::LISTENS {
+            return;
+        }
         let Ok(slot) = self.claim(ListenerId(rsp.claim)) else { return };
         let claim = &mut self.claims[slot];
         if !claim.is_claimed() {

@@ -23,6 +23,7 @@ mod downlink;
 mod exchange;
 mod listener;
 mod meet;
+mod mode;
 mod plan;
 mod receive;
 mod respond;
@@ -48,6 +49,7 @@ use crate::Kind;
 use crate::error::{Blocked, ConfigError, Error, PeerError, ResourceError};
 use crate::wire::{Address, Endpoint, MAX_GREETING, Status};
 
+pub use mode::{Full, Mode, Purpose, Single};
 pub use settings::{Pace, Settings, Timers};
 #[cfg(feature = "std")]
 pub use storage::HeapStorage;
@@ -59,8 +61,8 @@ const MAX_GENERATION: u32 = 0xff_ffff;
 
 /// A session: a view of the memory that its owner gives. See the [module](self).
 #[derive(Debug)]
-pub struct Session<'s> {
-    core: &'s mut Core,
+pub struct Session<'s, M: Mode = Full> {
+    core: &'s mut Core<M>,
     channels: &'s mut [Channel],
     tombstones: &'s mut [Tombstone],
     claims: &'s mut [Claim],
@@ -243,6 +245,9 @@ pub struct ChannelStats {
     pub datagrams_dropped: u32,
 }
 
+/// What a session says that was made for something else.
+const NOT_MADE_FOR: &str = "this session was not made for that: see session::Purpose";
+
 /// Id of a slot's generation.
 const fn id(slot: usize, generation: u32) -> u32 {
     (slot as u32) << 24 | generation
@@ -253,7 +258,7 @@ const fn slot(id: u32) -> (usize, u32) {
     ((id >> 24) as usize, id & MAX_GENERATION)
 }
 
-impl Session<'_> {
+impl<M: Mode> Session<'_, M> {
     /// Opens a channel to whoever listens at `endpoint`; `greeting` goes with the request.
     ///
     /// It is open when [`connected`](Self::connected) says so. The session asks until the
@@ -269,6 +274,9 @@ impl Session<'_> {
         greeting: &[u8],
     ) -> Result<ChannelId, Error> {
         self.check_usable()?;
+        if !M::CONNECTS || M::kind(kind) != kind || !M::GREETS && !greeting.is_empty() {
+            return Err(ConfigError::Unsupported(NOT_MADE_FOR).into());
+        }
         if greeting.len() > MAX_GREETING {
             return Err(ConfigError::Greeting.into());
         }
@@ -277,7 +285,9 @@ impl Session<'_> {
         let channel = &mut self.channels[slot];
         channel.endpoint = endpoint;
         channel.accepted = true;
-        channel.set_greeting(greeting);
+        if M::GREETS {
+            channel.set_greeting(greeting);
+        }
         Ok(self.channel_id(slot))
     }
 
@@ -385,11 +395,15 @@ impl Session<'_> {
 
     /// Whom to wake; `None` when everybody was.
     pub fn poll_wake(&mut self) -> Option<Wake> {
-        let wakes = &mut self.core.wakes;
-        let mut take = |flag: fn(&mut state::Wakes) -> &mut bool| core::mem::take(flag(wakes));
-        if take(|w| &mut w.send) {
+        if M::SINGLE {
+            let wakes = core::mem::take(&mut self.core.wakes.send);
+            return (wakes && self.speaks()).then_some(Wake::Send);
+        }
+        if core::mem::take(&mut self.core.wakes.send) {
             return Some(Wake::Send);
         }
+        let wakes = &mut self.core.wakes;
+        let mut take = |flag: fn(&mut state::Wakes) -> &mut bool| core::mem::take(flag(wakes));
         if take(|w| &mut w.park) {
             return Some(Wake::Park);
         }
@@ -412,7 +426,7 @@ impl Session<'_> {
             self.channels[slot].wake = false;
             return Some(Wake::Channel(slot));
         }
-        if wakes.claims {
+        if M::LISTENS && wakes.claims {
             if let Some(slot) = self.claims.iter().position(|c| c.wake) {
                 self.claims[slot].wake = false;
                 return Some(Wake::Listener(slot));
@@ -420,6 +434,11 @@ impl Session<'_> {
             wakes.claims = false;
         }
         None
+    }
+
+    /// The claims that there can be.
+    fn claims(&self) -> &[Claim] {
+        if M::LISTENS { self.claims } else { &[] }
     }
 
     /// Octets of each ring.

@@ -1,15 +1,13 @@
 //! What goes into the next exchange.
 
-use super::Session;
 use super::body::HELLO_LEN;
 use super::channel::{Channel, Probe, State};
 use super::datagram;
 use super::state::{Phase, ReplyKind};
 use super::trip::{Item, MAX_ITEMS, What};
+use super::{Mode, Session};
 use crate::Kind;
-use crate::wire::{
-    DATA_HEADER_LEN, DataFlags, HEADER_LEN, HelloFlags, MAX_CONTROL, Message, Route,
-};
+use crate::wire::{DATA_HEADER_LEN, DataFlags, HEADER_LEN, HelloFlags, MAX_CONTROL, Route};
 
 /// Octets of a ROUTE.
 const ROUTE_LEN: u16 = 32;
@@ -27,12 +25,12 @@ const PEER_TRAFFIC_MS: u64 = 1_000;
 /// Tries to say BYE before the relay is left to find out.
 const BYE_TRIES: u8 = 3;
 
-impl Session<'_> {
+impl<M: Mode> Session<'_, M> {
     /// A park says all claims, and every acknowledgement that is due.
     pub(super) fn plan_park(&mut self) {
-        for slot in 0..self.claims.len() {
+        for slot in 0..self.claims().len() {
             if let Some(req) = self.listen_req(slot) {
-                let head = Message::ListenReq(req).encoded_len() as u16;
+                let head = (HEADER_LEN + 34 + req.name.len()) as u16;
                 let _ = self.core.park.plan.push(Item::control(What::Listen, slot, head));
             }
         }
@@ -60,16 +58,16 @@ impl Session<'_> {
 
     /// A send says everything that waits; `None` if nothing does.
     pub(super) fn plan_send(&mut self, now: u64) -> Option<HelloFlags> {
-        let wake = self.core.claims_changed && self.core.park.active;
+        let wake = !M::SINGLE && self.core.claims_changed && self.core.park.active;
         let mut hello = HelloFlags::WAKE.when(wake);
         self.plan_control(now);
         // Behind data that fill the plan they would wait for ever.
-        let due = self.core.acks_at != 0 && self.core.acks_at <= now;
+        let due = !M::SINGLE && self.core.acks_at != 0 && self.core.acks_at <= now;
         if due {
             self.plan_acks(now);
         }
         self.plan_data(now);
-        if !due {
+        if !M::SINGLE && !due {
             self.plan_acks(now);
         }
         if self.core.phase == Phase::Closing && self.channels.iter().all(|c| c.state == State::Free)
@@ -82,14 +80,15 @@ impl Session<'_> {
             }
             hello = hello.with(HelloFlags::BYE);
         }
-        if self.core.send.plan.is_empty() && hello == HelloFlags::NONE && !self.core.hello_due {
+        let says = !self.core.send().plan.is_empty() || hello != HelloFlags::NONE;
+        if !M::SINGLE && !says && !self.core.hello_due {
             return None;
         }
         self.core.hello_due = false;
-        if self.doubts_park() {
+        if !M::SINGLE && self.doubts_park() {
             hello = hello.with(HelloFlags::WAKE);
             // Well above what WAKE and the answer take.
-            self.core.park_due = now + u64::from(self.core.settings.timers.send_silence_ms / 2);
+            self.core.park_due = now + u64::from(self.core.timers().send_silence_ms / 2);
             self.core.park_doubted = false;
         }
         if wake {
@@ -98,36 +97,66 @@ impl Session<'_> {
         Some(hello)
     }
 
+    /// In a session with one connection: whether the exchange under way only waits, while there is
+    /// something to say.
+    pub(super) fn speaks(&self) -> bool {
+        !self.core.park.active || self.core.park.waits && self.has_to_say()
+    }
+
+    /// Whether a send would have anything to say.
+    pub(super) fn has_to_say(&self) -> bool {
+        let core = &*self.core;
+        let several = self.several_peers(core.clock);
+        let channel = |(slot, c): (usize, &Channel)| match c.state {
+            State::Free | State::Ended => false,
+            State::Established => {
+                c.probe != Probe::None || c.rx.urgent || self.has_data(slot, several)
+            }
+            _ => c.due != 0 && c.due <= core.clock,
+        };
+        core.hello_due
+            || core.claims_changed
+            || core.replies.iter().any(|r| r.kind != ReplyKind::Free && !r.flying)
+            || self.tombstones.iter().any(|t| t.answer)
+            || self.channels.iter().enumerate().any(channel)
+            || core.phase == Phase::Closing && self.channels.iter().all(|c| c.state == State::Free)
+    }
+
     /// Whoever begins to talk while an idle park is under way cannot wait for that to tell, a long
     /// hold later, that its path is gone: the answers would go there. Nor can anybody once a send
     /// fell silent.
     fn doubts_park(&self) -> bool {
         let core = &*self.core;
-        let long = core.park.hold_ms > core.settings.timers.hold_active_ms;
+        let long = core.park.hold_ms > core.timers().hold_active_ms;
         let talks = |item: &Item| matches!(item.what, What::Data | What::Datagram | What::Connect);
         core.park.active
             && !core.park.broken
             && core.park_due == 0
-            && (core.park_doubted || long && core.send.plan.iter().any(talks))
+            && (core.park_doubted || long && core.send().plan.iter().any(talks))
     }
 
     fn plan_control(&mut self, now: u64) {
         for slot in 0..self.core.replies.len() {
-            let reply = &mut self.core.replies[slot];
+            let reply = &self.core.replies[slot];
             let head = match reply.kind {
                 ReplyKind::Free => continue,
                 ReplyKind::Refuse => ROUTE_LEN + (HEADER_LEN + 26) as u16,
                 ReplyKind::Close => ROUTE_LEN + (HEADER_LEN + 13) as u16,
             };
             if !reply.flying
-                && self.core.send.plan.push(Item::control(What::Reply, slot, head)).is_ok()
+                && self.core.send_mut().plan.push(Item::control(What::Reply, slot, head)).is_ok()
             {
-                reply.flying = true;
+                self.core.replies[slot].flying = true;
             }
         }
-        for slot in 0..self.tombstones.len() {
+        for slot in 0..if M::SINGLE { 0 } else { self.tombstones.len() } {
             if self.tombstones[slot].answer
-                && self.core.send.plan.push(Item::control(What::Final, slot, WINDOW_HEAD)).is_ok()
+                && self
+                    .core
+                    .send_mut()
+                    .plan
+                    .push(Item::control(What::Final, slot, WINDOW_HEAD))
+                    .is_ok()
             {
                 self.tombstones[slot].answer = false;
             }
@@ -147,7 +176,7 @@ impl Session<'_> {
             return;
         }
         let due = core.acks_at != 0 && core.acks_at <= now;
-        if core.send.plan.is_empty() && !due {
+        if core.send().plan.is_empty() && !due {
             return;
         }
         core.acks_at = 0;
@@ -157,25 +186,31 @@ impl Session<'_> {
                 continue;
             }
             let window = Item::control(What::Window, slot, WINDOW_HEAD);
-            if core.send.plan.insert(0, window).is_err() {
+            if core.send_mut().plan.insert(0, window).is_err() {
                 core.acks_at = now;
             }
         }
     }
 
     fn plan_channel(&mut self, now: u64, slot: usize) {
-        let timers = &self.core.settings.timers;
+        let timers = *self.core.timers();
         let channel = &mut self.channels[slot];
         let (what, head) = match channel.state {
+            State::Connecting if !M::CONNECTS => return,
             State::Connecting => {
                 let fixed = HEADER_LEN + 29 + channel.endpoint.name.len();
-                (What::Connect, (fixed + channel.greeting().len()) as u16)
+                (
+                    What::Connect,
+                    (fixed + if M::GREETS { channel.greeting().len() } else { 0 }) as u16,
+                )
             }
+            State::Accepting if !M::LISTENS => return,
             State::Accepting => (What::Accept, ROUTE_LEN + (HEADER_LEN + 26) as u16),
             State::Aborting => (What::Close, ROUTE_LEN + (HEADER_LEN + 9) as u16),
             State::Established => {
-                let plan = &mut self.core.send.plan;
-                if channel.rx.urgent {
+                let plan = &mut self.core.send_mut().plan;
+                // The park that it is has said it already.
+                if !M::SINGLE && channel.rx.urgent {
                     let _ = plan.push(Item::control(What::Window, slot, WINDOW_HEAD));
                 }
                 let flags = match channel.probe {
@@ -194,7 +229,7 @@ impl Session<'_> {
         };
         if channel.due != 0
             && channel.due <= now
-            && self.core.send.plan.push(Item::control(what, slot, head)).is_ok()
+            && self.core.send_mut().plan.push(Item::control(what, slot, head)).is_ok()
         {
             let pause = timers.rto_min_ms << channel.backoff.min(6);
             channel.due = now + u64::from(pause.min(timers.rto_max_ms));
@@ -217,20 +252,23 @@ impl Session<'_> {
             return;
         }
         let most = self.core.max_body().saturating_sub(CONTROL_ROOM).max(1024);
-        let mut budget = self.core.uplink.budget(now, most, candidates > 1);
+        let mut budget = match self.core.beside() {
+            Some(beside) => beside.uplink.budget(now, most, candidates > 1),
+            None => most,
+        };
         let share = (budget / candidates).max(1024);
         let first = usize::from(self.core.turn);
         let mut second = None;
         for i in 0..count {
             let slot = (first + i) % count;
-            if budget == 0 || self.core.send.plan.is_full() {
+            if budget == 0 || self.core.send().plan.is_full() {
                 self.core.turn = slot as u8;
                 return;
             }
             if chosen[slot / 32] >> (slot % 32) & 1 == 0 {
                 continue;
             }
-            let taken = match self.channels[slot].kind {
+            let taken = match M::kind(self.channels[slot].kind) {
                 Kind::Stream => self.plan_stream(now, slot, share.min(budget), several),
                 Kind::Datagram => self.plan_datagrams(now, slot, share.min(budget), several),
             };
@@ -255,7 +293,7 @@ impl Session<'_> {
             .when(fin)
             .with(DataFlags::ACK_NOW.when(fin || short || several || tx.want_ack));
         let planned = Item::data(What::Data, slot, flags, bytes as u32);
-        if self.core.send.plan.push(planned).is_err() {
+        if self.core.send_mut().plan.push(planned).is_err() {
             return 0;
         }
         if after >= tx.end {
@@ -267,9 +305,9 @@ impl Session<'_> {
         channel.flying = true;
         let again = tx.high.min(tx.next) - tx.pin.min(tx.high);
         tx.retransmitted += again;
-        self.core.stats.retransmitted += again;
+        self.core.count(|stats| stats.retransmitted += again);
         if tx.next > tx.high {
-            self.core.stats.sent += tx.end.min(tx.next) - tx.high.min(tx.end);
+            self.core.count(|stats| stats.sent += tx.end.min(tx.next) - tx.high.min(tx.end));
             tx.high = tx.next;
             if tx.timed == 0 && again == 0 {
                 tx.timed = tx.next;
@@ -297,7 +335,7 @@ impl Session<'_> {
                 break;
             }
             let planned = Item::data(What::Datagram, slot, flags, len as u32);
-            if self.core.send.plan.push(planned).is_err() {
+            if self.core.send_mut().plan.push(planned).is_err() {
                 break;
             }
             at += (datagram::HEADER + len) as u64;
@@ -326,18 +364,23 @@ impl Session<'_> {
             return false;
         }
         let tx = &channel.tx;
-        let data = match channel.kind {
+        let data = match M::kind(channel.kind) {
             Kind::Stream => tx.next < tx.end.min(tx.limit) || tx.fin && tx.next == tx.end,
             Kind::Datagram => tx.una < tx.end,
         };
         // While another peer has traffic too, a peer's next body waits for its acknowledgement,
         // which came with a park: no peer makes another wait.
-        data && !(several && self.channels.iter().any(|c| c.peer == channel.peer && c.awaits_ack()))
+        data && !(several
+            && self.channels.iter().any(|c| c.peer == channel.peer && c.awaits_ack::<M>()))
     }
 
-    /// Whether more than one peer has traffic.
+    /// Whether more than one peer has traffic. Firmware has one, or bears that they wait for each other.
     fn several_peers(&self, now: u64) -> bool {
-        let has_traffic = |c: &&Channel| c.is_outstanding() || now < c.heard_at + PEER_TRAFFIC_MS;
+        if M::SINGLE {
+            return false;
+        }
+        let has_traffic =
+            |c: &&Channel| c.is_outstanding::<M>() || now < c.heard_at + PEER_TRAFFIC_MS;
         let mut busy =
             self.channels.iter().filter(|c| c.state == State::Established).filter(has_traffic);
         busy.next().is_some_and(|first| busy.any(|c| c.peer != first.peer))
@@ -352,9 +395,9 @@ impl Session<'_> {
 
 impl super::channel::Channel {
     /// Whether something sent to the peer is not acknowledged yet.
-    fn awaits_ack(&self) -> bool {
+    fn awaits_ack<M: Mode>(&self) -> bool {
         self.state == State::Established
-            && match self.kind {
+            && match M::kind(self.kind) {
                 Kind::Stream => self.tx.una < self.tx.next,
                 Kind::Datagram => self.tx.acked_number < self.tx.sent_number,
             }

@@ -2,11 +2,11 @@
 
 use super::channel::{End, State};
 use super::trip::{Incoming, Sink};
-use super::{Event, Lane, Session, datagram, ring};
+use super::{Event, Lane, Mode, Session, datagram, ring};
 use crate::Kind;
 use crate::wire::{Data, DataFlags, Route, Status, Window};
 
-impl Session<'_> {
+impl<M: Mode> Session<'_, M> {
     pub(super) fn on_data(&mut self, now: u64, lane: Lane, from: &Route, data: &Data) {
         self.core.trip(lane).incoming.sink = Sink::Drop;
         let is_window_only = data.flags.has(DataFlags::PROBE);
@@ -22,19 +22,19 @@ impl Session<'_> {
             rx.dirty = true;
             rx.now = true;
             // Nothing before a PROBE is still on its way: what was sent again was lost again.
-            if channel.kind == Kind::Stream && data.offset > rx.next {
+            if M::kind(channel.kind) == Kind::Stream && data.offset > rx.next {
                 rx.note_loss();
             }
             return;
         }
-        if datagram != (channel.kind == Kind::Datagram) {
+        if datagram != (M::kind(channel.kind) == Kind::Datagram) {
             return self.end(now, slot, End::Here, Status::Protocol, true);
         }
         if data.flags.has(DataFlags::ACK_NOW) {
             rx.dirty = true;
             rx.now = true;
         }
-        if datagram {
+        if M::DATAGRAMS && datagram {
             if !datagram::is_new(channel, data.offset) {
                 return;
             }
@@ -42,7 +42,7 @@ impl Session<'_> {
             let size = datagram::HEADER + data.len as usize;
             if rx.readable() + size > len || rx.discarding {
                 rx.lost = rx.lost.saturating_add(1);
-                self.core.stats.datagrams_lost += 1;
+                self.core.count(|stats| stats.datagrams_lost += 1);
                 datagram::note(channel, data.offset);
                 return;
             }
@@ -122,6 +122,7 @@ impl Session<'_> {
                 }
                 self.wake_channel(slot);
             }
+            Sink::Datagram if !M::DATAGRAMS => {}
             Sink::Datagram => {
                 let (_, rx_ring) = self.rings_of(slot);
                 ring::copy_in(&mut self.rings[rx_ring], incoming.at, bytes);
@@ -129,7 +130,7 @@ impl Session<'_> {
                     let channel = &mut self.channels[slot];
                     datagram::note(channel, incoming.number);
                     channel.rx.next += (datagram::HEADER as u32 + incoming.len) as u64;
-                    self.core.stats.received += u64::from(incoming.len);
+                    self.core.count(|stats| stats.received += u64::from(incoming.len));
                     self.core.trip(lane).incoming.sink = Sink::Drop;
                     self.wake_channel(slot);
                 }
@@ -162,7 +163,7 @@ impl Session<'_> {
             }
             rx.next += fits as u64;
             rx.dirty = true;
-            self.core.stats.received += fits as u64;
+            self.core.count(|stats| stats.received += fits as u64);
         }
         if fits < new.len() {
             rx.overflow = rx.next + 1;
@@ -176,7 +177,7 @@ impl Session<'_> {
     pub(super) fn on_window(&mut self, now: u64, slot: usize, window: &Window) {
         let channel = &mut self.channels[slot];
         let tx = &mut channel.tx;
-        if channel.kind == Kind::Datagram {
+        if M::kind(channel.kind) == Kind::Datagram {
             tx.acked_number = tx.acked_number.max(window.ack.min(tx.sent_number));
             self.watch(now, slot);
             self.core.wake_send();
@@ -225,7 +226,7 @@ impl Session<'_> {
         }
         if let Some(offset) = overflow {
             let channel = self.channel_id(slot);
-            self.core.stats.overflows += 1;
+            self.core.count(|stats| stats.overflows += 1);
             self.core.event(Event::Overflow { channel, offset });
         }
         self.wake_channel(slot);

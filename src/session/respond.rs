@@ -3,12 +3,12 @@
 use super::channel::{End, Probe, State};
 use super::state::{Fatal, Reply, ReplyKind};
 use super::trip::{Course, What};
-use super::{Event, Lane, Session, datagram};
+use super::{Event, Lane, Mode, Session, datagram};
 use crate::Kind;
 use crate::error::Blocked;
 use crate::wire::{self, MAX_CONTROL, Message, Piece, Route, Status, VERSION, Verdict};
 
-impl Session<'_> {
+impl<M: Mode> Session<'_, M> {
     /// Takes a piece of the answer's body, of any size, as it comes: the request is over with that,
     /// however far [`poll_body`](Self::poll_body) was. The owner of the transport calls
     /// this only for HTTP status 200 and content type `application/octet-stream`.
@@ -18,6 +18,7 @@ impl Session<'_> {
     /// error given to [`handle_failure`](Self::handle_failure).
     pub fn handle_response(&mut self, now: u64, lane: Lane, bytes: &[u8]) -> Result<(), Blocked> {
         self.core.clock = self.core.clock.max(now);
+        let lane = M::lane(lane);
         let mut input = bytes;
         let mut decoder = self.core.trip(lane).take_decoder();
         let result = loop {
@@ -25,7 +26,7 @@ impl Session<'_> {
             if !trip.active || trip.ended {
                 break Ok(());
             }
-            match decoder.next(&mut input) {
+            match decoder.next_answered(&mut input) {
                 Ok(Some(Piece::Message(message))) => {
                     if let Err(cause) = self.on_message(now, lane, message) {
                         break Err(cause);
@@ -37,7 +38,7 @@ impl Session<'_> {
             }
         };
         self.core.trip(lane).course = Course::Down(decoder);
-        if lane == Lane::Park && self.core.park.is_streaming() {
+        if !M::SINGLE && lane == Lane::Park && self.core.park.is_streaming() {
             self.stream_lives(now);
             (0..self.channels.len()).for_each(|slot| self.owe_ack(now, slot));
         }
@@ -76,7 +77,9 @@ impl Session<'_> {
             }
             Message::From(route) => trip.from = route,
             // Data comes in answers to parks alone, so that one reader fills the rings.
-            Message::ReceiveRsp(_) if lane == Lane::Send => return Err(Blocked::Foreign),
+            Message::ReceiveRsp(_) if !M::SINGLE && lane == Lane::Send => {
+                return Err(Blocked::Foreign);
+            }
             Message::ReceiveRsp(data) => self.on_data(now, lane, &from, &data),
             Message::SendRsp(window) => {
                 if let Some(slot) = self.addressed(now, &from, false) {
@@ -91,7 +94,7 @@ impl Session<'_> {
             Message::Verdict(verdict) => self.on_verdict(now, lane, &verdict),
             Message::Ready(peer) => self.on_ready(now, peer),
             Message::Tick(tick) => {
-                if lane == Lane::Park {
+                if !M::SINGLE && lane == Lane::Park {
                     self.on_tick(now, tick.age_ms, tick.next_ms);
                 }
             }
@@ -174,7 +177,7 @@ impl Session<'_> {
 
     /// The relay can reach `peer` again.
     fn on_ready(&mut self, now: u64, peer: wire::Address) {
-        self.core.send.readied = true;
+        self.core.send_mut().readied = true;
         for slot in 0..self.channels.len() {
             let channel = &mut self.channels[slot];
             match channel.state {
@@ -183,7 +186,7 @@ impl Session<'_> {
                 State::Established if channel.peer == peer => {
                     // It lives; and what it has of what was sent is not known.
                     channel.heard_at = now;
-                    if channel.kind == Kind::Stream && channel.tx.una < channel.tx.next {
+                    if M::kind(channel.kind) == Kind::Stream && channel.tx.una < channel.tx.next {
                         channel.probe = Probe::Patient;
                     }
                     self.unblock(now, slot);
@@ -204,7 +207,9 @@ impl Session<'_> {
         let slot = usize::from(item.slot);
         let delivered = verdict.status == Status::Delivered;
         // Datagrams leave the ring from its front: behind one without a verdict none does.
-        if item.what == What::Datagram && self.core.trip(lane).skips_datagram(&item, verdict.index)
+        if M::DATAGRAMS
+            && item.what == What::Datagram
+            && self.core.trip(lane).skips_datagram(&item, verdict.index)
         {
             self.channels[slot].tx.rewind = true;
         }
@@ -219,19 +224,20 @@ impl Session<'_> {
                 }
                 self.wake_channel(slot);
             }
+            What::Datagram if !M::DATAGRAMS => {}
             What::Datagram => {
                 let tx = &mut self.channels[slot].tx;
                 if delivered && !tx.rewind {
                     tx.una += (datagram::HEADER as u32 + item.bytes()) as u64;
                     tx.number += 1;
-                    self.core.stats.sent += u64::from(item.bytes());
+                    self.core.count(|stats| stats.sent += u64::from(item.bytes()));
                     self.wake_channel(slot);
                 } else if verdict.status == Status::Limited && !tx.rewind {
                     // No answer that the peer takes could hold it.
                     tx.una += (datagram::HEADER as u32 + item.bytes()) as u64;
                     tx.number += 1;
                     tx.lost = tx.lost.saturating_add(1);
-                    self.core.stats.datagrams_lost += 1;
+                    self.core.count(|stats| stats.datagrams_lost += 1);
                 } else if !delivered {
                     tx.rewind = true;
                     self.block(now, slot, verdict.status);
@@ -254,9 +260,9 @@ impl Session<'_> {
 
     /// The relay could not deliver: only PROBEs go to this peer until it is heard of.
     fn block(&mut self, now: u64, slot: usize, status: Status) {
-        if self.core.send.readied {
+        if self.core.send().readied {
             // READY came by the park before this older word of the send, and will not come again.
-            if self.channels[slot].kind == Kind::Stream {
+            if M::kind(self.channels[slot].kind) == Kind::Stream {
                 self.channels[slot].probe = Probe::Patient;
             }
             return;

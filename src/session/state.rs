@@ -1,20 +1,19 @@
 //! What a session knows besides its channels and listeners.
 
-use heapless::Vec;
-
 use super::downlink::Downlink;
-use super::settings::Settings;
+use super::mode::Beside;
+use super::settings::{Settings, Timers};
 use super::streaming::Streaming;
 use super::trip::Trip;
-use super::uplink::Uplink;
-use super::{Event, Lane, Session, Stats};
+use super::{Event, Lane, Mode, Session, Stats};
 use crate::error::{Blocked, ConfigError, Error, TransportError};
 use crate::wire::{self, Address};
 
 /// Replies waiting for a send: refusals and unknown channels. More are dropped; peers repeat.
 const REPLIES: usize = 4;
-/// Events kept until somebody takes them; the oldest is dropped, and counted.
-const EVENTS: usize = 8;
+
+/// Most octets of a request that is park and send at once: the relay reads it whole first.
+const MAX_SINGLE: u32 = wire::MAX_SINGLE_BODY as u32;
 
 /// How far a session's life has gone.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -72,7 +71,7 @@ pub(super) struct Reply {
 
 /// All zeros is the initial state.
 #[derive(Debug)]
-pub(super) struct Core {
+pub(super) struct Core<M: Mode> {
     pub settings: Settings,
     pub phase: Phase,
     pub fatal: Fatal,
@@ -101,8 +100,9 @@ pub(super) struct Core {
     /// A send is due even if it has nothing to say.
     pub hello_due: bool,
     pub bye_tries: u8,
+    /// In a session with one connection, the only one.
     pub park: Trip,
-    pub send: Trip,
+    beside: M::Beside,
     pub retry_park_at: u64,
     /// When the park under way must have ended, since the relay was told to end it; 0: whenever it
     /// will.
@@ -115,20 +115,15 @@ pub(super) struct Core {
     /// Slot that is served first by the next body.
     pub turn: u8,
     pub arrivals: u32,
-    pub uplink: Uplink,
-    pub downlink: Downlink,
-    pub streaming: Streaming,
     /// When acknowledgements go by a send, as an answer stays open; 0: none waits.
     pub acks_at: u64,
     srtt_ms: u32,
     rttvar_ms: u32,
     pub wakes: Wakes,
-    pub stats: Stats,
-    events: Vec<Event, EVENTS, u8>,
     pub replies: [Reply; REPLIES],
 }
 
-impl Core {
+impl<M: Mode> Core<M> {
     pub const fn new() -> Self {
         Self {
             settings: Settings::ZERO,
@@ -151,7 +146,7 @@ impl Core {
             hello_due: false,
             bye_tries: 0,
             park: Trip::new(),
-            send: Trip::new(),
+            beside: M::BESIDE,
             retry_park_at: 0,
             park_due: 0,
             park_doubted: false,
@@ -160,9 +155,6 @@ impl Core {
             traffic_at: 0,
             turn: 0,
             arrivals: 0,
-            uplink: Uplink::new(),
-            downlink: Downlink::new(),
-            streaming: Streaming::new(),
             acks_at: 0,
             srtt_ms: 0,
             rttvar_ms: 0,
@@ -176,8 +168,6 @@ impl Core {
                 claims: false,
                 channels: [0; 8],
             },
-            stats: Stats::new(),
-            events: Vec::new(),
             replies: [const {
                 Reply {
                     kind: ReplyKind::Free,
@@ -192,6 +182,11 @@ impl Core {
 
     pub fn reset(&mut self, now: u64, settings: &Settings) {
         *self = Self::new();
+        self.begin(now, settings);
+    }
+
+    /// Begins a life, from the initial state.
+    fn begin(&mut self, now: u64, settings: &Settings) {
         self.settings = *settings;
         self.clock = now;
         self.traffic_at = now;
@@ -202,9 +197,35 @@ impl Core {
     }
 
     pub fn trip(&mut self, lane: Lane) -> &mut Trip {
-        match lane {
+        match M::lane(lane) {
             Lane::Park => &mut self.park,
-            Lane::Send => &mut self.send,
+            Lane::Send => self.send_mut(),
+        }
+    }
+
+    /// Deadlines and intervals.
+    pub fn timers(&self) -> &Timers {
+        M::timers(&self.settings)
+    }
+
+    /// What only a full session has.
+    pub fn beside(&self) -> Option<&Beside> {
+        M::beside(&self.beside)
+    }
+
+    pub fn beside_mut(&mut self) -> Option<&mut Beside> {
+        M::beside_mut(&mut self.beside)
+    }
+
+    /// The exchange that carries what goes.
+    pub fn send(&self) -> &Trip {
+        M::beside(&self.beside).map_or(&self.park, |beside| &beside.send)
+    }
+
+    pub fn send_mut(&mut self) -> &mut Trip {
+        match M::beside_mut(&mut self.beside) {
+            Some(beside) => &mut beside.send,
+            None => &mut self.park,
         }
     }
 
@@ -218,17 +239,22 @@ impl Core {
         z ^ z >> 31
     }
 
-    pub fn event(&mut self, event: Event) {
-        if self.events.is_full() {
-            self.events.remove(0);
-            self.stats.events_lost += 1;
+    /// Counts something, if this session counts.
+    pub fn count(&mut self, how: impl FnOnce(&mut Stats)) {
+        if let Some(beside) = self.beside_mut() {
+            how(&mut beside.stats);
         }
-        let _ = self.events.push(event);
-        self.wakes.events = true;
     }
 
-    pub fn poll_event(&mut self) -> Option<Event> {
-        (!self.events.is_empty()).then(|| self.events.remove(0))
+    pub fn event(&mut self, event: Event) {
+        if let Some(beside) = self.beside_mut() {
+            if beside.events.is_full() {
+                beside.events.remove(0);
+                beside.stats.events_lost += 1;
+            }
+            let _ = beside.events.push(event);
+            self.wakes.events = true;
+        }
     }
 
     /// The claims are others now: the relay is to be told.
@@ -239,7 +265,7 @@ impl Core {
 
     /// Somebody wrote: the sending lane looks for itself when its exchange is over.
     pub fn wake_send(&mut self) {
-        self.wakes.send |= !self.send.active;
+        self.wakes.send |= M::SINGLE || !self.send().active;
     }
 
     pub fn wake_lanes(&mut self) {
@@ -262,7 +288,7 @@ impl Core {
 
     /// When something unacknowledged is probed for: RFC 6298 with bounds for exchanges, in ms.
     pub fn rto(&self) -> u64 {
-        let t = &self.settings.timers;
+        let t = self.timers();
         match self.srtt_ms {
             0 => t.rto_first_ms.into(),
             srtt => (2 * srtt + 4 * self.rttvar_ms).clamp(t.rto_min_ms, t.rto_max_ms).into(),
@@ -279,14 +305,16 @@ impl Core {
             self.rttvar_ms = (3 * self.rttvar_ms + off) / 4;
             self.srtt_ms = (7 * self.srtt_ms + ms).div_ceil(8);
         }
-        self.stats.srtt_ms = self.srtt_ms;
+        let srtt_ms = self.srtt_ms;
+        self.count(|stats| stats.srtt_ms = srtt_ms);
     }
 
     /// Most octets of a body that settings and relay allow.
     pub fn max_body(&self) -> u32 {
+        let most = if M::SINGLE { MAX_SINGLE } else { self.settings.max_body };
         match self.relay_max_body {
-            0 => self.settings.max_body,
-            relay => self.settings.max_body.min(relay),
+            0 => most,
+            relay => most.min(relay),
         }
     }
 
@@ -305,10 +333,16 @@ impl Core {
     }
 }
 
-impl Session<'_> {
+impl<M: Mode> Session<'_, M> {
     /// Begins a life: everything of an earlier one is forgotten. An empty send is due at once, so
     /// that [`is_open`](Self::is_open) tells whether the relay answers.
     pub fn open(&mut self, now: u64, settings: &Settings) {
+        if M::SINGLE {
+            if matches!(self.core.phase, Phase::New) {
+                self.core.begin(now, settings);
+            }
+            return;
+        }
         for channel in self.channels.iter_mut() {
             *channel = super::channel::Channel::new();
         }
@@ -358,7 +392,7 @@ impl Session<'_> {
         } else {
             self.core.phase = Phase::Closing;
         }
-        for slot in 0..self.claims.len() {
+        for slot in 0..self.claims().len() {
             self.unlisten(now, self.listener_id(slot));
         }
         self.core.wakes.session = true;
@@ -383,25 +417,29 @@ impl Session<'_> {
     /// The owner of the transport also breaks the exchanges under way.
     pub fn network_changed(&mut self, now: u64) {
         self.core.clock = self.core.clock.max(now);
-        self.core.uplink.reset();
-        self.core.downlink = Downlink::new();
-        self.core.streaming = Streaming::new();
+        if let Some(beside) = self.core.beside_mut() {
+            beside.uplink.reset();
+            beside.downlink = Downlink::new();
+            beside.streaming = Streaming::new();
+        }
         self.core.failures = 0;
         self.core.park.broken = self.core.park.active;
-        self.core.send.broken = self.core.send.active;
+        let send = self.core.send_mut();
+        send.broken = send.active;
         self.core.retry_park_at = 0;
         self.core.retry_send_at = 0;
         self.core.event(Event::Connecting);
         self.core.wake_lanes();
     }
 
-    /// Numbers since the session was opened.
+    /// Numbers since the session was opened. A [`Single`](super::Single) session keeps none: zeros.
     pub fn stats(&self) -> Stats {
-        self.core.stats
+        self.core.beside().map_or(Stats::new(), |beside| beside.stats)
     }
 
     /// What happened since; `None` when everything was told.
     pub fn poll_event(&mut self) -> Option<Event> {
-        self.core.poll_event()
+        let events = &mut self.core.beside_mut()?.events;
+        (!events.is_empty()).then(|| events.remove(0))
     }
 }

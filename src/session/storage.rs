@@ -2,6 +2,7 @@
 
 use super::channel::{Channel, Tombstone};
 use super::listener::Claim;
+use super::mode::{Full, Mode};
 use super::state::Core;
 
 /// Sizes of a session.
@@ -11,7 +12,7 @@ pub struct Profile {
     pub channels: usize,
     /// Octets of each channel's transmit ring and of its receive ring; a power of two.
     pub ring: usize,
-    /// Listeners at once, 1 to 16.
+    /// Listeners at once, up to 16.
     pub listeners: usize,
     /// Octets of each of a transport's buffers, and of the scratch through which answers come.
     pub io_buffer: usize,
@@ -37,7 +38,6 @@ impl Profile {
             && self.ring.is_power_of_two()
             && self.ring >= 256
             && self.ring <= 1 << 30
-            && self.listeners >= 1
             && self.listeners <= crate::wire::MAX_CLAIMS
             && self.io_buffer >= 512
     }
@@ -46,28 +46,29 @@ impl Profile {
 /// A session's memory as one value, for a `static`: all zeros at first, so that it lies in .bss.
 /// `RING` is a power of two, at least 256.
 #[derive(Debug)]
-pub struct Storage<const CHANNELS: usize, const RING: usize, const LISTENERS: usize> {
-    core: Core,
+pub struct Storage<const CHANNELS: usize, const RING: usize, const LISTENERS: usize, M: Mode = Full>
+{
+    core: Core<M>,
     channels: [Channel; CHANNELS],
     tombstones: [[Tombstone; 2]; CHANNELS],
     claims: [Claim; LISTENERS],
     rings: [[[u8; RING]; 2]; CHANNELS],
 }
 
-impl<const CHANNELS: usize, const RING: usize, const LISTENERS: usize> Default
-    for Storage<CHANNELS, RING, LISTENERS>
+impl<const CHANNELS: usize, const RING: usize, const LISTENERS: usize, M: Mode> Default
+    for Storage<CHANNELS, RING, LISTENERS, M>
 {
     fn default() -> Self {
         Self::new()
     }
 }
 
-impl<const CHANNELS: usize, const RING: usize, const LISTENERS: usize>
-    Storage<CHANNELS, RING, LISTENERS>
+impl<const CHANNELS: usize, const RING: usize, const LISTENERS: usize, M: Mode>
+    Storage<CHANNELS, RING, LISTENERS, M>
 {
     const VALID: () = assert!(
         Profile { channels: CHANNELS, ring: RING, listeners: LISTENERS, io_buffer: 512 }.is_valid(),
-        "1 to 256 channels, rings of a power of two from 256 octets, 1 to 16 listeners"
+        "1 to 256 channels, rings of a power of two from 256 octets, up to 16 listeners"
     );
 
     /// Storage not yet in use: all zeros.
@@ -83,7 +84,7 @@ impl<const CHANNELS: usize, const RING: usize, const LISTENERS: usize>
     }
 
     /// The session that lives here. The view is made of references only and costs nothing.
-    pub fn session(&mut self) -> super::Session<'_> {
+    pub fn session(&mut self) -> super::Session<'_, M> {
         super::Session {
             core: &mut self.core,
             channels: &mut self.channels,
@@ -107,7 +108,7 @@ impl Profile {
     /// Octets that a session of these sizes takes, on this target.
     pub const fn storage_bytes(&self) -> StorageBytes {
         StorageBytes {
-            state: size_of::<Core>()
+            state: size_of::<Core<Full>>()
                 + self.channels * (size_of::<Channel>() + 2 * size_of::<Tombstone>())
                 + self.listeners * size_of::<Claim>(),
             rings: self.channels * 2 * self.ring,
@@ -119,7 +120,7 @@ impl Profile {
 #[cfg(feature = "std")]
 #[derive(Debug)]
 pub struct HeapStorage {
-    core: Box<Core>,
+    core: Box<Core<Full>>,
     channels: Box<[Channel]>,
     tombstones: Box<[Tombstone]>,
     claims: Box<[Claim]>,
@@ -135,7 +136,7 @@ impl HeapStorage {
     pub fn new(profile: &Profile) -> Result<Self, crate::Error> {
         if !profile.is_valid() {
             return Err(crate::error::ConfigError::Setting(
-                "profile: 1 to 256 channels, rings of a power of two from 256 octets to 1 GiB, 1 to 16 listeners, buffers from 512 octets",
+                "profile: 1 to 256 channels, rings of a power of two from 256 octets to 1 GiB, up to 16 listeners, buffers from 512 octets",
             )
             .into());
         }

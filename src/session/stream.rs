@@ -4,7 +4,7 @@
 //! offsets count octets of the ring, where each datagram stands behind its header.
 
 use super::channel::{Probe, State};
-use super::{ChannelId, Half, Session, ring};
+use super::{ChannelId, Half, Mode, Session, ring};
 use crate::Kind;
 use crate::error::{ConfigError, Error};
 
@@ -189,7 +189,7 @@ impl Rx {
     }
 }
 
-impl Session<'_> {
+impl<M: Mode> Session<'_, M> {
     /// Copies what fits of `bytes` into the transmit ring and gives how much; 0 while it is full.
     ///
     /// # Errors
@@ -315,7 +315,7 @@ impl Session<'_> {
         if channel.tx.una < channel.tx.goal() {
             channel.tx.want_ack = true;
             // What is out already was sent without ACK_NOW.
-            if channel.tx.next >= channel.tx.goal() && channel.kind == Kind::Stream {
+            if channel.tx.next >= channel.tx.goal() && M::kind(channel.kind) == Kind::Stream {
                 channel.probe = Probe::AtOnce;
             }
             self.core.wake_send();
@@ -352,8 +352,8 @@ impl Session<'_> {
     pub(super) fn opened(&mut self, _now: u64, slot: usize, len: usize) {
         let rx = &mut self.channels[slot].rx;
         // While an answer stays open no park tells of it before.
-        let used_up =
-            self.core.park.is_streaming() || rx.told.saturating_sub(rx.next) < len as u64 / 4;
+        let used_up = !M::SINGLE && self.core.park.is_streaming()
+            || rx.told.saturating_sub(rx.next) < len as u64 / 4;
         if used_up && rx.limit(len) > rx.told && !rx.urgent {
             rx.dirty = true;
             rx.now = true;
@@ -363,7 +363,7 @@ impl Session<'_> {
     }
 
     pub(super) fn expect_kind(&self, slot: usize, kind: Kind) -> Result<(), Error> {
-        if self.channels[slot].kind == kind {
+        if M::kind(self.channels[slot].kind) == kind {
             return Ok(());
         }
         Err(ConfigError::Unsupported(match kind {

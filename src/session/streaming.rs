@@ -1,7 +1,8 @@
 //! Whether answers that stay open come through promptly, watched all the time. Where they do not,
 //! the session goes back to long polls by itself.
 
-use super::Session;
+use super::mode::Beside;
+use super::{Mode, Session};
 
 /// An answer is held back on the way, if only for a moment, when its TICKs lag, so many at least: one
 /// may have met a busy machine.
@@ -13,7 +14,7 @@ const PAUSE_MS: u64 = 600_000;
 
 /// All zeros is the initial state.
 #[derive(Debug)]
-pub(super) struct Streaming {
+pub struct Streaming {
     /// Answers in a row that were late or cut.
     strikes: u8,
     ticks: u8,
@@ -47,8 +48,9 @@ impl Streaming {
         now >= self.paused_until
     }
 
-    pub fn late_at(&self) -> Option<u64> {
-        (self.late_at != 0).then_some(self.late_at)
+    /// When the answer is late unless something comes; 0: not watched.
+    pub fn late_at(&self) -> u64 {
+        self.late_at
     }
 
     /// No answer is under way any more, however it ended.
@@ -68,10 +70,12 @@ impl Streaming {
     }
 }
 
-impl Session<'_> {
+impl<M: Mode> Session<'_, M> {
     /// The request for an answer that stays open has gone up.
     pub(super) fn stream_begins(&mut self, now: u64) {
-        self.core.streaming.begin(now);
+        if let Some(beside) = self.core.beside_mut() {
+            beside.streaming.begin(now);
+        }
         self.stream_lives(now);
         // It is the sending lane that watches.
         self.core.wakes.send = true;
@@ -79,15 +83,16 @@ impl Session<'_> {
 
     /// Something of the answer came.
     pub(super) fn stream_lives(&mut self, now: u64) {
-        let round_trip = self.core.uplink.round_trip_ms();
-        let late_ms = self.core.settings.timers.stream_late_ms;
-        let streaming = &mut self.core.streaming;
+        let late_ms = self.core.timers().stream_late_ms;
+        let Some(Beside { streaming, uplink, .. }) = self.core.beside_mut() else { return };
+        let round_trip = uplink.round_trip_ms();
         streaming.late_at = now + u64::from(streaming.next_ms + round_trip + late_ms);
     }
 
     pub(super) fn on_tick(&mut self, now: u64, age_ms: u32, next_ms: u32) {
-        let round_trip = self.core.uplink.round_trip_ms();
-        let streaming = &mut self.core.streaming;
+        let most_ms = self.core.timers().hold_active_ms;
+        let Some(Beside { streaming, uplink, .. }) = self.core.beside_mut() else { return };
+        let round_trip = uplink.round_trip_ms();
         // The first comes with the head of the answer, which nobody holds back for a moment.
         if age_ms > 0 {
             let took = now.saturating_sub(streaming.sent_at);
@@ -97,33 +102,35 @@ impl Session<'_> {
             streaming.ticks = streaming.ticks.saturating_add(1);
         }
         // Whoever announces more is no relay.
-        streaming.next_ms = next_ms.min(self.core.settings.timers.hold_active_ms);
+        streaming.next_ms = next_ms.min(most_ms);
     }
 
     /// Breaks an answer that comes too late.
     pub(super) fn watch_stream(&mut self, now: u64) {
-        if self.core.streaming.late_at().is_none_or(|at| now < at) {
+        let park = &self.core.park;
+        let is_open = park.active && park.streams && !park.broken && !park.ended;
+        let Some(Beside { streaming, stats, .. }) = self.core.beside_mut() else { return };
+        if streaming.late_at == 0 || now < streaming.late_at {
             return;
         }
-        self.core.streaming.late_at = 0;
-        let park = &self.core.park;
-        if park.active && park.streams && !park.broken && !park.ended {
+        streaming.late_at = 0;
+        if is_open {
+            stats.late += 1;
+            streaming.strike(now);
             self.core.park.broken = true;
-            self.core.stats.late += 1;
-            self.core.streaming.strike(now);
             self.core.wakes.break_park = true;
         }
     }
 
     /// An answer that was to stay open is over; `cut` if before its end.
     pub(super) fn stream_ended(&mut self, now: u64, cut: bool) {
-        let lag_ms = self.core.settings.timers.stream_late_ms / 4;
-        let streaming = &mut self.core.streaming;
+        let lag_ms = self.core.timers().stream_late_ms / 4;
+        let Some(Beside { streaming, stats, .. }) = self.core.beside_mut() else { return };
         streaming.late_at = 0;
         let ticks = streaming.ticks;
         let lags = ticks >= LAG_TICKS && streaming.lag_ms / u32::from(ticks) > lag_ms;
         if cut || lags {
-            self.core.stats.late += 1;
+            stats.late += 1;
             streaming.strike(now);
         } else if ticks > 0 {
             streaming.strikes = 0;
@@ -143,7 +150,7 @@ impl Session<'_> {
             rx.urgent = true;
             core.wake_send();
         } else if core.acks_at == 0 {
-            core.acks_at = now + u64::from(core.settings.timers.ack_delay_ms);
+            core.acks_at = now + u64::from(core.timers().ack_delay_ms);
             core.wakes.send = true;
         }
     }

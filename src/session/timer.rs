@@ -1,12 +1,23 @@
 //! Deadlines: an exhaustive scan, since there are few.
 
 use super::channel::{End, Probe, State};
-use super::{Lane, Session};
+use super::{Lane, Mode, Session};
 use crate::Kind;
 use crate::error::Blocked;
 use crate::wire::{Status, Window};
 
-impl Session<'_> {
+/// The soonest of several times; 0 is none.
+struct Soonest(u64);
+
+impl Soonest {
+    fn at(&mut self, time: u64) {
+        if time != 0 {
+            self.0 = self.0.min(time);
+        }
+    }
+}
+
+impl<M: Mode> Session<'_, M> {
     /// When [`handle_timeout`](Self::handle_timeout) and [`poll_exchange`](Self::poll_exchange) are
     /// to be called again for `lane` at the latest; `None`: not before something else happens.
     pub fn poll_timeout(&self, lane: Lane) -> Option<u64> {
@@ -14,51 +25,55 @@ impl Session<'_> {
         if self.is_closed() || core.fatal().is_err() {
             return None;
         }
-        match lane {
-            Lane::Park => {
-                (!core.park.active && core.retry_park_at > core.clock).then_some(core.retry_park_at)
-            }
-            Lane::Send => {
-                let retry = core.send_waits.then_some(core.retry_send_at);
-                let acks = (core.acks_at != 0 && !core.send.active)
-                    .then(|| core.acks_at.max(core.retry_send_at));
-                (0..self.channels.len())
-                    .filter_map(|slot| self.channel_timeout(slot))
-                    .chain(retry)
-                    .chain(acks)
-                    .chain(core.streaming.late_at())
-                    .chain((core.park_due != 0).then_some(core.park_due))
-                    .min()
+        let mut next = Soonest(u64::MAX);
+        if lane == Lane::Park || M::SINGLE {
+            if !core.park.active && core.retry_park_at > core.clock {
+                next.at(core.retry_park_at);
             }
         }
+        if M::carries(lane) {
+            (0..self.channels.len()).for_each(|slot| self.channel_timeout(slot, &mut next));
+        }
+        if !M::SINGLE && lane == Lane::Send {
+            if core.send_waits {
+                next.at(core.retry_send_at);
+            }
+            if core.acks_at != 0 && !core.send().active {
+                next.at(core.acks_at.max(core.retry_send_at));
+            }
+            next.at(core.beside().map_or(0, |beside| beside.streaming.late_at()));
+            next.at(core.park_due);
+        }
+        (next.0 != u64::MAX).then_some(next.0)
     }
 
-    fn channel_timeout(&self, slot: usize) -> Option<u64> {
+    fn channel_timeout(&self, slot: usize, next: &mut Soonest) {
         let channel = &self.channels[slot];
         if matches!(channel.state, State::Free | State::Ended) {
-            return None;
+            return;
         }
         let core = &*self.core;
         // What is due by a send waits for the lane.
-        let due =
-            (channel.due != 0 && !core.send.active).then(|| channel.due.max(core.retry_send_at));
-        let give_up = (channel.give_up_at != 0).then_some(channel.give_up_at);
-        let probe = (channel.probe_at != 0).then_some(channel.probe_at);
-        let linger =
-            (channel.quiet_since != 0).then(|| channel.quiet_since + u64::from(channel.linger_ms));
-        let expiry = match channel.kind {
-            Kind::Datagram => self.datagram_expiry(slot),
-            Kind::Stream => None,
-        };
-        let keepalive = self.keepalive_at(slot);
-        [due, give_up, probe, linger, expiry, keepalive].into_iter().flatten().min()
+        let waits = if M::SINGLE { channel.due > core.clock } else { !core.send().active };
+        let retry = if M::SINGLE { core.retry_park_at } else { core.retry_send_at };
+        if channel.due != 0 && waits {
+            next.at(channel.due.max(retry));
+        }
+        next.at(channel.give_up_at);
+        next.at(channel.probe_at);
+        next.at(channel.lingered_at());
+        if M::kind(channel.kind) == Kind::Datagram {
+            next.at(self.datagram_expiry(slot));
+        }
+        next.at(self.keepalive_at(slot));
     }
 
-    fn keepalive_at(&self, slot: usize) -> Option<u64> {
+    /// When the peer of an idle channel is to be asked; 0: not.
+    fn keepalive_at(&self, slot: usize) -> u64 {
         let channel = &self.channels[slot];
         let every = self.core.settings.keepalive_ms;
         let idle = channel.state == State::Established && channel.quiet_since == 0;
-        (every != 0 && idle).then(|| channel.heard_at + u64::from(every))
+        if every != 0 && idle { channel.heard_at + u64::from(every) } else { 0 }
     }
 
     /// Does what has come due.
@@ -72,6 +87,9 @@ impl Session<'_> {
                 continue;
             }
             self.handle_channel_timeout(now, slot);
+        }
+        if M::SINGLE {
+            return;
         }
         self.watch_stream(now);
         self.watch_park(now);
@@ -90,9 +108,9 @@ impl Session<'_> {
         core.park_due = 0;
         if core.park.active && !core.park.broken && !core.park.ended {
             let age = u32::try_from(now.saturating_sub(core.park.begun_at)).unwrap_or(u32::MAX);
-            let long = core.park.hold_ms > core.settings.timers.hold_active_ms;
+            let long = core.park.hold_ms > core.timers().hold_active_ms;
             if (long || core.failures == 0) && !core.park.welcomed {
-                core.downlink.failed(now, &core.settings, Blocked::Silence, core.park.hold_ms, age);
+                core.park_failed(now, Blocked::Silence, age);
             }
             core.park.broken = true;
             core.wakes.break_park = true;
@@ -100,11 +118,11 @@ impl Session<'_> {
     }
 
     fn handle_channel_timeout(&mut self, now: u64, slot: usize) {
-        if self.channels[slot].kind == Kind::Datagram {
+        if M::kind(self.channels[slot].kind) == Kind::Datagram {
             self.expire_datagrams(now, slot);
         }
         let is_over = |at: u64| at != 0 && at <= now;
-        if self.keepalive_at(slot).is_some_and(is_over) {
+        if is_over(self.keepalive_at(slot)) {
             // Silence now counts for linger.
             self.channels[slot].asked = true;
             self.channels[slot].probe = Probe::AtOnce;
@@ -112,10 +130,10 @@ impl Session<'_> {
             self.core.wakes.send = true;
         }
         let rto = self.core.rto();
-        let most = u64::from(self.core.settings.timers.rto_max_ms);
+        let most = u64::from(self.core.timers().rto_max_ms);
         let channel = &mut self.channels[slot];
         if is_over(channel.probe_at) {
-            let waits = channel.kind == Kind::Datagram && channel.tx.una < channel.tx.end;
+            let waits = M::kind(channel.kind) == Kind::Datagram && channel.tx.una < channel.tx.end;
             if channel.blocked || !waits {
                 channel.probe = Probe::AtOnce;
                 self.core.wakes.send = true;
@@ -126,9 +144,7 @@ impl Session<'_> {
         if channel.due != 0 && channel.due <= now {
             self.core.wakes.send = true;
         }
-        let lingered =
-            channel.quiet_since != 0 && is_over(channel.quiet_since + u64::from(channel.linger_ms));
-        if lingered {
+        if is_over(channel.lingered_at()) {
             return self.end(now, slot, End::Here, Status::Linger, true);
         }
         if !is_over(channel.give_up_at) {
@@ -146,7 +162,7 @@ impl Session<'_> {
         let len = self.ring_len();
         let channel = &mut self.channels[slot];
         let rx = &mut channel.rx;
-        rx.told = match channel.kind {
+        rx.told = match M::kind(channel.kind) {
             Kind::Stream => rx.limit(len),
             Kind::Datagram => len as u64,
         };
@@ -154,7 +170,7 @@ impl Session<'_> {
         rx.dirty = false;
         rx.urgent = false;
         Window {
-            ack: match channel.kind {
+            ack: match M::kind(channel.kind) {
                 Kind::Stream => rx.next,
                 Kind::Datagram => rx.number,
             },

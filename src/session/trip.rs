@@ -10,7 +10,7 @@ pub(super) const MAX_ITEMS: usize = 32;
 
 /// What a request says of a slot. Its octets are made when they are sent, from what is true then.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum What {
+pub enum What {
     Listen,
     Connect,
     Accept,
@@ -25,7 +25,7 @@ pub(super) enum What {
 
 /// Eight octets, since a session has [`MAX_ITEMS`] of them for each lane.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Item {
+pub struct Item {
     pub what: What,
     /// Flags of a data message, and [`JUDGED`].
     flags: u8,
@@ -40,7 +40,7 @@ const JUDGED: u8 = 0x80;
 
 /// What the data message being read is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Sink {
+pub enum Sink {
     Drop = 0,
     Stream,
     Datagram,
@@ -48,7 +48,7 @@ pub(super) enum Sink {
 
 /// The data message being read.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Incoming {
+pub struct Incoming {
     pub sink: Sink,
     pub slot: u16,
     pub fin: bool,
@@ -62,14 +62,14 @@ pub(super) struct Incoming {
 /// message, and a request is over when its answer begins: it is the same room. All zeros: the
 /// beginning.
 #[derive(Debug)]
-pub(super) enum Course {
+pub enum Course {
     Up(Stage),
     Down(Decoder),
 }
 
 /// What stands before the data bytes of an item, while it goes up.
 #[derive(Debug)]
-pub(super) struct Stage {
+pub struct Stage {
     pub octets: [u8; MAX_CONTROL],
     pub len: u8,
     /// So many have gone.
@@ -84,7 +84,7 @@ impl Stage {
 
 /// An exchange under way, or the traces of the last one. All zeros is its initial state.
 #[derive(Debug)]
-pub(super) struct Trip {
+pub struct Trip {
     pub active: bool,
     /// It is being broken off on purpose: its failure says nothing of the path.
     pub broken: bool,
@@ -92,6 +92,8 @@ pub(super) struct Trip {
     pub readied: bool,
     /// Its answer is to stay open.
     pub streams: bool,
+    /// It says nothing that anybody waits for.
+    pub waits: bool,
     pub seq: u64,
     pub hello: HelloFlags,
     pub hold_ms: u32,
@@ -119,6 +121,7 @@ impl Trip {
             broken: false,
             readied: false,
             streams: false,
+            waits: false,
             seq: 0,
             hello: HelloFlags::NONE,
             hold_ms: 0,

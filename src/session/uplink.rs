@@ -13,7 +13,7 @@ const CEILING_MS: u64 = 600_000;
 
 /// All zeros is the initial state.
 #[derive(Debug)]
-pub(super) struct Uplink {
+pub struct Uplink {
     /// Largest body now, in octets; 0: the first.
     body: u32,
     /// Octets per ms, smoothed; 0: not measured.

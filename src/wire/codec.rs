@@ -1,56 +1,71 @@
 //! Bounds-checked reading and writing of big-endian fields.
 
-/// Reads fields from a slice; every read past the end gives `None`.
+/// Reads fields from a slice. What is not there reads as zeros, and [`Reader::is_short`] tells.
 #[derive(Debug, Clone, Copy)]
-pub struct Reader<'a>(&'a [u8]);
+pub struct Reader<'a> {
+    bytes: &'a [u8],
+    short: bool,
+}
 
 impl<'a> Reader<'a> {
     /// Starts at the first octet of `bytes`.
     pub const fn new(bytes: &'a [u8]) -> Self {
-        Self(bytes)
+        Self { bytes, short: false }
     }
 
-    /// The next `n` octets.
-    pub fn bytes(&mut self, n: usize) -> Option<&'a [u8]> {
-        let (head, rest) = self.0.split_at_checked(n)?;
-        self.0 = rest;
-        Some(head)
+    /// The next `n` octets; none if there are fewer.
+    pub fn bytes(&mut self, n: usize) -> &'a [u8] {
+        match self.bytes.split_at_checked(n) {
+            Some((head, rest)) => {
+                self.bytes = rest;
+                head
+            }
+            None => {
+                self.short = true;
+                &[]
+            }
+        }
     }
 
     /// The next `N` octets as an array.
-    pub fn array<const N: usize>(&mut self) -> Option<[u8; N]> {
-        self.bytes(N)?.try_into().ok()
+    pub fn array<const N: usize>(&mut self) -> [u8; N] {
+        self.bytes(N).try_into().unwrap_or([0; N])
     }
 
     /// One octet.
-    pub fn u8(&mut self) -> Option<u8> {
-        self.array().map(|[b]| b)
+    pub fn u8(&mut self) -> u8 {
+        self.bytes(1).first().copied().unwrap_or(0)
     }
 
     /// Two octets.
-    pub fn u16(&mut self) -> Option<u16> {
-        self.array().map(u16::from_be_bytes)
+    pub fn u16(&mut self) -> u16 {
+        u16::from_be_bytes(self.array())
     }
 
     /// Four octets.
-    pub fn u32(&mut self) -> Option<u32> {
-        self.array().map(u32::from_be_bytes)
+    pub fn u32(&mut self) -> u32 {
+        u32::from_be_bytes(self.array())
     }
 
     /// Eight octets.
-    pub fn u64(&mut self) -> Option<u64> {
-        self.array().map(u64::from_be_bytes)
+    pub fn u64(&mut self) -> u64 {
+        u64::from_be_bytes(self.array())
     }
 
     /// One octet of length, then so many octets.
-    pub fn counted(&mut self) -> Option<&'a [u8]> {
-        let n = self.u8()?;
+    pub fn counted(&mut self) -> &'a [u8] {
+        let n = self.u8();
         self.bytes(n.into())
     }
 
+    /// Whether something read was not there.
+    pub const fn is_short(&self) -> bool {
+        self.short
+    }
+
     /// Whether everything was read.
-    pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
+    pub const fn is_empty(&self) -> bool {
+        self.bytes.is_empty()
     }
 }
 

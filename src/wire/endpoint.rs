@@ -33,6 +33,28 @@ impl Name {
         Ok(Self { len: name.len() as u8, bytes })
     }
 
+    /// A name that is known when the program is compiled: one that is not valid does not compile,
+    /// if it stands in a constant.
+    ///
+    /// # Panics
+    /// If it is not a valid name.
+    pub const fn constant(name: &str) -> Self {
+        let name = name.as_bytes();
+        assert!(!name.is_empty() && name.len() <= MAX_NAME, "a name has 1 to 48 characters");
+        let mut bytes = [0; MAX_NAME];
+        let mut i = 0;
+        while i < name.len() {
+            let b = name[i];
+            assert!(
+                b.is_ascii_alphanumeric() || matches!(b, b'.' | b'_' | b'-'),
+                "a name has letters, digits, '.', '_' and '-'"
+            );
+            bytes[i] = b;
+            i += 1;
+        }
+        Self { len: name.len() as u8, bytes }
+    }
+
     /// Length in octets.
     #[allow(clippy::len_without_is_empty)] // a valid name is never empty
     pub const fn len(&self) -> usize {

@@ -89,22 +89,16 @@ impl<'a> Message<'a> {
     /// Writes the message to the start of `out` (for a data message or PAD, what stands before the
     /// bytes) and gives the octets written, or `None` if `out` is too short or a field too long.
     pub fn encode(&self, out: &mut [u8]) -> Option<usize> {
-        let trailing = match self {
-            Self::SendReq(data) | Self::ReceiveRsp(data) => data.len,
-            Self::Pad(len) => *len,
-            _ => 0,
-        };
-        let length = u32::try_from(self.encoded_len() - HEADER_LEN).ok()?.checked_add(trailing)?;
         let greeting = match self {
             Self::ConnectReq(m) | Self::AcceptReq(m) => m.greeting,
             Self::ConnectRsp(m) | Self::AcceptRsp(m) => m.greeting,
             _ => &[],
         };
-        if length as usize > super::MAX_MESSAGE || greeting.len() > MAX_GREETING {
+        if greeting.len() > MAX_GREETING {
             return None;
         }
         let mut w = Writer::new(out);
-        w.u32(u32::from(self.kind()) << 24 | length);
+        w.u32(0);
         match self {
             Self::Hello(m) => w
                 .u8(m.version)
@@ -157,158 +151,200 @@ impl<'a> Message<'a> {
             Self::Tick(m) => w.u32(m.age_ms).u32(m.next_ms),
             Self::Pad(_) => &mut w,
         };
-        w.finish()
+        let trailing = match self {
+            Self::SendReq(data) | Self::ReceiveRsp(data) => data.len,
+            Self::Pad(len) => *len,
+            _ => 0,
+        };
+        let len = w.finish()?;
+        let length = trailing.checked_add((len - HEADER_LEN) as u32)?;
+        if length as usize > super::MAX_MESSAGE {
+            return None;
+        }
+        let head = u32::from(self.kind()) << 24 | length;
+        out.get_mut(..HEADER_LEN)?.copy_from_slice(&head.to_be_bytes());
+        Some(len)
     }
 
     /// Reads the fields of a control message: `payload` is all of it. Data messages are read with
     /// `Data::decode`, as their bytes may not all be there.
     pub fn decode(kind: u8, payload: &'a [u8]) -> Result<Self, WireError> {
+        Self::decode_of(kind, payload, Side::Both)
+    }
+
+    pub(super) fn decode_of(kind: u8, payload: &'a [u8], side: Side) -> Result<Self, WireError> {
         let length = payload.len() as u32;
-        let mut r = Reader::new(payload);
-        let message = decode_fields(kind, &mut r)?.ok_or(WireError::Length { kind, length })?;
-        if !r.is_empty() {
+        let mut fields = Fields { r: Reader::new(payload), valid: true };
+        let message = fields.message(kind, side).ok_or(WireError::Unknown { kind })?;
+        if fields.r.is_short() || fields.valid && !fields.r.is_empty() {
             return Err(WireError::Length { kind, length });
         }
-        Ok(message)
+        if fields.valid { Ok(message) } else { Err(WireError::Field { kind }) }
     }
+}
+
+/// Whose messages are read: firmware that reads only answers need not have the rest.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Side {
+    Both,
+    Answers,
 }
 
 /// On the wire for "no status heard yet".
 const NOT_HEARD: u8 = 0xff;
 
-/// `Ok(None)`: the payload is too short.
-fn decode_fields<'a>(kind: u8, r: &mut Reader<'a>) -> Result<Option<Message<'a>>, WireError> {
-    macro_rules! field {
-        ($read:expr) => {
-            match $read {
-                Some(value) => value,
-                None => return Ok(None),
+/// Fields being read. What is not there or not valid reads as something harmless, and is noted:
+/// checked once at the end, that is half the code of as many early returns.
+struct Fields<'a> {
+    r: Reader<'a>,
+    valid: bool,
+}
+
+impl<'a> Fields<'a> {
+    fn valid<T>(&mut self, value: Option<T>, else_: T) -> T {
+        self.valid &= value.is_some();
+        value.unwrap_or(else_)
+    }
+
+    fn status(&mut self) -> Status {
+        let code = self.r.u8();
+        self.valid(Status::from_code(code), Status::Ok)
+    }
+
+    fn kind(&mut self) -> Kind {
+        let code = self.r.u8();
+        self.valid(Kind::from_code(code), Kind::Stream)
+    }
+
+    fn address(&mut self) -> Address {
+        Address(self.r.array())
+    }
+
+    fn channel(&mut self) -> Channel {
+        Channel { id: self.r.u32(), token: self.r.u64() }
+    }
+
+    fn name(&mut self) -> Name {
+        let name = Name::from_bytes(self.r.counted()).ok();
+        self.valid(name, Name::EMPTY)
+    }
+
+    fn greeting(&mut self) -> &'a [u8] {
+        let greeting = self.r.counted();
+        self.valid &= greeting.len() <= MAX_GREETING;
+        greeting
+    }
+
+    fn route(&mut self) -> Route {
+        Route { peer: self.address(), channel: self.channel() }
+    }
+
+    fn connect(&mut self) -> Connect<'a> {
+        Connect {
+            channel: self.channel(),
+            kind: self.kind(),
+            port: self.r.u16(),
+            limit: self.r.u64(),
+            linger_ms: self.r.u32(),
+            name: self.name(),
+            greeting: self.greeting(),
+        }
+    }
+
+    fn accept(&mut self) -> Accept<'a> {
+        Accept {
+            status: self.status(),
+            channel: self.channel(),
+            limit: self.r.u64(),
+            linger_ms: self.r.u32(),
+            greeting: self.greeting(),
+        }
+    }
+
+    fn window(&mut self) -> Window {
+        Window {
+            ack: self.r.u64(),
+            limit: self.r.u64(),
+            losses: self.r.u32(),
+            overflow: self.r.u64(),
+            now: self.r.u8() & 1 != 0,
+        }
+    }
+
+    /// `None` if there is no such message.
+    fn message(&mut self, kind: u8, side: Side) -> Option<Message<'a>> {
+        Some(match kind {
+            kind::HELLO
+            | kind::ROUTE
+            | kind::LISTEN_REQ
+            | kind::CONNECT_REQ
+            | kind::ACCEPT_RSP
+            | kind::RECEIVE_REQ
+                if side == Side::Answers =>
+            {
+                return None;
             }
-        };
-    }
-    macro_rules! valid {
-        ($value:expr) => {
-            $value.ok_or(WireError::Field { kind })?
-        };
-    }
-    macro_rules! status {
-        () => {
-            valid!(Status::from_code(field!(r.u8())))
-        };
-    }
-    macro_rules! channel {
-        () => {
-            Channel { id: field!(r.u32()), token: field!(r.u64()) }
-        };
-    }
-    macro_rules! name {
-        () => {
-            valid!(Name::from_bytes(field!(r.counted())).ok())
-        };
-    }
-    macro_rules! greeting {
-        () => {{
-            let greeting = field!(r.counted());
-            valid!((greeting.len() <= MAX_GREETING).then_some(greeting))
-        }};
-    }
-    Ok(Some(match kind {
-        kind::HELLO => Message::Hello(Hello {
-            version: field!(r.u8()),
-            flags: HelloFlags::from_bits(field!(r.u8())),
-            secret: field!(r.array()),
-            seq: field!(r.u64()),
-            hold_ms: field!(r.u32()),
-            max_response: field!(r.u32()),
-        }),
-        kind::WELCOME => {
-            let version = field!(r.u8());
-            valid!((field!(r.array()) == MAGIC).then_some(()));
-            Message::Welcome(Welcome {
-                version,
-                seq: field!(r.u64()),
-                address: Address(field!(r.array())),
-                max_body: field!(r.u32()),
-            })
-        }
-        kind::END => Message::End(End { status: status!(), highest: field!(r.u64()) }),
-        kind::ROUTE | kind::FROM => {
-            let route = Route { peer: Address(field!(r.array())), channel: channel!() };
-            if kind == kind::ROUTE { Message::Route(route) } else { Message::From(route) }
-        }
-        kind::LISTEN_REQ => Message::ListenReq(ListenReq {
-            claim: field!(r.u32()),
-            kind: valid!(Kind::from_code(field!(r.u8()))),
-            port: field!(r.u16()),
-            owner: field!(r.array()),
-            epoch: field!(r.u64()),
-            backlog: field!(r.u8()),
-            heard: match field!(r.u8()) {
-                NOT_HEARD => None,
-                code => Some(valid!(Status::from_code(code))),
-            },
-            name: name!(),
-        }),
-        kind::LISTEN_RSP => Message::ListenRsp(ListenRsp {
-            claim: field!(r.u32()),
-            status: status!(),
-            epoch: field!(r.u64()),
-        }),
-        kind::CONNECT_REQ | kind::ACCEPT_REQ => {
-            let connect = Connect {
-                channel: channel!(),
-                kind: valid!(Kind::from_code(field!(r.u8()))),
-                port: field!(r.u16()),
-                limit: field!(r.u64()),
-                linger_ms: field!(r.u32()),
-                name: name!(),
-                greeting: greeting!(),
-            };
-            if kind == kind::CONNECT_REQ {
-                Message::ConnectReq(connect)
-            } else {
-                Message::AcceptReq(connect)
+            kind::HELLO => Message::Hello(Hello {
+                version: self.r.u8(),
+                flags: HelloFlags::from_bits(self.r.u8()),
+                secret: self.r.array(),
+                seq: self.r.u64(),
+                hold_ms: self.r.u32(),
+                max_response: self.r.u32(),
+            }),
+            kind::WELCOME => {
+                let version = self.r.u8();
+                self.valid &= self.r.array() == MAGIC;
+                Message::Welcome(Welcome {
+                    version,
+                    seq: self.r.u64(),
+                    address: self.address(),
+                    max_body: self.r.u32(),
+                })
             }
-        }
-        kind::CONNECT_RSP | kind::ACCEPT_RSP => {
-            let accept = Accept {
-                status: status!(),
-                channel: channel!(),
-                limit: field!(r.u64()),
-                linger_ms: field!(r.u32()),
-                greeting: greeting!(),
-            };
-            if kind == kind::CONNECT_RSP {
-                Message::ConnectRsp(accept)
-            } else {
-                Message::AcceptRsp(accept)
+            kind::END => Message::End(End { status: self.status(), highest: self.r.u64() }),
+            kind::ROUTE => Message::Route(self.route()),
+            kind::FROM => Message::From(self.route()),
+            kind::LISTEN_REQ => Message::ListenReq(ListenReq {
+                claim: self.r.u32(),
+                kind: self.kind(),
+                port: self.r.u16(),
+                owner: self.r.array(),
+                epoch: self.r.u64(),
+                backlog: self.r.u8(),
+                heard: match self.r.u8() {
+                    NOT_HEARD => None,
+                    code => Some(self.valid(Status::from_code(code), Status::Ok)),
+                },
+                name: self.name(),
+            }),
+            kind::LISTEN_RSP => Message::ListenRsp(ListenRsp {
+                claim: self.r.u32(),
+                status: self.status(),
+                epoch: self.r.u64(),
+            }),
+            kind::CONNECT_REQ => Message::ConnectReq(self.connect()),
+            kind::ACCEPT_REQ => Message::AcceptReq(self.connect()),
+            kind::CONNECT_RSP => Message::ConnectRsp(self.accept()),
+            kind::ACCEPT_RSP => Message::AcceptRsp(self.accept()),
+            kind::SEND_RSP => Message::SendRsp(self.window()),
+            kind::RECEIVE_REQ => Message::ReceiveReq(self.window()),
+            kind::CLOSE_REQ => {
+                Message::CloseReq(Close { status: self.status(), offset: self.r.u64() })
             }
-        }
-        kind::SEND_RSP | kind::RECEIVE_REQ => {
-            let window = Window {
-                ack: field!(r.u64()),
-                limit: field!(r.u64()),
-                losses: field!(r.u32()),
-                overflow: field!(r.u64()),
-                now: field!(r.u8()) & 1 != 0,
-            };
-            if kind == kind::SEND_RSP {
-                Message::SendRsp(window)
-            } else {
-                Message::ReceiveReq(window)
+            kind::CLOSE_RSP => {
+                Message::CloseRsp(Closed { status: self.status(), channel: self.channel() })
             }
-        }
-        kind::CLOSE_REQ => Message::CloseReq(Close { status: status!(), offset: field!(r.u64()) }),
-        kind::CLOSE_RSP => Message::CloseRsp(Closed { status: status!(), channel: channel!() }),
-        kind::VERDICT => Message::Verdict(Verdict {
-            index: field!(r.u16()),
-            status: status!(),
-            bytes: field!(r.u32()),
-        }),
-        kind::READY => Message::Ready(Address(field!(r.array()))),
-        kind::TICK => Message::Tick(Tick { age_ms: field!(r.u32()), next_ms: field!(r.u32()) }),
-        _ => return Err(WireError::Unknown { kind }),
-    }))
+            kind::VERDICT => Message::Verdict(Verdict {
+                index: self.r.u16(),
+                status: self.status(),
+                bytes: self.r.u32(),
+            }),
+            kind::READY => Message::Ready(self.address()),
+            kind::TICK => Message::Tick(Tick { age_ms: self.r.u32(), next_ms: self.r.u32() }),
+            _ => return None,
+        })
+    }
 }
 
 impl Data {
@@ -317,8 +353,10 @@ impl Data {
         let wrong = WireError::Length { kind, length };
         let len = length.checked_sub((DATA_HEADER_LEN - HEADER_LEN) as u32).ok_or(wrong)?;
         let mut r = Reader::new(fields);
-        let (Some(offset), Some(bits)) = (r.u64(), r.u8()) else { return Err(wrong) };
-        let flags = DataFlags::from_bits(bits);
+        let (offset, flags) = (r.u64(), DataFlags::from_bits(r.u8()));
+        if r.is_short() {
+            return Err(wrong);
+        }
         let whole = flags.has(DataFlags::DATAGRAM);
         if flags.has(DataFlags::PROBE) && len != 0 || whole && len as usize > super::MAX_DATAGRAM {
             return Err(wrong);

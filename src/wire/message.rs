@@ -275,6 +275,8 @@ flags! {
         BYE = 0x02;
         /// The park's answer begins at once and stays open until its hold is over.
         STREAM = 0x04;
+        /// This park is also the session's send: the client has one socket.
+        SINGLE = 0x08;
     }
 }
 

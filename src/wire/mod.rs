@@ -57,6 +57,10 @@ pub const MAX_CONTROL: usize = HEADER_LEN + 27 + 1 + MAX_NAME + 1 + MAX_GREETING
 /// Most claims (LISTEN_REQ) in a park.
 pub const MAX_CLAIMS: usize = 16;
 
+/// Largest body of a park with SINGLE, in octets: the relay keeps it whole before it deals with it,
+/// so that no two clients of one socket each stand writing to the other.
+pub const MAX_SINGLE_BODY: usize = 32 * 1024;
+
 /// What is wrong with a body; whose fault it is depends on who sent it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum WireError {

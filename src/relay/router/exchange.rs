@@ -2,12 +2,13 @@
 
 use std::collections::HashMap;
 
-use bytes::BytesMut;
+use bytes::{Bytes, BytesMut};
 
+use super::ExchangeId;
 use super::response::{Phase, Response};
 use crate::wire::{
-    Address, Channel, Data, DataFlags, Decoder, Hello, ListenReq, MAX_CONTROL, Message, Status,
-    Verdict,
+    Address, Channel, Data, DataFlags, Decoder, Hello, HelloFlags, ListenReq, MAX_CONTROL, Message,
+    Status, Verdict,
 };
 
 #[derive(Debug)]
@@ -19,6 +20,9 @@ pub(super) struct Exchange {
     pub upload: Option<Box<Upload>>,
     /// Of a park: its verdicts, until it is answered.
     pub verdicts: BytesMut,
+    /// Of a park that is also a send: the exchange that carries its messages, until all are dealt with.
+    pub carrier: Option<ExchangeId>,
+    pub role: Role,
     pub response: Response,
     /// Of a park: when its hold is over.
     pub hold_until: u64,
@@ -32,6 +36,16 @@ pub(super) struct Exchange {
     pub woken: bool,
 }
 
+/// What an exchange is, beside a park or a send.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Role {
+    Plain,
+    /// A park that is a send as well, and stands.
+    Single,
+    /// It carries the messages of one: there is no connection.
+    Carrier,
+}
+
 impl Exchange {
     pub fn new(now: u64, patience: u64) -> Self {
         Self {
@@ -39,6 +53,8 @@ impl Exchange {
             seq: 0,
             upload: Some(Box::new(Upload::new(now, patience))),
             verdicts: BytesMut::new(),
+            carrier: None,
+            role: Role::Plain,
             response: Response::new(),
             hold_until: 0,
             ticks: None,
@@ -64,7 +80,7 @@ pub(super) struct Upload {
 }
 
 impl Upload {
-    fn new(now: u64, patience: u64) -> Self {
+    pub fn new(now: u64, patience: u64) -> Self {
         let state = State {
             hello: None,
             start: Start::default(),
@@ -80,6 +96,10 @@ impl Upload {
             patience,
             listens: Vec::new(),
             verdicts: BytesMut::new(),
+            gathered: BytesMut::new(),
+            rest: Bytes::new(),
+            park: None,
+            speaks: false,
         };
         Self { decoder: Decoder::new(), state }
     }
@@ -109,11 +129,24 @@ pub(super) struct State {
     pub patience: u64,
     pub listens: Vec<ListenReq>,
     pub verdicts: BytesMut,
+    /// Of a park that is also a send: what stands behind HELLO, until it is whole.
+    pub gathered: BytesMut,
+    /// Of such a park's carrier: what it has not dealt with.
+    pub rest: Bytes,
+    /// And the park, in whose answer the verdicts are.
+    pub park: Option<ExchangeId>,
+    /// Whether a message was read whose verdict ends such a park.
+    pub speaks: bool,
 }
 
 impl State {
     pub fn is_park(&self) -> bool {
         self.hello.is_some_and(|hello| hello.hold_ms > 0)
+    }
+
+    /// Whether it is a park and a send in one.
+    pub fn is_single(&self) -> bool {
+        self.is_park() && self.hello.is_some_and(|hello| hello.flags.has(HelloFlags::SINGLE))
     }
 
     pub fn verdict(&mut self, index: u16, status: Status, bytes: u32) {

@@ -13,6 +13,7 @@
 //! - `upload` reads a request, message by message;
 //! - `deliver` brings a message to its peer's response, or waits for one;
 //! - `park` is what becomes of the exchange itself;
+//! - `single` is a park that is a send as well;
 //! - `claims` says who listens where;
 //! - `session`, `exchange`, `response` are the state.
 
@@ -23,6 +24,7 @@ mod exchange;
 mod park;
 mod response;
 mod session;
+mod single;
 #[cfg(test)]
 pub(super) mod testing;
 #[cfg(test)]
@@ -36,7 +38,7 @@ use sha2::{Digest, Sha256};
 
 use crate::wire::{Address, Endpoint, Status};
 use claims::Holder;
-use exchange::Exchange;
+use exchange::{Exchange, Role};
 use response::{Phase, Response};
 use session::Session;
 use upload::Failure;
@@ -175,7 +177,6 @@ impl Router {
             }
             self.serve_waiters(now, peer);
         }
-        self.feed(now);
         self.settle(now);
         Answer::Bytes(piece)
     }
@@ -242,7 +243,7 @@ impl Router {
     pub fn stats(&self) -> RouterStats {
         RouterStats {
             sessions: self.sessions.len(),
-            exchanges: self.exchanges.len(),
+            exchanges: self.exchanges.values().filter(|e| e.role != Role::Carrier).count(),
             parked: self.sessions.values().filter(|session| session.park.is_some()).count(),
             names: self.names.len(),
             held: self.held,
@@ -338,6 +339,7 @@ impl Router {
 
     fn wake(&mut self, id: ExchangeId) {
         if let Some(exchange) = self.exchanges.get_mut(&id)
+            && exchange.role != Role::Carrier
             && !std::mem::replace(&mut exchange.woken, true)
         {
             self.wakes.push_back(id);
@@ -393,6 +395,7 @@ impl Router {
 
     /// Forgets an exchange.
     fn remove(&mut self, now: u64, id: ExchangeId) {
+        self.recall(now, id);
         self.arm(id, None);
         self.starved.remove(&id);
         let Some(exchange) = self.exchanges.remove(&id) else { return };

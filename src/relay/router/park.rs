@@ -16,8 +16,15 @@ impl Router {
             chunk.clear();
             return;
         };
+        let mut rest = std::mem::take(&mut upload.state.rest);
+        self.held -= rest.len();
+        let chunk = if upload.state.park.is_some() { &mut rest } else { chunk };
         match self.read(now, id, &mut upload, chunk) {
             Ok(false) => {
+                if upload.state.park.is_some() {
+                    self.held += rest.len();
+                    upload.state.rest = rest;
+                }
                 if let Some(exchange) = self.exchanges.get_mut(&id) {
                     exchange.upload = Some(upload);
                 }
@@ -33,10 +40,30 @@ impl Router {
     /// The whole body was dealt with.
     fn complete(&mut self, now: u64, id: ExchangeId, mut upload: Box<Upload>) {
         let state = &mut upload.state;
+        let body = std::mem::take(&mut state.gathered).freeze();
+        if state.is_single() {
+            match self.claims_of(&body) {
+                Ok(listens) => state.listens = listens,
+                Err(failure) => {
+                    self.held -= body.len();
+                    return self.fail(now, id, upload, failure);
+                }
+            }
+        }
         self.release(now, id, state);
         if state.is_park() {
             self.arrive(now, id, state);
+            if let Some(hello) = state.hello.filter(|_| state.is_single())
+                && self.sessions.get(&self.source_of(id)).is_some_and(|s| s.park == Some(id))
+            {
+                self.carry(now, id, hello, body);
+            } else {
+                self.held -= body.len();
+            }
             return;
+        }
+        if let Some(park) = state.park {
+            return self.carried(now, id, park, state, Status::Ok);
         }
         if let Some(hello) = state.hello.filter(|hello| hello.flags.has(HelloFlags::BYE)) {
             self.bye(now, self.source_of(id), hello.seq);
@@ -47,6 +74,9 @@ impl Router {
     pub(super) fn fail(&mut self, now: u64, id: ExchangeId, mut upload: Box<Upload>, why: Failure) {
         let state = &mut upload.state;
         self.release(now, id, state);
+        if let (Failure::End(status), Some(park)) = (why, state.park) {
+            return self.carried(now, id, park, state, status);
+        }
         match why {
             Failure::End(status) if state.hello.is_some() => self.answer(now, id, state, status),
             Failure::End(_) | Failure::NoHello => {
@@ -62,6 +92,8 @@ impl Router {
             self.stop_waiting(now, id, state, current.peer);
             self.held -= current.what.held();
         }
+        self.held -= std::mem::take(&mut state.gathered).len();
+        self.held -= std::mem::take(&mut state.rest).len();
         self.set_target(id, state, None);
         self.arm(id, None);
         if !state.is_park()
@@ -107,10 +139,11 @@ impl Router {
             self.end_park(now, park, Status::Superseded);
         }
         let hold_until = now + u64::from(hello.hold_ms).min(self.config.max_hold_ms);
+        let streams = hello.flags.has(HelloFlags::STREAM) && !state.is_single();
         if let Some(exchange) = self.exchanges.get_mut(&id) {
             exchange.hold_until = hold_until;
             exchange.verdicts = std::mem::take(&mut state.verdicts);
-            if hello.flags.has(HelloFlags::STREAM) {
+            if streams {
                 exchange.ticks = Some((now, now));
                 self.stats.streams += 1;
             }
@@ -126,7 +159,7 @@ impl Router {
         let wake = self.sessions.get_mut(&peer).and_then(|session| session.wake.take());
         if wake.is_some_and(|wake| hello.seq < wake) {
             self.end_park(now, id, Status::Ok);
-        } else if hello.flags.has(HelloFlags::STREAM) {
+        } else if streams {
             self.open(now, id);
         }
         self.poke(now, peer);
@@ -224,6 +257,7 @@ impl Router {
 
     /// Ends a park; with what is kept for its session, if the client is to take it for an answer.
     pub(super) fn end_park(&mut self, now: u64, park: ExchangeId, status: Status) {
+        let bye = self.recall(now, park);
         let Some(exchange) = self.exchanges.get(&park) else { return };
         let Some(peer) = exchange.session else { return };
         match exchange.response.phase {
@@ -244,17 +278,21 @@ impl Router {
         }
         self.arm(park, None);
         self.write_end(now, park, peer, status);
+        if let Some(seq) = bye {
+            self.bye(now, peer, seq);
+        }
     }
 
-    /// Ends the responses that nothing more is to come for.
+    /// Ends the responses that nothing more is to come for; first, what was freed is used.
     pub(super) fn settle(&mut self, now: u64) {
+        self.feed(now);
         while let Some(peer) = self.touched.pop() {
             let Some(session) = self.sessions.get(&peer) else { continue };
             let Some(park) = session.park else { continue };
             let Some(exchange) = self.exchanges.get(&park) else { continue };
             let response = &exchange.response;
             let fed = !session.feeders.is_empty() || !session.waiters.is_empty();
-            let stays = fed || exchange.is_streaming();
+            let stays = fed || exchange.is_streaming() || exchange.carrier.is_some();
             if response.phase == Phase::Open && (response.full || !stays) {
                 self.end_park(now, park, Status::Ok);
             }
@@ -319,7 +357,7 @@ impl Router {
     }
 
     /// The session says that it ends: nothing of it stays but a number, below which parks are late.
-    fn bye(&mut self, now: u64, peer: Address, seq: u64) {
+    pub(super) fn bye(&mut self, now: u64, peer: Address, seq: u64) {
         self.disown(peer);
         let Some(session) = self.sessions.get_mut(&peer) else { return };
         session.highest = session.highest.max(Some(seq));

@@ -64,6 +64,12 @@ impl Body {
         Self::hello(Hello { seq, hold_ms: 5_000, flags, max_response, ..Self::greeting(n) })
     }
 
+    /// A park that is a send as well.
+    pub fn single(n: u8, seq: u64) -> Self {
+        let flags = HelloFlags::SINGLE;
+        Self::hello(Hello { seq, hold_ms: 5_000, flags, ..Self::greeting(n) })
+    }
+
     pub fn send(n: u8) -> Self {
         Self::hello(Self::greeting(n))
     }

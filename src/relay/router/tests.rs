@@ -5,5 +5,6 @@ mod claims;
 mod cut_through;
 mod malformed;
 mod parks;
+mod single;
 mod streaming;
 mod verdicts;

@@ -7,8 +7,8 @@ use bytes::{Buf, Bytes, BytesMut};
 use super::exchange::{Current, State, Upload, What};
 use super::{ExchangeId, Router};
 use crate::wire::{
-    Address, Channel, Connect, Data, DataFlags, End, Hello, HelloFlags, MAX_CONTROL, Message,
-    Piece, Route, Status, VERSION, Window,
+    Address, Channel, Connect, Data, DataFlags, End, Hello, HelloFlags, MAX_CONTROL,
+    MAX_SINGLE_BODY, Message, Piece, Route, Status, VERSION, Window,
 };
 
 /// Why a request ends before its time.
@@ -20,10 +20,10 @@ pub(super) enum Failure {
     NoHello,
 }
 
-const MALFORMED: Failure = Failure::End(Status::Malformed);
+pub(super) const MALFORMED: Failure = Failure::End(Status::Malformed);
 
 /// Claims that a park may list beyond the limit, to be told LIMITED.
-const EXCESS_CLAIMS: usize = 64;
+pub(super) const EXCESS_CLAIMS: usize = 64;
 
 impl Router {
     /// Reads from `chunk` until it is empty or a message has to wait. True: all is done.
@@ -52,7 +52,11 @@ impl Router {
         if state.octets > self.config.max_body as usize {
             return Err(Failure::End(Status::Limited));
         }
-        if !state.ended {
+        if state.is_single() && state.octets > MAX_SINGLE_BODY {
+            return Err(MALFORMED);
+        }
+        // Only a carrier's chunk is more than was taken of it when the body has ended.
+        if !state.ended || !chunk.is_empty() {
             return Ok(false);
         }
         match &state.current {
@@ -77,6 +81,10 @@ impl Router {
                     return Ok(());
                 }
                 continue;
+            }
+            if state.is_single() {
+                self.gather(id, state, chunk);
+                return Ok(());
             }
             if chunk.is_empty() {
                 return Ok(());
@@ -119,6 +127,8 @@ impl Router {
                 }
                 state.listens.push(claim);
             }
+            // The park had it.
+            Message::ListenReq(_) if state.park.is_some() => {}
             Message::ConnectReq(connect) => self.connect(now, state, index, connect),
             Message::AcceptRsp(accept) => {
                 let to = state.route.ok_or(MALFORMED)?;
@@ -171,6 +181,9 @@ impl Router {
         }
         if hello.hold_ms > 0 {
             self.stats.parks += 1;
+            if state.is_single() && hello.flags.has(HelloFlags::WAKE) {
+                self.wake_session(now, peer, hello.seq);
+            }
             return Ok(());
         }
         self.stats.sends += 1;
@@ -216,7 +229,10 @@ impl Router {
                 let message = Message::AcceptReq(connect);
                 begin(state, index, (peer, Channel::NONE), control(&message));
             }
-            Err(status) => self.verdict(state, index, status, 0),
+            Err(status) => {
+                state.speaks = true;
+                self.verdict(state, index, status, 0);
+            }
         }
     }
 
@@ -270,6 +286,7 @@ fn begin(state: &mut State, index: u16, (peer, channel): (Address, Channel), wha
         None => what,
     };
     state.current = Some(Current { index, peer, channel, what });
+    state.speaks = true;
 }
 
 fn control(message: &Message<'_>) -> What {

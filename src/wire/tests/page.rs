@@ -107,6 +107,8 @@ fn data_flags() {
     let hello = section("### HELLO");
     assert!(hello.contains(&format!("{:#04x} WAKE", HelloFlags::WAKE.bits())));
     assert!(hello.contains(&format!("{:#04x} BYE", HelloFlags::BYE.bits())));
+    assert!(hello.contains(&format!("{:#04x} STREAM", HelloFlags::STREAM.bits())));
+    assert!(hello.contains(&format!("{:#04x} SINGLE", HelloFlags::SINGLE.bits())));
 }
 
 #[test]
@@ -123,6 +125,7 @@ fn limits() {
             ("MAX_GREETING", MAX_GREETING as u64),
             ("MAX_DATAGRAM", MAX_DATAGRAM as u64),
             ("MAX_CLAIMS", MAX_CLAIMS as u64),
+            ("MAX_SINGLE_BODY", MAX_SINGLE_BODY as u64),
         ],
     );
     let settings = Settings::new([0; 16], 0);

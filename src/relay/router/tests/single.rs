@@ -1,0 +1,362 @@
+//! Clients of one socket, whose parks are their sends as well.
+
+use crate::Kind;
+use crate::relay::router::RouterConfig;
+use crate::relay::router::testing::{Body, Lab, Request, peer};
+use crate::wire::{
+    DATA_HEADER_LEN, DataFlags, Hello, HelloFlags, MAX_SINGLE_BODY, Message, Status,
+};
+
+/// Lets session `n` be between two parks.
+fn between_parks(lab: &mut Lab, n: u8) {
+    let mut park = lab.post(Body::park(n, 1, 1));
+    lab.pass(1);
+    assert_eq!(lab.answer(&mut park).end(), Status::Ok);
+}
+
+#[test]
+fn it_waits_like_a_park_if_it_says_nothing_to_be_judged() {
+    let mut lab = Lab::new();
+    let mut other = lab.post(Body::park(2, 1, 20_000));
+    let mut park =
+        lab.post(Body::single(1, 1).claim(1, "a", 1, 1, Some(Status::Ok)).to(2, 7).ack(9, true));
+    assert_eq!(lab.answer(&mut other).acks(), [9]);
+    assert_eq!(lab.router.stats().names, 1);
+    lab.pass(4_999);
+    assert!(lab.waits(&mut park));
+    lab.pass(1);
+    let seen = lab.answer(&mut park);
+    assert_eq!((seen.verdicts(), seen.end()), (vec![(2 + 1, Status::Delivered, 0)], Status::Ok));
+}
+
+#[test]
+fn a_verdict_ends_it_once_all_are_known() {
+    let mut lab = Lab::new();
+    let mut near = lab.post(Body::park(2, 1, 5_000));
+    between_parks(&mut lab, 3);
+    let body =
+        Body::single(1, 1).to(2, 7).stream(0, b"near").to(3, 7).stream(0, b"far").ack(1, true);
+    let mut park = lab.post(body);
+    assert_eq!(lab.answer(&mut near).stream(), b"near");
+    assert!(lab.waits(&mut park));
+    let mut far = lab.post(Body::park(3, 2, 5_000));
+    assert_eq!(lab.answer(&mut far).stream(), b"far");
+    assert!(lab.woken(&park));
+    let delivered = |index, bytes| (index, Status::Delivered, bytes);
+    assert_eq!(
+        lab.answer(&mut park).verdicts(),
+        [delivered(2, 4), delivered(4, 3), delivered(5, 0)]
+    );
+}
+
+#[test]
+fn whatever_a_send_may_carry_it_may() {
+    let mut lab = Lab::new();
+    let mut listener = lab.post(Body::park(2, 1, 5_000).claim(1, "camera", 2, 1, Some(Status::Ok)));
+    let body = Body::single(1, 1)
+        .connect("camera", Kind::Stream)
+        .connect("nobody", Kind::Stream)
+        .to(2, 7)
+        .accept()
+        .datagram(0, b"datagram")
+        .data(0, DataFlags::FIN, b"")
+        .probe(3);
+    let mut park = lab.post(body);
+    let seen = lab.answer(&mut park);
+    let statuses: Vec<_> = seen.verdicts().iter().map(|v| (v.0, v.1)).collect();
+    let delivered = Status::Delivered;
+    assert_eq!(
+        statuses,
+        [
+            (1, delivered),
+            (2, Status::NoListener),
+            (4, delivered),
+            (5, delivered),
+            (6, delivered),
+            (7, delivered)
+        ]
+    );
+    assert_eq!(lab.answer(&mut listener).data().len(), 3);
+}
+
+#[test]
+fn a_busy_peer_ends_it_after_the_wait_of_a_send_and_ready_follows() {
+    let mut lab = Lab::new();
+    between_parks(&mut lab, 2);
+    let mut park = lab.post(Body::single(1, 1).to(2, 7).stream(0, b"x"));
+    lab.pass(199);
+    assert!(lab.waits(&mut park));
+    lab.pass(1);
+    assert_eq!(lab.answer(&mut park).verdicts(), [(2, Status::Busy, 0)]);
+    let mut park = lab.post(Body::single(1, 2));
+    lab.post(Body::single(2, 2));
+    assert_eq!(lab.answer(&mut park).ready(), [peer(2)]);
+}
+
+#[test]
+fn data_end_it_and_a_verdict_that_comes_later_is_in_the_answer() {
+    let mut lab = Lab::new();
+    between_parks(&mut lab, 3);
+    let mut park = lab.post(Body::single(1, 1).to(3, 7).stream(0, b"x"));
+    lab.send(Body::send(2).to(1, 7).stream(0, b"first"));
+    assert_eq!(lab.so_far(&mut park).stream(), b"first");
+    lab.pass(50);
+    lab.post(Body::park(3, 2, 5_000));
+    let seen = lab.answer(&mut park);
+    assert_eq!(seen.verdicts(), [(2, Status::Delivered, 1)]);
+}
+
+#[test]
+fn an_answer_that_has_begun_does_not_wait_long_for_its_own_messages() {
+    let mut lab = Lab::new();
+    between_parks(&mut lab, 3);
+    let mut park = lab.post(Body::single(1, 1).to(3, 7).stream(0, b"x").ack(0, true));
+    lab.send(Body::send(2).to(1, 7).stream(0, b"first"));
+    lab.pass(100);
+    let seen = lab.answer(&mut park);
+    assert_eq!((seen.verdicts(), seen.end()), (vec![], Status::Ok));
+    // Nothing of it is left to come: the peer gets neither.
+    let mut late = lab.post(Body::park(3, 2, 5_000));
+    assert!(lab.waits(&mut late));
+    assert_eq!(lab.router.stats().held, 0);
+}
+
+/// A body under way both ways, as by two clients who begin to speak at once.
+fn both_speak(lab: &mut Lab, seq: u64, n: usize) -> [Request; 2] {
+    let offset = (seq - 1) * n as u64;
+    let body = |from: u8, to: u8| Body::single(from, seq).to(to, 7).stream(offset, &vec![from; n]);
+    [lab.post(body(1, 2)), lab.post(body(2, 1))]
+}
+
+#[test]
+fn two_that_speak_to_each_other_at_once_do_not_wait() {
+    const LEN: usize = 8 * 1024;
+    let mut lab = Lab::new();
+    between_parks(&mut lab, 1);
+    between_parks(&mut lab, 2);
+    let began = lab.now;
+    for seq in 2..=50 {
+        for (mut request, from) in both_speak(&mut lab, seq, LEN).into_iter().zip([2, 1]) {
+            let seen = lab.answer(&mut request);
+            assert_eq!(seen.verdicts().len(), 1, "{seq}");
+            let (_, status, bytes) = seen.verdicts()[0];
+            assert_eq!((status, bytes), (Status::Delivered, LEN as u32), "{seq}");
+            assert_eq!(seen.stream(), vec![from; LEN], "{seq}");
+        }
+    }
+    // No deadline was needed.
+    assert_eq!((lab.now, lab.router.stats().held), (began, 0));
+}
+
+#[test]
+fn two_whose_bodies_arrive_in_pieces_by_turns_do_not_wait_either() {
+    let mut lab = Lab::new();
+    between_parks(&mut lab, 1);
+    between_parks(&mut lab, 2);
+    let body = |from: u8, to: u8| Body::single(from, 2).to(to, 7).stream(0, &[from; 30_000]);
+    let mut both = [lab.open(body(1, 2)), lab.open(body(2, 1))];
+    for _ in 0..30 {
+        for request in &mut both {
+            lab.give(request, 1_000);
+        }
+    }
+    assert_eq!(lab.router.stats().parked, 0, "a body is dealt with when it is whole");
+    for request in &mut both {
+        assert!(lab.offer(request));
+    }
+    for (request, from) in both.iter_mut().zip([2, 1]) {
+        let seen = lab.answer(request);
+        assert_eq!(seen.verdicts(), [(2, Status::Delivered, 30_000)]);
+        assert_eq!(seen.stream(), vec![from; 30_000]);
+    }
+}
+
+#[test]
+fn octets_behind_it_end_it() {
+    let mut lab = Lab::new();
+    let mut park = lab.post(Body::single(1, 1));
+    lab.router.handle_behind(lab.now, park.id);
+    assert!(lab.woken(&park));
+    let seen = lab.answer(&mut park);
+    assert_eq!((seen.messages.len(), seen.end()), (2, Status::Ok));
+    // What it says was sent before; what waits is said again.
+    let mut near = lab.post(Body::park(2, 1, 5_000));
+    between_parks(&mut lab, 3);
+    let mut park =
+        lab.post(Body::single(1, 2).to(2, 7).stream(0, b"near").to(3, 7).stream(0, b"far"));
+    assert_eq!(lab.answer(&mut near).stream(), b"near");
+    lab.router.handle_behind(lab.now, park.id);
+    assert_eq!(lab.answer(&mut park).verdicts(), [(2, Status::Delivered, 4)]);
+}
+
+#[test]
+fn octets_behind_other_requests_end_nothing() {
+    let mut lab = Lab::new();
+    let mut park = lab.post(Body::park(1, 1, 5_000));
+    let mut streamed = lab.post(Body::streamed(2, 1, 4 << 20));
+    let mut half = lab.open(Body::single(3, 1).to(1, 7));
+    lab.give(&mut half, 60);
+    for id in [park.id, streamed.id, half.id] {
+        lab.router.handle_behind(lab.now, id);
+    }
+    assert!(lab.waits(&mut park));
+    lab.so_far(&mut streamed);
+    assert!(lab.waits(&mut half));
+}
+
+#[test]
+fn bodies_longer_than_a_relay_keeps_are_malformed() {
+    let mut lab = Lab::new();
+    let frame = Body::single(1, 1).to(2, 7).stream(0, b"").done().len();
+    let mut other = lab.post(Body::park(2, 1, 5_000));
+    let full = vec![7; MAX_SINGLE_BODY - frame];
+    let mut park = lab.post(Body::single(1, 1).to(2, 7).stream(0, &full));
+    assert_eq!(lab.answer(&mut park).end(), Status::Ok);
+    assert_eq!(lab.answer(&mut other).stream(), full);
+    let more = vec![7; full.len() + 1];
+    let mut park = lab.post(Body::single(1, 2).to(2, 7).stream(0, &more));
+    assert_eq!(lab.answer(&mut park).end(), Status::Malformed);
+    assert_eq!(lab.router.stats().held, 0);
+}
+
+#[test]
+fn a_malformed_body_does_as_little_as_can_be() {
+    let mut lab = Lab::new();
+    let mut other = lab.post(Body::park(2, 1, 5_000));
+    // Where even its messages cannot be told apart, nothing of it is done.
+    let mut park = lab.post(Body::single(1, 1).to(2, 7).stream(0, b"x").raw(&[0x7f, 0, 0, 0]));
+    assert_eq!(lab.answer(&mut park).end(), Status::Malformed);
+    let mut park = lab.post(Body::single(1, 2).to(2, 7).raw(&[0x20, 0, 0, 20, 0]));
+    assert_eq!(lab.answer(&mut park).end(), Status::Malformed);
+    assert!(lab.waits(&mut other));
+    // A message in the wrong place ends it there.
+    let foreign = Message::Hello(Body::greeting(1));
+    let mut park = lab.post(Body::single(1, 3).to(2, 7).stream(0, b"x").message(&foreign));
+    let seen = lab.answer(&mut park);
+    assert_eq!((seen.verdicts(), seen.end()), (vec![(2, Status::Delivered, 1)], Status::Malformed));
+    assert_eq!(lab.answer(&mut other).stream(), b"x");
+    let stats = lab.router.stats();
+    assert_eq!((stats.held, stats.exchanges, stats.parked), (0, 0, 0));
+}
+
+#[test]
+fn late_and_repeated_ones_say_nothing() {
+    let mut lab = Lab::new();
+    let mut other = lab.post(Body::park(2, 1, 5_000));
+    let say = |seq| Body::single(1, seq).to(2, 7).stream(0, b"x");
+    lab.send(say(5));
+    assert_eq!(lab.answer(&mut other).stream(), b"x");
+    let mut other = lab.post(Body::park(2, 2, 5_000));
+    assert_eq!(lab.send(say(5)).end(), Status::Repeated);
+    assert_eq!(lab.send(say(4)).end(), Status::Stale);
+    assert!(lab.waits(&mut other));
+    assert_eq!(lab.router.stats().held, 0);
+}
+
+#[test]
+fn a_newer_one_takes_over_with_what_it_carries() {
+    let mut lab = Lab::new();
+    between_parks(&mut lab, 2);
+    let say = |seq, bytes| Body::single(1, seq).to(2, 7).stream(0, bytes);
+    let mut old = lab.post(say(1, b"old"));
+    let mut new = lab.post(say(2, b"new"));
+    let seen = lab.answer(&mut old);
+    assert_eq!((seen.verdicts(), seen.end()), (vec![], Status::Superseded));
+    let mut other = lab.post(Body::park(2, 2, 5_000));
+    assert_eq!(lab.answer(&mut other).stream(), b"new");
+    assert_eq!(lab.answer(&mut new).verdicts(), [(2, Status::Delivered, 3)]);
+}
+
+#[test]
+fn with_its_connection_goes_what_it_carries() {
+    let mut lab = Lab::new();
+    between_parks(&mut lab, 2);
+    let park = lab.post(Body::single(1, 1).to(2, 7).stream(0, b"x"));
+    lab.drop(park);
+    let half = lab.open(Body::single(1, 2).to(2, 7).stream(0, b"x"));
+    let mut half = half;
+    lab.give(&mut half, 80);
+    lab.drop(half);
+    let mut other = lab.post(Body::park(2, 2, 5_000));
+    assert!(lab.waits(&mut other));
+    let stats = lab.router.stats();
+    assert_eq!((stats.held, stats.exchanges), (0, 1));
+}
+
+#[test]
+fn bye_ends_the_session_behind_what_it_carries() {
+    let mut lab = Lab::new();
+    between_parks(&mut lab, 2);
+    let flags = HelloFlags::SINGLE.with(HelloFlags::BYE);
+    let hello = Hello { seq: 1, hold_ms: 5_000, flags, ..Body::greeting(1) };
+    let mut park = lab.post(Body::hello(hello).to(2, 7).stream(0, b"last"));
+    assert!(lab.waits(&mut park));
+    let mut other = lab.post(Body::park(2, 2, 5_000));
+    assert_eq!(lab.answer(&mut other).stream(), b"last");
+    let seen = lab.answer(&mut park);
+    assert_eq!((seen.verdicts().len(), seen.end()), (1, Status::Ok));
+    assert_eq!(lab.send(Body::send(2).to(1, 7).stream(0, b"x")).verdicts()[0].1, Status::Away);
+    // Also if that is not to be waited for.
+    let mut park =
+        lab.post(Body::hello(Hello { seq: 2, hold_ms: 50, ..hello }).to(2, 7).stream(0, b"x"));
+    lab.pass(50);
+    assert_eq!(lab.answer(&mut park).end(), Status::Ok);
+    assert_eq!(lab.send(Body::send(2).to(1, 7).stream(0, b"x")).verdicts()[0].1, Status::Away);
+}
+
+#[test]
+fn it_is_never_streamed_and_wake_does_not_mean_itself() {
+    let mut lab = Lab::new();
+    let flags = HelloFlags::SINGLE.with(HelloFlags::STREAM).with(HelloFlags::WAKE);
+    let mut park =
+        lab.post(Body::hello(Hello { seq: 1, hold_ms: 5_000, flags, ..Body::greeting(1) }));
+    lab.pass(4_000);
+    assert!(lab.waits(&mut park));
+    assert_eq!(lab.router.stats().streams, 0);
+}
+
+#[test]
+fn without_a_hold_it_is_a_send() {
+    let mut lab = Lab::new();
+    let hello = Hello { flags: HelloFlags::SINGLE, ..Body::greeting(1) };
+    let seen = lab.send(Body::hello(hello).to(2, 7).stream(0, &[0; MAX_SINGLE_BODY]));
+    assert_eq!((seen.verdicts()[0].1, seen.end()), (Status::Away, Status::Ok));
+    let claim = Body::hello(hello).claim(1, "a", 1, 1, None);
+    assert_eq!(lab.send(claim).end(), Status::Malformed);
+    assert_eq!(lab.router.stats().parks, 0);
+}
+
+#[test]
+fn shutdown_answers_it() {
+    let mut lab = Lab::new();
+    between_parks(&mut lab, 2);
+    let mut park = lab.post(Body::single(1, 1).to(2, 7).stream(0, b"x"));
+    lab.router.shutdown(lab.now);
+    assert_eq!(lab.answer(&mut park).end(), Status::Shutdown);
+    let stats = lab.router.stats();
+    assert_eq!((stats.held, stats.exchanges), (0, 0));
+}
+
+#[test]
+fn bodies_wait_outside_while_too_much_is_held() {
+    let mut lab = Lab::with(RouterConfig { max_held: 8_000, ..RouterConfig::default() });
+    let data = vec![5; 6_000];
+    let body = |n: u8| Body::single(n, 1).to(9, 7).stream(0, &data);
+    let mut first = lab.open(body(1));
+    lab.give(&mut first, 5_000);
+    let mut second = lab.open(body(2));
+    assert!(!lab.offer(&mut second), "no room for all of it");
+    assert_eq!(lab.router.stats().held, 8_000);
+    // The first goes, and the second is told that there is room.
+    lab.drop(first);
+    assert!(lab.woken(&second));
+    assert!(lab.offer(&mut second));
+    assert_eq!(lab.answer(&mut second).verdicts(), [(2, Status::Away, 0)]);
+    assert_eq!(lab.router.stats().held, 0);
+    // What is held of a body does not keep its own data from going.
+    let mut other = lab.post(Body::park(9, 1, 5_000));
+    let full = vec![6; 8_000 - DATA_HEADER_LEN - 32];
+    let mut third = lab.post(Body::single(3, 1).to(9, 7).stream(0, &full));
+    assert_eq!(lab.answer(&mut other).stream(), full);
+    assert_eq!(lab.answer(&mut third).verdicts()[0].1, Status::Delivered);
+}

@@ -1,0 +1,166 @@
+//! What a session is made for: what a device never does is not compiled into it.
+
+use core::fmt::Debug;
+use core::marker::PhantomData;
+
+use heapless::Vec;
+
+use super::downlink::Downlink;
+use super::settings::{Settings, Timers};
+use super::streaming::Streaming;
+use super::trip::Trip;
+use super::uplink::Uplink;
+use super::{Event, Lane, Stats};
+use crate::Kind;
+
+/// Events kept until somebody takes them; the oldest is dropped, and counted.
+const EVENTS: usize = 8;
+
+/// What a session is made for: [`Full`] or [`Single`].
+pub trait Mode: sealed::Sealed {}
+
+/// Two exchanges at once, a park and a send, each on a connection of its own; everything that a
+/// channel can be; paces, holds and bodies that follow what the path takes; events and numbers. What
+/// the client with std uses.
+#[derive(Debug)]
+pub struct Full;
+
+/// What firmware needs: one exchange at a time, on the only connection, which is park and send at
+/// once, for a [`Purpose`].
+///
+/// Beside [`Full`], it never streams; its holds are those of the settings and its bodies what the
+/// rings have; it may let one peer wait a second for another; it tells no events (but
+/// [`blocked`](super::Session::blocked) and what the calls return), wakes nobody but its owner,
+/// counts nothing, and is opened once.
+#[derive(Debug)]
+pub struct Single<P: Purpose>(PhantomData<P>);
+
+/// What the program of a small device does with its session; what it does not is left out of the
+/// code. As a rule everything is true, and the timers are the protocol's.
+///
+/// ```
+/// # use byway::session::{Purpose, Session, Single, Storage};
+/// #[derive(Debug)]
+/// struct Thermometer;
+///
+/// impl Purpose for Thermometer {
+///     const LISTENS: bool = false;
+///     const DATAGRAMS: bool = false;
+/// }
+///
+/// static mut STORAGE: Storage<2, 1024, 0, Single<Thermometer>> = Storage::new();
+/// ```
+pub trait Purpose: Debug + 'static {
+    /// It listens and accepts.
+    const LISTENS: bool = true;
+    /// It connects.
+    const CONNECTS: bool = true;
+    /// It has datagram channels.
+    const DATAGRAMS: bool = true;
+    /// It gives a greeting with its connections, or looks at those of others.
+    const GREETS: bool = true;
+    /// Deadlines and intervals.
+    const TIMERS: Timers = Timers::DEFAULT;
+}
+
+impl Mode for Full {}
+impl<P: Purpose> Mode for Single<P> {}
+
+/// What only a [`Full`] session has. All zeros is its initial state.
+#[derive(Debug)]
+pub struct Beside {
+    pub send: Trip,
+    pub uplink: Uplink,
+    pub downlink: Downlink,
+    pub streaming: Streaming,
+    pub events: Vec<Event, EVENTS, u8>,
+    pub stats: Stats,
+}
+
+pub(super) mod sealed {
+    use super::*;
+
+    pub trait Sealed: Sized + Debug + 'static {
+        /// One exchange is park and send.
+        const SINGLE: bool;
+        const LISTENS: bool;
+        const CONNECTS: bool;
+        const DATAGRAMS: bool;
+        const GREETS: bool;
+        /// [`Beside`](super::Beside) or nothing.
+        type Beside: Debug;
+        const BESIDE: Self::Beside;
+
+        fn timers(settings: &Settings) -> &Timers;
+        fn beside(beside: &Self::Beside) -> Option<&Beside>;
+        fn beside_mut(beside: &mut Self::Beside) -> Option<&mut Beside>;
+
+        /// The lane that does the work of `lane`.
+        fn lane(lane: Lane) -> Lane {
+            if Self::SINGLE { Lane::Park } else { lane }
+        }
+
+        /// Whether an exchange on this lane carries what goes.
+        fn carries(lane: Lane) -> bool {
+            Self::SINGLE || lane == Lane::Send
+        }
+
+        /// The kind that a channel has.
+        fn kind(kind: Kind) -> Kind {
+            if Self::DATAGRAMS { kind } else { Kind::Stream }
+        }
+    }
+}
+
+use sealed::Sealed;
+
+impl Sealed for Full {
+    const SINGLE: bool = false;
+    const LISTENS: bool = true;
+    const CONNECTS: bool = true;
+    const DATAGRAMS: bool = true;
+    const GREETS: bool = true;
+    type Beside = Beside;
+    const BESIDE: Beside = Beside {
+        send: Trip::new(),
+        uplink: Uplink::new(),
+        downlink: Downlink::new(),
+        streaming: Streaming::new(),
+        events: Vec::new(),
+        stats: Stats::new(),
+    };
+
+    fn timers(settings: &Settings) -> &Timers {
+        &settings.timers
+    }
+
+    fn beside(beside: &Beside) -> Option<&Beside> {
+        Some(beside)
+    }
+
+    fn beside_mut(beside: &mut Beside) -> Option<&mut Beside> {
+        Some(beside)
+    }
+}
+
+impl<P: Purpose> Sealed for Single<P> {
+    const SINGLE: bool = true;
+    const LISTENS: bool = P::LISTENS;
+    const CONNECTS: bool = P::CONNECTS;
+    const DATAGRAMS: bool = P::DATAGRAMS;
+    const GREETS: bool = P::GREETS;
+    type Beside = ();
+    const BESIDE: () = ();
+
+    fn timers(_: &Settings) -> &Timers {
+        &P::TIMERS
+    }
+
+    fn beside((): &()) -> Option<&Beside> {
+        None
+    }
+
+    fn beside_mut((): &mut ()) -> Option<&mut Beside> {
+        None
+    }
+}
