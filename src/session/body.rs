@@ -17,10 +17,14 @@ impl<M: Mode> Session<'_, M> {
     pub fn poll_body(&mut self, now: u64, lane: Lane, out: &mut [u8]) -> usize {
         self.core.clock = self.core.clock.max(now);
         let lane = M::lane(lane);
+        let (course, mut session) = self.apart(lane);
+        let Course::Up(stage) = course else { return 0 };
         let mut done = 0;
-        while done < out.len() && self.core.trip(lane).active {
-            let trip = self.core.trip(lane);
-            let Course::Up(stage) = &mut trip.course else { break };
+        while done < out.len() {
+            let trip = session.core.trip(lane);
+            if !trip.active {
+                break;
+            }
             if stage.at < stage.len {
                 let staged = &stage.octets[stage.at.into()..stage.len.into()];
                 let n = staged.len().min(out.len() - done);
@@ -33,41 +37,36 @@ impl<M: Mode> Session<'_, M> {
                 trip.bytes_at += n as u64;
                 trip.bytes_left -= n as u32;
                 let slot = usize::from(trip.plan[usize::from(trip.written) - 2].slot);
-                let (tx_ring, _) = self.rings_of(slot);
-                ring::copy_out(&self.rings[tx_ring], at, &mut out[done..done + n]);
+                let (tx_ring, _) = session.rings_of(slot);
+                ring::copy_out(&session.rings[tx_ring], at, &mut out[done..done + n]);
                 done += n;
             } else if usize::from(trip.written) <= trip.plan.len() {
-                self.stage_next(lane);
+                stage.len = session.stage_next(lane, &mut stage.octets) as u8;
+                stage.at = 0;
             } else {
                 break;
             }
         }
-        if !M::SINGLE
-            && done > 0
-            && lane == Lane::Send
-            && self.core.park_due != 0
-            && self.core.send().is_sent()
-        {
-            // Only now has the relay been told.
-            self.core.park_due = now + u64::from(self.core.timers().send_silence_ms / 2);
+        let is_sent = stage.at >= stage.len && session.core.trip(lane).is_staged();
+        if M::SINGLE || done == 0 || !is_sent {
+            return done;
         }
-        if !M::SINGLE
-            && done > 0
-            && lane == Lane::Park
-            && self.core.park.streams
-            && self.core.park.is_sent()
-        {
-            self.stream_begins(now);
+        match lane {
+            Lane::Send if self.core.park_due != 0 => {
+                // Only now has the relay been told.
+                self.core.park_due = now + u64::from(self.core.timers().send_silence_ms / 2);
+            }
+            Lane::Park if self.core.park.streams => self.stream_begins(now),
+            _ => {}
         }
         done
     }
 
-    /// Writes what stands before the data bytes of the next item into the stage.
-    fn stage_next(&mut self, lane: Lane) {
+    /// Writes what stands before the data bytes of the next item, and gives how much.
+    fn stage_next(&mut self, lane: Lane, out: &mut [u8; wire::MAX_CONTROL]) -> usize {
         let core = &mut *self.core;
         let (secret, max_response) = (core.settings.secret, core.settings.max_response);
         let trip = core.trip(lane);
-        let mut octets = [0; wire::MAX_CONTROL];
         trip.written += 1;
         let Some(planned) = usize::from(trip.written).checked_sub(2) else {
             let hello = Message::Hello(Hello {
@@ -78,23 +77,21 @@ impl<M: Mode> Session<'_, M> {
                 hold_ms: trip.hold_ms,
                 max_response,
             });
-            let len = hello.encode(&mut octets).unwrap_or(0);
-            return self.core.trip(lane).fill_stage(&octets[..len]);
+            return hello.encode(out).unwrap_or(0);
         };
         let item = trip.plan[planned];
-        let staged = self.stage(lane, &item, &mut octets);
         let head = item.head();
-        if staged != Some(head) {
+        if self.stage(lane, &item, out) != Some(head) {
             // What was planned is no longer there: as many messages that say nothing.
             let route = if item.is_routed() { HEADER_LEN + 28 } else { 0 };
-            octets = [0; wire::MAX_CONTROL];
+            *out = [0; wire::MAX_CONTROL];
             if route > 0 {
-                let _ = Message::Pad((route - HEADER_LEN) as u32).encode(&mut octets);
+                let _ = Message::Pad((route - HEADER_LEN) as u32).encode(out);
             }
             let rest = (head - route - HEADER_LEN) as u32;
-            let _ = Message::Pad(rest).encode(&mut octets[route..]);
+            let _ = Message::Pad(rest).encode(&mut out[route..]);
         }
-        self.core.trip(lane).fill_stage(&octets[..head]);
+        head
     }
 
     /// Writes an item's ROUTE and message; `None` if there is nothing to say any more.

@@ -50,6 +50,7 @@ pub(super) enum End {
 
 /// A channel. All zeros is its initial state.
 #[derive(Debug)]
+#[repr(C)]
 pub(super) struct Channel {
     pub state: State,
     pub kind: Kind,
@@ -73,17 +74,14 @@ pub(super) struct Channel {
     pub status: u8,
     /// Messages of it are in the body of the send under way.
     pub flying: bool,
+    greeting_len: u8,
+    pub tx: Tx,
     pub generation: u32,
     /// The listener it came from, 0 if it was made by connect.
     pub claim: u32,
     pub arrival: u32,
     pub linger_ms: u32,
     pub token: u64,
-    pub peer: Address,
-    pub remote: wire::Channel,
-    pub endpoint: Endpoint,
-    greeting_len: u8,
-    greeting: [u8; MAX_GREETING],
     /// When the message that sets up or ends the channel is due again; 0: not.
     pub due: u64,
     /// When the present state is given up; 0: never.
@@ -95,7 +93,10 @@ pub(super) struct Channel {
     pub heard_at: u64,
     /// First offset not received here, when the channel ended; or not received there, if the peer said.
     pub end_offset: u64,
-    pub tx: Tx,
+    pub peer: Address,
+    pub remote: wire::Channel,
+    pub endpoint: Endpoint,
+    greeting: [u8; MAX_GREETING],
     pub rx: Rx,
 }
 
@@ -193,20 +194,21 @@ impl Channel {
 /// What is left of a channel that ended in order: it answers repeats with the final acknowledgement.
 /// All zeros: free.
 #[derive(Debug)]
+#[repr(C)]
 pub(super) struct Tombstone {
-    pub local: wire::Channel,
-    pub remote: wire::Channel,
-    pub peer: Address,
-    pub ack: u64,
-    pub limit: u64,
-    pub losses: u32,
     /// The final acknowledgement is to be sent.
     pub answer: bool,
     /// The peer's stream had come whole.
     pub complete: bool,
     /// It had not, but the application here closed the channel and wanted no more.
     pub closed: bool,
+    pub losses: u32,
+    pub ack: u64,
+    pub limit: u64,
     pub expires: u64,
+    pub local: wire::Channel,
+    pub remote: wire::Channel,
+    pub peer: Address,
 }
 
 impl Tombstone {
@@ -374,19 +376,22 @@ impl<M: Mode> Session<'_, M> {
             && let Some(oldest) = self.tombstones.iter_mut().min_by_key(|t| t.expires)
         {
             let in_order = channel.end == End::None;
-            oldest.local = wire::Channel { id: super::id(slot, generation), token: channel.token };
-            oldest.remote = channel.remote;
-            oldest.peer = channel.peer;
-            oldest.ack = channel.rx.next;
-            oldest.limit = channel.rx.told;
-            oldest.losses = channel.rx.losses;
-            oldest.answer = channel.rx.dirty && in_order;
-            oldest.complete = channel.rx.fin && in_order;
-            oldest.closed = channel.end == End::Here && channel.status == Status::Closed as u8;
-            oldest.expires = now + u64::from(channel.linger_ms);
-            self.core.wakes.send |= oldest.answer;
+            let answer = channel.rx.dirty && in_order;
+            *oldest = Tombstone {
+                local: wire::Channel { id: super::id(slot, generation), token: channel.token },
+                remote: channel.remote,
+                peer: channel.peer,
+                ack: channel.rx.next,
+                limit: channel.rx.told,
+                losses: channel.rx.losses,
+                answer,
+                complete: channel.rx.fin && in_order,
+                closed: channel.end == End::Here && channel.status == Status::Closed as u8,
+                expires: now + u64::from(channel.linger_ms),
+            };
+            self.core.wakes.send |= answer;
         }
-        *channel = Channel::new();
+        *channel = const { Channel::new() };
         channel.generation = generation;
         channel.wake = wake;
         self.drop_incoming(slot);

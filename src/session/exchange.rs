@@ -1,7 +1,7 @@
 //! An exchange: one HTTP request and its answer. A session has one under way on each lane.
 
 use super::channel::{Probe, State};
-use super::trip::{Course, Item, Sink, Stage, What};
+use super::trip::{Course, Item, Sink, What};
 use super::{Exchange, Lane, Mode, Pace, Session};
 use crate::error::Blocked;
 use crate::wire::{HelloFlags, Route, Status};
@@ -89,7 +89,6 @@ impl<M: Mode> Session<'_, M> {
         trip.begun_at = now;
         trip.payload = trip.plan.iter().map(Item::bytes).sum();
         trip.written = 0;
-        trip.course = Course::Up(Stage::new());
         trip.bytes_left = 0;
         trip.welcomed = false;
         trip.ended = false;
@@ -97,6 +96,7 @@ impl<M: Mode> Session<'_, M> {
         trip.incoming.sink = Sink::Drop;
         let len = super::body::HELLO_LEN
             + trip.plan.iter().map(|i| i.head() + i.bytes() as usize).sum::<usize>();
+        self.courses[lane as usize] = const { Course::new() };
         let mut idle_ms = u32::MAX;
         if let Some(beside) = self.core.beside_mut() {
             if lane == Lane::Park {

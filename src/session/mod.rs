@@ -44,6 +44,7 @@ use core::ops::Range;
 use channel::{Channel, End, State, Tombstone};
 use listener::Claim;
 use state::Core;
+use trip::Course;
 
 use crate::Kind;
 use crate::error::{Blocked, ConfigError, Error, PeerError, ResourceError};
@@ -67,13 +68,15 @@ pub struct Session<'s, M: Mode = Full> {
     tombstones: &'s mut [Tombstone],
     claims: &'s mut [Claim],
     rings: &'s mut [u8],
+    /// Of each lane's exchange.
+    courses: &'s mut [Course],
 }
 
 /// What an exchange is for. One is under way on each lane.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Lane {
     /// Waits at the relay until something comes.
-    Park,
+    Park = 0,
     /// Carries what goes; answered at once.
     Send,
 }
@@ -434,6 +437,19 @@ impl<M: Mode> Session<'_, M> {
             wakes.claims = false;
         }
         None
+    }
+
+    /// The course of an exchange, and the session without it: what comes is read in place.
+    fn apart(&mut self, lane: Lane) -> (&mut Course, Session<'_, M>) {
+        let session = Session {
+            core: self.core,
+            channels: self.channels,
+            tombstones: self.tombstones,
+            claims: self.claims,
+            rings: self.rings,
+            courses: &mut [],
+        };
+        (&mut self.courses[lane as usize], session)
     }
 
     /// The claims that there can be.

@@ -8,7 +8,7 @@ use heapless::Vec;
 use super::downlink::Downlink;
 use super::settings::{Settings, Timers};
 use super::streaming::Streaming;
-use super::trip::Trip;
+use super::trip::{Course, Trip};
 use super::uplink::Uplink;
 use super::{Event, Lane, Stats};
 use crate::Kind;
@@ -87,6 +87,9 @@ pub(super) mod sealed {
         const CONNECTS: bool;
         const DATAGRAMS: bool;
         const GREETS: bool;
+        /// One for each lane.
+        type Courses: Debug + AsMut<[Course]>;
+        const COURSES: Self::Courses;
         /// [`Beside`](super::Beside) or nothing.
         type Beside: Debug;
         const BESIDE: Self::Beside;
@@ -120,6 +123,8 @@ impl Sealed for Full {
     const CONNECTS: bool = true;
     const DATAGRAMS: bool = true;
     const GREETS: bool = true;
+    type Courses = [Course; 2];
+    const COURSES: [Course; 2] = [const { Course::new() }; 2];
     type Beside = Beside;
     const BESIDE: Beside = Beside {
         send: Trip::new(),
@@ -149,6 +154,8 @@ impl<P: Purpose> Sealed for Single<P> {
     const CONNECTS: bool = P::CONNECTS;
     const DATAGRAMS: bool = P::DATAGRAMS;
     const GREETS: bool = P::GREETS;
+    type Courses = [Course; 1];
+    const COURSES: [Course; 1] = [const { Course::new() }; 1];
     type Beside = ();
     const BESIDE: () = ();
 

@@ -309,7 +309,7 @@ impl<M: Mode> Session<'_, M> {
         if tx.next > tx.high {
             self.core.count(|stats| stats.sent += tx.end.min(tx.next) - tx.high.min(tx.end));
             tx.high = tx.next;
-            if tx.timed == 0 && again == 0 {
+            if !M::SINGLE && tx.timed == 0 && again == 0 {
                 tx.timed = tx.next;
                 tx.timed_at = now;
             }

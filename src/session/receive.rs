@@ -192,7 +192,7 @@ impl<M: Mode> Session<'_, M> {
             tx.una = window.ack;
             tx.next = tx.next.max(tx.una);
             tx.delivered = tx.delivered.max(tx.una.min(tx.end));
-            if tx.timed != 0 && tx.una >= tx.timed {
+            if !M::SINGLE && tx.timed != 0 && tx.una >= tx.timed {
                 sample = Some(now.saturating_sub(tx.timed_at));
                 tx.timed = 0;
             }

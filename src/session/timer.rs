@@ -10,6 +10,7 @@ use crate::wire::{Status, Window};
 struct Soonest(u64);
 
 impl Soonest {
+    #[inline(never)]
     fn at(&mut self, time: u64) {
         if time != 0 {
             self.0 = self.0.min(time);
