@@ -33,7 +33,13 @@ pub struct Full;
 /// [`blocked`](super::Session::blocked) and what the calls return), wakes nobody but its owner,
 /// counts nothing, and is opened once.
 #[derive(Debug)]
-pub struct Single<P: Purpose>(PhantomData<P>);
+pub struct Single<P: Purpose = Anything>(PhantomData<P>);
+
+/// The [`Purpose`] of a device that may do whatever a session can.
+#[derive(Debug)]
+pub struct Anything;
+
+impl Purpose for Anything {}
 
 /// What the program of a small device does with its session; what it does not is left out of the
 /// code. As a rule everything is true, and the timers are the protocol's.
