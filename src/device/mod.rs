@@ -187,7 +187,8 @@ pub struct Device<'s, L, const LISTENS: bool, const DATAGRAMS: bool> {
     relay: Relay<'s>,
     /// A request is written through it, then the answer read.
     buffer: &'s mut [u8],
-    /// Octets of an answer's head in it.
+    /// Where in it an answer's head begins, behind interim ones, and where what came of it ends.
+    from: usize,
     have: usize,
     /// The answer's body, once its head was read.
     body: Option<Body>,
@@ -225,6 +226,7 @@ impl<'s, L: Link, const LISTENS: bool, const DATAGRAMS: bool> Device<'s, L, LIST
             link,
             relay,
             buffer,
+            from: 0,
             have: 0,
             body: None,
             active: false,
@@ -297,6 +299,7 @@ impl<'s, L: Link, const LISTENS: bool, const DATAGRAMS: bool> Device<'s, L, LIST
     }
 
     /// Sends the session's next request; false if there is none.
+    #[inline(never)]
     fn begin(&mut self, now: u64) -> bool {
         let Some(exchange) = self.session.poll_exchange(now, Lane::Park) else { return false };
         let idle = now.saturating_sub(self.moved_at) > exchange.idle_ms.min(IDLE_MS).into();
@@ -326,6 +329,7 @@ impl<'s, L: Link, const LISTENS: bool, const DATAGRAMS: bool> Device<'s, L, LIST
         self.active = true;
         self.heard = false;
         self.spoken = false;
+        self.from = 0;
         self.have = 0;
         self.body = None;
         self.silence_ms = exchange.silence_ms;
@@ -364,28 +368,30 @@ impl<'s, L: Link, const LISTENS: bool, const DATAGRAMS: bool> Device<'s, L, LIST
 
     /// Takes `n` octets more of the answer, which stand in the buffer.
     fn take(&mut self, now: u64, n: usize) -> Result<(), Blocked> {
-        let mut from = 0;
-        let mut end = self.have + n;
-        if self.body.is_none() {
-            let whole = self.buffer.get(self.have..end).unwrap_or_default().contains(&b'\n');
-            self.have = end;
-            while whole && self.body.is_none() {
-                let octets = self.buffer.get(from..end).unwrap_or_default();
-                let Some(head) = Head::read(octets, self.relay.by_proxy)? else { break };
-                from += head.len;
-                self.body = head.body;
-                self.keep = head.keep;
-            }
-            if self.body.is_none() {
-                self.buffer.copy_within(from..end, 0);
-                self.have = end - from;
+        let end = self.have + n;
+        // A line at least, or a head cannot be whole.
+        let line = self.buffer.get(self.have..end).unwrap_or_default().contains(&b'\n');
+        while self.body.is_none() {
+            let octets = self.buffer.get(self.from..end).unwrap_or_default();
+            let head = if line { Head::read(octets, self.relay.by_proxy)? } else { None };
+            let Some(head) = head else {
+                self.have = end;
                 // A head that does not fit is somebody else's.
-                return if self.have < self.buffer.len() { Ok(()) } else { Err(Blocked::Foreign) };
-            }
-            self.have = 0;
-        } else {
-            end = n;
+                return if end < self.buffer.len() { Ok(()) } else { Err(Blocked::Foreign) };
+            };
+            self.from += head.len;
+            self.body = head.body;
+            self.keep = head.keep;
         }
+        let from = core::mem::take(&mut self.from);
+        self.have = 0;
+        self.hand_over(now, from, end)
+    }
+
+    /// Gives what stands in the buffer of the answer's body to the session.
+    // What the session needs of the stack is not to be added to what other steps need.
+    #[inline(never)]
+    fn hand_over(&mut self, now: u64, from: usize, end: usize) -> Result<(), Blocked> {
         let mut input = self.buffer.get(from..end).unwrap_or_default();
         let Some(body) = &mut self.body else { return Ok(()) };
         loop {
