@@ -411,7 +411,8 @@ impl<'s, L: Link, const LISTENS: bool, const DATAGRAMS: bool> Device<'s, L, LIST
     /// The answer is whole as HTTP says.
     fn finish(&mut self, now: u64) {
         self.active = false;
-        self.connected = self.keep && self.session.handle_finished(now, Lane::Park).is_ok();
+        let whole = self.session.handle_finished(now, Lane::Park).is_ok();
+        self.connected = whole && self.keep;
     }
 
     /// Does what the session wants and the clock says while the answer is awaited.
