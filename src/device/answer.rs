@@ -24,6 +24,8 @@ impl Head {
     ///
     /// # Errors
     /// This is no relay's answer, and what it is instead.
+    // Its fields are not to stay on the stack while the session works.
+    #[inline(never)]
     pub fn read(octets: &[u8], by_proxy: bool) -> Result<Option<Self>, Blocked> {
         let mut fields = [httparse::EMPTY_HEADER; FIELDS];
         let mut response = httparse::Response::new(&mut fields);

@@ -193,7 +193,8 @@ pub struct Device<'s, L, P: Purpose> {
     relay: Relay<'s>,
     /// A request is written through it, then the answer read.
     buffer: &'s mut [u8],
-    /// Octets of an answer's head in it.
+    /// Where in it an answer's head begins, behind interim ones, and where what came of it ends.
+    from: usize,
     have: usize,
     /// The answer's body, once its head was read.
     body: Option<Body>,
@@ -231,6 +232,7 @@ impl<'s, L: Link, P: Purpose> Device<'s, L, P> {
             link,
             relay,
             buffer,
+            from: 0,
             have: 0,
             body: None,
             active: false,
@@ -303,6 +305,7 @@ impl<'s, L: Link, P: Purpose> Device<'s, L, P> {
     }
 
     /// Sends the session's next request; false if there is none.
+    #[inline(never)]
     fn begin(&mut self, now: u64) -> bool {
         let Some(exchange) = self.session.poll_exchange(now, Lane::Park) else { return false };
         let idle = now.saturating_sub(self.moved_at) > exchange.idle_ms.min(IDLE_MS).into();
@@ -332,6 +335,7 @@ impl<'s, L: Link, P: Purpose> Device<'s, L, P> {
         self.active = true;
         self.heard = false;
         self.spoken = false;
+        self.from = 0;
         self.have = 0;
         self.body = None;
         self.silence_ms = exchange.silence_ms;
@@ -370,31 +374,30 @@ impl<'s, L: Link, P: Purpose> Device<'s, L, P> {
 
     /// Takes `n` octets more of the answer, which stand in the buffer.
     fn take(&mut self, now: u64, n: usize) -> Result<(), Blocked> {
-        let mut from = 0;
-        let mut end = self.have + n;
-        if self.body.is_none() {
-            let whole = self.buffer.get(self.have..end).unwrap_or_default().contains(&b'\n');
-            self.have = end;
-            while whole && self.body.is_none() {
-                let octets = self.buffer.get(from..end).unwrap_or_default();
-                let Some(head) = Head::read(octets, self.relay.by_proxy)? else { break };
-                from += head.len;
-                self.body = head.body;
-                self.keep = head.keep;
-            }
-            if self.body.is_none() {
-                // Interim answers are rare, and a memmove is large in small firmware.
-                for i in from..end {
-                    self.buffer.swap(i - from, i);
-                }
-                self.have = end - from;
+        let end = self.have + n;
+        // A line at least, or a head cannot be whole.
+        let line = self.buffer.get(self.have..end).unwrap_or_default().contains(&b'\n');
+        while self.body.is_none() {
+            let octets = self.buffer.get(self.from..end).unwrap_or_default();
+            let head = if line { Head::read(octets, self.relay.by_proxy)? } else { None };
+            let Some(head) = head else {
+                self.have = end;
                 // A head that does not fit is somebody else's.
-                return if self.have < self.buffer.len() { Ok(()) } else { Err(Blocked::Foreign) };
-            }
-            self.have = 0;
-        } else {
-            end = n;
+                return if end < self.buffer.len() { Ok(()) } else { Err(Blocked::Foreign) };
+            };
+            self.from += head.len;
+            self.body = head.body;
+            self.keep = head.keep;
         }
+        let from = core::mem::take(&mut self.from);
+        self.have = 0;
+        self.hand_over(now, from, end)
+    }
+
+    /// Gives what stands in the buffer of the answer's body to the session.
+    // What the session needs of the stack is not to be added to what other steps need.
+    #[inline(never)]
+    fn hand_over(&mut self, now: u64, from: usize, end: usize) -> Result<(), Blocked> {
         let mut input = self.buffer.get(from..end).unwrap_or_default();
         let Some(body) = &mut self.body else { return Ok(()) };
         loop {
@@ -414,7 +417,8 @@ impl<'s, L: Link, P: Purpose> Device<'s, L, P> {
     /// The answer is whole as HTTP says.
     fn finish(&mut self, now: u64) {
         self.active = false;
-        self.connected = self.keep && self.session.handle_finished(now, Lane::Park).is_ok();
+        let whole = self.session.handle_finished(now, Lane::Park).is_ok();
+        self.connected = whole && self.keep;
     }
 
     /// Does what the session wants and the clock says while the answer is awaited.
