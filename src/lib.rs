@@ -27,6 +27,7 @@
 pub mod capi;
 #[cfg(feature = "client")]
 pub mod client;
+pub mod device;
 pub mod error;
 #[cfg(feature = "relay")]
 pub mod relay;

@@ -72,7 +72,7 @@ impl<M: Mode> Session<'_, M> {
     /// When the peer of an idle channel is to be asked; 0: not.
     fn keepalive_at(&self, slot: usize) -> u64 {
         let channel = &self.channels[slot];
-        let every = self.core.settings.keepalive_ms;
+        let every = if M::KEEPALIVE { self.core.settings.keepalive_ms } else { 0 };
         let idle = channel.state == State::Established && channel.quiet_since == 0;
         if every != 0 && idle { channel.heard_at + u64::from(every) } else { 0 }
     }

@@ -8,13 +8,14 @@
 #![no_main]
 
 mod board;
+mod memory;
 mod octets;
 mod stack;
 mod uart;
 
 use byway::device::{Device, Relay};
 use byway::error::Error;
-use byway::session::{ChannelId, Half, Purpose, Session, Settings, Single, Storage};
+use byway::session::{ChannelId, Half, Purpose, Settings, Single, Storage};
 use byway::{Endpoint, Kind};
 use byway::wire::Name;
 use cortex_m_rt::entry;
@@ -31,6 +32,7 @@ impl Purpose for Talk {
     const CONNECTS: bool = !Self::LISTENS;
     const DATAGRAMS: bool = false;
     const GREETS: bool = false;
+    const KEEPALIVE: bool = false;
 }
 
 /// Listeners that the session has room for.
