@@ -399,7 +399,8 @@ typedef struct byway_config {
   // Randomness for where the system has none: octets that nobody can guess and no two processes
   // share, since they are the session's secret. All zeros: the system's.
   uint8_t seed[24];
-  // How long a channel rides out silence while something is outstanding; at least 1. Default 180000.
+  // How long a channel rides out silence while something is outstanding; at least 1. The smaller of
+  // both ends counts, but no less than 60000, or 250000 with BYWAY_PACE_BATTERY. Default 180000.
   uint32_t linger_ms;
   // How often the peer of an idle channel is probed; 0, the default: never.
   uint32_t keepalive_ms;
@@ -413,7 +414,7 @@ typedef struct byway_config {
   uint32_t channels;
   // Octets of each channel's transmit ring and of its receive ring: a power of two, 256 to 2^30.
   uint32_t ring;
-  // Listeners at once, 1 to 16.
+  // Listeners at once, 0 to 16.
   uint32_t listeners;
   // Octets of each of the transport's buffers, 512 to 16 MiB.
   uint32_t io_buffer;

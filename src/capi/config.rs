@@ -95,7 +95,8 @@ pub struct byway_config {
     /// Randomness for where the system has none: octets that nobody can guess and no two processes
     /// share, since they are the session's secret. All zeros: the system's.
     pub seed: [u8; 24],
-    /// How long a channel rides out silence while something is outstanding; at least 1. Default 180000.
+    /// How long a channel rides out silence while something is outstanding; at least 1. The smaller of
+    /// both ends counts, but no less than 60000, or 250000 with BYWAY_PACE_BATTERY. Default 180000.
     pub linger_ms: u32,
     /// How often the peer of an idle channel is probed; 0, the default: never.
     pub keepalive_ms: u32,
@@ -109,7 +110,7 @@ pub struct byway_config {
     pub channels: u32,
     /// Octets of each channel's transmit ring and of its receive ring: a power of two, 256 to 2^30.
     pub ring: u32,
-    /// Listeners at once, 1 to 16.
+    /// Listeners at once, 0 to 16.
     pub listeners: u32,
     /// Octets of each of the transport's buffers, 512 to 16 MiB.
     pub io_buffer: u32,

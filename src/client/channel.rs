@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use super::Handle;
 use super::readiness::{PollFd, Readiness, Target};
 use crate::Kind;
-use crate::error::Error;
+use crate::error::{Error, PeerError};
 use crate::session::{ChannelId, Half, Session};
 
 /// One end of a channel, shared by all clones of its handle.
@@ -89,17 +89,18 @@ impl Channel {
         })?;
         self.handle.shared.on_channel(self.id).notify_all();
         let drained = self.wait_closing(deadline(timeout), |session, _| {
-            if session.acked(self.id).is_err() {
-                // A peer that closed, too, need not acknowledge the end, only what was written.
-                let stats = session.channel_stats(self.id)?;
-                if stats.acked >= stats.written {
-                    return Ok(Some(()));
-                }
+            match session.acked(self.id) {
+                // Only the end of the stream is missing, for which a peer that is gone does not wait.
+                Err(Error::Peer(PeerError::Closed)) if self.has_all_bytes(session) => Ok(Some(())),
+                acked => Ok(acked?.then_some(())),
             }
-            Ok(session.acked(self.id)?.then_some(()))
         });
         self.call(|session, now, id| session.release(now, id));
         drained?.ok_or(Error::TimedOut)
+    }
+
+    fn has_all_bytes(&self, session: &Session<'_>) -> bool {
+        session.channel_stats(self.id).is_ok_and(|stats| stats.acked >= stats.written)
     }
 
     /// Ends the waits in progress with [`Error::Cancelled`].
