@@ -12,14 +12,14 @@ use std::rc::Rc;
 use embedded_io::{ErrorKind, ErrorType, Read, ReadReady, Write};
 
 use super::{Device, Link, Relay};
-use crate::session::{Settings, Single, Storage};
+use crate::session::{Anything, Settings, Single, Storage};
 use crate::wire::{
     Address, Decoder, End, Hello, MAX_CONTROL, Message, Piece, Status, VERSION, Welcome,
 };
 use crate::{Endpoint, Kind};
 
-type Memory = Storage<1, 256, 0, Single<false, false>>;
-type Front<'s> = Device<'s, Wire, false, false>;
+type Memory = Storage<1, 256, 0, Single>;
+type Front<'s> = Device<'s, Wire, Anything>;
 
 /// The relay's end of a link.
 #[derive(Debug, Default)]

@@ -56,8 +56,8 @@ fn main() -> ! {
     stack::paint();
     board::start_clock();
     let session = STORAGE.session();
-    let device = Device::new(session, Uart::new(), Relay::new("relay"), HEAD_BUFFER);
-    let result = talk(device);
+    let mut device = Device::new(session, Uart::new(), Relay::new("relay"), HEAD_BUFFER);
+    let result = talk(&mut device);
     board::say("stack: ");
     board::say_number(stack::used());
     board::say(match result {
@@ -83,16 +83,14 @@ impl From<Error> for Fault {
 
 type Talker = Device<'static, Uart, Talk>;
 
-fn talk(mut device: Talker) -> Result<(), Fault> {
-    let (secret, seed) = board::randomness();
-    let mut now = board::now();
-    device.session().open(now, &Settings::new(secret, seed));
-    let id = meet(&mut device)?;
+fn talk(device: &mut Talker) -> Result<(), Fault> {
+    open(device);
+    let id = meet(device)?;
     let (mut sent, mut received) = (Pattern::new(0), Pattern::new(1));
     let mut piece = [0; PIECE];
     let mut is_over = false;
     while !(is_over && device.session().acked(id)?) {
-        now = board::now();
+        let now = board::now();
         device.poll(now);
         let session = device.session();
         if sent.count < TOTAL {
@@ -117,6 +115,13 @@ fn talk(mut device: Talker) -> Result<(), Fault> {
     }
     close(device, id);
     Ok(())
+}
+
+/// Opens the session, of a new secret.
+#[inline(never)] // its settings need not stay on the stack
+fn open(device: &mut Talker) {
+    let (secret, seed) = board::randomness();
+    device.session().open(board::now(), &Settings::new(secret, seed));
 }
 
 /// The channel, once both ends know each other.
@@ -145,7 +150,7 @@ fn meet(device: &mut Talker) -> Result<ChannelId, Error> {
 }
 
 /// Tells the relay and waits until the last word is out.
-fn close(mut device: Talker, id: ChannelId) {
+fn close(device: &mut Talker, id: ChannelId) {
     let now = board::now();
     device.session().release(now, id);
     device.session().close(now);
