@@ -29,7 +29,7 @@ pub(super) fn entry(f: impl FnOnce() -> Result<(), Failure>) -> i32 {
     install_hook();
     let outside = INSIDE.replace(true);
     let result = panic::catch_unwind(AssertUnwindSafe(|| {
-        #[cfg(test)]
+        #[cfg(all(test, feature = "relay"))]
         inject::strike();
         f()
     }));
@@ -72,7 +72,7 @@ fn note(info: &PanicHookInfo<'_>) {
 }
 
 /// Panics in the middle of calls.
-#[cfg(test)]
+#[cfg(all(test, feature = "relay"))]
 pub(super) mod inject {
     use std::cell::Cell;
 

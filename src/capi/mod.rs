@@ -2,7 +2,7 @@
 //! cbindgen writes from here; README.md beside it tells how the libraries are built.
 //!
 //! Every function is a thin layer: it checks pointers, lengths and handles, calls [`client`], and
-//! turns the result into a code, all within [`guard::entry`].
+//! turns the result into a code, all within `guard::entry`.
 //!
 //! [`client`]: crate::client
 // The names are C's. What a caller owes is in the comment of each function and in the header's first
@@ -25,6 +25,8 @@ mod log;
 mod ready;
 mod stats;
 mod stream;
+#[cfg(all(test, feature = "relay"))]
+mod tests;
 
 pub use channel::*;
 pub use client::*;

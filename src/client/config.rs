@@ -119,6 +119,14 @@ impl Config {
     }
 }
 
+/// Whether the system gives the memory of a profile. Asked before it is taken, since Rust ends the
+/// process when it is not given.
+pub(super) fn check_memory(profile: &Profile) -> Result<(), Error> {
+    let rings = profile.channels.checked_mul(2).and_then(|n| n.checked_mul(profile.ring));
+    let given = rings.is_some_and(|octets| Vec::<u8>::new().try_reserve_exact(octets).is_ok());
+    if given || !profile.is_valid() { Ok(()) } else { Err(ResourceError::System.into()) }
+}
+
 impl From<&str> for Config {
     fn from(url: &str) -> Self {
         Self::new(url)

@@ -136,6 +136,7 @@ impl Client {
         let settings = config.settings()?;
         let http = config.http();
         let (park, send) = (HttpTransport::new(&http)?, HttpTransport::new(&http)?);
+        config::check_memory(&config.profile)?;
         let storage = HeapStorage::new(&config.profile)?;
         let cancellers = [park.canceller(), send.canceller()];
         let shared = Arc::new(Shared::new(storage, &config.profile, cancellers));

@@ -87,15 +87,21 @@
 //! ```
 //! # use byway::device::Link;
 //! use byway::device::{Clock, Device, Relay, Sockets};
-//! use byway::session::{Settings, Single, Storage};
+//! use byway::session::{Purpose, Settings, Single, Storage};
 //! use byway::{Endpoint, Error};
 //! use embedded_io::{Read, Write};
 //!
-//! type Mode = Single<false, false>; // no listeners, no datagrams
+//! #[derive(Debug)]
+//! struct Asking;
+//!
+//! impl Purpose for Asking {
+//!     const LISTENS: bool = false;
+//!     const DATAGRAMS: bool = false;
+//! }
 //!
 //! fn ask<L: Link>(link: L, clock: impl Clock, secret: [u8; 16]) -> Result<u8, Error> {
 //!     // In firmware these two are statics.
-//!     let mut storage: Storage<1, 1024, 0, Mode> = Storage::new();
+//!     let mut storage: Storage<1, 1024, 0, Single<Asking>> = Storage::new();
 //!     let mut head = [0; 512];
 //!     let relay = Relay::new("relay.example:8080");
 //!     let device = Device::new(storage.session(), link, relay, &mut head);
@@ -121,7 +127,7 @@ mod tests;
 use embedded_io::{Read, ReadReady, Write};
 
 use crate::error::Blocked;
-use crate::session::{Lane, Session, Single};
+use crate::session::{Lane, Purpose, Session, Single};
 use answer::{Body, Head};
 use request::Outgoing;
 
@@ -179,10 +185,10 @@ const FIRST: &[u8] = b"POST ";
 
 /// A session and its only connection. See the [module](self).
 ///
-/// `LISTENS` and `DATAGRAMS` are those of the session's [`Single`].
+/// `P` is the session's [`Purpose`].
 #[derive(Debug)]
-pub struct Device<'s, L, const LISTENS: bool, const DATAGRAMS: bool> {
-    session: Session<'s, Single<LISTENS, DATAGRAMS>>,
+pub struct Device<'s, L, P: Purpose> {
+    session: Session<'s, Single<P>>,
     link: L,
     relay: Relay<'s>,
     /// A request is written through it, then the answer read.
@@ -212,11 +218,11 @@ pub struct Device<'s, L, const LISTENS: bool, const DATAGRAMS: bool> {
     answer_by: u64,
 }
 
-impl<'s, L: Link, const LISTENS: bool, const DATAGRAMS: bool> Device<'s, L, LISTENS, DATAGRAMS> {
+impl<'s, L: Link, P: Purpose> Device<'s, L, P> {
     /// A device that makes the exchanges of `session`, which is opened by its owner. The heads of
     /// answers must fit `buffer`: 512 octets do for a relay's, and with most proxies and gateways.
     pub fn new(
-        session: Session<'s, Single<LISTENS, DATAGRAMS>>,
+        session: Session<'s, Single<P>>,
         link: L,
         relay: Relay<'s>,
         buffer: &'s mut [u8],
@@ -245,7 +251,7 @@ impl<'s, L: Link, const LISTENS: bool, const DATAGRAMS: bool> Device<'s, L, LIST
 
     /// The session, for everything that an application does. [`poll`](Self::poll) is to be called
     /// soon after.
-    pub fn session(&mut self) -> &mut Session<'s, Single<LISTENS, DATAGRAMS>> {
+    pub fn session(&mut self) -> &mut Session<'s, Single<P>> {
         &mut self.session
     }
 

@@ -4,7 +4,7 @@ use embedded_io::{ErrorType, Read, ReadReady, Write, WriteReady};
 
 use super::{Device, Link};
 use crate::error::Error;
-use crate::session::{ChannelId, Half, ListenerId, Session, Settings, Single};
+use crate::session::{ChannelId, Half, ListenerId, Purpose, Session, Settings, Single};
 use crate::{Endpoint, Kind};
 
 /// The time, and how to let it pass.
@@ -24,19 +24,17 @@ pub trait Clock {
 /// The device does nothing between the calls. A program that is busy elsewhere for longer calls
 /// [`poll`](Self::poll) now and then, or its channels wait.
 #[derive(Debug)]
-pub struct Sockets<'s, L, C, const LISTENS: bool, const DATAGRAMS: bool> {
-    device: Device<'s, L, LISTENS, DATAGRAMS>,
+pub struct Sockets<'s, L, C, P: Purpose> {
+    device: Device<'s, L, P>,
     clock: C,
     timeout_ms: u32,
 }
 
-type SessionOf<'s, const L: bool, const D: bool> = Session<'s, Single<L, D>>;
+type SessionOf<'s, P> = Session<'s, Single<P>>;
 
-impl<'s, L: Link, C: Clock, const LISTENS: bool, const DATAGRAMS: bool>
-    Sockets<'s, L, C, LISTENS, DATAGRAMS>
-{
+impl<'s, L: Link, C: Clock, P: Purpose> Sockets<'s, L, C, P> {
     /// Calls without a time-out, see [`set_timeout`](Self::set_timeout).
-    pub fn new(device: Device<'s, L, LISTENS, DATAGRAMS>, clock: C) -> Self {
+    pub fn new(device: Device<'s, L, P>, clock: C) -> Self {
         Self { device, clock, timeout_ms: 0 }
     }
 
@@ -46,7 +44,7 @@ impl<'s, L: Link, C: Clock, const LISTENS: bool, const DATAGRAMS: bool>
     }
 
     /// The device, for what has no call here.
-    pub fn device(&mut self) -> &mut Device<'s, L, LISTENS, DATAGRAMS> {
+    pub fn device(&mut self) -> &mut Device<'s, L, P> {
         &mut self.device
     }
 
@@ -72,7 +70,7 @@ impl<'s, L: Link, C: Clock, const LISTENS: bool, const DATAGRAMS: bool>
     /// Polls until `done` says so, and once more to send what it did.
     fn until(
         &mut self,
-        done: &mut dyn FnMut(&mut SessionOf<'s, LISTENS, DATAGRAMS>, u64) -> Result<bool, Error>,
+        done: &mut dyn FnMut(&mut SessionOf<'s, P>, u64) -> Result<bool, Error>,
     ) -> Result<(), Error> {
         let mut now = self.now();
         let end = match self.timeout_ms {
@@ -150,7 +148,7 @@ impl<'s, L: Link, C: Clock, const LISTENS: bool, const DATAGRAMS: bool>
     }
 
     /// A stream to read and write.
-    pub fn stream(&mut self, id: ChannelId) -> Stream<'_, 's, L, C, LISTENS, DATAGRAMS> {
+    pub fn stream(&mut self, id: ChannelId) -> Stream<'_, 's, L, C, P> {
         Stream { sockets: self, id }
     }
 
@@ -204,14 +202,12 @@ impl<'s, L: Link, C: Clock, const LISTENS: bool, const DATAGRAMS: bool>
 /// A stream of a [`Sockets`]: borrows it, so that there is one at a time; made anew from the
 /// [`ChannelId`] as often as one likes. Dropping it does nothing to the channel.
 #[derive(Debug)]
-pub struct Stream<'a, 's, L, C, const LISTENS: bool, const DATAGRAMS: bool> {
-    sockets: &'a mut Sockets<'s, L, C, LISTENS, DATAGRAMS>,
+pub struct Stream<'a, 's, L, C, P: Purpose> {
+    sockets: &'a mut Sockets<'s, L, C, P>,
     id: ChannelId,
 }
 
-impl<L: Link, C: Clock, const LISTENS: bool, const DATAGRAMS: bool>
-    Stream<'_, '_, L, C, LISTENS, DATAGRAMS>
-{
+impl<L: Link, C: Clock, P: Purpose> Stream<'_, '_, L, C, P> {
     /// Ends a direction; see [`Session::shutdown`].
     ///
     /// # Errors
@@ -234,15 +230,11 @@ impl<L: Link, C: Clock, const LISTENS: bool, const DATAGRAMS: bool>
     }
 }
 
-impl<L, C, const LISTENS: bool, const DATAGRAMS: bool> ErrorType
-    for Stream<'_, '_, L, C, LISTENS, DATAGRAMS>
-{
+impl<L, C, P: Purpose> ErrorType for Stream<'_, '_, L, C, P> {
     type Error = Error;
 }
 
-impl<L: Link, C: Clock, const LISTENS: bool, const DATAGRAMS: bool> Read
-    for Stream<'_, '_, L, C, LISTENS, DATAGRAMS>
-{
+impl<L: Link, C: Clock, P: Purpose> Read for Stream<'_, '_, L, C, P> {
     /// Waits for bytes; 0 at the end of the stream.
     fn read(&mut self, out: &mut [u8]) -> Result<usize, Error> {
         let (id, mut n) = (self.id, None);
@@ -254,9 +246,7 @@ impl<L: Link, C: Clock, const LISTENS: bool, const DATAGRAMS: bool> Read
     }
 }
 
-impl<L: Link, C: Clock, const LISTENS: bool, const DATAGRAMS: bool> Write
-    for Stream<'_, '_, L, C, LISTENS, DATAGRAMS>
-{
+impl<L: Link, C: Clock, P: Purpose> Write for Stream<'_, '_, L, C, P> {
     /// Copies what fits into the transmit ring; waits while that is full.
     fn write(&mut self, bytes: &[u8]) -> Result<usize, Error> {
         let (id, mut n) = (self.id, 0);
@@ -274,18 +264,14 @@ impl<L: Link, C: Clock, const LISTENS: bool, const DATAGRAMS: bool> Write
     }
 }
 
-impl<L: Link, C: Clock, const LISTENS: bool, const DATAGRAMS: bool> ReadReady
-    for Stream<'_, '_, L, C, LISTENS, DATAGRAMS>
-{
+impl<L: Link, C: Clock, P: Purpose> ReadReady for Stream<'_, '_, L, C, P> {
     fn read_ready(&mut self) -> Result<bool, Error> {
         self.sockets.poll();
         self.sockets.device.session.can_read(self.id)
     }
 }
 
-impl<L: Link, C: Clock, const LISTENS: bool, const DATAGRAMS: bool> WriteReady
-    for Stream<'_, '_, L, C, LISTENS, DATAGRAMS>
-{
+impl<L: Link, C: Clock, P: Purpose> WriteReady for Stream<'_, '_, L, C, P> {
     fn write_ready(&mut self) -> Result<bool, Error> {
         self.sockets.poll();
         self.sockets.device.session.can_write(self.id)

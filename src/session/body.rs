@@ -17,10 +17,14 @@ impl<M: Mode> Session<'_, M> {
     pub fn poll_body(&mut self, now: u64, lane: Lane, out: &mut [u8]) -> usize {
         self.core.clock = self.core.clock.max(now);
         let lane = M::lane(lane);
+        let (course, mut session) = self.apart(lane);
+        let Course::Up(stage) = course else { return 0 };
         let mut done = 0;
-        while done < out.len() && self.core.trip(lane).active {
-            let trip = self.core.trip(lane);
-            let Course::Up(stage) = &mut trip.course else { break };
+        while done < out.len() {
+            let trip = session.core.trip(lane);
+            if !trip.active {
+                break;
+            }
             if stage.at < stage.len {
                 let staged = &stage.octets[stage.at.into()..stage.len.into()];
                 let n = staged.len().min(out.len() - done);
@@ -33,41 +37,36 @@ impl<M: Mode> Session<'_, M> {
                 trip.bytes_at += n as u64;
                 trip.bytes_left -= n as u32;
                 let slot = usize::from(trip.plan[usize::from(trip.written) - 2].slot);
-                let (tx_ring, _) = self.rings_of(slot);
-                ring::copy_out(&self.rings[tx_ring], at, &mut out[done..done + n]);
+                let (tx_ring, _) = session.rings_of(slot);
+                ring::copy_out(&session.rings[tx_ring], at, &mut out[done..done + n]);
                 done += n;
             } else if usize::from(trip.written) <= trip.plan.len() {
-                self.stage_next(lane);
+                stage.len = session.stage_next(lane, &mut stage.octets) as u8;
+                stage.at = 0;
             } else {
                 break;
             }
         }
-        if !M::SINGLE
-            && done > 0
-            && lane == Lane::Send
-            && self.core.park_due != 0
-            && self.core.send().is_sent()
-        {
-            // Only now has the relay been told.
-            self.core.park_due = now + u64::from(self.core.settings.timers.send_silence_ms / 2);
+        let is_sent = stage.at >= stage.len && session.core.trip(lane).is_staged();
+        if M::SINGLE || done == 0 || !is_sent {
+            return done;
         }
-        if !M::SINGLE
-            && done > 0
-            && lane == Lane::Park
-            && self.core.park.streams
-            && self.core.park.is_sent()
-        {
-            self.stream_begins(now);
+        match lane {
+            Lane::Send if self.core.park_due != 0 => {
+                // Only now has the relay been told.
+                self.core.park_due = now + u64::from(self.core.timers().send_silence_ms / 2);
+            }
+            Lane::Park if self.core.park.streams => self.stream_begins(now),
+            _ => {}
         }
         done
     }
 
-    /// Writes what stands before the data bytes of the next item into the stage.
-    fn stage_next(&mut self, lane: Lane) {
+    /// Writes what stands before the data bytes of the next item, and gives how much.
+    fn stage_next(&mut self, lane: Lane, out: &mut [u8; wire::MAX_CONTROL]) -> usize {
         let core = &mut *self.core;
         let (secret, max_response) = (core.settings.secret, core.settings.max_response);
         let trip = core.trip(lane);
-        let mut octets = [0; wire::MAX_CONTROL];
         trip.written += 1;
         let Some(planned) = usize::from(trip.written).checked_sub(2) else {
             let hello = Message::Hello(Hello {
@@ -78,40 +77,42 @@ impl<M: Mode> Session<'_, M> {
                 hold_ms: trip.hold_ms,
                 max_response,
             });
-            let len = hello.encode(&mut octets).unwrap_or(0);
-            return self.core.trip(lane).fill_stage(&octets[..len]);
+            return hello.encode(out).unwrap_or(0);
         };
         let item = trip.plan[planned];
-        let staged = self.stage(lane, &item, &mut octets);
         let head = item.head();
-        if staged != Some(head) {
+        if self.stage(lane, &item, out) != Some(head) {
             // What was planned is no longer there: as many messages that say nothing.
             let route = if item.is_routed() { HEADER_LEN + 28 } else { 0 };
-            octets = [0; wire::MAX_CONTROL];
+            *out = [0; wire::MAX_CONTROL];
             if route > 0 {
-                let _ = Message::Pad((route - HEADER_LEN) as u32).encode(&mut octets);
+                let _ = Message::Pad((route - HEADER_LEN) as u32).encode(out);
             }
             let rest = (head - route - HEADER_LEN) as u32;
-            let _ = Message::Pad(rest).encode(&mut octets[route..]);
+            let _ = Message::Pad(rest).encode(&mut out[route..]);
         }
-        self.core.trip(lane).fill_stage(&octets[..head]);
+        head
     }
 
     /// Writes an item's ROUTE and message; `None` if there is nothing to say any more.
     fn stage(&mut self, lane: Lane, item: &Item, out: &mut [u8]) -> Option<usize> {
         let slot = usize::from(item.slot);
         let mut greeting = [0; wire::MAX_GREETING];
-        let (route, message) = match item.what {
-            What::Listen => (None, Message::ListenReq(self.listen_req(slot)?)),
+        let state = self.channels.get(slot).map_or(State::Free, |channel| channel.state);
+        let of_channel = matches!(
+            item.what,
+            What::Accept | What::Window | What::Probe | What::Data | What::Datagram | What::Close
+        );
+        let mut route = if of_channel { self.route(slot) } else { Route::default() };
+        let message = match item.what {
+            What::Listen => Message::ListenReq(self.listen_req(slot)?),
+            What::Connect if !M::CONNECTS || state != State::Connecting => return None,
             What::Connect => {
                 let limit = self.ring_len() as u64;
                 let channel = &self.channels[slot];
-                if channel.state != State::Connecting {
-                    return None;
-                }
-                let n = channel.greeting().len();
-                greeting[..n].copy_from_slice(channel.greeting());
-                let connect = Connect {
+                let n = if M::GREETS { channel.greeting().len() } else { 0 };
+                greeting[..n].copy_from_slice(&channel.greeting()[..n]);
+                Message::ConnectReq(Connect {
                     channel: self.local(slot),
                     kind: channel.kind,
                     port: channel.endpoint.port,
@@ -119,107 +120,87 @@ impl<M: Mode> Session<'_, M> {
                     linger_ms: channel.linger_ms,
                     name: channel.endpoint.name,
                     greeting: &greeting[..n],
-                };
-                (None, Message::ConnectReq(connect))
+                })
             }
-            What::Accept => {
-                let channel = &self.channels[slot];
-                if !matches!(channel.state, State::Accepting | State::Established) {
-                    return None;
-                }
-                let accept = Accept {
-                    status: Status::Ok,
-                    channel: self.local(slot),
-                    limit: self.ring_len() as u64,
-                    linger_ms: channel.linger_ms,
-                    greeting: &[],
-                };
-                (Some(self.route(slot)), Message::AcceptRsp(accept))
+            What::Accept
+                if !M::LISTENS || !matches!(state, State::Accepting | State::Established) =>
+            {
+                return None;
             }
-            What::Window => {
-                let channel = &self.channels[slot];
-                if channel.state != State::Established {
-                    return None;
-                }
-                let route = self.route(slot);
-                (Some(route), Message::ReceiveReq(self.window(slot)))
-            }
+            What::Accept => Message::AcceptRsp(Accept {
+                status: Status::Ok,
+                channel: self.local(slot),
+                limit: self.ring_len() as u64,
+                linger_ms: self.channels[slot].linger_ms,
+                greeting: &[],
+            }),
+            What::Window | What::Probe if state != State::Established => return None,
+            What::Window => Message::ReceiveReq(self.window(slot)),
             What::Final => {
                 let t = &self.tombstones[slot];
-                let window =
-                    Window { ack: t.ack, limit: t.limit, losses: t.losses, overflow: 0, now: true };
-                let route = Route { peer: t.peer, channel: t.remote };
-                (Some(route), Message::ReceiveReq(window))
+                route = Route { peer: t.peer, channel: t.remote };
+                Message::ReceiveReq(Window {
+                    ack: t.ack,
+                    limit: t.limit,
+                    losses: t.losses,
+                    overflow: 0,
+                    now: true,
+                })
             }
             What::Probe => {
                 let channel = &self.channels[slot];
-                if channel.state != State::Established {
-                    return None;
-                }
+                let is_stream = M::kind(channel.kind) == crate::Kind::Stream;
                 // What was sent before this PROBE is there now or was lost: the peer sees which.
-                let offset = match M::kind(channel.kind) {
-                    crate::Kind::Stream if channel.tx.flying => channel.tx.pin,
-                    crate::Kind::Stream => channel.tx.next,
-                    crate::Kind::Datagram => channel.tx.number,
+                let offset = match is_stream {
+                    true if channel.tx.flying => channel.tx.pin,
+                    true => channel.tx.next,
+                    false => channel.tx.number,
                 };
-                let flags = match (M::kind(channel.kind), item.flags()) {
-                    (crate::Kind::Datagram, _) => DataFlags::PROBE,
-                    (crate::Kind::Stream, flags) => flags,
-                };
-                let data = Data { offset, flags, len: 0 };
-                (Some(self.route(slot)), Message::SendReq(data))
+                let flags = if is_stream { item.flags() } else { DataFlags::PROBE };
+                Message::SendReq(Data { offset, flags, len: 0 })
             }
             What::Data => {
                 let offset = self.channels[slot].tx.pin;
-                let data = Data { offset, flags: item.flags(), len: item.bytes() };
                 let trip = self.core.trip(lane);
                 trip.bytes_left = item.bytes();
                 trip.bytes_at = offset;
-                (Some(self.route(slot)), Message::SendReq(data))
+                Message::SendReq(Data { offset, flags: item.flags(), len: item.bytes() })
             }
             What::Datagram if !M::DATAGRAMS => return None,
-            What::Datagram => self.stage_datagram(lane, item),
+            What::Datagram => Message::SendReq(self.stage_datagram(lane, item)),
+            What::Close if state != State::Aborting => return None,
             What::Close => {
                 let channel = &self.channels[slot];
-                if channel.state != State::Aborting {
-                    return None;
-                }
                 let status = Status::from_code(channel.status).unwrap_or(Status::Aborted);
-                let close = Close { status, offset: channel.end_offset };
-                (Some(self.route(slot)), Message::CloseReq(close))
+                Message::CloseReq(Close { status, offset: channel.end_offset })
             }
             What::Reply => {
                 let reply = &self.core.replies[slot];
                 let status = Status::from_code(reply.status).unwrap_or(Status::Unknown);
+                route = Route { peer: reply.peer, channel: wire::Channel::NONE };
                 match reply.kind {
-                    ReplyKind::Free => return None,
-                    ReplyKind::Refuse => {
-                        let accept = Accept {
+                    ReplyKind::Refuse if M::LISTENS => {
+                        route.channel = reply.channel;
+                        Message::AcceptRsp(Accept {
                             status,
                             channel: wire::Channel::NONE,
                             limit: 0,
                             linger_ms: 0,
                             greeting: &[],
-                        };
-                        let route = Route { peer: reply.peer, channel: reply.channel };
-                        (Some(route), Message::AcceptRsp(accept))
+                        })
                     }
                     ReplyKind::Close => {
-                        let route = Route { peer: reply.peer, channel: wire::Channel::NONE };
-                        let closed = Closed { status, channel: reply.channel };
-                        (Some(route), Message::CloseRsp(closed))
+                        Message::CloseRsp(Closed { status, channel: reply.channel })
                     }
+                    _ => return None,
                 }
             }
         };
-        let at = match route {
-            Some(route) => Message::Route(route).encode(out)?,
-            None => 0,
-        };
+        let at = if item.is_routed() { Message::Route(route).encode(out)? } else { 0 };
         Some(at + message.encode(out.get_mut(at..)?)?)
     }
 
-    fn stage_datagram(&mut self, lane: Lane, item: &Item) -> (Option<Route>, Message<'static>) {
+    fn stage_datagram(&mut self, lane: Lane, item: &Item) -> Data {
         let slot = usize::from(item.slot);
         // Datagrams go out in the order of the ring.
         let tx = &mut self.channels[slot].tx;
@@ -230,7 +211,6 @@ impl<M: Mode> Session<'_, M> {
         let trip = self.core.trip(lane);
         trip.bytes_left = item.bytes();
         trip.bytes_at = at;
-        let data = Data { offset: number, flags: item.flags(), len: item.bytes() };
-        (Some(self.route(slot)), Message::SendReq(data))
+        Data { offset: number, flags: item.flags(), len: item.bytes() }
     }
 }

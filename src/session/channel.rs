@@ -50,6 +50,7 @@ pub(super) enum End {
 
 /// A channel. All zeros is its initial state.
 #[derive(Debug)]
+#[repr(C)]
 pub(super) struct Channel {
     pub state: State,
     pub kind: Kind,
@@ -73,17 +74,14 @@ pub(super) struct Channel {
     pub status: u8,
     /// Messages of it are in the body of the send under way.
     pub flying: bool,
+    greeting_len: u8,
+    pub tx: Tx,
     pub generation: u32,
     /// The listener it came from, 0 if it was made by connect.
     pub claim: u32,
     pub arrival: u32,
     pub linger_ms: u32,
     pub token: u64,
-    pub peer: Address,
-    pub remote: wire::Channel,
-    pub endpoint: Endpoint,
-    greeting_len: u8,
-    greeting: [u8; MAX_GREETING],
     /// When the message that sets up or ends the channel is due again; 0: not.
     pub due: u64,
     /// When the present state is given up; 0: never.
@@ -95,7 +93,10 @@ pub(super) struct Channel {
     pub heard_at: u64,
     /// First offset not received here, when the channel ended; or not received there, if the peer said.
     pub end_offset: u64,
-    pub tx: Tx,
+    pub peer: Address,
+    pub remote: wire::Channel,
+    pub endpoint: Endpoint,
+    greeting: [u8; MAX_GREETING],
     pub rx: Rx,
 }
 
@@ -193,20 +194,21 @@ impl Channel {
 /// What is left of a channel that ended in order: it answers repeats with the final acknowledgement.
 /// All zeros: free.
 #[derive(Debug)]
+#[repr(C)]
 pub(super) struct Tombstone {
-    pub local: wire::Channel,
-    pub remote: wire::Channel,
-    pub peer: Address,
-    pub ack: u64,
-    pub limit: u64,
-    pub losses: u32,
     /// The final acknowledgement is to be sent.
     pub answer: bool,
     /// The peer's stream had come whole.
     pub complete: bool,
     /// It had not, but the application here closed the channel and wanted no more.
     pub closed: bool,
+    pub losses: u32,
+    pub ack: u64,
+    pub limit: u64,
     pub expires: u64,
+    pub local: wire::Channel,
+    pub remote: wire::Channel,
+    pub peer: Address,
 }
 
 impl Tombstone {
@@ -236,17 +238,15 @@ impl<M: Mode> Session<'_, M> {
         let ring = self.ring_len() as u64;
         let token = self.core.random();
         let channel = &mut self.channels[slot];
-        *channel = Channel {
-            state,
-            kind,
-            owned: true,
-            generation: channel.generation + 1,
-            linger_ms: self.core.settings.linger_ms,
-            token,
-            heard_at: now,
-            due: now,
-            ..Channel::new()
-        };
+        // The rest of a free one is as it was made.
+        channel.state = state;
+        channel.kind = kind;
+        channel.owned = true;
+        channel.generation += 1;
+        channel.linger_ms = self.core.settings.linger_ms;
+        channel.token = token;
+        channel.heard_at = now;
+        channel.due = now;
         channel.rx.told = ring;
         self.core.traffic(now);
         self.core.wake_lanes();
@@ -283,7 +283,7 @@ impl<M: Mode> Session<'_, M> {
         let channel = &mut self.channels[slot];
         if channel.blocked {
             // It speaks, but may not hear: its sends may pass while its park is gone.
-            let soon = now + u64::from(self.core.settings.timers.rto_min_ms);
+            let soon = now + u64::from(self.core.timers().rto_min_ms);
             channel.backoff = 0;
             channel.probe_at = channel.probe_at.min(soon);
         }
@@ -323,7 +323,7 @@ impl<M: Mode> Session<'_, M> {
     pub(super) fn end(&mut self, now: u64, slot: usize, end: End, status: Status, tell: bool) {
         let abort_for = u64::from(match status {
             Status::Linger => self.channels[slot].linger_ms,
-            _ => self.core.settings.timers.abort_for_ms,
+            _ => self.core.timers().abort_for_ms,
         });
         let channel = &mut self.channels[slot];
         if matches!(channel.state, State::Free | State::Aborting | State::Ended) {
@@ -370,30 +370,31 @@ impl<M: Mode> Session<'_, M> {
         if channel.state != State::Ended || channel.owned || channel.flying {
             return;
         }
-        let generation = channel.generation;
-        let tombstone = Tombstone {
-            local: wire::Channel { id: super::id(slot, generation), token: channel.token },
-            remote: channel.remote,
-            peer: channel.peer,
-            ack: channel.rx.next,
-            limit: channel.rx.told,
-            losses: channel.rx.losses,
-            answer: channel.rx.dirty && channel.end == End::None,
-            complete: channel.rx.fin && channel.end == End::None,
-            closed: channel.end == End::Here && channel.status == Status::Closed as u8,
-            expires: now + u64::from(channel.linger_ms),
-        };
+        let (generation, wake) = (channel.generation, channel.wake);
         // Who never was answered may still connect.
-        let met = channel.met;
-        let wake = channel.wake;
-        *channel = Channel { generation, wake, ..Channel::new() };
-        self.drop_incoming(slot);
-        if met {
-            self.core.wakes.send |= tombstone.answer;
-            if let Some(oldest) = self.tombstones.iter_mut().min_by_key(|t| t.expires) {
-                *oldest = tombstone;
-            }
+        if channel.met
+            && let Some(oldest) = self.tombstones.iter_mut().min_by_key(|t| t.expires)
+        {
+            let in_order = channel.end == End::None;
+            let answer = channel.rx.dirty && in_order;
+            *oldest = Tombstone {
+                local: wire::Channel { id: super::id(slot, generation), token: channel.token },
+                remote: channel.remote,
+                peer: channel.peer,
+                ack: channel.rx.next,
+                limit: channel.rx.told,
+                losses: channel.rx.losses,
+                answer,
+                complete: channel.rx.fin && in_order,
+                closed: channel.end == End::Here && channel.status == Status::Closed as u8,
+                expires: now + u64::from(channel.linger_ms),
+            };
+            self.core.wakes.send |= answer;
         }
+        *channel = const { Channel::new() };
+        channel.generation = generation;
+        channel.wake = wake;
+        self.drop_incoming(slot);
         self.core.wakes.session = true;
         self.core.wakes.send = true;
     }

@@ -117,7 +117,7 @@ impl<M: Mode> Session<'_, M> {
 
     /// Drops the datagrams that have waited too long, unless one is being sent.
     pub(super) fn expire_datagrams(&mut self, now: u64, slot: usize) {
-        let life = self.core.settings.timers.datagram_life_ms;
+        let life = self.core.timers().datagram_life_ms;
         let (tx_ring, _) = self.rings_of(slot);
         let tx = &mut self.channels[slot].tx;
         if tx.flying {
@@ -149,7 +149,7 @@ impl<M: Mode> Session<'_, M> {
         }
         let (tx_ring, _) = self.rings_of(slot);
         let (_, queued) = read_header(&self.rings[tx_ring], tx.una);
-        let life = self.core.settings.timers.datagram_life_ms;
+        let life = self.core.timers().datagram_life_ms;
         // The time queued lies at most `life` before the clock seen last.
         let age = (self.core.clock as u32).wrapping_sub(queued);
         (self.core.clock + u64::from(life)).saturating_sub(age.into())

@@ -1,7 +1,7 @@
 //! An exchange: one HTTP request and its answer. A session has one under way on each lane.
 
 use super::channel::{Probe, State};
-use super::trip::{Course, Item, Sink, Stage, What};
+use super::trip::{Course, Item, Sink, What};
 use super::{Exchange, Lane, Mode, Pace, Session};
 use crate::error::Blocked;
 use crate::wire::{HelloFlags, Route, Status};
@@ -18,7 +18,7 @@ impl<M: Mode> Session<'_, M> {
         {
             return None;
         }
-        let timers = self.core.settings.timers;
+        let timers = *self.core.timers();
         let (hello, hold_ms, silence_ms) = match M::lane(lane) {
             Lane::Park => {
                 if now < self.core.retry_park_at || !M::SINGLE && !self.wants_park(now) {
@@ -37,8 +37,9 @@ impl<M: Mode> Session<'_, M> {
                     self.plan_park();
                 }
                 let core = &*self.core;
-                let active = now < core.traffic_at + u64::from(core.settings.active_for_ms());
-                let (hold, grace) = core.settings.hold(active);
+                let active =
+                    now < core.traffic_at + u64::from(core.settings.active_for_ms(core.timers()));
+                let (hold, grace) = core.settings.hold(core.timers(), active);
                 let hold = core.beside().map_or(hold, |b| hold.min(b.downlink.ceiling(now)));
                 let hold = if waits { hold.max(1) } else { 1 };
                 if M::SINGLE {
@@ -88,7 +89,6 @@ impl<M: Mode> Session<'_, M> {
         trip.begun_at = now;
         trip.payload = trip.plan.iter().map(Item::bytes).sum();
         trip.written = 0;
-        trip.course = Course::Up(Stage::new());
         trip.bytes_left = 0;
         trip.welcomed = false;
         trip.ended = false;
@@ -96,6 +96,7 @@ impl<M: Mode> Session<'_, M> {
         trip.incoming.sink = Sink::Drop;
         let len = super::body::HELLO_LEN
             + trip.plan.iter().map(|i| i.head() + i.bytes() as usize).sum::<usize>();
+        self.courses[lane as usize] = const { Course::new() };
         let mut idle_ms = u32::MAX;
         if let Some(beside) = self.core.beside_mut() {
             if lane == Lane::Park {
@@ -440,7 +441,7 @@ impl<M: Mode> super::state::Core<M> {
     /// A park failed after `age` ms, without a word: its hold may have been too long.
     pub fn park_failed(&mut self, now: u64, cause: Blocked, age: u32) {
         let hold = self.park.hold_ms;
-        let least = self.settings.timers.hold_active_ms / 2;
+        let least = self.timers().hold_active_ms / 2;
         if let Some(beside) = self.beside_mut() {
             beside.downlink.failed(now, least, cause, hold, age);
         }
@@ -448,7 +449,7 @@ impl<M: Mode> super::state::Core<M> {
 
     /// Pause after so many failures in a row, in ms: doubling, with jitter, at most `retry_max_ms`.
     fn pause(&mut self, times: u8) -> u64 {
-        let t = self.settings.timers;
+        let t = *self.timers();
         let doubled = t.retry_min_ms << times.saturating_sub(1).min(10);
         let pause = doubled.min(t.retry_max_ms);
         // A division of 64 bits would be long on small machines.

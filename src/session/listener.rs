@@ -66,8 +66,8 @@ impl<M: Mode> Session<'_, M> {
         backlog: u8,
     ) -> Result<ListenerId, Error> {
         self.check_open()?;
-        if M::kind(kind) != kind {
-            return Err(ConfigError::Unsupported(super::NO_DATAGRAMS).into());
+        if !M::LISTENS || M::kind(kind) != kind {
+            return Err(ConfigError::Unsupported(super::NOT_MADE_FOR).into());
         }
         if self.claims.iter().any(|c| c.is_claimed() && c.endpoint == endpoint) {
             return Err(ConfigError::Duplicate.into());

@@ -50,10 +50,10 @@ impl<M: Mode> Session<'_, M> {
         if self.waiting(listener) >= usize::from(self.claims[claim].backlog) {
             return Err(Status::BacklogFull);
         }
-        let timers = self.core.settings.timers;
+        let timers = *self.core.timers();
         let slot =
             self.open_channel(now, connect.kind, State::Accepting).ok_or(Status::BacklogFull)?;
-        let least = self.core.settings.least_linger_ms();
+        let least = self.core.settings.least_linger_ms(self.core.timers());
         self.core.arrivals = self.core.arrivals.wrapping_add(1);
         let arrival = self.core.arrivals;
         let channel = &mut self.channels[slot];
@@ -64,7 +64,9 @@ impl<M: Mode> Session<'_, M> {
         channel.endpoint = endpoint;
         channel.linger_ms = connect.linger_ms.min(channel.linger_ms).max(least);
         channel.tx.limit = connect.limit;
-        channel.set_greeting(connect.greeting);
+        if M::GREETS {
+            channel.set_greeting(connect.greeting);
+        }
         channel.give_up_at = now + u64::from(timers.accept_for_ms);
         if self.claims[claim].state == ClaimState::Claiming {
             self.claims[claim].state = ClaimState::Granted;
@@ -75,6 +77,9 @@ impl<M: Mode> Session<'_, M> {
 
     /// The listener, or the relay in its place, answered.
     pub(super) fn on_connect_rsp(&mut self, now: u64, from: &Route, accept: &Accept<'_>) {
+        if !M::CONNECTS {
+            return;
+        }
         let (slot, _) = super::slot(from.channel.id);
         if slot >= self.channels.len() || self.local(slot) != from.channel {
             let ended = |t: &&mut Tombstone| t.local == from.channel && t.peer == from.peer;
@@ -89,9 +94,10 @@ impl<M: Mode> Session<'_, M> {
             }
             return;
         }
-        let least = self.core.settings.least_linger_ms();
+        let least = self.core.settings.least_linger_ms(self.core.timers());
         // What the listener needs at most: more than was asked for is its pace's, or nobody's.
-        let most = Settings { pace: Pace::Battery, ..self.core.settings }.least_linger_ms();
+        let most = Settings { pace: Pace::Battery, ..self.core.settings }
+            .least_linger_ms(self.core.timers());
         let channel = &mut self.channels[slot];
         match (channel.state, accept.status) {
             (State::Connecting, Status::Ok)
@@ -102,7 +108,9 @@ impl<M: Mode> Session<'_, M> {
                 channel.tx.limit = accept.limit;
                 channel.linger_ms = accept.linger_ms.min(channel.linger_ms.max(most)).max(least);
                 channel.backoff = 0;
-                channel.set_greeting(accept.greeting);
+                if M::GREETS {
+                    channel.set_greeting(accept.greeting);
+                }
                 self.establish(now, slot);
                 self.acknowledge_set_up(slot);
             }

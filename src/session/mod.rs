@@ -44,12 +44,13 @@ use core::ops::Range;
 use channel::{Channel, End, State, Tombstone};
 use listener::Claim;
 use state::Core;
+use trip::Course;
 
 use crate::Kind;
 use crate::error::{Blocked, ConfigError, Error, PeerError, ResourceError};
 use crate::wire::{Address, Endpoint, MAX_GREETING, Status};
 
-pub use mode::{Full, Mode, Single};
+pub use mode::{Anything, Full, Mode, Purpose, Single};
 pub use settings::{Pace, Settings, Timers};
 #[cfg(feature = "std")]
 pub use storage::HeapStorage;
@@ -67,13 +68,15 @@ pub struct Session<'s, M: Mode = Full> {
     tombstones: &'s mut [Tombstone],
     claims: &'s mut [Claim],
     rings: &'s mut [u8],
+    /// Of each lane's exchange.
+    courses: &'s mut [Course],
 }
 
 /// What an exchange is for. One is under way on each lane.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Lane {
     /// Waits at the relay until something comes.
-    Park,
+    Park = 0,
     /// Carries what goes; answered at once.
     Send,
 }
@@ -245,8 +248,8 @@ pub struct ChannelStats {
     pub datagrams_dropped: u32,
 }
 
-/// What a session says that was made without them.
-const NO_DATAGRAMS: &str = "this session carries no datagrams";
+/// What a session says that was made for something else.
+const NOT_MADE_FOR: &str = "this session was not made for that: see session::Purpose";
 
 /// Id of a slot's generation.
 const fn id(slot: usize, generation: u32) -> u32 {
@@ -274,8 +277,8 @@ impl<M: Mode> Session<'_, M> {
         greeting: &[u8],
     ) -> Result<ChannelId, Error> {
         self.check_usable()?;
-        if M::kind(kind) != kind {
-            return Err(ConfigError::Unsupported(NO_DATAGRAMS).into());
+        if !M::CONNECTS || M::kind(kind) != kind || !M::GREETS && !greeting.is_empty() {
+            return Err(ConfigError::Unsupported(NOT_MADE_FOR).into());
         }
         if greeting.len() > MAX_GREETING {
             return Err(ConfigError::Greeting.into());
@@ -285,7 +288,9 @@ impl<M: Mode> Session<'_, M> {
         let channel = &mut self.channels[slot];
         channel.endpoint = endpoint;
         channel.accepted = true;
-        channel.set_greeting(greeting);
+        if M::GREETS {
+            channel.set_greeting(greeting);
+        }
         Ok(self.channel_id(slot))
     }
 
@@ -432,6 +437,19 @@ impl<M: Mode> Session<'_, M> {
             wakes.claims = false;
         }
         None
+    }
+
+    /// The course of an exchange, and the session without it: what comes is read in place.
+    fn apart(&mut self, lane: Lane) -> (&mut Course, Session<'_, M>) {
+        let session = Session {
+            core: self.core,
+            channels: self.channels,
+            tombstones: self.tombstones,
+            claims: self.claims,
+            rings: self.rings,
+            courses: &mut [],
+        };
+        (&mut self.courses[lane as usize], session)
     }
 
     /// The claims that there can be.

@@ -1,12 +1,14 @@
 //! What a session is made for: what a device never does is not compiled into it.
 
 use core::fmt::Debug;
+use core::marker::PhantomData;
 
 use heapless::Vec;
 
 use super::downlink::Downlink;
+use super::settings::{Settings, Timers};
 use super::streaming::Streaming;
-use super::trip::Trip;
+use super::trip::{Course, Trip};
 use super::uplink::Uplink;
 use super::{Event, Lane, Stats};
 use crate::Kind;
@@ -24,17 +26,53 @@ pub trait Mode: sealed::Sealed {}
 pub struct Full;
 
 /// What firmware needs: one exchange at a time, on the only connection, which is park and send at
-/// once. Without `LISTENS` the session has no listeners, without `DATAGRAMS` only streams.
+/// once, for a [`Purpose`].
 ///
 /// Beside [`Full`], it never streams; its holds are those of the settings and its bodies what the
 /// rings have; it may let one peer wait a second for another; it tells no events (but
 /// [`blocked`](super::Session::blocked) and what the calls return), wakes nobody but its owner,
 /// counts nothing, and is opened once.
 #[derive(Debug)]
-pub struct Single<const LISTENS: bool, const DATAGRAMS: bool>;
+pub struct Single<P: Purpose = Anything>(PhantomData<P>);
+
+/// The [`Purpose`] of a device that may do whatever a session can.
+#[derive(Debug)]
+pub struct Anything;
+
+impl Purpose for Anything {}
+
+/// What the program of a small device does with its session; what it does not is left out of the
+/// code. As a rule everything is true, and the timers are the protocol's.
+///
+/// ```
+/// # use byway::session::{Purpose, Session, Single, Storage};
+/// #[derive(Debug)]
+/// struct Thermometer;
+///
+/// impl Purpose for Thermometer {
+///     const LISTENS: bool = false;
+///     const DATAGRAMS: bool = false;
+/// }
+///
+/// static mut STORAGE: Storage<2, 1024, 0, Single<Thermometer>> = Storage::new();
+/// ```
+pub trait Purpose: Debug + 'static {
+    /// It listens and accepts.
+    const LISTENS: bool = true;
+    /// It connects.
+    const CONNECTS: bool = true;
+    /// It has datagram channels.
+    const DATAGRAMS: bool = true;
+    /// It gives a greeting with its connections, or looks at those of others.
+    const GREETS: bool = true;
+    /// It probes the peers of idle channels: [`Settings::keepalive_ms`] counts.
+    const KEEPALIVE: bool = true;
+    /// Deadlines and intervals.
+    const TIMERS: Timers = Timers::DEFAULT;
+}
 
 impl Mode for Full {}
-impl<const LISTENS: bool, const DATAGRAMS: bool> Mode for Single<LISTENS, DATAGRAMS> {}
+impl<P: Purpose> Mode for Single<P> {}
 
 /// What only a [`Full`] session has. All zeros is its initial state.
 #[derive(Debug)]
@@ -54,11 +92,18 @@ pub(super) mod sealed {
         /// One exchange is park and send.
         const SINGLE: bool;
         const LISTENS: bool;
+        const CONNECTS: bool;
         const DATAGRAMS: bool;
+        const GREETS: bool;
+        const KEEPALIVE: bool;
+        /// One for each lane.
+        type Courses: Debug + AsMut<[Course]>;
+        const COURSES: Self::Courses;
         /// [`Beside`](super::Beside) or nothing.
         type Beside: Debug;
         const BESIDE: Self::Beside;
 
+        fn timers(settings: &Settings) -> &Timers;
         fn beside(beside: &Self::Beside) -> Option<&Beside>;
         fn beside_mut(beside: &mut Self::Beside) -> Option<&mut Beside>;
 
@@ -84,7 +129,12 @@ use sealed::Sealed;
 impl Sealed for Full {
     const SINGLE: bool = false;
     const LISTENS: bool = true;
+    const CONNECTS: bool = true;
     const DATAGRAMS: bool = true;
+    const GREETS: bool = true;
+    const KEEPALIVE: bool = true;
+    type Courses = [Course; 2];
+    const COURSES: [Course; 2] = [const { Course::new() }; 2];
     type Beside = Beside;
     const BESIDE: Beside = Beside {
         send: Trip::new(),
@@ -95,6 +145,10 @@ impl Sealed for Full {
         stats: Stats::new(),
     };
 
+    fn timers(settings: &Settings) -> &Timers {
+        &settings.timers
+    }
+
     fn beside(beside: &Beside) -> Option<&Beside> {
         Some(beside)
     }
@@ -104,12 +158,21 @@ impl Sealed for Full {
     }
 }
 
-impl<const L: bool, const D: bool> Sealed for Single<L, D> {
+impl<P: Purpose> Sealed for Single<P> {
     const SINGLE: bool = true;
-    const LISTENS: bool = L;
-    const DATAGRAMS: bool = D;
+    const LISTENS: bool = P::LISTENS;
+    const CONNECTS: bool = P::CONNECTS;
+    const DATAGRAMS: bool = P::DATAGRAMS;
+    const GREETS: bool = P::GREETS;
+    const KEEPALIVE: bool = P::KEEPALIVE;
+    type Courses = [Course; 1];
+    const COURSES: [Course; 1] = [const { Course::new() }; 1];
     type Beside = ();
     const BESIDE: () = ();
+
+    fn timers(_: &Settings) -> &Timers {
+        &P::TIMERS
+    }
 
     fn beside((): &()) -> Option<&Beside> {
         None

@@ -7,9 +7,7 @@ use super::state::{Phase, ReplyKind};
 use super::trip::{Item, MAX_ITEMS, What};
 use super::{Mode, Session};
 use crate::Kind;
-use crate::wire::{
-    DATA_HEADER_LEN, DataFlags, HEADER_LEN, HelloFlags, MAX_CONTROL, Message, Route,
-};
+use crate::wire::{DATA_HEADER_LEN, DataFlags, HEADER_LEN, HelloFlags, MAX_CONTROL, Route};
 
 /// Octets of a ROUTE.
 const ROUTE_LEN: u16 = 32;
@@ -32,7 +30,7 @@ impl<M: Mode> Session<'_, M> {
     pub(super) fn plan_park(&mut self) {
         for slot in 0..self.claims().len() {
             if let Some(req) = self.listen_req(slot) {
-                let head = Message::ListenReq(req).encoded_len() as u16;
+                let head = (HEADER_LEN + 34 + req.name.len()) as u16;
                 let _ = self.core.park.plan.push(Item::control(What::Listen, slot, head));
             }
         }
@@ -90,7 +88,7 @@ impl<M: Mode> Session<'_, M> {
         if !M::SINGLE && self.doubts_park() {
             hello = hello.with(HelloFlags::WAKE);
             // Well above what WAKE and the answer take.
-            self.core.park_due = now + u64::from(self.core.settings.timers.send_silence_ms / 2);
+            self.core.park_due = now + u64::from(self.core.timers().send_silence_ms / 2);
             self.core.park_doubted = false;
         }
         if wake {
@@ -129,7 +127,7 @@ impl<M: Mode> Session<'_, M> {
     /// fell silent.
     fn doubts_park(&self) -> bool {
         let core = &*self.core;
-        let long = core.park.hold_ms > core.settings.timers.hold_active_ms;
+        let long = core.park.hold_ms > core.timers().hold_active_ms;
         let talks = |item: &Item| matches!(item.what, What::Data | What::Datagram | What::Connect);
         core.park.active
             && !core.park.broken
@@ -195,13 +193,18 @@ impl<M: Mode> Session<'_, M> {
     }
 
     fn plan_channel(&mut self, now: u64, slot: usize) {
-        let timers = self.core.settings.timers;
+        let timers = *self.core.timers();
         let channel = &mut self.channels[slot];
         let (what, head) = match channel.state {
+            State::Connecting if !M::CONNECTS => return,
             State::Connecting => {
                 let fixed = HEADER_LEN + 29 + channel.endpoint.name.len();
-                (What::Connect, (fixed + channel.greeting().len()) as u16)
+                (
+                    What::Connect,
+                    (fixed + if M::GREETS { channel.greeting().len() } else { 0 }) as u16,
+                )
             }
+            State::Accepting if !M::LISTENS => return,
             State::Accepting => (What::Accept, ROUTE_LEN + (HEADER_LEN + 26) as u16),
             State::Aborting => (What::Close, ROUTE_LEN + (HEADER_LEN + 9) as u16),
             State::Established => {
@@ -306,7 +309,7 @@ impl<M: Mode> Session<'_, M> {
         if tx.next > tx.high {
             self.core.count(|stats| stats.sent += tx.end.min(tx.next) - tx.high.min(tx.end));
             tx.high = tx.next;
-            if tx.timed == 0 && again == 0 {
+            if !M::SINGLE && tx.timed == 0 && again == 0 {
                 tx.timed = tx.next;
                 tx.timed_at = now;
             }

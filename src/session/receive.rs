@@ -192,7 +192,7 @@ impl<M: Mode> Session<'_, M> {
             tx.una = window.ack;
             tx.next = tx.next.max(tx.una);
             tx.delivered = tx.delivered.max(tx.una.min(tx.end));
-            if tx.timed != 0 && tx.una >= tx.timed {
+            if !M::SINGLE && tx.timed != 0 && tx.una >= tx.timed {
                 sample = Some(now.saturating_sub(tx.timed_at));
                 tx.timed = 0;
             }
@@ -207,7 +207,9 @@ impl<M: Mode> Session<'_, M> {
         if window.overflow > tx.overflow {
             tx.overflow = window.overflow;
             tx.overflow_untold = true;
-            tx.overflows = tx.overflows.saturating_add(1);
+            if !M::SINGLE {
+                tx.overflows = tx.overflows.saturating_add(1);
+            }
             overflow = Some(window.overflow - 1);
             back = true;
         }

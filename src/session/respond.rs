@@ -2,7 +2,7 @@
 
 use super::channel::{End, Probe, State};
 use super::state::{Fatal, Reply, ReplyKind};
-use super::trip::{Course, What};
+use super::trip::What;
 use super::{Event, Lane, Mode, Session, datagram};
 use crate::Kind;
 use crate::error::Blocked;
@@ -20,24 +20,24 @@ impl<M: Mode> Session<'_, M> {
         self.core.clock = self.core.clock.max(now);
         let lane = M::lane(lane);
         let mut input = bytes;
-        let mut decoder = self.core.trip(lane).take_decoder();
+        let (course, mut session) = self.apart(lane);
+        let Some(decoder) = course.decoder() else { return Ok(()) };
         let result = loop {
-            let trip = self.core.trip(lane);
+            let trip = session.core.trip(lane);
             if !trip.active || trip.ended {
                 break Ok(());
             }
-            match decoder.next(&mut input) {
+            match decoder.next_answered(&mut input) {
                 Ok(Some(Piece::Message(message))) => {
-                    if let Err(cause) = self.on_message(now, lane, message) {
+                    if let Err(cause) = session.on_message(now, lane, message) {
                         break Err(cause);
                     }
                 }
-                Ok(Some(Piece::Bytes(bytes, left))) => self.on_bytes(now, lane, bytes, left),
+                Ok(Some(Piece::Bytes(bytes, left))) => session.on_bytes(now, lane, bytes, left),
                 Ok(None) => break Ok(()),
                 Err(_) => break Err(Blocked::Foreign),
             }
         };
-        self.core.trip(lane).course = Course::Down(decoder);
         if !M::SINGLE && lane == Lane::Park && self.core.park.is_streaming() {
             self.stream_lives(now);
             (0..self.channels.len()).for_each(|slot| self.owe_ack(now, slot));

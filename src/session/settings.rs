@@ -21,7 +21,8 @@ pub struct Settings {
     pub max_body: u32,
     /// Most octets of an answer's body.
     pub max_response: u32,
-    /// Deadlines and intervals.
+    /// Deadlines and intervals. A [`Single`](super::Single) session has those of its
+    /// [`Purpose`](super::Purpose) instead.
     pub timers: Timers,
 }
 
@@ -41,8 +42,7 @@ impl Settings {
     };
 
     /// Linger below two rounds of parking would end channels on a path that is merely slow.
-    pub(super) const fn least_linger_ms(&self) -> u32 {
-        let timers = &self.timers;
+    pub(super) const fn least_linger_ms(&self, timers: &Timers) -> u32 {
         let hold = match self.pace {
             Pace::Battery => timers.hold_battery_ms,
             Pace::Streaming | Pace::LongPoll => timers.hold_idle_ms,
@@ -52,8 +52,7 @@ impl Settings {
 
     /// How long the next park waits, and how long beyond that until it has failed, in ms; with
     /// traffic lately or not.
-    pub(super) const fn hold(&self, active: bool) -> (u32, u32) {
-        let timers = &self.timers;
+    pub(super) const fn hold(&self, timers: &Timers, active: bool) -> (u32, u32) {
         match (active, self.pace) {
             (true, _) => (timers.hold_active_ms, timers.park_grace_active_ms),
             (false, Pace::Battery) => (timers.hold_battery_ms, timers.park_grace_idle_ms),
@@ -62,10 +61,10 @@ impl Settings {
     }
 
     /// How long after traffic more is expected, in ms: shorter to spare the battery.
-    pub(super) const fn active_for_ms(&self) -> u32 {
+    pub(super) const fn active_for_ms(&self, timers: &Timers) -> u32 {
         match self.pace {
-            Pace::Battery => self.timers.hold_active_ms,
-            Pace::Streaming | Pace::LongPoll => self.timers.active_for_ms,
+            Pace::Battery => timers.hold_active_ms,
+            Pace::Streaming | Pace::LongPoll => timers.active_for_ms,
         }
     }
 

@@ -2,7 +2,7 @@
 
 use super::downlink::Downlink;
 use super::mode::Beside;
-use super::settings::Settings;
+use super::settings::{Settings, Timers};
 use super::streaming::Streaming;
 use super::trip::Trip;
 use super::{Event, Lane, Mode, Session, Stats};
@@ -13,7 +13,7 @@ use crate::wire::{self, Address};
 const REPLIES: usize = 4;
 
 /// Most octets of a request that is park and send at once: the relay reads it whole first.
-const MAX_SINGLE: u32 = 32 << 10;
+const MAX_SINGLE: u32 = wire::MAX_SINGLE_BODY as u32;
 
 /// How far a session's life has gone.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -71,26 +71,19 @@ pub(super) struct Reply {
 
 /// All zeros is the initial state.
 #[derive(Debug)]
+#[repr(C)]
 pub(super) struct Core<M: Mode> {
-    pub settings: Settings,
     pub phase: Phase,
     pub fatal: Fatal,
     pub relay_version: u8,
-    random: u64,
-    /// The last `now` seen.
-    pub clock: u64,
-    /// Number of the exchange begun last.
-    pub seq: u64,
     /// A relay has answered at least once.
     pub reached: bool,
     pub is_blocked: bool,
-    pub cause: Blocked,
     pub blocked_told: bool,
     /// Failed exchanges in a row.
     pub failures: u8,
     /// Requests that the relay called malformed.
     pub malformed: u8,
-    pub relay_max_body: u32,
     /// Claims changed since they were told last.
     pub claims_changed: bool,
     /// The relay has not been told them since.
@@ -100,26 +93,34 @@ pub(super) struct Core<M: Mode> {
     /// A send is due even if it has nothing to say.
     pub hello_due: bool,
     pub bye_tries: u8,
-    /// In a session with one connection, the only one.
-    pub park: Trip,
-    beside: M::Beside,
+    /// Its path may be gone: it is to be told so with the next send.
+    pub park_doubted: bool,
+    pub send_waits: bool,
+    /// Slot that is served first by the next body.
+    pub turn: u8,
+    pub wakes: Wakes,
+    pub cause: Blocked,
+    pub relay_max_body: u32,
+    pub arrivals: u32,
+    srtt_ms: u32,
+    rttvar_ms: u32,
+    random: u64,
+    /// The last `now` seen.
+    pub clock: u64,
+    /// Number of the exchange begun last.
+    pub seq: u64,
     pub retry_park_at: u64,
     /// When the park under way must have ended, since the relay was told to end it; 0: whenever it
     /// will.
     pub park_due: u64,
-    /// Its path may be gone: it is to be told so with the next send.
-    pub park_doubted: bool,
     pub retry_send_at: u64,
-    pub send_waits: bool,
     pub traffic_at: u64,
-    /// Slot that is served first by the next body.
-    pub turn: u8,
-    pub arrivals: u32,
     /// When acknowledgements go by a send, as an answer stays open; 0: none waits.
     pub acks_at: u64,
-    srtt_ms: u32,
-    rttvar_ms: u32,
-    pub wakes: Wakes,
+    /// In a session with one connection, the only one.
+    pub park: Trip,
+    pub settings: Settings,
+    beside: M::Beside,
     pub replies: [Reply; REPLIES],
 }
 
@@ -203,6 +204,11 @@ impl<M: Mode> Core<M> {
         }
     }
 
+    /// Deadlines and intervals.
+    pub fn timers(&self) -> &Timers {
+        M::timers(&self.settings)
+    }
+
     /// What only a full session has.
     pub fn beside(&self) -> Option<&Beside> {
         M::beside(&self.beside)
@@ -283,7 +289,10 @@ impl<M: Mode> Core<M> {
 
     /// When something unacknowledged is probed for: RFC 6298 with bounds for exchanges, in ms.
     pub fn rto(&self) -> u64 {
-        let t = &self.settings.timers;
+        let t = self.timers();
+        if M::SINGLE {
+            return t.rto_first_ms.into();
+        }
         match self.srtt_ms {
             0 => t.rto_first_ms.into(),
             srtt => (2 * srtt + 4 * self.rttvar_ms).clamp(t.rto_min_ms, t.rto_max_ms).into(),

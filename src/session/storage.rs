@@ -4,6 +4,7 @@ use super::channel::{Channel, Tombstone};
 use super::listener::Claim;
 use super::mode::{Full, Mode};
 use super::state::Core;
+use super::trip::Course;
 
 /// Sizes of a session.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -49,6 +50,7 @@ impl Profile {
 pub struct Storage<const CHANNELS: usize, const RING: usize, const LISTENERS: usize, M: Mode = Full>
 {
     core: Core<M>,
+    courses: M::Courses,
     channels: [Channel; CHANNELS],
     tombstones: [[Tombstone; 2]; CHANNELS],
     claims: [Claim; LISTENERS],
@@ -76,6 +78,7 @@ impl<const CHANNELS: usize, const RING: usize, const LISTENERS: usize, M: Mode>
         let () = Self::VALID;
         Self {
             core: Core::new(),
+            courses: M::COURSES,
             channels: [const { Channel::new() }; CHANNELS],
             tombstones: [const { [const { Tombstone::new() }; 2] }; CHANNELS],
             claims: [const { Claim::new() }; LISTENERS],
@@ -91,6 +94,7 @@ impl<const CHANNELS: usize, const RING: usize, const LISTENERS: usize, M: Mode>
             tombstones: self.tombstones.as_flattened_mut(),
             claims: &mut self.claims,
             rings: self.rings.as_flattened_mut().as_flattened_mut(),
+            courses: self.courses.as_mut(),
         }
     }
 }
@@ -109,6 +113,7 @@ impl Profile {
     pub const fn storage_bytes(&self) -> StorageBytes {
         StorageBytes {
             state: size_of::<Core<Full>>()
+                + size_of::<[Course; 2]>()
                 + self.channels * (size_of::<Channel>() + 2 * size_of::<Tombstone>())
                 + self.listeners * size_of::<Claim>(),
             rings: self.channels * 2 * self.ring,
@@ -121,6 +126,7 @@ impl Profile {
 #[derive(Debug)]
 pub struct HeapStorage {
     core: Box<Core<Full>>,
+    courses: Box<[Course; 2]>,
     channels: Box<[Channel]>,
     tombstones: Box<[Tombstone]>,
     claims: Box<[Claim]>,
@@ -143,6 +149,7 @@ impl HeapStorage {
         let n = profile.channels;
         Ok(Self {
             core: Box::new(Core::new()),
+            courses: Box::new([const { Course::new() }; 2]),
             channels: core::iter::repeat_with(Channel::new).take(n).collect(),
             tombstones: core::iter::repeat_with(Tombstone::new).take(2 * n).collect(),
             claims: core::iter::repeat_with(Claim::new).take(profile.listeners).collect(),
@@ -158,6 +165,7 @@ impl HeapStorage {
             tombstones: &mut self.tombstones,
             claims: &mut self.claims,
             rings: &mut self.rings,
+            courses: &mut *self.courses,
         }
     }
 }

@@ -10,7 +10,21 @@ use crate::error::{ConfigError, Error};
 
 /// The sending direction. `una ≤ next ≤ high`, and `una ≤ end` but for FIN.
 #[derive(Debug)]
+#[repr(C)]
 pub(super) struct Tx {
+    /// FIN stands at `end`.
+    pub fin: bool,
+    /// Bytes from `pin` on are in the body of the send under way.
+    pub flying: bool,
+    /// Go back to `una` when that send is over.
+    pub rewind: bool,
+    pub overflow_untold: bool,
+    /// ACK_NOW is wanted for everything written so far.
+    pub want_ack: bool,
+    /// Highest `losses` and `overflow` that the peer told.
+    pub losses: u32,
+    pub overflows: u32,
+    pub lost: u32,
     /// First offset not acknowledged.
     pub una: u64,
     /// First offset not sent, or to be sent again.
@@ -23,19 +37,8 @@ pub(super) struct Tx {
     pub end: u64,
     /// First offset that the peer would not take.
     pub limit: u64,
-    /// FIN stands at `end`.
-    pub fin: bool,
-    /// Bytes from `pin` on are in the body of the send under way.
-    pub flying: bool,
     pub pin: u64,
-    /// Go back to `una` when that send is over.
-    pub rewind: bool,
-    /// Highest `losses` and `overflow` that the peer told.
-    pub losses: u32,
     pub overflow: u64,
-    pub overflow_untold: bool,
-    /// ACK_NOW is wanted for everything written so far.
-    pub want_ack: bool,
     /// Round trip being measured: acknowledged offset that ends it, and when it began; 0: none.
     pub timed: u64,
     pub timed_at: u64,
@@ -46,8 +49,6 @@ pub(super) struct Tx {
     pub sent_number: u64,
     pub acked_number: u64,
     pub retransmitted: u64,
-    pub overflows: u32,
-    pub lost: u32,
 }
 
 impl Tx {
@@ -96,6 +97,7 @@ impl Tx {
     }
 
     /// Go back: everything from `to` on is to be sent again.
+    #[inline(never)]
     pub fn go_back(&mut self, to: u64) {
         self.next = self.next.min(to.max(self.una));
         self.timed = 0;
@@ -104,20 +106,8 @@ impl Tx {
 
 /// The receiving direction. `read ≤ next`.
 #[derive(Debug)]
+#[repr(C)]
 pub(super) struct Rx {
-    /// First offset not read by the application.
-    pub read: u64,
-    /// First offset not received.
-    pub next: u64,
-    /// The limit last told.
-    pub told: u64,
-    /// The acknowledgement last told.
-    pub acked: u64,
-    pub losses: u32,
-    /// A gap before `next` was counted in `losses` when `next` was this, plus one.
-    pub gap_at: u64,
-    /// First offset that did not fit, plus one.
-    pub overflow: u64,
     /// FIN was received, at `next - 1`.
     pub fin: bool,
     /// The application wants no more: what comes is acknowledged and dropped.
@@ -128,10 +118,23 @@ pub(super) struct Rx {
     pub now: bool,
     /// or by a send, at once.
     pub urgent: bool,
+    pub losses: u32,
+    pub lost: u32,
+    /// First offset not read by the application.
+    pub read: u64,
+    /// First offset not received.
+    pub next: u64,
+    /// The limit last told.
+    pub told: u64,
+    /// The acknowledgement last told.
+    pub acked: u64,
+    /// A gap before `next` was counted in `losses` when `next` was this, plus one.
+    pub gap_at: u64,
+    /// First offset that did not fit, plus one.
+    pub overflow: u64,
     /// Datagrams: highest number seen plus one, and which of the 64 below it were.
     pub number: u64,
     pub seen: u64,
-    pub lost: u32,
 }
 
 impl Rx {
@@ -176,6 +179,7 @@ impl Rx {
     }
 
     /// Counts a loss: the sender will go back to `next`.
+    #[inline(never)]
     pub fn note_loss(&mut self) {
         self.gap_at = self.next + 1;
         self.losses = self.losses.saturating_add(1);

@@ -83,14 +83,14 @@ impl<M: Mode> Session<'_, M> {
 
     /// Something of the answer came.
     pub(super) fn stream_lives(&mut self, now: u64) {
-        let late_ms = self.core.settings.timers.stream_late_ms;
+        let late_ms = self.core.timers().stream_late_ms;
         let Some(Beside { streaming, uplink, .. }) = self.core.beside_mut() else { return };
         let round_trip = uplink.round_trip_ms();
         streaming.late_at = now + u64::from(streaming.next_ms + round_trip + late_ms);
     }
 
     pub(super) fn on_tick(&mut self, now: u64, age_ms: u32, next_ms: u32) {
-        let most_ms = self.core.settings.timers.hold_active_ms;
+        let most_ms = self.core.timers().hold_active_ms;
         let Some(Beside { streaming, uplink, .. }) = self.core.beside_mut() else { return };
         let round_trip = uplink.round_trip_ms();
         // The first comes with the head of the answer, which nobody holds back for a moment.
@@ -124,7 +124,7 @@ impl<M: Mode> Session<'_, M> {
 
     /// An answer that was to stay open is over; `cut` if before its end.
     pub(super) fn stream_ended(&mut self, now: u64, cut: bool) {
-        let lag_ms = self.core.settings.timers.stream_late_ms / 4;
+        let lag_ms = self.core.timers().stream_late_ms / 4;
         let Some(Beside { streaming, stats, .. }) = self.core.beside_mut() else { return };
         streaming.late_at = 0;
         let ticks = streaming.ticks;
@@ -150,7 +150,7 @@ impl<M: Mode> Session<'_, M> {
             rx.urgent = true;
             core.wake_send();
         } else if core.acks_at == 0 {
-            core.acks_at = now + u64::from(core.settings.timers.ack_delay_ms);
+            core.acks_at = now + u64::from(core.timers().ack_delay_ms);
             core.wakes.send = true;
         }
     }

@@ -10,6 +10,7 @@ use crate::wire::{Status, Window};
 struct Soonest(u64);
 
 impl Soonest {
+    #[inline(never)]
     fn at(&mut self, time: u64) {
         if time != 0 {
             self.0 = self.0.min(time);
@@ -71,7 +72,7 @@ impl<M: Mode> Session<'_, M> {
     /// When the peer of an idle channel is to be asked; 0: not.
     fn keepalive_at(&self, slot: usize) -> u64 {
         let channel = &self.channels[slot];
-        let every = self.core.settings.keepalive_ms;
+        let every = if M::KEEPALIVE { self.core.settings.keepalive_ms } else { 0 };
         let idle = channel.state == State::Established && channel.quiet_since == 0;
         if every != 0 && idle { channel.heard_at + u64::from(every) } else { 0 }
     }
@@ -108,7 +109,7 @@ impl<M: Mode> Session<'_, M> {
         core.park_due = 0;
         if core.park.active && !core.park.broken && !core.park.ended {
             let age = u32::try_from(now.saturating_sub(core.park.begun_at)).unwrap_or(u32::MAX);
-            let long = core.park.hold_ms > core.settings.timers.hold_active_ms;
+            let long = core.park.hold_ms > core.timers().hold_active_ms;
             if (long || core.failures == 0) && !core.park.welcomed {
                 core.park_failed(now, Blocked::Silence, age);
             }
@@ -130,7 +131,7 @@ impl<M: Mode> Session<'_, M> {
             self.core.wakes.send = true;
         }
         let rto = self.core.rto();
-        let most = u64::from(self.core.settings.timers.rto_max_ms);
+        let most = u64::from(self.core.timers().rto_max_ms);
         let channel = &mut self.channels[slot];
         if is_over(channel.probe_at) {
             let waits = M::kind(channel.kind) == Kind::Datagram && channel.tx.una < channel.tx.end;

@@ -76,6 +76,23 @@ pub struct Stage {
     pub at: u8,
 }
 
+impl Course {
+    pub const fn new() -> Self {
+        Self::Up(Stage::new())
+    }
+
+    /// What takes the answer apart. The request is over.
+    pub fn decoder(&mut self) -> Option<&mut Decoder> {
+        if let Self::Up(_) = self {
+            *self = Self::Down(const { Decoder::new() });
+        }
+        match self {
+            Self::Down(decoder) => Some(decoder),
+            Self::Up(_) => None,
+        }
+    }
+}
+
 impl Stage {
     pub const fn new() -> Self {
         Self { octets: [0; MAX_CONTROL], len: 0, at: 0 }
@@ -84,6 +101,7 @@ impl Stage {
 
 /// An exchange under way, or the traces of the last one. All zeros is its initial state.
 #[derive(Debug)]
+#[repr(C)]
 pub struct Trip {
     pub active: bool,
     /// It is being broken off on purpose: its failure says nothing of the path.
@@ -94,22 +112,21 @@ pub struct Trip {
     pub streams: bool,
     /// It says nothing that anybody waits for.
     pub waits: bool,
-    pub seq: u64,
     pub hello: HelloFlags,
-    pub hold_ms: u32,
-    pub begun_at: u64,
-    /// Data bytes in the request.
-    pub payload: u32,
-    pub plan: Vec<Item, MAX_ITEMS, u8>,
     /// Items whose octets were begun; one more than that once HELLO was.
     pub written: u8,
-    pub course: Course,
-    /// Data bytes of the item begun that are still to be written, and where they stand.
-    pub bytes_left: u32,
-    pub bytes_at: u64,
     pub welcomed: bool,
     pub ended: bool,
     pub end_status: u8,
+    pub hold_ms: u32,
+    /// Data bytes in the request.
+    pub payload: u32,
+    /// Data bytes of the item begun that are still to be written, and where they stand.
+    pub bytes_left: u32,
+    pub seq: u64,
+    pub begun_at: u64,
+    pub bytes_at: u64,
+    pub plan: Vec<Item, MAX_ITEMS, u8>,
     pub from: Route,
     pub incoming: Incoming,
 }
@@ -129,7 +146,6 @@ impl Trip {
             payload: 0,
             plan: Vec::new(),
             written: 0,
-            course: Course::Up(Stage::new()),
             bytes_left: 0,
             bytes_at: 0,
             welcomed: false,
@@ -140,35 +156,14 @@ impl Trip {
         }
     }
 
-    /// Whether every octet of the request was given.
-    pub fn is_sent(&self) -> bool {
-        let staged = match &self.course {
-            Course::Up(stage) => stage.at < stage.len,
-            Course::Down(_) => false,
-        };
-        !staged && self.bytes_left == 0 && usize::from(self.written) > self.plan.len()
+    /// Whether every item of the request is staged or given.
+    pub fn is_staged(&self) -> bool {
+        self.bytes_left == 0 && usize::from(self.written) > self.plan.len()
     }
 
     /// Whether its answer has begun and stays open.
     pub fn is_streaming(&self) -> bool {
         self.active && self.streams && self.welcomed && !self.ended
-    }
-
-    /// These octets go up next, if the request is not over.
-    pub fn fill_stage(&mut self, octets: &[u8]) {
-        if let Course::Up(stage) = &mut self.course {
-            stage.octets[..octets.len()].copy_from_slice(octets);
-            stage.len = octets.len() as u8;
-            stage.at = 0;
-        }
-    }
-
-    /// Takes the decoder of the answer, to be put back. The request is over.
-    pub fn take_decoder(&mut self) -> Decoder {
-        match core::mem::replace(&mut self.course, Course::Up(Stage::new())) {
-            Course::Down(decoder) => decoder,
-            Course::Up(_) => Decoder::new(),
-        }
     }
 
     /// The item of the `index`-th message of the request, if it is not a ROUTE or HELLO.

@@ -1,5 +1,6 @@
 //! Taking a body apart as it arrives.
 
+use super::layout::Side;
 use super::layout::kind;
 use super::{DATA_HEADER_LEN, Data, HEADER_LEN, MAX_CONTROL, Message, WireError};
 
@@ -47,6 +48,22 @@ impl Decoder {
     pub fn next<'a, 'i: 'a>(
         &'a mut self,
         input: &mut &'i [u8],
+    ) -> Result<Option<Piece<'a>>, WireError> {
+        self.next_of(input, Side::Both)
+    }
+
+    /// As [`next`](Self::next), of the body of an answer: what only clients say is unknown there.
+    pub fn next_answered<'a, 'i: 'a>(
+        &'a mut self,
+        input: &mut &'i [u8],
+    ) -> Result<Option<Piece<'a>>, WireError> {
+        self.next_of(input, Side::Answers)
+    }
+
+    fn next_of<'a, 'i: 'a>(
+        &'a mut self,
+        input: &mut &'i [u8],
+        side: Side,
     ) -> Result<Option<Piece<'a>>, WireError> {
         loop {
             if self.skip > 0 {
@@ -98,7 +115,7 @@ impl Decoder {
                         return Ok(None);
                     }
                     self.have = 0;
-                    return Message::decode(kind, &self.head[HEADER_LEN..end])
+                    return Message::decode_of(kind, &self.head[HEADER_LEN..end], side)
                         .map(|message| Some(Piece::Message(message)));
                 }
             }

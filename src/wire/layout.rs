@@ -89,22 +89,16 @@ impl<'a> Message<'a> {
     /// Writes the message to the start of `out` (for a data message or PAD, what stands before the
     /// bytes) and gives the octets written, or `None` if `out` is too short or a field too long.
     pub fn encode(&self, out: &mut [u8]) -> Option<usize> {
-        let trailing = match self {
-            Self::SendReq(data) | Self::ReceiveRsp(data) => data.len,
-            Self::Pad(len) => *len,
-            _ => 0,
-        };
-        let length = u32::try_from(self.encoded_len() - HEADER_LEN).ok()?.checked_add(trailing)?;
         let greeting = match self {
             Self::ConnectReq(m) | Self::AcceptReq(m) => m.greeting,
             Self::ConnectRsp(m) | Self::AcceptRsp(m) => m.greeting,
             _ => &[],
         };
-        if length as usize > super::MAX_MESSAGE || greeting.len() > MAX_GREETING {
+        if greeting.len() > MAX_GREETING {
             return None;
         }
         let mut w = Writer::new(out);
-        w.u32(u32::from(self.kind()) << 24 | length);
+        w.u32(0);
         match self {
             Self::Hello(m) => w
                 .u8(m.version)
@@ -157,20 +151,43 @@ impl<'a> Message<'a> {
             Self::Tick(m) => w.u32(m.age_ms).u32(m.next_ms),
             Self::Pad(_) => &mut w,
         };
-        w.finish()
+        let trailing = match self {
+            Self::SendReq(data) | Self::ReceiveRsp(data) => data.len,
+            Self::Pad(len) => *len,
+            _ => 0,
+        };
+        let len = w.finish()?;
+        let length = trailing.checked_add((len - HEADER_LEN) as u32)?;
+        if length as usize > super::MAX_MESSAGE {
+            return None;
+        }
+        let head = u32::from(self.kind()) << 24 | length;
+        out.get_mut(..HEADER_LEN)?.copy_from_slice(&head.to_be_bytes());
+        Some(len)
     }
 
     /// Reads the fields of a control message: `payload` is all of it. Data messages are read with
     /// `Data::decode`, as their bytes may not all be there.
     pub fn decode(kind: u8, payload: &'a [u8]) -> Result<Self, WireError> {
+        Self::decode_of(kind, payload, Side::Both)
+    }
+
+    pub(super) fn decode_of(kind: u8, payload: &'a [u8], side: Side) -> Result<Self, WireError> {
         let length = payload.len() as u32;
         let mut fields = Fields { r: Reader::new(payload), valid: true };
-        let message = fields.message(kind).ok_or(WireError::Unknown { kind })?;
+        let message = fields.message(kind, side).ok_or(WireError::Unknown { kind })?;
         if fields.r.is_short() || fields.valid && !fields.r.is_empty() {
             return Err(WireError::Length { kind, length });
         }
         if fields.valid { Ok(message) } else { Err(WireError::Field { kind }) }
     }
+}
+
+/// Whose messages are read: firmware that reads only answers need not have the rest.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Side {
+    Both,
+    Answers,
 }
 
 /// On the wire for "no status heard yet".
@@ -255,8 +272,18 @@ impl<'a> Fields<'a> {
     }
 
     /// `None` if there is no such message.
-    fn message(&mut self, kind: u8) -> Option<Message<'a>> {
+    fn message(&mut self, kind: u8, side: Side) -> Option<Message<'a>> {
         Some(match kind {
+            kind::HELLO
+            | kind::ROUTE
+            | kind::LISTEN_REQ
+            | kind::CONNECT_REQ
+            | kind::ACCEPT_RSP
+            | kind::RECEIVE_REQ
+                if side == Side::Answers =>
+            {
+                return None;
+            }
             kind::HELLO => Message::Hello(Hello {
                 version: self.r.u8(),
                 flags: HelloFlags::from_bits(self.r.u8()),

@@ -11,7 +11,7 @@ use std::time::Duration;
 use byway::client::{Client, Config};
 use byway::device::{Device, Relay as Place, Sockets};
 use byway::relay::{Relay, RelayConfig};
-use byway::session::{Profile, Session, Settings, Single, Storage};
+use byway::session::{Anything, Profile, Session, Settings, Single, Storage};
 
 use tcp::{Tcp, Watch};
 
@@ -25,8 +25,8 @@ const LEN: usize = 64 * 1024;
 /// Octets of a device's ring: firmware's.
 const RING: usize = 2_048;
 
-type Memory = Storage<2, RING, 1, Single<true, true>>;
-type Front<'s> = Sockets<'s, Tcp, Watch, true, true>;
+type Memory = Storage<2, RING, 1, Single>;
+type Front<'s> = Sockets<'s, Tcp, Watch, Anything>;
 
 fn relay() -> Relay {
     Relay::bind(RelayConfig::default()).unwrap()
@@ -40,7 +40,7 @@ fn client(relay: &Relay) -> Client {
 /// A device number `n` at `place`, whose link leads to `to`.
 fn device<'s>(
     n: u8,
-    session: Session<'s, Single<true, true>>,
+    session: Session<'s, Single>,
     to: SocketAddr,
     place: Place<'s>,
     head: &'s mut [u8; 512],

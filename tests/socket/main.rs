@@ -2,6 +2,7 @@
 #![cfg(all(feature = "client", feature = "relay"))]
 
 mod blocking;
+mod cancel;
 mod datagrams;
 mod ending;
 mod naive;
