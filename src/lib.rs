@@ -23,8 +23,8 @@
 //! - [`transport`]: carries one HTTP exchange after another.
 //! - [`relay`]: the server in the middle, to embed or to run by the `byway` command.
 //!
-//! Features: `client`, `tls`, `relay` and `cli` are on by default, `capi` is not. Without default features what
-//! remains is `session`, `wire` and `device`, without std and without an allocator.
+//! Features: `client`, `tls`, `relay` and `cli` are on by default, `capi` is not. Without default
+//! features what remains is `session`, `wire` and `device`, without std and without an allocator.
 #![cfg_attr(not(feature = "std"), no_std)]
 
 #[cfg(feature = "capi")]

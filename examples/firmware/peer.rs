@@ -50,7 +50,9 @@ fn run(firmware_listens: bool, elf: &str) -> Outcome<()> {
     };
     let began = Instant::now();
     exchange(&stream)?;
-    println!("64 KiB each way in {} ms", began.elapsed().as_millis());
+    let (took, stats) = (began.elapsed().as_millis(), client.stats());
+    let (parks, again) = (stats.parks, stats.retransmitted);
+    println!("64 KiB each way in {took} ms; {parks} parks here, {again} octets sent again");
     stream.close()?;
     firmware.finish()?;
     client.close(PATIENCE)?;

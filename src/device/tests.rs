@@ -12,14 +12,23 @@ use std::rc::Rc;
 use embedded_io::{ErrorKind, ErrorType, Read, ReadReady, Write};
 
 use super::{Device, Link, Relay};
-use crate::session::{Anything, Settings, Single, Storage};
+use crate::session::{Purpose, Settings, Single, Storage};
 use crate::wire::{
     Address, Decoder, End, Hello, MAX_CONTROL, Message, Piece, Status, VERSION, Welcome,
 };
 use crate::{Endpoint, Kind};
 
-type Memory = Storage<1, 256, 0, Single>;
-type Front<'s> = Device<'s, Wire, Anything>;
+/// No listeners, no datagrams.
+#[derive(Debug)]
+struct Plain;
+
+impl Purpose for Plain {
+    const LISTENS: bool = false;
+    const DATAGRAMS: bool = false;
+}
+
+type Memory = Storage<1, 256, 0, Single<Plain>>;
+type Front<'s> = Device<'s, Wire, Plain>;
 
 /// The relay's end of a link.
 #[derive(Debug, Default)]

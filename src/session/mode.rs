@@ -99,7 +99,7 @@ pub(super) mod sealed {
         /// One for each lane.
         type Courses: Debug + AsMut<[Course]>;
         const COURSES: Self::Courses;
-        /// [`Beside`](super::Beside) or nothing.
+        /// `Beside`, or nothing.
         type Beside: Debug;
         const BESIDE: Self::Beside;
 
