@@ -30,7 +30,8 @@ pub struct Sockets<'s, L, C, P: Purpose> {
     timeout_ms: u32,
 }
 
-type SessionOf<'s, P> = Session<'s, Single<P>>;
+/// Whether a call is done, which it asks the session.
+type Done<'f, 's, P> = dyn FnMut(&mut Session<'s, Single<P>>, u64) -> Result<bool, Error> + 'f;
 
 impl<'s, L: Link, C: Clock, P: Purpose> Sockets<'s, L, C, P> {
     /// Calls without a time-out, see [`set_timeout`](Self::set_timeout).
@@ -68,10 +69,7 @@ impl<'s, L: Link, C: Clock, P: Purpose> Sockets<'s, L, C, P> {
     }
 
     /// Polls until `done` says so, and once more to send what it did.
-    fn until(
-        &mut self,
-        done: &mut dyn FnMut(&mut SessionOf<'s, P>, u64) -> Result<bool, Error>,
-    ) -> Result<(), Error> {
+    fn until(&mut self, done: &mut Done<'_, 's, P>) -> Result<(), Error> {
         let mut now = self.now();
         let end = match self.timeout_ms {
             0 => u64::MAX,

@@ -27,10 +27,9 @@ impl<M: Mode> Session<'_, M> {
             return None;
         }
         let mut next = Soonest(u64::MAX);
-        if lane == Lane::Park || M::SINGLE {
-            if !core.park.active && core.retry_park_at > core.clock {
-                next.at(core.retry_park_at);
-            }
+        let parks = lane == Lane::Park || M::SINGLE;
+        if parks && !core.park.active && core.retry_park_at > core.clock {
+            next.at(core.retry_park_at);
         }
         if M::carries(lane) {
             (0..self.channels.len()).for_each(|slot| self.channel_timeout(slot, &mut next));

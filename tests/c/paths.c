@@ -1,0 +1,117 @@
+/* Paths to the relay that are blocked. */
+#include "check.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "net.h"
+
+/* How long a client tries, in ms: a few exchanges. */
+#define TRIES 500
+
+static const char login[] =
+    "HTTP/1.1 200 OK\r\nContent-Type: text/html\r\nContent-Length: 34\r\n\r\n"
+    "<html>Log in to the hotel's network";
+static const char missing[] = "HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n";
+static const char ask_user[] =
+    "HTTP/1.1 407 Proxy Authentication Required\r\nProxy-Authenticate: Basic realm=\"x\"\r\n"
+    "Content-Length: 0\r\n\r\n";
+static const char half[] =
+    "HTTP/1.1 200 OK\r\nContent-Type: application/octet-stream\r\nContent-Length: 100\r\n\r\n";
+
+static void blocked(int32_t code, uint64_t detail, const byway_config *config) {
+  byway_handle client = 0, other = 0;
+  byway_event event;
+  EXPECT(code, byway_client_open(config, TRIES, &client));
+  CHECK(client == 0 && byway_last_detail() == detail);
+  if (code == BYWAY_ERROR_SILENCE) return;
+
+  /* Started, it goes on trying, and events tell how that goes. */
+  OK(byway_client_start(config, &client));
+  EXPECT(code, byway_client_wait_open(client, TRIES));
+  EXPECT(code, byway_listen(client, "blocked:1", TRIES, &other));
+  EXPECT(code, byway_connect(client, "blocked:1", TRIES, &other));
+  do {
+    if (!OK(byway_next_event(client, &event, sizeof event, DEADLINE))) break;
+  } while (event.kind != BYWAY_EVENT_KIND_PATH_BLOCKED);
+  CHECK(event.cause == code && event.detail == detail && event.id == 0);
+  if (code == BYWAY_ERROR_FOREIGN) CHECK(strstr(event.seen, "Log in") != NULL);
+  OK(byway_abort(client));
+}
+
+void test_paths(void) {
+  byway_config config = settings();
+  server *at;
+
+  config.relay_url = "http://127.0.0.1:9";
+  blocked(BYWAY_ERROR_CONNECT, 0, &config);
+  config.relay_url = "http://byway-test.invalid";
+  blocked(BYWAY_ERROR_DNS, 0, &config);
+
+  at = answer_with(login);
+  config.relay_url = url_of(at);
+  blocked(BYWAY_ERROR_FOREIGN, 0, &config);
+  stop(at);
+
+  at = answer_with(missing);
+  config.relay_url = url_of(at);
+  blocked(BYWAY_ERROR_HTTP, 404, &config);
+  stop(at);
+
+  at = answer_with(half);
+  config.relay_url = url_of(at);
+  blocked(BYWAY_ERROR_CUT, 0, &config);
+  stop(at);
+
+  at = answer_with(NULL);
+  config.relay_url = url_of(at);
+  blocked(BYWAY_ERROR_SILENCE, 0, &config);
+  stop(at);
+
+  at = answer_with(ask_user);
+  config = settings();
+  config.proxy = BYWAY_PROXY_URL;
+  config.proxy_url = url_of(at);
+  blocked(BYWAY_ERROR_PROXY_AUTH, 0, &config);
+  stop(at);
+
+  at = answer_with(login);
+  {
+    char url[64];
+    snprintf(url, sizeof url, "https%s", url_of(at) + strlen("http"));
+    config = settings();
+    config.relay_url = url;
+    blocked(BYWAY_ERROR_TLS, 0, &config);
+  }
+  stop(at);
+}
+
+/* A relay that refuses. */
+void test_refusals(void) {
+  byway_config config = settings();
+  byway_handle client = 0, listener = 0;
+  server *at = relay_that_says(0x33);
+  config.relay_url = url_of(at);
+  blocked(BYWAY_ERROR_RELAY, 0, &config);
+  stop(at);
+
+  at = relay_that_says(0x41);
+  config.relay_url = url_of(at);
+  EXPECT(BYWAY_ERROR_VERSION, byway_client_open(&config, DEADLINE, &client));
+  CHECK(byway_last_detail() == 9);
+  stop(at);
+
+  at = relay_that_says(0x40);
+  config.relay_url = url_of(at);
+  EXPECT(BYWAY_ERROR_MALFORMED, byway_client_open(&config, DEADLINE, &client));
+  stop(at);
+
+  at = relay_that_says(0x12);
+  config.relay_url = url_of(at);
+  client = open_with(&config);
+  EXPECT(BYWAY_ERROR_RELAY_LIMIT, byway_listen(client, "limited:1", DEADLINE, &listener));
+  CHECK(listener == 0);
+  OK(byway_abort(client));
+  stop(at);
+}
