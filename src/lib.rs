@@ -10,23 +10,28 @@
 //!         sockets,    channels,   sages    TLS, proxies  behind
 //!         2 threads   timers                             an HTTP server
 //!         (std)       (no_std, no alloc)   (std)         (std)
+//!
+//!  firmware ────────▶ session ──▶ wire ──▶ device: HTTP/1.1 over one connection ──▶ relay …
+//!                     (no_std, no alloc, no threads, all three)
 //! ```
 //!
 //! - [`client`]: listen, accept, connect, send, receive, close, as with TCP sockets. Begin here.
 //! - `capi`: the same as a C library. Its reference is `src/capi/byway.h`.
 //! - [`session`]: the state machine; sans-I/O, in memory of fixed size that its owner gives.
 //! - [`wire`]: the messages. Their specification is `src/wire/README.md`.
+//! - [`device`]: the front for firmware, over any connection that `embedded-io` describes.
 //! - [`transport`]: carries one HTTP exchange after another.
 //! - [`relay`]: the server in the middle, to embed or to run by the `byway` command.
 //!
-//! Features: `client`, `tls`, `relay` and `cli` are on by default, `capi` is not. Without default features what
-//! remains is `session` and `wire`, without std and without an allocator.
+//! Features: `client`, `tls`, `relay` and `cli` are on by default, `capi` is not. Without default
+//! features what remains is `session`, `wire` and `device`, without std and without an allocator.
 #![cfg_attr(not(feature = "std"), no_std)]
 
 #[cfg(feature = "capi")]
 pub mod capi;
 #[cfg(feature = "client")]
 pub mod client;
+pub mod device;
 pub mod error;
 #[cfg(feature = "relay")]
 pub mod relay;

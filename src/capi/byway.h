@@ -313,9 +313,9 @@ enum byway_log_level
   BYWAY_LOG_LEVEL_OFF = 0,
   // Faults of byway itself.
   BYWAY_LOG_LEVEL_ERROR = 1,
-  // What blocks the path to the relay.
+  // As error, for now.
   BYWAY_LOG_LEVEL_WARN = 2,
-  // What becomes of the path and of peers.
+  // Events, as byway_next_event gives them: what becomes of the path to the relay and of peers.
   BYWAY_LOG_LEVEL_INFO = 3,
   // Every exchange that failed.
   BYWAY_LOG_LEVEL_DEBUG = 4,
@@ -520,8 +520,8 @@ const char *byway_strerror(int32_t code);
 // What this thread's last failure was in particular: cause and remedy in one line, with names,
 // numbers and offsets. Empty if no call of this thread has failed. A call that succeeds leaves it.
 //
-// The string belongs to the library, and is valid in this thread until its next call of byway.
-// Does not block.
+// The string belongs to the library. It is valid for as long as this thread lives, but the thread's next
+// failure overwrites it. At most 511 octets. Does not block.
 const char *byway_last_error(void);
 
 // The number that belongs to this thread's last failure, where enum byway_error says "detail"; else

@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 use std::cell::RefCell;
-use std::ffi::{CStr, CString, c_char};
+use std::ffi::{CString, c_char};
 
 use super::byway_error;
 
@@ -29,21 +29,33 @@ impl Failure {
 
     /// Keeps it as this thread's last and gives its code.
     pub fn keep(self) -> i32 {
-        // A thread that is ending has no last failure any more.
-        let _ = LAST.try_with(|last| {
-            *last.borrow_mut() = Last { text: text(self.text.into_owned()), detail: self.detail };
+        // A thread that is ending still has the place: it needs no destructor.
+        LAST.with(|last| {
+            let mut last = last.borrow_mut();
+            let mut end = self.text.len().min(TEXT - 1);
+            while !self.text.is_char_boundary(end) {
+                end -= 1;
+            }
+            for (place, octet) in last.text.iter_mut().zip(self.text[..end].bytes()) {
+                *place = if octet == 0 { b' ' } else { octet };
+            }
+            last.text[end] = 0;
+            last.detail = self.detail;
         });
         self.code as i32
     }
 }
 
+/// Octets of a text and its NUL: the longest is that of a fault, with a file's name in it.
+const TEXT: usize = 512;
+
 struct Last {
-    text: CString,
+    text: [u8; TEXT],
     detail: u64,
 }
 
 thread_local! {
-    static LAST: RefCell<Last> = RefCell::new(Last { text: CString::default(), detail: 0 });
+    static LAST: RefCell<Last> = const { RefCell::new(Last { text: [0; TEXT], detail: 0 }) };
 }
 
 /// As a C string; octets 0 become spaces.
@@ -55,12 +67,11 @@ pub(super) fn text(text: String) -> CString {
     })
 }
 
-/// The text, which stays where it is until this thread's next failure.
+/// The text, at a place that is the thread's for as long as it lives.
 pub(super) fn error() -> *const c_char {
-    const NONE: &CStr = c"";
-    LAST.try_with(|last| last.borrow().text.as_ptr()).unwrap_or(NONE.as_ptr())
+    LAST.with(|last| last.borrow().text.as_ptr().cast())
 }
 
 pub(super) fn detail() -> u64 {
-    LAST.try_with(|last| last.borrow().detail).unwrap_or(0)
+    LAST.with(|last| last.borrow().detail)
 }

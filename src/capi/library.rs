@@ -35,8 +35,8 @@ pub extern "C" fn byway_strerror(code: i32) -> *const c_char {
 /// What this thread's last failure was in particular: cause and remedy in one line, with names,
 /// numbers and offsets. Empty if no call of this thread has failed. A call that succeeds leaves it.
 ///
-/// The string belongs to the library, and is valid in this thread until its next call of byway.
-/// Does not block.
+/// The string belongs to the library. It is valid for as long as this thread lives, but the thread's next
+/// failure overwrites it. At most 511 octets. Does not block.
 #[unsafe(no_mangle)]
 pub extern "C" fn byway_last_error() -> *const c_char {
     last::error()

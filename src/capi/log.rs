@@ -17,9 +17,9 @@ pub enum byway_log_level {
     Off = 0,
     /// Faults of byway itself.
     Error = 1,
-    /// What blocks the path to the relay.
+    /// As error, for now.
     Warn = 2,
-    /// What becomes of the path and of peers.
+    /// Events, as byway_next_event gives them: what becomes of the path to the relay and of peers.
     Info = 3,
     /// Every exchange that failed.
     Debug = 4,

@@ -13,14 +13,13 @@ use std::fmt::Display;
 use std::io::{IsTerminal, Write};
 use std::process::ExitCode;
 use std::sync::Arc;
-use std::thread;
 use std::time::Duration;
 
 use byway::Endpoint;
-use byway::client::{Client, ClientEvent};
+use byway::client::Client;
 use byway::session::Profile;
 use clap::{ArgAction, Parser, Subcommand};
-use tracing::{Level, info};
+use tracing::Level;
 use tracing_subscriber::filter::Targets;
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
@@ -133,8 +132,8 @@ fn run(action: Action) -> Result<(), Failure> {
     }
 }
 
-/// Opens the client, of which at most `backlog` connections wait to be accepted. Its events are
-/// logged, and it is closed in order when a signal comes.
+/// Opens the client, of which at most `backlog` connections wait to be accepted. It is
+/// closed in order when a signal comes.
 fn open(
     options: &ClientOptions,
     profile: Profile,
@@ -150,30 +149,7 @@ fn open(
         // That something is not acknowledged is what the signal asked for.
         let _ = parting.close(PARTING);
     })?;
-    let events = client.clone();
-    thread::Builder::new().spawn(move || {
-        while let Some(event) = events.next_event(Duration::MAX) {
-            log_event(&event);
-        }
-    })?;
     Ok((client, places))
-}
-
-fn log_event(event: &ClientEvent) {
-    match event {
-        ClientEvent::Connecting => info!("looking for the relay"),
-        ClientEvent::PathBlocked { cause, seen } if seen.is_empty() => {
-            info!("path to the relay blocked: {cause}");
-        }
-        ClientEvent::PathBlocked { cause, seen } => {
-            info!("path to the relay blocked: {cause} (seen: {seen})");
-        }
-        ClientEvent::PathRestored => info!("path to the relay restored"),
-        ClientEvent::PeerAway(_) => info!("peer away: it has not asked the relay for data lately"),
-        ClientEvent::PeerBack(_) => info!("peer back"),
-        ClientEvent::ListenerLost(_) => info!("endpoint lost"),
-        event => info!("{event:?}"),
-    }
 }
 
 fn start_log(verbose: u8) -> Result<(), Failure> {

@@ -61,13 +61,6 @@ impl fmt::Display for ClientEvent {
 }
 
 impl ClientEvent {
-    pub(super) fn log(&self) {
-        match self {
-            Self::PathBlocked { .. } | Self::ListenerLost(_) => log::warn!("{self}"),
-            _ => log::info!("{self}"),
-        }
-    }
-
     pub(super) fn new(event: Event, seen: &str) -> Self {
         match event {
             Event::Connecting => Self::Connecting,

@@ -325,7 +325,7 @@ impl Shared {
                     core.events_lost += 1;
                 }
                 let event = ClientEvent::new(event, &core.seen);
-                event.log();
+                log::info!("{event}");
                 core.events.push_back(event);
             }
         }

@@ -454,6 +454,6 @@ impl<M: Mode> super::state::Core<M> {
         let pause = doubled.min(t.retry_max_ms);
         // A division of 64 bits would be long on small machines.
         let jitter = (self.random() >> 32) as u32;
-        u64::from(pause / 2) + (u64::from(jitter) * u64::from(pause / 2 + 1) >> 32)
+        u64::from(pause / 2) + ((u64::from(jitter) * u64::from(pause / 2 + 1)) >> 32)
     }
 }

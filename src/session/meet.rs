@@ -8,6 +8,7 @@ use crate::wire::{self, Accept, Close, Closed, Connect, Endpoint, Route, Status}
 
 impl<M: Mode> Session<'_, M> {
     /// Somebody connects.
+    #[inline(never)]
     pub(super) fn on_accept_req(&mut self, now: u64, from: &Route, connect: &Connect<'_>) {
         if !M::LISTENS {
             return;

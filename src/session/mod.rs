@@ -50,7 +50,7 @@ use crate::Kind;
 use crate::error::{Blocked, ConfigError, Error, PeerError, ResourceError};
 use crate::wire::{Address, Endpoint, MAX_GREETING, Status};
 
-pub use mode::{Full, Mode, Purpose, Single};
+pub use mode::{Anything, Full, Mode, Purpose, Single};
 pub use settings::{Pace, Settings, Timers};
 #[cfg(feature = "std")]
 pub use storage::HeapStorage;

@@ -33,7 +33,13 @@ pub struct Full;
 /// [`blocked`](super::Session::blocked) and what the calls return), wakes nobody but its owner,
 /// counts nothing, and is opened once.
 #[derive(Debug)]
-pub struct Single<P: Purpose>(PhantomData<P>);
+pub struct Single<P: Purpose = Anything>(PhantomData<P>);
+
+/// The [`Purpose`] of a device that may do whatever a session can.
+#[derive(Debug)]
+pub struct Anything;
+
+impl Purpose for Anything {}
 
 /// What the program of a small device does with its session; what it does not is left out of the
 /// code. As a rule everything is true, and the timers are the protocol's.
@@ -59,6 +65,8 @@ pub trait Purpose: Debug + 'static {
     const DATAGRAMS: bool = true;
     /// It gives a greeting with its connections, or looks at those of others.
     const GREETS: bool = true;
+    /// It probes the peers of idle channels: [`Settings::keepalive_ms`] counts.
+    const KEEPALIVE: bool = true;
     /// Deadlines and intervals.
     const TIMERS: Timers = Timers::DEFAULT;
 }
@@ -87,10 +95,11 @@ pub(super) mod sealed {
         const CONNECTS: bool;
         const DATAGRAMS: bool;
         const GREETS: bool;
+        const KEEPALIVE: bool;
         /// One for each lane.
         type Courses: Debug + AsMut<[Course]>;
         const COURSES: Self::Courses;
-        /// [`Beside`](super::Beside) or nothing.
+        /// `Beside`, or nothing.
         type Beside: Debug;
         const BESIDE: Self::Beside;
 
@@ -123,6 +132,7 @@ impl Sealed for Full {
     const CONNECTS: bool = true;
     const DATAGRAMS: bool = true;
     const GREETS: bool = true;
+    const KEEPALIVE: bool = true;
     type Courses = [Course; 2];
     const COURSES: [Course; 2] = [const { Course::new() }; 2];
     type Beside = Beside;
@@ -154,6 +164,7 @@ impl<P: Purpose> Sealed for Single<P> {
     const CONNECTS: bool = P::CONNECTS;
     const DATAGRAMS: bool = P::DATAGRAMS;
     const GREETS: bool = P::GREETS;
+    const KEEPALIVE: bool = P::KEEPALIVE;
     type Courses = [Course; 1];
     const COURSES: [Course; 1] = [const { Course::new() }; 1];
     type Beside = ();

@@ -207,7 +207,9 @@ impl<M: Mode> Session<'_, M> {
         if window.overflow > tx.overflow {
             tx.overflow = window.overflow;
             tx.overflow_untold = true;
-            tx.overflows = tx.overflows.saturating_add(1);
+            if !M::SINGLE {
+                tx.overflows = tx.overflows.saturating_add(1);
+            }
             overflow = Some(window.overflow - 1);
             back = true;
         }

@@ -27,10 +27,9 @@ impl<M: Mode> Session<'_, M> {
             return None;
         }
         let mut next = Soonest(u64::MAX);
-        if lane == Lane::Park || M::SINGLE {
-            if !core.park.active && core.retry_park_at > core.clock {
-                next.at(core.retry_park_at);
-            }
+        let parks = lane == Lane::Park || M::SINGLE;
+        if parks && !core.park.active && core.retry_park_at > core.clock {
+            next.at(core.retry_park_at);
         }
         if M::carries(lane) {
             (0..self.channels.len()).for_each(|slot| self.channel_timeout(slot, &mut next));
@@ -72,7 +71,7 @@ impl<M: Mode> Session<'_, M> {
     /// When the peer of an idle channel is to be asked; 0: not.
     fn keepalive_at(&self, slot: usize) -> u64 {
         let channel = &self.channels[slot];
-        let every = self.core.settings.keepalive_ms;
+        let every = if M::KEEPALIVE { self.core.settings.keepalive_ms } else { 0 };
         let idle = channel.state == State::Established && channel.quiet_since == 0;
         if every != 0 && idle { channel.heard_at + u64::from(every) } else { 0 }
     }

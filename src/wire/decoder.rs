@@ -60,6 +60,7 @@ impl Decoder {
         self.next_of(input, Side::Answers)
     }
 
+    #[inline(never)]
     fn next_of<'a, 'i: 'a>(
         &'a mut self,
         input: &mut &'i [u8],

@@ -3,12 +3,15 @@
 
 mod daemon;
 mod deploy;
+mod device;
 mod environment;
 mod explicit;
 mod foreign;
 mod origin;
 mod pace;
 mod slow;
+#[path = "../device/tcp.rs"]
+mod tcp;
 mod tunnel;
 
 use std::io::{Read, Write};

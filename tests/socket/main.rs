@@ -7,6 +7,7 @@ mod datagrams;
 mod ending;
 mod naive;
 mod refusals;
+mod single;
 mod streams;
 
 use std::time::Duration;

@@ -15,10 +15,10 @@ use byway::{Address, Kind};
 use super::{LONG, client, config, pattern, relay};
 
 /// How long a park of the naive client waits, in ms: as long as a test may take.
-const HOLD: u32 = 20_000;
+pub const HOLD: u32 = 20_000;
 
 /// A ring of the real client, in octets.
-const RING: u64 = 16 * 1024;
+pub const RING: u64 = 16 * 1024;
 
 struct Naive {
     relay: SocketAddr,
@@ -28,7 +28,7 @@ struct Naive {
 
 /// What an answer held, in order.
 #[derive(Debug, Clone, PartialEq)]
-enum Seen {
+pub enum Seen {
     ListenRsp(Status),
     AcceptReq(Route, Channel, u64),
     ConnectRsp(Route, Status, Channel, u64),
@@ -119,26 +119,26 @@ impl Naive {
     }
 }
 
-fn encoded(message: &Message<'_>) -> Vec<u8> {
+pub fn encoded(message: &Message<'_>) -> Vec<u8> {
     let mut out = [0; MAX_CONTROL];
     let n = message.encode(&mut out).unwrap();
     out[..n].to_vec()
 }
 
-fn to(route: &Route, message: &Message<'_>) -> Vec<u8> {
+pub fn to(route: &Route, message: &Message<'_>) -> Vec<u8> {
     [encoded(&Message::Route(*route)), encoded(message)].concat()
 }
 
-fn data(route: &Route, offset: u64, flags: DataFlags, bytes: &[u8]) -> Vec<u8> {
+pub fn data(route: &Route, offset: u64, flags: DataFlags, bytes: &[u8]) -> Vec<u8> {
     let data = Data { offset, flags, len: bytes.len() as u32 };
     [to(route, &Message::SendReq(data)), bytes.to_vec()].concat()
 }
 
-fn window(ack: u64, limit: u64, overflow: u64) -> Window {
+pub fn window(ack: u64, limit: u64, overflow: u64) -> Window {
     Window { ack, limit, losses: 0, overflow, now: true }
 }
 
-fn seen(mut body: &[u8]) -> Vec<Seen> {
+pub fn seen(mut body: &[u8]) -> Vec<Seen> {
     let mut all = Vec::new();
     let mut decoder = Decoder::new();
     let mut from = Route { peer: Address::RELAY, channel: Channel::NONE };

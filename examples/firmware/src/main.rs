@@ -8,13 +8,14 @@
 #![no_main]
 
 mod board;
+mod memory;
 mod octets;
 mod stack;
 mod uart;
 
 use byway::device::{Device, Relay};
 use byway::error::Error;
-use byway::session::{ChannelId, Half, Purpose, Session, Settings, Single, Storage};
+use byway::session::{ChannelId, Half, Purpose, Settings, Single, Storage};
 use byway::{Endpoint, Kind};
 use byway::wire::Name;
 use cortex_m_rt::entry;
@@ -31,6 +32,7 @@ impl Purpose for Talk {
     const CONNECTS: bool = !Self::LISTENS;
     const DATAGRAMS: bool = false;
     const GREETS: bool = false;
+    const KEEPALIVE: bool = false;
 }
 
 /// Listeners that the session has room for.
@@ -54,8 +56,8 @@ fn main() -> ! {
     stack::paint();
     board::start_clock();
     let session = STORAGE.session();
-    let device = Device::new(session, Uart::new(), Relay::new("relay"), HEAD_BUFFER);
-    let result = talk(device);
+    let mut device = Device::new(session, Uart::new(), Relay::new("relay"), HEAD_BUFFER);
+    let result = talk(&mut device);
     board::say("stack: ");
     board::say_number(stack::used());
     board::say(match result {
@@ -81,16 +83,14 @@ impl From<Error> for Fault {
 
 type Talker = Device<'static, Uart, Talk>;
 
-fn talk(mut device: Talker) -> Result<(), Fault> {
-    let (secret, seed) = board::randomness();
-    let mut now = board::now();
-    device.session().open(now, &Settings::new(secret, seed));
-    let id = meet(&mut device)?;
+fn talk(device: &mut Talker) -> Result<(), Fault> {
+    open(device);
+    let id = meet(device)?;
     let (mut sent, mut received) = (Pattern::new(0), Pattern::new(1));
     let mut piece = [0; PIECE];
     let mut is_over = false;
     while !(is_over && device.session().acked(id)?) {
-        now = board::now();
+        let now = board::now();
         device.poll(now);
         let session = device.session();
         if sent.count < TOTAL {
@@ -115,6 +115,13 @@ fn talk(mut device: Talker) -> Result<(), Fault> {
     }
     close(device, id);
     Ok(())
+}
+
+/// Opens the session, of a new secret.
+#[inline(never)] // its settings need not stay on the stack
+fn open(device: &mut Talker) {
+    let (secret, seed) = board::randomness();
+    device.session().open(board::now(), &Settings::new(secret, seed));
 }
 
 /// The channel, once both ends know each other.
@@ -143,7 +150,7 @@ fn meet(device: &mut Talker) -> Result<ChannelId, Error> {
 }
 
 /// Tells the relay and waits until the last word is out.
-fn close(mut device: Talker, id: ChannelId) {
+fn close(device: &mut Talker, id: ChannelId) {
     let now = board::now();
     device.session().release(now, id);
     device.session().close(now);

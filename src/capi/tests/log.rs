@@ -44,7 +44,7 @@ fn messages_come_until_the_callback_is_unset() {
         let lines = log.lines.lock().expect("no panic");
         lines.iter().any(|(l, line)| *l == level && line.contains(text))
     };
-    until("a blocked path", || has(byway_log_level::Warn, "path to the relay blocked: "));
+    until("a blocked path", || has(byway_log_level::Info, "path to the relay blocked: "));
     assert!(has(byway_log_level::Info, "connecting to the relay"));
     assert!(!has(byway_log_level::Debug, ""));
     super::super::guard::inject::arm();

@@ -167,4 +167,16 @@ fn a_close_waits_for_what_was_sent() {
     assert_eq!(recv(stream, &mut buffer, LONG), Ok(10));
     assert_eq!(&buffer[..10], b"last words");
     assert_eq!(recv(stream, &mut buffer, LONG), Ok(0));
+    // That the other end is gone is no failure of a close behind which nothing is missing.
+    check(byway_close(stream, LONG));
+}
+
+#[test]
+fn a_close_tells_what_the_peer_does_not_have() {
+    let pair = Pair::new();
+    let [stream, other] = pair.streams;
+    fill(other);
+    check(byway_abort(stream));
+    expect(byway_close(other, LONG), byway_error::PeerAborted);
+    assert_eq!(byway_last_detail(), crate::session::Profile::PHONE.ring as u64);
 }

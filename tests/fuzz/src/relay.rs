@@ -37,6 +37,8 @@ enum Op {
     Gone(u8),
     Pass(u16),
     Shutdown(u8),
+    /// Octets come behind a request that was given whole.
+    Behind(u8),
 }
 
 /// What a body says.
@@ -334,6 +336,11 @@ impl World {
             Op::Pass(ms) => self.pass(ms.into()),
             Op::Shutdown(n) if n == u8::MAX => self.router.shutdown(self.now),
             Op::Shutdown(_) => {}
+            Op::Behind(n) => {
+                if let Some(link) = self.links.get(usize::from(n)).filter(|link| link.told) {
+                    self.router.handle_behind(self.now, link.id);
+                }
+            }
         }
         self.reap();
         self.check();

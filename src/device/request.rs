@@ -1,0 +1,103 @@
+//! A request on its way out, gathered in a buffer so that it takes few writes.
+
+use embedded_io::Write;
+
+use super::{FIRST, Relay};
+
+/// What every request says between its host and its length.
+const FIELDS: &[u8] = b"\r\nContent-Type: application/octet-stream\r\n\
+Accept: application/octet-stream\r\nAccept-Encoding: identity\r\nCache-Control: no-store\r\n";
+
+/// Digits of the largest u32.
+const DIGITS: usize = 10;
+
+pub(super) struct Outgoing<'a, L> {
+    link: &'a mut L,
+    buffer: &'a mut [u8],
+    len: usize,
+    failed: bool,
+}
+
+impl<'a, L: Write> Outgoing<'a, L> {
+    pub fn new(link: &'a mut L, buffer: &'a mut [u8]) -> Self {
+        Self { link, buffer, len: 0, failed: false }
+    }
+
+    /// The head of request `seq` with a body of `len` octets; `begun`: its first octets are out.
+    pub fn head(&mut self, relay: &Relay<'_>, seq: u64, len: usize, begun: bool) {
+        let authority = relay.authority.as_bytes();
+        if !begun {
+            self.put(FIRST);
+        }
+        if relay.by_proxy {
+            self.put(b"http://");
+            self.put(authority);
+        }
+        self.put(relay.base.as_bytes());
+        self.put(b"/v1?n=");
+        self.number(seq as u32);
+        self.put(b" HTTP/1.1\r\nHost: ");
+        self.put(authority);
+        self.put(FIELDS);
+        self.put(relay.fields.as_bytes());
+        self.put(b"Content-Length: ");
+        self.number(len as u32);
+        self.put(b"\r\n\r\n");
+    }
+
+    fn put(&mut self, mut octets: &[u8]) {
+        while !octets.is_empty() {
+            let room = self.room();
+            let n = room.len().min(octets.len());
+            let (now, later) = octets.split_at(n);
+            for (to, from) in room.iter_mut().zip(now) {
+                *to = *from;
+            }
+            octets = later;
+            if n == 0 {
+                self.failed = true;
+                return;
+            }
+            self.len += n;
+        }
+    }
+
+    fn number(&mut self, mut number: u32) {
+        let mut digits = [b'0'; DIGITS];
+        let mut first = DIGITS - 1;
+        for (at, digit) in digits.iter_mut().enumerate().rev() {
+            *digit += (number % 10) as u8;
+            number /= 10;
+            first = at;
+            if number == 0 {
+                break;
+            }
+        }
+        self.put(digits.get(first..).unwrap_or_default());
+    }
+
+    /// Where the next octets go, at least one.
+    pub fn room(&mut self) -> &mut [u8] {
+        if self.len == self.buffer.len() {
+            self.send();
+        }
+        self.buffer.get_mut(self.len..).unwrap_or_default()
+    }
+
+    /// So many octets were put there.
+    pub fn wrote(&mut self, n: usize) {
+        self.len += n;
+    }
+
+    fn send(&mut self) {
+        let octets = self.buffer.get(..self.len).unwrap_or_default();
+        self.failed = self.failed || self.link.write_all(octets).is_err();
+        self.len = 0;
+    }
+
+    /// Sends what is left; false if the link took not all of it.
+    pub fn finish(mut self) -> bool {
+        self.send();
+        !self.failed && self.link.flush().is_ok()
+    }
+}

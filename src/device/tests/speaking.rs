@@ -1,0 +1,110 @@
+//! Something to say while a request waits at the relay.
+
+use super::*;
+
+/// What the relay does not answer at once, of a device that has something to wait for.
+fn parked(device: &mut Front<'_>, line: &RefCell<Line>) {
+    connect(device, 1);
+    device.poll(1);
+    line.borrow_mut().answer();
+    // The shortest exchange.
+    device.poll(31);
+    line.borrow_mut().hello();
+}
+
+/// The application gives its channels up and closes: the session has something to say.
+fn say(device: &mut Front<'_>, now: u64) {
+    device.session().abort_all(now);
+}
+
+#[test]
+fn the_next_request_begins_behind_the_one_that_waits() {
+    with_device(DIRECT, |device, line| {
+        parked(device, line);
+        say(device, 1_000);
+        let due = device.poll(1_000).expect("a deadline");
+        assert_eq!(line.borrow().up, b"POST ");
+        assert_eq!(due, 1_000 + 250 + 30);
+        // Once.
+        device.poll(1_010);
+        assert_eq!(line.borrow().up, b"POST ");
+        line.borrow_mut().down.extend(counted(&nothing(2)));
+        device.poll(1_020);
+        let (head, _) = line.borrow_mut().request().expect("a request");
+        assert!(head.starts_with("POST /v1?n=3 HTTP/1.1\r\n"), "{head}");
+        assert_eq!(line.borrow().dialled, 1);
+        assert_eq!(device.session().blocked(), None);
+    });
+}
+
+#[test]
+fn an_answer_that_ends_its_connection_takes_what_was_spoken_with_it() {
+    with_device(DIRECT, |device, line| {
+        parked(device, line);
+        say(device, 1_000);
+        device.poll(1_000);
+        let body = nothing(2);
+        let fields = format!("{OURS}Connection: close\r\nContent-Length: {}\r\n", body.len());
+        line.borrow_mut().down.extend(response("200 OK", &fields, &body));
+        device.poll(1_020);
+        let (head, _) = line.borrow_mut().request().expect("a request");
+        assert!(head.starts_with("POST /v1?n=3 "), "{head}");
+        assert_eq!(line.borrow().dialled, 2);
+    });
+}
+
+#[test]
+fn an_answer_under_way_is_waited_for() {
+    with_device(DIRECT, |device, line| {
+        parked(device, line);
+        let answer = counted(&nothing(2));
+        line.borrow_mut().down.extend(&answer[..20]);
+        device.poll(900);
+        say(device, 1_000);
+        device.poll(1_000);
+        assert!(line.borrow().up.is_empty());
+        line.borrow_mut().down.extend(&answer[20..]);
+        device.poll(1_010);
+        assert_eq!(line.borrow_mut().hello().seq, 3);
+        assert_eq!(line.borrow().dialled, 1);
+    });
+}
+
+/// A device that found something in the way at `now`.
+fn hindered(device: &mut Front<'_>, line: &RefCell<Line>) -> u64 {
+    parked(device, line);
+    say(device, 1_000);
+    let due = device.poll(1_000).expect("a deadline");
+    device.poll(due - 1);
+    assert_eq!(line.borrow().dialled, 1);
+    device.poll(due);
+    assert_eq!(line.borrow().dialled, 2, "hung up, and dialled at once");
+    assert_eq!(device.session().blocked(), None, "no failure of the path");
+    due
+}
+
+#[test]
+fn what_brings_no_answer_shows_that_something_is_in_the_way() {
+    with_device(DIRECT, |device, line| {
+        hindered(device, line);
+        let (head, _) = line.borrow_mut().request().expect("a request");
+        assert!(head.starts_with("POST /v1?n=3 "), "{head}");
+    });
+}
+
+#[test]
+fn by_a_proxy_it_speaks_by_dialling_anew() {
+    with_device(PROXIED, |device, line| {
+        connect(device, 1);
+        device.poll(1);
+        line.borrow_mut().answer();
+        device.poll(31);
+        line.borrow_mut().hello();
+        let dialled = line.borrow().dialled;
+        say(device, 1_000);
+        device.poll(1_000);
+        assert_eq!(line.borrow().dialled, dialled + 1);
+        assert_eq!(line.borrow_mut().hello().seq, 3);
+        assert_eq!(device.session().blocked(), None);
+    });
+}

@@ -1,0 +1,25 @@
+//! The other side: clients with std.
+
+use std::io::{Read, Write};
+
+use byway::client::Stream;
+
+use super::{LEN, LONG, pattern};
+
+/// Hears everything, then says it.
+pub fn mirror(mut stream: Stream) {
+    let mut heard = Vec::new();
+    stream.read_to_end(&mut heard).unwrap();
+    assert!(heard == pattern(LEN));
+    stream.write_all(&heard).unwrap();
+    stream.shutdown(std::net::Shutdown::Write).unwrap();
+    stream.wait_acked(LONG).unwrap();
+}
+
+/// Says each octet as it comes.
+pub fn echo(mut stream: Stream) {
+    let mut octet = [0];
+    while stream.read(&mut octet).unwrap() > 0 {
+        stream.write_all(&octet).unwrap();
+    }
+}
