@@ -294,8 +294,11 @@ impl<M: Mode> Session<'_, M> {
                 if channel.probe == Probe::None {
                     channel.probe = if channel.blocked { Probe::AtOnce } else { Probe::Patient };
                 }
-                channel.backoff = 0;
-                channel.probe_at = now + rto;
+                // What hangs up to say so is no reason to say it more often.
+                if !M::SINGLE || !self.core.park.broken {
+                    channel.backoff = 0;
+                    channel.probe_at = now + rto;
+                }
                 self.core.wakes.send = true;
             }
         }

@@ -124,9 +124,9 @@ impl Profile {
 /// A session's memory on the heap: allocated once, freed on drop, never resized.
 #[cfg(feature = "std")]
 #[derive(Debug)]
-pub struct HeapStorage {
-    core: Box<Core<Full>>,
-    courses: Box<[Course; 2]>,
+pub struct HeapStorage<M: Mode = Full> {
+    core: Box<Core<M>>,
+    courses: Box<M::Courses>,
     channels: Box<[Channel]>,
     tombstones: Box<[Tombstone]>,
     claims: Box<[Claim]>,
@@ -140,6 +140,17 @@ impl HeapStorage {
     /// # Errors
     /// [`ConfigError::Setting`](crate::error::ConfigError::Setting) if the sizes are out of range.
     pub fn new(profile: &Profile) -> Result<Self, crate::Error> {
+        Self::with_mode(profile)
+    }
+}
+
+#[cfg(feature = "std")]
+impl<M: Mode> HeapStorage<M> {
+    /// As [`new`](HeapStorage::new), for a session of any [`Mode`].
+    ///
+    /// # Errors
+    /// As those of `new`.
+    pub fn with_mode(profile: &Profile) -> Result<Self, crate::Error> {
         if !profile.is_valid() {
             return Err(crate::error::ConfigError::Setting(
                 "profile: 1 to 256 channels, rings of a power of two from 256 octets to 1 GiB, up to 16 listeners, buffers from 512 octets",
@@ -149,7 +160,7 @@ impl HeapStorage {
         let n = profile.channels;
         Ok(Self {
             core: Box::new(Core::new()),
-            courses: Box::new([const { Course::new() }; 2]),
+            courses: Box::new(M::COURSES),
             channels: core::iter::repeat_with(Channel::new).take(n).collect(),
             tombstones: core::iter::repeat_with(Tombstone::new).take(2 * n).collect(),
             claims: core::iter::repeat_with(Claim::new).take(profile.listeners).collect(),
@@ -158,14 +169,14 @@ impl HeapStorage {
     }
 
     /// The session that lives here. The view is made of references only and costs nothing.
-    pub fn session(&mut self) -> super::Session<'_> {
+    pub fn session(&mut self) -> super::Session<'_, M> {
         super::Session {
             core: &mut self.core,
             channels: &mut self.channels,
             tombstones: &mut self.tombstones,
             claims: &mut self.claims,
             rings: &mut self.rings,
-            courses: &mut *self.courses,
+            courses: (*self.courses).as_mut(),
         }
     }
 }

@@ -20,6 +20,7 @@ impl World {
             let piece = match self.router.poll_response(self.now, link.1) {
                 Answer::Pending => return,
                 Answer::Bytes(bytes) => {
+                    served.answers = true;
                     served.out += bytes.len();
                     Some(bytes)
                 }
@@ -71,6 +72,10 @@ impl World {
         }
         let buffers = self.peers[trip.peer].whole || trip.fate == Fate::BufferDown;
         if !buffers {
+            let after = self.now - trip.begun;
+            if !std::mem::replace(&mut trip.heard, true) {
+                self.peers[trip.peer].speech.hears(after);
+            }
             trip.last = self.now;
         }
         let whole = buffers || self.on_answer.is_some();
@@ -137,6 +142,7 @@ impl World {
             let (head, rest) = piece.split_at(size.min(piece.len()));
             piece = rest;
             let result = self.peers[n].session().handle_response(now, lane, head);
+            self.peers[n].looks = true;
             self.woken(n);
             if let Err(cause) = result {
                 self.fail(id, cause, true);

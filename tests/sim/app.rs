@@ -186,6 +186,22 @@ impl World {
         }
     }
 
+    /// The application of a peer looks at everything.
+    pub fn look(&mut self, peer: usize) {
+        for n in 0..self.chans.len() {
+            for side in 0..2 {
+                let end = &self.chans[n].ends[side];
+                if end.peer == peer && end.id.is_some() {
+                    self.run_end(n, side);
+                }
+            }
+        }
+        for slot in 0..self.peers[peer].listens.len() {
+            let slot = self.peers[peer].listens[slot].id.slot();
+            self.run_listener(peer, slot);
+        }
+    }
+
     /// The session woke whoever waits to accept.
     pub fn run_listener(&mut self, peer: usize, slot: usize) {
         let Some(plan) = self.peers[peer].listens.iter().rev().find(|l| l.id.slot() == slot) else {
@@ -195,7 +211,7 @@ impl World {
         while plan_accepts(&self.peers[peer].listens, id) {
             let now = self.now;
             let Ok(Some(channel)) = self.peers[peer].session().accept(now, id) else { break };
-            let session = self.peers[peer].session();
+            let mut session = self.peers[peer].session();
             let greeting = session.greeting(channel).expect("accepted").to_vec();
             let n = usize::from(u16::from_be_bytes([greeting[0], greeting[1]]));
             let end = &mut self.chans[n].ends[1];

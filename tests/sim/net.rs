@@ -40,8 +40,13 @@ pub struct Trip {
     paused: bool,
     up: VecDeque<Vec<u8>>,
     pub down: VecDeque<Option<Bytes>>,
-    up_at: u64,
+    pub up_at: u64,
     pub down_at: u64,
+    /// The client has something of the answer; it wrote behind the request; its connection was used
+    /// before.
+    pub heard: bool,
+    pub spoken: bool,
+    reused: bool,
     /// Nothing passes any more, and nobody is told.
     pub hung: bool,
     pub hung_at: u64,
@@ -63,6 +68,8 @@ pub struct Served {
     told: bool,
     /// Octets of the answer under way.
     pub out: usize,
+    /// The answer has begun.
+    pub answers: bool,
 }
 
 /// Where the client stands in a [`TripId`], above the number of the exchange.
@@ -82,7 +89,8 @@ impl World {
         peer.begun[index(lane)] += 1;
         peer.trips[index(lane)] = Some(id);
         let mut body = Vec::new();
-        if peer.whole || self.on_request.is_some() {
+        let single = peer.storage.is_single();
+        if peer.whole || single || self.on_request.is_some() {
             body.resize(exchange.len, 0);
             assert_eq!(peer.storage.session().poll_body(self.now, lane, &mut body), body.len());
             assert_eq!(
@@ -95,7 +103,9 @@ impl World {
             Some(hook) => hook(&Seen { peer: n, lane, body: &body }),
             None => self.faults.draw(self.now, &mut self.rng, exchange.len),
         };
-        let fate = self.on_path(n, id, exchange).unwrap_or(fate);
+        let met = self.on_path(n, id, exchange);
+        let reused = self.peers[n].path.reuses(lane);
+        let fate = met.unwrap_or(fate);
         if let Fate::Repeat { .. } | Fate::LateUp(_) | Fate::BufferUp = fate
             && body.is_empty()
         {
@@ -123,6 +133,9 @@ impl World {
             down: VecDeque::new(),
             up_at: 0,
             down_at: 0,
+            heard: false,
+            spoken: false,
+            reused: single && reused,
             hung: fate == Fate::Swallowed,
             hung_at: self.now,
             link: None,
@@ -301,6 +314,10 @@ impl World {
 
     /// The exchange fails at its client.
     pub fn fail(&mut self, id: TripId, cause: Blocked, sent: bool) {
+        if cause == Blocked::Cut && self.trips.get(&id).is_some_and(|t| t.reused && !t.heard) {
+            // The connection was dead before, which says nothing of the path.
+            return self.hang_up_on(id);
+        }
         let Some(trip) = self.trips.remove(&id) else { return };
         if self.trace {
             println!("{} peer {} {:?} fails {cause:?}", self.now, trip.peer, trip.lane);
@@ -320,6 +337,7 @@ impl World {
             let after = if unseen { KERNEL_GIVES_UP } else { self.latency(trip.peer) };
             self.schedule(self.now + after, Happens::Gone(link));
         }
+        self.peers[trip.peer].looks = true;
         self.woken(trip.peer);
         self.wake_lane(trip.peer, trip.lane);
     }
@@ -381,8 +399,13 @@ impl World {
 }
 
 impl Served {
+    /// Whether octets behind the request are looked at.
+    pub fn awaits_word(&self) -> bool {
+        self.told && !self.answers
+    }
+
     fn new(trip: Option<TripId>) -> Self {
-        Self { trip, pending: VecDeque::new(), whole: false, told: false, out: 0 }
+        Self { trip, pending: VecDeque::new(), whole: false, told: false, out: 0, answers: false }
     }
 }
 

@@ -82,6 +82,11 @@ impl Path {
         }
     }
 
+    /// Whether the lane's next exchange has a connection.
+    pub fn reuses(&self, lane: Lane) -> bool {
+        self.kept[index(lane)].is_some()
+    }
+
     /// What becomes of an exchange that begins; `None`: nothing.
     fn meets(&mut self, now: u64, lane: Lane, len: usize) -> Option<Fate> {
         match self.kept[index(lane)] {

@@ -50,7 +50,10 @@ fn run(seed: u64) -> World {
     let mut rng = Rng::new(seed);
     let mut w = World::new(seed);
     let peers = rng.range(2, 4) as usize;
-    for _ in 0..peers {
+    for n in 0..peers {
+        if rng.chance(300) {
+            w.single.push(n);
+        }
         w.pace = if rng.chance(700) { Pace::Streaming } else { Pace::LongPoll };
         let profile =
             *rng.pick(&[LEAST, Profile::TINY, Profile::TINY, Profile::PHONE, Profile::PC]);
@@ -62,7 +65,9 @@ fn run(seed: u64) -> World {
         peer.latency = *rng.pick(&[(0, 1), (5, 5), (1, 40), (50, 60), (150, 300)]);
         peer.chunk = *rng.pick(&[50, 1500, 16 << 10, 64 << 10]);
         peer.whole = rng.chance(300);
-        peer.single = rng.chance(300);
+        peer.one_thread = rng.chance(300);
+        peer.speech.by_proxy = rng.chance(250);
+        peer.speech.kept_back = rng.chance(250);
         w.listen(n, &format!("p{n}:1"), Kind::Stream);
         if profile.listeners > 1 {
             w.listen(n, &format!("p{n}:2"), Kind::Datagram);

@@ -4,15 +4,17 @@ use std::collections::{BTreeMap, VecDeque};
 
 use byway::error::Blocked;
 use byway::relay::router::{ExchangeId, Router, RouterConfig};
-use byway::session::{Event, HeapStorage, Lane, Pace, Profile, Session, Settings, Wake};
+use byway::session::{Event, Lane, Pace, Profile, Settings, Wake};
 
 use crate::app::{Chan, ListenPlan};
+use crate::client::{Client, Memory};
 use crate::fate::Faults;
 use crate::flight::Flight;
 use crate::net::{Link, Served, Trip};
 use crate::path::Path;
 use crate::rng::Rng;
 use crate::seen::{AnswerHook, RequestHook};
+use crate::speak::Speech;
 
 /// More events than this within one ms are a busy loop.
 const MOST_AT_ONCE: u32 = 20_000;
@@ -37,6 +39,9 @@ pub enum Happens {
     Gone(Link),
     /// A proxy repeats a request, for the last time or not.
     Again(TripId, Vec<u8>, bool),
+    /// What a client with one connection says behind its request arrives, or was to be answered.
+    Spoken(TripId),
+    Unanswered(TripId),
     Lane(usize, Lane, u64),
     RelayTimer(u64),
     App(usize, usize),
@@ -49,11 +54,13 @@ enum Job {
     Break(TripId),
     Channel(usize, usize),
     Listener(usize, usize),
+    /// The application looks at everything.
+    Look(usize),
 }
 
 /// A client.
 pub struct Peer {
-    pub storage: HeapStorage,
+    pub storage: Memory,
     pub profile: Profile,
     /// The exchange under way, and the timer set, for each lane.
     pub trips: [Option<TripId>; 2],
@@ -66,7 +73,12 @@ pub struct Peer {
     /// Request and answer pass as wholes.
     pub whole: bool,
     /// One thread does everything: deadlines are met while an exchange is under way, too.
-    pub single: bool,
+    pub one_thread: bool,
+    /// With one connection.
+    pub speech: Speech,
+    /// It is about to be polled; its application looks at everything then.
+    pub polls: bool,
+    pub looks: bool,
     pub dark_until: u64,
     pub path: Path,
     pub last_answer: Vec<u8>,
@@ -75,7 +87,7 @@ pub struct Peer {
 }
 
 impl Peer {
-    pub fn session(&mut self) -> Session<'_> {
+    pub fn session(&mut self) -> Client<'_> {
         self.storage.session()
     }
 }
@@ -89,6 +101,8 @@ pub struct World {
     pub router_config: RouterConfig,
     /// Of peers that come from now on.
     pub pace: Pace,
+    /// Numbers of the peers to come that have one connection.
+    pub single: Vec<usize>,
     /// How many relays were before this one.
     pub relay_generation: u64,
     pub relay_down_until: u64,
@@ -139,6 +153,7 @@ impl World {
             router: Router::new(router_config.clone(), now),
             router_config,
             pace: Pace::LongPoll,
+            single: Vec::new(),
             relay_generation: 0,
             relay_down_until: 0,
             relay_timer: None,
@@ -175,7 +190,7 @@ impl World {
         settings.epoch = self.now;
         settings.pace = self.pace;
         set(&mut settings);
-        let mut storage = HeapStorage::new(&profile).expect("a valid profile");
+        let mut storage = Memory::new(&profile, self.single.contains(&n)).expect("a valid profile");
         storage.session().open(self.now, &settings);
         self.peers.push(Peer {
             storage,
@@ -186,7 +201,10 @@ impl World {
             latency: (5, 5),
             chunk: 16 << 10,
             whole: false,
-            single: false,
+            one_thread: false,
+            speech: Speech::NEW,
+            polls: false,
+            looks: true,
             dark_until: 0,
             path: Path::CLEAN,
             last_answer: Vec::new(),
@@ -204,7 +222,7 @@ impl World {
     }
 
     /// Does something with a session, and what follows from it at once.
-    pub fn with<T>(&mut self, peer: usize, act: impl FnOnce(&mut Session<'_>, u64) -> T) -> T {
+    pub fn with<T>(&mut self, peer: usize, act: impl FnOnce(&mut Client<'_>, u64) -> T) -> T {
         let now = self.now;
         let result = act(&mut self.peers[peer].session(), now);
         self.woken(peer);
@@ -214,6 +232,12 @@ impl World {
 
     /// Notes whom a session wakes.
     pub fn woken(&mut self, peer: usize) {
+        if self.peers[peer].storage.is_single() {
+            if !std::mem::replace(&mut self.peers[peer].polls, true) {
+                self.todo.push_back(Job::Lane(peer, Lane::Park));
+            }
+            return;
+        }
         let Peer { storage, events, trips, path, .. } = &mut self.peers[peer];
         let mut session = storage.session();
         while let Some(wake) = session.poll_wake() {
@@ -253,6 +277,7 @@ impl World {
             match job {
                 Job::Lane(peer, lane) => self.run_lane(peer, lane),
                 Job::Break(trip) => self.fail(trip, Blocked::Cut, true),
+                Job::Look(peer) => self.look(peer),
                 Job::Channel(peer, slot) => self.run_channel(peer, slot),
                 Job::Listener(peer, slot) => self.run_listener(peer, slot),
             }
@@ -270,8 +295,11 @@ impl World {
     fn run_lane(&mut self, n: usize, lane: Lane) {
         let now = self.now;
         let peer = &mut self.peers[n];
+        if peer.storage.is_single() {
+            return self.poll_device(n);
+        }
         if peer.trips[index(lane)].is_some() {
-            if peer.single {
+            if peer.one_thread {
                 self.set_timer(n, lane);
             }
             return;
@@ -284,7 +312,7 @@ impl World {
         if let Some(exchange) = exchange {
             peer.timers[index(lane)] = None;
             self.begin(n, &exchange);
-            if self.peers[n].single {
+            if self.peers[n].one_thread {
                 self.set_timer(n, lane);
             }
         } else {
@@ -298,7 +326,12 @@ impl World {
         self.todo.extend(woken.into_iter().filter(|job| !itself(job)));
     }
 
-    fn set_timer(&mut self, n: usize, lane: Lane) {
+    /// The application of a peer is to look at everything.
+    pub fn wake_all(&mut self, peer: usize) {
+        self.todo.push_back(Job::Look(peer));
+    }
+
+    pub fn set_timer(&mut self, n: usize, lane: Lane) {
         let peer = &mut self.peers[n];
         let at = peer.session().poll_timeout(lane);
         if let Some(at) = at
@@ -338,9 +371,12 @@ impl World {
             Happens::Tires(trip) => self.tires(trip),
             Happens::Gone(link) => self.gone(link),
             Happens::Again(trip, body, answers) => self.again(trip, body, answers),
+            Happens::Spoken(trip) => self.spoken(trip),
+            Happens::Unanswered(trip) => self.unanswered(trip),
             Happens::Lane(peer, lane, at) => {
                 if self.peers[peer].timers[index(lane)] == Some(at) {
                     self.peers[peer].timers[index(lane)] = None;
+                    self.peers[peer].looks = true;
                     let now = self.now;
                     self.peers[peer].session().handle_timeout(now);
                     self.woken(peer);
@@ -409,7 +445,13 @@ impl World {
                 trip.hang(self.now);
             }
         }
-        if is_told {
+        if is_told && self.peers[peer].storage.is_single() {
+            let now = self.now;
+            self.peers[peer].speech.forget();
+            self.peers[peer].session().network_changed(now);
+            under_way[0].into_iter().for_each(|id| self.hang_up_on(id));
+            self.woken(peer);
+        } else if is_told {
             self.break_off(peer, Lane::Park);
             self.break_off(peer, Lane::Send);
             let now = self.now;
