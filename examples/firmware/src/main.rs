@@ -16,8 +16,8 @@ mod uart;
 use byway::device::{Device, Relay};
 use byway::error::Error;
 use byway::session::{ChannelId, Half, Purpose, Settings, Single, Storage};
-use byway::{Endpoint, Kind};
 use byway::wire::Name;
+use byway::{Endpoint, Kind};
 use cortex_m_rt::entry;
 
 use octets::Pattern;
