@@ -93,6 +93,7 @@ fn talk(device: &mut Talker) -> Result<(), Fault> {
         let now = board::now();
         device.poll(now);
         let session = device.session();
+        session.is_open()?;
         if sent.count < TOTAL {
             // What does not fit is made again.
             let mut next = sent;
@@ -143,6 +144,7 @@ fn meet(device: &mut Talker) -> Result<ChannelId, Error> {
     loop {
         let now = board::now();
         device.poll(now);
+        device.session().is_open()?;
         if let Some(id) = device.session().accept(now, listener)? {
             return Ok(id);
         }
