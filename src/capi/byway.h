@@ -806,7 +806,8 @@ int32_t byway_poll_fd(byway_handle handle,
 // this version does not know is set to zero. Of events that nobody takes the newest 16 are kept.
 //
 // Blocks while there is none, at most for timeout_ms. Returns BYWAY_OK, BYWAY_ERROR_ARGUMENT,
-// BYWAY_ERROR_STRUCT, a handle code, a wait code, or what every call can.
+// BYWAY_ERROR_STRUCT, a handle code, a wait code, a fatal code once
+// no event is left, or what every call can.
 int32_t byway_next_event(byway_handle client,
                          struct byway_event *event,
                          size_t size,
