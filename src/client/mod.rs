@@ -334,7 +334,8 @@ impl Client {
     /// left. Waits on its listeners and channels go on, and calls that begin after it wait as ever.
     /// Does not block.
     pub fn cancel(&self) {
-        self.handle.shared.cancel(self.handle.shared.on_session());
+        let shared = &self.handle.shared;
+        shared.cancel(shared.on_session(), |_| true);
     }
 
     /// What can be done now without waiting.

@@ -292,9 +292,13 @@ impl Shared {
         }
     }
 
-    /// Ends the waits in `scope` that are in progress.
-    pub fn cancel(&self, scope: &Signal) {
-        let core = self.lock();
+    /// Ends the waits in `scope` that are in progress, if it is still `owned` by who asks: a slot
+    /// may have got another channel or listener.
+    pub fn cancel(&self, scope: &Signal, owned: impl FnOnce(&Session<'_>) -> bool) {
+        let mut core = self.lock();
+        if !owned(&core.storage.session()) {
+            return;
+        }
         scope.cancelled.fetch_add(1, Ordering::Relaxed);
         drop(core);
         // Who waits for something else may do so in this scope.
