@@ -105,10 +105,7 @@ impl Channel {
     /// Ends the waits in progress with [`Error::Cancelled`].
     pub(super) fn cancel(&self) {
         let shared = &self.handle.shared;
-        // Who lost the channel may not cancel for its slot's next owner.
-        if self.call(|session, _, id| session.kind(id)).is_ok() {
-            shared.cancel(shared.on_channel(self.id));
-        }
+        shared.cancel(shared.on_channel(self.id), |session| session.kind(self.id).is_ok());
     }
 
     pub(super) fn readiness(&self) -> Readiness {
