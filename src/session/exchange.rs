@@ -27,8 +27,9 @@ impl<M: Mode> Session<'_, M> {
                 // The last claim given up is said by a park that waits for nothing.
                 let waits = self.waits_for_something(now);
                 let mut flags = HelloFlags::NONE;
+                let says = M::SINGLE && self.has_to_say();
                 if M::SINGLE {
-                    if !self.wants_park(now) && !self.has_to_say() {
+                    if !says && !self.wants_park(now) {
                         return None;
                     }
                     self.plan_park();
@@ -37,8 +38,10 @@ impl<M: Mode> Session<'_, M> {
                     self.plan_park();
                 }
                 let core = &*self.core;
-                let active =
-                    now < core.traffic_at + u64::from(core.settings.active_for_ms(core.timers()));
+                // That what is said was lost is not to be noticed an idle hold later.
+                let active = says
+                    || now
+                        < core.traffic_at + u64::from(core.settings.active_for_ms(core.timers()));
                 let (hold, grace) = core.settings.hold(core.timers(), active);
                 let hold = core.beside().map_or(hold, |b| hold.min(b.downlink.ceiling(now)));
                 let hold = if waits { hold.max(1) } else { 1 };

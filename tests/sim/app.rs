@@ -290,7 +290,9 @@ impl World {
         let end = &mut self.chans[n].ends[side];
         if side == 0 && again && !accepted {
             *end = End::new(peer, end.plan);
-            self.schedule(now + 500, Happens::App(n, 0));
+            // Two that refuse each other are not to do so in step.
+            let pause = self.rng.range(300, 700);
+            self.schedule(now + pause, Happens::App(n, 0));
         } else {
             end.error = Some(error);
             end.done = true;
