@@ -187,7 +187,7 @@ fn they_survive_each_fault_of_a_proxy() {
 }
 
 #[test]
-fn zz_a_proxy_repeats_every_post() {
+fn a_proxy_repeats_every_post() {
     for after in [1, 10, 40, 700, 6000] {
         each(|single, way| {
             let r = std::panic::catch_unwind(|| {
