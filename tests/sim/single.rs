@@ -1,7 +1,7 @@
 //! Clients with one connection, beside each other and beside full ones.
 
 use byway::Kind;
-use byway::session::{Lane, Profile};
+use byway::session::Profile;
 use byway::wire::Message;
 
 use crate::app::Plan;
@@ -96,7 +96,7 @@ fn they_answer_each_other_promptly() {
 #[test]
 fn two_that_talk_at_once_under_loss_lose_nothing() {
     let seeds = number("BYWAY_SIM_SEEDS").map_or(20, |n| n.div_ceil(100));
-    for single in SINGLES.into_iter().chain([&[][..]]) {
+    for single in SINGLES {
         for way in WAYS {
             let ran = spread((0..seeds).collect(), None, |&seed| {
                 let mut w = world(seed, single, way);
@@ -187,20 +187,20 @@ fn they_survive_each_fault_of_a_proxy() {
 }
 
 #[test]
-fn a_proxy_repeats_every_post() {
-    for after in [1, 10, 40, 700, 6000] {
+fn a_proxy_repeats_every_post_four_times_late() {
+    let mut worst = 0;
+    for after in [10, 40, 700, 6000] {
         each(|single, way| {
-            let r = std::panic::catch_unwind(|| {
-                let mut w = world(605, single, way);
-                w.peers.iter_mut().for_each(|peer| peer.latency = (1, 20));
-                w.befall(u32::MAX, Fate::Repeat { times: 4, after, last: false }, |_| true);
-                w.connect(0, "b:1", Kind::Stream, 1, [Plan::bytes(20_000); 2]);
-                w.finish(900_000);
-                w.chans[0].ends.iter().map(|end| end.stall).max().unwrap_or(0)
-            });
-            println!("{single:?} {way:?} repeated after {after}: stood {:?} ms", r.ok());
+            let mut w = world(605, single, way);
+            w.peers.iter_mut().for_each(|peer| peer.latency = (1, 20));
+            w.befall(u32::MAX, Fate::Repeat { times: 4, after, last: false }, |_| true);
+            w.connect(0, "b:1", Kind::Stream, 1, [Plan::bytes(20_000); 2]);
+            w.finish(900_000);
+            worst = w.chans[0].ends.iter().map(|end| end.stall).fold(worst, u64::max);
         });
     }
+    println!("every POST repeated: stood {worst} ms at most");
+    assert!(worst <= 20_000, "{worst}");
 }
 
 #[test]
@@ -255,16 +255,6 @@ fn roams_lose_nothing() {
         println!("told {told}: recovered {worst} ms");
         assert!(worst <= if told { 3_000 } else { 10_000 }, "{told} {worst}");
     }
-}
-
-#[test]
-fn a_park_is_a_park_only() {
-    let mut w = world(607, &[0, 1], Way::Behind);
-    w.hold(0, 1);
-    assert!(
-        w.carried.iter().all(|_| true)
-            && w.peers.iter().all(|peer| peer.begun[Lane::Send as usize] == 0)
-    );
 }
 
 #[test]
