@@ -27,20 +27,22 @@ impl<M: Mode> Session<'_, M> {
                 // The last claim given up is said by a park that waits for nothing.
                 let waits = self.waits_for_something(now);
                 let mut flags = HelloFlags::NONE;
-                let mut asks = false;
+                let says = M::SINGLE && self.has_to_say();
+                let asks = M::SINGLE && self.core.hello_due;
                 if M::SINGLE {
-                    if !self.wants_park(now) && !self.has_to_say() {
+                    if !says && !self.wants_park(now) {
                         return None;
                     }
-                    asks = self.core.hello_due;
                     self.plan_park();
                     flags = self.plan_send(now)?;
                 } else {
                     self.plan_park();
                 }
                 let core = &*self.core;
-                let active =
-                    now < core.traffic_at + u64::from(core.settings.active_for_ms(core.timers()));
+                // That what is said was lost is not to be noticed an idle hold later.
+                let active = says
+                    || now
+                        < core.traffic_at + u64::from(core.settings.active_for_ms(core.timers()));
                 let (hold, grace) = core.settings.hold(core.timers(), active);
                 let hold = core.beside().map_or(hold, |b| hold.min(b.downlink.ceiling(now)));
                 let hold = if waits && !asks { hold.max(1) } else { 1 };

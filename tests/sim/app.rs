@@ -263,10 +263,18 @@ impl World {
                 end.id = Some(id);
                 end.read_at = now;
             }
-            Err(_) => self.schedule(now + 500, Happens::App(n, 0)),
+            Err(_) => self.connect_later(n),
         }
         self.woken(peer);
         self.chans[n].ends[0].id.is_some()
+    }
+
+    /// Later after each attempt: two that have more to connect than slots, and refuse each other,
+    /// are not to do so in step.
+    fn connect_later(&mut self, n: usize) {
+        let more = u64::from(self.chans[n].attempts.min(50)) * 100;
+        let pause = self.rng.range(500, 500 + more);
+        self.schedule(self.now + pause, Happens::App(n, 0));
     }
 
     fn failed(&mut self, n: usize, side: usize, error: Error) {
@@ -290,7 +298,7 @@ impl World {
         let end = &mut self.chans[n].ends[side];
         if side == 0 && again && !accepted {
             *end = End::new(peer, end.plan);
-            self.schedule(now + 500, Happens::App(n, 0));
+            self.connect_later(n);
         } else {
             end.error = Some(error);
             end.done = true;

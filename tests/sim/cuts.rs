@@ -8,18 +8,34 @@ use crate::fate::Fate;
 use crate::seeds::spread;
 use crate::world::World;
 
+/// How the clients exchange, and which of them have one connection.
+#[derive(Debug, Clone, Copy)]
+struct Clients {
+    pace: Pace,
+    single: &'static [usize],
+}
+
+const FULL: [Clients; 2] =
+    [Clients { pace: Pace::LongPoll, single: &[] }, Clients { pace: Pace::Streaming, single: &[] }];
+const SINGLE: [Clients; 3] = [
+    Clients { pace: Pace::LongPoll, single: &[0] },
+    Clients { pace: Pace::LongPoll, single: &[1] },
+    Clients { pace: Pace::LongPoll, single: &[0, 1] },
+];
+
 /// Which of a client's exchanges, in the order they begin, has which fate.
 #[derive(Debug, Clone, Copy)]
 struct Cut {
-    pace: Pace,
+    clients: Clients,
     peer: usize,
     nth: usize,
     fate: Fate,
 }
 
 /// Connect, three messages to and fro, close.
-fn session(pace: Pace, cut: Option<Cut>) -> World {
+fn session(clients: Clients, cut: Option<Cut>) -> World {
     let mut w = World::new(7);
+    w.single = clients.single.to_vec();
     let mut begun = [0; 2];
     w.on_request = Some(Box::new(move |seen| {
         let nth = begun[seen.peer];
@@ -29,7 +45,8 @@ fn session(pace: Pace, cut: Option<Cut>) -> World {
             _ => Fate::Pass,
         }
     }));
-    let [a, b] = [0; 2].map(|_| w.peer_with(Profile::TINY, |settings| settings.pace = pace));
+    let [a, b] =
+        [0; 2].map(|_| w.peer_with(Profile::TINY, |settings| settings.pace = clients.pace));
     w.listen(b, "b:1", Kind::Stream);
     let n = w.connect(a, "b:1", Kind::Stream, b, [Plan::HOLD; 2]);
     for (side, bytes) in [(0, 40), (1, 50), (0, 30)] {
@@ -44,20 +61,20 @@ fn session(pace: Pace, cut: Option<Cut>) -> World {
 /// Every position of the requests (0) or answers (1), and the one behind the last octet.
 fn every_position(way: usize, fate: fn(usize) -> Fate) {
     let mut cuts = Vec::new();
-    for pace in [Pace::LongPoll, Pace::Streaming] {
-        let mut clean = session(pace, None);
+    for clients in FULL.into_iter().chain(SINGLE) {
+        let mut clean = session(clients, None);
         // By client, and then as they began.
         clean.carried.sort_unstable();
         for peer in 0..2 {
             let of_peer = clean.carried.iter().filter(|(id, _)| World::peer_of(*id) == peer);
             for (nth, (_, octets)) in of_peer.enumerate() {
                 let fates = (0..=octets[way]).map(fate);
-                cuts.extend(fates.map(|fate| Cut { pace, peer, nth, fate }));
+                cuts.extend(fates.map(|fate| Cut { clients, peer, nth, fate }));
             }
         }
     }
     println!("{} cuts", cuts.len());
-    spread(cuts, None, |cut| drop(session(cut.pace, Some(*cut)))).check();
+    spread(cuts, None, |cut| drop(session(cut.clients, Some(*cut)))).check();
 }
 
 #[test]

@@ -9,6 +9,7 @@ mod handles;
 mod meet;
 mod progress;
 mod random;
+mod single;
 mod streaming;
 mod streams;
 

@@ -1,0 +1,242 @@
+//! Sessions with one connection: the one exchange that waits and carries at once.
+
+use super::*;
+use crate::error::{ConfigError, Error};
+use crate::session::Wake;
+use crate::session::{Purpose, Single, Storage};
+use crate::wire::{HelloFlags, MAX_SINGLE_BODY};
+
+type One<const RING: usize, P = crate::session::Anything> = Storage<2, RING, 1, Single<P>>;
+
+const NOW: u64 = 1_000_000;
+const LANE: Lane = Lane::Park;
+
+fn opened<const RING: usize, P: Purpose>(storage: &mut One<RING, P>) -> Session<'_, Single<P>> {
+    let mut session = storage.session();
+    session.open(NOW, &Settings::new([1; 16], 5));
+    session
+}
+
+fn begin(session: &mut Session<'_, Single>, now: u64) -> Request {
+    let exchange = session.poll_exchange(now, LANE).expect("an exchange is due");
+    assert_eq!(exchange.lane, LANE);
+    let mut body = vec![0; exchange.len];
+    assert_eq!(session.poll_body(now, LANE, &mut body), body.len());
+    Request::parse(exchange, &body)
+}
+
+fn answer(session: &mut Session<'_, Single>, now: u64, answer: Answer) {
+    session.handle_response(now, LANE, &answer.ok()).unwrap();
+    session.handle_finished(now, LANE).unwrap();
+}
+
+fn hello(request: &Request) -> (HelloFlags, u32) {
+    match request.messages[0] {
+        Message::Hello(hello) => (hello.flags, hello.hold_ms),
+        _ => unreachable!("a request begins with HELLO"),
+    }
+}
+
+/// With a channel that both ends know, whose peer takes `limit`; the park under way only waits.
+fn connected<const RING: usize>(
+    storage: &mut One<RING>,
+    limit: u64,
+) -> (Session<'_, Single>, ChannelId) {
+    let mut session = opened(storage);
+    let id = session.connect(NOW, endpoint(), Kind::Stream, b"").unwrap();
+    let request = begin(&mut session, NOW);
+    let (_, local) = request.connect().unwrap();
+    let reply = Answer::to(&request.exchange).connected(local, Status::Ok, limit);
+    answer(&mut session, NOW, reply);
+    let request = begin(&mut session, NOW);
+    assert_eq!(request.windows().len(), 1, "the set-up is acknowledged");
+    (session, id)
+}
+
+#[test]
+fn one_exchange_waits_and_carries() {
+    let mut storage = One::<1024>::new();
+    let mut session = opened(&mut storage);
+    let id = session.connect(NOW, endpoint(), Kind::Stream, b"").unwrap();
+    session.listen(NOW, "b:2".parse().unwrap(), Kind::Stream, 1).unwrap();
+    assert_eq!(session.poll_exchange(NOW, Lane::Send), None);
+    let request = begin(&mut session, NOW);
+    assert!(request.connect().is_some());
+    assert!(request.messages.iter().any(|m| matches!(m, Message::ListenReq(_))));
+    let (flags, hold_ms) = hello(&request);
+    assert!(flags.has(HelloFlags::SINGLE) && !flags.has(HelloFlags::STREAM) && hold_ms > 1);
+    assert_eq!(session.poll_exchange(NOW, LANE), None, "one at a time");
+    assert_eq!(session.connected(id), Ok(false));
+}
+
+#[test]
+fn it_speaks_while_an_exchange_only_waits() {
+    let mut storage = One::<1024>::new();
+    let (mut session, id) = connected(&mut storage, 1000);
+    assert_eq!(session.poll_wake(), None, "nothing to say");
+    session.write(NOW, id, b"now").unwrap();
+    assert_eq!(session.poll_wake(), Some(Wake::Send));
+    assert_eq!(session.poll_wake(), None, "told once");
+    session.break_exchange(NOW, LANE);
+    assert_eq!(session.blocked(), None, "which says nothing of the path");
+    let request = begin(&mut session, NOW);
+    assert_eq!(request.bytes, b"now");
+    session.write(NOW, id, b"then").unwrap();
+    assert_eq!(session.poll_wake(), None, "its verdicts end it soon");
+    let (at, _) = *request.data().iter().find(|(_, data)| data.len == 3).unwrap();
+    let reply = Answer::to(&request.exchange).verdict(at, Status::Delivered, 3);
+    answer(&mut session, NOW, reply);
+    assert_eq!(begin(&mut session, NOW).bytes, b"then");
+}
+
+#[test]
+fn what_a_broken_exchange_said_is_said_again() {
+    let mut storage = One::<1024>::new();
+    let (mut session, id) = connected(&mut storage, 1000);
+    let at = "b:2".parse().unwrap();
+    session.listen(NOW, at, Kind::Stream, 1).unwrap();
+    session.connect(NOW, at, Kind::Stream, b"").unwrap();
+    session.write(NOW, id, b"twice").unwrap();
+    session.break_exchange(NOW, LANE);
+    for _ in 0..3 {
+        let request = begin(&mut session, NOW);
+        assert_eq!(request.bytes, b"twice");
+        assert!(request.connect().is_some());
+        assert!(request.messages.iter().any(|m| matches!(m, Message::ListenReq(_))));
+        assert_eq!(request.windows().len(), 1);
+        session.break_exchange(NOW, LANE);
+    }
+}
+
+#[test]
+fn probing_by_hanging_up_slows_down_as_any_probing() {
+    let mut storage = One::<1024>::new();
+    let (mut session, id) = connected(&mut storage, 0);
+    session.write(NOW, id, b"for a full window").unwrap();
+    let mut at = Vec::new();
+    for now in NOW..NOW + 60_000 {
+        session.handle_timeout(now);
+        if session.poll_wake().is_some() {
+            session.break_exchange(now, LANE);
+            let request = begin(&mut session, now);
+            let probe = request.data()[0].0;
+            let reply = Answer::to(&request.exchange).verdict(probe, Status::Delivered, 0);
+            answer(&mut session, now, reply);
+            begin(&mut session, now);
+            at.push(now);
+        }
+        assert!(session.poll_timeout(LANE).is_none_or(|due| due > now), "nothing is overdue");
+    }
+    assert!((10..=15).contains(&at.len()), "{at:?}");
+}
+
+#[test]
+fn who_says_something_waits_no_idle_hold_for_its_answer() {
+    let mut storage = One::<1024>::new();
+    let (mut session, id) = connected(&mut storage, 1000);
+    let later = NOW + 100_000;
+    session.break_exchange(later, LANE);
+    begin(&mut session, later);
+    session.break_exchange(later, LANE);
+    let (_, idle) = hello(&begin(&mut session, later));
+    session.abort(later, id);
+    session.break_exchange(later, LANE);
+    let request = begin(&mut session, later);
+    assert!(request.messages.iter().any(|m| matches!(m, Message::CloseReq(_))));
+    let (_, hold_ms) = hello(&request);
+    assert!(hold_ms < idle, "{hold_ms} of {idle}");
+}
+
+#[test]
+fn a_body_is_one_that_the_relay_reads_whole() {
+    let mut storage = One::<{ 128 << 10 }>::new();
+    let (mut session, id) = connected(&mut storage, 1 << 20);
+    assert_eq!(session.write(NOW, id, &[7; 100_000]), Ok(100_000));
+    session.break_exchange(NOW, LANE);
+    let mut sent = 0;
+    while sent < 100_000 {
+        let request = begin(&mut session, NOW);
+        assert!(request.exchange.len <= MAX_SINGLE_BODY, "{}", request.exchange.len);
+        assert!(!request.bytes.is_empty());
+        sent += request.bytes.len();
+        let mut reply = Answer::to(&request.exchange);
+        for (at, data) in request.data() {
+            reply = reply.verdict(at, Status::Delivered, data.len);
+        }
+        answer(&mut session, NOW, reply);
+    }
+    assert_eq!(sent, 100_000);
+}
+
+#[test]
+fn it_is_opened_once() {
+    let mut storage = One::<1024>::new();
+    let (mut session, id) = connected(&mut storage, 1000);
+    session.open(NOW, &Settings::new([2; 16], 6));
+    assert_eq!(session.connected(id), Ok(true));
+    session.abort_all(NOW);
+    session.break_exchange(NOW, LANE);
+    let request = begin(&mut session, NOW);
+    let reply = Answer::to(&request.exchange);
+    answer(&mut session, NOW, reply.from(PEER, Channel::NONE));
+    let mut now = NOW;
+    while !session.is_closed() {
+        session.handle_timeout(now);
+        if let Some(exchange) = session.poll_exchange(now, LANE) {
+            session.handle_response(now, LANE, &Answer::to(&exchange).ok()).unwrap();
+            session.handle_finished(now, LANE).unwrap();
+        }
+        now += 100;
+    }
+    session.open(now, &Settings::new([2; 16], 6));
+    assert!(session.is_closed());
+}
+
+#[test]
+fn its_last_word_waits_for_nothing() {
+    let mut storage = One::<1024>::new();
+    let mut session = opened(&mut storage);
+    session.close(NOW);
+    let request = begin(&mut session, NOW);
+    let (flags, hold_ms) = hello(&request);
+    assert!(flags.has(HelloFlags::BYE));
+    assert_eq!(hold_ms, 0);
+    answer(&mut session, NOW, Answer::to(&request.exchange));
+    assert!(session.is_closed());
+    assert_eq!(session.poll_exchange(NOW, LANE), None);
+    assert_eq!(session.poll_timeout(LANE), None);
+}
+
+#[derive(Debug)]
+struct Nothing;
+
+impl Purpose for Nothing {
+    const LISTENS: bool = false;
+    const CONNECTS: bool = false;
+    const DATAGRAMS: bool = false;
+    const GREETS: bool = false;
+}
+
+#[derive(Debug)]
+struct Streams;
+
+impl Purpose for Streams {
+    const DATAGRAMS: bool = false;
+    const GREETS: bool = false;
+}
+
+#[test]
+fn what_it_is_not_made_for_is_refused() {
+    let unsupported = |error: Error| matches!(error, Error::Config(ConfigError::Unsupported(_)));
+    let mut storage = One::<256, Nothing>::new();
+    let mut session = opened(&mut storage);
+    assert!(unsupported(session.listen(NOW, endpoint(), Kind::Stream, 1).unwrap_err()));
+    assert!(unsupported(session.connect(NOW, endpoint(), Kind::Stream, b"").unwrap_err()));
+    let mut storage = One::<256, Streams>::new();
+    let mut session = opened(&mut storage);
+    assert!(unsupported(session.listen(NOW, endpoint(), Kind::Datagram, 1).unwrap_err()));
+    assert!(unsupported(session.connect(NOW, endpoint(), Kind::Datagram, b"").unwrap_err()));
+    assert!(unsupported(session.connect(NOW, endpoint(), Kind::Stream, b"hi").unwrap_err()));
+    assert!(session.listen(NOW, endpoint(), Kind::Stream, 1).is_ok());
+    assert!(session.connect(NOW, endpoint(), Kind::Stream, b"").is_ok());
+}
