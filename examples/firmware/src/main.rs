@@ -62,9 +62,8 @@ fn main() -> ! {
     board::say_number(stack::used());
     board::say(match result {
         Ok(()) => "\ndone\n",
-        Err(Fault::Pattern) => "\nFAILED: octets are not those that were sent\n",
-        Err(Fault::Byway(Error::Closed)) => "\nFAILED: closed\n",
-        Err(Fault::Byway(_)) => "\nFAILED: the session ended\n",
+        Err(Fault::Pattern) => "\nFAILED: wrong octets\n",
+        Err(Fault::Byway(_)) => "\nFAILED: session ended\n",
     });
     board::exit(result.is_ok())
 }
