@@ -81,7 +81,9 @@ fn they_answer_each_other_promptly() {
         }
         let took = w.now - begun;
         let count = [0, 1].map(|n| w.exchanges(n).0 + w.exchanges(n).1 - before[n].0 - before[n].1);
-        println!("{single:?} {way:?}: 100 messages in {took} ms, {worst} ms at most, exchanges {count:?}");
+        println!(
+            "{single:?} {way:?}: 100 messages in {took} ms, {worst} ms at most, exchanges {count:?}"
+        );
         assert!(worst <= 1_000, "{worst}");
     });
 }
@@ -232,5 +234,8 @@ fn roams_lose_nothing() {
 fn a_park_is_a_park_only() {
     let mut w = world(607, &[0, 1], Way::Behind);
     w.hold(0, 1);
-    assert!(w.carried.iter().all(|_| true) && w.peers.iter().all(|peer| peer.begun[Lane::Send as usize] == 0));
+    assert!(
+        w.carried.iter().all(|_| true)
+            && w.peers.iter().all(|peer| peer.begun[Lane::Send as usize] == 0)
+    );
 }
