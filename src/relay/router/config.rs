@@ -20,7 +20,7 @@ pub struct RouterConfig {
     pub wishes: usize,
     /// Most acknowledgements kept for a session; the oldest goes first.
     pub acks: usize,
-    /// Most sends of a session at once.
+    /// Most sends of a session at once, among them parks that are sends as well until they are whole.
     pub sends: u32,
     /// Shortest wait for a peer between two parks: a redial through a proxy.
     pub busy_wait_min_ms: u64,
@@ -30,7 +30,8 @@ pub struct RouterConfig {
     pub patience_ms: u64,
     /// Most octets of a response that the receiver's connection has not taken.
     pub undrained: usize,
-    /// Most octets held for all sessions.
+    /// Most octets held for all sessions. With less than MAX_SINGLE_BODY (32 KiB) to spare, clients of
+    /// one socket are told LIMITED.
     pub max_held: usize,
     /// Longest hold, whatever a park asks for.
     pub max_hold_ms: u64,
@@ -87,7 +88,8 @@ pub struct RouterStats {
     pub parked: usize,
     /// Names claimed now.
     pub names: usize,
-    /// Octets held now: queued for a receiver, or of a datagram not yet whole.
+    /// Octets held now: queued for a receiver, of a datagram not yet whole, or kept free for the body
+    /// of a client of one socket until it is whole.
     pub held: usize,
     /// Parks that arrived.
     pub parks: u64,

@@ -7,8 +7,8 @@ use bytes::{Bytes, BytesMut};
 use super::ExchangeId;
 use super::response::{Phase, Response};
 use crate::wire::{
-    Address, Channel, Data, DataFlags, Decoder, Hello, HelloFlags, ListenReq, MAX_CONTROL, Message,
-    Status, Verdict,
+    Address, Channel, Data, DataFlags, Decoder, Hello, HelloFlags, ListenReq, MAX_CONTROL,
+    MAX_SINGLE_BODY, Message, Status, Verdict,
 };
 
 #[derive(Debug)]
@@ -97,6 +97,7 @@ impl Upload {
             listens: Vec::new(),
             verdicts: BytesMut::new(),
             gathered: BytesMut::new(),
+            reserved: 0,
             rest: Bytes::new(),
             park: None,
             speaks: false,
@@ -131,6 +132,8 @@ pub(super) struct State {
     pub verdicts: BytesMut,
     /// Of a park that is also a send: what stands behind HELLO, until it is whole.
     pub gathered: BytesMut,
+    /// Octets counted as held for it meanwhile.
+    pub reserved: usize,
     /// Of such a park's carrier: what it has not dealt with.
     pub rest: Bytes,
     /// And the park, in whose answer the verdicts are.
@@ -147,6 +150,18 @@ impl State {
     /// Whether it is a park and a send in one.
     pub fn is_single(&self) -> bool {
         self.is_park() && self.hello.is_some_and(|hello| hello.flags.has(HelloFlags::SINGLE))
+    }
+
+    /// Whether it counts among its session's sends.
+    pub fn is_send(&self) -> bool {
+        !self.is_park() || self.is_single()
+    }
+
+    /// Takes more of a body that is to be whole before it is dealt with, and of one that is too long
+    /// enough to see that: HELLO counts as well.
+    pub fn gather(&mut self, chunk: &mut Bytes) {
+        let most = MAX_SINGLE_BODY.saturating_sub(self.gathered.len());
+        self.gathered.extend_from_slice(&chunk.split_to(chunk.len().min(most)));
     }
 
     pub fn verdict(&mut self, index: u16, status: Status, bytes: u32) {

@@ -44,13 +44,11 @@ impl Router {
         if state.is_single() {
             match self.claims_of(&body) {
                 Ok(listens) => state.listens = listens,
-                Err(failure) => {
-                    self.held -= body.len();
-                    return self.fail(now, id, upload, failure);
-                }
+                Err(failure) => return self.fail(now, id, upload, failure),
             }
         }
         self.release(now, id, state);
+        self.held += body.len();
         if state.is_park() {
             self.arrive(now, id, state);
             if let Some(hello) = state.hello.filter(|_| state.is_single())
@@ -92,11 +90,11 @@ impl Router {
             self.stop_waiting(now, id, state, current.peer);
             self.held -= current.what.held();
         }
-        self.held -= std::mem::take(&mut state.gathered).len();
+        self.held -= std::mem::take(&mut state.reserved);
         self.held -= std::mem::take(&mut state.rest).len();
         self.set_target(id, state, None);
         self.arm(id, None);
-        if !state.is_park()
+        if state.is_send()
             && let Some(peer) = self.exchanges.get(&id).and_then(|exchange| exchange.session)
             && let Some(session) = self.sessions.get_mut(&peer)
         {

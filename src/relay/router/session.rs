@@ -22,7 +22,7 @@ pub(super) struct Session {
     pub gap: u64,
     /// How many exchanges are under way.
     pub exchanges: u32,
-    /// Those of them that are sends whose body is under way.
+    /// Those of them that are sends, or parks that are sends as well, whose body is under way.
     pub sends: BTreeSet<ExchangeId>,
     /// Names held, each with its claim.
     pub claims: Vec<(Endpoint, u32)>,

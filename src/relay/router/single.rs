@@ -20,16 +20,15 @@ impl Router {
         }
     }
 
-    /// Takes more of a body that is to be whole before it is dealt with.
-    pub(super) fn gather(&mut self, id: ExchangeId, state: &mut State, chunk: &mut Bytes) {
-        let most = (MAX_SINGLE_BODY + 1).saturating_sub(state.gathered.len());
-        let free = self.config.max_held.saturating_sub(self.held);
-        let taken = chunk.split_to(chunk.len().min(most).min(free));
-        if !chunk.is_empty() {
-            self.starved.insert(id);
+    /// Keeps room for a whole body: were it made as the body comes, those half there could fill what
+    /// may be held, and wait for each other.
+    pub(super) fn reserve(&mut self, state: &mut State) -> Result<(), Failure> {
+        if self.held + MAX_SINGLE_BODY > self.config.max_held {
+            return Err(Failure::End(Status::Limited));
         }
-        self.held += taken.len();
-        state.gathered.extend_from_slice(&taken);
+        state.reserved = MAX_SINGLE_BODY;
+        self.held += state.reserved;
+        Ok(())
     }
 
     /// The claims of a whole body: they are to stand as soon as the park does, whatever waits.

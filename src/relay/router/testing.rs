@@ -299,7 +299,7 @@ pub struct Lab {
 /// A request under way.
 pub struct Request {
     pub id: ExchangeId,
-    rest: Bytes,
+    pub rest: Bytes,
     got: Vec<u8>,
     over: bool,
 }

@@ -83,7 +83,7 @@ impl Router {
                 continue;
             }
             if state.is_single() {
-                self.gather(id, state, chunk);
+                state.gather(chunk);
                 return Ok(());
             }
             if chunk.is_empty() {
@@ -169,7 +169,7 @@ impl Router {
         };
         session.exchanges += 1;
         let mut before = BTreeSet::new();
-        if hello.hold_ms == 0 {
+        if state.is_send() {
             before.clone_from(&session.sends);
             session.sends.insert(id);
         }
@@ -179,17 +179,19 @@ impl Router {
         if self.down {
             return Err(Failure::End(Status::Shutdown));
         }
-        if hello.hold_ms > 0 {
-            self.stats.parks += 1;
-            if state.is_single() && hello.flags.has(HelloFlags::WAKE) {
-                self.wake_session(now, peer, hello.seq);
-            }
+        match state.is_park() {
+            true => self.stats.parks += 1,
+            false => self.stats.sends += 1,
+        }
+        if !state.is_send() {
             return Ok(());
         }
-        self.stats.sends += 1;
-        let sends = self.supersede(now, before, hello.seq) + 1;
+        let sends = self.supersede(now, before, state, hello.seq) + 1;
         if sends > self.config.sends as usize {
             return Err(Failure::End(Status::Limited));
+        }
+        if state.is_single() {
+            self.reserve(state)?;
         }
         if hello.flags.has(HelloFlags::WAKE) {
             self.wake_session(now, peer, hello.seq);
@@ -198,12 +200,14 @@ impl Router {
     }
 
     /// A client sends one body after the other: those that began before it had given up, if they
-    /// are still under way. How many of `sends` stay: repeats, and what comes late.
-    fn supersede(&mut self, now: u64, sends: BTreeSet<ExchangeId>, seq: u64) -> usize {
+    /// are still under way. How many of `sends` stay: repeats, what comes late, and parks if the new
+    /// one is none, or the other way round: their numbers need not go together.
+    fn supersede(&mut self, now: u64, sends: BTreeSet<ExchangeId>, new: &State, seq: u64) -> usize {
         let mut stay = 0;
         for id in sends {
             let exchange = self.exchanges.get_mut(&id).filter(|exchange| exchange.seq < seq);
-            match exchange.and_then(|exchange| exchange.upload.take()) {
+            let alike = |upload: &mut Box<Upload>| upload.state.is_park() == new.is_park();
+            match exchange.and_then(|exchange| exchange.upload.take_if(alike)) {
                 Some(upload) => self.fail(now, id, upload, Failure::End(Status::Stale)),
                 None => stay += 1,
             }

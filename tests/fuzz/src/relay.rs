@@ -113,7 +113,7 @@ fn config() -> RouterConfig {
         acks: 8,
         sends: 2,
         undrained: 4 << 10,
-        max_held: 16 << 10,
+        max_held: 64 << 10,
         ..RouterConfig::default()
     }
 }

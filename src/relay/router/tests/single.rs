@@ -3,9 +3,7 @@
 use crate::Kind;
 use crate::relay::router::RouterConfig;
 use crate::relay::router::testing::{Body, Lab, Request, peer};
-use crate::wire::{
-    DATA_HEADER_LEN, DataFlags, Hello, HelloFlags, MAX_SINGLE_BODY, Message, Status,
-};
+use crate::wire::{DataFlags, Hello, HelloFlags, MAX_SINGLE_BODY, Message, Status};
 
 /// Lets session `n` be between two parks.
 fn between_parks(lab: &mut Lab, n: u8) {
@@ -337,26 +335,117 @@ fn shutdown_answers_it() {
     assert_eq!((stats.held, stats.exchanges), (0, 0));
 }
 
+/// Opens a request and gives all of its body but the last octet.
+fn half_way(lab: &mut Lab, body: Body) -> Request {
+    let mut request = lab.open(body);
+    let most = request.rest.len() - 1;
+    lab.give(&mut request, most);
+    request
+}
+
 #[test]
-fn bodies_wait_outside_while_too_much_is_held() {
-    let mut lab = Lab::with(RouterConfig { max_held: 8_000, ..RouterConfig::default() });
-    let data = vec![5; 6_000];
-    let body = |n: u8| Body::single(n, 1).to(9, 7).stream(0, &data);
-    let mut first = lab.open(body(1));
-    lab.give(&mut first, 5_000);
-    let mut second = lab.open(body(2));
-    assert!(!lab.offer(&mut second), "no room for all of it");
-    assert_eq!(lab.router.stats().held, 8_000);
-    // The first goes, and the second is told that there is room.
-    lab.drop(first);
-    assert!(lab.woken(&second));
-    assert!(lab.offer(&mut second));
-    assert_eq!(lab.answer(&mut second).verdicts(), [(2, Status::Away, 0)]);
+fn a_newer_one_ends_one_that_is_not_whole() {
+    let mut lab = Lab::new();
+    let say = |seq, bytes: &[u8]| Body::single(1, seq).to(2, 7).stream(0, bytes);
+    let mut other = lab.post(Body::park(2, 1, 5_000));
+    let mut old = half_way(&mut lab, say(1, &[7; 30_000]));
+    assert!(lab.waits(&mut old));
+    let mut new = half_way(&mut lab, say(2, b"new"));
+    assert!(lab.woken(&old));
+    assert_eq!(lab.answer(&mut old).end(), Status::Stale);
+    assert_eq!(lab.router.stats().held, MAX_SINGLE_BODY);
+    assert!(lab.offer(&mut new));
+    assert_eq!(lab.answer(&mut other).stream(), b"new");
+    assert_eq!(lab.answer(&mut new).verdicts(), [(2, Status::Delivered, 3)]);
     assert_eq!(lab.router.stats().held, 0);
-    // What is held of a body does not keep its own data from going.
+}
+
+#[test]
+fn the_numbers_of_sends_do_not_go_with_its_own() {
+    let mut lab = Lab::new();
+    let send = |seq| Body::hello(Hello { seq, ..Body::greeting(1) }).to(9, 7).stream(0, b"x");
+    let mut first = half_way(&mut lab, send(1));
+    let mut park = half_way(&mut lab, Body::single(1, 2).to(9, 7).stream(0, b"x"));
+    let mut second = half_way(&mut lab, send(3));
+    assert_eq!(lab.answer(&mut first).end(), Status::Stale);
+    for request in [&mut park, &mut second] {
+        assert!(lab.offer(request));
+        assert_eq!(lab.answer(request).verdicts(), [(2, Status::Away, 0)]);
+    }
+}
+
+#[test]
+fn repeats_that_are_not_whole_are_as_few_as_sends() {
+    let mut lab = Lab::new();
+    let most = RouterConfig::default().sends as usize;
+    let body = || Body::single(1, 5).to(9, 7).stream(0, &[7; 30_000]);
+    let mut requests: Vec<_> = (0..most).map(|_| half_way(&mut lab, body())).collect();
+    assert_eq!(lab.router.stats().held, most * MAX_SINGLE_BODY);
+    let mut more = half_way(&mut lab, body());
+    assert_eq!(lab.answer(&mut more).end(), Status::Limited);
+    let mut late = half_way(&mut lab, Body::single(1, 4).to(9, 7));
+    assert_eq!(lab.answer(&mut late).end(), Status::Limited);
+    assert_eq!(lab.router.stats().held, most * MAX_SINGLE_BODY);
+    // One that is whole makes room for another, and so does one whose connection died.
+    let mut whole = requests.remove(0);
+    assert!(lab.offer(&mut whole));
+    assert_eq!(lab.answer(&mut whole).verdicts(), [(2, Status::Away, 0)]);
+    lab.drop(requests.remove(0));
+    assert_eq!(lab.router.stats().held, (most - 2) * MAX_SINGLE_BODY);
+    requests.push(half_way(&mut lab, body()));
+    requests.push(half_way(&mut lab, body()));
+    for request in &mut requests {
+        assert!(lab.waits(request));
+        assert!(lab.offer(request));
+        assert_eq!(lab.answer(request).end(), Status::Repeated);
+    }
+    assert_eq!(lab.router.stats().held, 0);
+}
+
+#[test]
+fn one_that_is_never_whole_keeps_room_only_for_a_while() {
+    let mut lab = Lab::new();
+    let mut half = half_way(&mut lab, Body::single(1, 1).to(9, 7).stream(0, b"x"));
+    lab.pass(RouterConfig::default().upload_idle_ms);
+    assert_eq!(lab.answer(&mut half).end(), Status::Malformed);
+    assert_eq!(lab.router.stats().held, 0);
+}
+
+#[test]
+fn a_full_relay_begins_with_no_body_that_it_could_not_keep() {
+    // For two bodies, and the answers.
+    let max_held = 2 * MAX_SINGLE_BODY + 1_024;
+    let mut lab = Lab::with(RouterConfig { max_held, ..RouterConfig::default() });
+    let data = vec![5; 30_000];
+    let body = |n: u8, seq| Body::single(n, seq).to(9, 7).stream(0, &data);
+    let mut first = half_way(&mut lab, body(1, 1));
+    let second = half_way(&mut lab, body(2, 1));
+    let mut third = lab.post(body(3, 1));
+    let seen = lab.answer(&mut third);
+    assert_eq!((seen.verdicts(), seen.end()), (vec![], Status::Limited));
+    assert_eq!(lab.router.stats().held, 2 * MAX_SINGLE_BODY);
+    // A newer one of the same session has the room of the older.
+    let mut newer = half_way(&mut lab, body(2, 2));
+    lab.drop(second);
+    assert!(lab.waits(&mut newer));
+    // Those that were begun are not in each other's way.
+    for request in [&mut first, &mut newer] {
+        assert!(lab.offer(request));
+        assert_eq!(lab.answer(request).verdicts(), [(2, Status::Away, 0)]);
+    }
+    let mut third = lab.post(body(3, 2));
+    assert_eq!(lab.answer(&mut third).verdicts(), [(2, Status::Away, 0)]);
+    assert_eq!(lab.router.stats().held, 0);
+}
+
+#[test]
+fn what_is_held_of_a_body_does_not_keep_its_own_data_from_going() {
+    let config = RouterConfig { max_held: MAX_SINGLE_BODY, ..RouterConfig::default() };
+    let mut lab = Lab::with(config);
     let mut other = lab.post(Body::park(9, 1, 5_000));
-    let full = vec![6; 8_000 - DATA_HEADER_LEN - 32];
-    let mut third = lab.post(Body::single(3, 1).to(9, 7).stream(0, &full));
-    assert_eq!(lab.answer(&mut other).stream(), full);
-    assert_eq!(lab.answer(&mut third).verdicts()[0].1, Status::Delivered);
+    let data = vec![6; MAX_SINGLE_BODY - 200];
+    let mut park = lab.post(Body::single(3, 1).to(9, 7).stream(0, &data));
+    assert_eq!(lab.answer(&mut other).stream(), data);
+    assert_eq!(lab.answer(&mut park).verdicts()[0].1, Status::Delivered);
+    assert_eq!(lab.router.stats().held, 0);
 }
