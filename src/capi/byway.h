@@ -39,7 +39,9 @@
  * thread may close a handle while others wait on it: they return BYWAY_ERROR_CLOSED. One may send
  * while another receives. Two that receive from one stream each get a part. A client has two threads
  * of its own, and for moments a third that asks DNS; all signals are best blocked before it is
- * opened, since they inherit the mask. After fork() the child may not use what was opened before.
+ * opened, since they inherit the mask. After fork() the child calls nothing of byway before it has
+ * called exec: locks may be held in it for ever. The library is not to be unloaded (dlclose): threads
+ * may outlast their client.
  *
  * TIME. timeout_ms is in milliseconds: 0 only looks and does not wait, BYWAY_FOREVER or any negative
  * number waits for ever. Where 0 finds nothing the code is BYWAY_ERROR_TIMED_OUT, too. Time asleep
@@ -547,13 +549,14 @@ int32_t byway_config_profile(struct byway_config *config,
 // again until then.
 //
 // On success *client is a handle that the caller owns and closes by byway_close or byway_abort.
-// What config points to stays the caller's. The memory of the client is taken here, once.
+// What config points to stays the caller's. The memory of the client is taken here, once. After a
+// failure its threads may stay for as long as byway_close says.
 //
 // Blocks for at most timeout_ms. Cannot be cancelled: byway_client_start and byway_client_wait_open
 // can. Returns BYWAY_OK, BYWAY_ERROR_ARGUMENT, BYWAY_ERROR_STRUCT (config was not filled by
 // byway_config_default), BYWAY_ERROR_RELAY_URL, BYWAY_ERROR_SETTING, BYWAY_ERROR_ENTROPY,
-// BYWAY_ERROR_SYSTEM, BYWAY_ERROR_HANDLES, a path code with what stood in the way last when the time
-// is over, a fatal code, or what every call can.
+// BYWAY_ERROR_SYSTEM, BYWAY_ERROR_HANDLES, BYWAY_ERROR_CLOSED, a path code with what stood in the way
+// last when the time is over, a fatal code, or what every call can.
 int32_t byway_client_open(const struct byway_config *config,
                           int32_t timeout_ms,
                           byway_handle *client);
@@ -649,8 +652,10 @@ int32_t byway_accept(byway_handle listener, int32_t timeout_ms, byway_handle *ch
 // A listener: gives the endpoint back; channels that were accepted stay. Does not wait.
 //
 // A client: ends its listeners, then waits as above for all its channels; what is left when the
-// time is over is aborted. Takes up to a second more to tell relay and peers and to end its threads.
-// Handles of its listeners and channels stay to be closed.
+// time is over is aborted. Takes up to a second more: half of it to tell relay and peers, and half for
+// its threads to end. They do, unless a TCP connect (up to tcp_timeout_ms) or a DNS lookup is under
+// way: such a thread ends by itself when that is over. Handles of its listeners and channels stay to be
+// closed.
 //
 // Blocks for at most timeout_ms, and a client for up to a second more. byway_cancel of the handle
 // ends the wait as if the time were over. Returns BYWAY_OK, BYWAY_ERROR_HANDLE, BYWAY_ERROR_UNACKED
@@ -806,7 +811,8 @@ int32_t byway_poll_fd(byway_handle handle,
 // this version does not know is set to zero. Of events that nobody takes the newest 16 are kept.
 //
 // Blocks while there is none, at most for timeout_ms. Returns BYWAY_OK, BYWAY_ERROR_ARGUMENT,
-// BYWAY_ERROR_STRUCT, a handle code, a wait code, or what every call can.
+// BYWAY_ERROR_STRUCT, a handle code, a wait code, a fatal code once no event is left, or what every
+// call can.
 int32_t byway_next_event(byway_handle client,
                          struct byway_event *event,
                          size_t size,

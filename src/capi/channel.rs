@@ -32,8 +32,10 @@ pub const BYWAY_ADDRESS_SIZE: usize = 16;
 /// A listener: gives the endpoint back; channels that were accepted stay. Does not wait.
 ///
 /// A client: ends its listeners, then waits as above for all its channels; what is left when the
-/// time is over is aborted. Takes up to a second more to tell relay and peers and to end its threads.
-/// Handles of its listeners and channels stay to be closed.
+/// time is over is aborted. Takes up to a second more: half of it to tell relay and peers, and half for
+/// its threads to end. They do, unless a TCP connect (up to tcp_timeout_ms) or a DNS lookup is under
+/// way: such a thread ends by itself when that is over. Handles of its listeners and channels stay to be
+/// closed.
 ///
 /// Blocks for at most timeout_ms, and a client for up to a second more. byway_cancel of the handle
 /// ends the wait as if the time were over. Returns BYWAY_OK, BYWAY_ERROR_HANDLE, BYWAY_ERROR_UNACKED

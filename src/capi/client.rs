@@ -13,13 +13,14 @@ use crate::client::{Client, DatagramChannel, Listener, Stream};
 /// again until then.
 ///
 /// On success *client is a handle that the caller owns and closes by byway_close or byway_abort.
-/// What config points to stays the caller's. The memory of the client is taken here, once.
+/// What config points to stays the caller's. The memory of the client is taken here, once. After a
+/// failure its threads may stay for as long as byway_close says.
 ///
 /// Blocks for at most timeout_ms. Cannot be cancelled: byway_client_start and byway_client_wait_open
 /// can. Returns BYWAY_OK, BYWAY_ERROR_ARGUMENT, BYWAY_ERROR_STRUCT (config was not filled by
 /// byway_config_default), BYWAY_ERROR_RELAY_URL, BYWAY_ERROR_SETTING, BYWAY_ERROR_ENTROPY,
-/// BYWAY_ERROR_SYSTEM, BYWAY_ERROR_HANDLES, a path code with what stood in the way last when the time
-/// is over, a fatal code, or what every call can.
+/// BYWAY_ERROR_SYSTEM, BYWAY_ERROR_HANDLES, BYWAY_ERROR_CLOSED, a path code with what stood in the way
+/// last when the time is over, a fatal code, or what every call can.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn byway_client_open(
     config: *const byway_config,

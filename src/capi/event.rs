@@ -99,7 +99,8 @@ impl byway_event {
 /// this version does not know is set to zero. Of events that nobody takes the newest 16 are kept.
 ///
 /// Blocks while there is none, at most for timeout_ms. Returns BYWAY_OK, BYWAY_ERROR_ARGUMENT,
-/// BYWAY_ERROR_STRUCT, a handle code, a wait code, or what every call can.
+/// BYWAY_ERROR_STRUCT, a handle code, a wait code, a fatal code once no event is left, or what every
+/// call can.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn byway_next_event(
     client: byway_handle,

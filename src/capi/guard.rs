@@ -38,7 +38,8 @@ pub(super) fn entry(f: impl FnOnce() -> Result<(), Failure>) -> i32 {
         Ok(Ok(())) => super::BYWAY_OK,
         Ok(Err(failure)) => failure.keep(),
         Err(payload) => {
-            let place = PLACE.take();
+            // A thread's destructors may call after its place was destroyed.
+            let place = PLACE.try_with(RefCell::take).unwrap_or_default();
             let line = format!("a fault of byway itself: {} at {place}", message(&*payload));
             Failure::new(byway_error::Panic, line).keep()
         }

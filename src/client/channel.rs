@@ -73,7 +73,7 @@ impl Channel {
     /// gives up after linger.
     pub(super) fn drain(&self) -> Result<(), Error> {
         self.call(|session, now, id| session.request_ack(now, id))?;
-        self.wait_until(None, |session, _| Ok(session.acked(self.id)?.then_some(())))?;
+        self.wait_until(None, |session, _| self.is_drained(session))?;
         Ok(())
     }
 
@@ -88,28 +88,24 @@ impl Channel {
             session.request_ack(now, id)
         })?;
         self.handle.shared.on_channel(self.id).notify_all();
-        let drained = self.wait_closing(deadline(timeout), |session, _| {
-            match session.acked(self.id) {
-                // Only the end of the stream is missing, for which a peer that is gone does not wait.
-                Err(Error::Peer(PeerError::Closed)) if self.has_all_bytes(session) => Ok(Some(())),
-                acked => Ok(acked?.then_some(())),
-            }
-        });
+        let drained = self.wait_closing(deadline(timeout), |session, _| self.is_drained(session));
         self.call(|session, now, id| session.release(now, id));
         drained?.ok_or(Error::TimedOut)
     }
 
-    fn has_all_bytes(&self, session: &Session<'_>) -> bool {
-        session.channel_stats(self.id).is_ok_and(|stats| stats.acked >= stats.written)
+    /// Whether the peer has everything; of one that closed, too, the end need not be acknowledged.
+    fn is_drained(&self, session: &Session<'_>) -> Result<Option<()>, Error> {
+        let has_all = || session.channel_stats(self.id).is_ok_and(|s| s.acked >= s.written);
+        match session.acked(self.id) {
+            Err(Error::Peer(PeerError::Closed)) if has_all() => Ok(Some(())),
+            acked => Ok(acked?.then_some(())),
+        }
     }
 
     /// Ends the waits in progress with [`Error::Cancelled`].
     pub(super) fn cancel(&self) {
         let shared = &self.handle.shared;
-        // Who lost the channel may not cancel for its slot's next owner.
-        if self.call(|session, _, id| session.kind(id)).is_ok() {
-            shared.cancel(shared.on_channel(self.id));
-        }
+        shared.cancel(shared.on_channel(self.id), |session| session.kind(self.id).is_ok());
     }
 
     pub(super) fn readiness(&self) -> Readiness {

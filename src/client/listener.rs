@@ -10,7 +10,7 @@ use super::readiness::{PollFd, Readiness, Target};
 use super::{Handle, Stream};
 use crate::Endpoint;
 use crate::error::Error;
-use crate::session::ListenerId;
+use crate::session::{ListenerId, Session};
 
 /// An endpoint at which other peers can connect: to a [`Stream`], or to a
 /// [`DatagramChannel`](super::DatagramChannel).
@@ -83,9 +83,8 @@ impl<C> Listener<C> {
     /// after it wait as ever. Does not block.
     pub fn cancel(&self) {
         let shared = &self.handle.shared;
-        if shared.call(|session, _| session.listener_endpoint(self.id)).is_ok() {
-            shared.cancel(shared.on_listener(self.id));
-        }
+        let owned = |session: &Session<'_>| session.listener_endpoint(self.id).is_ok();
+        shared.cancel(shared.on_listener(self.id), owned);
     }
 
     /// What can be done now without waiting.

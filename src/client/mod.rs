@@ -297,7 +297,8 @@ impl Client {
     }
 
     /// Waits for the next event, at most for `timeout`; zero: only looks. `None` when the time is
-    /// over or the client is closed. Of events nobody takes, the newest 16 are kept.
+    /// over, the client is closed or its session can go on no longer. Of events nobody takes, the
+    /// newest 16 are kept.
     pub fn next_event(&self, timeout: Duration) -> Option<ClientEvent> {
         self.wait_event(timeout).ok()
     }
@@ -306,7 +307,8 @@ impl Client {
     /// no event.
     ///
     /// # Errors
-    /// [`Error::TimedOut`], [`Error::Closed`] or [`Error::Cancelled`].
+    /// [`Error::TimedOut`], [`Error::Closed`], [`Error::Cancelled`], or, after the last event, why
+    /// the session can go on no longer, such as another protocol version.
     pub fn wait_event(&self, timeout: impl Into<Option<Duration>>) -> Result<ClientEvent, Error> {
         let shared = &self.handle.shared;
         let next = shared.wait_with(
@@ -315,7 +317,13 @@ impl Client {
             deadline(timeout.into()),
             |core| {
                 let event = core.next_event();
-                if event.is_none() && core.closed { Err(Error::Closed) } else { Ok(event) }
+                if event.is_none() {
+                    core.is_open()?;
+                    if core.closed {
+                        return Err(Error::Closed);
+                    }
+                }
+                Ok(event)
             },
         );
         next?.ok_or(Error::TimedOut)
@@ -326,7 +334,8 @@ impl Client {
     /// left. Waits on its listeners and channels go on, and calls that begin after it wait as ever.
     /// Does not block.
     pub fn cancel(&self) {
-        self.handle.shared.cancel(self.handle.shared.on_session());
+        let shared = &self.handle.shared;
+        shared.cancel(shared.on_session(), |_| true);
     }
 
     /// What can be done now without waiting.

@@ -1,10 +1,12 @@
 //! What can be done without waiting, and file descriptors that tell of it.
 
-use std::io::{self, Read, Write};
+use std::io::{self, Read};
 use std::ops::BitOr;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
 use std::os::unix::net::UnixStream;
 use std::sync::Arc;
+
+use rustix::net::{SendFlags, send};
 
 use super::Handle;
 use crate::Kind;
@@ -140,6 +142,13 @@ impl Watches {
     }
 }
 
+/// A program that shuts the outer end down, which it may not, gets no SIGPIPE of that.
+#[cfg(not(target_vendor = "apple"))]
+const NO_SIGNAL: SendFlags = SendFlags::NOSIGNAL;
+/// There it is a setting of the socket.
+#[cfg(target_vendor = "apple")]
+const NO_SIGNAL: SendFlags = SendFlags::empty();
+
 /// A connected pair: the outer end is readable while one octet lies in it. Neither end ever
 /// blocks, whatever others do with the outer one.
 #[derive(Debug)]
@@ -153,13 +162,15 @@ impl Ends {
         let (outer, inner) = UnixStream::pair()?;
         outer.set_nonblocking(true)?;
         inner.set_nonblocking(true)?;
+        #[cfg(target_vendor = "apple")]
+        rustix::net::sockopt::set_socket_nosigpipe(&inner, true)?;
         Ok(Self { outer, inner })
     }
 
     /// Neither can fail: at most one octet is under way, and both ends are open.
     fn set(&self, readable: bool) {
         let _ = match readable {
-            true => (&self.inner).write(&[1]),
+            true => send(&self.inner, &[1], NO_SIGNAL).map_err(io::Error::from),
             false => (&self.outer).read(&mut [0]),
         };
     }

@@ -124,6 +124,12 @@ impl Core {
         session.is_closed() || closed && session.is_open().is_err()
     }
 
+    /// Whether the relay has answered, or why the session can go on no longer. Does not look at the
+    /// clock, so that it makes no event.
+    pub fn is_open(&mut self) -> Result<bool, Error> {
+        self.storage.session().is_open()
+    }
+
     pub fn next_event(&mut self) -> Option<ClientEvent> {
         self.events.pop_front()
     }
@@ -286,9 +292,13 @@ impl Shared {
         }
     }
 
-    /// Ends the waits in `scope` that are in progress.
-    pub fn cancel(&self, scope: &Signal) {
-        let core = self.lock();
+    /// Ends the waits in `scope` that are in progress, if it is still `owned` by who asks: a slot
+    /// may have got another channel or listener.
+    pub fn cancel(&self, scope: &Signal, owned: impl FnOnce(&Session<'_>) -> bool) {
+        let mut core = self.lock();
+        if !owned(&core.storage.session()) {
+            return;
+        }
         scope.cancelled.fetch_add(1, Ordering::Relaxed);
         drop(core);
         // Who waits for something else may do so in this scope.
@@ -332,6 +342,7 @@ impl Shared {
         if wakes.session && session.is_open().is_err() {
             wakes.channels = [u64::MAX; 4];
             wakes.listeners = u64::MAX;
+            wakes.events = true;
         }
         core.watches.update(&session, core.closed, !core.events.is_empty());
         wakes
@@ -379,7 +390,8 @@ mod tests {
     use crate::transport::{HttpConfig, HttpTransport, Transport};
     use crate::wire::{Address, MAX_CONTROL, Message, VERSION, Welcome};
 
-    /// Nothing else would: what waits on a channel or listener is not told of the session's end.
+    /// Nothing else would: what waits on a channel, listener or event is not told of the session's
+    /// end.
     #[test]
     fn who_waits_hears_that_the_session_can_go_on_no_longer() {
         let config = HttpConfig::new("http://relay.invalid/");
@@ -406,8 +418,14 @@ mod tests {
             let signal = accepter.on_listener(listener);
             accepter.wait(signal, signal, None, |session, now| session.accept(now, listener))
         });
-        let waiters = |signal: &Signal| signal.waiters.load(Ordering::Relaxed);
-        while waiters(shared.on_channel(channel)) + waiters(shared.on_listener(listener)) < 2 {
+        let watcher = Arc::clone(&shared);
+        let watching = std::thread::spawn(move || {
+            let (signal, scope) = (watcher.on_events(), watcher.on_session());
+            watcher.wait_with(signal, scope, None, |core| core.is_open().map(|_| None::<()>))
+        });
+        let signals =
+            [shared.on_channel(channel), shared.on_listener(listener), shared.on_events()];
+        while signals.iter().any(|signal| signal.waiters.load(Ordering::Relaxed) == 0) {
             std::thread::yield_now();
         }
         let welcome = Welcome {
@@ -424,5 +442,6 @@ mod tests {
         let error = Error::from(ConfigError::Version { relay: VERSION + 1 });
         assert_eq!(reading.join().expect("no panic"), Err(error));
         assert_eq!(accepting.join().expect("no panic"), Err(error));
+        assert_eq!(watching.join().expect("no panic"), Err(error));
     }
 }

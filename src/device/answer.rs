@@ -58,7 +58,11 @@ impl Head {
                 }
                 body = Body::CHUNKED;
             } else if is("content-length") && body.state != State::Start {
-                body = Body::counted(number(value).ok_or(Blocked::Foreign)?);
+                let counted = Body::counted(number(value).ok_or(Blocked::Foreign)?);
+                if body.state != State::UntilEnd && body != counted {
+                    return Err(Blocked::Foreign);
+                }
+                body = counted;
             } else if is("connection") || is("proxy-connection") {
                 for word in value.split(|octet| *octet == b',') {
                     if same(word, b"close") {

@@ -146,6 +146,11 @@ pub trait Link: Read + Write + ReadReady {
     /// # Errors
     /// There is no connection now. It is tried again after a pause.
     fn dial(&mut self) -> Result<(), Self::Error>;
+
+    /// Whether `dial` makes a new connection. A line that is always up, and of which nobody behind it
+    /// makes new connections either, says `false`: then nothing is broken off to speak, and `dial`
+    /// should read away what still comes of an answer that was given up, until it is quiet.
+    const HANGS_UP: bool = true;
 }
 
 /// Where the relay is, and how it is asked.
@@ -210,8 +215,13 @@ pub struct Device<'s, L, P: Purpose> {
     spoken: bool,
     /// Octets behind a request do not reach the relay.
     hindered: bool,
+    /// Times in a row that what was spoken was not answered soon.
+    unanswered: u8,
     silence_ms: u32,
     shortest_ms: u32,
+    /// The request went out within the last call.
+    begun: bool,
+    asked_at: u64,
     /// When the last octet went or came,
     moved_at: u64,
     /// and by when what was spoken is to be answered; 0: nothing was.
@@ -242,8 +252,11 @@ impl<'s, L: Link, P: Purpose> Device<'s, L, P> {
             reused: false,
             spoken: false,
             hindered: relay.by_proxy,
+            unanswered: 0,
             silence_ms: 0,
             shortest_ms: SLOW_MS,
+            begun: false,
+            asked_at: 0,
             moved_at: 0,
             answer_by: 0,
         }
@@ -268,14 +281,19 @@ impl<'s, L: Link, P: Purpose> Device<'s, L, P> {
     /// It blocks while the link dials, and while it takes no more octets.
     pub fn poll(&mut self, now: u64) -> Option<u64> {
         self.session.handle_timeout(now);
-        while self.active || self.begin(now) {
+        if core::mem::take(&mut self.begun) {
+            // Dialling and writing may have taken long; nobody could answer before.
+            self.moved_at = now;
+        }
+        if self.active {
             self.receive(now);
-            if self.active {
-                self.attend(now);
-            }
-            if self.active {
-                break;
-            }
+        }
+        if self.active {
+            self.attend(now);
+        }
+        if !self.active {
+            // Its answer is for the next call: the application has its turn first.
+            self.begin(now);
         }
         let mut due = self.session.poll_timeout(Lane::Park).unwrap_or(u64::MAX);
         if self.active {
@@ -292,6 +310,7 @@ impl<'s, L: Link, P: Purpose> Device<'s, L, P> {
     pub fn network_changed(&mut self, now: u64) {
         self.session.network_changed(now);
         self.hindered = self.relay.by_proxy;
+        self.unanswered = 0;
         self.shortest_ms = SLOW_MS;
         if self.active {
             self.break_off(now);
@@ -304,10 +323,10 @@ impl<'s, L: Link, P: Purpose> Device<'s, L, P> {
         self.moved_at + u64::from(self.silence_ms)
     }
 
-    /// Sends the session's next request; false if there is none.
+    /// Sends the session's next request, if there is one.
     #[inline(never)]
-    fn begin(&mut self, now: u64) -> bool {
-        let Some(exchange) = self.session.poll_exchange(now, Lane::Park) else { return false };
+    fn begin(&mut self, now: u64) {
+        let Some(exchange) = self.session.poll_exchange(now, Lane::Park) else { return };
         let idle = now.saturating_sub(self.moved_at) > exchange.idle_ms.min(IDLE_MS).into();
         // What is there to be read now can only be its end.
         if self.connected && (idle || !matches!(self.link.read_ready(), Ok(false))) {
@@ -317,10 +336,10 @@ impl<'s, L: Link, P: Purpose> Device<'s, L, P> {
         if !self.connected {
             if self.link.dial().is_err() {
                 self.session.handle_failure(now, Lane::Park, Blocked::Connect, false);
-                return true;
+                return;
             }
             self.connected = true;
-            self.spoken = false;
+            self.spoken &= !L::HANGS_UP;
         }
         let mut out = Outgoing::new(&mut self.link, self.buffer);
         out.head(&self.relay, exchange.seq, exchange.len, self.spoken);
@@ -339,12 +358,13 @@ impl<'s, L: Link, P: Purpose> Device<'s, L, P> {
         self.have = 0;
         self.body = None;
         self.silence_ms = exchange.silence_ms;
+        self.begun = true;
+        self.asked_at = now;
         self.moved_at = now;
         self.answer_by = 0;
         if !sent {
             self.lose(now);
         }
-        true
     }
 
     /// Takes what is there of the answer.
@@ -361,7 +381,8 @@ impl<'s, L: Link, P: Purpose> Device<'s, L, P> {
             }
             if !self.heard {
                 self.heard = true;
-                let took = now.saturating_sub(self.moved_at);
+                self.unanswered = 0;
+                let took = now.saturating_sub(self.asked_at);
                 self.shortest_ms = self.shortest_ms.min(took.min(SLOW_MS.into()) as u32);
             }
             self.moved_at = now;
@@ -428,14 +449,16 @@ impl<'s, L: Link, P: Purpose> Device<'s, L, P> {
             if self.hindered {
                 return self.break_off(now);
             }
-            if self.link.write_all(FIRST).and_then(|()| self.link.flush()).is_err() {
+            if !request::put(&mut self.link, FIRST) || self.link.flush().is_err() {
                 return self.lose(now);
             }
             self.spoken = true;
             self.answer_by = now + SPEAK_MS + u64::from(self.shortest_ms);
         }
-        if self.answer_by != 0 && self.answer_by <= now {
-            self.hindered = true;
+        if L::HANGS_UP && self.answer_by != 0 && self.answer_by <= now {
+            // Once may be a busy moment.
+            self.unanswered += 1;
+            self.hindered = self.unanswered >= 2;
             self.break_off(now);
         } else if self.silent_at() <= now {
             self.fail(now, Blocked::Silence);

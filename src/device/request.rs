@@ -11,6 +11,17 @@ Accept: application/octet-stream\r\nAccept-Encoding: identity\r\nCache-Control: 
 /// Digits of the largest u32.
 const DIGITS: usize = 10;
 
+/// Writes all of `octets`; false if the link took not all.
+pub(super) fn put(link: &mut impl Write, mut octets: &[u8]) -> bool {
+    while !octets.is_empty() {
+        match link.write(octets) {
+            Ok(n) if n > 0 => octets = octets.get(n..).unwrap_or_default(),
+            _ => return false,
+        }
+    }
+    true
+}
+
 pub(super) struct Outgoing<'a, L> {
     link: &'a mut L,
     buffer: &'a mut [u8],
@@ -91,7 +102,7 @@ impl<'a, L: Write> Outgoing<'a, L> {
 
     fn send(&mut self) {
         let octets = self.buffer.get(..self.len).unwrap_or_default();
-        self.failed = self.failed || self.link.write_all(octets).is_err();
+        self.failed = self.failed || !put(self.link, octets);
         self.len = 0;
     }
 

@@ -68,24 +68,34 @@ impl<'s, L: Link, C: Clock, P: Purpose> Sockets<'s, L, C, P> {
         self.device.poll(now)
     }
 
-    /// Polls until `done` says so, and once more to send what it did.
-    fn until(&mut self, done: &mut Done<'_, 's, P>) -> Result<(), Error> {
-        let mut now = self.now();
-        let end = match self.timeout_ms {
+    /// When a call that begins now has to be done; for ever: never.
+    fn end(&mut self) -> u64 {
+        match self.timeout_ms {
             0 => u64::MAX,
-            ms => now + u64::from(ms),
-        };
+            ms => self.now() + u64::from(ms),
+        }
+    }
+
+    fn until(&mut self, done: &mut Done<'_, 's, P>) -> Result<(), Error> {
+        let end = self.end();
+        self.until_at(end, done)
+    }
+
+    /// Polls until `done` says so, and once more to send what it did.
+    fn until_at(&mut self, end: u64, done: &mut Done<'_, 's, P>) -> Result<(), Error> {
         loop {
+            let now = self.now();
             let due = self.device.poll(now).unwrap_or(u64::MAX);
             if done(&mut self.device.session, now)? {
                 self.device.poll(now);
                 return Ok(());
             }
+            // What ends every hope is said on no channel.
+            self.device.session.is_open()?;
             if end <= now {
                 return Err(Error::TimedOut);
             }
             self.clock.wait(due.min(end));
-            now = self.now();
         }
     }
 
@@ -185,9 +195,8 @@ impl<'s, L: Link, C: Clock, P: Purpose> Sockets<'s, L, C, P> {
     pub fn close(&mut self, timeout_ms: u32) -> Result<(), Error> {
         let now = self.now();
         self.device.session.close(now);
-        let before = core::mem::replace(&mut self.timeout_ms, timeout_ms);
-        let result = self.until(&mut |session, _| Ok(session.is_closed()));
-        self.timeout_ms = before;
+        let end = now + u64::from(timeout_ms);
+        let result = self.until_at(end, &mut |session, _| Ok(session.is_closed()));
         if result.is_err() {
             let now = self.now();
             self.device.session.abort_all(now);

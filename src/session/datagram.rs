@@ -112,7 +112,8 @@ impl<M: Mode> Session<'_, M> {
             0 => self.ring_len(),
             theirs => theirs.min(self.ring_len()),
         };
-        Ok(ring.saturating_sub(HEADER).min(MAX_DATAGRAM))
+        let most = if M::SINGLE { super::plan::MAX_SINGLE_DATA } else { MAX_DATAGRAM };
+        Ok(ring.saturating_sub(HEADER).min(most))
     }
 
     /// Drops the datagrams that have waited too long, unless one is being sent.

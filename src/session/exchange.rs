@@ -28,10 +28,12 @@ impl<M: Mode> Session<'_, M> {
                 let waits = self.waits_for_something(now);
                 let mut flags = HelloFlags::NONE;
                 let says = M::SINGLE && self.has_to_say();
+                let mut asks = false;
                 if M::SINGLE {
                     if !says && !self.wants_park(now) {
                         return None;
                     }
+                    asks = self.core.hello_due;
                     self.plan_park();
                     flags = self.plan_send(now)?;
                 } else {
@@ -44,10 +46,11 @@ impl<M: Mode> Session<'_, M> {
                         < core.traffic_at + u64::from(core.settings.active_for_ms(core.timers()));
                 let (hold, grace) = core.settings.hold(core.timers(), active);
                 let hold = core.beside().map_or(hold, |b| hold.min(b.downlink.ceiling(now)));
-                let hold = if waits { hold.max(1) } else { 1 };
+                let hold = if waits && !asks { hold.max(1) } else { 1 };
                 if M::SINGLE {
                     // The last word waits for nothing.
                     let hold = if flags.has(HelloFlags::BYE) { 0 } else { hold };
+                    let grace = if asks { timers.send_silence_ms } else { grace };
                     (flags.with(HelloFlags::SINGLE), hold, hold + grace)
                 } else {
                     let streams = core.beside().is_some_and(|b| b.streaming.is_allowed(now))
@@ -78,10 +81,12 @@ impl<M: Mode> Session<'_, M> {
             Lane::Send => stats.sends += 1,
         });
         let trip = core.trip(lane);
-        trip.waits = trip
-            .plan
-            .iter()
-            .all(|item| matches!(item.what, What::Listen | What::Window | What::Final));
+        // The last word does not, and need not be spoken over.
+        trip.waits = hold_ms > 0
+            && trip
+                .plan
+                .iter()
+                .all(|item| matches!(item.what, What::Listen | What::Window | What::Final));
         trip.active = true;
         trip.broken = false;
         trip.readied = false;

@@ -19,6 +19,9 @@ const WINDOW_HEAD: u16 = ROUTE_LEN + (HEADER_LEN + 29) as u16;
 const CONTROL_ROOM: u32 = 8 << 10;
 const _: () =
     assert!(CONTROL_ROOM as usize >= MAX_ITEMS * (ROUTE_LEN as usize + MAX_CONTROL) + HELLO_LEN);
+/// Most octets of data that fit a body which is park and send at once.
+pub(super) const MAX_SINGLE_DATA: usize =
+    crate::wire::MAX_SINGLE_BODY - CONTROL_ROOM as usize - DATA_HEAD as usize;
 /// A peer heard of so recently, in ms, may get more at any moment: as long as the relay lets a body
 /// wait for another peer.
 const PEER_TRAFFIC_MS: u64 = 1_000;
@@ -270,7 +273,11 @@ impl<M: Mode> Session<'_, M> {
             }
             let taken = match M::kind(self.channels[slot].kind) {
                 Kind::Stream => self.plan_stream(now, slot, share.min(budget), several),
-                Kind::Datagram => self.plan_datagrams(now, slot, share.min(budget), several),
+                Kind::Datagram => {
+                    // The relay takes no larger body, though one datagram is to go at least.
+                    let fits = M::SINGLE && budget < most;
+                    self.plan_datagrams(now, slot, share.min(budget), several, fits)
+                }
             };
             budget = budget.saturating_sub(taken);
             second.get_or_insert((slot + 1) % count);
@@ -319,7 +326,14 @@ impl<M: Mode> Session<'_, M> {
         bytes as u32 + u32::from(DATA_HEAD)
     }
 
-    fn plan_datagrams(&mut self, now: u64, slot: usize, share: u32, several: bool) -> u32 {
+    fn plan_datagrams(
+        &mut self,
+        now: u64,
+        slot: usize,
+        share: u32,
+        several: bool,
+        fits: bool,
+    ) -> u32 {
         self.expire_datagrams(now, slot);
         let (ring, _) = self.rings_of(slot);
         let channel = &mut self.channels[slot];
@@ -331,7 +345,7 @@ impl<M: Mode> Session<'_, M> {
         while at < tx.end {
             let (len, _) = datagram::read_header(&self.rings[ring.clone()], at);
             let octets = len as u32 + u32::from(DATA_HEAD);
-            if taken > 0 && taken + octets > share {
+            if (taken > 0 || fits) && taken + octets > share {
                 break;
             }
             let planned = Item::data(What::Datagram, slot, flags, len as u32);

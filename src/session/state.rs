@@ -391,7 +391,8 @@ impl<M: Mode> Session<'_, M> {
     }
 
     fn begin_close(&mut self, now: u64) {
-        if matches!(self.core.phase, Phase::New | Phase::Closed) {
+        // Without hope there is nobody to say goodbye to.
+        if matches!(self.core.phase, Phase::New | Phase::Closed) || self.core.fatal().is_err() {
             self.core.phase = Phase::Closed;
         } else {
             self.core.phase = Phase::Closing;

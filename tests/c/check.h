@@ -52,6 +52,9 @@ uint8_t pattern(uint32_t seed, size_t i);
 /* Sends octets from to to of it; receives and compares as many. */
 bool send_pattern(byway_handle stream, uint32_t seed, size_t from, size_t to);
 bool recv_pattern(byway_handle stream, uint32_t seed, size_t from, size_t to);
+/* Sends until the rings of both ends are full, of a stream that nobody receives from: sending waits
+ * from then on. How much that was in all. */
+size_t fill(byway_handle stream);
 /* The stream ends here. */
 bool recv_end(byway_handle stream);
 

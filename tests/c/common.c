@@ -94,6 +94,19 @@ bool recv_pattern(byway_handle stream, uint32_t seed, size_t from, size_t to) {
   return true;
 }
 
+size_t fill(byway_handle stream) {
+  static const uint8_t much[1 << 16];
+  byway_channel_stats stats;
+  byway_config config = settings();
+  const size_t full = 2 * (size_t)config.ring;
+  size_t n;
+  memset(&stats, 0, sizeof stats);
+  while (OK(byway_channel_get_stats(stream, &stats, sizeof stats)) && stats.written < full)
+    if (!OK(byway_send(stream, much, sizeof much, DEADLINE, &n))) break;
+  CHECK(stats.written == full);
+  return (size_t)stats.written;
+}
+
 bool recv_end(byway_handle stream) {
   uint8_t octet;
   size_t n = 1;

@@ -117,6 +117,7 @@ void test_cancel(void) {
   EXPECT(BYWAY_ERROR_TIMED_OUT, byway_accept(streams.listener, 10, &lost));
   /* Who sends more than the other takes. */
   EXPECT(BYWAY_ERROR_CANCELLED, cancelled(wait_send, streams.near));
+  fill(streams.near);
   EXPECT(BYWAY_ERROR_CANCELLED, cancelled(wait_acked, streams.near));
   EXPECT(BYWAY_ERROR_CANCELLED, cancelled(wait_flush, streams.near));
   EXPECT(BYWAY_ERROR_CANCELLED, cancelled(wait_close, streams.near));

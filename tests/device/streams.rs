@@ -2,7 +2,8 @@
 
 use std::time::Instant;
 
-use byway::session::{ChannelId, Half};
+use byway::device::Relay as Place;
+use byway::session::{ChannelId, Half, Single, Storage};
 use byway::{Endpoint, Kind};
 use embedded_io::{Read, ReadReady, Write};
 
@@ -123,4 +124,25 @@ fn speaking_while_parked_is_prompt() {
             front.close(LONG_MS).unwrap();
         });
     });
+}
+
+/// Rings larger than what a relay keeps of a request: bodies stay within.
+#[test]
+fn large_rings_make_no_larger_bodies() {
+    const LARGE: usize = 128 * 1024;
+    let relay = relay();
+    let server = client(&relay);
+    let listener = server.listen("camera:1").unwrap();
+    let to = relay.local_addr();
+    let authority = to.to_string();
+    std::thread::scope(|scope| {
+        scope.spawn(|| mirror(listener.accept_timeout(LONG).unwrap()));
+        let mut memory: Box<Storage<1, LARGE, 0, Single>> = Box::new(Storage::new());
+        let mut head = [0; 512];
+        let place = Place::new(&authority);
+        let mut front = super::device(1, memory.session(), to, place, &mut head);
+        let id = front.connect(camera(), Kind::Stream, b"").unwrap();
+        exchange(&mut front, id);
+    });
+    assert_eq!(relay.stats().malformed, 0);
 }

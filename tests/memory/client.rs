@@ -145,7 +145,7 @@ fn round_trips(stream: &mut Stream, count: usize) {
 fn bulk(stream: &mut Stream) {
     let mut writer = stream.try_clone().expect("a clone");
     thread::scope(|scope| {
-        scope.spawn(move || {
+        let writing = scope.spawn(move || {
             let octets = [7; 16 << 10];
             for _ in 0..BULK / octets.len() as u64 {
                 writer.write_all(&octets).expect("written");
@@ -155,6 +155,8 @@ fn bulk(stream: &mut Stream) {
         for _ in 0..BULK / octets.len() as u64 {
             stream.read_exact(&mut octets).expect("sent back");
         }
+        // The scope's end would not wait until the system has no such thread any more.
+        writing.join().expect("the writer does not panic");
     });
 }
 

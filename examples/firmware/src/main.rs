@@ -16,8 +16,8 @@ mod uart;
 use byway::device::{Device, Relay};
 use byway::error::Error;
 use byway::session::{ChannelId, Half, Purpose, Settings, Single, Storage};
-use byway::{Endpoint, Kind};
 use byway::wire::Name;
+use byway::{Endpoint, Kind};
 use cortex_m_rt::entry;
 
 use octets::Pattern;
@@ -93,6 +93,7 @@ fn talk(device: &mut Talker) -> Result<(), Fault> {
         let now = board::now();
         device.poll(now);
         let session = device.session();
+        session.is_open()?;
         if sent.count < TOTAL {
             // What does not fit is made again.
             let mut next = sent;
@@ -143,6 +144,7 @@ fn meet(device: &mut Talker) -> Result<ChannelId, Error> {
     loop {
         let now = board::now();
         device.poll(now);
+        device.session().is_open()?;
         if let Some(id) = device.session().accept(now, listener)? {
             return Ok(id);
         }

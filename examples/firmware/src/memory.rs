@@ -15,6 +15,7 @@ global_asm!(
     "\\name:",
     ".endm",
     ".section .text.memory, \"ax\", %progbits",
+    ".p2align 1",
     // (to, from, octets): forwards
     "entry __aeabi_memcpy",
     "entry __aeabi_memcpy4",

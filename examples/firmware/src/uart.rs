@@ -3,6 +3,8 @@
 use byway::device::Link;
 use embedded_io::{ErrorType, Read, ReadReady, Write};
 
+use crate::board;
+
 /// Registers of the CMSDK APB UART (Arm DDI 0479, section 4.3) that is at this address.
 const BASE: usize = 0x4000_4000;
 const DATA: *mut u32 = BASE as *mut u32;
@@ -17,6 +19,9 @@ const RX_FULL: u32 = 1 << 1;
 const ENABLE: u32 = 1 << 0 | 1 << 1;
 /// The smallest divisor: the clock over 16 bauds.
 const FASTEST: u32 = 16;
+
+/// An answer that came to a stop for so long, in ms, is over: relays write theirs at once.
+const QUIET_MS: u64 = 100;
 
 /// The serial line. It is always connected, and never fails.
 pub struct Uart(());
@@ -81,11 +86,17 @@ impl Write for Uart {
 }
 
 impl Link for Uart {
+    const HANGS_UP: bool = false;
+
     /// The line is always there. What is left of an answer that was given up is read away.
     fn dial(&mut self) -> Result<(), Self::Error> {
-        while self.state() & RX_FULL != 0 {
-            // SAFETY: as in `read`.
-            unsafe { DATA.read_volatile() };
+        let mut quiet_at = board::now() + QUIET_MS;
+        while board::now() < quiet_at {
+            if self.state() & RX_FULL != 0 {
+                // SAFETY: as in `read`.
+                unsafe { DATA.read_volatile() };
+                quiet_at = board::now() + QUIET_MS;
+            }
         }
         Ok(())
     }

@@ -107,3 +107,30 @@ fn panics_elsewhere_are_told_as_ever() {
     let (passed, text) = child("panics_elsewhere");
     assert!(passed && text.contains("the program's own"), "{text}");
 }
+
+/// Calls as a thread's destructors run, and a panic strikes.
+struct Late(std::sync::mpsc::Sender<i32>);
+
+impl Drop for Late {
+    fn drop(&mut self) {
+        inject::arm();
+        // Nobody hears only if the test has failed.
+        let _ = self.0.send(byway_network_changed(0));
+    }
+}
+
+#[test]
+fn a_panic_in_a_thread_s_destructor_is_caught() {
+    thread_local! {
+        static LATE: std::cell::RefCell<Option<Late>> = const { std::cell::RefCell::new(None) };
+    }
+    let (sender, codes) = std::sync::mpsc::channel();
+    let thread = std::thread::spawn(move || {
+        LATE.set(Some(Late(sender)));
+        // What the guard keeps for the thread comes after, and so is destroyed before.
+        inject::arm();
+        expect(byway_network_changed(0), byway_error::Panic);
+    });
+    thread.join().expect("no panic");
+    assert_eq!(codes.recv(), Ok(byway_error::Panic as i32));
+}

@@ -1,10 +1,13 @@
 //! Readiness and descriptors.
 
+use std::io::{Read, Write};
+use std::net::TcpListener;
 use std::os::fd::BorrowedFd;
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 use super::*;
+use crate::wire::{Address, MAX_CONTROL, Message, VERSION, Welcome};
 
 fn ready(handle: byway_handle) -> u32 {
     let mut bits = u32::MAX;
@@ -142,6 +145,59 @@ fn a_client_is_readable_while_there_are_events() {
     assert_eq!((event.kind, event.cause), (byway_event_kind::Connecting as u32, 0));
     while take().is_some() {}
     assert!(!readable(fd, 0));
+}
+
+/// A relay of another version: its URL.
+fn newer_relay() -> CString {
+    let welcome =
+        Welcome { version: VERSION + 1, seq: 1, address: Address([1; 16]), max_body: 1 << 20 };
+    let mut body = [0; MAX_CONTROL];
+    let len = Message::Welcome(welcome).encode(&mut body).expect("it fits");
+    let head = format!(
+        "HTTP/1.1 200 OK\r\nContent-Type: application/octet-stream\r\nContent-Length: {len}\r\n\r\n"
+    );
+    let answer = [head.as_bytes(), &body[..len]].concat();
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let url = format!("http://{}", listener.local_addr().expect("its address"));
+    std::thread::spawn(move || {
+        for mut stream in listener.incoming().map_while(Result::ok) {
+            // One read brings a whole request, which is small and made in one write.
+            while stream.read(&mut [0; 4096]).is_ok_and(|n| n > 0) {
+                if stream.write_all(&answer).is_err() {
+                    break;
+                }
+            }
+        }
+    });
+    CString::new(url).expect("a URL")
+}
+
+/// Who polls would be woken for ever if the call behind it gave nothing.
+#[test]
+fn a_client_that_can_go_on_no_longer_is_readable_and_says_why() {
+    let url = newer_relay();
+    let mut config = default_config();
+    config.relay_url = url.as_ptr();
+    // SAFETY: the pointers are to places of this function.
+    let client = given(|place| unsafe { byway_client_start(&config, place) });
+    let fd = poll_fd(client, 0);
+    let last = |timeout| {
+        let mut event = MaybeUninit::<byway_event>::uninit();
+        let size = size_of::<byway_event>();
+        loop {
+            // SAFETY: a place of this size.
+            let code = unsafe { byway_next_event(client, event.as_mut_ptr(), size, timeout) };
+            if code != BYWAY_OK {
+                return code;
+            }
+        }
+    };
+    expect(last(LONG), byway_error::Version);
+    assert_eq!(byway_last_detail(), u64::from(VERSION) + 1);
+    assert!(readable(fd, 0));
+    assert_ne!(ready(client) & BYWAY_ENDED, 0);
+    expect(last(0), byway_error::Version);
+    check(byway_close(client, 0));
 }
 
 #[test]

@@ -64,7 +64,7 @@ fn one_exchange_waits_and_carries() {
     assert!(request.connect().is_some());
     assert!(request.messages.iter().any(|m| matches!(m, Message::ListenReq(_))));
     let (flags, hold_ms) = hello(&request);
-    assert!(flags.has(HelloFlags::SINGLE) && !flags.has(HelloFlags::STREAM) && hold_ms > 1);
+    assert!(flags.has(HelloFlags::SINGLE) && !flags.has(HelloFlags::STREAM) && hold_ms > 0);
     assert_eq!(session.poll_exchange(NOW, LANE), None, "one at a time");
     assert_eq!(session.connected(id), Ok(false));
 }
