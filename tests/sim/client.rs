@@ -1,4 +1,4 @@
-//! The session of a client, made for either mode.
+//! A client, whose session is made for either mode.
 
 use byway::error::{Blocked, Error};
 use byway::session::{
@@ -7,7 +7,46 @@ use byway::session::{
 };
 use byway::{Endpoint, Kind};
 
-/// Where it lives.
+use crate::app::ListenPlan;
+use crate::path::Path;
+use crate::speak::Speech;
+use crate::world::TripId;
+
+/// A client.
+pub struct Peer {
+    pub storage: Memory,
+    pub profile: Profile,
+    /// The exchange under way, and the timer set, for each lane.
+    pub trips: [Option<TripId>; 2],
+    pub timers: [Option<u64>; 2],
+    pub begun: [u64; 2],
+    /// One way, in ms.
+    pub latency: (u64, u64),
+    /// Octets in a piece of a body.
+    pub chunk: usize,
+    /// Request and answer pass as wholes.
+    pub whole: bool,
+    /// One thread does everything: deadlines are met while an exchange is under way, too.
+    pub one_thread: bool,
+    /// With one connection.
+    pub speech: Speech,
+    /// It is about to be polled; its application looks at everything then.
+    pub polls: bool,
+    pub looks: bool,
+    pub dark_until: u64,
+    pub path: Path,
+    pub last_answer: Vec<u8>,
+    pub events: Vec<Event>,
+    pub listens: Vec<ListenPlan>,
+}
+
+impl Peer {
+    pub fn session(&mut self) -> Client<'_> {
+        self.storage.session()
+    }
+}
+
+/// Where a session lives.
 #[derive(Debug)]
 pub enum Memory {
     Full(HeapStorage),

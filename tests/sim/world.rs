@@ -4,10 +4,10 @@ use std::collections::{BTreeMap, VecDeque};
 
 use byway::error::Blocked;
 use byway::relay::router::{ExchangeId, Router, RouterConfig};
-use byway::session::{Event, Lane, Pace, Profile, Settings, Wake};
+use byway::session::{Lane, Pace, Profile, Settings, Wake};
 
-use crate::app::{Chan, ListenPlan};
-use crate::client::{Client, Memory};
+use crate::app::Chan;
+use crate::client::{Client, Memory, Peer};
 use crate::fate::Faults;
 use crate::flight::Flight;
 use crate::net::{Link, Served, Trip};
@@ -56,40 +56,6 @@ enum Job {
     Listener(usize, usize),
     /// The application looks at everything.
     Look(usize),
-}
-
-/// A client.
-pub struct Peer {
-    pub storage: Memory,
-    pub profile: Profile,
-    /// The exchange under way, and the timer set, for each lane.
-    pub trips: [Option<TripId>; 2],
-    timers: [Option<u64>; 2],
-    pub begun: [u64; 2],
-    /// One way, in ms.
-    pub latency: (u64, u64),
-    /// Octets in a piece of a body.
-    pub chunk: usize,
-    /// Request and answer pass as wholes.
-    pub whole: bool,
-    /// One thread does everything: deadlines are met while an exchange is under way, too.
-    pub one_thread: bool,
-    /// With one connection.
-    pub speech: Speech,
-    /// It is about to be polled; its application looks at everything then.
-    pub polls: bool,
-    pub looks: bool,
-    pub dark_until: u64,
-    pub path: Path,
-    pub last_answer: Vec<u8>,
-    pub events: Vec<Event>,
-    pub listens: Vec<ListenPlan>,
-}
-
-impl Peer {
-    pub fn session(&mut self) -> Client<'_> {
-        self.storage.session()
-    }
 }
 
 pub struct World {
