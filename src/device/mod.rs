@@ -381,7 +381,9 @@ impl<'s, L: Link, P: Purpose> Device<'s, L, P> {
             }
             if !self.heard {
                 self.heard = true;
-                self.unanswered = 0;
+                if self.answer_by != 0 {
+                    self.unanswered = 0;
+                }
                 let took = now.saturating_sub(self.asked_at);
                 self.shortest_ms = self.shortest_ms.min(took.min(SLOW_MS.into()) as u32);
             }
