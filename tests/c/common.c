@@ -95,7 +95,7 @@ bool recv_pattern(byway_handle stream, uint32_t seed, size_t from, size_t to) {
 }
 
 size_t fill(byway_handle stream) {
-  static const uint8_t much[1 << 16];
+  static const uint8_t much[1 << 16] = {0};
   byway_channel_stats stats;
   byway_config config = settings();
   const size_t full = 2 * (size_t)config.ring;
