@@ -80,7 +80,7 @@
 //!
 //! And a UART that somebody wired to the relay's port: `read_ready` asks for its "receive buffer
 //! full" flag, `read` takes one octet, `write` waits for "transmit buffer not full" and puts one,
-//! and `dial` does nothing.
+//! and `dial` reads away what is left of an answer until it is quiet ([`Link::HANGS_UP`] is false).
 //!
 //! A program that says something and reads the answer:
 //!
