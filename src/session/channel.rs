@@ -1,7 +1,7 @@
 //! A channel: its states, and the one place where they change.
 
 use super::stream::{Rx, Tx};
-use super::{ChannelId, Mode, Session};
+use super::{ChannelId, ListenerId, Mode, Session};
 use crate::Kind;
 use crate::error::{ConfigError, Error, PeerError, ResourceError, TransportError};
 use crate::wire::{self, Address, Endpoint, MAX_GREETING, Status};
@@ -146,6 +146,11 @@ impl Channel {
         let n = greeting.len().min(MAX_GREETING);
         self.greeting[..n].copy_from_slice(&greeting[..n]);
         self.greeting_len = n as u8;
+    }
+
+    /// Whether that listener's `accept` may give it.
+    pub fn is_offered_to(&self, listener: ListenerId) -> bool {
+        self.claim == listener.0 && !self.accepted && self.state == State::Established
     }
 
     /// When silence ends it; 0: nothing is outstanding.

@@ -21,23 +21,15 @@ impl<M: Mode> Session<'_, M> {
         let timers = *self.core.timers();
         let (hello, hold_ms, silence_ms) = match M::lane(lane) {
             Lane::Park => {
-                if now < self.core.retry_park_at || !M::SINGLE && !self.wants_park(now) {
+                let says = M::SINGLE && self.has_to_say();
+                if now < self.core.retry_park_at || !says && !self.wants_park(now) {
                     return None;
                 }
                 // The last claim given up is said by a park that waits for nothing.
                 let waits = self.waits_for_something(now);
-                let mut flags = HelloFlags::NONE;
-                let says = M::SINGLE && self.has_to_say();
                 let asks = M::SINGLE && self.core.hello_due;
-                if M::SINGLE {
-                    if !says && !self.wants_park(now) {
-                        return None;
-                    }
-                    self.plan_park();
-                    flags = self.plan_send(now)?;
-                } else {
-                    self.plan_park();
-                }
+                self.plan_park();
+                let flags = if M::SINGLE { self.plan_send(now)? } else { HelloFlags::NONE };
                 let core = &*self.core;
                 // That what is said was lost is not to be noticed an idle hold later.
                 let active = says

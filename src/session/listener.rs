@@ -139,7 +139,7 @@ impl<M: Mode> Session<'_, M> {
             .channels
             .iter()
             .enumerate()
-            .filter(|(_, c)| c.claim == id.0 && !c.accepted && c.state == State::Established)
+            .filter(|(_, c)| c.is_offered_to(id))
             .min_by_key(|(_, c)| c.arrival)
             .map(|(slot, _)| slot);
         match (next, lost) {
@@ -159,10 +159,7 @@ impl<M: Mode> Session<'_, M> {
     /// `Closed` if the listener is closed.
     pub fn can_accept(&self, id: ListenerId) -> Result<bool, Error> {
         self.claim(id)?;
-        let waits = |c: &super::channel::Channel| {
-            c.claim == id.0 && !c.accepted && c.state == State::Established
-        };
-        Ok(self.listening(id).is_err() || self.channels.iter().any(waits))
+        Ok(self.listening(id).is_err() || self.channels.iter().any(|c| c.is_offered_to(id)))
     }
 
     /// The LISTEN_REQ of a claim, if it is to be told.

@@ -5,7 +5,7 @@ use super::channel::{Channel, Probe, State};
 use super::datagram;
 use super::state::{Phase, ReplyKind};
 use super::trip::{Item, MAX_ITEMS, What};
-use super::{Mode, Session};
+use super::{Lane, Mode, Session};
 use crate::Kind;
 use crate::wire::{DATA_HEADER_LEN, DataFlags, HEADER_LEN, HelloFlags, MAX_CONTROL, Route};
 
@@ -50,13 +50,7 @@ impl<M: Mode> Session<'_, M> {
                 self.core.wakes.send = true;
             }
         }
-        for slot in 0..self.tombstones.len() {
-            if self.tombstones[slot].answer
-                && self.core.park.plan.push(Item::control(What::Final, slot, WINDOW_HEAD)).is_ok()
-            {
-                self.tombstones[slot].answer = false;
-            }
-        }
+        self.plan_finals(Lane::Park);
     }
 
     /// A send says everything that waits; `None` if nothing does.
@@ -138,6 +132,16 @@ impl<M: Mode> Session<'_, M> {
             && (core.park_doubted || long && core.send().plan.iter().any(talks))
     }
 
+    /// The final acknowledgements that are due.
+    fn plan_finals(&mut self, lane: Lane) {
+        for (slot, tombstone) in self.tombstones.iter_mut().enumerate() {
+            let item = Item::control(What::Final, slot, WINDOW_HEAD);
+            if tombstone.answer && self.core.trip(lane).plan.push(item).is_ok() {
+                tombstone.answer = false;
+            }
+        }
+    }
+
     fn plan_control(&mut self, now: u64) {
         for slot in 0..self.core.replies.len() {
             let reply = &self.core.replies[slot];
@@ -152,17 +156,8 @@ impl<M: Mode> Session<'_, M> {
                 self.core.replies[slot].flying = true;
             }
         }
-        for slot in 0..if M::SINGLE { 0 } else { self.tombstones.len() } {
-            if self.tombstones[slot].answer
-                && self
-                    .core
-                    .send_mut()
-                    .plan
-                    .push(Item::control(What::Final, slot, WINDOW_HEAD))
-                    .is_ok()
-            {
-                self.tombstones[slot].answer = false;
-            }
+        if !M::SINGLE {
+            self.plan_finals(Lane::Send);
         }
         for slot in 0..self.channels.len() {
             self.plan_channel(now, slot);
