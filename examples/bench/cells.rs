@@ -1,0 +1,98 @@
+//! What is measured: by which way, with which work, for which systems.
+
+use crate::floor::BUFFER;
+use crate::peer::{PING, Work};
+use crate::system::System::{self, Bare, Httptunnel, LongPoll, Post, Streaming, Tcp};
+
+/// What lies between a peer and the relay.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Path {
+    Direct,
+    /// 50 ms there and back on each leg.
+    Long,
+    /// Squid, with Debian's rules, as the peers' HTTP proxy.
+    Squid,
+}
+
+/// One line of the table for each of its systems.
+#[derive(Debug, Clone)]
+pub struct Cell {
+    pub name: &'static str,
+    pub path: Path,
+    pub profile: &'static str,
+    pub work: Work,
+    pub systems: &'static [System],
+}
+
+const DIRECT: (u64, u64) = (300, 800);
+/// Longer, as bodies grow over round trips.
+const LONG: (u64, u64) = (2_000, 1_500);
+
+const fn pings(name: &'static str, path: Path, systems: &'static [System]) -> Cell {
+    let (warm_ms, run_ms) = match path {
+        Path::Long => (500, 2_000),
+        _ => (200, 600),
+    };
+    let work = Work { pings: true, bulk: 0, both: false, write: BUFFER, warm_ms, run_ms };
+    Cell { name, path, profile: "pc", work, systems }
+}
+
+const fn bulk(
+    name: &'static str,
+    path: Path,
+    profile: &'static str,
+    channels: usize,
+    systems: &'static [System],
+) -> Cell {
+    let (warm_ms, run_ms) = match path {
+        Path::Long => LONG,
+        _ => DIRECT,
+    };
+    let work = Work { pings: false, bulk: channels, both: false, write: BUFFER, warm_ms, run_ms };
+    Cell { name, path, profile, work, systems }
+}
+
+impl Cell {
+    const fn both(mut self) -> Self {
+        self.work.both = true;
+        self
+    }
+
+    const fn writes(mut self, octets: usize) -> Self {
+        self.work.write = octets;
+        self
+    }
+
+    const fn beside_pings(mut self) -> Self {
+        self.work.pings = true;
+        self
+    }
+}
+
+const BYWAY: &[System] = &[LongPoll, Streaming];
+const FLOOR: &[System] = &[Tcp, LongPoll, Streaming];
+const TUNNELS: &[System] = &[Tcp, LongPoll, Streaming, Httptunnel];
+
+/// All cells.
+pub const ALL: &[Cell] = &[
+    pings("round trip", Path::Direct, &[Tcp, Post, Bare, LongPoll, Streaming, Httptunnel]),
+    pings("round trip, 50 ms", Path::Long, &[Tcp, Post, Bare, LongPoll, Streaming, Httptunnel]),
+    pings("round trip, squid", Path::Squid, &[Bare, LongPoll, Streaming]),
+    bulk("bulk", Path::Direct, "bulk", 1, TUNNELS),
+    bulk("bulk, both ways", Path::Direct, "bulk", 1, FLOOR).both(),
+    bulk("bulk, 50 ms", Path::Long, "bulk", 1, TUNNELS),
+    bulk("bulk, 50 ms, writes of 8 KiB", Path::Long, "bulk", 1, FLOOR).writes(8 << 10),
+    bulk("bulk, squid", Path::Squid, "bulk", 1, BYWAY),
+    bulk("pc", Path::Direct, "pc", 1, BYWAY),
+    bulk("pc, 8 channels", Path::Direct, "pc", 8, BYWAY),
+    bulk("pc, 32 channels", Path::Direct, "pc", 32, BYWAY),
+    bulk("pc, beside a round trip", Path::Direct, "pc", 1, BYWAY).beside_pings(),
+    bulk("pc, 64 B messages", Path::Direct, "pc", 1, FLOOR).writes(PING),
+    bulk("phone", Path::Direct, "phone", 1, BYWAY),
+    bulk("phone, 50 ms", Path::Long, "phone", 1, BYWAY),
+];
+
+/// Not measured unless asked for.
+pub fn on_request(system: System) -> bool {
+    system == Httptunnel
+}

@@ -1,0 +1,312 @@
+//! A peer: it opens its channels, says so, waits for the word, does its work, and reports.
+
+use std::io::{self, Read, Write};
+use std::net::{Shutdown, TcpStream};
+use std::sync::{Mutex, OnceLock, PoisonError};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use byway::client::{Client, Config, Listener, Stream};
+use byway::session::{Pace, Profile, Stats};
+use serde::{Deserialize, Serialize};
+
+use crate::floor::{BUFFER, Bare, ByClient, Posts};
+use crate::part::{say, until_told};
+use crate::system::System;
+use crate::{HEAP, Result};
+
+/// Octets of a ping, and of a small message.
+pub const PING: usize = 64;
+
+/// How much longer than it is measured data is sent, so that the end is not measured too.
+const BEYOND: Duration = Duration::from_millis(200);
+
+/// How long the end may take.
+const CLOSE: Duration = Duration::from_secs(30);
+
+/// What a peer is to do.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Order {
+    /// It is the one that is called, and answers.
+    pub listens: bool,
+    pub system: System,
+    /// The relay's URL, or an address.
+    pub at: String,
+    /// A proxy's URL.
+    pub proxy: Option<String>,
+    pub profile: String,
+    pub work: Work,
+}
+
+/// What is carried.
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
+pub struct Work {
+    /// Whether a channel plays ping-pong.
+    pub pings: bool,
+    /// Channels that are kept full.
+    pub bulk: usize,
+    /// Whether they are both ways.
+    pub both: bool,
+    /// Octets of each write to them.
+    pub write: usize,
+    /// Milliseconds before it is measured, and for which it is.
+    pub warm_ms: u64,
+    pub run_ms: u64,
+}
+
+impl Work {
+    fn warm(&self) -> Duration {
+        Duration::from_millis(self.warm_ms)
+    }
+
+    fn run(&self) -> Duration {
+        Duration::from_millis(self.run_ms)
+    }
+}
+
+/// What a peer saw.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+pub struct Seen {
+    /// Round trips, in µs, sorted.
+    pub round_trips: Vec<f64>,
+    /// Octets received by each channel while it was measured, and in all.
+    pub measured: Vec<u64>,
+    pub received: u64,
+    pub exchanges: u64,
+    pub retransmitted: u64,
+    pub allocations: u64,
+}
+
+/// Plays a peer.
+pub fn run(order: &Order) -> Result<()> {
+    let work = &order.work;
+    let mut links = Vec::new();
+    let mut posts: Option<Box<dyn Posts>> = None;
+    let mut ends = None;
+    match order.system {
+        System::Post => posts = Some(Box::new(ByClient::new(&order.at))),
+        System::Bare => posts = Some(Box::new(Bare::new(&order.at, order.proxy.as_deref())?)),
+        System::Tcp | System::Httptunnel => {
+            if order.listens {
+                say("listening");
+            }
+            for name in 0..work.channels() {
+                let mut stream = TcpStream::connect(&order.at)?;
+                stream.set_nodelay(true)?;
+                stream.write_all(&[name])?;
+                links.push(Link::Tcp(stream));
+            }
+        }
+        System::LongPoll | System::Streaming => {
+            let (client, listener) = open(order, &mut links)?;
+            ends = Some((client, listener));
+        }
+    }
+    say("ready");
+    until_told();
+    let count = || ends.as_ref().map_or_else(Stats::default, |(client, _)| client.stats());
+    let (heap, begun) = (HEAP.stats(), count());
+    let mut seen = Seen::default();
+    match posts {
+        Some(mut posts) => {
+            seen.round_trips = measure_pings(work, || posts.post().and_then(|()| posts.post()))?;
+        }
+        None => do_work(order, &links, &mut seen)?,
+    }
+    let (heap, stats) = (HEAP.stats() - heap, count());
+    seen.allocations = (heap.allocations + heap.reallocations) as u64;
+    seen.exchanges = stats.sends + stats.parks - begun.sends - begun.parks;
+    seen.retransmitted = stats.retransmitted - begun.retransmitted;
+    say(serde_json::to_string(&seen)?);
+    until_told();
+    links.clear();
+    if let Some((client, _)) = ends {
+        client.close(CLOSE)?;
+    }
+    Ok(())
+}
+
+impl Work {
+    /// How many channels there are; each is named by an octet.
+    fn channels(&self) -> u8 {
+        (usize::from(self.pings) + self.bulk) as u8
+    }
+}
+
+fn open(order: &Order, links: &mut Vec<Link>) -> Result<(Client, Option<Listener>)> {
+    let profile = match order.profile.as_str() {
+        "phone" => Profile::PHONE,
+        "pc" => Profile::PC,
+        "bulk" => Profile::BULK,
+        other => return Err(format!("there is no profile {other}").into()),
+    };
+    let pace = match order.system {
+        System::LongPoll => Pace::LongPoll,
+        _ => Pace::Streaming,
+    };
+    let mut config = Config { profile, pace, ..Config::new(&order.at) };
+    // All are called at once.
+    config.backlog = u8::MAX;
+    if let Some(proxy) = &order.proxy {
+        config.proxy = byway::transport::Proxy::Url(proxy.clone());
+    }
+    let client = Client::open(config)?;
+    if !order.listens {
+        for name in 0..order.work.channels() {
+            let stream = client.connect("bench:1")?;
+            (&stream).write_all(&[name])?;
+            links.push(Link::Byway(stream));
+        }
+        return Ok((client, None));
+    }
+    let listener = client.listen("bench:1")?;
+    say("listening");
+    let mut named = Vec::new();
+    for _ in 0..order.work.channels() {
+        let stream = listener.accept()?;
+        let mut name = [0; 1];
+        (&stream).read_exact(&mut name)?;
+        named.push((name, stream));
+    }
+    named.sort_by_key(|(name, _)| *name);
+    links.extend(named.into_iter().map(|(_, stream)| Link::Byway(stream)));
+    Ok((client, Some(listener)))
+}
+
+fn do_work(order: &Order, links: &[Link], seen: &mut Seen) -> Result<()> {
+    let work = &order.work;
+    let (pings, bulk) = links.split_at(usize::from(work.pings));
+    let first = OnceLock::new();
+    let receives = work.both || order.listens;
+    let totals = Mutex::new((vec![0; if receives { bulk.len() } else { 0 }], 0));
+    thread::scope(|scope| {
+        let mut threads = Vec::new();
+        for (i, link) in bulk.iter().enumerate() {
+            if work.both || !order.listens {
+                threads.push(scope.spawn(move || send(work, link)));
+            }
+            if receives {
+                let (first, totals) = (&first, &totals);
+                threads.push(scope.spawn(move || {
+                    let (measured, all) = receive(work, link, first)?;
+                    let mut totals = totals.lock().unwrap_or_else(PoisonError::into_inner);
+                    totals.0[i] = measured;
+                    totals.1 += all;
+                    Ok(())
+                }));
+            }
+        }
+        if let [link] = pings {
+            if order.listens {
+                threads.push(scope.spawn(move || echo(link)));
+            } else {
+                let mut ping = [b'.'; PING];
+                seen.round_trips = measure_pings(work, || {
+                    (&mut &*link).write_all(&ping)?;
+                    Ok((&mut &*link).read_exact(&mut ping)?)
+                })?;
+                link.shut()?;
+            }
+        }
+        for thread in threads {
+            thread.join().map_err(|_| "a thread of a peer panicked")??;
+        }
+        Ok::<(), Box<dyn std::error::Error + Send + Sync>>(())
+    })?;
+    (seen.measured, seen.received) = totals.into_inner().unwrap_or_else(PoisonError::into_inner);
+    Ok(())
+}
+
+/// Times round trips, without those that warm up.
+fn measure_pings(work: &Work, mut trip: impl FnMut() -> Result<()>) -> Result<Vec<f64>> {
+    let mut times = Vec::new();
+    let begin = Instant::now();
+    loop {
+        let began = Instant::now();
+        if began - begin > work.warm() + work.run() {
+            times.sort_by(f64::total_cmp);
+            return Ok(times);
+        }
+        trip()?;
+        if began - begin > work.warm() {
+            times.push(began.elapsed().as_nanos() as f64 / 1e3);
+        }
+    }
+}
+
+fn echo(mut link: &Link) -> Result<()> {
+    let mut ping = [0; PING];
+    loop {
+        match link.read(&mut ping)? {
+            0 => return Ok(()),
+            n => link.write_all(&ping[..n])?,
+        }
+    }
+}
+
+fn send(work: &Work, mut link: &Link) -> Result<()> {
+    let bytes = vec![b'.'; work.write];
+    let until = Instant::now() + work.warm() + work.run() + BEYOND;
+    // The clock is not asked for every small message.
+    let batch = (BUFFER / work.write).max(1);
+    while Instant::now() < until {
+        for _ in 0..batch {
+            link.write_all(&bytes)?;
+        }
+    }
+    Ok(link.shut()?)
+}
+
+/// Octets received while it was measured, and in all.
+fn receive(work: &Work, mut link: &Link, first: &OnceLock<Instant>) -> Result<(u64, u64)> {
+    let mut buffer = vec![0; BUFFER];
+    let (mut measured, mut all) = (0, 0);
+    loop {
+        let n = link.read(&mut buffer)?;
+        if n == 0 {
+            return Ok((measured, all));
+        }
+        let age = first.get_or_init(Instant::now).elapsed();
+        if (work.warm()..work.warm() + work.run()).contains(&age) {
+            measured += n as u64;
+        }
+        all += n as u64;
+    }
+}
+
+/// A channel of whatever system.
+enum Link {
+    Tcp(TcpStream),
+    Byway(Stream),
+}
+
+impl Link {
+    fn shut(&self) -> io::Result<()> {
+        match self {
+            Self::Tcp(stream) => stream.shutdown(Shutdown::Write),
+            Self::Byway(stream) => stream.shutdown(Shutdown::Write).map_err(io::Error::from),
+        }
+    }
+}
+
+impl Read for &Link {
+    fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
+        match self {
+            Link::Tcp(stream) => (&mut &*stream).read(out),
+            Link::Byway(stream) => (&mut &*stream).read(out),
+        }
+    }
+}
+
+impl Write for &Link {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        match self {
+            Link::Tcp(stream) => (&mut &*stream).write(bytes),
+            Link::Byway(stream) => (&mut &*stream).write(bytes),
+        }
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}

@@ -1,0 +1,241 @@
+//! What is compared, and how one measurement of it is made.
+
+use std::collections::BTreeMap;
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use crate::cells::{Cell, Path};
+use crate::daemon::{Daemon, free_port, wait_for};
+use crate::part::{Part, Usage};
+use crate::peer::{Order, Seen};
+use crate::{Result, delay};
+
+/// Octets under way on the long path at most, each way and leg: what 50 ms hold at 40 MB/s.
+const HOLD: usize = 2_000_000;
+
+/// What carries the bytes.
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, clap::ValueEnum,
+)]
+#[serde(rename_all = "kebab-case")]
+pub enum System {
+    /// A plain relay of TCP connections: the floor.
+    Tcp,
+    /// Two POSTs there and back by ureq, to a trivial hyper server: the floor of HTTP.
+    Post,
+    /// The same by a bare socket that knows what the answer will be.
+    Bare,
+    /// byway by long polls.
+    LongPoll,
+    /// byway by answers that stay open.
+    Streaming,
+    /// GNU httptunnel, one for each peer, before the relay of TCP connections.
+    Httptunnel,
+}
+
+impl System {
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Tcp => "raw TCP",
+            Self::Post => "HTTP floor, ureq",
+            Self::Bare => "HTTP floor, socket",
+            Self::LongPoll => "byway, long poll",
+            Self::Streaming => "byway, streaming",
+            Self::Httptunnel => "GNU httptunnel",
+        }
+    }
+
+    /// Whether it is no more than a pair of POSTs.
+    pub fn is_posts(self) -> bool {
+        matches!(self, Self::Post | Self::Bare)
+    }
+}
+
+/// Figures by their names.
+pub type Figures = BTreeMap<&'static str, f64>;
+
+/// Measures a system once.
+pub fn measure(cell: &Cell, system: System) -> Result<Figures> {
+    let name = match system {
+        System::Tcp | System::Httptunnel => "tcp-relay",
+        System::Post | System::Bare => "http-server",
+        System::LongPoll | System::Streaming => "relay",
+    };
+    let mut relay = Part::start(name, &())?;
+    let url = relay.says()?;
+    let address = url.trim_start_matches("http://").to_owned();
+    let mut ats = [address.clone(), address];
+    let mut squid = None;
+    let mut tunnels = Vec::new();
+    if system == System::Httptunnel {
+        // The tunnels' far ends stand beside the relay: the long path is before them.
+        for at in &mut ats {
+            let end = Tunnel::far(at)?;
+            *at = format!("127.0.0.1:{}", end.port);
+            tunnels.push(end);
+        }
+    }
+    let mut path = None;
+    match cell.path {
+        Path::Direct => {}
+        Path::Long => {
+            let order = delay::Order { to: ats.clone(), ms: 25, hold: HOLD };
+            let mut part = Part::start("delay", &order)?;
+            for at in &mut ats {
+                *at = part.says()?;
+            }
+            path = Some(part);
+        }
+        Path::Squid => squid = Some(Daemon::squid(443, &[])),
+    }
+    if system == System::Httptunnel {
+        for at in &mut ats {
+            let end = Tunnel::near(at)?;
+            *at = format!("127.0.0.1:{}", end.port);
+            tunnels.push(end);
+        }
+    }
+    let order = |listens: bool| {
+        let at = &ats[usize::from(listens)];
+        let is_byway = matches!(system, System::LongPoll | System::Streaming);
+        Order {
+            listens,
+            system,
+            at: if is_byway { format!("http://{at}") } else { at.clone() },
+            proxy: squid.as_ref().map(Daemon::url),
+            profile: cell.profile.to_owned(),
+            work: cell.work,
+        }
+    };
+    let mut peers = Vec::new();
+    if !system.is_posts() {
+        let mut listener = Part::start("peer", &order(true))?;
+        listener.says()?;
+        peers.push(listener);
+    }
+    peers.push(Part::start("peer", &order(false))?);
+    for peer in &mut peers {
+        peer.says()?;
+    }
+    let usage = |peers: &[Part]| -> Result<Vec<Usage>> {
+        let all = peers.iter().chain([&relay]);
+        all.map(Part::usage).collect()
+    };
+    let before = usage(&peers)?;
+    for peer in &mut peers {
+        peer.tell()?;
+    }
+    let seen: Vec<Seen> = peers.iter_mut().map(Part::reports).collect::<Result<_>>()?;
+    let after = usage(&peers)?;
+    for peer in &mut peers {
+        peer.tell()?;
+    }
+    drop(path);
+    Ok(figures(cell, system, &seen, &before, &after))
+}
+
+fn figures(
+    cell: &Cell,
+    system: System,
+    seen: &[Seen],
+    before: &[Usage],
+    after: &[Usage],
+) -> Figures {
+    let mut figures = Figures::new();
+    let work = &cell.work;
+    let trips = seen.last().map(|seen| seen.round_trips.as_slice()).unwrap_or_default();
+    if work.pings && !trips.is_empty() {
+        figures.insert("p50 µs", trips[trips.len() / 2]);
+        figures.insert("p99 µs", trips[trips.len() * 99 / 100]);
+    }
+    let cpu = |i: usize| after[i].cpu.saturating_sub(before[i].cpu).as_secs_f64();
+    let sum = |count: fn(&Seen) -> u64| seen.iter().map(count).sum::<u64>() as f64;
+    let received = sum(|seen| seen.received);
+    if work.bulk > 0 {
+        let seconds = Duration::from_millis(work.run_ms).as_secs_f64();
+        let channels: Vec<f64> = seen
+            .iter()
+            .flat_map(|seen| &seen.measured)
+            .map(|n| *n as f64 / 1e6 / seconds)
+            .collect();
+        let all: f64 = channels.iter().sum();
+        figures.insert("MB/s", all);
+        if work.write < 1024 {
+            figures.insert("messages/s", all * 1e6 / work.write as f64);
+        }
+        if work.bulk > 1 {
+            let slowest = channels.iter().copied().fold(f64::MAX, f64::min);
+            figures.insert("slowest/mean", slowest / (all / channels.len() as f64));
+        }
+        let per_gb = 1e9 / received.max(1.0);
+        figures.insert("listener CPU s/GB", cpu(0) * per_gb);
+        figures.insert("connector CPU s/GB", cpu(1) * per_gb);
+        figures.insert("relay CPU s/GB", cpu(2) * per_gb);
+        figures.insert("all CPU s/GB", (cpu(0) + cpu(1) + cpu(2)) * per_gb);
+    }
+    if let [_, connector, relay] = after {
+        figures.insert("client resident MB", connector.resident as f64 / 1e6);
+        figures.insert("client anonymous MB", connector.anonymous as f64 / 1e6);
+        figures.insert("relay peak MB", relay.peak as f64 / 1e6);
+    }
+    if matches!(system, System::LongPoll | System::Streaming) {
+        let exchanges = sum(|seen| seen.exchanges);
+        if received > 0.0 {
+            figures.insert("exchanges/MB", exchanges / (received / 1e6));
+            figures.insert("allocations/MB", sum(|seen| seen.allocations) / (received / 1e6));
+            figures.insert("sent again", sum(|seen| seen.retransmitted) / received);
+        }
+        figures.insert("allocations/exchange", sum(|seen| seen.allocations) / exchanges.max(1.0));
+    }
+    figures
+}
+
+/// An end of GNU httptunnel; it goes when dropped.
+struct Tunnel {
+    child: Child,
+    port: u16,
+}
+
+impl Tunnel {
+    /// The end at the relay's side, which carries on to `to`.
+    fn far(to: &str) -> Result<Self> {
+        let port = free_port();
+        let end = Self::start(Command::new("hts").args(["-w", "-F", to, &port.to_string()]), port)?;
+        // It serves one tunnel and nobody else: a connection to see whether it is up would be it.
+        wait_for("hts", || listens(port).then_some(()));
+        Ok(end)
+    }
+
+    /// The end at a peer's side.
+    fn near(to: &str) -> Result<Self> {
+        let port = free_port();
+        let end = Self::start(Command::new("htc").args(["-w", "-F", &port.to_string(), to]), port)?;
+        wait_for("htc", || listens(port).then_some(()));
+        Ok(end)
+    }
+
+    fn start(command: &mut Command, port: u16) -> Result<Self> {
+        let child = command.stdin(Stdio::null()).stdout(Stdio::null()).spawn();
+        let program = command.get_program().display();
+        Ok(Self { child: child.map_err(|e| format!("{program}: {e}"))?, port })
+    }
+}
+
+/// Whether somebody listens at a port of this machine, without a connection to it.
+fn listens(port: u16) -> bool {
+    let tcp = std::fs::read_to_string("/proc/net/tcp").unwrap_or_default();
+    let address = format!(":{port:04X}");
+    tcp.lines().any(|line| {
+        let fields: Vec<_> = line.split_whitespace().collect();
+        fields.get(1).is_some_and(|at| at.ends_with(&address)) && fields.get(3) == Some(&"0A")
+    })
+}
+
+impl Drop for Tunnel {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
