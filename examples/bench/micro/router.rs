@@ -22,7 +22,7 @@ const HOLD_MS: u32 = 5_000;
 struct Relay {
     router: Router,
     now: u64,
-    /// Body of the park begun last.
+    /// HELLO of the park begun last.
     hello: Hello,
     park: Option<ExchangeId>,
 }
