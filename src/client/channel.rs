@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use super::Handle;
 use super::readiness::{PollFd, Readiness, Target};
+use super::shared::{OnChannel, Signal};
 use crate::Kind;
 use crate::error::{Error, PeerError};
 use crate::session::{ChannelId, Half, Session};
@@ -40,13 +41,14 @@ impl Channel {
         deadline(if self.nonblocking() { Some(Duration::ZERO) } else { timeout.get() })
     }
 
-    /// Waits until `f` gives something; `None` when `deadline` is over.
+    /// Waits until `f` gives something, which `what` is told of; `None` when `deadline` is over.
     pub(super) fn wait_until<T>(
         &self,
+        what: fn(&OnChannel) -> &Signal,
         deadline: Option<Instant>,
         mut f: impl FnMut(&mut Session<'_>, u64) -> Result<Option<T>, Error>,
     ) -> Result<Option<T>, Error> {
-        self.wait_closing(deadline, |session, now| {
+        self.wait_closing(what, deadline, |session, now| {
             if self.closed.load(Relaxed) {
                 return Err(Error::Closed);
             }
@@ -57,12 +59,13 @@ impl Channel {
     /// As [`Channel::wait_until`], also while the channel is being closed.
     fn wait_closing<T>(
         &self,
+        what: fn(&OnChannel) -> &Signal,
         deadline: Option<Instant>,
         f: impl FnMut(&mut Session<'_>, u64) -> Result<Option<T>, Error>,
     ) -> Result<Option<T>, Error> {
         let shared = &self.handle.shared;
-        let signal = shared.on_channel(self.id);
-        shared.wait(signal, signal, deadline, f)
+        let on_channel = shared.on_channel(self.id);
+        shared.wait(what(on_channel), on_channel.other(), deadline, f)
     }
 
     pub(super) fn call<T>(&self, f: impl FnOnce(&mut Session<'_>, u64, ChannelId) -> T) -> T {
@@ -73,7 +76,7 @@ impl Channel {
     /// gives up after linger.
     pub(super) fn drain(&self) -> Result<(), Error> {
         self.call(|session, now, id| session.request_ack(now, id))?;
-        self.wait_until(None, |session, _| self.is_drained(session))?;
+        self.wait_until(OnChannel::other, None, |session, _| self.is_drained(session))?;
         Ok(())
     }
 
@@ -88,7 +91,9 @@ impl Channel {
             session.request_ack(now, id)
         })?;
         self.handle.shared.on_channel(self.id).notify_all();
-        let drained = self.wait_closing(deadline(timeout), |session, _| self.is_drained(session));
+        let drained = self.wait_closing(OnChannel::other, deadline(timeout), |session, _| {
+            self.is_drained(session)
+        });
         self.call(|session, now, id| session.release(now, id));
         drained?.ok_or(Error::TimedOut)
     }
@@ -105,7 +110,7 @@ impl Channel {
     /// Ends the waits in progress with [`Error::Cancelled`].
     pub(super) fn cancel(&self) {
         let shared = &self.handle.shared;
-        shared.cancel(shared.on_channel(self.id), |session| session.kind(self.id).is_ok());
+        shared.cancel(shared.on_channel(self.id).other(), |session| session.kind(self.id).is_ok());
     }
 
     pub(super) fn readiness(&self) -> Readiness {

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::channel::{Channel, channel_methods, deadline};
+use super::shared::OnChannel;
 use crate::error::Error;
 
 /// A channel of datagrams to another peer: each arrives whole and at most once, or not at all.
@@ -87,13 +88,14 @@ impl DatagramChannel {
     }
 
     fn send_until(&self, until: Option<Instant>, datagram: &[u8]) -> Result<Option<()>, Error> {
-        self.channel.wait_until(until, |session, now| {
+        self.channel.wait_until(OnChannel::write, until, |session, now| {
             Ok(session.send_datagram(now, self.channel.id, datagram)?.then_some(()))
         })
     }
 
     fn recv_until(&self, until: Option<Instant>, out: &mut [u8]) -> Result<Option<usize>, Error> {
-        self.channel
-            .wait_until(until, |session, now| session.recv_datagram(now, self.channel.id, out))
+        self.channel.wait_until(OnChannel::read, until, |session, now| {
+            session.recv_datagram(now, self.channel.id, out)
+        })
     }
 }

@@ -66,6 +66,9 @@ impl Runner {
             if next.is_some() {
                 self.shared.canceller(self.lane).reset();
             }
+            if self.lane == Lane::Send {
+                core.send_looks_at = at;
+            }
             let wakes = self.shared.drain(&mut core);
             if next.is_some() {
                 drop(core);

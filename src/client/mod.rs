@@ -462,10 +462,12 @@ impl Client {
         let shared = &self.handle.shared;
         let id = self.checked(|session, now| session.connect(now, endpoint, kind, &[]))?;
         let channel = Channel::new(Arc::clone(&self.handle), id);
-        let connected =
-            shared.wait(shared.on_channel(id), shared.on_session(), until, |session, _| {
-                Ok(session.connected(id)?.then_some(()))
-            })?;
+        let connected = shared.wait(
+            shared.on_channel(id).other(),
+            shared.on_session(),
+            until,
+            |session, _| Ok(session.connected(id)?.then_some(())),
+        )?;
         if connected.is_none() {
             return Err(channel.call(|session, now, id| {
                 let cause = session.connect_cause(id);

@@ -23,11 +23,41 @@ pub(super) const LANES: usize = 2;
 pub(super) struct Shared {
     core: Mutex<Core>,
     lanes: [Signal; LANES],
-    channels: Box<[Signal]>,
+    channels: Box<[OnChannel]>,
     listeners: Box<[Signal]>,
     session: Signal,
     events: Signal,
     cancellers: [Canceller; LANES],
+}
+
+/// Where threads wait for a channel, by what they wait for: a verdict is nothing to a reader.
+#[derive(Debug, Default)]
+pub(super) struct OnChannel {
+    read: Signal,
+    write: Signal,
+    other: Signal,
+}
+
+impl OnChannel {
+    /// For something to read.
+    pub fn read(&self) -> &Signal {
+        &self.read
+    }
+
+    /// For room.
+    pub fn write(&self) -> &Signal {
+        &self.write
+    }
+
+    /// For anything else: that it opens, that everything was delivered or acknowledged. Waits of
+    /// all kinds are cancelled by this one.
+    pub fn other(&self) -> &Signal {
+        &self.other
+    }
+
+    pub fn notify_all(&self) {
+        [&self.read, &self.write, &self.other].into_iter().for_each(Signal::notify_all);
+    }
 }
 
 /// Where threads wait. To notify costs a system call only while somebody does.
@@ -79,6 +109,8 @@ pub(super) struct Core {
     pub stop: bool,
     /// Lanes that run.
     pub running: usize,
+    /// When the sending lane looks again by itself; `None`: never.
+    pub send_looks_at: Option<u64>,
     events: VecDeque<ClientEvent>,
     events_lost: u64,
     /// What the exchange that failed last saw.
@@ -144,6 +176,8 @@ impl Core {
 pub(super) struct Wakes {
     lanes: [bool; LANES],
     channels: [u64; 4],
+    readers: [u64; 4],
+    writers: [u64; 4],
     listeners: u64,
     session: bool,
     events: bool,
@@ -168,7 +202,6 @@ impl Shared {
         cancellers: [Canceller; LANES],
         read: fn() -> Times,
     ) -> Self {
-        let signals = |n| std::iter::repeat_with(Signal::default).take(n).collect();
         Self {
             core: Mutex::new(Core {
                 storage,
@@ -177,14 +210,15 @@ impl Shared {
                 closed: false,
                 stop: false,
                 running: 0,
+                send_looks_at: None,
                 events: VecDeque::with_capacity(EVENTS),
                 events_lost: 0,
                 seen: String::new(),
                 watches: Watches::default(),
             }),
             lanes: Default::default(),
-            channels: signals(profile.channels),
-            listeners: signals(profile.listeners),
+            channels: (0..profile.channels).map(|_| OnChannel::default()).collect(),
+            listeners: (0..profile.listeners).map(|_| Signal::default()).collect(),
             session: Signal::default(),
             events: Signal::default(),
             cancellers,
@@ -204,7 +238,7 @@ impl Shared {
         &self.lanes[index(lane)]
     }
 
-    pub fn on_channel(&self, id: ChannelId) -> &Signal {
+    pub fn on_channel(&self, id: ChannelId) -> &OnChannel {
         &self.channels[id.slot()]
     }
 
@@ -307,7 +341,8 @@ impl Shared {
 
     /// Wakes everybody, after a flag was set that all look at.
     pub fn wake_all(&self) {
-        let all = self.lanes.iter().chain(&self.channels).chain(&self.listeners);
+        self.channels.iter().for_each(OnChannel::notify_all);
+        let all = self.lanes.iter().chain(&self.listeners);
         all.chain([&self.session, &self.events]).for_each(Signal::notify_all);
     }
 
@@ -322,7 +357,16 @@ impl Shared {
                 Wake::BreakPark => self.canceller(Lane::Park).cancel(),
                 Wake::BreakSend => self.canceller(Lane::Send).cancel(),
                 Wake::Send => wakes.lanes[index(Lane::Send)] = true,
-                Wake::Channel(slot) => wakes.channels[slot / 64] |= 1 << (slot % 64),
+                Wake::SendBy(at) => {
+                    let sooner = core.send_looks_at.is_none_or(|looks_at| at < looks_at);
+                    wakes.lanes[index(Lane::Send)] |= sooner;
+                }
+                Wake::Channel(slot) => {
+                    let (word, bit) = (slot / 64, 1 << (slot % 64));
+                    wakes.channels[word] |= bit;
+                    wakes.readers[word] |= if session.is_readable(slot) { bit } else { 0 };
+                    wakes.writers[word] |= if session.is_writable(slot) { bit } else { 0 };
+                }
                 Wake::Listener(slot) => wakes.listeners |= 1 << slot,
                 Wake::Session => wakes.session = true,
                 Wake::Event => wakes.events = true,
@@ -341,6 +385,8 @@ impl Shared {
         }
         if wakes.session && session.is_open().is_err() {
             wakes.channels = [u64::MAX; 4];
+            wakes.readers = wakes.channels;
+            wakes.writers = wakes.channels;
             wakes.listeners = u64::MAX;
             wakes.events = true;
         }
@@ -354,12 +400,17 @@ impl Shared {
                 lane.notify_all();
             }
         }
-        let notify =
-            |signals: &[Signal], at: usize| signals.get(at).iter().for_each(|s| s.notify_all());
-        for (i, word) in wakes.channels.iter().enumerate() {
-            bits(*word).for_each(|bit| notify(&self.channels, 64 * i + bit));
-        }
-        bits(wakes.listeners).for_each(|bit| notify(&self.listeners, bit));
+        let on_channels = |words: &[u64; 4], which: fn(&OnChannel) -> &Signal| {
+            for (i, word) in words.iter().enumerate() {
+                let channels = bits(*word).filter_map(|bit| self.channels.get(64 * i + bit));
+                channels.for_each(|channel| which(channel).notify_all());
+            }
+        };
+        on_channels(&wakes.readers, OnChannel::read);
+        on_channels(&wakes.writers, OnChannel::write);
+        on_channels(&wakes.channels, OnChannel::other);
+        let listeners = bits(wakes.listeners).filter_map(|bit| self.listeners.get(bit));
+        listeners.for_each(Signal::notify_all);
         if wakes.session {
             self.session.notify_all();
         }
@@ -410,7 +461,7 @@ mod tests {
         });
         let reader = Arc::clone(&shared);
         let reading = std::thread::spawn(move || {
-            let signal = reader.on_channel(channel);
+            let signal = reader.on_channel(channel).read();
             reader.wait(signal, signal, None, |session, now| session.read(now, channel, &mut [0]))
         });
         let accepter = Arc::clone(&shared);
@@ -424,7 +475,7 @@ mod tests {
             watcher.wait_with(signal, scope, None, |core| core.is_open().map(|_| None::<()>))
         });
         let signals =
-            [shared.on_channel(channel), shared.on_listener(listener), shared.on_events()];
+            [shared.on_channel(channel).read(), shared.on_listener(listener), shared.on_events()];
         while signals.iter().any(|signal| signal.waiters.load(Ordering::Relaxed) == 0) {
             std::thread::yield_now();
         }

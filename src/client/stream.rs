@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::channel::{Channel, channel_methods, deadline};
+use super::shared::OnChannel;
 use crate::error::{ConfigError, Error};
 use crate::session::Half;
 
@@ -66,7 +67,7 @@ impl Stream {
     pub fn wait_acked(&self, timeout: impl Into<Option<Duration>>) -> Result<(), Error> {
         self.channel.call(|session, now, id| session.request_ack(now, id))?;
         self.channel
-            .wait_until(deadline(timeout.into()), |session, _| {
+            .wait_until(OnChannel::other, deadline(timeout.into()), |session, _| {
                 Ok(session.acked(self.channel.id)?.then_some(()))
             })?
             .ok_or(Error::TimedOut)
@@ -131,19 +132,22 @@ impl Stream {
     }
 
     fn read_until(&self, until: Option<Instant>, out: &mut [u8]) -> Result<Option<usize>, Error> {
-        self.channel.wait_until(until, |session, now| session.read(now, self.channel.id, out))
+        self.channel.wait_until(OnChannel::read, until, |session, now| {
+            session.read(now, self.channel.id, out)
+        })
     }
 
     fn write_until(&self, until: Option<Instant>, bytes: &[u8]) -> Result<Option<usize>, Error> {
-        self.channel.wait_until(until, |session, now| {
+        self.channel.wait_until(OnChannel::write, until, |session, now| {
             let n = session.write(now, self.channel.id, bytes)?;
             Ok((n > 0 || bytes.is_empty()).then_some(n))
         })
     }
 
     fn flush_until(&self, until: Option<Instant>) -> Result<Option<()>, Error> {
-        self.channel
-            .wait_until(until, |session, _| Ok(session.flushed(self.channel.id)?.then_some(())))
+        self.channel.wait_until(OnChannel::other, until, |session, _| {
+            Ok(session.flushed(self.channel.id)?.then_some(()))
+        })
     }
 
     fn in_time<T>(&self, result: Result<Option<T>, Error>) -> io::Result<T> {

@@ -53,7 +53,8 @@ pub struct RelayConfig {
     pub listen: SocketAddr,
     /// What stands before `/v1` in the URL's path: empty, or like `/byway`.
     pub base: String,
-    /// Worker threads.
+    /// Worker threads. Default: one for two cores, since the kernel's part of a byte's way through a
+    /// relay costs as much as its own, and threads that have too little to do wake each other up.
     pub workers: usize,
     /// Most connections at once; more wait to be accepted.
     pub max_connections: usize,
@@ -69,7 +70,8 @@ impl Default for RelayConfig {
         Self {
             listen: SocketAddr::from(([127, 0, 0, 1], 0)),
             base: String::new(),
-            workers: 2,
+            workers: std::thread::available_parallelism()
+                .map_or(1, |cores| cores.get().div_ceil(2)),
             max_connections: 10_000,
             stall: Duration::from_secs(30),
             router: RouterConfig { undrained: UNDRAINED, ..RouterConfig::default() },

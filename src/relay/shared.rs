@@ -1,10 +1,10 @@
 //! The router and its clock, shared by all connections.
 
-use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 
+use rustc_hash::FxHashMap;
 use tokio::sync::Notify;
 
 use super::router::{ExchangeId, Router, RouterConfig};
@@ -19,7 +19,7 @@ pub(super) struct Shared {
 
 struct State {
     router: Router,
-    wakers: HashMap<ExchangeId, Waker>,
+    wakers: FxHashMap<ExchangeId, Waker>,
     /// When the timer will fire.
     armed: Option<u64>,
 }
@@ -27,7 +27,7 @@ struct State {
 impl Shared {
     pub fn new(config: RouterConfig) -> Self {
         let router = Router::new(config, 0);
-        let state = State { router, wakers: HashMap::new(), armed: None };
+        let state = State { router, wakers: FxHashMap::default(), armed: None };
         Self { state: Mutex::new(state), start: Instant::now(), earlier: Notify::new() }
     }
 

@@ -172,6 +172,11 @@ impl Channel {
         }
     }
 
+    /// Whether something written was not sent yet, or is to be sent again.
+    pub fn has_unsent(&self) -> bool {
+        self.tx.next < self.tx.goal()
+    }
+
     /// The error that the application gets once the channel has ended.
     pub fn error(&self) -> Option<Error> {
         let status = Status::from_code(self.status).unwrap_or(Status::Unknown);

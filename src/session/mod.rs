@@ -124,6 +124,8 @@ impl ListenerId {
 pub enum Wake {
     /// The sending lane: `poll_exchange`.
     Send,
+    /// The sending lane, at that time at the latest: what it was told by `poll_timeout` may be later.
+    SendBy(u64),
     /// The parking lane: `poll_exchange`.
     Park,
     /// Whoever can break the park under way: its answer comes too late. It fails then, which says
@@ -403,7 +405,11 @@ impl<M: Mode> Session<'_, M> {
             return (wakes && self.speaks()).then_some(Wake::Send);
         }
         if core::mem::take(&mut self.core.wakes.send) {
+            self.core.wakes.send_later = false;
             return Some(Wake::Send);
+        }
+        if core::mem::take(&mut self.core.wakes.send_later) && self.core.acks_at != 0 {
+            return Some(Wake::SendBy(self.core.acks_at));
         }
         let wakes = &mut self.core.wakes;
         let mut take = |flag: fn(&mut state::Wakes) -> &mut bool| core::mem::take(flag(wakes));

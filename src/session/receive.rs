@@ -180,7 +180,7 @@ impl<M: Mode> Session<'_, M> {
         if M::kind(channel.kind) == Kind::Datagram {
             tx.acked_number = tx.acked_number.max(window.ack.min(tx.sent_number));
             self.watch(now, slot);
-            self.core.wake_send();
+            self.go_on(slot);
             return;
         }
         if window.ack > tx.high {
@@ -232,7 +232,16 @@ impl<M: Mode> Session<'_, M> {
             self.core.event(Event::Overflow { channel, offset });
         }
         self.wake_channel(slot);
-        self.core.wake_send();
+        self.go_on(slot);
         self.finish_if_done(now, slot);
+    }
+
+    /// Wakes the sending lane if something may wait for the word that came from this channel's peer:
+    /// other channels' next body does, too.
+    fn go_on(&mut self, slot: usize) {
+        let peer = self.channels[slot].peer;
+        if M::SINGLE || self.channels.iter().any(|c| c.peer == peer && c.has_unsent()) {
+            self.core.wake_send();
+        }
     }
 }

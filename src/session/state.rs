@@ -39,6 +39,8 @@ pub(super) enum Fatal {
 #[derive(Debug)]
 pub(super) struct Wakes {
     pub send: bool,
+    /// The sending lane is to look when acknowledgements are due, which was not so before.
+    pub send_later: bool,
     pub park: bool,
     pub break_park: bool,
     pub break_send: bool,
@@ -161,6 +163,7 @@ impl<M: Mode> Core<M> {
             rttvar_ms: 0,
             wakes: Wakes {
                 send: false,
+                send_later: false,
                 park: false,
                 break_park: false,
                 break_send: false,

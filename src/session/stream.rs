@@ -253,9 +253,14 @@ impl<M: Mode> Session<'_, M> {
     /// # Errors
     /// `Closed` if the channel is closed.
     pub fn can_read(&self, id: ChannelId) -> Result<bool, Error> {
-        let channel = &self.channels[self.held(id)?];
+        Ok(self.is_readable(self.held(id)?))
+    }
+
+    /// Whether whoever reads from the channel in this slot need not wait.
+    pub fn is_readable(&self, slot: usize) -> bool {
+        let channel = &self.channels[slot];
         let rx = &channel.rx;
-        Ok(rx.readable() > 0 || rx.fin || rx.discarding || channel.error().is_some())
+        rx.readable() > 0 || rx.fin || rx.discarding || !channel.owned || channel.error().is_some()
     }
 
     /// Whether [`write`](Self::write) would take something, or fail.
@@ -263,8 +268,14 @@ impl<M: Mode> Session<'_, M> {
     /// # Errors
     /// `Closed` if the channel is closed.
     pub fn can_write(&self, id: ChannelId) -> Result<bool, Error> {
-        let channel = &self.channels[self.held(id)?];
-        Ok(channel.error().is_some() || channel.tx.fin || channel.tx.room(self.ring_len()) > 0)
+        Ok(self.is_writable(self.held(id)?))
+    }
+
+    /// Whether whoever writes to the channel in this slot need not wait.
+    pub fn is_writable(&self, slot: usize) -> bool {
+        let channel = &self.channels[slot];
+        let room = channel.tx.room(self.ring_len());
+        room > 0 || channel.tx.fin || !channel.owned || channel.error().is_some()
     }
 
     /// Ends a direction of a stream. Write: FIN behind what was written; what is still under way

@@ -12,6 +12,11 @@ const STRIKES: u8 = 2;
 /// for so long, in ms, or until the network changes.
 const PAUSE_MS: u64 = 600_000;
 
+/// Where an exchange takes so long, in ms, few fit into a round trip between peers: each carries what
+/// acknowledgements there are, or the sender's ring is full before the next. Elsewhere what the
+/// application reads opens the window, a quarter of the ring at a time, and acknowledges as well.
+const LONG_PATH_MS: u32 = 10;
+
 /// All zeros is the initial state.
 #[derive(Debug)]
 pub struct Streaming {
@@ -146,12 +151,14 @@ impl<M: Mode> Session<'_, M> {
         if !core.park.is_streaming() || !rx.dirty || rx.urgent {
             return;
         }
-        if rx.now || rx.next.saturating_sub(rx.acked) >= len / 4 {
+        let round_trip = core.beside().map_or(0, |beside| beside.uplink.round_trip_ms());
+        let share = if round_trip >= LONG_PATH_MS { 16 } else { 4 };
+        if rx.now || rx.next.saturating_sub(rx.acked) >= len / share {
             rx.urgent = true;
             core.wake_send();
         } else if core.acks_at == 0 {
             core.acks_at = now + u64::from(core.timers().ack_delay_ms);
-            core.wakes.send = true;
+            core.wakes.send_later = true;
         }
     }
 }

@@ -217,7 +217,7 @@ impl World {
                     let under_way = trips[index(lane)];
                     self.todo.extend(under_way.map(Job::Break));
                 }
-                Wake::Send => self.todo.push_back(Job::Lane(peer, Lane::Send)),
+                Wake::Send | Wake::SendBy(_) => self.todo.push_back(Job::Lane(peer, Lane::Send)),
                 Wake::Park => self.todo.push_back(Job::Lane(peer, Lane::Park)),
                 Wake::Channel(slot) => self.todo.push_back(Job::Channel(peer, slot)),
                 Wake::Listener(slot) => self.todo.push_back(Job::Listener(peer, slot)),

@@ -34,6 +34,7 @@ mod upload;
 use std::collections::{BTreeSet, HashMap, VecDeque};
 
 use bytes::Bytes;
+use rustc_hash::FxHashMap;
 use sha2::{Digest, Sha256};
 
 use crate::wire::{Address, Endpoint, Status};
@@ -72,7 +73,7 @@ pub struct Router {
     born: u64,
     down: bool,
     next: ExchangeId,
-    exchanges: HashMap<ExchangeId, Exchange>,
+    exchanges: FxHashMap<ExchangeId, Exchange>,
     sessions: HashMap<Address, Session>,
     names: HashMap<Endpoint, Holder>,
     /// Which sessions are to be told that a peer parks.
@@ -99,7 +100,7 @@ impl Router {
             born: now,
             down: false,
             next: 0,
-            exchanges: HashMap::new(),
+            exchanges: FxHashMap::default(),
             sessions: HashMap::new(),
             names: HashMap::new(),
             wanted: HashMap::new(),

@@ -105,7 +105,8 @@ impl Router {
     /// Answers a send, or a park that is not to be parked.
     fn answer(&mut self, now: u64, id: ExchangeId, state: &mut State, status: Status) {
         let Some(hello) = state.hello else { return };
-        let peer = super::address(&hello.secret);
+        let known = self.exchanges.get(&id).and_then(|exchange| exchange.session);
+        let peer = known.unwrap_or_else(|| super::address(&hello.secret));
         self.write_welcome(now, id, peer, hello.seq);
         let verdicts = std::mem::take(&mut state.verdicts);
         self.write(now, id, |response| response.raw(&verdicts));
