@@ -163,10 +163,8 @@ fn headers(config: &HttpConfig, host: HeaderValue) -> Result<HeaderMap, ConfigEr
     map.insert(header::HOST, host);
     map.insert(header::CONTENT_LENGTH, HeaderValue::from_static("0"));
     map.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/octet-stream"));
-    map.insert(header::ACCEPT, HeaderValue::from_static("application/octet-stream"));
-    // Said, since saying nothing allows any encoding.
-    map.insert(header::ACCEPT_ENCODING, HeaderValue::from_static("identity"));
-    map.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    // The answer is to come as it is, in no other encoding.
+    map.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store, no-transform"));
     if !config.user_agent.is_empty() {
         let value = HeaderValue::from_str(&config.user_agent)
             .map_err(|_| ConfigError::Setting("the user agent is no valid header value"))?;
