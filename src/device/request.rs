@@ -6,7 +6,7 @@ use super::{FIRST, Relay};
 
 /// What every request says between its host and its length.
 const FIELDS: &[u8] = b"\r\nContent-Type: application/octet-stream\r\n\
-Accept: application/octet-stream\r\nAccept-Encoding: identity\r\nCache-Control: no-store\r\n";
+Cache-Control: no-store, no-transform\r\n";
 
 /// Digits of the largest u32.
 const DIGITS: usize = 10;

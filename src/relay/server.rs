@@ -264,6 +264,9 @@ async fn connection(
         .header_read_timeout(HEAD_TIMEOUT)
         .max_buf_size(BUFFER)
         .pipeline_flush(false)
+        // RFC 9110 asks for Date, which says nothing of what may not be stored, and is a tenth of an
+        // idle exchange. Proxies add it.
+        .auto_date_header(false)
         .serve_connection(
             TokioIo::new(stream),
             service_fn(|request| service.handle(request, &behind)),

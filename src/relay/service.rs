@@ -144,10 +144,11 @@ async fn exchange(driver: Driver, body: Incoming) -> Response<Answered> {
     let headers = response.headers_mut();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/octet-stream"));
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    headers.insert("x-accel-buffering", HeaderValue::from_static("no"));
-    if let Some(len) = len {
-        headers.insert(CONTENT_LENGTH, HeaderValue::from(len));
-    }
+    match len {
+        Some(len) => headers.insert(CONTENT_LENGTH, HeaderValue::from(len)),
+        // What may still grow is not to wait until it is whole.
+        None => headers.insert("x-accel-buffering", HeaderValue::from_static("no")),
+    };
     response
 }
 

@@ -1,10 +1,11 @@
 //! Where the relay is, and by which way: URL, proxy, headers.
 
+use std::fmt::Write;
 use std::time::Duration;
 
 use base64::Engine;
 use ureq::http::header::{self, HeaderMap, HeaderName, HeaderValue};
-use ureq::http::uri::{PathAndQuery, Scheme, Uri};
+use ureq::http::uri::{Authority, PathAndQuery, Scheme, Uri};
 use ureq::{Proxy as UreqProxy, ProxyProtocol};
 
 use crate::error::ConfigError;
@@ -61,15 +62,18 @@ pub enum Proxy {
     Url(String),
 }
 
+/// Most octets behind the base path: `/v1?n=` and the digits of the largest u64.
+const ENDPOINT: usize = 6 + 20;
+
 /// A checked address.
 #[derive(Debug, Clone)]
 pub(super) struct Target {
     pub scheme: Scheme,
     /// Host and port of the relay as the URL has them.
-    pub authority: String,
+    pub authority: Authority,
     /// Path before `/v1`, without a slash at its end.
     pub base: String,
-    /// Header fields of every request, but for Content-Length.
+    /// Header fields of every request, with a place for Content-Length.
     pub headers: HeaderMap,
     pub proxy: Option<UreqProxy>,
 }
@@ -99,23 +103,25 @@ impl Target {
             return Err(ConfigError::RelayUrl("it may have a path, but no query or fragment"));
         }
         let proxy = choose_proxy(&config.proxy, &scheme, &uri)?;
-        let mut headers = headers(config)?;
+        let mut headers = headers(config, host(&scheme, authority)?)?;
         let forward = proxy.as_ref().filter(|_| scheme == Scheme::HTTP);
         if let Some(value) = forward.map(credentials).transpose()?.flatten() {
             headers.insert(header::PROXY_AUTHORIZATION, value);
         }
-        let authority = authority.to_string();
+        let authority = authority.clone();
         let base = uri.path().trim_end_matches('/').to_owned();
         Ok(Self { scheme, authority, base, headers, proxy })
     }
 
     /// The URI of an exchange.
     pub fn uri(&self, seq: u64) -> Result<Uri, ureq::http::Error> {
-        let path = PathAndQuery::try_from(format!("{}/v1?n={seq}", self.base))?;
+        let mut path = String::with_capacity(self.base.len() + ENDPOINT);
+        // A string takes whatever is written.
+        let _ = write!(path, "{}/v1?n={seq}", self.base);
         Uri::builder()
             .scheme(self.scheme.clone())
-            .authority(self.authority.as_str())
-            .path_and_query(path)
+            .authority(self.authority.clone())
+            .path_and_query(PathAndQuery::try_from(path)?)
             .build()
     }
 
@@ -141,13 +147,24 @@ const RESERVED: [HeaderName; 7] = [
     header::UPGRADE,
 ];
 
-fn headers(config: &HttpConfig) -> Result<HeaderMap, ConfigError> {
+/// The value of Host: with the port, if it is not the scheme's own.
+fn host(scheme: &Scheme, authority: &Authority) -> Result<HeaderValue, ConfigError> {
+    let default = if *scheme == Scheme::HTTPS { 443 } else { 80 };
+    let host = match authority.port_u16().filter(|port| *port != default) {
+        Some(port) => format!("{}:{port}", authority.host()),
+        None => authority.host().to_owned(),
+    };
+    HeaderValue::try_from(host).map_err(|_| ConfigError::RelayUrl("no host"))
+}
+
+fn headers(config: &HttpConfig, host: HeaderValue) -> Result<HeaderMap, ConfigError> {
     let mut map = HeaderMap::new();
+    // Said here, since ureq would put it together for every request.
+    map.insert(header::HOST, host);
+    map.insert(header::CONTENT_LENGTH, HeaderValue::from_static("0"));
     map.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/octet-stream"));
-    map.insert(header::ACCEPT, HeaderValue::from_static("application/octet-stream"));
-    // Said, since saying nothing allows any encoding.
-    map.insert(header::ACCEPT_ENCODING, HeaderValue::from_static("identity"));
-    map.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    // The answer is to come as it is, in no other encoding.
+    map.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store, no-transform"));
     if !config.user_agent.is_empty() {
         let value = HeaderValue::from_str(&config.user_agent)
             .map_err(|_| ConfigError::Setting("the user agent is no valid header value"))?;

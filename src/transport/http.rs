@@ -3,8 +3,8 @@
 use std::io::{self, Read};
 use std::sync::Arc;
 
-use ureq::http::header::{self, HeaderMap};
-use ureq::http::{Method, Request as HttpRequest, Response};
+use ureq::http::header::{self, HeaderMap, HeaderValue};
+use ureq::http::{Error as HttpError, Method, Request as HttpRequest, Response};
 use ureq::unversioned::transport::{ConnectProxyConnector, Connector};
 use ureq::{Agent, Body, Error, SendBody, config::Config};
 
@@ -86,7 +86,8 @@ impl HttpTransport {
         *http.method_mut() = Method::POST;
         *http.uri_mut() = self.target.uri(request.seq)?;
         *http.headers_mut() = self.target.headers.clone();
-        http.headers_mut().insert(header::CONTENT_LENGTH, request.len.into());
+        let len = HeaderValue::try_from(request.len.to_string()).map_err(HttpError::from)?;
+        http.headers_mut().insert(header::CONTENT_LENGTH, len);
         Ok(http)
     }
 

@@ -7,12 +7,13 @@ use std::time::Duration;
 
 use byway::client::{Client, Config, Stream};
 use byway::session::{Profile, Stats};
+use byway::transport::Proxy;
 use peak_alloc::PeakAlloc;
 
 use crate::process::{Helper, SAYS};
-use crate::{HEAP, page, peer};
+use crate::{HEAP, page, peer, proxy};
 
-/// The helper's orders: profile, the relay's URL, and the certificate to trust.
+/// The helper's orders: profile, the relay's URL, the certificate to trust, and the proxy.
 const VARIABLE: &str = "BYWAY_MEMORY_CLIENT";
 
 /// Octets of a lane's stack, which the page says too.
@@ -39,13 +40,19 @@ fn a_phone_with_tls_stays_within_the_page() {
     check("PHONE, TLS");
 }
 
+#[test]
+fn a_phone_behind_a_proxy_stays_within_the_page() {
+    check("PHONE, proxy");
+}
+
 /// Runs a client of that profile and compares what it took with the page.
 fn check(profile: &str) {
     let peer = peer::start();
     let order = match profile {
-        "PHONE" => format!("phone {} -", peer.url),
-        "PC" => format!("pc {} -", peer.url),
-        _ => format!("phone {} {}", peer.tls_url, peer.certificate),
+        "PHONE" => format!("phone {} - -", peer.url),
+        "PHONE, proxy" => format!("phone {} - {}", proxy::RELAY, peer.proxy),
+        "PC" => format!("pc {} - -", peer.url),
+        _ => format!("phone {} {} -", peer.tls_url, peer.certificate),
     };
     let mut helper = Helper::start("client::helper", VARIABLE, &order);
     let mut measured = HashMap::new();
@@ -69,13 +76,14 @@ fn check(profile: &str) {
 fn helper() {
     let Ok(order) = std::env::var(VARIABLE) else { return };
     let order: Vec<&str> = order.split(' ').collect();
-    let [profile, url, certificate] = order[..] else { panic!("orders: {order:?}") };
+    let [profile, url, certificate, proxy] = order[..] else { panic!("orders: {order:?}") };
     let threads = threads();
     let before = PeakAlloc.current_usage();
 
     let client = Client::open(Config {
         profile: if profile == "pc" { Profile::PC } else { Profile::PHONE },
         roots_pem: std::fs::read(certificate).unwrap_or_default(),
+        proxy: if proxy == "-" { Proxy::Direct } else { Proxy::Url(proxy.to_owned()) },
         ..Config::new(url)
     });
     let client = client.expect("a client");

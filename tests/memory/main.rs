@@ -7,6 +7,7 @@ mod client;
 mod page;
 mod peer;
 mod process;
+mod proxy;
 mod relay;
 mod sizes;
 mod tls;

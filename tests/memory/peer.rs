@@ -7,7 +7,7 @@ use byway::client::{Client, Config, Stream};
 use byway::relay::{Relay, RelayConfig};
 
 use crate::process::{Helper, SAYS};
-use crate::tls;
+use crate::{proxy, tls};
 
 /// Where the other peer listens; it sends back whatever comes.
 pub const ECHO: &str = "echo:1";
@@ -21,14 +21,16 @@ pub struct Peer {
     /// The relay over TLS, and the file with its certificate.
     pub tls_url: String,
     pub certificate: String,
+    /// A plain proxy before the relay.
+    pub proxy: String,
 }
 
 /// Starts relay and peer.
 pub fn start() -> Peer {
     let mut helper = Helper::start("peer::helper", VARIABLE, "echo");
     let mut next = || helper.says().expect("where the relay is");
-    let (url, tls_url, certificate) = (next(), next(), next());
-    Peer { _helper: helper, url, tls_url, certificate }
+    let (url, tls_url, certificate, proxy) = (next(), next(), next(), next());
+    Peer { _helper: helper, url, tls_url, certificate, proxy }
 }
 
 #[test]
@@ -46,6 +48,7 @@ fn helper() {
     println!("{SAYS}{}", relay.url());
     println!("{SAYS}https://localhost:{port}");
     println!("{SAYS}{}", certificate.path().display());
+    println!("{SAYS}{}", proxy::serve(relay.local_addr()));
     thread::spawn(move || {
         while let Ok(stream) = listener.accept() {
             thread::spawn(move || echo(stream));

@@ -45,38 +45,44 @@ fn connection(config: Arc<ServerConfig>, client: TcpStream, relay: SocketAddr) -
     let mut relay = TcpStream::connect(relay)?;
     relay.set_nodelay(true)?;
     loop {
-        forward(&mut client, &mut relay)?;
-        forward(&mut relay, &mut client)?;
+        forward(&mut client, &mut relay, str::to_owned)?;
+        forward(&mut relay, &mut client, str::to_owned)?;
     }
 }
 
-/// Passes on one HTTP message as it comes.
-fn forward(from: &mut impl Read, to: &mut impl Write) -> io::Result<()> {
+/// Passes on one HTTP message as it comes, with its head as `edit` leaves it.
+pub fn forward(
+    from: &mut impl Read,
+    to: &mut impl Write,
+    edit: impl Fn(&str) -> String,
+) -> io::Result<()> {
     let mut buffer = vec![0; 64 << 10];
     let mut seen = Vec::new();
-    let mut end = None;
+    let mut body: Option<(usize, Option<usize>)> = None;
     loop {
+        match body {
+            Some((at, Some(len))) if seen.len() >= at + len => return Ok(()),
+            // Chunked.
+            Some((_, None)) if seen.ends_with(b"\r\n0\r\n\r\n") => return Ok(()),
+            _ => {}
+        }
         let n = from.read(&mut buffer)?;
         if n == 0 {
             return Err(io::ErrorKind::UnexpectedEof.into());
         }
-        to.write_all(&buffer[..n])?;
-        to.flush()?;
         seen.extend_from_slice(&buffer[..n]);
-        if end.is_none() {
-            end = seen.windows(4).position(|w| w == b"\r\n\r\n").map(|at| {
-                let head = String::from_utf8_lossy(&seen[..at]).to_lowercase();
-                let len = head.split_once("content-length: ").and_then(|(_, len)| {
-                    len.lines().next().unwrap_or_default().trim().parse::<usize>().ok()
-                });
-                len.map(|len| at + 4 + len)
+        if body.is_some() {
+            to.write_all(&buffer[..n])?;
+        } else if let Some(end) = seen.windows(4).position(|w| w == b"\r\n\r\n") {
+            let at = end + 4;
+            let head = String::from_utf8_lossy(&seen[..at]).into_owned();
+            let lower = head.to_lowercase();
+            let len = lower.split_once("content-length: ").and_then(|(_, len)| {
+                len.lines().next().unwrap_or_default().trim().parse::<usize>().ok()
             });
+            to.write_all(&[edit(&head).as_bytes(), &seen[at..]].concat())?;
+            body = Some((at, len));
         }
-        match end {
-            Some(Some(end)) if seen.len() >= end => return Ok(()),
-            // Chunked.
-            Some(None) if seen.ends_with(b"\r\n0\r\n\r\n") => return Ok(()),
-            _ => {}
-        }
+        to.flush()?;
     }
 }

@@ -4,8 +4,8 @@ use super::*;
 
 #[test]
 fn a_request_says_what_the_page_asks_for() {
-    let common = "Content-Type: application/octet-stream\r\nAccept: application/octet-stream\r\n\
-                  Accept-Encoding: identity\r\nCache-Control: no-store\r\n";
+    let common = "Content-Type: application/octet-stream\r\n\
+                  Cache-Control: no-store, no-transform\r\n";
     for (relay, line, fields) in [
         (DIRECT, "POST /v1?n=1 HTTP/1.1", ""),
         (PROXIED, "POST http://relay:8080/by/way/v1?n=1 HTTP/1.1", PROXIED.fields),
