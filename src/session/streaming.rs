@@ -152,7 +152,7 @@ impl<M: Mode> Session<'_, M> {
             return;
         }
         let round_trip = core.beside().map_or(0, |beside| beside.uplink.round_trip_ms());
-        let share = if round_trip >= LONG_PATH_MS { 16 } else { 4 };
+        let share = if round_trip >= LONG_PATH_MS { 16 } else { 2 };
         if rx.now || rx.next.saturating_sub(rx.acked) >= len / share {
             rx.urgent = true;
             core.wake_send();
