@@ -45,7 +45,7 @@ pub fn http(port: u16) -> String {
 /// Measures byway beside its floors, in turns.
 #[derive(Debug, Parser)]
 struct Args {
-    /// Only cells whose name contains this; may be given several times.
+    /// Only the cell of this name, or those whose name contains it; may be given several times.
     #[arg(long, value_name = "NAME")]
     cell: Vec<String>,
     /// Only these systems; GNU httptunnel is measured only if it is among them.
@@ -139,7 +139,11 @@ fn run(mut args: Args) -> Result<()> {
 /// The cells that were asked for, each with a system.
 fn plan(args: &Args) -> Vec<(Cell, System)> {
     let wanted = |cell: &Cell| {
-        args.cell.is_empty() || args.cell.iter().any(|name| cell.name.contains(name.as_str()))
+        args.cell.is_empty()
+            || args.cell.iter().any(|name| match ALL.iter().any(|cell| cell.name == name) {
+                true => cell.name == name,
+                false => cell.name.contains(name.as_str()),
+            })
     };
     let system = |system: System| match args.system.is_empty() {
         true => !cells::on_request(system),

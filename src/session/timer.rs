@@ -6,6 +6,9 @@ use crate::Kind;
 use crate::error::Blocked;
 use crate::wire::{Status, Window};
 
+/// Traffic so long ago, in ms, is likely to go on: a second in which a thread wakes ten times.
+const TRAFFIC_MS: u64 = 1_000;
+
 /// The soonest of several times; 0 is none.
 struct Soonest(u64);
 
@@ -40,6 +43,10 @@ impl<M: Mode> Session<'_, M> {
             }
             if core.acks_at != 0 && !core.send().active {
                 next.at(core.acks_at.max(core.retry_send_at));
+            } else if core.park.is_streaming() && core.clock < core.traffic_at + TRAFFIC_MS {
+                // As soon as an acknowledgement of what may come would be due: to be woken for each
+                // that is begun costs more than to look now and then.
+                next.at(core.clock + u64::from(core.timers().ack_delay_ms));
             }
             next.at(core.beside().map_or(0, |beside| beside.streaming.late_at()));
             next.at(core.park_due);

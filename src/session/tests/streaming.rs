@@ -1,7 +1,7 @@
 //! Answers that stay open: when they are asked for, what is late, and how acknowledgements go.
 
 use super::*;
-use crate::session::Pace;
+use crate::session::{Pace, Wake};
 use crate::wire::{HelloFlags, Tick};
 
 /// Silence after which an answer is late, beyond what was announced: no round trip was measured.
@@ -168,18 +168,64 @@ fn acknowledgements_go_by_sends_while_an_answer_is_open() {
     bench.session().write(now, id, b"x").unwrap();
     let request = bench.exchange(Lane::Send, |answer| answer.verdict(4, Status::Delivered, 1));
     assert_eq!((request.windows()[0].ack, request.data()[0].0), (11, 4), "before the data");
-    // At once for a quarter of the ring.
-    bench.feed(Lane::Park, &Answer(Vec::new()).from(PEER, local).stream(11, &[1; 64]).0).unwrap();
-    assert_eq!(bench.exchange(Lane::Send, |answer| answer).windows()[0].ack, 75);
+    // At once for half of the ring.
+    bench.feed(Lane::Park, &Answer(Vec::new()).from(PEER, local).stream(11, &[1; 127]).0).unwrap();
+    assert!(bench.begin(Lane::Send).is_none());
+    bench.feed(Lane::Park, &Answer(Vec::new()).from(PEER, local).stream(138, b"x").0).unwrap();
+    assert_eq!(bench.exchange(Lane::Send, |answer| answer).windows()[0].ack, 139);
     // When reading lets the limit rise.
     assert!(bench.begin(Lane::Send).is_none());
-    assert_eq!(bench.read(id).len(), 75);
+    assert_eq!(bench.read(id).len(), 139);
     let windows = bench.exchange(Lane::Send, |answer| answer).windows();
-    assert_eq!((windows.len(), windows[0].limit, windows[0].now), (1, 256 + 75, true));
+    assert_eq!((windows.len(), windows[0].limit, windows[0].now), (1, 256 + 139, true));
     // What is left goes with the next park.
-    bench.feed(Lane::Park, &Answer(Vec::new()).from(PEER, local).stream(75, b"x").0).unwrap();
+    bench.feed(Lane::Park, &Answer(Vec::new()).from(PEER, local).stream(139, b"x").0).unwrap();
     bench.answer(Lane::Park, &Answer(Vec::new()).end(Status::Ok).0);
     bench.pass(100);
     assert!(bench.begin(Lane::Send).is_none());
-    assert_eq!(bench.begin(Lane::Park).unwrap().windows()[0].ack, 76);
+    assert_eq!(bench.begin(Lane::Park).unwrap().windows()[0].ack, 140);
+}
+
+#[test]
+fn on_a_long_path_every_exchange_acknowledges_what_there_is() {
+    let (mut bench, id, local) = Bench::connected(Kind::Stream, 100);
+    let now = bench.now;
+    // Of another path nothing is known.
+    bench.session().network_changed(now);
+    bench.session().write(now, id, b"x").unwrap();
+    let request = bench.begin(Lane::Send).expect("data");
+    let (place, _) = request.data()[0];
+    bench.pass(10);
+    let answer = Answer::to(&request.exchange).verdict(place, Status::Delivered, 1);
+    bench.answer(Lane::Send, &answer.ok());
+    bench.stream();
+    bench.feed(Lane::Park, &Answer(Vec::new()).from(PEER, local).stream(0, &[1; 15]).0).unwrap();
+    assert!(bench.begin(Lane::Send).is_none());
+    bench.feed(Lane::Park, &Answer(Vec::new()).from(PEER, local).stream(15, b"x").0).unwrap();
+    assert_eq!(bench.exchange(Lane::Send, |answer| answer).windows()[0].ack, 16);
+}
+
+/// To be woken costs the sending lane more than what it has to do.
+#[test]
+fn what_comes_does_not_wake_the_sending_lane_for_nothing() {
+    let (mut bench, id, local) = Bench::connected(Kind::Stream, 100);
+    bench.stream();
+    let now = bench.now;
+    bench.session().write(now, id, b"x").unwrap();
+    bench.exchange(Lane::Send, |answer| answer.verdict(2, Status::Delivered, 1));
+    while bench.session().poll_wake().is_some() {}
+    assert!(bench.session().poll_timeout(Lane::Send).is_some_and(|at| at <= now + 100));
+    // An answer, with the acknowledgement of the question.
+    let acked = |ack, limit| Window { ack, limit, losses: 0, overflow: 0, now: false };
+    let answer = Answer(Vec::new()).from(PEER, local).window(acked(1, 101)).stream(0, b"y");
+    bench.feed(Lane::Park, &answer.0).unwrap();
+    let wakes: Vec<_> = core::iter::from_fn(|| bench.session().poll_wake()).collect();
+    assert_eq!(wakes, [Wake::SendBy(now + 100), Wake::Channel(id.slot())]);
+    // Something waits for the window.
+    bench.session().write(now, id, &[1; 256]).unwrap();
+    bench.exchange(Lane::Send, |answer| answer.verdict(2, Status::Delivered, 100));
+    while bench.session().poll_wake().is_some() {}
+    let answer = Answer(Vec::new()).from(PEER, local).window(acked(101, 201));
+    bench.feed(Lane::Park, &answer.0).unwrap();
+    assert!(core::iter::from_fn(|| bench.session().poll_wake()).any(|wake| wake == Wake::Send));
 }
