@@ -8,8 +8,11 @@ use crate::system::System::{self, Bare, Httptunnel, LongPoll, Post, Streaming, T
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Path {
     Direct,
-    /// 50 ms there and back on each leg.
-    Long,
+    /// 50 ms there and back on each leg, with so many octets under way each way at most: all of
+    /// them arrive within 25 ms, so that this bounds the rate, too.
+    Long {
+        hold: usize,
+    },
     /// Squid, with Debian's rules, as the peers' HTTP proxy.
     Squid,
 }
@@ -22,7 +25,14 @@ pub struct Cell {
     pub profile: &'static str,
     pub work: Work,
     pub systems: &'static [System],
+    /// Whether spinners keep the cores from being halted, if there are any at all.
+    pub spins: bool,
 }
+
+/// 80 MB/s.
+const WIDE: Path = Path::Long { hold: 2_000_000 };
+/// 40 MB/s.
+const NARROW: Path = Path::Long { hold: 1_000_000 };
 
 const DIRECT: (u64, u64) = (300, 800);
 /// Longer, as bodies grow over round trips.
@@ -30,11 +40,11 @@ const LONG: (u64, u64) = (2_000, 1_500);
 
 const fn pings(name: &'static str, path: Path, systems: &'static [System]) -> Cell {
     let (warm_ms, run_ms) = match path {
-        Path::Long => (500, 2_000),
+        Path::Long { .. } => (500, 2_000),
         _ => (200, 600),
     };
     let work = Work { pings: true, bulk: 0, both: false, write: BUFFER, warm_ms, run_ms };
-    Cell { name, path, profile: "pc", work, systems }
+    Cell { name, path, profile: "pc", work, systems, spins: true }
 }
 
 const fn bulk(
@@ -45,11 +55,11 @@ const fn bulk(
     systems: &'static [System],
 ) -> Cell {
     let (warm_ms, run_ms) = match path {
-        Path::Long => LONG,
+        Path::Long { .. } => LONG,
         _ => DIRECT,
     };
     let work = Work { pings: false, bulk: channels, both: false, write: BUFFER, warm_ms, run_ms };
-    Cell { name, path, profile, work, systems }
+    Cell { name, path, profile, work, systems, spins: true }
 }
 
 impl Cell {
@@ -60,6 +70,11 @@ impl Cell {
 
     const fn writes(mut self, octets: usize) -> Self {
         self.work.write = octets;
+        self
+    }
+
+    const fn without_spinners(mut self) -> Self {
+        self.spins = false;
         self
     }
 
@@ -76,12 +91,14 @@ const TUNNELS: &[System] = &[Tcp, LongPoll, Streaming, Httptunnel];
 /// All cells.
 pub const ALL: &[Cell] = &[
     pings("round trip", Path::Direct, &[Tcp, Post, Bare, LongPoll, Streaming, Httptunnel]),
-    pings("round trip, 50 ms", Path::Long, &[Tcp, Post, Bare, LongPoll, Streaming, Httptunnel]),
+    pings("round trip, 50 ms", WIDE, &[Tcp, Post, Bare, LongPoll, Streaming, Httptunnel]),
     pings("round trip, squid", Path::Squid, &[Bare, LongPoll, Streaming]),
     bulk("bulk", Path::Direct, "bulk", 1, TUNNELS),
     bulk("bulk, both ways", Path::Direct, "bulk", 1, FLOOR).both(),
-    bulk("bulk, 50 ms", Path::Long, "bulk", 1, TUNNELS),
-    bulk("bulk, 50 ms, writes of 8 KiB", Path::Long, "bulk", 1, FLOOR).writes(8 << 10),
+    bulk("bulk, cores left alone", Path::Direct, "bulk", 1, FLOOR).without_spinners(),
+    bulk("bulk, 50 ms", WIDE, "bulk", 1, TUNNELS),
+    bulk("bulk, 50 ms, 40 MB/s", NARROW, "bulk", 1, FLOOR),
+    bulk("bulk, 50 ms, 40 MB/s, writes of 8 KiB", NARROW, "bulk", 1, FLOOR).writes(8 << 10),
     bulk("bulk, squid", Path::Squid, "bulk", 1, BYWAY),
     bulk("pc", Path::Direct, "pc", 1, BYWAY),
     bulk("pc, 8 channels", Path::Direct, "pc", 8, BYWAY),
@@ -89,7 +106,7 @@ pub const ALL: &[Cell] = &[
     bulk("pc, beside a round trip", Path::Direct, "pc", 1, BYWAY).beside_pings(),
     bulk("pc, 64 B messages", Path::Direct, "pc", 1, FLOOR).writes(PING),
     bulk("phone", Path::Direct, "phone", 1, BYWAY),
-    bulk("phone, 50 ms", Path::Long, "phone", 1, BYWAY),
+    bulk("phone, 50 ms", WIDE, "phone", 1, BYWAY),
 ];
 
 /// Not measured unless asked for.

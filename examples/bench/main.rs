@@ -101,11 +101,8 @@ fn run(mut args: Args) -> Result<()> {
     let began = Instant::now();
     let mut report = Report::new(plan.iter().map(|(cell, system)| Row::new(cell, *system)));
     let cores = std::thread::available_parallelism()?.get();
-    let spinners = match args.no_spinners {
-        true => Vec::new(),
-        false => (0..cores).map(Part::spinner).collect::<Result<Vec<_>>>()?,
-    };
-    report.spinners = spinners.len();
+    report.spinners = if args.no_spinners { 0 } else { cores };
+    let mut spinners = Vec::new();
     let idle = match args.no_idle {
         true => None,
         false => Some(Part::start("idle", &["streaming", "battery"])?),
@@ -114,6 +111,14 @@ fn run(mut args: Args) -> Result<()> {
     bar.set_style(ProgressStyle::with_template("{bar:30} {pos}/{len} {msg}")?);
     for _ in 0..args.rounds {
         for (row, (cell, system)) in report.rows.iter_mut().zip(&plan) {
+            match cell.spins {
+                true => {
+                    for core in spinners.len()..report.spinners {
+                        spinners.push(Part::spinner(core)?);
+                    }
+                }
+                false => spinners.clear(),
+            }
             bar.set_message(format!("{}: {}", cell.name, system.name()));
             let figures = system::measure(cell, *system)
                 .map_err(|error| format!("{}: {}: {error}", cell.name, system.name()))?;
@@ -122,6 +127,7 @@ fn run(mut args: Args) -> Result<()> {
         }
     }
     bar.finish_and_clear();
+    report.phone = Some(system::phone()?);
     if let Some(mut idle) = idle {
         idle.tell()?;
         report.idle = idle.reports()?;

@@ -74,12 +74,16 @@ impl Part {
     }
 
     fn spawn(mut program: Command, name: &str, order: &str) -> Result<Self> {
-        let mut child = program
+        let child = program
             .args([PART, name, order])
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .spawn()
             .map_err(|e| format!("{}: {e}", program.get_program().display()))?;
+        Self::of(child)
+    }
+
+    fn of(mut child: Child) -> Result<Self> {
         let stdin = child.stdin.take();
         let stdout = child.stdout.take().ok_or("a part without output")?;
         Ok(Self { child, stdin, lines: BufReader::new(stdout).lines() })
@@ -90,6 +94,19 @@ impl Part {
         let mut idle = Command::new("chrt");
         idle.args(["--idle", "0"]).arg(std::env::current_exe()?);
         Self::spawn(idle, "spin", &core.to_string())
+    }
+
+    /// The small program on a phone, which stands beside this one; cargo, if it runs this, builds it.
+    pub fn phone(url: &str) -> Result<Self> {
+        let program = std::env::current_exe()?.with_file_name("bench-client");
+        if let Some(cargo) = std::env::var_os("CARGO") {
+            let build = ["build", "--quiet", "--release", "--example", "bench-client"];
+            Command::new(cargo).args(build).status()?;
+        }
+        let mut child = Command::new(&program);
+        let child = child.arg(url).stdin(Stdio::piped()).stdout(Stdio::piped());
+        let why = "cargo build --release --example bench-client";
+        Self::of(child.spawn().map_err(|e| format!("{}: {e}; {why}", program.display()))?)
     }
 
     /// The next line that it says.
@@ -125,7 +142,7 @@ impl Drop for Part {
 }
 
 /// What a process has used so far.
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Clone, Copy, Default, Serialize)]
 pub struct Usage {
     pub cpu: Duration,
     /// Octets resident now, those among them that belong to no file, and the most there ever were.

@@ -33,14 +33,14 @@ const PLOTS: [Plot; 4] = [
         title: "One stream on loopback, MB/s (more is better)",
         figure: "MB/s",
         per: 1.0,
-        cells: &["bulk", "bulk, both ways", "bulk, squid"],
+        cells: &["bulk", "bulk, both ways", "bulk, cores left alone", "bulk, squid"],
     },
     Plot {
         file: "bulk-50ms.svg",
         title: "One stream, 50 ms round trip on each leg, MB/s (more is better)",
         figure: "MB/s",
         per: 1.0,
-        cells: &["bulk, 50 ms", "bulk, 50 ms, writes of 8 KiB"],
+        cells: &["bulk, 50 ms", "bulk, 50 ms, 40 MB/s"],
     },
     Plot {
         file: "messages.svg",

@@ -7,6 +7,7 @@ use serde::Serialize;
 
 use crate::cells::Cell;
 use crate::idle::Idle;
+use crate::part::Usage;
 use crate::system::{Figures, System};
 
 /// Everything that was measured.
@@ -16,6 +17,7 @@ pub struct Report {
     pub seconds: f64,
     pub rows: Vec<Row>,
     pub idle: Vec<Idle>,
+    pub phone: Option<Usage>,
 }
 
 /// A cell and a system, with the figures of every turn.
@@ -82,7 +84,7 @@ struct Target {
 
 impl Report {
     pub fn new(rows: impl Iterator<Item = Row>) -> Self {
-        Self { spinners: 0, seconds: 0.0, rows: rows.collect(), idle: Vec::new() }
+        Self { spinners: 0, seconds: 0.0, rows: rows.collect(), idle: Vec::new(), phone: None }
     }
 
     pub fn median(&self, cell: &str, system: System, figure: &str) -> Option<f64> {
@@ -133,8 +135,10 @@ impl Report {
         }
         for (cell, limits) in [
             ("bulk", [0.5, 0.75]),
+            ("bulk, cores left alone", [0.5, 0.75]),
             ("bulk, 50 ms", [0.35, 0.65]),
-            ("bulk, 50 ms, writes of 8 KiB", [0.35, 0.65]),
+            ("bulk, 50 ms, 40 MB/s", [0.35, 0.65]),
+            ("bulk, 50 ms, 40 MB/s, writes of 8 KiB", [0.35, 0.65]),
         ] {
             for (pace, limit) in paces.into_iter().zip(limits) {
                 ask(
@@ -182,23 +186,16 @@ impl Report {
                 1e6,
             );
             ask(
-                format!("phone: client resident, MB, {name}"),
-                get("phone", pace, "client resident MB"),
-                true,
-                3.6,
-            );
-            ask(
-                format!("phone: client anonymous, MB, {name}"),
-                get("phone", pace, "client anonymous MB"),
-                true,
-                0.8,
-            );
-            ask(
                 format!("bulk: relay resident at most, MB, {name}"),
                 get("bulk", pace, "relay peak MB"),
                 true,
                 10.0,
             );
+        }
+        if let Some(phone) = &self.phone {
+            let mb = |octets: u64| Some(octets as f64 / 1e6);
+            ask("small client, phone: resident at most, MB".into(), mb(phone.peak), true, 3.6);
+            ask("small client, phone: anonymous, MB".into(), mb(phone.anonymous), true, 0.8);
         }
         for idle in &self.idle {
             let minutes = idle.seconds / 60.0;

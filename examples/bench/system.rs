@@ -9,11 +9,8 @@ use serde::{Deserialize, Serialize};
 use crate::cells::{Cell, Path};
 use crate::daemon::{Daemon, free_port, wait_for};
 use crate::part::{Part, Usage};
-use crate::peer::{Order, Seen};
+use crate::peer::{Order, PING, Seen, Work};
 use crate::{Result, delay};
-
-/// Octets under way on the long path at most, each way and leg: what 50 ms hold at 40 MB/s.
-const HOLD: usize = 2_000_000;
 
 /// What carries the bytes.
 #[derive(
@@ -80,8 +77,8 @@ pub fn measure(cell: &Cell, system: System) -> Result<Figures> {
     let mut path = None;
     match cell.path {
         Path::Direct => {}
-        Path::Long => {
-            let order = delay::Order { to: ats.clone(), ms: 25, hold: HOLD };
+        Path::Long { hold } => {
+            let order = delay::Order { to: ats.clone(), ms: 25, hold };
             let mut part = Part::start("delay", &order)?;
             for at in &mut ats {
                 *at = part.says()?;
@@ -134,6 +131,27 @@ pub fn measure(cell: &Cell, system: System) -> Result<Figures> {
     }
     drop(path);
     Ok(figures(cell, system, &seen, &before, &after))
+}
+
+/// What a small client on a phone takes, after some megabytes each way.
+pub fn phone() -> Result<Usage> {
+    let mut relay = Part::start("relay", &())?;
+    let url = relay.says()?;
+    let order = Order {
+        listens: true,
+        system: System::Streaming,
+        at: url.clone(),
+        proxy: None,
+        profile: "phone".into(),
+        work: Work { pings: true, bulk: 0, both: false, write: PING, warm_ms: 0, run_ms: 0 },
+    };
+    let mut listener = Part::start("peer", &order)?;
+    listener.says()?;
+    let mut client = Part::phone(&url)?;
+    listener.says()?;
+    listener.tell()?;
+    client.says()?;
+    client.usage()
 }
 
 fn figures(

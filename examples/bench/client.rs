@@ -1,0 +1,33 @@
+//! A small program on a phone: what a client takes by itself, without what the bench is made of.
+
+use std::io::{Read, Write};
+
+use byway::client::{Client, Config};
+use byway::session::Profile;
+
+/// Octets there and back.
+const CARRIED: usize = 4 << 20;
+
+fn main() -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
+    let url = std::env::args().nth(1).ok_or("usage: bench-client URL")?;
+    let client = Client::open(Config { profile: Profile::PHONE, ..Config::new(url) })?;
+    let mut stream = client.connect("bench:1")?;
+    // The name that the bench's listener wants first.
+    stream.write_all(&[0])?;
+    let mut writer = stream.try_clone()?;
+    let mut buffer = [0; 4 << 10];
+    let writing = std::thread::spawn(move || {
+        for _ in 0..CARRIED / buffer.len() {
+            writer.write_all(&buffer)?;
+        }
+        std::io::Result::Ok(())
+    });
+    for _ in 0..CARRIED / buffer.len() {
+        stream.read_exact(&mut buffer)?;
+    }
+    writing.join().map_err(|_| "the writer panicked")??;
+    println!("carried");
+    // Until the bench has looked at this process.
+    std::io::stdin().read_line(&mut String::new())?;
+    Ok(())
+}
