@@ -127,7 +127,10 @@ fn run(mut args: Args) -> Result<()> {
         }
     }
     bar.finish_and_clear();
-    report.phone = Some(system::phone()?);
+    match system::phone() {
+        Ok(usage) => report.phone = Some(usage),
+        Err(error) => eprintln!("not measured: what a small client takes: {error}"),
+    }
     if let Some(mut idle) = idle {
         idle.tell()?;
         report.idle = idle.reports()?;

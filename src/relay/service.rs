@@ -120,8 +120,6 @@ async fn exchange(driver: Driver, body: Incoming) -> Response<Answered> {
     if !upload(&driver, body).await {
         return text(StatusCode::BAD_REQUEST, "byway relay: the body broke off\n");
     }
-    // Whoever got something of it is served first: that is waited for, and the verdicts are not.
-    tokio::task::yield_now().await;
     let id = driver.id();
     let first = poll_fn(|cx| {
         driver.shared().poll(id, cx, |router, now| {
