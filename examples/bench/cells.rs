@@ -1,7 +1,8 @@
 //! What is measured: by which way, with which work, for which systems.
 
 use crate::floor::BUFFER;
-use crate::peer::{PING, Work};
+use crate::peer::Work;
+use crate::posts::PING;
 use crate::system::System::{self, Bare, Httptunnel, LongPoll, Post, Streaming, Tcp};
 
 /// What lies between a peer and the relay.

@@ -13,6 +13,7 @@ mod idle;
 mod part;
 mod peer;
 mod plot;
+mod posts;
 mod report;
 mod system;
 

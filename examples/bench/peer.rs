@@ -10,13 +10,11 @@ use byway::client::{Client, Config, Listener, Stream};
 use byway::session::{Pace, Profile, Stats};
 use serde::{Deserialize, Serialize};
 
-use crate::floor::{BUFFER, Bare, ByClient, Posts};
+use crate::floor::BUFFER;
 use crate::part::{say, until_told};
+use crate::posts::{Bare, ByClient, PING, Posts};
 use crate::system::System;
 use crate::{HEAP, Result};
-
-/// Octets of a ping, and of a small message.
-pub const PING: usize = 64;
 
 /// How much longer than it is measured data is sent, so that the end is not measured too.
 const BEYOND: Duration = Duration::from_millis(200);

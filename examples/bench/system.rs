@@ -9,7 +9,8 @@ use serde::{Deserialize, Serialize};
 use crate::cells::{Cell, Path};
 use crate::daemon::{Daemon, free_port, wait_for};
 use crate::part::{Part, Usage};
-use crate::peer::{Order, PING, Seen, Work};
+use crate::peer::{Order, Seen, Work};
+use crate::posts::PING;
 use crate::{Result, delay};
 
 /// What carries the bytes.

@@ -4,6 +4,8 @@
 
 mod floor;
 mod peers;
+#[path = "../bench/posts.rs"]
+mod posts;
 mod report;
 
 use std::fs::File;

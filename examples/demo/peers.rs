@@ -11,9 +11,8 @@ use byway::client::{Client, DatagramChannel, Stream};
 use indicatif::ProgressBar;
 
 use crate::floor::Floor;
+use crate::posts::PING;
 
-/// Octets of a ping.
-pub const PING: usize = 64;
 /// Round trips measured in turn, a block with the floor and a block with byway,
 const BLOCK: usize = 200;
 /// so many times: enough for a 99th percentile.
