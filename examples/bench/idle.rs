@@ -59,6 +59,7 @@ pub fn run(paces: &[String]) -> Result<()> {
         });
     }
     say(serde_json::to_string(&counted)?);
+    // Until the main process is gone.
     until_told();
     Ok(())
 }

@@ -35,7 +35,7 @@ static HEAP: &StatsAlloc<std::alloc::System> = &INSTRUMENTED_SYSTEM;
 
 type Result<T> = std::result::Result<T, Box<dyn std::error::Error + Send + Sync>>;
 
-/// How long a proxy may take to start.
+/// How long a proxy may take to start, and a part of a measurement to say something.
 pub const DEADLINE: Duration = Duration::from_secs(60);
 
 /// A URL of a server on loopback.
@@ -101,8 +101,6 @@ fn run(mut args: Args) -> Result<()> {
     }
     let began = Instant::now();
     let mut report = Report::new(plan.iter().map(|(cell, system)| Row::new(cell, *system)));
-    let cores = std::thread::available_parallelism()?.get();
-    report.spinners = if args.no_spinners { 0 } else { cores };
     let mut spinners = Vec::new();
     let idle = match args.no_idle {
         true => None,
@@ -112,25 +110,26 @@ fn run(mut args: Args) -> Result<()> {
     bar.set_style(ProgressStyle::with_template("{bar:30} {pos}/{len} {msg}")?);
     for _ in 0..args.rounds {
         for (row, (cell, system)) in report.rows.iter_mut().zip(&plan) {
-            match cell.spins {
-                true => {
-                    for core in spinners.len()..report.spinners {
-                        spinners.push(Part::spinner(core)?);
-                    }
-                }
-                false => spinners.clear(),
+            if !cell.spins || args.no_spinners {
+                spinners.clear();
+            } else if spinners.is_empty() {
+                spinners = Part::spinners()?;
+                report.spinners = spinners.len();
             }
             bar.set_message(format!("{}: {}", cell.name, system.name()));
-            let figures = system::measure(cell, *system)
-                .map_err(|error| format!("{}: {}: {error}", cell.name, system.name()))?;
-            row.add(figures);
+            match system::measure(cell, *system) {
+                Ok(figures) => row.add(figures),
+                Err(error) => {
+                    report.failures.push(format!("{}: {}: {error}", cell.name, system.name()));
+                }
+            }
             bar.inc(1);
         }
     }
     bar.finish_and_clear();
     match system::phone() {
         Ok(usage) => report.phone = Some(usage),
-        Err(error) => eprintln!("not measured: what a small client takes: {error}"),
+        Err(error) => report.failures.push(format!("what a small client takes: {error}")),
     }
     if let Some(mut idle) = idle {
         idle.tell()?;
@@ -143,7 +142,10 @@ fn run(mut args: Args) -> Result<()> {
     std::fs::write(args.out.join("bench.json"), serde_json::to_string_pretty(&report)? + "\n")?;
     plot::all(&report, &args.out)?;
     println!("written: bench.json and plots in {}", args.out.display());
-    Ok(())
+    match report.failures.len() {
+        0 => Ok(()),
+        n => Err(format!("{n} measurements failed; see above").into()),
+    }
 }
 
 /// The cells that were asked for, each with a system.

@@ -1,21 +1,25 @@
 //! The processes that a measurement is made of: this program again, each with one part to play, so
 //! that what each costs can be told apart.
 
-use std::io::{self, BufRead, BufReader, Lines, Write};
-use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
+use std::io::{self, BufRead, BufReader, Write};
+use std::process::{Child, ChildStdin, Command, Stdio};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
+use std::sync::{LazyLock, Mutex, PoisonError};
 use std::time::Duration;
 
 use byway::relay::{Relay, RelayConfig};
+use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use crate::{Result, delay, floor, idle, peer};
+use crate::{DEADLINE, Result, delay, floor, idle, peer};
 
 /// The argument that says that a part follows.
 pub const PART: &str = "part";
 
 /// Plays the part of that name, as the order says.
 pub fn play(name: &str, order: &str) -> Result<()> {
+    LazyLock::force(&TOLD);
     match name {
         "relay" => relay(),
         "tcp-relay" => floor::tcp_relay(),
@@ -40,22 +44,33 @@ pub fn say(what: impl std::fmt::Display) {
     println!("{what}");
 }
 
-/// Waits for a line of the main process, or its end.
+/// Lines of the main process. When there are no more it is gone, and this process with it.
+static TOLD: LazyLock<Mutex<Receiver<()>>> = LazyLock::new(|| {
+    let (tell, told) = channel();
+    std::thread::spawn(move || {
+        for _ in io::stdin().lock().lines().map_while(|line| line.ok()) {
+            // Nobody waits in a process that ends.
+            let _ = tell.send(());
+        }
+        std::process::exit(1);
+    });
+    Mutex::new(told)
+});
+
+/// Waits for a line of the main process.
 pub fn until_told() {
-    // Whatever is wrong with the pipe, the main process is gone.
-    let _ = io::stdin().lock().read_line(&mut String::new());
+    let told = TOLD.lock().unwrap_or_else(PoisonError::into_inner);
+    // The thread at the other end takes the process with it.
+    let _ = told.recv();
 }
 
 /// Keeps a core from being halted while everybody waits for a packet: waking it takes longer than
 /// all that is measured. Gives way to everything else.
 fn spin(core: usize) -> Result<()> {
-    let mut cores = rustix::thread::CpuSet::new();
+    let mut cores = CpuSet::new();
     cores.set(core);
-    rustix::thread::sched_setaffinity(None, &cores)?;
-    std::thread::spawn(|| {
-        until_told();
-        std::process::exit(0);
-    });
+    sched_setaffinity(None, &cores)?;
+    say("spins");
     loop {
         std::hint::spin_loop();
     }
@@ -65,7 +80,7 @@ fn spin(core: usize) -> Result<()> {
 pub struct Part {
     child: Child,
     stdin: Option<ChildStdin>,
-    lines: Lines<BufReader<ChildStdout>>,
+    lines: Receiver<io::Result<String>>,
 }
 
 impl Part {
@@ -86,14 +101,26 @@ impl Part {
     fn of(mut child: Child) -> Result<Self> {
         let stdin = child.stdin.take();
         let stdout = child.stdout.take().ok_or("a part without output")?;
-        Ok(Self { child, stdin, lines: BufReader::new(stdout).lines() })
+        let (said, lines) = channel();
+        // Ends with the child, or when nobody listens.
+        std::thread::spawn(move || {
+            let _ = BufReader::new(stdout).lines().try_for_each(|line| said.send(line));
+        });
+        Ok(Self { child, stdin, lines })
     }
 
-    /// A spinner on that core, of the kernel's class for idle times.
-    pub fn spinner(core: usize) -> Result<Self> {
-        let mut idle = Command::new("chrt");
-        idle.args(["--idle", "0"]).arg(std::env::current_exe()?);
-        Self::spawn(idle, "spin", &core.to_string())
+    /// A spinner on each core, of the kernel's class for idle times. They spin when this returns.
+    pub fn spinners() -> Result<Vec<Self>> {
+        let cores = sched_getaffinity(None)?;
+        let mut spinners = Vec::new();
+        for core in (0..CpuSet::MAX_CPU).filter(|core| cores.is_set(*core)) {
+            let mut idle = Command::new("chrt");
+            idle.args(["--idle", "0"]).arg(std::env::current_exe()?);
+            let mut spinner = Self::spawn(idle, "spin", &core.to_string())?;
+            spinner.says()?;
+            spinners.push(spinner);
+        }
+        Ok(spinners)
     }
 
     /// The small program on a phone, which stands beside this one; cargo, if it runs this, builds it.
@@ -101,7 +128,9 @@ impl Part {
         let program = std::env::current_exe()?.with_file_name("bench-client");
         if let Some(cargo) = std::env::var_os("CARGO") {
             let build = ["build", "--quiet", "--release", "--example", "bench-client"];
-            Command::new(cargo).args(build).status()?;
+            if !Command::new(cargo).args(build).status()?.success() {
+                return Err("bench-client cannot be built".into());
+            }
         }
         let mut child = Command::new(&program);
         let child = child.arg(url).stdin(Stdio::piped()).stdout(Stdio::piped());
@@ -111,9 +140,12 @@ impl Part {
 
     /// The next line that it says.
     pub fn says(&mut self) -> Result<String> {
-        match self.lines.next() {
-            Some(line) => Ok(line?),
-            None => Err("a part ended without a word; what it said of it is above".into()),
+        match self.lines.recv_timeout(DEADLINE) {
+            Ok(line) => Ok(line?),
+            Err(RecvTimeoutError::Timeout) => Err("a part said nothing for a minute".into()),
+            Err(RecvTimeoutError::Disconnected) => {
+                Err("a part ended without a word; what it said of it is above".into())
+            }
         }
     }
 

@@ -57,7 +57,9 @@ impl ByClient {
 impl Posts for ByClient {
     fn post(&mut self) -> Result<()> {
         let mut answer = self.agent.post(&self.url).send(&[b'.'; PING])?;
-        Ok(answer.body_mut().as_reader().read_exact(&mut [0; PING])?)
+        // To its end: the connection is kept for the next only then.
+        answer.body_mut().read_to_vec()?;
+        Ok(())
     }
 }
 

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
+use byway::session::Profile;
 use serde::Serialize;
 
 use crate::cells::Cell;
@@ -18,6 +19,8 @@ pub struct Report {
     pub rows: Vec<Row>,
     pub idle: Vec<Idle>,
     pub phone: Option<Usage>,
+    /// What could not be measured, and why.
+    pub failures: Vec<String>,
 }
 
 /// A cell and a system, with the figures of every turn.
@@ -74,6 +77,9 @@ fn short(x: f64) -> String {
     }
 }
 
+/// A shorter time shows nothing of idle clients, of which one asks every two minutes.
+const LEAST_MINUTES: f64 = 4.0;
+
 /// Something asked of the figures.
 struct Target {
     what: String,
@@ -84,7 +90,14 @@ struct Target {
 
 impl Report {
     pub fn new(rows: impl Iterator<Item = Row>) -> Self {
-        Self { spinners: 0, seconds: 0.0, rows: rows.collect(), idle: Vec::new(), phone: None }
+        Self {
+            spinners: 0,
+            seconds: 0.0,
+            rows: rows.collect(),
+            idle: Vec::new(),
+            phone: None,
+            failures: Vec::new(),
+        }
     }
 
     pub fn median(&self, cell: &str, system: System, figure: &str) -> Option<f64> {
@@ -157,10 +170,11 @@ impl Report {
                 false,
                 1.0,
             );
-            // 16 KiB in two legs of 50 ms.
+            // A ring in two legs of 50 ms.
             ask(
                 format!("phone at 50 ms / (ring / round trip), {name}"),
-                get("phone, 50 ms", pace, "MB/s").map(|rate| rate / (16_384.0 / 0.1 / 1e6)),
+                get("phone, 50 ms", pace, "MB/s")
+                    .map(|rate| rate / (Profile::PHONE.ring as f64 / 0.1 / 1e6)),
                 false,
                 0.8,
             );
@@ -199,14 +213,17 @@ impl Report {
         }
         for idle in &self.idle {
             let minutes = idle.seconds / 60.0;
-            // One more than whole holds may fall into the time.
             let (requests, octets) = (idle.requests as f64, idle.octets as f64);
             let most = if idle.pace == "battery" { 0.5 } else { 2.4 };
+            if minutes < LEAST_MINUTES {
+                continue;
+            }
+            // Of holds as long as they are to be, one more may end in this time than go into it.
             ask(
-                format!("idle, {}: requests a minute (in {minutes:.1} min)", idle.pace),
-                Some((requests - 1.0).max(0.0) / minutes),
+                format!("idle, {}: requests in {minutes:.1} minutes", idle.pace),
+                Some(requests),
                 true,
-                most,
+                minutes * most + 1.0,
             );
             if requests > 0.0 {
                 ask(
@@ -228,7 +245,7 @@ const COLUMNS: [&str; 12] = [
     "MB/s",
     "messages/s",
     "slowest/mean",
-    "all CPU s/GB",
+    "peers and relay, CPU s/GB",
     "relay CPU s/GB",
     "exchanges/MB",
     "allocations/exchange",
@@ -265,6 +282,15 @@ impl fmt::Display for Report {
             let (word, verdict) =
                 (if at_most { "at most" } else { "at least" }, if met { "met" } else { "short" });
             writeln!(f, "| {what} | {} | {word} {} | {verdict} |", short(is), short(limit))?;
+        }
+        if self.idle.iter().any(|idle| idle.seconds / 60.0 < LEAST_MINUTES) {
+            writeln!(
+                f,
+                "\nnot measured: what idle clients cost, in less than {LEAST_MINUTES} minutes"
+            )?;
+        }
+        for failure in &self.failures {
+            writeln!(f, "\nFAILED: {failure}")?;
         }
         writeln!(f)
     }

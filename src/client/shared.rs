@@ -358,7 +358,10 @@ impl Shared {
                 Wake::BreakSend => self.canceller(Lane::Send).cancel(),
                 Wake::Send => wakes.lanes[index(Lane::Send)] = true,
                 Wake::SendBy(at) => {
-                    let sooner = core.send_looks_at.is_none_or(|looks_at| at < looks_at);
+                    // One that it should have kept is one that it sleeps through.
+                    let now = core.clock.now;
+                    let sooner =
+                        core.send_looks_at.is_none_or(|looks_at| at < looks_at || looks_at <= now);
                     wakes.lanes[index(Lane::Send)] |= sooner;
                 }
                 Wake::Channel(slot) => {

@@ -265,8 +265,8 @@ async fn connection(
         .header_read_timeout(HEAD_TIMEOUT)
         .max_buf_size(BUFFER)
         .pipeline_flush(false)
-        // RFC 9110 asks for Date, which says nothing of what may not be stored, and is a tenth of an
-        // idle exchange. Proxies add it.
+        // RFC 9110, 6.6.1 demands Date of whoever has a clock, for the sake of caches, which may not
+        // store this; it also has proxies add it. It would be a tenth of what an idle client costs.
         .auto_date_header(false)
         .serve_connection(
             TokioIo::new(stream),

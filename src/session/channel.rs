@@ -295,7 +295,10 @@ impl<M: Mode> Session<'_, M> {
             // It speaks, but may not hear: its sends may pass while its park is gone.
             let soon = now + u64::from(self.core.timers().rto_min_ms);
             channel.backoff = 0;
-            channel.probe_at = channel.probe_at.min(soon);
+            if soon < channel.probe_at {
+                channel.probe_at = soon;
+                self.core.wake_send();
+            }
         }
     }
 

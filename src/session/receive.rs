@@ -186,6 +186,7 @@ impl<M: Mode> Session<'_, M> {
         if window.ack > tx.high {
             return self.end(now, slot, End::Here, Status::Protocol, true);
         }
+        let probe_at = channel.probe_at;
         let mut sample = None;
         let mut advanced = false;
         if window.ack > tx.una {
@@ -232,6 +233,9 @@ impl<M: Mode> Session<'_, M> {
             self.core.event(Event::Overflow { channel, offset });
         }
         self.wake_channel(slot);
+        if (1..probe_at).contains(&self.channels[slot].probe_at) {
+            self.core.wake_send();
+        }
         self.go_on(slot);
         self.finish_if_done(now, slot);
     }

@@ -12,10 +12,16 @@ const STRIKES: u8 = 2;
 /// for so long, in ms, or until the network changes.
 const PAUSE_MS: u64 = 600_000;
 
-/// Where an exchange takes so long, in ms, few fit into a round trip between peers: each carries what
-/// acknowledgements there are, or the sender's ring is full before the next. Elsewhere what the
-/// application reads opens the window, a quarter of the ring at a time, and acknowledges as well.
+/// What the application reads opens the window, a quarter of the ring at a time, and acknowledges as
+/// well: by itself what came does so only for an application that is slower, every half of the ring.
+const ACK_SHARE: u64 = 2;
+/// Where an exchange takes so long, in ms, few fit into a round trip between peers: large rings are
+/// acknowledged with each, or they would be full before the next,
 const LONG_PATH_MS: u32 = 10;
+/// that is, for this share of the ring,
+const LONG_ACK_SHARE: u64 = 16;
+/// but not for less than so many octets, what a read from the network brings.
+const LEAST_ACK: u64 = 64 << 10;
 
 /// All zeros is the initial state.
 #[derive(Debug)]
@@ -152,8 +158,12 @@ impl<M: Mode> Session<'_, M> {
             return;
         }
         let round_trip = core.beside().map_or(0, |beside| beside.uplink.round_trip_ms());
-        let share = if round_trip >= LONG_PATH_MS { 16 } else { 2 };
-        if rx.now || rx.next.saturating_sub(rx.acked) >= len / share {
+        let most = len / ACK_SHARE;
+        let due = match round_trip >= LONG_PATH_MS {
+            true => (len / LONG_ACK_SHARE).max(LEAST_ACK).min(most),
+            false => most,
+        };
+        if rx.now || rx.next.saturating_sub(rx.acked) >= due {
             rx.urgent = true;
             core.wake_send();
         } else if core.acks_at == 0 {

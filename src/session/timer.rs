@@ -6,8 +6,8 @@ use crate::Kind;
 use crate::error::Blocked;
 use crate::wire::{Status, Window};
 
-/// Traffic so long ago, in ms, is likely to go on: a second in which a thread wakes ten times.
-const TRAFFIC_MS: u64 = 1_000;
+/// Traffic so long ago, in ms, is likely to go on: time for two looks.
+const TRAFFIC_MS: u64 = 200;
 
 /// The soonest of several times; 0 is none.
 struct Soonest(u64);

@@ -19,7 +19,7 @@ pub(super) const FRAME_LEN: usize = WELCOME_LEN + END_LEN + FROM_LEN;
 const MIN_RESPONSE: usize = 512;
 
 /// Smaller slices are copied to the message's header, in octets: a slice keeps the whole buffer it
-/// was read into alive (16 KiB in the server), and many small pieces cost more than a copy.
+/// was read into alive (32 KiB in the server), and many small pieces cost more than a copy.
 const COPY_BELOW: usize = 4096;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -199,7 +199,12 @@ struct Bench {
 impl Bench {
     /// Opened; nothing was exchanged.
     fn new() -> Self {
-        let mut storage = HeapStorage::new(&SMALL).unwrap();
+        Self::of(&SMALL)
+    }
+
+    /// The same of another size.
+    fn of(profile: &Profile) -> Self {
+        let mut storage = HeapStorage::new(profile).unwrap();
         let now = 1_000_000;
         storage.session().open(now, &Settings::new([1; 16], 5));
         Self { storage, now }
@@ -207,7 +212,11 @@ impl Bench {
 
     /// Opened, and the relay has answered.
     fn reached() -> Self {
-        let mut bench = Self::new();
+        Self::new().reach()
+    }
+
+    fn reach(self) -> Self {
+        let mut bench = self;
         bench.exchange(Lane::Send, |answer| answer);
         while bench.session().poll_event().is_some() {}
         bench
@@ -215,7 +224,11 @@ impl Bench {
 
     /// With a channel that both ends know; its id here, and its end here. The peer takes `limit`.
     fn connected(kind: Kind, limit: u64) -> (Self, ChannelId, Channel) {
-        let mut bench = Self::reached();
+        Self::reached().join(kind, limit)
+    }
+
+    fn join(self, kind: Kind, limit: u64) -> (Self, ChannelId, Channel) {
+        let mut bench = self;
         let id = bench.connect(kind);
         let local = bench.dial(Status::Ok, limit);
         assert_eq!(bench.session().connected(id), Ok(true));

@@ -188,7 +188,8 @@ fn acknowledgements_go_by_sends_while_an_answer_is_open() {
 
 #[test]
 fn on_a_long_path_every_exchange_acknowledges_what_there_is() {
-    let (mut bench, id, local) = Bench::connected(Kind::Stream, 100);
+    let large = Profile { ring: 2 << 20, ..SMALL };
+    let (mut bench, id, local) = Bench::of(&large).reach().join(Kind::Stream, 100);
     let now = bench.now;
     // Of another path nothing is known.
     bench.session().network_changed(now);
@@ -199,10 +200,13 @@ fn on_a_long_path_every_exchange_acknowledges_what_there_is() {
     let answer = Answer::to(&request.exchange).verdict(place, Status::Delivered, 1);
     bench.answer(Lane::Send, &answer.ok());
     bench.stream();
-    bench.feed(Lane::Park, &Answer(Vec::new()).from(PEER, local).stream(0, &[1; 15]).0).unwrap();
+    let sixteenth = vec![1; 128 << 10];
+    let answer = Answer(Vec::new()).from(PEER, local).stream(0, &sixteenth[1..]);
+    bench.feed(Lane::Park, &answer.0).unwrap();
     assert!(bench.begin(Lane::Send).is_none());
-    bench.feed(Lane::Park, &Answer(Vec::new()).from(PEER, local).stream(15, b"x").0).unwrap();
-    assert_eq!(bench.exchange(Lane::Send, |answer| answer).windows()[0].ack, 16);
+    let at = sixteenth.len() as u64 - 1;
+    bench.feed(Lane::Park, &Answer(Vec::new()).from(PEER, local).stream(at, b"x").0).unwrap();
+    assert_eq!(bench.exchange(Lane::Send, |answer| answer).windows()[0].ack, at + 1);
 }
 
 /// To be woken costs the sending lane more than what it has to do.
