@@ -61,7 +61,7 @@ struct Args {
     /// Seconds for which each cell is measured, in the place of its own time.
     #[arg(long, value_name = "S")]
     seconds: Option<f64>,
-    /// Writes bench.json and the plots into this folder.
+    /// Writes bench.md, bench.json and the plots into this folder.
     #[arg(long, value_name = "FOLDER", default_value = "target/bench")]
     out: PathBuf,
     /// Leaves the cores to be halted when everybody waits.
@@ -139,9 +139,10 @@ fn run(mut args: Args) -> Result<()> {
     report.seconds = began.elapsed().as_secs_f64();
     print!("{report}");
     std::fs::create_dir_all(&args.out)?;
+    std::fs::write(args.out.join("bench.md"), report.to_string())?;
     std::fs::write(args.out.join("bench.json"), serde_json::to_string_pretty(&report)? + "\n")?;
     plot::all(&report, &args.out)?;
-    println!("written: bench.json and plots in {}", args.out.display());
+    println!("written: bench.md, bench.json and plots in {}", args.out.display());
     match report.failures.len() {
         0 => Ok(()),
         n => Err(format!("{n} measurements failed; see above").into()),

@@ -123,18 +123,21 @@ impl Part {
         Ok(spinners)
     }
 
-    /// The small program on a phone, which stands beside this one; cargo, if it runs this, builds it.
+    /// The small program on a phone, by the profile `small`; cargo, if it runs this, builds it.
     pub fn phone(url: &str) -> Result<Self> {
-        let program = std::env::current_exe()?.with_file_name("bench-client");
+        // From target/release/examples/bench.
+        let here = std::env::current_exe()?;
+        let target = here.ancestors().nth(3).ok_or("not below cargo's target folder")?;
+        let program = target.join("small/examples/bench-client");
         if let Some(cargo) = std::env::var_os("CARGO") {
-            let build = ["build", "--quiet", "--release", "--example", "bench-client"];
+            let build = ["build", "--quiet", "--profile", "small", "--example", "bench-client"];
             if !Command::new(cargo).args(build).status()?.success() {
                 return Err("bench-client cannot be built".into());
             }
         }
         let mut child = Command::new(&program);
         let child = child.arg(url).stdin(Stdio::piped()).stdout(Stdio::piped());
-        let why = "cargo build --release --example bench-client";
+        let why = "cargo build --profile small --example bench-client";
         Self::of(child.spawn().map_err(|e| format!("{}: {e}; {why}", program.display()))?)
     }
 
