@@ -46,7 +46,8 @@ pub fn http(port: u16) -> String {
 /// Measures byway beside its floors, in turns.
 #[derive(Debug, Parser)]
 struct Args {
-    /// Only the cell of this name, or those whose name contains it; may be given several times.
+    /// Only the cell of this name, or those whose name contains it; may be given several times. The
+    /// names are those of the tables.
     #[arg(long, value_name = "NAME")]
     cell: Vec<String>,
     /// Only these systems; GNU httptunnel is measured only if it is among them.
@@ -55,7 +56,7 @@ struct Args {
     /// Turns.
     #[arg(long, default_value_t = 5)]
     rounds: usize,
-    /// One turn of a tenth of a second: shows that everything works, no more.
+    /// One turn of a tenth of a second, whatever else is said: shows that everything works, no more.
     #[arg(long)]
     smoke: bool,
     /// Seconds for which each cell is measured, in the place of its own time.
@@ -67,7 +68,7 @@ struct Args {
     /// Leaves the cores to be halted when everybody waits.
     #[arg(long)]
     no_spinners: bool,
-    /// Leaves out what idle clients cost, which takes minutes if nothing else does.
+    /// Leaves out what idle clients cost, which is reported by runs of five minutes or more.
     #[arg(long)]
     no_idle: bool,
 }

@@ -5,7 +5,7 @@ use std::path::Path;
 use plotters::prelude::*;
 
 use crate::Result;
-use crate::report::Report;
+use crate::report::{Report, short};
 use crate::system::System;
 
 /// Size of a picture, in pixels.
@@ -115,13 +115,11 @@ fn draw(report: &Report, plot: &Plot, file: &Path) -> Result<()> {
         ));
         root.draw(&Text::new(label(&(y + 0.5)), (x - 6, at), text))?;
         let (x, at) = chart.backend_coord(&(*most, y + 0.5));
-        let value = format!("{median:.3}");
-        let value = if *median >= 100.0 { format!("{median:.0}") } else { value };
         let text = TextStyle::from(("sans-serif", 12)).pos(plotters::style::text_anchor::Pos::new(
             plotters::style::text_anchor::HPos::Left,
             plotters::style::text_anchor::VPos::Center,
         ));
-        root.draw(&Text::new(value, (x + 6, at), text))?;
+        root.draw(&Text::new(short(*median), (x + 6, at), text))?;
     }
     root.present()?;
     Ok(())

@@ -67,7 +67,7 @@ impl Row {
 }
 
 /// Three digits that matter.
-fn short(x: f64) -> String {
+pub fn short(x: f64) -> String {
     match x.abs() {
         x if x >= 1e6 => format!("{:.2} M", x / 1e6),
         y if y >= 100.0 => format!("{x:.0}"),
