@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use plotters::prelude::*;
+use plotters::style::text_anchor::{HPos, Pos, VPos};
 
 use crate::Result;
 use crate::report::{Report, short};
@@ -94,13 +95,8 @@ fn draw(report: &Report, plot: &Plot, file: &Path) -> Result<()> {
         .x_label_area_size(24)
         .y_label_area_size(260)
         .build_cartesian_2d(0.0..top * 1.05, 0.0..bars.len() as f64)?;
-    let label = |y: &f64| {
-        let at = bars.len() as f64 - 0.5 - y;
-        let bar = (at.fract().abs() < 1e-6).then(|| bars.get(at as usize)).flatten();
-        bar.map_or(String::new(), |(cell, system, ..)| format!("{cell}: {}", system.name()))
-    };
     chart.configure_mesh().disable_y_mesh().y_labels(0).x_label_style(("sans-serif", 12)).draw()?;
-    for (i, (_, system, median, least, most)) in bars.iter().enumerate() {
+    for (i, (cell, system, median, least, most)) in bars.iter().enumerate() {
         let y = (bars.len() - 1 - i) as f64;
         let style = colour(*system);
         chart.draw_series([Rectangle::new(
@@ -108,18 +104,14 @@ fn draw(report: &Report, plot: &Plot, file: &Path) -> Result<()> {
             style.filled(),
         )])?;
         chart.draw_series([PathElement::new(vec![(*least, y + 0.5), (*most, y + 0.5)], BLACK)])?;
-        let (x, at) = chart.backend_coord(&(0.0, y + 0.5));
-        let text = TextStyle::from(("sans-serif", 12)).pos(plotters::style::text_anchor::Pos::new(
-            plotters::style::text_anchor::HPos::Right,
-            plotters::style::text_anchor::VPos::Center,
-        ));
-        root.draw(&Text::new(label(&(y + 0.5)), (x - 6, at), text))?;
-        let (x, at) = chart.backend_coord(&(*most, y + 0.5));
-        let text = TextStyle::from(("sans-serif", 12)).pos(plotters::style::text_anchor::Pos::new(
-            plotters::style::text_anchor::HPos::Left,
-            plotters::style::text_anchor::VPos::Center,
-        ));
-        root.draw(&Text::new(short(*median), (x + 6, at), text))?;
+        for (text, from, gap, side) in [
+            (format!("{cell}: {}", system.name()), 0.0, -6, HPos::Right),
+            (short(*median), *most, 6, HPos::Left),
+        ] {
+            let (x, at) = chart.backend_coord(&(from, y + 0.5));
+            let style = TextStyle::from(("sans-serif", 12)).pos(Pos::new(side, VPos::Center));
+            root.draw(&Text::new(text, (x + gap, at), style))?;
+        }
     }
     root.present()?;
     Ok(())

@@ -45,6 +45,10 @@ impl System {
         }
     }
 
+    pub fn is_byway(self) -> bool {
+        matches!(self, Self::LongPoll | Self::Streaming)
+    }
+
     /// Whether it is no more than a pair of POSTs.
     pub fn is_posts(self) -> bool {
         matches!(self, Self::Post | Self::Bare)
@@ -75,7 +79,7 @@ pub fn measure(cell: &Cell, system: System) -> Result<Figures> {
             tunnels.push(end);
         }
     }
-    let mut path = None;
+    let mut _path = None;
     match cell.path {
         Path::Direct => {}
         Path::Long { hold } => {
@@ -84,7 +88,7 @@ pub fn measure(cell: &Cell, system: System) -> Result<Figures> {
             for at in &mut ats {
                 *at = part.says()?;
             }
-            path = Some(part);
+            _path = Some(part);
         }
         Path::Squid => {
             if !Command::new("tests/need").args(["squid", "squid"]).status()?.success() {
@@ -102,11 +106,10 @@ pub fn measure(cell: &Cell, system: System) -> Result<Figures> {
     }
     let order = |listens: bool| {
         let at = &ats[usize::from(listens)];
-        let is_byway = matches!(system, System::LongPoll | System::Streaming);
         Order {
             listens,
             system,
-            at: if is_byway { format!("http://{at}") } else { at.clone() },
+            at: if system.is_byway() { format!("http://{at}") } else { at.clone() },
             proxy: squid.as_ref().map(Daemon::url),
             profile: cell.profile.to_owned(),
             work: cell.work,
@@ -132,10 +135,6 @@ pub fn measure(cell: &Cell, system: System) -> Result<Figures> {
     }
     let seen: Vec<Seen> = peers.iter_mut().map(Part::reports).collect::<Result<_>>()?;
     let after = usage(&peers)?;
-    for peer in &mut peers {
-        peer.tell()?;
-    }
-    drop(path);
     Ok(figures(cell, system, &seen, &before, &after))
 }
 
@@ -206,7 +205,7 @@ fn figures(
         figures.insert("client anonymous MB", connector.anonymous as f64 / 1e6);
         figures.insert("relay peak MB", relay.peak as f64 / 1e6);
     }
-    if matches!(system, System::LongPoll | System::Streaming) {
+    if system.is_byway() {
         let exchanges = sum(|seen| seen.exchanges);
         if received > 0.0 {
             figures.insert("exchanges/MB", exchanges / (received / 1e6));
