@@ -1,6 +1,6 @@
 //! A request's octets, made as the transport asks for them.
 
-use super::channel::State;
+use super::channel::{Left, State};
 use super::state::ReplyKind;
 use super::trip::{Course, Item, What};
 use super::{Lane, Mode, Session, datagram, ring};
@@ -139,13 +139,24 @@ impl<M: Mode> Session<'_, M> {
             What::Final => {
                 let t = &self.tombstones[slot];
                 route = Route { peer: t.peer, channel: t.remote };
-                Message::ReceiveReq(Window {
-                    ack: t.ack,
-                    limit: t.limit,
-                    losses: t.losses,
-                    overflow: 0,
-                    now: true,
-                })
+                if t.left == Left::Dead {
+                    Message::CloseReq(Close { status: Status::Linger, offset: t.ack })
+                } else {
+                    Message::ReceiveReq(Window {
+                        ack: t.ack,
+                        // Nothing stands behind the end of a stream.
+                        limit: t.ack,
+                        losses: t.losses,
+                        overflow: 0,
+                        now: true,
+                        done: t.left == Left::Whole,
+                    })
+                }
+            }
+            What::Ask => {
+                let t = &self.tombstones[slot];
+                route = Route { peer: t.peer, channel: t.remote };
+                Message::SendReq(Data { offset: 0, flags: DataFlags::PROBE, len: 0 })
             }
             What::Probe => {
                 let channel = &self.channels[slot];

@@ -1,5 +1,7 @@
 //! A channel: its states, and the one place where they change.
 
+use core::num::NonZeroU64;
+
 use super::stream::{Rx, Tx};
 use super::{ChannelId, ListenerId, Mode, Session};
 use crate::Kind;
@@ -172,6 +174,30 @@ impl Channel {
         }
     }
 
+    /// Whether silence ended it: nothing more is to be hoped for.
+    pub fn is_dead(&self) -> bool {
+        self.end == End::Here && self.status == Status::Linger as u8
+    }
+
+    /// Whether the application still counts on what it wrote.
+    pub fn is_awaited(&self) -> bool {
+        match self.state {
+            State::Free => false,
+            State::Connecting | State::Accepting | State::Established => true,
+            State::Aborting | State::Ended => self.owned,
+        }
+    }
+
+    /// Whether all that is missing is that the peer acknowledges the end of the stream.
+    pub fn is_all_but_done(&self) -> bool {
+        self.rx.fin && self.tx.fin && self.tx.una >= self.tx.end
+    }
+
+    /// Whether both directions of a stream are over for this end.
+    pub fn is_done(&self) -> bool {
+        self.rx.fin && self.tx.fin && self.tx.una == self.tx.goal()
+    }
+
     /// Whether something written was not sent yet, or is to be sent again.
     pub fn has_unsent(&self) -> bool {
         self.tx.next < self.tx.goal()
@@ -201,21 +227,35 @@ impl Channel {
     }
 }
 
-/// What is left of a channel that ended in order: it answers repeats with the final acknowledgement.
-/// All zeros: free.
+/// How a channel ended that left a tombstone, and what its peer is to know.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Left {
+    /// Nothing: the peer ended it, or is told UNKNOWN.
+    Nothing = 0,
+    /// The peer's stream had come whole: the final acknowledgement.
+    Whole,
+    /// The application here closed the channel and wanted no more: CLOSED.
+    Closed,
+    /// Silence ended it: CLOSE_REQ(LINGER), as soon as the peer is heard of.
+    Dead,
+}
+
+/// What is left of a channel that was. All zeros: free.
 #[derive(Debug)]
 #[repr(C)]
 pub(super) struct Tombstone {
-    /// The final acknowledgement is to be sent.
+    pub left: Left,
+    /// What is left is to be sent.
     pub answer: bool,
-    /// The peer's stream had come whole.
-    pub complete: bool,
-    /// It had not, but the application here closed the channel and wanted no more.
-    pub closed: bool,
+    /// The peer is to be asked whether it has that.
+    pub ask: bool,
     pub losses: u32,
+    /// First offset not received.
     pub ack: u64,
-    pub limit: u64,
     pub expires: u64,
+    /// Until then the session does not say BYE, as the peer may still wait for the final
+    /// acknowledgement; `None` once it is known to have that.
+    pub owed_until: Option<NonZeroU64>,
     pub local: wire::Channel,
     pub remote: wire::Channel,
     pub peer: Address,
@@ -228,13 +268,24 @@ impl Tombstone {
             remote: wire::Channel::NONE,
             peer: Address::RELAY,
             ack: 0,
-            limit: 0,
             losses: 0,
+            left: Left::Nothing,
             answer: false,
-            complete: false,
-            closed: false,
+            ask: false,
             expires: 0,
+            owed_until: None,
         }
+    }
+
+    /// Whether the peer may still wait for the final acknowledgement.
+    pub fn is_owed(&self, now: u64) -> bool {
+        self.owed_until.is_some_and(|until| now < until.get())
+    }
+
+    /// The peer needs nothing more.
+    pub fn settle(&mut self) {
+        self.owed_until = None;
+        self.ask = false;
     }
 }
 
@@ -334,10 +385,6 @@ impl<M: Mode> Session<'_, M> {
 
     /// The channel ends: with CLOSE_REQ to the peer if `status` is given, else silently.
     pub(super) fn end(&mut self, now: u64, slot: usize, end: End, status: Status, tell: bool) {
-        let abort_for = u64::from(match status {
-            Status::Linger => self.channels[slot].linger_ms,
-            _ => self.core.timers().abort_for_ms,
-        });
         let channel = &mut self.channels[slot];
         if matches!(channel.state, State::Free | State::Aborting | State::Ended) {
             return;
@@ -357,14 +404,22 @@ impl<M: Mode> Session<'_, M> {
         channel.probe = Probe::None;
         channel.rx.urgent = false;
         if tell && bound {
-            channel.state = State::Aborting;
-            channel.due = now;
-            channel.give_up_at = now + abort_for;
-            self.core.wakes.send = true;
-            self.wake_channel(slot);
+            self.tell_end(now, slot);
         } else {
             self.settle(now, slot);
         }
+    }
+
+    /// The peer is told that the channel has ended, again and again for a while.
+    pub(super) fn tell_end(&mut self, now: u64, slot: usize) {
+        let abort_for = u64::from(self.core.timers().abort_for_ms);
+        let channel = &mut self.channels[slot];
+        channel.state = State::Aborting;
+        channel.backoff = 0;
+        channel.due = now;
+        channel.give_up_at = now + abort_for;
+        self.core.wakes.send = true;
+        self.wake_channel(slot);
     }
 
     /// The channel is over: the slot is freed as soon as nobody holds it.
@@ -379,6 +434,7 @@ impl<M: Mode> Session<'_, M> {
 
     /// Frees the slot of a channel that is over and held by nobody.
     pub(super) fn reap(&mut self, now: u64, slot: usize) {
+        let rto_max = self.core.timers().rto_max_ms;
         let channel = &mut self.channels[slot];
         if channel.state != State::Ended || channel.owned || channel.flying {
             return;
@@ -388,18 +444,29 @@ impl<M: Mode> Session<'_, M> {
         if channel.met
             && let Some(oldest) = self.tombstones.iter_mut().min_by_key(|t| t.expires)
         {
-            let in_order = channel.end == End::None;
-            let answer = channel.rx.dirty && in_order;
+            let left = match channel.end {
+                End::None if channel.rx.fin => Left::Whole,
+                End::Here if channel.status == Status::Closed as u8 => Left::Closed,
+                End::Here if channel.is_dead() => Left::Dead,
+                End::None | End::Refused | End::Here | End::Peer => Left::Nothing,
+            };
+            let answer = match left {
+                Left::Nothing | Left::Closed => false,
+                Left::Whole => channel.rx.dirty,
+                Left::Dead => true,
+            };
+            let owed = left == Left::Whole && !channel.tx.peer_done;
             *oldest = Tombstone {
                 local: wire::Channel { id: super::id(slot, generation), token: channel.token },
                 remote: channel.remote,
                 peer: channel.peer,
                 ack: channel.rx.next,
-                limit: channel.rx.told,
                 losses: channel.rx.losses,
+                left,
                 answer,
-                complete: channel.rx.fin && in_order,
-                closed: channel.end == End::Here && channel.status == Status::Closed as u8,
+                ask: false,
+                // As long as the slowest probe of the peer may take.
+                owed_until: NonZeroU64::new(now + u64::from(rto_max)).filter(|_| owed),
                 expires: now + u64::from(channel.linger_ms),
             };
             self.core.wakes.send |= answer;
@@ -417,6 +484,7 @@ impl<M: Mode> Session<'_, M> {
         let channel = &mut self.channels[slot];
         channel.owned = false;
         let tell = match channel.state {
+            State::Aborting if channel.is_dead() => return self.settle(now, slot),
             State::Free | State::Aborting => return,
             State::Ended => return self.reap(now, slot),
             State::Connecting => false,

@@ -1,6 +1,7 @@
 //! An exchange: one HTTP request and its answer. A session has one under way on each lane.
 
 use super::channel::{Probe, State};
+use super::state::Phase;
 use super::trip::{Course, Item, Sink, What};
 use super::{Exchange, Lane, Mode, Pace, Session};
 use crate::error::Blocked;
@@ -17,6 +18,9 @@ impl<M: Mode> Session<'_, M> {
         if is_other || self.core.trip(lane).active || self.core.fatal().is_err() || self.is_closed()
         {
             return None;
+        }
+        if M::carries(lane) {
+            self.ask_finals(now);
         }
         let timers = *self.core.timers();
         let (hello, hold_ms, silence_ms) = match M::lane(lane) {
@@ -109,15 +113,18 @@ impl<M: Mode> Session<'_, M> {
 
     /// Whether there is anything to be parked for, or to be said by a park.
     fn wants_park(&self, now: u64) -> bool {
-        let owes = self.core.claims_owed && self.core.phase == super::state::Phase::Open;
+        let owes = self.core.claims_owed && self.core.phase == Phase::Open;
         owes || self.waits_for_something(now)
     }
 
     fn waits_for_something(&self, now: u64) -> bool {
         self.claims().iter().any(|c| c.is_claimed())
             || self.channels.iter().any(|c| !matches!(c.state, State::Free | State::Ended))
-            || self.core.phase == super::state::Phase::Open
-                && self.tombstones.iter().any(|t| t.expires > now)
+            || match self.core.phase {
+                Phase::Open => self.tombstones.iter().any(|t| t.expires > now),
+                Phase::Closing => self.owes_final(),
+                Phase::New | Phase::Closed => false,
+            }
     }
 
     /// The answer's HTTP body has ended.
@@ -211,7 +218,7 @@ impl<M: Mode> Session<'_, M> {
             core.wakes.session = true;
         }
         if core.trip(lane).hello.has(HelloFlags::BYE) {
-            core.phase = super::state::Phase::Closed;
+            core.phase = Phase::Closed;
             core.wakes.session = true;
             core.wake_lanes();
         }
@@ -318,6 +325,8 @@ impl<M: Mode> Session<'_, M> {
                     }
                 }
                 What::Final => self.tombstones[slot].answer |= !passed,
+                // Repeated on its timer.
+                What::Ask => {}
                 What::Window => {
                     let channel = &mut self.channels[slot];
                     if !passed && channel.state == State::Established {

@@ -2,7 +2,7 @@
 
 use super::channel::{End, State, Tombstone};
 use super::listener::ClaimState;
-use super::state::ReplyKind;
+use super::state::{Phase, ReplyKind};
 use super::{Mode, Pace, Session, Settings};
 use crate::wire::{self, Accept, Close, Closed, Connect, Endpoint, Route, Status};
 
@@ -146,7 +146,7 @@ impl<M: Mode> Session<'_, M> {
         let (slot, _) = super::slot(from.channel.id);
         self.reply(ReplyKind::Close, Status::Closed, from.peer, from.channel);
         if slot >= self.channels.len() || self.local(slot) != from.channel {
-            return;
+            return self.settle_tombstone(from);
         }
         if self.channels[slot].state == State::Connecting {
             // The listener had accepted it and gave it up before its answer came. Asking goes on, by
@@ -161,11 +161,51 @@ impl<M: Mode> Session<'_, M> {
         }
     }
 
+    /// The peer of a channel that was needs nothing more of it.
+    pub(super) fn settle_tombstone(&mut self, from: &Route) {
+        let over = |t: &&mut Tombstone| t.peer == from.peer && t.local == from.channel;
+        self.tombstones.iter_mut().filter(over).for_each(Tombstone::settle);
+        self.core.wakes.send |= self.core.phase == Phase::Closing;
+    }
+
+    /// The session of `peer` is over: it answers nothing any more.
+    pub(super) fn on_gone(&mut self, now: u64, peer: wire::Address) {
+        for slot in 0..self.channels.len() {
+            let channel = &mut self.channels[slot];
+            if channel.peer != peer {
+                continue;
+            }
+            match channel.state {
+                State::Free | State::Connecting | State::Ended => {}
+                State::Aborting => self.settle(now, slot),
+                // It acknowledged every byte and ended its own stream: all that is missing is its
+                // word that it saw the end of this one.
+                State::Established if channel.is_all_but_done() => {
+                    channel.tx.una = channel.tx.goal();
+                    channel.tx.next = channel.tx.una;
+                    channel.tx.peer_done = true;
+                    self.watch(now, slot);
+                    self.wake_channel(slot);
+                    self.finish_if_done(now, slot);
+                }
+                State::Accepting | State::Established => {
+                    self.end(now, slot, End::Peer, Status::Unknown, false);
+                }
+            }
+        }
+        self.tombstones.iter_mut().filter(|t| t.peer == peer).for_each(Tombstone::settle);
+        self.core.wakes.send |= self.core.phase == Phase::Closing;
+    }
+
     pub(super) fn on_close_rsp(&mut self, now: u64, from: &Route, closed: &Closed) {
         let bound = |c: &super::channel::Channel| {
             c.state != State::Free && c.peer == from.peer && c.remote == closed.channel
         };
-        let Some(slot) = self.channels.iter().position(bound) else { return };
+        let Some(slot) = self.channels.iter().position(bound) else {
+            let over = |t: &&mut Tombstone| t.peer == from.peer && t.remote == closed.channel;
+            self.tombstones.iter_mut().filter(over).for_each(Tombstone::settle);
+            return;
+        };
         match self.channels[slot].state {
             State::Aborting => self.settle(now, slot),
             State::Accepting | State::Established => {

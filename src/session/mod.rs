@@ -392,6 +392,7 @@ impl<M: Mode> Session<'_, M> {
         let channel = &mut self.channels[slot];
         channel.owned = false;
         match channel.state {
+            State::Aborting if channel.is_dead() => self.settle(now, slot),
             State::Ended => self.reap(now, slot),
             State::Connecting => self.end(now, slot, End::Here, Status::Aborted, false),
             _ => self.end(now, slot, End::Here, Status::Aborted, true),

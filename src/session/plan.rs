@@ -1,7 +1,7 @@
 //! What goes into the next exchange.
 
 use super::body::HELLO_LEN;
-use super::channel::{Channel, Probe, State};
+use super::channel::{Channel, Left, Probe, State};
 use super::datagram;
 use super::state::{Phase, ReplyKind};
 use super::trip::{Item, MAX_ITEMS, What};
@@ -15,6 +15,8 @@ const ROUTE_LEN: u16 = 32;
 pub(super) const DATA_HEAD: u16 = ROUTE_LEN + DATA_HEADER_LEN as u16;
 /// Octets of a ROUTE and a RECEIVE_REQ.
 const WINDOW_HEAD: u16 = ROUTE_LEN + (HEADER_LEN + 29) as u16;
+/// Octets of a ROUTE and a CLOSE_REQ.
+const CLOSE_HEAD: u16 = ROUTE_LEN + (HEADER_LEN + 9) as u16;
 /// Octets that a request's messages take at most, without data: each the longest, behind a ROUTE.
 const CONTROL_ROOM: u32 = 8 << 10;
 const _: () =
@@ -67,8 +69,7 @@ impl<M: Mode> Session<'_, M> {
         if !M::SINGLE && !due {
             self.plan_acks(now);
         }
-        if self.core.phase == Phase::Closing && self.channels.iter().all(|c| c.state == State::Free)
-        {
+        if self.says_bye() {
             if self.core.bye_tries >= BYE_TRIES {
                 self.core.phase = Phase::Closed;
                 self.core.wakes.session = true;
@@ -116,7 +117,44 @@ impl<M: Mode> Session<'_, M> {
             || core.replies.iter().any(|r| r.kind != ReplyKind::Free && !r.flying)
             || self.tombstones.iter().any(|t| t.answer)
             || self.channels.iter().enumerate().any(channel)
-            || core.phase == Phase::Closing && self.channels.iter().all(|c| c.state == State::Free)
+            || self.says_bye()
+            || self.is_ask_due()
+    }
+
+    /// Whether a session that closes has no channel left.
+    fn is_finished(&self) -> bool {
+        self.core.phase == Phase::Closing && self.channels.iter().all(|c| c.state == State::Free)
+    }
+
+    /// Whether nobody waits for a session that closes any more.
+    fn says_bye(&self) -> bool {
+        self.is_finished() && !self.owes_final()
+    }
+
+    /// Whether a peer may still wait for the final acknowledgement of its stream.
+    pub(super) fn owes_final(&self) -> bool {
+        self.tombstones.iter().any(|t| t.is_owed(self.core.clock))
+    }
+
+    /// When the peers that may wait for it are to be asked by a session that closes; 0: not.
+    pub(super) fn asks_at(&self) -> u64 {
+        if self.is_finished() && self.owes_final() { self.core.ask_at.max(1) } else { 0 }
+    }
+
+    pub(super) fn is_ask_due(&self) -> bool {
+        (1..=self.core.clock).contains(&self.asks_at())
+    }
+
+    /// A session that closes says its final acknowledgements again until their peers have them.
+    pub(super) fn ask_finals(&mut self, now: u64) {
+        if !self.is_ask_due() {
+            return;
+        }
+        self.core.ask_at = now + self.core.rto();
+        for t in self.tombstones.iter_mut().filter(|t| t.is_owed(now)) {
+            t.answer = true;
+            t.ask = true;
+        }
     }
 
     /// Whoever begins to talk while an idle park is under way cannot wait for that to tell, a long
@@ -132,12 +170,22 @@ impl<M: Mode> Session<'_, M> {
             && (core.park_doubted || long && core.send().plan.iter().any(talks))
     }
 
-    /// The final acknowledgements that are due.
+    /// The last words of channels that were, as far as they are due.
     fn plan_finals(&mut self, lane: Lane) {
         for (slot, tombstone) in self.tombstones.iter_mut().enumerate() {
-            let item = Item::control(What::Final, slot, WINDOW_HEAD);
+            let head = if tombstone.left == Left::Dead { CLOSE_HEAD } else { WINDOW_HEAD };
+            let item = Item::control(What::Final, slot, head);
             if tombstone.answer && self.core.trip(lane).plan.push(item).is_ok() {
                 tombstone.answer = false;
+            }
+            let item = Item::control(What::Ask, slot, DATA_HEAD);
+            // Behind the acknowledgement: an answer to this shows that the peer has that.
+            if tombstone.ask
+                && !tombstone.answer
+                && M::carries(lane)
+                && self.core.trip(lane).plan.push(item).is_ok()
+            {
+                tombstone.ask = false;
             }
         }
     }
@@ -204,7 +252,7 @@ impl<M: Mode> Session<'_, M> {
             }
             State::Accepting if !M::LISTENS => return,
             State::Accepting => (What::Accept, ROUTE_LEN + (HEADER_LEN + 26) as u16),
-            State::Aborting => (What::Close, ROUTE_LEN + (HEADER_LEN + 9) as u16),
+            State::Aborting => (What::Close, CLOSE_HEAD),
             State::Established => {
                 let plan = &mut self.core.send_mut().plan;
                 // The park that it is has said it already.

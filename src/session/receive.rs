@@ -186,6 +186,7 @@ impl<M: Mode> Session<'_, M> {
         if window.ack > tx.high {
             return self.end(now, slot, End::Here, Status::Protocol, true);
         }
+        tx.peer_done |= window.done;
         let probe_at = channel.probe_at;
         let mut sample = None;
         let mut advanced = false;

@@ -1,6 +1,6 @@
 //! What comes in an answer.
 
-use super::channel::{End, Probe, State};
+use super::channel::{End, Left, Probe, State, Tombstone};
 use super::state::{Fatal, Reply, ReplyKind};
 use super::trip::What;
 use super::{Event, Lane, Mode, Session, datagram};
@@ -82,6 +82,9 @@ impl<M: Mode> Session<'_, M> {
             }
             Message::ReceiveRsp(data) => self.on_data(now, lane, &from, &data),
             Message::SendRsp(window) => {
+                if window.done {
+                    self.settle_tombstone(&from);
+                }
                 if let Some(slot) = self.addressed(now, &from, false) {
                     self.on_window(now, slot, &window);
                 }
@@ -93,6 +96,7 @@ impl<M: Mode> Session<'_, M> {
             Message::ListenRsp(rsp) => self.on_listen_rsp(&rsp),
             Message::Verdict(verdict) => self.on_verdict(now, lane, &verdict),
             Message::Ready(peer) => self.on_ready(now, peer),
+            Message::Gone(peer) => self.on_gone(now, peer),
             Message::Tick(tick) => {
                 if !M::SINGLE && lane == Lane::Park {
                     self.on_tick(now, tick.age_ms, tick.next_ms);
@@ -141,21 +145,21 @@ impl<M: Mode> Session<'_, M> {
         let tombstone =
             self.tombstones.iter_mut().find(|t| t.local == from.channel && t.peer == from.peer);
         match tombstone {
-            Some(t) if t.complete => {
-                // Only data asks for an answer: two tombstones would answer each other for ever.
-                t.answer |= is_data;
+            // Only data asks for an answer: two tombstones would answer each other for ever.
+            Some(Tombstone { left: Left::Whole, answer, .. }) => {
+                *answer |= is_data;
                 self.core.wakes.send |= is_data;
-                None
             }
-            Some(t) if t.closed => {
+            Some(Tombstone { left: Left::Dead, answer, .. }) => {
+                *answer = true;
+                self.core.wakes.send = true;
+            }
+            Some(Tombstone { left: Left::Closed, .. }) => {
                 self.reply(ReplyKind::Close, Status::Closed, from.peer, from.channel);
-                None
             }
-            _ => {
-                self.unknown(from);
-                None
-            }
+            Some(Tombstone { left: Left::Nothing, .. }) | None => self.unknown(from),
         }
+        None
     }
 
     /// Tells the source of a message that the channel addressed is not there.
@@ -183,6 +187,9 @@ impl<M: Mode> Session<'_, M> {
             match channel.state {
                 State::Connecting => channel.due = now,
                 State::Accepting | State::Aborting if channel.peer == peer => channel.due = now,
+                State::Ended if channel.peer == peer && channel.is_dead() => {
+                    self.tell_end(now, slot);
+                }
                 State::Established if channel.peer == peer => {
                     // It lives; and what it has of what was sent is not known.
                     channel.heard_at = now;
@@ -194,6 +201,8 @@ impl<M: Mode> Session<'_, M> {
                 _ => {}
             }
         }
+        let dead = |t: &&mut Tombstone| t.peer == peer && t.left == Left::Dead && now < t.expires;
+        self.tombstones.iter_mut().filter(dead).for_each(|t| t.answer = true);
         self.core.wakes.send = true;
     }
 

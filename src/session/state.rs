@@ -117,6 +117,8 @@ pub(super) struct Core<M: Mode> {
     pub park_due: u64,
     pub retry_send_at: u64,
     pub traffic_at: u64,
+    /// When a session that closes asks again whether its peers have the final acknowledgements.
+    pub ask_at: u64,
     /// When acknowledgements go by a send, as an answer stays open; 0: none waits.
     pub acks_at: u64,
     /// In a session with one connection, the only one.
@@ -156,6 +158,7 @@ impl<M: Mode> Core<M> {
             retry_send_at: 0,
             send_waits: false,
             traffic_at: 0,
+            ask_at: 0,
             turn: 0,
             arrivals: 0,
             acks_at: 0,
@@ -391,6 +394,7 @@ impl<M: Mode> Session<'_, M> {
         for slot in 0..self.channels.len() {
             self.abort_slot(now, slot);
         }
+        self.tombstones.iter_mut().for_each(super::channel::Tombstone::settle);
     }
 
     fn begin_close(&mut self, now: u64) {
@@ -412,12 +416,13 @@ impl<M: Mode> Session<'_, M> {
         matches!(self.core.phase, Phase::Closed)
     }
 
-    /// The channels with something unacknowledged, each with the first such offset.
+    /// The channels with something unacknowledged, each with the first such offset; without those
+    /// that the application gave up.
     pub fn unacked(&self) -> impl Iterator<Item = (super::ChannelId, u64)> {
         self.channels
             .iter()
             .enumerate()
-            .filter(|(_, c)| c.state != super::channel::State::Free && c.tx.una < c.tx.goal())
+            .filter(|(_, c)| c.is_awaited() && c.tx.una < c.tx.goal())
             .map(|(slot, c)| (self.channel_id(slot), c.tx.una))
     }
 

@@ -21,6 +21,8 @@ pub(super) struct Tx {
     pub overflow_untold: bool,
     /// ACK_NOW is wanted for everything written so far.
     pub want_ack: bool,
+    /// The peer said DONE: it waits for nothing more.
+    pub peer_done: bool,
     /// Highest `losses` and `overflow` that the peer told.
     pub losses: u32,
     pub overflows: u32,
@@ -68,6 +70,7 @@ impl Tx {
             overflow: 0,
             overflow_untold: false,
             want_ack: false,
+            peer_done: false,
             timed: 0,
             timed_at: 0,
             number: 0,

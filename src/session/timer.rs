@@ -35,6 +35,10 @@ impl<M: Mode> Session<'_, M> {
             next.at(core.retry_park_at);
         }
         if M::carries(lane) {
+            let ask_at = self.asks_at();
+            if ask_at != 0 && self.waits_for_lane(ask_at) {
+                next.at(ask_at.max(self.retry_at()));
+            }
             (0..self.channels.len()).for_each(|slot| self.channel_timeout(slot, &mut next));
         }
         if !M::SINGLE && lane == Lane::Send {
@@ -59,12 +63,8 @@ impl<M: Mode> Session<'_, M> {
         if matches!(channel.state, State::Free | State::Ended) {
             return;
         }
-        let core = &*self.core;
-        // What is due by a send waits for the lane.
-        let waits = if M::SINGLE { channel.due > core.clock } else { !core.send().active };
-        let retry = if M::SINGLE { core.retry_park_at } else { core.retry_send_at };
-        if channel.due != 0 && waits {
-            next.at(channel.due.max(retry));
+        if channel.due != 0 && self.waits_for_lane(channel.due) {
+            next.at(channel.due.max(self.retry_at()));
         }
         next.at(channel.give_up_at);
         next.at(channel.probe_at);
@@ -73,6 +73,16 @@ impl<M: Mode> Session<'_, M> {
             next.at(self.datagram_expiry(slot));
         }
         next.at(self.keepalive_at(slot));
+    }
+
+    /// Whether what is due then by a send begins it: else it waits for the lane.
+    fn waits_for_lane(&self, due: u64) -> bool {
+        if M::SINGLE { due > self.core.clock } else { !self.core.send().active }
+    }
+
+    /// When the lane that sends may try again.
+    fn retry_at(&self) -> u64 {
+        if M::SINGLE { self.core.retry_park_at } else { self.core.retry_send_at }
     }
 
     /// When the peer of an idle channel is to be asked; 0: not.
@@ -95,6 +105,7 @@ impl<M: Mode> Session<'_, M> {
             }
             self.handle_channel_timeout(now, slot);
         }
+        self.core.wakes.send |= self.is_ask_due();
         if M::SINGLE {
             return;
         }
@@ -168,6 +179,7 @@ impl<M: Mode> Session<'_, M> {
     pub(super) fn window(&mut self, slot: usize) -> Window {
         let len = self.ring_len();
         let channel = &mut self.channels[slot];
+        let done = channel.is_done();
         let rx = &mut channel.rx;
         rx.told = match M::kind(channel.kind) {
             Kind::Stream => rx.limit(len),
@@ -176,6 +188,7 @@ impl<M: Mode> Session<'_, M> {
         rx.acked = rx.next;
         rx.dirty = false;
         rx.urgent = false;
+        let done = M::kind(channel.kind) == Kind::Stream && done;
         Window {
             ack: match M::kind(channel.kind) {
                 Kind::Stream => rx.next,
@@ -185,6 +198,7 @@ impl<M: Mode> Session<'_, M> {
             losses: rx.losses,
             overflow: rx.overflow,
             now: core::mem::take(&mut rx.now),
+            done,
         }
     }
 }

@@ -16,6 +16,8 @@ pub enum What {
     Accept,
     Window,
     Final,
+    /// Whether the peer of a tombstone has that.
+    Ask,
     Probe,
     Data,
     Datagram,

@@ -100,7 +100,7 @@ impl Decoder {
                     };
                     return Ok(Some(Piece::Message(message)));
                 }
-                kind::PAD | kind::FIRST_OPTIONAL.. => {
+                kind::PAD | kind::FIRST_UNKNOWN.. => {
                     self.have = 0;
                     self.skip = length;
                     if kind == kind::PAD {

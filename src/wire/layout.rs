@@ -32,7 +32,9 @@ pub(crate) mod kind {
     pub const READY: u8 = 0x31;
     pub const TICK: u8 = 0x32;
     pub const PAD: u8 = 0x40;
-    pub const FIRST_OPTIONAL: u8 = 0x80;
+    pub const GONE: u8 = 0x80;
+    /// What this version does not know is skipped from here on.
+    pub const FIRST_UNKNOWN: u8 = 0x81;
 }
 
 impl<'a> Message<'a> {
@@ -59,6 +61,7 @@ impl<'a> Message<'a> {
             Self::Verdict(_) => kind::VERDICT,
             Self::Ready(_) => kind::READY,
             Self::Tick(_) => kind::TICK,
+            Self::Gone(_) => kind::GONE,
             Self::Pad(_) => kind::PAD,
         }
     }
@@ -79,7 +82,7 @@ impl<'a> Message<'a> {
             Self::CloseReq(_) => 9,
             Self::CloseRsp(_) => 13,
             Self::Verdict(_) => 7,
-            Self::Ready(_) => 16,
+            Self::Ready(_) | Self::Gone(_) => 16,
             Self::Tick(_) => 8,
             Self::Pad(_) => 0,
         };
@@ -141,13 +144,16 @@ impl<'a> Message<'a> {
                 .u32(m.linger_ms)
                 .counted(m.greeting),
             Self::SendReq(m) | Self::ReceiveRsp(m) => w.u64(m.offset).u8(m.flags.bits()),
-            Self::SendRsp(m) | Self::ReceiveReq(m) => {
-                w.u64(m.ack).u64(m.limit).u32(m.losses).u64(m.overflow).u8(u8::from(m.now))
-            }
+            Self::SendRsp(m) | Self::ReceiveReq(m) => w
+                .u64(m.ack)
+                .u64(m.limit)
+                .u32(m.losses)
+                .u64(m.overflow)
+                .u8(u8::from(m.now) | u8::from(m.done) << 1),
             Self::CloseReq(m) => w.u8(m.status as u8).u64(m.offset),
             Self::CloseRsp(m) => w.u8(m.status as u8).u32(m.channel.id).u64(m.channel.token),
             Self::Verdict(m) => w.u16(m.index).u8(m.status as u8).u32(m.bytes),
-            Self::Ready(address) => w.bytes(&address.0),
+            Self::Ready(address) | Self::Gone(address) => w.bytes(&address.0),
             Self::Tick(m) => w.u32(m.age_ms).u32(m.next_ms),
             Self::Pad(_) => &mut w,
         };
@@ -262,13 +268,9 @@ impl<'a> Fields<'a> {
     }
 
     fn window(&mut self) -> Window {
-        Window {
-            ack: self.r.u64(),
-            limit: self.r.u64(),
-            losses: self.r.u32(),
-            overflow: self.r.u64(),
-            now: self.r.u8() & 1 != 0,
-        }
+        let (ack, limit) = (self.r.u64(), self.r.u64());
+        let (losses, overflow, flags) = (self.r.u32(), self.r.u64(), self.r.u8());
+        Window { ack, limit, losses, overflow, now: flags & 1 != 0, done: flags & 2 != 0 }
     }
 
     /// `None` if there is no such message.
@@ -341,6 +343,7 @@ impl<'a> Fields<'a> {
                 bytes: self.r.u32(),
             }),
             kind::READY => Message::Ready(self.address()),
+            kind::GONE => Message::Gone(self.address()),
             kind::TICK => Message::Tick(Tick { age_ms: self.r.u32(), next_ms: self.r.u32() }),
             _ => return None,
         })

@@ -181,6 +181,9 @@ pub struct Window {
     pub overflow: u64,
     /// Whether the sender is to hear of it at once rather than within 100 ms.
     pub now: bool,
+    /// Whether the stream is over for the end that says so: that end has the whole stream of the
+    /// other, and was told that the other has the whole of its own.
+    pub done: bool,
 }
 
 /// CLOSE_REQ: the channel ends here and now.
@@ -318,6 +321,8 @@ pub enum Message<'a> {
     Verdict(Verdict),
     Ready(Address),
     Tick(Tick),
+    /// The session of this address is over.
+    Gone(Address),
     /// Nothing; so many octets of payload follow, to be ignored.
     Pad(u32),
 }

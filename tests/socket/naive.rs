@@ -135,7 +135,7 @@ pub fn data(route: &Route, offset: u64, flags: DataFlags, bytes: &[u8]) -> Vec<u
 }
 
 pub fn window(ack: u64, limit: u64, overflow: u64) -> Window {
-    Window { ack, limit, losses: 0, overflow, now: true }
+    Window { ack, limit, overflow, now: true, ..Window::default() }
 }
 
 pub fn seen(mut body: &[u8]) -> Vec<Seen> {

@@ -90,7 +90,11 @@ impl Router {
             let answers = &mut loser.stored.listens;
             answers.retain(|answer| answer.claim != holder.claim);
             answers.push(ListenRsp { claim: holder.claim, status: Status::Taken, epoch });
-            self.poke(now, holder.session);
+            if self.absent(now, &holder.session).is_some() {
+                self.give_up(now, holder.session);
+            } else {
+                self.doubt(now, holder.session);
+            }
         }
     }
 }

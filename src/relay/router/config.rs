@@ -8,6 +8,10 @@ pub struct RouterConfig {
     /// How long after its last park a session still counts as there, its names included. Not less
     /// than a client's longest retransmission time-out (5 s), or a peer between two redials is AWAY.
     pub grace_ms: u64,
+    /// How long a session may take for its next park when a newer process of the same owner took a
+    /// name from it; then it is over. Longer than a round trip, and short enough for its peers, who
+    /// wait to be told.
+    pub doubt_ms: u64,
     /// Largest request body.
     pub max_body: u32,
     /// Most messages in a request: bounds the verdicts that are kept until it is answered.
@@ -18,6 +22,8 @@ pub struct RouterConfig {
     pub claims: usize,
     /// Most peers of which a session is told that they are back.
     pub wishes: usize,
+    /// Most peers of a session that are told when it is over, and most sessions that it is told of at once.
+    pub peers: usize,
     /// Most acknowledgements kept for a session; the oldest goes first.
     pub acks: usize,
     /// Most sends of a session at once, among them parks that are sends as well until they are whole.
@@ -54,11 +60,13 @@ impl Default for RouterConfig {
     fn default() -> Self {
         Self {
             grace_ms: 5_000,
+            doubt_ms: 1_500,
             max_body: 4 << 20,
             max_messages: 1_024,
             max_sessions: 65_536,
             claims: MAX_CLAIMS,
             wishes: 16,
+            peers: 256,
             acks: 256,
             sends: 4,
             busy_wait_min_ms: 200,
@@ -123,6 +131,8 @@ pub struct RouterStats {
     pub malformed: u64,
     /// Exchanges ended LIMITED.
     pub overloaded: u64,
+    /// Sessions found to be over although they did not say BYE.
+    pub lost: u64,
     /// Acknowledgements dropped because too many were kept.
     pub acks_dropped: u64,
 }

@@ -76,12 +76,12 @@ impl Router {
                         }
                         Slot::Never(status) => {
                             self.stop_waiting(now, id, state, current.peer);
-                            self.refuse(id, state, &mut current, status);
+                            self.refuse(now, id, state, &mut current, status);
                         }
                         Slot::Wait if self.wait(now, id, state, &current) => break,
                         Slot::Wait => {
                             self.stop_waiting(now, id, state, current.peer);
-                            self.refuse(id, state, &mut current, Status::Busy);
+                            self.refuse(now, id, state, &mut current, Status::Busy);
                         }
                     }
                 }
@@ -169,6 +169,7 @@ impl Router {
                     response.raw(encoded);
                 });
                 self.written(current.peer, 0);
+                self.acquaint(from.peer, current.peer);
                 return Some(0);
             }
             What::Datagram { data, have } => {
@@ -248,12 +249,19 @@ impl Router {
     pub(super) fn expire(&mut self, now: u64, id: ExchangeId, state: &mut State) {
         let Some(mut current) = state.current.take() else { return };
         self.stop_waiting(now, id, state, current.peer);
-        self.refuse(id, state, &mut current, Status::Busy);
+        self.refuse(now, id, state, &mut current, Status::Busy);
         state.current = Some(current);
     }
 
     /// The peer does not get the message: what is left of it is to be read and dropped.
-    fn refuse(&mut self, id: ExchangeId, state: &mut State, current: &mut Current, status: Status) {
+    fn refuse(
+        &mut self,
+        now: u64,
+        id: ExchangeId,
+        state: &mut State,
+        current: &mut Current,
+        status: Status,
+    ) {
         let left = current.what.unread();
         let done = match &current.what {
             What::Stream { done, .. } => *done,
@@ -266,7 +274,7 @@ impl Router {
         self.held -= current.what.held();
         self.set_target(id, state, None);
         if status != Status::Limited {
-            self.wish(self.source_of(id), current.peer);
+            self.wish(now, self.source_of(id), current.peer);
         }
         current.what = What::Drop { status, left, done };
     }
@@ -282,6 +290,7 @@ impl Router {
 
     /// Keeps a RECEIVE_REQ, or writes it into a response that is being written.
     pub(super) fn keep_ack(&mut self, now: u64, peer: Address, from: Route, mut window: Window) {
+        self.acquaint(from.peer, peer);
         let Some(session) = self.sessions.get_mut(&peer) else { return };
         let park = session.park.filter(|park| {
             self.exchanges.get(park).is_some_and(|exchange| {
@@ -309,8 +318,11 @@ impl Router {
         self.poke(now, peer);
     }
 
-    /// The session wants to be told when `peer` parks.
-    pub(super) fn wish(&mut self, session: Address, peer: Address) {
+    /// The session wants to be told when `peer` parks, or that it never will.
+    pub(super) fn wish(&mut self, now: u64, session: Address, peer: Address) {
+        if self.is_over(now, peer, session) {
+            return;
+        }
         let most = self.config.wishes;
         let Some(wisher) = self.sessions.get_mut(&session) else { return };
         if most == 0 || !self.wanted.entry(peer).or_default().insert(session) {

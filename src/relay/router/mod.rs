@@ -15,12 +15,14 @@
 //! - `park` is what becomes of the exchange itself;
 //! - `single` is a park that is a send as well;
 //! - `claims` says who listens where;
+//! - `life` tells a session's peers that it is over;
 //! - `session`, `exchange`, `response` are the state.
 
 mod claims;
 mod config;
 mod deliver;
 mod exchange;
+mod life;
 mod park;
 mod response;
 mod session;
@@ -82,6 +84,8 @@ pub struct Router {
     timers: BTreeSet<(u64, ExchangeId)>,
     /// Sessions without exchanges, and since when.
     idle: BTreeSet<(u64, Address)>,
+    /// Sessions that are over unless they park until then.
+    doubts: BTreeSet<(u64, Address)>,
     wakes: VecDeque<ExchangeId>,
     /// Sessions whose response may be complete.
     touched: Vec<Address>,
@@ -106,6 +110,7 @@ impl Router {
             wanted: HashMap::new(),
             timers: BTreeSet::new(),
             idle: BTreeSet::new(),
+            doubts: BTreeSet::new(),
             wakes: VecDeque::new(),
             touched: Vec::new(),
             held: 0,
@@ -203,7 +208,8 @@ impl Router {
     pub fn poll_timeout(&self) -> Option<u64> {
         let timer = self.timers.first().map(|(at, _)| *at);
         let idle = self.idle.first().map(|(since, _)| since + self.config.forget_ms);
-        timer.into_iter().chain(idle).min()
+        let doubt = self.doubts.first().map(|(at, _)| *at);
+        timer.into_iter().chain(idle).chain(doubt).min()
     }
 
     /// Does what is due at `now`.
@@ -218,6 +224,12 @@ impl Router {
             && since + self.config.forget_ms <= now
         {
             self.forget(peer);
+        }
+        while let Some(&(at, peer)) = self.doubts.first()
+            && at <= now
+        {
+            self.doubts.remove(&(at, peer));
+            self.give_up(now, peer);
         }
         self.settle(now);
     }

@@ -153,6 +153,7 @@ impl Router {
             session.draining = None;
             session.gap = session.park_ended.map_or(0, |ended| now.saturating_sub(ended));
         }
+        self.goes_on(peer);
         self.claim(now, peer, &state.listens);
         self.arm(id, Some(hold_until));
         let wake = self.sessions.get_mut(&peer).and_then(|session| session.wake.take());
@@ -335,6 +336,13 @@ impl Router {
             response.source(from);
             response.put(&Message::SendRsp(window));
         }
+        // Behind the acknowledgements, which may end in order what this would break.
+        while stored.acks.first().is_none()
+            && response.left(None) >= MAX_CONTROL
+            && let Some(peer) = stored.gone.pop_first()
+        {
+            response.put(&Message::Gone(peer));
+        }
         self.held += response.undrained() - before;
         exchange.active = now;
         if exchange.is_streaming() && stored.due().is_some() {
@@ -368,6 +376,7 @@ impl Router {
             session.park_ended = None;
             session.draining = None;
         }
+        self.end_life(now, peer);
     }
 
     /// Forgets a session's names and wishes.

@@ -2,6 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 
+use rustc_hash::FxHashSet;
+
 use super::ExchangeId;
 use crate::wire::{Address, Endpoint, ListenRsp, Route, Window};
 
@@ -34,7 +36,29 @@ pub(super) struct Session {
     pub feeders: BTreeSet<ExchangeId>,
     /// Since when it has no exchange.
     pub idle_since: Option<u64>,
+    /// Sessions that it exchanged control with: they are told when it is over.
+    pub peers: FxHashSet<Address>,
+    pub life: Life,
     pub stored: Stored,
+}
+
+/// Whether a session goes on.
+///
+/// ```text
+///          a newer process of its owner takes a name
+///  Going ────────────────────────────────────────────▶ Doubted ── no park in time ─▶ Over
+///    ▲ │                                                  │                          ▲ │
+///    │ └──────────────────────── BYE ─────────────────────┼──────────────────────────┘ │
+///    └───────────────────── its park arrives ─────────────┴────────────────────────────┘
+/// ```
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(super) enum Life {
+    #[default]
+    Going,
+    /// It is over unless it parks until then.
+    Doubted(u64),
+    /// It said so, or did not park in time.
+    Over,
 }
 
 impl Session {
@@ -50,13 +74,15 @@ impl Session {
 pub(super) struct Stored {
     pub listens: Vec<ListenRsp>,
     pub ready: BTreeSet<Address>,
+    /// Sessions that are over; told behind the acknowledgements that came of them.
+    pub gone: BTreeSet<Address>,
     pub acks: Acks,
 }
 
 impl Stored {
     /// When it is to end a park at the latest; `None` if there is nothing.
     pub fn due(&self) -> Option<u64> {
-        let at_once = !self.listens.is_empty() || !self.ready.is_empty();
+        let at_once = !self.listens.is_empty() || !self.ready.is_empty() || !self.gone.is_empty();
         if at_once { Some(0) } else { self.acks.due }
     }
 }
@@ -123,5 +149,6 @@ pub(super) fn newest(a: &Window, b: &Window) -> Window {
         losses: a.losses.max(b.losses),
         overflow: a.overflow.max(b.overflow),
         now: a.now || b.now,
+        done: a.done || b.done,
     }
 }

@@ -285,6 +285,7 @@ fn owned(message: Message<'_>) -> Message<'static> {
         Message::CloseRsp(m) => Message::CloseRsp(m),
         Message::Verdict(m) => Message::Verdict(m),
         Message::Ready(m) => Message::Ready(m),
+        Message::Gone(m) => Message::Gone(m),
         Message::Tick(m) => Message::Tick(m),
         other => panic!("a response may not have {other:?}"),
     }

@@ -253,7 +253,7 @@ impl Router {
         let source = self.source_of(id);
         let status = match self.absent(now, &peer) {
             Some(status) => {
-                self.wish(source, peer);
+                self.wish(now, source, peer);
                 status
             }
             None => {

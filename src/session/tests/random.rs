@@ -163,6 +163,7 @@ impl World {
                     losses: losses.into(),
                     overflow: overflow.into(),
                     now: true,
+                    done: false,
                 }),
                 Says::Arrival(n, stream) => {
                     let channel = Channel { id: n.into(), token: 1 };

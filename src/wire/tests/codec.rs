@@ -93,13 +93,16 @@ fn accepts() -> impl Strategy<Value = Accept<'static>> {
 }
 
 fn windows() -> impl Strategy<Value = Window> {
-    any::<(u64, u64, u32, u64, bool)>().prop_map(|(ack, limit, losses, overflow, now)| Window {
-        ack,
-        limit,
-        losses,
-        overflow,
-        now,
-    })
+    any::<(u64, u64, u32, u64, bool, bool)>().prop_map(
+        |(ack, limit, losses, overflow, now, done)| Window {
+            ack,
+            limit,
+            losses,
+            overflow,
+            now,
+            done,
+        },
+    )
 }
 
 /// Only what may be said: PROBE has no bytes; a datagram is short and has no FIN.

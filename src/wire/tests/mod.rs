@@ -34,7 +34,7 @@ fn samples(n: usize, g: usize) -> Vec<(&'static str, Message<'static>)> {
     let connect = Connect { channel, kind, port, limit, linger_ms, name, greeting };
     let accept = Accept { status: Status::Ok, channel, limit, linger_ms, greeting };
     let data = Data { offset: 1 << 33, flags: DataFlags::FIN, len: 0 };
-    let window = Window { ack: 1, limit, losses: 3, overflow: 4, now: true };
+    let window = Window { ack: 1, limit, losses: 3, overflow: 4, now: true, done: true };
     let claim = 0x0100_0002;
     let (owner, epoch, heard) = (peer.0, 1 << 41, Some(Status::Taken));
     let listen = ListenReq { claim, kind, port, owner, epoch, backlog: 9, heard, name };
@@ -64,6 +64,7 @@ fn samples(n: usize, g: usize) -> Vec<(&'static str, Message<'static>)> {
         ("CLOSE_RSP", Message::CloseRsp(Closed { status: Status::Unknown, channel })),
         ("VERDICT", Message::Verdict(verdict)),
         ("READY", Message::Ready(peer)),
+        ("GONE", Message::Gone(peer)),
         ("TICK", Message::Tick(Tick { age_ms: 0x0102_0304, next_ms: 0x0506_0708 })),
         ("PAD", Message::Pad(0)),
     ]

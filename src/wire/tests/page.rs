@@ -177,6 +177,7 @@ fn relay() {
             ("max_sessions", relay.max_sessions as u64),
             ("claims", relay.claims as u64),
             ("wishes", relay.wishes as u64),
+            ("peers", relay.peers as u64),
             ("acks", relay.acks as u64),
             ("sends", relay.sends.into()),
             ("undrained", relay.undrained as u64),
@@ -187,6 +188,7 @@ fn relay() {
         "| Relay | ms | Meaning |",
         &[
             ("grace_ms", relay.grace_ms),
+            ("doubt_ms", relay.doubt_ms),
             ("busy_wait_min_ms", relay.busy_wait_min_ms),
             ("busy_wait_max_ms", relay.busy_wait_max_ms),
             ("patience_ms", relay.patience_ms),

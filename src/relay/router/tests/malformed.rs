@@ -85,7 +85,7 @@ fn what_stood_before_the_fault_has_its_verdict() {
 #[test]
 fn what_may_be_skipped_is_skipped() {
     let mut lab = Lab::new();
-    let body = Body::send(1).raw(&[0x80, 0, 0, 2, 1, 2]).message(&Message::Pad(3)).raw(&[0; 3]);
+    let body = Body::send(1).raw(&[0x81, 0, 0, 2, 1, 2]).message(&Message::Pad(3)).raw(&[0; 3]);
     assert_eq!(lab.send(body).end(), Status::Ok);
 }
 

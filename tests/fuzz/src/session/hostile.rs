@@ -225,6 +225,7 @@ impl World {
                 losses: losses.into(),
                 overflow: overflow.into(),
                 now: false,
+                done: losses & 1 != 0,
             }),
             Say::Arrival { id, datagrams } => Message::AcceptReq(Connect {
                 channel: Channel { id: 0xff00_0000 | u32::from(id), token: 9 },
