@@ -115,9 +115,9 @@ pub enum PeerError {
         /// First offset that the peer had not received.
         received: u64,
     },
-    /// The peer knows no such channel: it was restarted, or gave up before.
+    /// The peer knows no such channel: its program ended, was restarted, or gave the channel up before.
     #[error(
-        "channel unknown to the peer (restarted?); acknowledged up to offset {acked}; connect anew"
+        "channel unknown to the peer, which ended or was restarted; acknowledged up to offset {acked}; connect anew"
     )]
     Unknown {
         /// First offset not acknowledged.
@@ -175,6 +175,15 @@ pub enum TransportError {
     )]
     Linger {
         /// First offset not acknowledged.
+        acked: u64,
+    },
+    /// Nothing was heard for the linger time, and nothing but the end of the stream is missing: the
+    /// peer acknowledged every byte, and ended its own stream.
+    #[error(
+        "the peer acknowledged all {acked} bytes, but never that the stream ends there; if that matters, ask it anew"
+    )]
+    EndUnconfirmed {
+        /// First offset not acknowledged: that of the end.
         acked: u64,
     },
     /// Somebody else uses this session's secret.

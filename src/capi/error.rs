@@ -32,7 +32,8 @@ pub enum byway_error {
     Cancelled = -8,
     /// This program closed the client, listener or channel, perhaps in another thread.
     Closed = -9,
-    /// A client was closed before its peers had acknowledged everything; detail: on how many channels.
+    /// A client was closed before its peers had acknowledged everything; detail: on how many channels. 0:
+    /// they had, but may not know yet that this client has everything, too.
     Unacked = -10,
     /// Not possible on this channel: sending behind a shutdown of that direction.
     Unsupported = -11,
@@ -70,7 +71,7 @@ pub enum byway_error {
     PeerClosed = -203,
     /// The peer aborted the channel; detail: the first offset that it had not received.
     PeerAborted = -204,
-    /// The peer knows no such channel, as after a restart; detail: the first offset not acknowledged.
+    /// The peer knows no such channel: its program ended or was restarted; detail: the first offset not acknowledged.
     PeerUnknown = -205,
     /// The peer gave up after silence; detail: the first offset that it had not received.
     PeerGaveUp = -206,
@@ -108,7 +109,8 @@ pub enum byway_error {
     Foreign = -407,
     /// The relay refused the exchange.
     Relay = -408,
-    /// The channel was given up after silence; detail: the first offset not acknowledged.
+    /// The channel was given up after silence; detail: the first offset not acknowledged, which is
+    /// that of the end if the peer only never said that it saw that.
     Linger = -409,
     /// Another process uses this session's secret.
     SecretShared = -410,
@@ -145,7 +147,7 @@ pub(super) const LINES: &[(Code, &CStr)] = &[
     (Code::PeerAway, c"peer away: it has not asked the relay for data lately; check its network, try again"),
     (Code::PeerClosed, c"channel closed by the peer; connect anew if there is more to say"),
     (Code::PeerAborted, c"channel aborted by the peer; ask it why, connect anew"),
-    (Code::PeerUnknown, c"channel unknown to the peer (restarted?); connect anew"),
+    (Code::PeerUnknown, c"channel unknown to the peer, which ended or was restarted; connect anew"),
     (Code::PeerGaveUp, c"channel given up by the peer after silence; connect anew"),
     (Code::PeerProtocol, c"peer broke the protocol; update the older side"),
     (Code::Channels, c"no free channel: close one, or open the client with a larger profile"),
@@ -217,7 +219,9 @@ fn code(error: Error) -> (Code, u64) {
         },
         Error::Transport(error) => match error {
             TransportError::Blocked(cause) => blocked(cause),
-            TransportError::Linger { acked } => (Code::Linger, acked),
+            TransportError::Linger { acked } | TransportError::EndUnconfirmed { acked } => {
+                (Code::Linger, acked)
+            }
             TransportError::SecretShared => (Code::SecretShared, 0),
         },
         Error::TimedOut => (Code::TimedOut, 0),

@@ -36,7 +36,9 @@ fn kind(error: &Error) -> ErrorKind {
         Error::Transport(error) => match error {
             TransportError::Blocked(_) => ErrorKind::NetworkUnreachable,
             // Not TimedOut, after which one would try again.
-            TransportError::Linger { .. } => ErrorKind::ConnectionAborted,
+            TransportError::Linger { .. } | TransportError::EndUnconfirmed { .. } => {
+                ErrorKind::ConnectionAborted
+            }
             _ => ErrorKind::Other,
         },
         Error::TimedOut => ErrorKind::TimedOut,

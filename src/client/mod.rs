@@ -104,11 +104,27 @@ impl Drop for Handle {
 
 /// What was not acknowledged when a client had to close.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("closed with bytes unacknowledged on {} channels, the first at offset {}",
-    .unacked.len(), .unacked.first().map_or(0, |(_, offset)| *offset))]
+#[error("{}", left(.unacked, *.unconfirmed))]
+#[non_exhaustive]
 pub struct CloseError {
     /// The channels, each with the first offset that its peer has not acknowledged.
     pub unacked: Vec<(ChannelId, u64)>,
+    /// Streams that came and went whole, whose peers may not have heard that. They find out that
+    /// this client is gone, and may call that a failure.
+    pub unconfirmed: usize,
+}
+
+/// The line of a [`CloseError`].
+fn left(unacked: &[(ChannelId, u64)], unconfirmed: usize) -> String {
+    match unacked.first() {
+        Some((_, offset)) => format!(
+            "closed with bytes unacknowledged on {} channels, the first at offset {offset}; allow more time",
+            unacked.len(),
+        ),
+        None => format!(
+            "closed before the peers of {unconfirmed} streams were known to have the last acknowledgement; allow more time",
+        ),
+    }
 }
 
 impl Client {
@@ -369,24 +385,30 @@ impl Client {
 
     /// Closes in order: listeners end, every thread that waits in a call is woken with
     /// [`Error::Closed`], and what was written is delivered. Blocks until peers have acknowledged
-    /// that, at most for `timeout` and half a second; what is left then is aborted. A second close
-    /// waits as well.
+    /// that, and until those whose streams ended lately have the acknowledgements of this side, for
+    /// which they get 5 s at most; in all at most for `timeout` and half a second. What is left then
+    /// is aborted. A second close waits as well.
     ///
     /// # Errors
-    /// Which channels had bytes unacknowledged.
+    /// Which channels had bytes unacknowledged, and how many peers may lack an acknowledgement.
     pub fn close(&self, timeout: impl Into<Option<Duration>>) -> Result<(), CloseError> {
         let shared = &self.handle.shared;
+        let mut unacked = Vec::new();
         shared.with(|core| {
             core.closed = true;
             let (mut session, now) = core.session();
+            // Those that have failed already end now.
+            let failed = |id| session.connected(id).is_err();
+            unacked.extend(session.unacked().filter(|(id, _)| failed(*id)));
             session.close(now);
         });
         shared.wake_all();
-        let mut unacked = Vec::new();
+        let mut unconfirmed = 0;
         if !self.wait_closed(timeout.into()) {
             shared.with(|core| {
                 let (mut session, now) = core.session();
                 unacked.extend(session.unacked());
+                unconfirmed = session.unconfirmed();
                 session.abort_all(now);
             });
             self.wait_closed(Some(LAST_WORD));
@@ -397,7 +419,10 @@ impl Client {
         });
         shared.wake_all();
         self.join_lanes();
-        if unacked.is_empty() { Ok(()) } else { Err(CloseError { unacked }) }
+        if unacked.is_empty() && unconfirmed == 0 {
+            return Ok(());
+        }
+        Err(CloseError { unacked, unconfirmed })
     }
 
     /// Ends at once: every thread that waits in a call is woken with [`Error::Closed`], and what is

@@ -1,7 +1,7 @@
 //! A request's octets, made as the transport asks for them.
 
 use super::channel::{Left, State};
-use super::state::ReplyKind;
+use super::state::{Phase, ReplyKind};
 use super::trip::{Course, Item, What};
 use super::{Lane, Mode, Session, datagram, ring};
 use crate::wire::{
@@ -139,7 +139,7 @@ impl<M: Mode> Session<'_, M> {
             What::Final => {
                 let t = &self.tombstones[slot];
                 route = Route { peer: t.peer, channel: t.remote };
-                if t.left == Left::Dead {
+                if !M::SINGLE && t.left == Left::Dead {
                     Message::CloseReq(Close { status: Status::Linger, offset: t.ack })
                 } else {
                     Message::ReceiveReq(Window {
@@ -150,13 +150,9 @@ impl<M: Mode> Session<'_, M> {
                         overflow: 0,
                         now: true,
                         done: t.left == Left::Whole,
+                        ask: self.core.phase == Phase::Closing && t.is_owed(self.core.clock),
                     })
                 }
-            }
-            What::Ask => {
-                let t = &self.tombstones[slot];
-                route = Route { peer: t.peer, channel: t.remote };
-                Message::SendReq(Data { offset: 0, flags: DataFlags::PROBE, len: 0 })
             }
             What::Probe => {
                 let channel = &self.channels[slot];

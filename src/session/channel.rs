@@ -2,6 +2,7 @@
 
 use core::num::NonZeroU64;
 
+use super::state::Phase;
 use super::stream::{Rx, Tx};
 use super::{ChannelId, ListenerId, Mode, Session};
 use crate::Kind;
@@ -215,6 +216,9 @@ impl Channel {
             (End::Refused, Status::WrongKind) => ConfigError::WrongKind.into(),
             (End::Refused, Status::Limited) => ResourceError::Relay.into(),
             (End::Refused, _) => PeerError::Away.into(),
+            (End::Here, Status::Linger) if self.is_all_but_done() => {
+                TransportError::EndUnconfirmed { acked }.into()
+            }
             (End::Here, Status::Linger) => TransportError::Linger { acked }.into(),
             (End::Here, Status::Protocol) => PeerError::Protocol { acked }.into(),
             (End::Here, _) => Error::Closed,
@@ -247,8 +251,6 @@ pub(super) struct Tombstone {
     pub left: Left,
     /// What is left is to be sent.
     pub answer: bool,
-    /// The peer is to be asked whether it has that.
-    pub ask: bool,
     pub losses: u32,
     /// First offset not received.
     pub ack: u64,
@@ -271,7 +273,6 @@ impl Tombstone {
             losses: 0,
             left: Left::Nothing,
             answer: false,
-            ask: false,
             expires: 0,
             owed_until: None,
         }
@@ -280,12 +281,6 @@ impl Tombstone {
     /// Whether the peer may still wait for the final acknowledgement.
     pub fn is_owed(&self, now: u64) -> bool {
         self.owed_until.is_some_and(|until| now < until.get())
-    }
-
-    /// The peer needs nothing more.
-    pub fn settle(&mut self) {
-        self.owed_until = None;
-        self.ask = false;
     }
 }
 
@@ -447,12 +442,12 @@ impl<M: Mode> Session<'_, M> {
             let left = match channel.end {
                 End::None if channel.rx.fin => Left::Whole,
                 End::Here if channel.status == Status::Closed as u8 => Left::Closed,
-                End::Here if channel.is_dead() => Left::Dead,
+                End::Here if !M::SINGLE && channel.is_dead() => Left::Dead,
                 End::None | End::Refused | End::Here | End::Peer => Left::Nothing,
             };
             let answer = match left {
                 Left::Nothing | Left::Closed => false,
-                Left::Whole => channel.rx.dirty,
+                Left::Whole => channel.rx.dirty || self.core.phase == Phase::Closing,
                 Left::Dead => true,
             };
             let owed = left == Left::Whole && !channel.tx.peer_done;
@@ -464,7 +459,6 @@ impl<M: Mode> Session<'_, M> {
                 losses: channel.rx.losses,
                 left,
                 answer,
-                ask: false,
                 // As long as the slowest probe of the peer may take.
                 owed_until: NonZeroU64::new(now + u64::from(rto_max)).filter(|_| owed),
                 expires: now + u64::from(channel.linger_ms),

@@ -19,9 +19,6 @@ impl<M: Mode> Session<'_, M> {
         {
             return None;
         }
-        if M::carries(lane) {
-            self.ask_finals(now);
-        }
         let timers = *self.core.timers();
         let (hello, hold_ms, silence_ms) = match M::lane(lane) {
             Lane::Park => {
@@ -287,6 +284,7 @@ impl<M: Mode> Session<'_, M> {
     /// An answer to a park is lost, and perhaps data with it, or acknowledgements and windows: who
     /// waits for those asks at once, since its own timer may have backed off while the path was dark.
     fn note_losses(&mut self, now: u64) {
+        self.ask_finals();
         let rto = self.core.rto();
         for channel in self.channels.iter_mut() {
             if channel.state != State::Established || M::kind(channel.kind) != crate::Kind::Stream {
@@ -325,8 +323,6 @@ impl<M: Mode> Session<'_, M> {
                     }
                 }
                 What::Final => self.tombstones[slot].answer |= !passed,
-                // Repeated on its timer.
-                What::Ask => {}
                 What::Window => {
                     let channel = &mut self.channels[slot];
                     if !passed && channel.state == State::Established {

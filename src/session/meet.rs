@@ -146,7 +146,7 @@ impl<M: Mode> Session<'_, M> {
         let (slot, _) = super::slot(from.channel.id);
         self.reply(ReplyKind::Close, Status::Closed, from.peer, from.channel);
         if slot >= self.channels.len() || self.local(slot) != from.channel {
-            return self.settle_tombstone(from);
+            return self.settle_tombstones(&from.peer, from.channel);
         }
         if self.channels[slot].state == State::Connecting {
             // The listener had accepted it and gave it up before its answer came. Asking goes on, by
@@ -161,10 +161,17 @@ impl<M: Mode> Session<'_, M> {
         }
     }
 
-    /// The peer of a channel that was needs nothing more of it.
-    pub(super) fn settle_tombstone(&mut self, from: &Route) {
-        let over = |t: &&mut Tombstone| t.peer == from.peer && t.local == from.channel;
-        self.tombstones.iter_mut().filter(over).for_each(Tombstone::settle);
+    /// A peer needs nothing more of the channels that were; or of the one with this end here or there.
+    #[inline(never)]
+    pub(super) fn settle_tombstones(&mut self, peer: &wire::Address, end: wire::Channel) {
+        for t in self.tombstones.iter_mut() {
+            // Tokens tell channels apart.
+            let is_meant = [0, t.local.token, t.remote.token].contains(&end.token);
+            if is_meant && t.peer == *peer {
+                t.owed_until = None;
+            }
+        }
+        // It may say BYE now.
         self.core.wakes.send |= self.core.phase == Phase::Closing;
     }
 
@@ -193,8 +200,7 @@ impl<M: Mode> Session<'_, M> {
                 }
             }
         }
-        self.tombstones.iter_mut().filter(|t| t.peer == peer).for_each(Tombstone::settle);
-        self.core.wakes.send |= self.core.phase == Phase::Closing;
+        self.settle_tombstones(&peer, wire::Channel::NONE);
     }
 
     pub(super) fn on_close_rsp(&mut self, now: u64, from: &Route, closed: &Closed) {
@@ -202,9 +208,7 @@ impl<M: Mode> Session<'_, M> {
             c.state != State::Free && c.peer == from.peer && c.remote == closed.channel
         };
         let Some(slot) = self.channels.iter().position(bound) else {
-            let over = |t: &&mut Tombstone| t.peer == from.peer && t.remote == closed.channel;
-            self.tombstones.iter_mut().filter(over).for_each(Tombstone::settle);
-            return;
+            return self.settle_tombstones(&from.peer, closed.channel);
         };
         match self.channels[slot].state {
             State::Aborting => self.settle(now, slot),

@@ -118,11 +118,10 @@ impl<M: Mode> Session<'_, M> {
             || self.tombstones.iter().any(|t| t.answer)
             || self.channels.iter().enumerate().any(channel)
             || self.says_bye()
-            || self.is_ask_due()
     }
 
     /// Whether a session that closes has no channel left.
-    fn is_finished(&self) -> bool {
+    pub(super) fn is_finished(&self) -> bool {
         self.core.phase == Phase::Closing && self.channels.iter().all(|c| c.state == State::Free)
     }
 
@@ -136,24 +135,14 @@ impl<M: Mode> Session<'_, M> {
         self.tombstones.iter().any(|t| t.is_owed(self.core.clock))
     }
 
-    /// When the peers that may wait for it are to be asked by a session that closes; 0: not.
-    pub(super) fn asks_at(&self) -> u64 {
-        if self.is_finished() && self.owes_final() { self.core.ask_at.max(1) } else { 0 }
-    }
-
-    pub(super) fn is_ask_due(&self) -> bool {
-        (1..=self.core.clock).contains(&self.asks_at())
-    }
-
-    /// A session that closes says its final acknowledgements again until their peers have them.
-    pub(super) fn ask_finals(&mut self, now: u64) {
-        if !self.is_ask_due() {
-            return;
-        }
-        self.core.ask_at = now + self.core.rto();
-        for t in self.tombstones.iter_mut().filter(|t| t.is_owed(now)) {
-            t.answer = true;
-            t.ask = true;
+    /// A session that closes says its final acknowledgements again, and asks for an answer, by which
+    /// it knows that the peers have them. A peer that does not would ask by itself.
+    pub(super) fn ask_finals(&mut self) {
+        let clock = self.core.clock;
+        if self.core.phase == Phase::Closing {
+            for t in self.tombstones.iter_mut().filter(|t| t.is_owed(clock)) {
+                t.answer = true;
+            }
         }
     }
 
@@ -173,19 +162,11 @@ impl<M: Mode> Session<'_, M> {
     /// The last words of channels that were, as far as they are due.
     fn plan_finals(&mut self, lane: Lane) {
         for (slot, tombstone) in self.tombstones.iter_mut().enumerate() {
-            let head = if tombstone.left == Left::Dead { CLOSE_HEAD } else { WINDOW_HEAD };
+            let is_dead = !M::SINGLE && tombstone.left == Left::Dead;
+            let head = if is_dead { CLOSE_HEAD } else { WINDOW_HEAD };
             let item = Item::control(What::Final, slot, head);
             if tombstone.answer && self.core.trip(lane).plan.push(item).is_ok() {
                 tombstone.answer = false;
-            }
-            let item = Item::control(What::Ask, slot, DATA_HEAD);
-            // Behind the acknowledgement: an answer to this shows that the peer has that.
-            if tombstone.ask
-                && !tombstone.answer
-                && M::carries(lane)
-                && self.core.trip(lane).plan.push(item).is_ok()
-            {
-                tombstone.ask = false;
             }
         }
     }

@@ -187,6 +187,8 @@ impl<M: Mode> Session<'_, M> {
             return self.end(now, slot, End::Here, Status::Protocol, true);
         }
         tx.peer_done |= window.done;
+        channel.rx.dirty |= window.ask;
+        channel.rx.now |= window.ask;
         let probe_at = channel.probe_at;
         let mut sample = None;
         let mut advanced = false;

@@ -83,9 +83,9 @@ impl<M: Mode> Session<'_, M> {
             Message::ReceiveRsp(data) => self.on_data(now, lane, &from, &data),
             Message::SendRsp(window) => {
                 if window.done {
-                    self.settle_tombstone(&from);
+                    self.settle_tombstones(&from.peer, from.channel);
                 }
-                if let Some(slot) = self.addressed(now, &from, false) {
+                if let Some(slot) = self.addressed(now, &from, window.ask) {
                     self.on_window(now, slot, &window);
                 }
             }
@@ -150,14 +150,14 @@ impl<M: Mode> Session<'_, M> {
                 *answer |= is_data;
                 self.core.wakes.send |= is_data;
             }
-            Some(Tombstone { left: Left::Dead, answer, .. }) => {
+            Some(Tombstone { left: Left::Dead, answer, .. }) if !M::SINGLE => {
                 *answer = true;
                 self.core.wakes.send = true;
             }
             Some(Tombstone { left: Left::Closed, .. }) => {
                 self.reply(ReplyKind::Close, Status::Closed, from.peer, from.channel);
             }
-            Some(Tombstone { left: Left::Nothing, .. }) | None => self.unknown(from),
+            Some(Tombstone { left: Left::Nothing | Left::Dead, .. }) | None => self.unknown(from),
         }
         None
     }
@@ -187,7 +187,7 @@ impl<M: Mode> Session<'_, M> {
             match channel.state {
                 State::Connecting => channel.due = now,
                 State::Accepting | State::Aborting if channel.peer == peer => channel.due = now,
-                State::Ended if channel.peer == peer && channel.is_dead() => {
+                State::Ended if !M::SINGLE && channel.peer == peer && channel.is_dead() => {
                     self.tell_end(now, slot);
                 }
                 State::Established if channel.peer == peer => {
@@ -202,7 +202,9 @@ impl<M: Mode> Session<'_, M> {
             }
         }
         let dead = |t: &&mut Tombstone| t.peer == peer && t.left == Left::Dead && now < t.expires;
-        self.tombstones.iter_mut().filter(dead).for_each(|t| t.answer = true);
+        if !M::SINGLE {
+            self.tombstones.iter_mut().filter(dead).for_each(|t| t.answer = true);
+        }
         self.core.wakes.send = true;
     }
 

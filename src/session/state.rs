@@ -117,8 +117,6 @@ pub(super) struct Core<M: Mode> {
     pub park_due: u64,
     pub retry_send_at: u64,
     pub traffic_at: u64,
-    /// When a session that closes asks again whether its peers have the final acknowledgements.
-    pub ask_at: u64,
     /// When acknowledgements go by a send, as an answer stays open; 0: none waits.
     pub acks_at: u64,
     /// In a session with one connection, the only one.
@@ -158,7 +156,6 @@ impl<M: Mode> Core<M> {
             retry_send_at: 0,
             send_waits: false,
             traffic_at: 0,
-            ask_at: 0,
             turn: 0,
             arrivals: 0,
             acks_at: 0,
@@ -394,7 +391,7 @@ impl<M: Mode> Session<'_, M> {
         for slot in 0..self.channels.len() {
             self.abort_slot(now, slot);
         }
-        self.tombstones.iter_mut().for_each(super::channel::Tombstone::settle);
+        self.tombstones.iter_mut().for_each(|t| t.owed_until = None);
     }
 
     fn begin_close(&mut self, now: u64) {
@@ -407,6 +404,7 @@ impl<M: Mode> Session<'_, M> {
         for slot in 0..self.claims().len() {
             self.unlisten(now, self.listener_id(slot));
         }
+        self.ask_finals();
         self.core.wakes.session = true;
         self.core.wake_lanes();
     }
@@ -424,6 +422,11 @@ impl<M: Mode> Session<'_, M> {
             .enumerate()
             .filter(|(_, c)| c.is_awaited() && c.tx.una < c.tx.goal())
             .map(|(slot, c)| (self.channel_id(slot), c.tx.una))
+    }
+
+    /// How many streams ended in order lately whose peers may not have the final acknowledgement.
+    pub fn unconfirmed(&self) -> usize {
+        self.tombstones.iter().filter(|t| t.is_owed(self.core.clock)).count()
     }
 
     /// The device has another address or network: dial at once, and forget what the old path took.

@@ -35,10 +35,6 @@ impl<M: Mode> Session<'_, M> {
             next.at(core.retry_park_at);
         }
         if M::carries(lane) {
-            let ask_at = self.asks_at();
-            if ask_at != 0 && self.waits_for_lane(ask_at) {
-                next.at(ask_at.max(self.retry_at()));
-            }
             (0..self.channels.len()).for_each(|slot| self.channel_timeout(slot, &mut next));
         }
         if !M::SINGLE && lane == Lane::Send {
@@ -52,6 +48,12 @@ impl<M: Mode> Session<'_, M> {
                 // that is begun costs more than to look now and then.
                 next.at(core.clock + u64::from(core.timers().ack_delay_ms));
             }
+            if self.is_finished() && !core.send().active {
+                // Then BYE is no longer held back.
+                let owed = self.tombstones.iter().filter(|t| t.is_owed(core.clock));
+                let owed = owed.filter_map(|t| t.owed_until);
+                owed.for_each(|until| next.at(until.get().max(core.retry_send_at)));
+            }
             next.at(core.beside().map_or(0, |beside| beside.streaming.late_at()));
             next.at(core.park_due);
         }
@@ -63,8 +65,12 @@ impl<M: Mode> Session<'_, M> {
         if matches!(channel.state, State::Free | State::Ended) {
             return;
         }
-        if channel.due != 0 && self.waits_for_lane(channel.due) {
-            next.at(channel.due.max(self.retry_at()));
+        let core = &*self.core;
+        // What is due by a send waits for the lane.
+        let waits = if M::SINGLE { channel.due > core.clock } else { !core.send().active };
+        let retry = if M::SINGLE { core.retry_park_at } else { core.retry_send_at };
+        if channel.due != 0 && waits {
+            next.at(channel.due.max(retry));
         }
         next.at(channel.give_up_at);
         next.at(channel.probe_at);
@@ -73,16 +79,6 @@ impl<M: Mode> Session<'_, M> {
             next.at(self.datagram_expiry(slot));
         }
         next.at(self.keepalive_at(slot));
-    }
-
-    /// Whether what is due then by a send begins it: else it waits for the lane.
-    fn waits_for_lane(&self, due: u64) -> bool {
-        if M::SINGLE { due > self.core.clock } else { !self.core.send().active }
-    }
-
-    /// When the lane that sends may try again.
-    fn retry_at(&self) -> u64 {
-        if M::SINGLE { self.core.retry_park_at } else { self.core.retry_send_at }
     }
 
     /// When the peer of an idle channel is to be asked; 0: not.
@@ -105,7 +101,6 @@ impl<M: Mode> Session<'_, M> {
             }
             self.handle_channel_timeout(now, slot);
         }
-        self.core.wakes.send |= self.is_ask_due();
         if M::SINGLE {
             return;
         }
@@ -199,6 +194,7 @@ impl<M: Mode> Session<'_, M> {
             overflow: rx.overflow,
             now: core::mem::take(&mut rx.now),
             done,
+            ask: false,
         }
     }
 }

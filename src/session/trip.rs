@@ -16,8 +16,6 @@ pub enum What {
     Accept,
     Window,
     Final,
-    /// Whether the peer of a tombstone has that.
-    Ask,
     Probe,
     Data,
     Datagram,

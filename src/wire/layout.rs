@@ -149,7 +149,7 @@ impl<'a> Message<'a> {
                 .u64(m.limit)
                 .u32(m.losses)
                 .u64(m.overflow)
-                .u8(u8::from(m.now) | u8::from(m.done) << 1),
+                .u8(u8::from(m.now) | u8::from(m.done) << 1 | u8::from(m.ask) << 2),
             Self::CloseReq(m) => w.u8(m.status as u8).u64(m.offset),
             Self::CloseRsp(m) => w.u8(m.status as u8).u32(m.channel.id).u64(m.channel.token),
             Self::Verdict(m) => w.u16(m.index).u8(m.status as u8).u32(m.bytes),
@@ -270,7 +270,8 @@ impl<'a> Fields<'a> {
     fn window(&mut self) -> Window {
         let (ack, limit) = (self.r.u64(), self.r.u64());
         let (losses, overflow, flags) = (self.r.u32(), self.r.u64(), self.r.u8());
-        Window { ack, limit, losses, overflow, now: flags & 1 != 0, done: flags & 2 != 0 }
+        let [now, done, ask] = [1, 2, 4].map(|flag| flags & flag != 0);
+        Window { ack, limit, losses, overflow, now, done, ask }
     }
 
     /// `None` if there is no such message.

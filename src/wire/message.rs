@@ -184,6 +184,8 @@ pub struct Window {
     /// Whether the stream is over for the end that says so: that end has the whole stream of the
     /// other, and was told that the other has the whole of its own.
     pub done: bool,
+    /// Whether the end that says so wants to hear DONE: its session closes.
+    pub ask: bool,
 }
 
 /// CLOSE_REQ: the channel ends here and now.

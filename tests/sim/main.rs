@@ -8,6 +8,7 @@ mod claims;
 mod client;
 mod cuts;
 mod datagrams;
+mod endings;
 mod fate;
 mod flight;
 mod naive;

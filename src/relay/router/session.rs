@@ -150,5 +150,6 @@ pub(super) fn newest(a: &Window, b: &Window) -> Window {
         overflow: a.overflow.max(b.overflow),
         now: a.now || b.now,
         done: a.done || b.done,
+        ask: a.ask || b.ask,
     }
 }

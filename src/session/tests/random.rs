@@ -164,6 +164,7 @@ impl World {
                     overflow: overflow.into(),
                     now: true,
                     done: false,
+                    ask: false,
                 }),
                 Says::Arrival(n, stream) => {
                     let channel = Channel { id: n.into(), token: 1 };

@@ -220,7 +220,7 @@ fn what_comes_does_not_wake_the_sending_lane_for_nothing() {
     while bench.session().poll_wake().is_some() {}
     assert!(bench.session().poll_timeout(Lane::Send).is_some_and(|at| at <= now + 100));
     // An answer, with the acknowledgement of the question.
-    let acked = |ack, limit| Window { ack, limit, losses: 0, overflow: 0, now: false, done: false };
+    let acked = |ack, limit| Window { ack, limit, ..Window::default() };
     let answer = Answer(Vec::new()).from(PEER, local).window(acked(1, 101)).stream(0, b"y");
     bench.feed(Lane::Park, &answer.0).unwrap();
     let wakes: Vec<_> = core::iter::from_fn(|| bench.session().poll_wake()).collect();

@@ -93,14 +93,15 @@ fn accepts() -> impl Strategy<Value = Accept<'static>> {
 }
 
 fn windows() -> impl Strategy<Value = Window> {
-    any::<(u64, u64, u32, u64, bool, bool)>().prop_map(
-        |(ack, limit, losses, overflow, now, done)| Window {
+    any::<(u64, u64, u32, u64, [bool; 3])>().prop_map(
+        |(ack, limit, losses, overflow, [now, done, ask])| Window {
             ack,
             limit,
             losses,
             overflow,
             now,
             done,
+            ask,
         },
     )
 }

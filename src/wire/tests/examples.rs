@@ -71,7 +71,7 @@ fn expected() -> Vec<Vec<Message<'static>>> {
         linger_ms: 180_000,
         greeting: b"",
     };
-    let window = |ack, limit| Window { ack, limit, losses: 0, overflow: 0, now: true, done: false };
+    let window = |ack, limit| Window { ack, limit, now: true, ..Window::default() };
     let (first, last) = (window(0, 262_144), window(6, 65_536));
     let data = Data { offset: 0, flags: DataFlags::FIN.with(DataFlags::ACK_NOW), len: 5 };
     let told = ListenRsp { claim: 1, status: Status::Ok, epoch: EPOCH };

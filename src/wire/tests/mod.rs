@@ -34,7 +34,8 @@ fn samples(n: usize, g: usize) -> Vec<(&'static str, Message<'static>)> {
     let connect = Connect { channel, kind, port, limit, linger_ms, name, greeting };
     let accept = Accept { status: Status::Ok, channel, limit, linger_ms, greeting };
     let data = Data { offset: 1 << 33, flags: DataFlags::FIN, len: 0 };
-    let window = Window { ack: 1, limit, losses: 3, overflow: 4, now: true, done: true };
+    let window =
+        Window { ack: 1, limit, losses: 3, overflow: 4, now: true, done: true, ask: false };
     let claim = 0x0100_0002;
     let (owner, epoch, heard) = (peer.0, 1 << 41, Some(Status::Taken));
     let listen = ListenReq { claim, kind, port, owner, epoch, backlog: 9, heard, name };

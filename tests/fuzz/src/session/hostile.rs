@@ -226,6 +226,7 @@ impl World {
                 overflow: overflow.into(),
                 now: false,
                 done: losses & 1 != 0,
+                ask: losses & 2 != 0,
             }),
             Say::Arrival { id, datagrams } => Message::AcceptReq(Connect {
                 channel: Channel { id: 0xff00_0000 | u32::from(id), token: 9 },
