@@ -1,6 +1,8 @@
 //! Set-up and end of channels, as messages in an answer tell them.
 
-use super::channel::{End, State, Tombstone};
+use core::num::NonZeroU64;
+
+use super::channel::{End, Probe, State, Tombstone};
 use super::listener::ClaimState;
 use super::state::{Phase, ReplyKind};
 use super::{Mode, Pace, Session, Settings};
@@ -52,8 +54,10 @@ impl<M: Mode> Session<'_, M> {
             return Err(Status::BacklogFull);
         }
         let timers = *self.core.timers();
-        let slot =
-            self.open_channel(now, connect.kind, State::Accepting).ok_or(Status::BacklogFull)?;
+        let Some(slot) = self.open_channel(now, connect.kind, State::Accepting) else {
+            // Its repeat finds room if there are channels whose peers are gone.
+            return if self.makes_room(now) { Ok(()) } else { Err(Status::BacklogFull) };
+        };
         let least = self.core.settings.least_linger_ms(self.core.timers());
         self.core.arrivals = self.core.arrivals.wrapping_add(1);
         let arrival = self.core.arrivals;
@@ -74,6 +78,48 @@ impl<M: Mode> Session<'_, M> {
             self.wake_claim(claim);
         }
         Ok(())
+    }
+
+    /// Asks for the peers of idle channels, since places are wanted: those that the relay has not
+    /// seen within its grace end. Whether that may still make room.
+    fn makes_room(&mut self, now: u64) -> bool {
+        let quiet_ms = u64::from(self.core.timers().rto_max_ms);
+        let Some(beside) = self.core.beside_mut() else { return false };
+        let began = match beside.places_wanted {
+            // Those that vanished just now are known to be away when the relay's grace is over.
+            Some(began) if now < began.get() + 4 * quiet_ms => began.get(),
+            _ => {
+                beside.places_wanted = NonZeroU64::new(now);
+                now
+            }
+        };
+        if now >= began + 2 * quiet_ms {
+            return false;
+        }
+        let mut asks = false;
+        for slot in 0..self.channels.len() {
+            let channel = &mut self.channels[slot];
+            if channel.state != State::Established || now < channel.heard_at + quiet_ms / 2 {
+                continue;
+            }
+            asks = true;
+            if !channel.asked {
+                channel.asked = true;
+                channel.probe = Probe::AtOnce;
+                self.watch(now, slot);
+                self.core.wakes.send = true;
+            }
+        }
+        asks
+    }
+
+    /// The relay has not seen the channel's peer within its grace.
+    pub(super) fn peer_is_away(&mut self, now: u64, slot: usize) {
+        let wanted_ms = 2 * u64::from(self.core.timers().rto_max_ms);
+        let wanted = self.core.beside().and_then(|beside| beside.places_wanted);
+        if wanted.is_some_and(|began| now < began.get() + wanted_ms) {
+            self.end(now, slot, End::Here, Status::Linger, false);
+        }
     }
 
     /// The listener, or the relay in its place, answered.

@@ -2,6 +2,7 @@
 
 use core::fmt::Debug;
 use core::marker::PhantomData;
+use core::num::NonZeroU64;
 
 use heapless::Vec;
 
@@ -81,6 +82,8 @@ pub struct Beside {
     pub uplink: Uplink,
     pub downlink: Downlink,
     pub streaming: Streaming,
+    /// When somebody who connected found no free channel, lately.
+    pub places_wanted: Option<NonZeroU64>,
     pub events: Vec<Event, EVENTS, u8>,
     pub stats: Stats,
 }
@@ -141,6 +144,7 @@ impl Sealed for Full {
         uplink: Uplink::new(),
         downlink: Downlink::new(),
         streaming: Streaming::new(),
+        places_wanted: None,
         events: Vec::new(),
         stats: Stats::new(),
     };

@@ -255,7 +255,12 @@ impl<M: Mode> Session<'_, M> {
                 }
             }
             What::Probe if delivered => self.unblock(now, slot),
-            What::Probe => self.block(now, slot, verdict.status),
+            What::Probe => {
+                self.block(now, slot, verdict.status);
+                if !M::SINGLE && verdict.status == Status::Away {
+                    self.peer_is_away(now, slot);
+                }
+            }
             What::Connect if self.channels[slot].state == State::Connecting => {
                 match verdict.status {
                     // The relay refuses in the listener's place.

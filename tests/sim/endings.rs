@@ -150,8 +150,8 @@ fn check(w: &World, n: usize, case: &Case) {
     let whole = |side: usize| ends[side].read == ends[1 - side].written && ends[side].eof;
     match case.ending {
         Ending::FirstBy(_) | Ending::Together => {
-            for side in 0..2 {
-                assert_eq!(ends[side].error, None, "{case:?} side {side}");
+            for (side, end) in ends.iter().enumerate() {
+                assert_eq!(end.error, None, "{case:?} side {side}");
                 assert!(whole(side), "{case:?} side {side}");
             }
         }

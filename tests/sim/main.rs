@@ -25,5 +25,6 @@ mod seen;
 mod setup;
 mod single;
 mod speak;
+mod vanish;
 mod windows;
 mod world;

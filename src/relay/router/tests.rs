@@ -3,6 +3,7 @@
 mod acks;
 mod claims;
 mod cut_through;
+mod life;
 mod malformed;
 mod parks;
 mod single;
