@@ -18,6 +18,7 @@
 
 mod body;
 mod channel;
+mod cipher;
 mod datagram;
 mod downlink;
 mod exchange;

@@ -12,6 +12,7 @@ mod random;
 mod single;
 mod streaming;
 mod streams;
+mod tokens;
 
 use super::{ChannelId, Event, Exchange, HeapStorage, Lane, Profile, Session, Settings};
 use crate::error::Blocked;
