@@ -4,13 +4,14 @@ use super::channel::{End, State, Tombstone};
 use super::listener::ClaimState;
 use super::state::ReplyKind;
 use super::{Mode, Pace, Session, Settings};
-use crate::wire::{self, Accept, Close, Closed, Connect, Endpoint, Route, Status};
+use crate::wire::{self, Accept, Close, Closed, Connect, Endpoint, Place, Route, Status};
 
 impl<M: Mode> Session<'_, M> {
     /// Somebody connects.
     #[inline(never)]
     pub(super) fn on_accept_req(&mut self, now: u64, from: &Route, connect: &Connect<'_>) {
-        if !M::LISTENS {
+        // Without an end there is nobody to be answered.
+        if !M::LISTENS || connect.channel.id == 0 {
             return;
         }
         let same = |peer: wire::Address, remote: wire::Channel| {
@@ -39,9 +40,6 @@ impl<M: Mode> Session<'_, M> {
     }
 
     fn admit(&mut self, now: u64, from: &Route, connect: &Connect<'_>) -> Result<(), Status> {
-        if connect.channel == wire::Channel::NONE {
-            return Err(Status::Protocol);
-        }
         let endpoint = Endpoint { name: connect.name, port: connect.port };
         let claim = self.claim_of(&endpoint).ok_or(Status::NoListener)?;
         if self.claims[claim].kind != connect.kind {
@@ -99,11 +97,17 @@ impl<M: Mode> Session<'_, M> {
         // What the listener needs at most: more than was asked for is its pace's, or nobody's.
         let most = Settings { pace: Pace::Battery, ..self.core.settings }
             .least_linger_ms(self.core.timers());
+        let by_relay = from.peer == wire::Address::RELAY;
+        let fits = match accept.status {
+            Status::Ok => !by_relay && accept.channel.id != 0,
+            // Only the relay has either to say.
+            Status::Retry | Status::Limited => by_relay,
+            status => status.fits(Place::AcceptRsp),
+        };
+        let status = if fits { accept.status } else { Status::Protocol };
         let channel = &mut self.channels[slot];
-        match (channel.state, accept.status) {
-            (State::Connecting, Status::Ok)
-                if from.peer != wire::Address::RELAY && accept.channel != wire::Channel::NONE =>
-            {
+        match (channel.state, status) {
+            (State::Connecting, Status::Ok) => {
                 channel.peer = from.peer;
                 channel.remote = accept.channel;
                 channel.tx.limit = accept.limit;
@@ -115,10 +119,7 @@ impl<M: Mode> Session<'_, M> {
                 self.establish(now, slot);
                 self.acknowledge_set_up(slot);
             }
-            (State::Connecting, Status::Retry | Status::Busy | Status::Away) => {
-                channel.status = accept.status as u8;
-            }
-            (State::Connecting, Status::Ok) => {}
+            (State::Connecting, Status::Retry) => channel.status = status as u8,
             (State::Connecting, status) => self.end(now, slot, End::Refused, status, false),
             (State::Established, Status::Ok)
                 if channel.peer == from.peer && channel.remote == accept.channel =>
@@ -126,10 +127,21 @@ impl<M: Mode> Session<'_, M> {
                 self.heard(now, slot);
                 self.acknowledge_set_up(slot);
             }
-            // Bound to another listener that was quicker, or over.
-            (State::Established, Status::Ok) => self.unknown(from),
+            // Bound to another end that was quicker. CLOSE_RSP would name the end here, which may be
+            // bound to a live one of the same session: only the stray is to end.
+            (State::Established, Status::Ok) => {
+                self.reply(ReplyKind::Stray, Status::Aborted, from.peer, accept.channel);
+            }
             (State::Ended, Status::Ok) if channel.end != End::None => self.unknown(from),
-            _ => {}
+            // Too late to matter.
+            (
+                State::Free
+                | State::Accepting
+                | State::Established
+                | State::Aborting
+                | State::Ended,
+                _,
+            ) => {}
         }
     }
 
@@ -153,11 +165,15 @@ impl<M: Mode> Session<'_, M> {
             // another token: a repeat of the answer to this must not end what comes of it.
             self.channels[slot].token = self.core.random();
         } else if self.channels[slot].peer == from.peer {
-            self.channels[slot].end_offset = close.offset;
-            if self.channels[slot].state == State::Aborting {
+            let channel = &mut self.channels[slot];
+            if channel.state == State::Aborting {
                 return self.settle(now, slot);
             }
-            self.end(now, slot, End::Peer, close.status, false);
+            // It cannot have what was never sent.
+            let fits = close.status.fits(Place::CloseReq) && close.offset <= channel.tx.high;
+            let status = if fits { close.status } else { Status::Protocol };
+            channel.end_offset = close.offset;
+            self.end(now, slot, End::Peer, status, false);
         }
     }
 
@@ -169,9 +185,11 @@ impl<M: Mode> Session<'_, M> {
         match self.channels[slot].state {
             State::Aborting => self.settle(now, slot),
             State::Accepting | State::Established => {
-                self.end(now, slot, End::Peer, closed.status, false);
+                let fits = closed.status.fits(Place::CloseRsp);
+                let status = if fits { closed.status } else { Status::Protocol };
+                self.end(now, slot, End::Peer, status, false);
             }
-            _ => {}
+            State::Free | State::Connecting | State::Ended => {}
         }
     }
 }

@@ -60,6 +60,8 @@ pub(super) enum ReplyKind {
     Refuse,
     /// CLOSE_RSP.
     Close,
+    /// CLOSE_REQ to an end that has no channel here.
+    Stray,
 }
 
 #[derive(Debug)]
@@ -68,7 +70,7 @@ pub(super) struct Reply {
     pub status: u8,
     pub flying: bool,
     pub peer: Address,
-    /// Refuse: the connector's end. Close: the end that was addressed here.
+    /// Refuse: the connector's end. Close: the end that was addressed here. Stray: the end there.
     pub channel: wire::Channel,
 }
 
