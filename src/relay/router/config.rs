@@ -18,6 +18,8 @@ pub struct RouterConfig {
     pub claims: usize,
     /// Most peers of which a session is told that they are back.
     pub wishes: usize,
+    /// Most connections of a session of which is remembered who was asked; the oldest goes first.
+    pub asked: usize,
     /// Most acknowledgements kept for a session; the oldest goes first.
     pub acks: usize,
     /// Most sends of a session at once, among them parks that are sends as well until they are whole.
@@ -59,6 +61,7 @@ impl Default for RouterConfig {
             max_sessions: 65_536,
             claims: MAX_CLAIMS,
             wishes: 16,
+            asked: 256,
             acks: 256,
             sends: 4,
             busy_wait_min_ms: 200,
@@ -111,7 +114,7 @@ pub struct RouterStats {
     pub retry: u64,
     /// Verdicts LIMITED.
     pub limited: u64,
-    /// Connections refused: NO_LISTENER or WRONG_KIND.
+    /// Connections, or answers to some, refused: NO_LISTENER or WRONG_KIND.
     pub refused: u64,
     /// Exchanges ended SUPERSEDED.
     pub superseded: u64,

@@ -177,6 +177,7 @@ fn relay() {
             ("max_sessions", relay.max_sessions as u64),
             ("claims", relay.claims as u64),
             ("wishes", relay.wishes as u64),
+            ("asked", relay.asked as u64),
             ("acks", relay.acks as u64),
             ("sends", relay.sends.into()),
             ("undrained", relay.undrained as u64),
