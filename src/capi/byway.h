@@ -396,7 +396,8 @@ typedef struct byway_config {
   // Start of this process in milliseconds since 1970, see owner; 0: now.
   uint64_t epoch_ms;
   // Who this program is, to the relay's mind: a process of the same owner that started later takes
-  // over the endpoints of its predecessor at once. All zeros: random, so that nobody does.
+  // over the endpoints of its predecessor at once. All zeros: random, or made of seed without telling
+  // it, so that nobody does.
   uint8_t owner[16];
   // Randomness for where the system has none: octets that nobody can guess and no two processes
   // share, since they are the session's secret. All zeros: the system's.

@@ -19,7 +19,8 @@ pub struct Config {
     /// How many channels and listeners there can be, and of what size.
     pub profile: Profile,
     /// Who this program is, to the relay's mind: a process of the same owner that started later
-    /// takes over the endpoints of its predecessor at once. `None`: random, so that nobody does.
+    /// takes over the endpoints of its predecessor at once. `None`: random, or made of `seed` without
+    /// telling it, so that nobody does.
     pub owner: Option<[u8; 16]>,
     /// Start of this process as milliseconds since 1970, by which "later" is meant. `None`: now.
     pub epoch: Option<u64>,
@@ -99,22 +100,17 @@ impl Config {
         secret.copy_from_slice(&seed[..16]);
         let mut rest = [0; 8];
         rest.copy_from_slice(&seed[16..]);
-        let owner = match (self.owner, self.seed) {
-            (Some(owner), _) => owner,
-            // The address of no other session can be guessed from it: it only says "me".
-            (None, Some(_)) => std::array::from_fn(|i| seed[16 + i % 8]),
-            (None, None) => random()?,
-        };
+        let settings = Settings::new(secret, u64::from_be_bytes(rest));
         let now = || SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
         let epoch = self.epoch.unwrap_or_else(|| now().map_or(0, |time| time.as_millis() as u64));
         Ok(Settings {
-            owner,
+            owner: self.owner.unwrap_or(settings.owner),
             epoch,
             linger_ms: millis(self.linger, "linger")?,
             keepalive_ms: self.keepalive.map_or(Ok(0), |time| millis(time, "keepalive"))?,
             pace: self.pace,
             timers: self.timers,
-            ..Settings::new(secret, u64::from_be_bytes(rest))
+            ..settings
         })
     }
 }
@@ -151,4 +147,50 @@ fn millis(time: Duration, name: &'static str) -> Result<u32, ConfigError> {
         _ => "keepalive must be from 1 ms to 49 days",
     });
     u32::try_from(time.as_millis()).ok().filter(|ms| *ms > 0).ok_or(out_of_range)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+
+    use super::*;
+
+    fn settings(seed: [u8; 24]) -> Settings {
+        Config { seed: Some(seed), ..Config::new("http://relay") }.settings().unwrap()
+    }
+
+    #[test]
+    fn same_seed_gives_the_same_owner_and_every_octet_counts() {
+        let seed: [u8; 24] = std::array::from_fn(|i| i as u8);
+        let owner = settings(seed).owner;
+        assert_eq!(settings(seed).owner, owner);
+        let mut owners = HashSet::from([owner]);
+        for i in 0..24 {
+            let mut other = seed;
+            other[i] ^= 1;
+            assert!(owners.insert(settings(other).owner), "octet {i}");
+        }
+    }
+
+    #[test]
+    fn owner_is_no_part_of_the_seed() {
+        let seed: [u8; 24] = std::array::from_fn(|i| (i * 37 + 11) as u8);
+        let Settings { owner, secret, .. } = settings(seed);
+        assert_eq!(secret, seed[..16]);
+        // Nor is it one under any mask that repeats.
+        for at in 0..24 {
+            let masked = |i: usize| owner[i] ^ seed[(at + i) % 24];
+            assert!((1..16).any(|i| masked(i) != masked(0)), "rotated by {at}");
+            assert!((8..16).any(|i| masked(i) != masked(i - 8)), "rotated by {at}");
+        }
+        assert!(!seed.windows(4).any(|part| owner.windows(4).any(|o| o == part)));
+    }
+
+    #[test]
+    fn owner_that_is_configured_stands() {
+        let config = Config { owner: Some([9; 16]), ..Config::new("http://relay") };
+        assert_eq!(config.settings().unwrap().owner, [9; 16]);
+        let random = || Config::new("http://relay").settings().unwrap().owner;
+        assert_ne!(random(), random());
+    }
 }

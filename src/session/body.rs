@@ -199,7 +199,11 @@ impl<M: Mode> Session<'_, M> {
                     ReplyKind::Close => {
                         Message::CloseRsp(Closed { status, channel: reply.channel })
                     }
-                    _ => return None,
+                    ReplyKind::Stray if M::CONNECTS => {
+                        route.channel = reply.channel;
+                        Message::CloseReq(Close { status, offset: 0 })
+                    }
+                    ReplyKind::Free | ReplyKind::Refuse | ReplyKind::Stray => return None,
                 }
             }
         };

@@ -215,18 +215,41 @@ impl Channel {
             (End::Refused, Status::BacklogFull) => PeerError::BacklogFull.into(),
             (End::Refused, Status::WrongKind) => ConfigError::WrongKind.into(),
             (End::Refused, Status::Limited) => ResourceError::Relay.into(),
-            (End::Refused, _) => PeerError::Away.into(),
             (End::Here, Status::Linger) if self.is_all_but_done() => {
                 TransportError::EndUnconfirmed { acked }.into()
             }
             (End::Here, Status::Linger) => TransportError::Linger { acked }.into(),
-            (End::Here, Status::Protocol) => PeerError::Protocol { acked }.into(),
-            (End::Here, _) => Error::Closed,
+            (End::Here, Status::Closed | Status::Aborted) => Error::Closed,
             (End::Peer, Status::Closed) => PeerError::Closed.into(),
             (End::Peer, Status::Aborted) => PeerError::Aborted { received }.into(),
             (End::Peer, Status::Linger) => PeerError::GaveUp { received }.into(),
-            (End::Peer, Status::Protocol) => PeerError::Protocol { acked }.into(),
-            (End::Peer, _) => PeerError::Unknown { acked }.into(),
+            (End::Peer, Status::Unknown) => PeerError::Unknown { acked }.into(),
+            // PROTOCOL, and what a peer may not say there.
+            (
+                End::Refused | End::Here | End::Peer,
+                Status::Ok
+                | Status::Delivered
+                | Status::Busy
+                | Status::Away
+                | Status::Limited
+                | Status::Retry
+                | Status::NoListener
+                | Status::InUse
+                | Status::BacklogFull
+                | Status::WrongKind
+                | Status::Taken
+                | Status::Superseded
+                | Status::Repeated
+                | Status::Stale
+                | Status::Shutdown
+                | Status::Malformed
+                | Status::Version
+                | Status::Closed
+                | Status::Aborted
+                | Status::Unknown
+                | Status::Linger
+                | Status::Protocol,
+            ) => PeerError::Protocol { acked }.into(),
         })
     }
 }
@@ -389,7 +412,10 @@ impl<M: Mode> Session<'_, M> {
             channel.end = end;
             channel.status = status as u8;
             if end != End::Peer {
-                channel.end_offset = channel.rx.next;
+                channel.end_offset = match M::kind(channel.kind) {
+                    Kind::Stream => channel.rx.next,
+                    Kind::Datagram => channel.rx.number,
+                };
             }
         }
         // What has ended is not accepted any more.

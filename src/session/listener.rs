@@ -193,9 +193,12 @@ impl<M: Mode> Session<'_, M> {
                 claim.state = ClaimState::Granted;
                 false
             }
-            // A wrong clock does no harm: whoever was never granted goes above the holder.
-            (Status::Taken, ClaimState::Claiming) if rsp.epoch >= claim.epoch => {
-                claim.epoch = rsp.epoch.saturating_add(1);
+            // A wrong clock does no harm: whoever was never granted goes above the holder, if there
+            // is anything above.
+            (Status::Taken, ClaimState::Claiming)
+                if rsp.epoch >= claim.epoch && rsp.epoch != u64::MAX =>
+            {
+                claim.epoch = rsp.epoch + 1;
                 claim.heard = 0;
                 return;
             }

@@ -1,18 +1,17 @@
 //! Set-up and end of channels, as messages in an answer tell them.
 
-use core::num::NonZeroU64;
-
-use super::channel::{End, Probe, State, Tombstone};
+use super::channel::{End, State, Tombstone};
 use super::listener::ClaimState;
 use super::state::{Phase, ReplyKind};
 use super::{Mode, Pace, Session, Settings};
-use crate::wire::{self, Accept, Close, Closed, Connect, Endpoint, Route, Status};
+use crate::wire::{self, Accept, Close, Closed, Connect, Endpoint, Place, Route, Status};
 
 impl<M: Mode> Session<'_, M> {
     /// Somebody connects.
     #[inline(never)]
     pub(super) fn on_accept_req(&mut self, now: u64, from: &Route, connect: &Connect<'_>) {
-        if !M::LISTENS {
+        // Without an end there is nobody to be answered.
+        if !M::LISTENS || connect.channel.id == 0 {
             return;
         }
         let same = |peer: wire::Address, remote: wire::Channel| {
@@ -41,9 +40,6 @@ impl<M: Mode> Session<'_, M> {
     }
 
     fn admit(&mut self, now: u64, from: &Route, connect: &Connect<'_>) -> Result<(), Status> {
-        if connect.channel == wire::Channel::NONE {
-            return Err(Status::Protocol);
-        }
         let endpoint = Endpoint { name: connect.name, port: connect.port };
         let claim = self.claim_of(&endpoint).ok_or(Status::NoListener)?;
         if self.claims[claim].kind != connect.kind {
@@ -56,7 +52,7 @@ impl<M: Mode> Session<'_, M> {
         let timers = *self.core.timers();
         let Some(slot) = self.open_channel(now, connect.kind, State::Accepting) else {
             // Its repeat finds room if there are channels whose peers are gone.
-            return if self.makes_room(now) { Ok(()) } else { Err(Status::BacklogFull) };
+            return if self.want_place(now) { Ok(()) } else { Err(Status::BacklogFull) };
         };
         let least = self.core.settings.least_linger_ms(self.core.timers());
         self.core.arrivals = self.core.arrivals.wrapping_add(1);
@@ -78,48 +74,6 @@ impl<M: Mode> Session<'_, M> {
             self.wake_claim(claim);
         }
         Ok(())
-    }
-
-    /// Asks for the peers of idle channels, since places are wanted: those that the relay has not
-    /// seen within its grace end. Whether that may still make room.
-    fn makes_room(&mut self, now: u64) -> bool {
-        let quiet_ms = u64::from(self.core.timers().rto_max_ms);
-        let Some(beside) = self.core.beside_mut() else { return false };
-        let began = match beside.places_wanted {
-            // Those that vanished just now are known to be away when the relay's grace is over.
-            Some(began) if now < began.get() + 4 * quiet_ms => began.get(),
-            _ => {
-                beside.places_wanted = NonZeroU64::new(now);
-                now
-            }
-        };
-        if now >= began + 2 * quiet_ms {
-            return false;
-        }
-        let mut asks = false;
-        for slot in 0..self.channels.len() {
-            let channel = &mut self.channels[slot];
-            if channel.state != State::Established || now < channel.heard_at + quiet_ms / 2 {
-                continue;
-            }
-            asks = true;
-            if !channel.asked {
-                channel.asked = true;
-                channel.probe = Probe::AtOnce;
-                self.watch(now, slot);
-                self.core.wakes.send = true;
-            }
-        }
-        asks
-    }
-
-    /// The relay has not seen the channel's peer within its grace.
-    pub(super) fn peer_is_away(&mut self, now: u64, slot: usize) {
-        let wanted_ms = 2 * u64::from(self.core.timers().rto_max_ms);
-        let wanted = self.core.beside().and_then(|beside| beside.places_wanted);
-        if wanted.is_some_and(|began| now < began.get() + wanted_ms) {
-            self.end(now, slot, End::Here, Status::Linger, false);
-        }
     }
 
     /// The listener, or the relay in its place, answered.
@@ -145,11 +99,17 @@ impl<M: Mode> Session<'_, M> {
         // What the listener needs at most: more than was asked for is its pace's, or nobody's.
         let most = Settings { pace: Pace::Battery, ..self.core.settings }
             .least_linger_ms(self.core.timers());
+        let by_relay = from.peer == wire::Address::RELAY;
+        let fits = match accept.status {
+            Status::Ok => !by_relay && accept.channel.id != 0,
+            // Only the relay has either to say.
+            Status::Retry | Status::Limited => by_relay,
+            status => status.fits(Place::AcceptRsp),
+        };
+        let status = if fits { accept.status } else { Status::Protocol };
         let channel = &mut self.channels[slot];
-        match (channel.state, accept.status) {
-            (State::Connecting, Status::Ok)
-                if from.peer != wire::Address::RELAY && accept.channel != wire::Channel::NONE =>
-            {
+        match (channel.state, status) {
+            (State::Connecting, Status::Ok) => {
                 channel.peer = from.peer;
                 channel.remote = accept.channel;
                 channel.tx.limit = accept.limit;
@@ -161,10 +121,7 @@ impl<M: Mode> Session<'_, M> {
                 self.establish(now, slot);
                 self.acknowledge_set_up(slot);
             }
-            (State::Connecting, Status::Retry | Status::Busy | Status::Away) => {
-                channel.status = accept.status as u8;
-            }
-            (State::Connecting, Status::Ok) => {}
+            (State::Connecting, Status::Retry) => channel.status = status as u8,
             (State::Connecting, status) => self.end(now, slot, End::Refused, status, false),
             (State::Established, Status::Ok)
                 if channel.peer == from.peer && channel.remote == accept.channel =>
@@ -172,10 +129,21 @@ impl<M: Mode> Session<'_, M> {
                 self.heard(now, slot);
                 self.acknowledge_set_up(slot);
             }
-            // Bound to another listener that was quicker, or over.
-            (State::Established, Status::Ok) => self.unknown(from),
+            // Bound to another end that was quicker. CLOSE_RSP would name the end here, which may be
+            // bound to a live one of the same session: only the stray is to end.
+            (State::Established, Status::Ok) => {
+                self.reply(ReplyKind::Stray, Status::Aborted, from.peer, accept.channel);
+            }
             (State::Ended, Status::Ok) if channel.end != End::None => self.unknown(from),
-            _ => {}
+            // Too late to matter.
+            (
+                State::Free
+                | State::Accepting
+                | State::Established
+                | State::Aborting
+                | State::Ended,
+                _,
+            ) => {}
         }
     }
 
@@ -199,11 +167,15 @@ impl<M: Mode> Session<'_, M> {
             // another token: a repeat of the answer to this must not end what comes of it.
             self.channels[slot].token = self.core.random();
         } else if self.channels[slot].peer == from.peer {
-            self.channels[slot].end_offset = close.offset;
-            if self.channels[slot].state == State::Aborting {
+            let channel = &mut self.channels[slot];
+            if channel.state == State::Aborting {
                 return self.settle(now, slot);
             }
-            self.end(now, slot, End::Peer, close.status, false);
+            // It cannot have what was never sent.
+            let fits = close.status.fits(Place::CloseReq) && close.offset <= channel.tx.high;
+            let status = if fits { close.status } else { Status::Protocol };
+            channel.end_offset = close.offset;
+            self.end(now, slot, End::Peer, status, false);
         }
     }
 
@@ -259,9 +231,11 @@ impl<M: Mode> Session<'_, M> {
         match self.channels[slot].state {
             State::Aborting => self.settle(now, slot),
             State::Accepting | State::Established => {
-                self.end(now, slot, End::Peer, closed.status, false);
+                let fits = closed.status.fits(Place::CloseRsp);
+                let status = if fits { closed.status } else { Status::Protocol };
+                self.end(now, slot, End::Peer, status, false);
             }
-            _ => {}
+            State::Free | State::Connecting | State::Ended => {}
         }
     }
 }

@@ -18,12 +18,14 @@
 
 mod body;
 mod channel;
+mod cipher;
 mod datagram;
 mod downlink;
 mod exchange;
 mod listener;
 mod meet;
 mod mode;
+mod places;
 mod plan;
 mod receive;
 mod respond;

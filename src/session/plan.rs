@@ -178,6 +178,7 @@ impl<M: Mode> Session<'_, M> {
                 ReplyKind::Free => continue,
                 ReplyKind::Refuse => ROUTE_LEN + (HEADER_LEN + 26) as u16,
                 ReplyKind::Close => ROUTE_LEN + (HEADER_LEN + 13) as u16,
+                ReplyKind::Stray => ROUTE_LEN + (HEADER_LEN + 9) as u16,
             };
             if !reply.flying
                 && self.core.send_mut().plan.push(Item::control(What::Reply, slot, head)).is_ok()
@@ -386,6 +387,7 @@ impl<M: Mode> Session<'_, M> {
             tx.flying = true;
             tx.rewind = false;
             tx.staged_number = tx.number;
+            tx.high = tx.high.max(number);
             if several {
                 tx.sent_number = tx.sent_number.max(number);
             }

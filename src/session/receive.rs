@@ -177,14 +177,14 @@ impl<M: Mode> Session<'_, M> {
     pub(super) fn on_window(&mut self, now: u64, slot: usize, window: &Window) {
         let channel = &mut self.channels[slot];
         let tx = &mut channel.tx;
+        if window.ack > tx.high || window.overflow > tx.high {
+            return self.end(now, slot, End::Here, Status::Protocol, true);
+        }
         if M::kind(channel.kind) == Kind::Datagram {
             tx.acked_number = tx.acked_number.max(window.ack.min(tx.sent_number));
             self.watch(now, slot);
             self.go_on(slot);
             return;
-        }
-        if window.ack > tx.high {
-            return self.end(now, slot, End::Here, Status::Protocol, true);
         }
         tx.peer_done |= window.done;
         channel.rx.dirty |= window.ask;

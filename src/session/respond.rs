@@ -6,7 +6,7 @@ use super::trip::What;
 use super::{Event, Lane, Mode, Session, datagram};
 use crate::Kind;
 use crate::error::Blocked;
-use crate::wire::{self, MAX_CONTROL, Message, Piece, Route, Status, VERSION, Verdict};
+use crate::wire::{self, MAX_CONTROL, Message, Piece, Place, Route, Status, VERSION, Verdict};
 
 impl<M: Mode> Session<'_, M> {
     /// Takes a piece of the answer's body, of any size, as it comes: the request is over with that,
@@ -63,7 +63,9 @@ impl<M: Mode> Session<'_, M> {
                 trip.welcomed = true;
                 self.core.relay_max_body = welcome.max_body;
             }
-            _ if !trip.welcomed => return Err(Blocked::Foreign),
+            _ if !trip.welcomed || !M::SINGLE && !is_sound(&message) => {
+                return Err(Blocked::Foreign);
+            }
             Message::End(end) => {
                 trip.ended = true;
                 trip.end_status = end.status as u8;
@@ -94,7 +96,7 @@ impl<M: Mode> Session<'_, M> {
             Message::CloseReq(close) => self.on_close_req(now, &from, &close),
             Message::CloseRsp(closed) => self.on_close_rsp(now, &from, &closed),
             Message::ListenRsp(rsp) => self.on_listen_rsp(&rsp),
-            Message::Verdict(verdict) => self.on_verdict(now, lane, &verdict),
+            Message::Verdict(verdict) => return self.on_verdict(now, lane, &verdict),
             Message::Ready(peer) => self.on_ready(now, peer),
             Message::Gone(peer) => self.on_gone(now, peer),
             Message::Tick(tick) => {
@@ -208,10 +210,24 @@ impl<M: Mode> Session<'_, M> {
         self.core.wakes.send = true;
     }
 
-    fn on_verdict(&mut self, now: u64, lane: Lane, verdict: &Verdict) {
-        let Some(item) = self.core.trip(lane).item_of(verdict.index) else { return };
+    fn on_verdict(&mut self, now: u64, lane: Lane, verdict: &Verdict) -> Result<(), Blocked> {
+        let Some(item) = self.core.trip(lane).item_of(verdict.index) else { return Ok(()) };
         if item.is_judged() {
-            return;
+            return Ok(());
+        }
+        let place = match item.what {
+            What::Connect => Place::ConnectVerdict,
+            What::Accept | What::Reply => Place::AcceptVerdict,
+            What::Listen
+            | What::Window
+            | What::Final
+            | What::Probe
+            | What::Data
+            | What::Datagram
+            | What::Close => Place::Verdict,
+        };
+        if !M::SINGLE && !verdict.status.fits(place) {
+            return Err(Blocked::Foreign);
         }
         item.judge();
         let item = *item;
@@ -258,7 +274,7 @@ impl<M: Mode> Session<'_, M> {
             What::Probe => {
                 self.block(now, slot, verdict.status);
                 if !M::SINGLE && verdict.status == Status::Away {
-                    self.peer_is_away(now, slot);
+                    self.give_place_away(now, slot);
                 }
             }
             What::Connect if self.channels[slot].state == State::Connecting => {
@@ -270,8 +286,15 @@ impl<M: Mode> Session<'_, M> {
                     status => self.channels[slot].status = status as u8,
                 }
             }
-            _ => {}
+            What::Connect
+            | What::Accept
+            | What::Listen
+            | What::Window
+            | What::Final
+            | What::Close
+            | What::Reply => {}
         }
+        Ok(())
     }
 
     /// The relay could not deliver: only PROBEs go to this peer until it is heard of.
@@ -302,6 +325,15 @@ impl<M: Mode> Session<'_, M> {
     pub(super) fn local(&self, slot: usize) -> wire::Channel {
         let channel = &self.channels[slot];
         wire::Channel { id: super::id(slot, channel.generation), token: channel.token }
+    }
+}
+
+/// Whether the relay says of itself only what it may.
+fn is_sound(message: &Message<'_>) -> bool {
+    match message {
+        Message::End(end) => end.status.fits(Place::End),
+        Message::ListenRsp(rsp) => rsp.status.fits(Place::ListenRsp),
+        _ => true,
     }
 }
 

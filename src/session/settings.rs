@@ -1,13 +1,19 @@
 //! What a session is opened with.
 
+use super::cipher::encipher;
+
 /// What a session is opened with.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Settings {
-    /// 128 random bits that nobody else has: whoever knows them can take the session over.
+    /// 128 random bits that nobody else has and no other start of the program: whoever knows them can
+    /// take the session over. They are also the key that makes the channels' tokens, so that these
+    /// tell nothing of each other, of the secret or of the seed.
     pub secret: [u8; 16],
-    /// Seed of the channels' tokens and of the jitter, different at each start.
+    /// Where the count begins of which tokens, jitter and owner are made. With the same secret and
+    /// seed they are the same.
     pub seed: u64,
-    /// Who listens: a process with the same owner and a higher epoch takes names over.
+    /// Who listens: a process with the same owner and a higher epoch takes names over. By default made
+    /// of secret and seed, neither of which it tells; nobody else has it, so that nobody takes names over.
     pub owner: [u8; 16],
     /// Start time of the process, in any unit that rises.
     pub epoch: u64,
@@ -73,8 +79,7 @@ impl Settings {
         Self {
             secret,
             seed,
-            // Nobody else's, so that nobody takes names over.
-            owner: secret,
+            owner: owner(&secret, seed),
             epoch: 0,
             linger_ms: 180_000,
             keepalive_ms: 0,
@@ -85,6 +90,12 @@ impl Settings {
             timers: Timers::DEFAULT,
         }
     }
+}
+
+/// The owner if none is configured. Tokens are made of the numbers behind these two.
+const fn owner(secret: &[u8; 16], seed: u64) -> [u8; 16] {
+    let high = encipher(secret, seed.wrapping_sub(1)) as u128;
+    (high << 64 | encipher(secret, seed) as u128).to_be_bytes()
 }
 
 /// How a session waits for what comes.

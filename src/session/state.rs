@@ -1,5 +1,6 @@
 //! What a session knows besides its channels and listeners.
 
+use super::cipher::encipher;
 use super::downlink::Downlink;
 use super::mode::Beside;
 use super::settings::{Settings, Timers};
@@ -59,6 +60,8 @@ pub(super) enum ReplyKind {
     Refuse,
     /// CLOSE_RSP.
     Close,
+    /// CLOSE_REQ to an end that has no channel here.
+    Stray,
 }
 
 #[derive(Debug)]
@@ -67,7 +70,7 @@ pub(super) struct Reply {
     pub status: u8,
     pub flying: bool,
     pub peer: Address,
-    /// Refuse: the connector's end. Close: the end that was addressed here.
+    /// Refuse: the connector's end. Close: the end that was addressed here. Stray: the end there.
     pub channel: wire::Channel,
 }
 
@@ -106,7 +109,8 @@ pub(super) struct Core<M: Mode> {
     pub arrivals: u32,
     srtt_ms: u32,
     rttvar_ms: u32,
-    random: u64,
+    /// Counts what is drawn, from the seed on.
+    drawn: u64,
     /// The last `now` seen.
     pub clock: u64,
     /// Number of the exchange begun last.
@@ -133,7 +137,7 @@ impl<M: Mode> Core<M> {
             phase: Phase::New,
             fatal: Fatal::None,
             relay_version: 0,
-            random: 0,
+            drawn: 0,
             clock: 0,
             seq: 0,
             reached: false,
@@ -194,7 +198,7 @@ impl<M: Mode> Core<M> {
         self.settings = *settings;
         self.clock = now;
         self.traffic_at = now;
-        self.random = settings.seed;
+        self.drawn = settings.seed;
         self.phase = Phase::Open;
         self.hello_due = true;
         self.wakes.send = true;
@@ -233,14 +237,11 @@ impl<M: Mode> Core<M> {
         }
     }
 
-    /// SplitMix64 (Steele, Lea, Flood 2014). Tokens only tell channels apart: what authenticates a
-    /// peer is the address that the relay stamps.
+    /// A number that nobody without the secret can tell from others, nor learn anything from; each
+    /// is drawn once in a session.
     pub fn random(&mut self) -> u64 {
-        self.random = self.random.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.random;
-        z = (z ^ z >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ z >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
-        z ^ z >> 31
+        self.drawn = self.drawn.wrapping_add(1);
+        encipher(&self.settings.secret, self.drawn)
     }
 
     /// Counts something, if this session counts.

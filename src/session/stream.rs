@@ -31,7 +31,7 @@ pub(super) struct Tx {
     pub una: u64,
     /// First offset not sent, or to be sent again.
     pub next: u64,
-    /// First offset never sent.
+    /// First offset never sent. Datagrams: first number.
     pub high: u64,
     /// First offset without a DELIVERED verdict.
     pub delivered: u64,

@@ -365,7 +365,12 @@ impl Data {
         if flags.has(DataFlags::PROBE) && len != 0 || whole && len as usize > super::MAX_DATAGRAM {
             return Err(wrong);
         }
-        if whole && flags.has(DataFlags::FIN) || offset.checked_add(u64::from(len) + 1).is_none() {
+        let special = flags.bits()
+            & (DataFlags::FIN.bits() | DataFlags::PROBE.bits() | DataFlags::DATAGRAM.bits());
+        // Each is said alone: a FIN, a PROBE, a datagram.
+        if special & special.wrapping_sub(1) != 0
+            || offset.checked_add(u64::from(len) + 1).is_none()
+        {
             return Err(WireError::Field { kind });
         }
         Ok(Self { offset, flags, len })

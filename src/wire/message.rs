@@ -211,7 +211,8 @@ pub struct Closed {
 pub struct Verdict {
     /// Its place in the request; HELLO has 0.
     pub index: u16,
-    /// DELIVERED, BUSY, AWAY, LIMITED or RETRY; of CONNECT_REQ also NO_LISTENER or WRONG_KIND.
+    /// DELIVERED, BUSY, AWAY, LIMITED or RETRY; of CONNECT_REQ also NO_LISTENER or
+    /// WRONG_KIND, of ACCEPT_RSP also NO_LISTENER.
     pub status: Status,
     /// How many of its bytes were delivered.
     pub bytes: u32,

@@ -23,7 +23,7 @@ pub use message::{
     Accept, Address, Channel, Close, Closed, Connect, Data, DataFlags, End, Hello, HelloFlags,
     ListenReq, ListenRsp, Message, Route, Tick, Verdict, Welcome, Window,
 };
-pub use status::{Fault, Status};
+pub use status::{Fault, Place, Status};
 
 /// Protocol version spoken here: the first byte of HELLO and of WELCOME, for ever.
 pub const VERSION: u8 = 1;

@@ -15,8 +15,30 @@ pub enum Fault {
     Transport,
 }
 
+/// Where a status may stand.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Place {
+    /// END.
+    End,
+    /// LISTEN_RSP.
+    ListenRsp,
+    /// ACCEPT_RSP and CONNECT_RSP, as listeners say it.
+    AcceptRsp,
+    /// CLOSE_REQ.
+    CloseReq,
+    /// CLOSE_RSP.
+    CloseRsp,
+    /// VERDICT of any message.
+    Verdict,
+    /// VERDICT of CONNECT_REQ.
+    ConnectVerdict,
+    /// VERDICT of ACCEPT_RSP.
+    AcceptVerdict,
+}
+
 macro_rules! statuses {
-    ($($(#[doc = $doc:literal])+ $name:ident = $code:literal, $wire:literal, $fault:ident;)+) => {
+    ($($(#[doc = $doc:literal])+
+        $name:ident = $code:literal, $wire:literal, $fault:ident, [$($place:ident)*];)+) => {
         /// A status code of the protocol.
         #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
         #[repr(u8)]
@@ -40,53 +62,63 @@ macro_rules! statuses {
             pub const fn fault(self) -> Fault {
                 match self { $(Status::$name => Fault::$fault,)+ }
             }
+
+            /// Whether the protocol has the status there. Elsewhere it is a fault of the sender.
+            // The place is known where it is called: inlined this is a test of a few bits.
+            #[inline(always)]
+            pub const fn fits(self, place: Place) -> bool {
+                $(if matches!(self, Status::$name) && matches!(place, $(Place::$place)|*) {
+                    return true;
+                })+
+                false
+            }
         }
     };
 }
 
 statuses! {
     /// It is so.
-    Ok = 0x00, "OK", Nobody;
+    Ok = 0x00, "OK", Nobody, [End ListenRsp AcceptRsp];
     /// Verdict: written into a response to the peer, or kept for its next one (RECEIVE_REQ).
-    Delivered = 0x01, "DELIVERED", Nobody;
+    Delivered = 0x01, "DELIVERED", Nobody, [Verdict ConnectVerdict AcceptVerdict];
     /// Verdict: the peer is between two parks, or its response does not drain.
-    Busy = 0x10, "BUSY", Peer;
+    Busy = 0x10, "BUSY", Peer, [Verdict ConnectVerdict AcceptVerdict];
     /// Verdict: the peer has not parked within the relay's grace.
-    Away = 0x11, "AWAY", Peer;
+    Away = 0x11, "AWAY", Peer, [Verdict ConnectVerdict AcceptVerdict];
     /// A limit of the relay was reached.
-    Limited = 0x12, "LIMITED", Resource;
+    Limited = 0x12, "LIMITED", Resource, [End ListenRsp Verdict ConnectVerdict AcceptVerdict];
     /// The relay is young: the name or peer may be on its way back.
-    Retry = 0x13, "RETRY", Transport;
+    Retry = 0x13, "RETRY", Transport, [ListenRsp Verdict ConnectVerdict AcceptVerdict];
     /// Nobody listens at the endpoint.
-    NoListener = 0x20, "NO_LISTENER", Peer;
+    NoListener = 0x20, "NO_LISTENER", Peer, [AcceptRsp ConnectVerdict AcceptVerdict];
     /// Another owner holds the endpoint.
-    InUse = 0x21, "IN_USE", Config;
+    InUse = 0x21, "IN_USE", Config, [ListenRsp];
     /// The listener has no room: its backlog or its channels are used up.
-    BacklogFull = 0x22, "BACKLOG_FULL", Peer;
+    BacklogFull = 0x22, "BACKLOG_FULL", Peer, [AcceptRsp];
     /// The endpoint is there, but of the other kind (stream, datagram).
-    WrongKind = 0x23, "WRONG_KIND", Config;
+    WrongKind = 0x23, "WRONG_KIND", Config, [AcceptRsp ConnectVerdict];
     /// A process of the same owner with a higher epoch holds the endpoint.
-    Taken = 0x24, "TAKEN", Config;
+    Taken = 0x24, "TAKEN", Config, [ListenRsp];
     /// A newer park took the place of this one.
-    Superseded = 0x30, "SUPERSEDED", Nobody;
+    Superseded = 0x30, "SUPERSEDED", Nobody, [End];
     /// This park was answered before: that answer is lost.
-    Repeated = 0x31, "REPEATED", Transport;
+    Repeated = 0x31, "REPEATED", Transport, [End];
     /// A later park was seen, whose number END tells.
-    Stale = 0x32, "STALE", Nobody;
+    Stale = 0x32, "STALE", Nobody, [End];
     /// The relay shuts down.
-    Shutdown = 0x33, "SHUTDOWN", Transport;
+    Shutdown = 0x33, "SHUTDOWN", Transport, [End];
     /// The request's body is no sequence of messages of this protocol.
-    Malformed = 0x40, "MALFORMED", Config;
+    Malformed = 0x40, "MALFORMED", Config, [End];
     /// The relay does not speak the version of HELLO; WELCOME names its own.
-    Version = 0x41, "VERSION", Config;
+    Version = 0x41, "VERSION", Config, [End];
     /// Close: the application closed the channel.
-    Closed = 0x50, "CLOSED", Nobody;
+    Closed = 0x50, "CLOSED", Nobody, [CloseReq CloseRsp];
     /// Close: the application gave the channel up with bytes unacknowledged.
-    Aborted = 0x51, "ABORTED", Peer;
+    Aborted = 0x51, "ABORTED", Peer, [CloseReq];
     /// Close: there is no such channel here.
-    Unknown = 0x52, "UNKNOWN", Peer;
+    Unknown = 0x52, "UNKNOWN", Peer, [CloseRsp];
     /// Close: nothing was heard for the linger time with something outstanding.
-    Linger = 0x53, "LINGER", Transport;
+    Linger = 0x53, "LINGER", Transport, [CloseReq];
     /// Close: the peer broke the protocol.
-    Protocol = 0x54, "PROTOCOL", Peer;
+    Protocol = 0x54, "PROTOCOL", Peer, [CloseReq];
 }

@@ -13,6 +13,7 @@ fn the_relay_has_the_limits_of_the_page() {
         ("sessions", router.max_sessions),
         ("names a session", router.claims),
         ("wishes a session", router.wishes),
+        ("connections asked for, a session", router.asked),
         ("acknowledgements a session", router.acks),
         ("sends a session", router.sends as usize),
         ("undrained a response", router.undrained),

@@ -129,7 +129,7 @@ fn places_of_peers_that_vanished_are_free_soon_after_they_are_wanted() {
         }
     }
     println!("places after {worst} ms at most");
-    assert!(worst <= 15_000, "{worst}");
+    assert!(worst <= 18_000, "{worst}");
 }
 
 #[test]

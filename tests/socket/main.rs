@@ -9,6 +9,7 @@ mod idle;
 mod naive;
 mod refusals;
 mod single;
+mod stranger;
 mod streams;
 
 use std::time::Duration;

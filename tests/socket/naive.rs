@@ -11,6 +11,7 @@ use byway::wire::{
     MAX_CONTROL, Message, Piece, Route, Status, VERSION, Window,
 };
 use byway::{Address, Kind};
+use sha2::{Digest, Sha256};
 
 use super::{LONG, client, config, pattern, relay};
 
@@ -20,7 +21,7 @@ pub const HOLD: u32 = 20_000;
 /// A ring of the real client, in octets.
 pub const RING: u64 = 16 * 1024;
 
-struct Naive {
+pub struct Naive {
     relay: SocketAddr,
     secret: [u8; 16],
     seq: u64,
@@ -34,12 +35,14 @@ pub enum Seen {
     ConnectRsp(Route, Status, Channel, u64),
     SendRsp(Window),
     Data(u64, DataFlags, Vec<u8>),
+    CloseReq(Route),
+    CloseRsp(Channel),
     Verdict(Status),
     End(Status),
 }
 
 impl Naive {
-    fn new(relay: SocketAddr, name: u8) -> Self {
+    pub fn new(relay: SocketAddr, name: u8) -> Self {
         Self { relay, secret: [name; 16], seq: 0 }
     }
 
@@ -71,19 +74,19 @@ impl Naive {
         seen(&answer[end..])
     }
 
-    fn send(&mut self, messages: &[u8]) -> Vec<Seen> {
+    pub fn send(&mut self, messages: &[u8]) -> Vec<Seen> {
         self.exchange(0, messages)
     }
 
     /// Sends until the relay could deliver. When it could not, it ends a park as soon as it can.
-    fn deliver(&mut self, parked: &[u8], messages: &[u8]) {
+    pub fn deliver(&mut self, parked: &[u8], messages: &[u8]) {
         while !self.send(messages).contains(&Seen::Verdict(Status::Delivered)) {
             self.exchange(HOLD, parked);
         }
     }
 
     /// Parks until `wanted` finds something in an answer.
-    fn park_for<T>(&mut self, messages: &[u8], wanted: impl Fn(&Seen) -> Option<T>) -> T {
+    pub fn park_for<T>(&mut self, messages: &[u8], wanted: impl Fn(&Seen) -> Option<T>) -> T {
         loop {
             let answer = self.exchange(HOLD, messages);
             if let Some(found) = answer.iter().find_map(&wanted) {
@@ -93,10 +96,20 @@ impl Naive {
         }
     }
 
+    /// Its session's address.
+    pub fn address(&self) -> Address {
+        let digest = Sha256::digest(self.secret);
+        Address(std::array::from_fn(|i| digest[i]))
+    }
+
     /// Connects to `camera:1`, and gives the route there and the window.
     fn connect(&mut self, kind: Kind) -> (Route, u64) {
+        self.connect_to("camera:1", kind)
+    }
+
+    pub fn connect_to(&mut self, endpoint: &str, kind: Kind) -> (Route, u64) {
         let own = Channel { id: 7, token: 77 };
-        let endpoint = "camera:1".parse::<Endpoint>().unwrap();
+        let endpoint = endpoint.parse::<Endpoint>().unwrap();
         let connect = Connect {
             channel: own,
             kind,
@@ -160,6 +173,8 @@ pub fn seen(mut body: &[u8]) -> Vec<Seen> {
                 Some(Seen::Data(_, _, data)) => data.extend_from_slice(bytes),
                 other => panic!("bytes behind {other:?}"),
             },
+            Piece::Message(Message::CloseReq(_)) => all.push(Seen::CloseReq(from)),
+            Piece::Message(Message::CloseRsp(m)) => all.push(Seen::CloseRsp(m.channel)),
             Piece::Message(Message::Verdict(m)) => all.push(Seen::Verdict(m.status)),
             Piece::Message(Message::End(m)) => all.push(Seen::End(m.status)),
             Piece::Message(_) => {}

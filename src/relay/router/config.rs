@@ -24,6 +24,8 @@ pub struct RouterConfig {
     pub wishes: usize,
     /// Most peers of a session that are told when it is over, and most sessions that it is told of at once.
     pub peers: usize,
+    /// Most connections of a session of which is remembered who was asked; the oldest goes first.
+    pub asked: usize,
     /// Most acknowledgements kept for a session; the oldest goes first.
     pub acks: usize,
     /// Most sends of a session at once, among them parks that are sends as well until they are whole.
@@ -67,6 +69,7 @@ impl Default for RouterConfig {
             claims: MAX_CLAIMS,
             wishes: 16,
             peers: 256,
+            asked: 256,
             acks: 256,
             sends: 4,
             busy_wait_min_ms: 200,
@@ -119,7 +122,7 @@ pub struct RouterStats {
     pub retry: u64,
     /// Verdicts LIMITED.
     pub limited: u64,
-    /// Connections refused: NO_LISTENER or WRONG_KIND.
+    /// Connections, or answers to some, refused: NO_LISTENER or WRONG_KIND.
     pub refused: u64,
     /// Exchanges ended SUPERSEDED.
     pub superseded: u64,

@@ -14,10 +14,11 @@
 //! - `deliver` brings a message to its peer's response, or waits for one;
 //! - `park` is what becomes of the exchange itself;
 //! - `single` is a park that is a send as well;
-//! - `claims` says who listens where;
+//! - `claims` says who listens where, `asked` who may answer a connector;
 //! - `life` tells a session's peers that it is over;
 //! - `session`, `exchange`, `response` are the state.
 
+mod asked;
 mod claims;
 mod config;
 mod deliver;

@@ -369,6 +369,7 @@ impl Router {
         let Some(session) = self.sessions.get_mut(&peer) else { return };
         session.highest = session.highest.max(Some(seq));
         session.stored = Default::default();
+        session.asked = Default::default();
         if let Some(park) = session.park {
             self.end_park(now, park, Status::Ok);
         }

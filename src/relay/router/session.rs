@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use rustc_hash::FxHashSet;
 
 use super::ExchangeId;
+use super::asked::Asked;
 use crate::wire::{Address, Endpoint, ListenRsp, Route, Window};
 
 /// A session's soft state: all of it comes back with the client's next requests.
@@ -28,6 +29,8 @@ pub(super) struct Session {
     pub sends: BTreeSet<ExchangeId>,
     /// Names held, each with its claim.
     pub claims: Vec<(Endpoint, u32)>,
+    /// Who may answer its connections.
+    pub asked: Asked,
     /// Peers that it waits for, oldest first.
     pub wishes: VecDeque<Address>,
     /// Uploads that stand until this session takes more.

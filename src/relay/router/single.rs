@@ -5,7 +5,7 @@ use bytes::Bytes;
 
 use super::exchange::{Exchange, Role, State, Upload};
 use super::response::Phase;
-use super::upload::{EXCESS_CLAIMS, Failure, MALFORMED};
+use super::upload::{EXCESS_CLAIMS, Failure, MALFORMED, is_sound};
 use super::{ExchangeId, Router};
 use crate::wire::{Decoder, Hello, HelloFlags, ListenReq, MAX_SINGLE_BODY, Message, Piece, Status};
 
@@ -35,7 +35,11 @@ impl Router {
     pub(super) fn claims_of(&self, body: &[u8]) -> Result<Vec<ListenReq>, Failure> {
         let (mut decoder, mut input, mut listens) = (Decoder::new(), body, Vec::new());
         while let Some(piece) = decoder.next(&mut input).map_err(|_| MALFORMED)? {
-            if let Piece::Message(Message::ListenReq(claim)) = piece {
+            let Piece::Message(message) = piece else { continue };
+            if !is_sound(&message) {
+                return Err(MALFORMED);
+            }
+            if let Message::ListenReq(claim) = message {
                 listens.push(claim);
             }
         }

@@ -115,8 +115,12 @@ impl Body {
     }
 
     pub fn connect(self, name: &str, kind: Kind) -> Self {
+        self.connect_from(1, name, kind)
+    }
+
+    pub fn connect_from(self, id: u32, name: &str, kind: Kind) -> Self {
         self.message(&Message::ConnectReq(Connect {
-            channel: channel(1),
+            channel: channel(id),
             kind,
             port: 1,
             limit: 1000,

@@ -1,6 +1,7 @@
 //! Tests by the public interface, under a virtual clock.
 
 mod acks;
+mod asked;
 mod claims;
 mod cut_through;
 mod life;

@@ -8,7 +8,7 @@ use super::exchange::{Current, State, Upload, What};
 use super::{ExchangeId, Router};
 use crate::wire::{
     Address, Channel, Connect, Data, DataFlags, End, Hello, HelloFlags, MAX_CONTROL,
-    MAX_SINGLE_BODY, Message, Piece, Route, Status, VERSION, Window,
+    MAX_SINGLE_BODY, Message, Piece, Place, Route, Status, VERSION, Window,
 };
 
 /// Why a request ends before its time.
@@ -118,6 +118,9 @@ impl Router {
             Ok(index) if index <= self.config.max_messages => index,
             _ => return Err(Failure::End(Status::Limited)),
         };
+        if !is_sound(&message) {
+            return Err(MALFORMED);
+        }
         match message {
             Message::Route(route) => state.route = Some((route.peer, route.channel)),
             Message::Pad(_) => {}
@@ -129,10 +132,18 @@ impl Router {
             }
             // The park had it.
             Message::ListenReq(_) if state.park.is_some() => {}
-            Message::ConnectReq(connect) => self.connect(now, state, index, connect),
+            Message::ConnectReq(connect) => self.connect(now, id, state, index, connect),
             Message::AcceptRsp(accept) => {
-                let to = state.route.ok_or(MALFORMED)?;
-                begin(state, index, to, control(&Message::ConnectRsp(accept)));
+                let (peer, channel) = state.route.ok_or(MALFORMED)?;
+                let source = self.source_of(id);
+                if self.sessions.get(&peer).is_none_or(|s| s.asked.admits(channel, source)) {
+                    let what = control(&Message::ConnectRsp(accept));
+                    begin(state, index, (peer, channel), what);
+                } else {
+                    // A stranger, with a token from somewhere.
+                    state.speaks = true;
+                    self.verdict(state, index, Status::NoListener, 0);
+                }
             }
             Message::CloseReq(_) | Message::CloseRsp(_) => {
                 let to = state.route.ok_or(MALFORMED)?;
@@ -164,6 +175,9 @@ impl Router {
         }
         let peer = super::address(&hello.secret);
         state.hello = Some(hello);
+        if !flags_fit(&hello) {
+            return Err(MALFORMED);
+        }
         let Some(session) = self.enter(now, peer) else {
             return Err(Failure::End(Status::Limited));
         };
@@ -227,9 +241,20 @@ impl Router {
         });
     }
 
-    fn connect(&mut self, now: u64, state: &mut State, index: u16, connect: Connect<'_>) {
+    fn connect(
+        &mut self,
+        now: u64,
+        id: ExchangeId,
+        state: &mut State,
+        index: u16,
+        connect: Connect<'_>,
+    ) {
         match self.listener(now, &connect) {
             Ok(peer) => {
+                let source = self.source_of(id);
+                if let Some(session) = self.sessions.get_mut(&source) {
+                    session.asked.note(connect.channel, peer, self.config.asked);
+                }
                 let message = Message::AcceptReq(connect);
                 begin(state, index, (peer, Channel::NONE), control(&message));
             }
@@ -268,6 +293,32 @@ impl Router {
     pub(super) fn verdict(&mut self, state: &mut State, index: u16, status: Status, bytes: u32) {
         self.stats.verdict(status);
         state.verdict(index, status, bytes);
+    }
+}
+
+/// Whether HELLO's flags are those of a send or of a park, as it is one or both.
+fn flags_fit(hello: &Hello) -> bool {
+    let (is_park, flags) = (hello.hold_ms > 0, hello.flags);
+    let is_send = !is_park || flags.has(HelloFlags::SINGLE);
+    let (wakes, leaves) = (flags.has(HelloFlags::WAKE), flags.has(HelloFlags::BYE));
+    (is_park || !flags.has(HelloFlags::STREAM)) && (is_send || !wakes && !leaves)
+}
+
+/// Whether a message of a client has only what it may have there.
+pub(super) fn is_sound(message: &Message<'_>) -> bool {
+    match message {
+        Message::ListenReq(m) => {
+            let heard = m.heard.is_none_or(|status| status.fits(Place::ListenRsp));
+            m.claim != 0 && m.backlog > 0 && heard
+        }
+        Message::ConnectReq(m) => m.channel.id != 0,
+        Message::AcceptRsp(m) => {
+            let has_end = m.channel.id != 0;
+            m.status.fits(Place::AcceptRsp) && (m.status == Status::Ok) == has_end
+        }
+        Message::CloseReq(m) => m.status.fits(Place::CloseReq),
+        Message::CloseRsp(m) => m.status.fits(Place::CloseRsp),
+        _ => true,
     }
 }
 

@@ -3,7 +3,7 @@
 use super::*;
 use crate::error::{ConfigError, Error, PeerError, ResourceError};
 use crate::session::ListenerId;
-use crate::wire::{Closed, ListenRsp};
+use crate::wire::ListenRsp;
 
 fn listen(bench: &mut Bench, at: &str) -> Result<ListenerId, Error> {
     let now = bench.now;
@@ -148,8 +148,6 @@ fn the_listener_refuses_a_connection() {
         (Status::NoListener, Error::from(PeerError::NoListener)),
         (Status::BacklogFull, PeerError::BacklogFull.into()),
         (Status::WrongKind, ConfigError::WrongKind.into()),
-        (Status::Limited, ResourceError::Relay.into()),
-        (Status::Protocol, PeerError::Away.into()),
     ] {
         let mut bench = Bench::reached();
         let id = bench.connect(Kind::Stream);
@@ -161,23 +159,6 @@ fn the_listener_refuses_a_connection() {
         assert_eq!(bench.session().connected(id), Err(Error::Closed));
         assert!(bench.begin(Lane::Send).is_none(), "nobody is told");
     }
-}
-
-#[test]
-fn a_second_listener_that_accepts_is_told_to_forget_it() {
-    let (mut bench, id, local) = Bench::connected(Kind::Stream, 256);
-    let other = Address([8; 16]);
-    let accept = Accept {
-        status: Status::Ok,
-        channel: Channel { id: 5, token: 5 },
-        limit: 1,
-        linger_ms: 1,
-        greeting: b"",
-    };
-    bench.exchange(Lane::Park, |a| a.from(other, local).message(&Message::ConnectRsp(accept)));
-    let send = bench.exchange(Lane::Send, |answer| answer);
-    assert!(send.says(&Message::CloseRsp(Closed { status: Status::Unknown, channel: local })));
-    assert_eq!(bench.session().peer(id), Ok(PEER));
 }
 
 #[test]

@@ -7,11 +7,14 @@ mod datagrams;
 mod ends;
 mod handles;
 mod meet;
+mod numbers;
 mod progress;
 mod random;
 mod single;
+mod statuses;
 mod streaming;
 mod streams;
+mod tokens;
 
 use super::{ChannelId, Event, Exchange, HeapStorage, Lane, Profile, Session, Settings};
 use crate::error::Blocked;

@@ -106,13 +106,15 @@ fn windows() -> impl Strategy<Value = Window> {
     )
 }
 
-/// Only what may be said: PROBE has no bytes; a datagram is short and has no FIN.
+/// Only what may be said: PROBE has no bytes; a datagram is short; neither goes with the other or FIN.
 fn data() -> impl Strategy<Value = Data> {
     let most = (MAX_MESSAGE - (DATA_HEADER_LEN - HEADER_LEN)) as u32;
     (0..u64::MAX - u64::from(most), any::<u8>(), 0..=most).prop_map(|(offset, bits, len)| {
         let flags = DataFlags::from_bits(bits);
+        let probes = flags.has(DataFlags::PROBE);
+        let flags = if probes { flags.without(DataFlags::DATAGRAM) } else { flags };
         let whole = flags.has(DataFlags::DATAGRAM);
-        let flags = if whole { flags.without(DataFlags::FIN) } else { flags };
+        let flags = if whole || probes { flags.without(DataFlags::FIN) } else { flags };
         let len = if whole { len.min(MAX_DATAGRAM as u32) } else { len };
         Data { offset, flags, len: if flags.has(DataFlags::PROBE) { 0 } else { len } }
     })

@@ -178,6 +178,7 @@ fn relay() {
             ("claims", relay.claims as u64),
             ("wishes", relay.wishes as u64),
             ("peers", relay.peers as u64),
+            ("asked", relay.asked as u64),
             ("acks", relay.acks as u64),
             ("sends", relay.sends.into()),
             ("undrained", relay.undrained as u64),

@@ -110,6 +110,7 @@ fn config() -> RouterConfig {
         max_sessions: 4,
         claims: 4,
         wishes: 2,
+        asked: 2,
         acks: 8,
         sends: 2,
         undrained: 4 << 10,

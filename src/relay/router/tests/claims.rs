@@ -145,11 +145,11 @@ fn a_forgotten_session_has_no_names() {
 fn claims_are_limited() {
     let mut lab = Lab::new();
     let mut body = Body::park(1, 1, 5_000);
-    for claim in 0..20 {
+    for claim in 1..21 {
         body = body.claim(claim, &format!("camera-{claim}"), 1, 10, OK);
     }
     let mut park = lab.post(body);
-    let expected: Vec<_> = (16..20).map(|claim| (claim, Status::Limited, 0)).collect();
+    let expected: Vec<_> = (17..21).map(|claim| (claim, Status::Limited, 0)).collect();
     assert_eq!(lab.answer(&mut park).listens(), expected);
     assert_eq!(lab.router.stats().names, 16);
 }

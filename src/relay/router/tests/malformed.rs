@@ -4,10 +4,11 @@ use bytes::Bytes;
 use proptest::prelude::*;
 
 use crate::Kind;
-use crate::relay::router::testing::{Body, Lab};
+use crate::relay::router::testing::{Body, Lab, channel};
 use crate::relay::router::{Answer, Router, RouterConfig};
 use crate::wire::{
-    Channel, DataFlags, End, Hello, ListenRsp, Message, Route, Status, Verdict, Window,
+    Accept, Channel, Close, Closed, DataFlags, End, Hello, HelloFlags, ListenReq, ListenRsp,
+    Message, Name, Route, Status, Verdict, Window,
 };
 
 #[test]
@@ -69,6 +70,159 @@ fn wrong_messages_are_malformed() {
         let stats = lab.router.stats();
         assert_eq!((stats.held, stats.exchanges, stats.parked), (0, 0, 0));
     }
+}
+
+/// That the request is answered MALFORMED, and leaves nothing behind.
+fn is_malformed(body: Body, why: &str) {
+    let mut lab = Lab::new();
+    let mut listener = lab.post(Body::park(2, 1, 5_000).claim(1, "camera", 1, 1, Some(Status::Ok)));
+    let mut request = lab.post(body);
+    let seen = lab.answer(&mut request);
+    assert_eq!(seen.end(), Status::Malformed, "{why}");
+    assert!(lab.waits(&mut listener), "{why}");
+    assert_eq!((lab.router.stats().held, lab.router.stats().names), (0, 1), "{why}");
+}
+
+#[test]
+fn probe_has_neither_fin_nor_datagram() {
+    for other in [DataFlags::FIN, DataFlags::DATAGRAM, DataFlags::FIN.with(DataFlags::DATAGRAM)] {
+        let flags = DataFlags::PROBE.with(other);
+        let why = format!("{flags:?}");
+        is_malformed(Body::send(1).to(2, 7).data(0, flags, b""), &why);
+        is_malformed(Body::park(1, 1, 5_000).to(2, 7).data(0, flags, b""), &why);
+        is_malformed(Body::single(1, 1).to(2, 7).data(0, flags, b""), &why);
+    }
+    is_malformed(
+        Body::send(1).to(2, 7).data(0, DataFlags::DATAGRAM.with(DataFlags::FIN), b""),
+        "a datagram has no FIN",
+    );
+}
+
+#[test]
+fn claims_have_an_id_a_backlog_and_a_status_of_listen_rsp() {
+    let claim = ListenReq {
+        claim: 1,
+        kind: Kind::Stream,
+        port: 1,
+        owner: [1; 16],
+        epoch: 1,
+        backlog: 1,
+        heard: None,
+        name: Name::from_bytes(b"door").unwrap(),
+    };
+    let heard = |status: &Status| ListenReq { heard: Some(*status), ..claim };
+    let listens = [Status::Ok, Status::InUse, Status::Taken, Status::Limited, Status::Retry];
+    let others = Status::ALL.iter().filter(|status| !listens.contains(status)).map(heard);
+    let wrong = [ListenReq { backlog: 0, ..claim }, ListenReq { claim: 0, ..claim }];
+    for claim in wrong.into_iter().chain(others) {
+        let why = format!("{claim:?}");
+        is_malformed(Body::park(1, 1, 5_000).message(&Message::ListenReq(claim)), &why);
+        is_malformed(Body::single(1, 1).message(&Message::ListenReq(claim)), &why);
+    }
+    for claim in listens.iter().map(heard) {
+        let mut lab = Lab::new();
+        let mut park = lab.post(Body::park(1, 1, 1).message(&Message::ListenReq(claim)));
+        lab.pass(1);
+        assert_eq!(lab.answer(&mut park).end(), Status::Ok, "{claim:?}");
+    }
+}
+
+#[test]
+fn ends_of_channels_are_named() {
+    is_malformed(Body::send(1).connect_from(0, "camera", Kind::Stream), "CONNECT_REQ");
+    let accept = |status, id| {
+        let channel = Channel { id, token: 5 };
+        Message::AcceptRsp(Accept { status, channel, limit: 1, linger_ms: 1, greeting: b"" })
+    };
+    let of = |message: &Message<'_>| Body::send(1).to(2, 7).message(message);
+    is_malformed(of(&accept(Status::Ok, 0)), "ACCEPT_RSP names its end");
+    is_malformed(of(&accept(Status::BacklogFull, 1)), "a refusal has none");
+}
+
+#[test]
+fn clients_say_statuses_only_where_they_belong() {
+    let accept = |status, id| {
+        let channel = Channel { id, token: 0 };
+        Message::AcceptRsp(Accept { status, channel, limit: 0, linger_ms: 0, greeting: b"" })
+    };
+    for &status in Status::ALL {
+        let end = channel(9);
+        let accepts = [Status::Ok, Status::NoListener, Status::BacklogFull, Status::WrongKind];
+        let closes = [Status::Closed, Status::Aborted, Status::Linger, Status::Protocol];
+        let closed = [Status::Closed, Status::Unknown];
+        for (message, fits) in [
+            (accept(status, u32::from(status == Status::Ok)), accepts.contains(&status)),
+            (Message::CloseReq(Close { status, offset: 0 }), closes.contains(&status)),
+            (Message::CloseRsp(Closed { status, channel: end }), closed.contains(&status)),
+        ] {
+            let mut lab = Lab::new();
+            let seen = lab.send(Body::send(1).to(2, 7).message(&message));
+            let expected = if fits { Status::Ok } else { Status::Malformed };
+            assert_eq!(seen.end(), expected, "{message:?}");
+        }
+    }
+}
+
+#[test]
+fn flags_of_hello_fit_sends_and_parks() {
+    use HelloFlags as F;
+    let (wake, bye, stream, single) = (F::WAKE, F::BYE, F::STREAM, F::SINGLE);
+    for (flags, hold_ms, fits) in [
+        (wake, 0, true),
+        (bye.with(wake), 0, true),
+        (stream, 0, false),
+        (stream.with(wake), 0, false),
+        // With hold 0 it means nothing.
+        (single.with(bye), 0, true),
+        (wake, 100, false),
+        (bye, 100, false),
+        (stream.with(bye), 100, false),
+        (stream, 100, true),
+        (single.with(wake), 100, true),
+        (single.with(bye), 100, true),
+    ] {
+        let mut lab = Lab::new();
+        let hello = Hello { flags, hold_ms, seq: 1, ..Body::greeting(1) };
+        let mut request = lab.post(Body::hello(hello));
+        lab.pass(200);
+        let expected = if fits { Status::Ok } else { Status::Malformed };
+        assert_eq!(lab.answer(&mut request).end(), expected, "{flags:?}, hold {hold_ms}");
+    }
+    // Unknown flags are ignored.
+    let mut body = Body::send(1).done();
+    body[5] |= 0xf0;
+    assert_eq!(Lab::new().send(Body::empty().raw(&body)).end(), Status::Ok);
+}
+
+#[test]
+fn numbers_of_any_size_do_no_harm() {
+    let most = Hello { seq: u64::MAX, max_response: u32::MAX, ..Body::greeting(1) };
+    let mut lab = Lab::new();
+    let mut park = lab.post(Body::park(2, 1, u32::MAX));
+    let window = Window {
+        ack: u64::MAX,
+        limit: u64::MAX,
+        losses: u32::MAX,
+        overflow: u64::MAX,
+        now: true,
+        done: true,
+        ask: true,
+    };
+    let body = Body::hello(most).to(2, 7).stream(u64::MAX - 2, b"x").probe(u64::MAX - 1);
+    let body = body.datagram(u64::MAX - 2, b"y").message(&Message::ReceiveReq(window));
+    let seen = lab.send(
+        body.message(&Message::CloseReq(Close { status: Status::Aborted, offset: u64::MAX })),
+    );
+    assert_eq!(seen.end(), Status::Ok);
+    assert!(seen.verdicts().iter().all(|(_, status, _)| *status == Status::Delivered));
+    assert_eq!(lab.answer(&mut park).acks(), [u64::MAX]);
+    // The highest number of a park: every other is late from then on, and nothing else.
+    let mut last = lab.post(Body::hello(Hello { hold_ms: u32::MAX, ..most }));
+    assert!(lab.waits(&mut last));
+    let seen = lab.send(Body::park(1, u64::MAX - 1, 5_000));
+    assert_eq!(seen.end(), Status::Stale);
+    lab.pass(300_000);
+    assert_eq!(lab.answer(&mut last).end(), Status::Ok);
 }
 
 #[test]

@@ -1,0 +1,61 @@
+//! Room for those who connect while every channel is taken: peers that are gone lose their places.
+
+use core::num::NonZeroU64;
+
+use super::channel::{End, Probe, State};
+use super::{Mode, Session};
+use crate::wire::Status;
+
+/// How long places count as wanted after somebody found none, in ms: longer than it takes to find
+/// out which peers are gone.
+const WANTED_MS: u64 = 30_000;
+/// How long those who connect are left to ask again before they are refused, in ms.
+const UNDECIDED_MS: u64 = 18_000;
+/// A peer that answers nothing for so long, in ms, and that the relay calls away, is gone: twice
+/// the relay's grace, and longer than a client needs to go on after any change of its path.
+const GONE_MS: u64 = 10_000;
+/// A channel on which something came so recently, in ms, need not be asked for.
+const HEARD_MS: u64 = 2_500;
+
+impl<M: Mode> Session<'_, M> {
+    /// Somebody connects and finds no free channel: the peers of all quiet ones are asked whether
+    /// they are there. Whether that is still undecided for some, so that there may be room soon.
+    pub(super) fn want_place(&mut self, now: u64) -> bool {
+        let Some(beside) = self.core.beside_mut() else { return false };
+        let began = match beside.places_wanted {
+            Some(began) if now < began.get() + WANTED_MS => began.get(),
+            _ => {
+                beside.places_wanted = NonZeroU64::new(now);
+                now
+            }
+        };
+        let mut undecided = false;
+        for slot in 0..self.channels.len() {
+            let channel = &mut self.channels[slot];
+            if channel.state != State::Established || now < channel.heard_at + HEARD_MS {
+                continue;
+            }
+            undecided = true;
+            if !channel.asked {
+                channel.asked = true;
+                channel.probe = Probe::AtOnce;
+                self.watch(now, slot);
+                self.core.wakes.send = true;
+            }
+        }
+        undecided && now < began + UNDECIDED_MS
+    }
+
+    /// The relay has not seen the channel's peer within its grace: should its place be wanted, it
+    /// is taken once the peer was quiet for long enough.
+    pub(super) fn give_place_away(&mut self, now: u64, slot: usize) {
+        let wanted = self.core.beside().and_then(|beside| beside.places_wanted);
+        let quiet_since = self.channels[slot].quiet_since;
+        if wanted.is_some_and(|began| now < began.get() + WANTED_MS)
+            && quiet_since != 0
+            && now >= quiet_since + GONE_MS
+        {
+            self.end(now, slot, End::Here, Status::Linger, false);
+        }
+    }
+}
