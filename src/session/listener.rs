@@ -203,6 +203,8 @@ impl<M: Mode> Session<'_, M> {
                 return;
             }
             (Status::InUse | Status::Taken | Status::Limited, ClaimState::Claiming) => true,
+            // A relay with other limits than the one before.
+            (Status::Limited, ClaimState::Granted) => true,
             (Status::Taken, ClaimState::Granted) if rsp.epoch >= claim.epoch => true,
             (Status::InUse, ClaimState::Granted) => {
                 claim.heard = Status::Taken as u8 + 1;

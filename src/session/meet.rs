@@ -1,6 +1,6 @@
 //! Set-up and end of channels, as messages in an answer tell them.
 
-use super::channel::{End, State, Tombstone};
+use super::channel::{End, State};
 use super::listener::ClaimState;
 use super::state::{Phase, ReplyKind};
 use super::{Mode, Pace, Session, Settings};
@@ -83,15 +83,9 @@ impl<M: Mode> Session<'_, M> {
         }
         let (slot, _) = super::slot(from.channel.id);
         if slot >= self.channels.len() || self.local(slot) != from.channel {
-            let ended = |t: &&mut Tombstone| t.local == from.channel && t.peer == from.peer;
-            match self.tombstones.iter_mut().find(ended) {
-                // A late repeat: the listener has or had everything, and may want to know again.
-                Some(t) => {
-                    t.answer = true;
-                    self.core.wakes.send = true;
-                }
-                None if accept.status == Status::Ok => self.unknown(from),
-                None => {}
+            if accept.status == Status::Ok {
+                // A late repeat: what became of the channel, or that it never was.
+                self.addressed(now, from, true);
             }
             return;
         }
