@@ -189,9 +189,6 @@ impl<M: Mode> Session<'_, M> {
             match channel.state {
                 State::Connecting => channel.due = now,
                 State::Accepting | State::Aborting if channel.peer == peer => channel.due = now,
-                State::Ended if !M::SINGLE && channel.peer == peer && channel.is_dead() => {
-                    self.tell_end(now, slot);
-                }
                 State::Established if channel.peer == peer => {
                     // It lives; and what it has of what was sent is not known.
                     channel.heard_at = now;

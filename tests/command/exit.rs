@@ -45,6 +45,32 @@ fn endpoint_in_use() {
     fails(["listen", "one:1", "--relay", &relay.url], 3, &["endpoint in use", "choose another"]);
 }
 
+/// The peer of a process that was killed and started anew is told so within two seconds, with the
+/// default linger of three minutes and nothing to say.
+#[test]
+fn an_idle_peer_of_a_restarted_process_is_told_within_two_seconds() {
+    let relay = Relay::start();
+    let listen = ["listen", "one:1", "--owner", "me", "--relay", &relay.url];
+    let mut listener = Byway::start(listen);
+    listener.wait_told("listening");
+    let mut connector = Byway::start(["connect", "one:1", "--relay", &relay.url]);
+    let mut stdin = connector.stdin();
+    stdin.write_all(b"hello").expect("taken");
+    let mut heard = [0; 5];
+    listener.stdout().read_exact(&mut heard).expect("it came");
+    listener.kill();
+    let began = Instant::now();
+    let mut again = Byway::start(listen);
+    let ended = connector.end();
+    let took = began.elapsed();
+    println!("told {took:?} after the restart");
+    ended.expect_code(1).expect_line(&["ended or was restarted"]);
+    // The relay's word comes 1.5 s after the claim of the new process.
+    assert!(took < Duration::from_secs(30), "{took:?}");
+    again.wait_told("listening");
+    drop(stdin);
+}
+
 #[test]
 fn the_same_owner_takes_over() {
     let relay = Relay::start();

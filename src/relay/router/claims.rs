@@ -33,8 +33,10 @@ impl Router {
         // One that is listed beyond the limit ends, too.
         let looked_at = &requests[..requests.len().min(self.config.claims)];
         for (endpoint, claim) in held {
-            if !looked_at.iter().any(|r| endpoint_of(r) == endpoint && r.claim == claim) {
-                self.names.remove(&endpoint);
+            if !looked_at.iter().any(|r| endpoint_of(r) == endpoint && r.claim == claim)
+                && let Some(holder) = self.names.remove(&endpoint)
+            {
+                self.note_former(endpoint, holder);
             }
         }
         let mut held = Vec::new();
@@ -77,6 +79,13 @@ impl Router {
                 self.dispossess(now, &endpoint, &holder, told);
             }
         }
+        if let Some(former) = self.former.remove(&endpoint)
+            && former.session != session
+            && former.owner == request.owner
+            && former.epoch < request.epoch
+        {
+            self.succeed(now, former.session);
+        }
         let ListenReq { claim, kind, owner, epoch, .. } = *request;
         self.names.insert(endpoint, Holder { session, claim, kind, owner, epoch });
         (Status::Ok, epoch)
@@ -90,11 +99,29 @@ impl Router {
             let answers = &mut loser.stored.listens;
             answers.retain(|answer| answer.claim != holder.claim);
             answers.push(ListenRsp { claim: holder.claim, status: Status::Taken, epoch });
-            if self.absent(now, &holder.session).is_some() {
-                self.give_up(now, holder.session);
-            } else {
-                self.doubt(now, holder.session);
-            }
+            self.succeed(now, holder.session);
+        }
+    }
+}
+
+impl Router {
+    /// A session gave a name back, with which its successor may be known.
+    fn note_former(&mut self, endpoint: Endpoint, holder: Holder) {
+        let Some(session) = self.sessions.get_mut(&holder.session) else { return };
+        session.former.push_back(endpoint);
+        let oldest = if session.former.len() > self.config.claims {
+            session.former.pop_front()
+        } else {
+            None
+        };
+        self.former.insert(endpoint, holder);
+        oldest.into_iter().for_each(|endpoint| self.forget_former(holder.session, &endpoint));
+    }
+
+    /// Forgets that the session had a name.
+    pub(super) fn forget_former(&mut self, session: Address, endpoint: &Endpoint) {
+        if self.former.get(endpoint).is_some_and(|former| former.session == session) {
+            self.former.remove(endpoint);
         }
     }
 }

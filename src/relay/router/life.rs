@@ -19,9 +19,16 @@ impl Router {
         }
     }
 
-    /// A newer process of the session's owner took a name from it. If it still lives it parks at
-    /// once, since its park is ended by that word.
-    pub(super) fn doubt(&mut self, now: u64, peer: Address) {
+    /// A newer process of the session's owner claims a name that the session has or had.
+    pub(super) fn succeed(&mut self, now: u64, peer: Address) {
+        match self.absent(now, &peer) {
+            Some(_) => self.give_up(now, peer),
+            None => self.doubt(now, peer),
+        }
+    }
+
+    /// If the session still lives it parks at once, since its park is ended.
+    fn doubt(&mut self, now: u64, peer: Address) {
         let until = now + self.config.doubt_ms;
         let Some(session) = self.sessions.get_mut(&peer) else { return };
         if session.life != Life::Going {

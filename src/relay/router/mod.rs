@@ -79,6 +79,8 @@ pub struct Router {
     exchanges: FxHashMap<ExchangeId, Exchange>,
     sessions: HashMap<Address, Session>,
     names: HashMap<Endpoint, Holder>,
+    /// Who had a name last, of those that nobody has.
+    former: HashMap<Endpoint, Holder>,
     /// Which sessions are to be told that a peer parks.
     wanted: HashMap<Address, BTreeSet<Address>>,
     /// Deadlines of exchanges.
@@ -108,6 +110,7 @@ impl Router {
             exchanges: FxHashMap::default(),
             sessions: HashMap::new(),
             names: HashMap::new(),
+            former: HashMap::new(),
             wanted: HashMap::new(),
             timers: BTreeSet::new(),
             idle: BTreeSet::new(),

@@ -384,9 +384,13 @@ impl Router {
     pub(super) fn disown(&mut self, peer: Address) {
         let Some(session) = self.sessions.get_mut(&peer) else { return };
         let claims = std::mem::take(&mut session.claims);
+        let former = std::mem::take(&mut session.former);
         let wishes = std::mem::take(&mut session.wishes);
         for (endpoint, _) in claims {
             self.names.remove(&endpoint);
+        }
+        for endpoint in former {
+            self.forget_former(peer, &endpoint);
         }
         for wanted in wishes {
             self.unwish(peer, wanted);

@@ -31,6 +31,8 @@ pub(super) struct Session {
     pub claims: Vec<(Endpoint, u32)>,
     /// Who may answer its connections.
     pub asked: Asked,
+    /// Names given back, oldest first.
+    pub former: VecDeque<Endpoint>,
     /// Peers that it waits for, oldest first.
     pub wishes: VecDeque<Address>,
     /// Uploads that stand until this session takes more.

@@ -8,6 +8,7 @@ mod ends;
 mod handles;
 mod meet;
 mod numbers;
+mod over;
 mod progress;
 mod random;
 mod single;

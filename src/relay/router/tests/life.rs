@@ -121,6 +121,35 @@ fn a_session_absent_beyond_the_grace_is_over_when_its_owner_claims_anew() {
 }
 
 #[test]
+fn a_session_is_succeeded_by_the_owner_of_a_name_that_it_gave_back() {
+    let mut lab = Lab::new();
+    let [_, mut park] = acquainted(&mut lab);
+    let old = lab.post(Body::park(1, 3, 25_000));
+    lab.drop(old);
+    claim(&mut lab, 3, 1, 11, None);
+    lab.pass(DOUBT);
+    assert_eq!(gone(&lab.answer(&mut park)), [peer(1)]);
+}
+
+#[test]
+fn names_given_back_are_remembered_as_far_as_there_may_be_claims() {
+    let config = crate::relay::router::RouterConfig { claims: 2, ..Default::default() };
+    let mut lab = Lab::with(config);
+    for n in 0..20 {
+        lab.post(Body::park(1, n, 25_000).claim(n as u32 + 1, &format!("name{n}"), 7, 10, None));
+    }
+    let last = lab.post(Body::park(1, 31, 25_000));
+    lab.drop(last);
+    lab.pass(10);
+    lab.post(Body::park(2, 1, 25_000).claim(1, "name0", 7, 11, None));
+    lab.pass(DOUBT);
+    assert_eq!(lab.router.stats().lost, 0, "long forgotten");
+    lab.post(Body::park(3, 1, 25_000).claim(1, "name19", 7, 11, None));
+    lab.pass(DOUBT);
+    assert_eq!(lab.router.stats().lost, 1);
+}
+
+#[test]
 fn another_owner_that_gets_the_name_ends_no_session() {
     let mut lab = Lab::new();
     let [old, mut park] = acquainted(&mut lab);

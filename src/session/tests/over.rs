@@ -1,0 +1,236 @@
+//! Peers that are over, channels that silence ended, and what a session that closes waits for.
+
+use super::*;
+use crate::error::{Error, PeerError, TransportError};
+use crate::session::Half;
+use crate::wire::Close;
+
+/// Linger of the tests' channels, in ms.
+const LINGER: u64 = 180_000;
+
+/// A stream to which the peer said everything and its FIN, and this side 10 bytes and FIN, of
+/// which `acked` offsets are acknowledged.
+fn ended(acked: u64) -> (Bench, ChannelId, Channel) {
+    let (mut bench, id, local) = Bench::connected(Kind::Stream, 256);
+    let now = bench.now;
+    bench.session().write(now, id, &[1; 10]).unwrap();
+    bench.session().shutdown(now, id, Half::Write).unwrap();
+    bench.exchange(Lane::Send, |answer| answer.verdict(2, Status::Delivered, 10));
+    let window = Window { ack: acked, limit: 256, ..Window::default() };
+    bench.exchange(Lane::Park, |answer| {
+        answer.from(PEER, local).data(0, DataFlags::FIN, b"").window(window)
+    });
+    (bench, id, local)
+}
+
+fn gone(bench: &mut Bench) {
+    bench.exchange(Lane::Park, |answer| answer.message(&Message::Gone(PEER)));
+}
+
+/// The last request of the sending lane, as far as there is one.
+fn said(bench: &mut Bench) -> Vec<Message<'static>> {
+    match bench.begin(Lane::Send) {
+        Some(request) => {
+            bench.answer(Lane::Send, &Answer::to(&request.exchange).ok());
+            request.messages
+        }
+        None => Vec::new(),
+    }
+}
+
+fn has_bye(messages: &[Message<'_>]) -> bool {
+    use crate::wire::HelloFlags;
+    matches!(messages.first(), Some(Message::Hello(hello)) if hello.flags.has(HelloFlags::BYE))
+}
+
+#[test]
+fn gone_ends_the_channels_of_that_peer_with_what_was_acknowledged() {
+    let (mut bench, id, _) = ended(4);
+    bench.exchange(Lane::Park, |answer| answer.message(&Message::Gone(Address([8; 16]))));
+    assert_eq!(bench.session().acked(id), Ok(false), "another peer");
+    gone(&mut bench);
+    let error = PeerError::Unknown { acked: 4 };
+    assert_eq!(bench.session().acked(id), Err(error.into()));
+}
+
+#[test]
+fn gone_behind_all_but_the_acknowledgement_of_fin_ends_in_order() {
+    let (mut bench, id, _) = ended(10);
+    assert_eq!(bench.session().acked(id), Ok(false));
+    gone(&mut bench);
+    assert_eq!(bench.session().acked(id), Ok(true));
+    let now = bench.now;
+    bench.session().release(now, id);
+    bench.session().close(now);
+    assert!(has_bye(&said(&mut bench)), "nobody is waited for");
+}
+
+#[test]
+fn gone_ends_an_idle_channel() {
+    let (mut bench, id, _) = Bench::connected(Kind::Stream, 256);
+    gone(&mut bench);
+    let mut out = [0; 8];
+    let now = bench.now;
+    let error = PeerError::Unknown { acked: 0 };
+    assert_eq!(bench.session().read(now, id, &mut out), Err(error.into()));
+}
+
+#[test]
+fn linger_behind_all_but_the_acknowledgement_of_fin_says_so() {
+    for (acked, error) in [
+        (10, TransportError::EndUnconfirmed { acked: 10 }),
+        (9, TransportError::Linger { acked: 9 }),
+    ] {
+        let (mut bench, id, _) = ended(acked);
+        bench.pass(LINGER + 1);
+        assert_eq!(bench.session().acked(id), Err(error.into()));
+    }
+}
+
+/// A channel with something unacknowledged that silence has ended.
+fn silenced() -> (Bench, ChannelId) {
+    let (mut bench, id, _) = Bench::connected(Kind::Stream, 256);
+    let now = bench.now;
+    bench.session().write(now, id, &[1; 10]).unwrap();
+    bench.exchange(Lane::Send, |answer| answer.verdict(2, Status::Away, 0));
+    bench.pass(LINGER + 1);
+    let error = TransportError::Linger { acked: 0 };
+    assert_eq!(bench.session().connected(id), Err(error.into()));
+    (bench, id)
+}
+
+#[test]
+fn a_channel_that_silence_ended_frees_its_place_when_the_application_lets_go() {
+    for abort in [false, true] {
+        let (mut bench, id) = silenced();
+        let now = bench.now;
+        match abort {
+            true => bench.session().abort(now, id),
+            false => bench.session().release(now, id),
+        }
+        assert_eq!(bench.session().unacked().count(), 0);
+        for _ in 0..SMALL.channels {
+            bench.session().connect(now, endpoint(), Kind::Stream, b"").expect("a free channel");
+        }
+    }
+}
+
+#[test]
+fn a_session_closes_at_once_behind_a_channel_that_silence_ended() {
+    let (mut bench, id) = silenced();
+    let now = bench.now;
+    bench.session().abort(now, id);
+    bench.session().close(now);
+    let messages = said(&mut bench);
+    let word = Message::CloseReq(Close { status: Status::Linger, offset: 0 });
+    assert!(has_bye(&messages) && messages.contains(&word), "{messages:?}");
+    assert!(bench.session().is_closed());
+}
+
+#[test]
+fn close_req_of_silence_is_repeated_for_nine_seconds() {
+    let (mut bench, _) = silenced();
+    let mut times = Vec::new();
+    let began = bench.now;
+    for _ in 0..60_000 / 50 {
+        let messages = said(&mut bench);
+        if messages.iter().any(|m| matches!(m, Message::CloseReq(_))) {
+            times.push(bench.now - began);
+        }
+        bench.pass(50);
+    }
+    assert!(times.len() >= 4 && times.iter().all(|&at| at <= 9_000), "{times:?}");
+}
+
+#[test]
+fn a_peer_that_comes_back_is_told_of_the_silence_although_the_place_is_free() {
+    let (mut bench, id) = silenced();
+    let now = bench.now;
+    bench.session().release(now, id);
+    said(&mut bench);
+    let word = Message::CloseReq(Close { status: Status::Linger, offset: 0 });
+    bench.exchange(Lane::Park, |answer| answer.message(&Message::Ready(PEER)));
+    assert!(said(&mut bench).contains(&word));
+    assert!(!said(&mut bench).contains(&word), "once");
+}
+
+/// A session that closes behind a stream that ended in order, the last word of which was sent.
+fn closing() -> (Bench, Channel) {
+    let (mut bench, id, local) = ended(11);
+    let now = bench.now;
+    bench.session().release(now, id);
+    bench.session().close(now);
+    let messages = said(&mut bench);
+    let asks = |m: &Message<'_>| matches!(m, Message::ReceiveReq(w) if w.ask && w.done);
+    assert!(messages.iter().any(asks) && !has_bye(&messages), "{messages:?}");
+    assert_eq!(bench.session().unconfirmed(), 1);
+    (bench, local)
+}
+
+#[test]
+fn bye_waits_until_the_peer_has_the_last_acknowledgement() {
+    let (mut bench, local) = closing();
+    bench.exchange(Lane::Park, |answer| {
+        answer.from(PEER, local).window(Window { ack: 11, ..Window::default() })
+    });
+    assert!(!has_bye(&said(&mut bench)), "that may be older");
+    bench.exchange(Lane::Park, |answer| {
+        answer.from(PEER, local).window(Window { ack: 11, done: true, ..Window::default() })
+    });
+    assert!(has_bye(&said(&mut bench)));
+}
+
+#[test]
+fn bye_waits_for_five_seconds_at_most() {
+    let (mut bench, _) = closing();
+    let due = bench.session().poll_timeout(Lane::Send).expect("a deadline");
+    assert_eq!(due, bench.now + 5_000);
+    bench.pass(4_999);
+    assert!(!has_bye(&said(&mut bench)));
+    bench.pass(1);
+    assert!(has_bye(&said(&mut bench)));
+}
+
+#[test]
+fn bye_does_not_wait_for_a_peer_that_is_gone() {
+    let (mut bench, _) = closing();
+    gone(&mut bench);
+    assert!(has_bye(&said(&mut bench)));
+}
+
+#[test]
+fn a_tombstone_answers_who_asks_for_done() {
+    let (mut bench, id, local) = ended(11);
+    let now = bench.now;
+    bench.session().release(now, id);
+    said(&mut bench);
+    bench.exchange(Lane::Park, |answer| {
+        answer.from(PEER, local).window(Window { ack: 11, ..Window::default() })
+    });
+    assert!(bench.begin(Lane::Send).is_none(), "an acknowledgement is not answered");
+    bench.exchange(Lane::Park, |answer| {
+        let window = Window { ack: 11, done: true, ask: true, ..Window::default() };
+        answer.from(PEER, local).window(window)
+    });
+    let done = |m: &Message<'_>| matches!(m, Message::ReceiveReq(w) if w.done && !w.ask);
+    assert!(said(&mut bench).iter().any(done));
+}
+
+#[test]
+fn an_abort_of_all_waits_for_nobody() {
+    let (mut bench, _) = closing();
+    let now = bench.now;
+    bench.session().abort_all(now);
+    assert!(has_bye(&said(&mut bench)));
+}
+
+#[test]
+fn what_the_application_gave_up_is_not_counted_as_unacknowledged() {
+    let (mut bench, id, _) = Bench::connected(Kind::Stream, 256);
+    let now = bench.now;
+    bench.session().write(now, id, &[1; 10]).unwrap();
+    assert_eq!(bench.session().unacked().collect::<Vec<_>>(), [(id, 0)]);
+    bench.session().abort(now, id);
+    assert_eq!(bench.session().unacked().count(), 0);
+    assert_eq!(bench.session().acked(id), Err(Error::Closed));
+}
