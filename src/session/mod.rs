@@ -16,6 +16,7 @@
 //! [`handle_timeout`](Session::handle_timeout) first each time: exchanges may leave it no pause. The
 //! [`Lane::Park`] exchanges wait at the relay for what comes, the [`Lane::Send`] ones carry what goes.
 
+mod backoff;
 mod body;
 mod channel;
 mod datagram;

@@ -83,7 +83,7 @@ fn holds_fall_below_what_a_translator_remembers() {
                  (connections kept: {keeps})"
             );
             assert!(w.now - begun < LEARNT);
-            assert!(first <= 25_000 + 5_000 + 1_000, "{first}");
+            assert!(first <= 28_000 + 5_000 + 1_000, "{first}");
             assert!(later <= AT_ONCE, "{later}");
             w.run(45_000);
             let hold = asked.borrow().last().copied().expect("parks");
@@ -91,7 +91,8 @@ fn holds_fall_below_what_a_translator_remembers() {
             // Another network may remember longer.
             w.move_away(1, true);
             w.run(100);
-            assert_eq!(asked.borrow().last(), Some(&25_000));
+            let hold = asked.borrow().last().copied();
+            assert!(hold.is_some_and(|hold| (22_400..=28_000).contains(&hold)), "{hold:?}");
         }
     }
 }
@@ -108,7 +109,8 @@ fn holds_fall_below_the_patience_of_gateways() {
         w.run(6 * cut);
         let failed = w.peers[1].session().stats().failed;
         assert!((1..=2).contains(&failed), "{failed} parks were cut");
-        assert_eq!(asked.borrow().iter().max(), Some(&120_000));
+        let longest = asked.borrow().iter().max().copied();
+        assert!(longest.is_some_and(|hold| (96_000..=120_000).contains(&hold)), "{longest:?}");
         let mut slowest = 0;
         asked.borrow_mut().clear();
         for _ in 0..5 {

@@ -10,6 +10,7 @@ mod cuts;
 mod datagrams;
 mod fate;
 mod flight;
+mod herd;
 mod naive;
 mod net;
 mod path;

@@ -10,14 +10,14 @@ use crate::world::World;
 const PACES: [Pace; 2] = [Pace::LongPoll, Pace::Streaming];
 /// What the protocol promises, in ms.
 const NOTICED_BUSY: u64 = 8_000;
-const NOTICED_IDLE: u64 = 25_000 + 5_000;
+const NOTICED_IDLE: u64 = 28_000 + 5_000;
 const RECOVERED: u64 = 8_000;
 /// An owner that is told of the change waits for no deadline: dialling, and sending again what was
 /// lost on the way.
 const RECOVERED_TOLD: u64 = 1_000 + 1_000;
 
 /// Linger that the tests configure, in ms: as short as it may be.
-const LINGER: u32 = 60_000;
+const LINGER: u32 = 66_000;
 
 /// Two clients with a stream that both keep.
 fn pair(seed: u64, pace: Pace, keeps: bool) -> (World, usize) {
