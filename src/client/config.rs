@@ -29,7 +29,7 @@ pub struct Config {
     pub seed: Option<[u8; 24]>,
     /// How long a channel rides out silence while something is outstanding; the smaller of both
     /// ends counts. Default 180 s, at most 49 days; never less than
-    /// two holds and their grace, 60 s, or 250 s if either end is at [`Pace::Battery`].
+    /// two holds and their grace, 66 s, or 250 s if either end is at [`Pace::Battery`].
     pub linger: Duration,
     /// How often the peer of an idle channel is probed, to find out that it is gone. Default: never.
     pub keepalive: Option<Duration>,

@@ -84,11 +84,15 @@ impl Runner {
     /// Makes the exchange, with the lock held only to copy.
     fn carry(&self, transport: &mut dyn Transport, exchange: &Exchange) -> Result<(), Failure> {
         let Exchange { seq, len, silence_ms, .. } = *exchange;
+        let max_response = self.shared.call(|session, _| session.max_response());
         transport.exchange(
-            &Request { seq, len, silence_ms },
+            &Request { seq, len, silence_ms, max_response },
             &mut |out| self.shared.call(|session, now| session.poll_body(now, self.lane, out)),
             &mut |bytes| {
-                self.shared.call(|session, now| session.handle_response(now, self.lane, bytes))
+                self.shared.call(|session, now| {
+                    session.handle_response(now, self.lane, bytes)?;
+                    Ok(session.is_answered(self.lane))
+                })
             },
         )
     }

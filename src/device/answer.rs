@@ -6,6 +6,9 @@ use crate::error::Blocked;
 /// takes the stack four words while a head is read.
 const FIELDS: usize = 24;
 
+/// Most octets behind the last chunk.
+const MAX_TRAILERS: u32 = 1024;
+
 /// What the head of an answer says.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Head {
@@ -122,7 +125,8 @@ enum State {
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Body {
     state: State,
-    /// Octets to come of the body or chunk; of a line behind the last chunk, whether there were any.
+    /// Octets to come of the body or chunk. Behind the last chunk: twice the octets so far, and one if
+    /// the line has any.
     left: u32,
 }
 
@@ -161,12 +165,18 @@ impl Body {
                     b'\n' => self.state = State::Start,
                     _ => return Err(Blocked::Foreign),
                 },
-                State::Trailer => match octet {
-                    b'\r' => {}
-                    b'\n' if self.left == 0 => self.state = State::Over,
-                    b'\n' => self.left = 0,
-                    _ => self.left = 1,
-                },
+                State::Trailer => {
+                    match octet {
+                        b'\r' => {}
+                        b'\n' if self.left & 1 == 0 => self.state = State::Over,
+                        b'\n' => self.left &= !1,
+                        _ => self.left |= 1,
+                    }
+                    self.left += 2;
+                    if self.left > 2 * MAX_TRAILERS {
+                        return Err(Blocked::Foreign);
+                    }
+                }
             }
             *input = rest;
         }

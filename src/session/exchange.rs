@@ -23,7 +23,7 @@ impl<M: Mode> Session<'_, M> {
         let (hello, hold_ms, silence_ms) = match M::lane(lane) {
             Lane::Park => {
                 let says = M::SINGLE && self.has_to_say();
-                if now < self.core.retry_park_at || !says && !self.wants_park(now) {
+                if self.core.park.backoff.waits(now) || !says && !self.wants_park(now) {
                     return None;
                 }
                 // The last claim given up is said by a park that waits for nothing.
@@ -31,14 +31,14 @@ impl<M: Mode> Session<'_, M> {
                 let asks = M::SINGLE && self.core.hello_due;
                 self.plan_park();
                 let flags = if M::SINGLE { self.plan_send(now)? } else { HelloFlags::NONE };
-                let core = &*self.core;
+                let core = &mut *self.core;
                 // That what is said was lost is not to be noticed an idle hold later.
                 let active = says
                     || now
                         < core.traffic_at + u64::from(core.settings.active_for_ms(core.timers()));
                 let (hold, grace) = core.settings.hold(core.timers(), active);
                 let hold = core.beside().map_or(hold, |b| hold.min(b.downlink.ceiling(now)));
-                let hold = if waits && !asks { hold.max(1) } else { 1 };
+                let hold = if waits && !asks { core.spread(hold).max(1) } else { 1 };
                 if M::SINGLE {
                     // The last word waits for nothing.
                     let hold = if flags.has(HelloFlags::BYE) { 0 } else { hold };
@@ -53,7 +53,7 @@ impl<M: Mode> Session<'_, M> {
                 }
             }
             Lane::Send => {
-                self.core.send_waits = now < self.core.retry_send_at;
+                self.core.send_waits = self.core.send().backoff.waits(now);
                 if self.core.send_waits {
                     return None;
                 }
@@ -72,6 +72,9 @@ impl<M: Mode> Session<'_, M> {
             }
             Lane::Send => stats.sends += 1,
         });
+        if !M::SINGLE {
+            core.park.woken |= hello.has(HelloFlags::WAKE);
+        }
         let trip = core.trip(lane);
         // The last word does not, and need not be spoken over.
         trip.waits = hold_ms > 0
@@ -82,6 +85,9 @@ impl<M: Mode> Session<'_, M> {
         trip.active = true;
         trip.broken = false;
         trip.readied = false;
+        trip.woken = false;
+        trip.brought = false;
+        trip.came = 0;
         trip.streams = streams;
         trip.seq = seq;
         trip.hello = hello;
@@ -124,6 +130,19 @@ impl<M: Mode> Session<'_, M> {
             }
     }
 
+    /// Whether the answer's END has come: what is behind it is ignored, and need not be read.
+    pub fn is_answered(&self, lane: Lane) -> bool {
+        match M::lane(lane) {
+            Lane::Park => self.core.park.ended,
+            Lane::Send => self.core.send().ended,
+        }
+    }
+
+    /// Most octets that an answer's body has: the relay takes less than 512 for so many.
+    pub fn max_response(&self) -> u32 {
+        self.core.settings.max_response.max(512)
+    }
+
     /// The answer's HTTP body has ended.
     ///
     /// # Errors
@@ -145,11 +164,7 @@ impl<M: Mode> Session<'_, M> {
             Status::Ok | Status::Stale => {}
             // The answer goes or went to a proxy's repeat of this park, with whatever is in it: no
             // other park of this session is under way.
-            Status::Superseded => self.note_losses(now),
-            Status::Repeated => {
-                self.note_losses(now);
-                self.core.repeated = self.core.repeated.saturating_add(1);
-            }
+            Status::Superseded | Status::Repeated => self.note_losses(now),
             Status::Malformed | Status::Version if self.core.is_hopeless(status) => {
                 self.core.fatal = match status {
                     Status::Version => super::state::Fatal::Version,
@@ -192,24 +207,7 @@ impl<M: Mode> Session<'_, M> {
                 beside.uplink.passed(payload, ms, most);
             }
         }
-        core.failures = 0;
-        if core.blocked_told {
-            core.event(super::Event::PathRestored);
-        }
-        if core.is_blocked {
-            // The path is there again: the other lane need not wait.
-            core.retry_park_at = 0;
-            core.retry_send_at = 0;
-            core.wake_lanes();
-        }
-        if lane == Lane::Park && status != Status::Repeated {
-            core.repeated = 0;
-        } else if lane == Lane::Park && core.repeated > 1 {
-            // Whoever repeats each park is not to be asked as fast as it answers.
-            core.retry_park_at = now + core.pause(core.repeated);
-        }
-        core.is_blocked = false;
-        core.blocked_told = false;
+        core.passed(now, lane);
         if !core.reached {
             core.reached = true;
             core.wakes.session = true;
@@ -255,8 +253,10 @@ impl<M: Mode> Session<'_, M> {
             }
         }
         let core = &mut *self.core;
-        // A park would not tell before its hold is over that the path is there again.
-        core.hello_due |= core.blocked_told;
+        // A park would not tell before its hold is over that the path is there again. Where it
+        // fails alone, a send does not tell.
+        core.hello_due |=
+            core.blocked_told && (M::carries(lane) || !core.park.backoff.is_blocked_alone());
         if M::carries(lane) {
             // Whoever opened the session waits for an answer.
             core.hello_due |= !core.reached;
@@ -286,6 +286,8 @@ impl<M: Mode> Session<'_, M> {
     fn note_losses(&mut self, now: u64) {
         self.ask_finals();
         let rto = self.core.rto();
+        // Where one answer after the other is lost, what waits goes by its own timer.
+        let in_vain = !M::SINGLE && self.core.park.backoff.is_in_vain();
         for channel in self.channels.iter_mut() {
             if channel.state != State::Established || M::kind(channel.kind) != crate::Kind::Stream {
                 continue;
@@ -294,7 +296,7 @@ impl<M: Mode> Session<'_, M> {
                 channel.rx.note_loss();
                 channel.rx.now = true;
             }
-            if channel.is_outstanding::<M>() {
+            if channel.is_outstanding::<M>() && !in_vain {
                 if channel.probe == Probe::None {
                     channel.probe = if channel.blocked { Probe::AtOnce } else { Probe::Patient };
                 }
@@ -405,22 +407,72 @@ impl<M: Mode> super::state::Core<M> {
         !self.reached && self.malformed >= MALFORMED_TRIES
     }
 
+    /// An exchange passed. Whoever answers everything early, with nothing in it, is not to be asked
+    /// as fast as it answers.
+    fn passed(&mut self, now: u64, lane: Lane) {
+        let trip = self.trip(lane);
+        let is_in_vain = !trip.brought
+            && match lane {
+                // An answer within half of the hold is no late one.
+                Lane::Park => {
+                    (M::SINGLE || !trip.woken) && now < trip.begun_at + u64::from(trip.hold_ms / 2)
+                }
+                // What has no verdict goes again, at once.
+                Lane::Send => trip.plan.iter().any(Item::has_data),
+            };
+        if !M::SINGLE {
+            trip.backoff.pass();
+        }
+        if !is_in_vain {
+            trip.backoff.clear();
+        } else if trip.end_status != Status::Superseded as u8 || trip.backoff.is_superseded_often()
+        {
+            // A first one needs no pause.
+            let times = trip.backoff.count();
+            if times > 1 {
+                self.back_off(now, lane, times);
+            }
+        }
+        if !self.is_blocked {
+            return;
+        }
+        // The path is there again: the other lane need not wait, unless it is alone in failing.
+        if M::SINGLE || self.trip(lane.other()).backoff.hasten() {
+            self.is_blocked = false;
+            if core::mem::take(&mut self.blocked_told) {
+                self.event(super::Event::PathRestored);
+            }
+            self.wake_lanes();
+        }
+    }
+
+    /// It was in vain to ask: the lane does so again after a pause.
+    fn back_off(&mut self, now: u64, lane: Lane, times: u8) {
+        let until = now + self.pause(times);
+        self.trip(lane).backoff.wait(until);
+    }
+
     /// An exchange failed by itself: tell of it, and leave the path alone for a while.
     fn blame_path(&mut self, now: u64, lane: Lane, cause: Blocked, sent: bool) {
-        self.failures = self.failures.saturating_add(1);
-        self.is_blocked = true;
-        let told = self.blocked_told && self.cause == cause;
+        let failed_before = core::mem::replace(&mut self.is_blocked, true);
+        let told = !M::SINGLE && self.blocked_told && self.cause == cause;
         self.cause = cause;
         // A single exchange cut short is everyday life; a second one is news.
-        if !told && (self.failures >= 2 || !self.reached) {
+        if !told && (failed_before || !self.reached) {
             self.blocked_told = true;
             self.event(super::Event::PathBlocked(cause));
         }
         self.wakes.session = true;
-        let retry_at = now + self.pause(self.failures);
+        if !M::SINGLE && self.trip(lane.other()).backoff.is_open() {
+            self.trip(lane).backoff.block();
+        } else if !M::SINGLE {
+            self.park.backoff.block_with_other();
+            self.send_mut().backoff.block_with_other();
+        }
+        let times = self.trip(lane).backoff.count();
+        self.back_off(now, lane, times);
         match lane {
             Lane::Park => {
-                self.retry_park_at = retry_at;
                 if !M::SINGLE && cause == Blocked::Silence {
                     // A send that was begun on the dead path would hang for its own time.
                     let send = self.send_mut();
@@ -428,12 +480,11 @@ impl<M: Mode> super::state::Core<M> {
                     self.wakes.break_send = true;
                 }
                 let age = u32::try_from(now.saturating_sub(self.park.begun_at)).unwrap_or(u32::MAX);
-                if sent && !self.park.welcomed && self.failures == 1 {
+                if sent && !self.park.welcomed && !failed_before {
                     self.park_failed(now, cause, age);
                 }
             }
             Lane::Send => {
-                self.retry_send_at = retry_at;
                 let Some(beside) = self.beside_mut() else { return };
                 let payload = beside.send.payload;
                 match cause {
@@ -454,13 +505,19 @@ impl<M: Mode> super::state::Core<M> {
         }
     }
 
-    /// Pause after so many failures in a row, in ms: doubling, with jitter, at most `retry_max_ms`.
+    /// Pause after so many times in vain, in ms: doubling, with jitter, at most `retry_max_ms`.
+    // Inlined, it would be there twice in firmware.
+    #[inline(never)]
     fn pause(&mut self, times: u8) -> u64 {
         let t = *self.timers();
         let doubled = t.retry_min_ms << times.saturating_sub(1).min(10);
         let pause = doubled.min(t.retry_max_ms);
-        // A division of 64 bits would be long on small machines.
-        let jitter = (self.random() >> 32) as u32;
-        u64::from(pause / 2) + ((u64::from(jitter) * u64::from(pause / 2 + 1)) >> 32)
+        u64::from(pause / 2 + self.below(pause / 2))
+    }
+
+    /// A hold that is up to a fifth shorter, by chance: clients whose parks ended all at once, as with
+    /// a relay's restart, do not come back all at once for ever.
+    fn spread(&mut self, hold: u32) -> u32 {
+        hold - self.below(hold / 5)
     }
 }

@@ -177,17 +177,19 @@ impl<M: Mode> Session<'_, M> {
         })
     }
 
-    /// LISTEN_RSP came.
-    pub(super) fn on_listen_rsp(&mut self, rsp: &ListenRsp) {
+    /// LISTEN_RSP came; whether it was news.
+    pub(super) fn on_listen_rsp(&mut self, rsp: &ListenRsp) -> bool {
         if !M::LISTENS {
-            return;
+            return false;
         }
-        let Ok(slot) = self.claim(ListenerId(rsp.claim)) else { return };
+        let Ok(slot) = self.claim(ListenerId(rsp.claim)) else { return false };
         let claim = &mut self.claims[slot];
         if !claim.is_claimed() {
-            return;
+            return false;
         }
-        claim.heard = rsp.status as u8 + 1;
+        let heard = rsp.status as u8 + 1;
+        let is_news = M::SINGLE || claim.heard != heard;
+        claim.heard = heard;
         let lost = match (rsp.status, claim.state) {
             (Status::Ok, _) => {
                 claim.state = ClaimState::Granted;
@@ -200,7 +202,7 @@ impl<M: Mode> Session<'_, M> {
             {
                 claim.epoch = rsp.epoch + 1;
                 claim.heard = 0;
-                return;
+                return false;
             }
             (Status::InUse | Status::Taken | Status::Limited, ClaimState::Claiming) => true,
             // A relay with other limits than the one before.
@@ -218,6 +220,7 @@ impl<M: Mode> Session<'_, M> {
             self.core.event(super::Event::ListenerLost(ListenerId(rsp.claim)));
         }
         self.wake_claim(slot);
+        is_news
     }
 
     /// The claim for an endpoint, if there is one.

@@ -16,6 +16,7 @@
 //! [`handle_timeout`](Session::handle_timeout) first each time: exchanges may leave it no pause. The
 //! [`Lane::Park`] exchanges wait at the relay for what comes, the [`Lane::Send`] ones carry what goes.
 
+mod backoff;
 mod body;
 mod channel;
 mod cipher;
@@ -81,6 +82,16 @@ pub enum Lane {
     Park = 0,
     /// Carries what goes; answered at once.
     Send,
+}
+
+impl Lane {
+    /// The lane beside it.
+    const fn other(self) -> Self {
+        match self {
+            Self::Park => Self::Send,
+            Self::Send => Self::Park,
+        }
+    }
 }
 
 /// A request to be made.

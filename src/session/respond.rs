@@ -20,6 +20,9 @@ impl<M: Mode> Session<'_, M> {
         self.core.clock = self.core.clock.max(now);
         let lane = M::lane(lane);
         let mut input = bytes;
+        if self.is_too_long(lane, bytes.len()) {
+            return Err(Blocked::Foreign);
+        }
         let (course, mut session) = self.apart(lane);
         let Some(decoder) = course.decoder() else { return Ok(()) };
         let result = loop {
@@ -45,6 +48,15 @@ impl<M: Mode> Session<'_, M> {
         result
     }
 
+    /// Whether the answer, with so many octets more, has more than any relay's: what can be skipped,
+    /// or is behind END, would be read without end.
+    fn is_too_long(&mut self, lane: Lane, octets: usize) -> bool {
+        let most = self.max_response();
+        let trip = self.core.trip(lane);
+        trip.came = trip.came.saturating_add(octets as u32);
+        trip.came > most
+    }
+
     fn on_message(&mut self, now: u64, lane: Lane, message: Message<'_>) -> Result<(), Blocked> {
         let trip = self.core.trip(lane);
         let from = trip.from;
@@ -62,6 +74,7 @@ impl<M: Mode> Session<'_, M> {
                 }
                 trip.welcomed = true;
                 self.core.relay_max_body = welcome.max_body;
+                return Ok(());
             }
             _ if !trip.welcomed || !M::SINGLE && !is_sound(&message) => {
                 return Err(Blocked::Foreign);
@@ -76,8 +89,12 @@ impl<M: Mode> Session<'_, M> {
                     }
                     self.core.seq = self.core.seq.max(end.highest);
                 }
+                return Ok(());
             }
-            Message::From(route) => trip.from = route,
+            Message::From(route) => {
+                trip.from = route;
+                return Ok(());
+            }
             // Data comes in answers to parks alone, so that one reader fills the rings.
             Message::ReceiveRsp(_) if !M::SINGLE && lane == Lane::Send => {
                 return Err(Blocked::Foreign);
@@ -95,16 +112,21 @@ impl<M: Mode> Session<'_, M> {
             Message::ConnectRsp(accept) => self.on_connect_rsp(now, &from, &accept),
             Message::CloseReq(close) => self.on_close_req(now, &from, &close),
             Message::CloseRsp(closed) => self.on_close_rsp(now, &from, &closed),
-            Message::ListenRsp(rsp) => self.on_listen_rsp(&rsp),
-            Message::Verdict(verdict) => return self.on_verdict(now, lane, &verdict),
+            Message::ListenRsp(rsp) => {
+                if !self.on_listen_rsp(&rsp) {
+                    return Ok(());
+                }
+            }
+            Message::Verdict(verdict) => self.on_verdict(now, lane, &verdict)?,
             Message::Ready(peer) => self.on_ready(now, peer),
             Message::Gone(peer) => self.on_gone(now, peer),
             Message::Tick(tick) => {
                 if !M::SINGLE && lane == Lane::Park {
                     self.on_tick(now, tick.age_ms, tick.next_ms);
                 }
+                return Ok(());
             }
-            Message::Pad(_) => {}
+            Message::Pad(_) => return Ok(()),
             // Only clients say these.
             Message::Welcome(_)
             | Message::Hello(_)
@@ -115,6 +137,7 @@ impl<M: Mode> Session<'_, M> {
             | Message::SendReq(_)
             | Message::ReceiveReq(_) => return Err(Blocked::Foreign),
         }
+        self.core.trip(lane).brought = true;
         Ok(())
     }
 
@@ -190,8 +213,10 @@ impl<M: Mode> Session<'_, M> {
                 State::Connecting => channel.due = now,
                 State::Accepting | State::Aborting if channel.peer == peer => channel.due = now,
                 State::Established if channel.peer == peer => {
-                    // It lives; and what it has of what was sent is not known.
+                    // It lives; and what it has of what was sent is not known, nor whether it was
+                    // told how far this end is.
                     channel.heard_at = now;
+                    channel.rx.urgent |= channel.rx.dirty;
                     if M::kind(channel.kind) == Kind::Stream && channel.tx.una < channel.tx.next {
                         channel.probe = Probe::Patient;
                     }
@@ -266,6 +291,11 @@ impl<M: Mode> Session<'_, M> {
                     tx.rewind = true;
                     self.block(now, slot, verdict.status);
                 }
+            }
+            What::Window if !delivered => {
+                let rx = &mut self.channels[slot].rx;
+                rx.dirty = true;
+                rx.now = true;
             }
             What::Probe if delivered => self.unblock(now, slot),
             What::Probe => {

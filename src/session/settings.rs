@@ -115,6 +115,7 @@ pub enum Pace {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[allow(missing_docs)] // each name says it; the protocol page gives the reasons
 pub struct Timers {
+    /// The longest holds: each park's is up to a fifth shorter, by chance.
     pub hold_active_ms: u32,
     pub hold_idle_ms: u32,
     /// The same with [`Pace::Battery`].
@@ -125,8 +126,8 @@ pub struct Timers {
     pub park_grace_active_ms: u32,
     pub park_grace_idle_ms: u32,
     pub send_silence_ms: u32,
-    /// Silence beyond what was announced after which an answer that stays open is late; lagging by a
-    /// quarter of it on average is, too.
+    /// Silence beyond what was announced after which an answer that stays open is late, or up to twice
+    /// as long, by chance; lagging by a quarter of it on average is, too.
     pub stream_late_ms: u32,
     /// How long an acknowledgement waits for company while an answer stays open.
     pub ack_delay_ms: u32,
@@ -167,7 +168,7 @@ impl Timers {
     /// The protocol's values.
     pub const DEFAULT: Self = Self {
         hold_active_ms: 5_000,
-        hold_idle_ms: 25_000,
+        hold_idle_ms: 28_000,
         hold_battery_ms: 120_000,
         active_for_ms: 30_000,
         park_grace_active_ms: 2_000,

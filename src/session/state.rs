@@ -1,5 +1,6 @@
 //! What a session knows besides its channels and listeners.
 
+use super::backoff::Backoff;
 use super::cipher::encipher;
 use super::downlink::Downlink;
 use super::mode::Beside;
@@ -85,16 +86,12 @@ pub(super) struct Core<M: Mode> {
     pub reached: bool,
     pub is_blocked: bool,
     pub blocked_told: bool,
-    /// Failed exchanges in a row.
-    pub failures: u8,
     /// Requests that the relay called malformed.
     pub malformed: u8,
     /// Claims changed since they were told last.
     pub claims_changed: bool,
     /// The relay has not been told them since.
     pub claims_owed: bool,
-    /// Parks answered REPEATED in a row.
-    pub repeated: u8,
     /// A send is due even if it has nothing to say.
     pub hello_due: bool,
     pub bye_tries: u8,
@@ -115,11 +112,9 @@ pub(super) struct Core<M: Mode> {
     pub clock: u64,
     /// Number of the exchange begun last.
     pub seq: u64,
-    pub retry_park_at: u64,
     /// When the park under way must have ended, since the relay was told to end it; 0: whenever it
     /// will.
     pub park_due: u64,
-    pub retry_send_at: u64,
     pub traffic_at: u64,
     /// When acknowledgements go by a send, as an answer stays open; 0: none waits.
     pub acks_at: u64,
@@ -144,20 +139,16 @@ impl<M: Mode> Core<M> {
             is_blocked: false,
             cause: Blocked::Dns,
             blocked_told: false,
-            failures: 0,
             malformed: 0,
             relay_max_body: 0,
             claims_changed: false,
             claims_owed: false,
-            repeated: 0,
             hello_due: false,
             bye_tries: 0,
             park: Trip::new(),
             beside: M::BESIDE,
-            retry_park_at: 0,
             park_due: 0,
             park_doubted: false,
-            retry_send_at: 0,
             send_waits: false,
             traffic_at: 0,
             turn: 0,
@@ -242,6 +233,13 @@ impl<M: Mode> Core<M> {
     pub fn random(&mut self) -> u64 {
         self.drawn = self.drawn.wrapping_add(1);
         encipher(&self.settings.secret, self.drawn)
+    }
+
+    /// A number from 0 to below `end`, by chance.
+    pub fn below(&mut self, end: u32) -> u32 {
+        // A division of 64 bits would be long on small machines, and so is a product of more than 32.
+        let random = (self.random() >> 32) as u32;
+        ((u64::from(random) * u64::from(end)) >> 32) as u32
     }
 
     /// Counts something, if this session counts.
@@ -439,12 +437,11 @@ impl<M: Mode> Session<'_, M> {
             beside.downlink = Downlink::new();
             beside.streaming = Streaming::new();
         }
-        self.core.failures = 0;
-        self.core.park.broken = self.core.park.active;
-        let send = self.core.send_mut();
-        send.broken = send.active;
-        self.core.retry_park_at = 0;
-        self.core.retry_send_at = 0;
+        for lane in [Lane::Park, Lane::Send] {
+            let trip = self.core.trip(lane);
+            trip.broken = trip.active;
+            trip.backoff = Backoff::new();
+        }
         self.core.event(Event::Connecting);
         self.core.wake_lanes();
     }

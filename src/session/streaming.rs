@@ -9,8 +9,14 @@ use super::{Mode, Session};
 const LAG_TICKS: u8 = 2;
 /// Answers in a row that were late or cut until long polls take their place,
 const STRIKES: u8 = 2;
-/// for so long, in ms, or until the network changes.
-const PAUSE_MS: u64 = 600_000;
+/// for so long, in ms, or until the network changes: it may have been a busy moment of the relay.
+const PAUSE_MS: u32 = 30_000;
+/// Where answers are late again the pause doubles up to so long, in ms,
+const LONGEST_PAUSE_MS: u32 = 600_000;
+/// so many times,
+const MOST_PAUSES: u8 = 5;
+/// and begins anew so long, in ms, after the last one.
+const FORGIVEN_MS: u64 = 600_000;
 
 /// What the application reads opens the window, a quarter of the ring at a time, and acknowledges as
 /// well: by itself what came does so only for an application that is slower, every half of the ring.
@@ -29,6 +35,8 @@ pub struct Streaming {
     /// Answers in a row that were late or cut.
     strikes: u8,
     ticks: u8,
+    /// Pauses, each soon after the one before.
+    pauses: u8,
     /// Long polls until then.
     paused_until: u64,
     /// When the request was sent.
@@ -37,6 +45,9 @@ pub struct Streaming {
     late_at: u64,
     /// Within so many ms the relay writes something.
     next_ms: u32,
+    /// So much later than others this one is called late, in ms: where all are, as a relay stood
+    /// still, not all are broken off at once.
+    spread_ms: u32,
     /// How long TICKs took beyond a round trip, in all.
     lag_ms: u32,
 }
@@ -46,10 +57,12 @@ impl Streaming {
         Self {
             strikes: 0,
             ticks: 0,
+            pauses: 0,
             paused_until: 0,
             sent_at: 0,
             late_at: 0,
             next_ms: 0,
+            spread_ms: 0,
             lag_ms: 0,
         }
     }
@@ -69,23 +82,29 @@ impl Streaming {
         self.late_at = 0;
     }
 
-    fn begin(&mut self, now: u64) {
-        *self = Self { strikes: self.strikes, sent_at: now, ..Self::new() };
+    fn begin(&mut self, now: u64, spread_ms: u32) {
+        let Self { strikes, pauses, paused_until, .. } = *self;
+        *self = Self { strikes, pauses, paused_until, sent_at: now, spread_ms, ..Self::new() };
     }
 
     fn strike(&mut self, now: u64) {
         self.strikes += 1;
-        if self.strikes >= STRIKES {
-            *self = Self { paused_until: now + PAUSE_MS, ..Self::new() };
+        if self.strikes < STRIKES {
+            return;
         }
+        let before = if now < self.paused_until + FORGIVEN_MS { self.pauses } else { 0 };
+        let pause = (PAUSE_MS << before).min(LONGEST_PAUSE_MS);
+        let pauses = (before + 1).min(MOST_PAUSES);
+        *self = Self { pauses, paused_until: now + u64::from(pause), ..Self::new() };
     }
 }
 
 impl<M: Mode> Session<'_, M> {
     /// The request for an answer that stays open has gone up.
     pub(super) fn stream_begins(&mut self, now: u64) {
+        let spread_ms = self.core.below(self.core.timers().stream_late_ms);
         if let Some(beside) = self.core.beside_mut() {
-            beside.streaming.begin(now);
+            beside.streaming.begin(now, spread_ms);
         }
         self.stream_lives(now);
         // It is the sending lane that watches.
@@ -97,7 +116,8 @@ impl<M: Mode> Session<'_, M> {
         let late_ms = self.core.timers().stream_late_ms;
         let Some(Beside { streaming, uplink, .. }) = self.core.beside_mut() else { return };
         let round_trip = uplink.round_trip_ms();
-        streaming.late_at = now + u64::from(streaming.next_ms + round_trip + late_ms);
+        let silence_ms = streaming.next_ms + round_trip + late_ms + streaming.spread_ms;
+        streaming.late_at = now + u64::from(silence_ms);
     }
 
     pub(super) fn on_tick(&mut self, now: u64, age_ms: u32, next_ms: u32) {
@@ -170,5 +190,35 @@ impl<M: Mode> Session<'_, M> {
             core.acks_at = now + u64::from(core.timers().ack_delay_ms);
             core.wakes.send_later = true;
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Two answers are late; how long the next may not stay open.
+    fn pause(streaming: &mut Streaming, now: u64) -> u64 {
+        for _ in 0..STRIKES {
+            assert!(streaming.is_allowed(now));
+            streaming.begin(now, 0);
+            streaming.strike(now);
+        }
+        assert!(!streaming.is_allowed(streaming.paused_until - 1));
+        streaming.paused_until - now
+    }
+
+    #[test]
+    fn pauses_double_up_to_ten_minutes_and_begin_anew_behind_a_long_fine_time() {
+        let mut streaming = Streaming::new();
+        let mut now = 5_000;
+        for expected in [30, 60, 120, 240, 480, 600, 600] {
+            assert_eq!(pause(&mut streaming, now), expected * 1_000);
+            now = streaming.paused_until + 60_000;
+        }
+        now = streaming.paused_until + FORGIVEN_MS - 1;
+        assert_eq!(pause(&mut streaming, now), u64::from(LONGEST_PAUSE_MS));
+        now = streaming.paused_until + FORGIVEN_MS;
+        assert_eq!(pause(&mut streaming, now), u64::from(PAUSE_MS));
     }
 }

@@ -31,18 +31,18 @@ impl<M: Mode> Session<'_, M> {
         }
         let mut next = Soonest(u64::MAX);
         let parks = lane == Lane::Park || M::SINGLE;
-        if parks && !core.park.active && core.retry_park_at > core.clock {
-            next.at(core.retry_park_at);
+        if parks && !core.park.active && core.park.backoff.waits(core.clock) {
+            next.at(core.park.backoff.until());
         }
         if M::carries(lane) {
             (0..self.channels.len()).for_each(|slot| self.channel_timeout(slot, &mut next));
         }
         if !M::SINGLE && lane == Lane::Send {
             if core.send_waits {
-                next.at(core.retry_send_at);
+                next.at(core.send().backoff.until());
             }
             if core.acks_at != 0 && !core.send().active {
-                next.at(core.acks_at.max(core.retry_send_at));
+                next.at(core.acks_at.max(core.send().backoff.until()));
             } else if core.park.is_streaming() && core.clock < core.traffic_at + TRAFFIC_MS {
                 // As soon as an acknowledgement of what may come would be due: to be woken for each
                 // that is begun costs more than to look now and then.
@@ -52,7 +52,7 @@ impl<M: Mode> Session<'_, M> {
                 // Then BYE is no longer held back.
                 let owed = self.tombstones.iter().filter(|t| t.is_owed(core.clock));
                 let owed = owed.filter_map(|t| t.owed_until);
-                owed.for_each(|until| next.at(until.get().max(core.retry_send_at)));
+                owed.for_each(|until| next.at(until.get().max(core.send().backoff.until())));
             }
             next.at(core.beside().map_or(0, |beside| beside.streaming.late_at()));
             next.at(core.park_due);
@@ -68,9 +68,8 @@ impl<M: Mode> Session<'_, M> {
         let core = &*self.core;
         // What is due by a send waits for the lane.
         let waits = if M::SINGLE { channel.due > core.clock } else { !core.send().active };
-        let retry = if M::SINGLE { core.retry_park_at } else { core.retry_send_at };
         if channel.due != 0 && waits {
-            next.at(channel.due.max(retry));
+            next.at(channel.due.max(core.send().backoff.until()));
         }
         next.at(channel.give_up_at);
         next.at(channel.probe_at);
@@ -107,7 +106,7 @@ impl<M: Mode> Session<'_, M> {
         self.watch_stream(now);
         self.watch_park(now);
         self.core.wakes.send |= self.core.acks_at != 0 && now >= self.core.acks_at;
-        if self.core.send_waits && now >= self.core.retry_send_at {
+        if self.core.send_waits && !self.core.send().backoff.waits(now) {
             self.core.wakes.send = true;
         }
     }
@@ -122,7 +121,7 @@ impl<M: Mode> Session<'_, M> {
         if core.park.active && !core.park.broken && !core.park.ended {
             let age = u32::try_from(now.saturating_sub(core.park.begun_at)).unwrap_or(u32::MAX);
             let long = core.park.hold_ms > core.timers().hold_active_ms;
-            if (long || core.failures == 0) && !core.park.welcomed {
+            if (long || !core.is_blocked) && !core.park.welcomed {
                 core.park_failed(now, Blocked::Silence, age);
             }
             core.park.broken = true;

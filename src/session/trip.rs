@@ -2,6 +2,7 @@
 
 use heapless::Vec;
 
+use super::backoff::Backoff;
 use super::plan::DATA_HEAD;
 use crate::wire::{DataFlags, Decoder, HelloFlags, MAX_CONTROL, Route};
 
@@ -112,6 +113,10 @@ pub struct Trip {
     pub streams: bool,
     /// It says nothing that anybody waits for.
     pub waits: bool,
+    /// This session had the relay end it.
+    pub woken: bool,
+    /// Its answer brought something that was not there before.
+    pub brought: bool,
     pub hello: HelloFlags,
     /// Items whose octets were begun; one more than that once HELLO was.
     pub written: u8,
@@ -119,6 +124,8 @@ pub struct Trip {
     pub ended: bool,
     pub end_status: u8,
     pub hold_ms: u32,
+    /// Octets of its answer's body so far.
+    pub came: u32,
     /// Data bytes in the request.
     pub payload: u32,
     /// Data bytes of the item begun that are still to be written, and where they stand.
@@ -129,6 +136,8 @@ pub struct Trip {
     pub plan: Vec<Item, MAX_ITEMS, u8>,
     pub from: Route,
     pub incoming: Incoming,
+    /// Of the lane, whatever its exchanges.
+    pub backoff: Backoff,
 }
 
 impl Trip {
@@ -139,9 +148,12 @@ impl Trip {
             readied: false,
             streams: false,
             waits: false,
+            woken: false,
+            brought: false,
             seq: 0,
             hello: HelloFlags::NONE,
             hold_ms: 0,
+            came: 0,
             begun_at: 0,
             payload: 0,
             plan: Vec::new(),
@@ -153,6 +165,7 @@ impl Trip {
             end_status: 0,
             from: Route { peer: crate::wire::Address::RELAY, channel: crate::wire::Channel::NONE },
             incoming: Incoming { sink: Sink::Drop, slot: 0, fin: false, at: 0, number: 0, len: 0 },
+            backoff: Backoff::new(),
         }
     }
 
@@ -213,7 +226,8 @@ impl Item {
         Self { flags: flags.bits(), ..self }
     }
 
-    fn has_data(&self) -> bool {
+    /// Whether it is of a data message.
+    pub fn has_data(&self) -> bool {
         matches!(self.what, What::Data | What::Datagram)
     }
 

@@ -2,7 +2,7 @@
 
 use std::io::{self, Read, Write};
 use std::net::{IpAddr, Shutdown, SocketAddr, TcpStream, ToSocketAddrs};
-use std::sync::atomic::{AtomicBool, AtomicU32, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -26,6 +26,14 @@ const DNS_STACK: usize = 256 * 1024;
 /// Addresses of a host that are tried.
 const MAX_ADDRS: usize = 4;
 
+/// Octets from the network that an answer may have beside twice its body: head, framing, TLS.
+const FRAMING: u64 = 64 * 1024;
+/// What HTTP may have behind an answer that is whole, in octets: the last chunk, trailers, and TLS
+/// records around them.
+const BEHIND: u64 = 16 * 1024;
+/// How long that may take.
+const BEHIND_TIMEOUT: Duration = Duration::from_secs(1);
+
 /// What a lane's transport shares with whoever may break its exchanges.
 #[derive(Debug, Default)]
 pub(super) struct Line {
@@ -34,6 +42,8 @@ pub(super) struct Line {
     changed: Condvar,
     /// Deadline on silence of the exchange, in milliseconds.
     silence_ms: AtomicU32,
+    /// Octets that may still come in this exchange.
+    left: AtomicU64,
     /// Octets of this exchange's request may have reached the network.
     sent: AtomicBool,
     /// A TCP connection was made for this exchange.
@@ -43,6 +53,8 @@ pub(super) struct Line {
 #[derive(Debug, Default)]
 struct LineState {
     cancelled: bool,
+    /// The answer is whole; when the rest of the response is to be there.
+    over_by: Option<Instant>,
     socket: Weak<TcpStream>,
     /// Whether a thread is out asking.
     resolving: bool,
@@ -56,7 +68,9 @@ impl Line {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    pub fn begin(&self, silence_ms: u32) {
+    pub fn begin(&self, silence_ms: u32, max_response: u32) {
+        self.left.store(2 * u64::from(max_response) + FRAMING, Relaxed);
+        self.lock().over_by = None;
         self.silence_ms.store(silence_ms.max(1), Relaxed);
         self.sent.store(false, Relaxed);
         self.dialled.store(false, Relaxed);
@@ -76,6 +90,30 @@ impl Line {
 
     pub fn cancelled(&self) -> bool {
         self.lock().cancelled
+    }
+
+    /// All that is wanted of the answer is there.
+    pub fn answered(&self) {
+        self.lock().over_by.get_or_insert_with(|| {
+            self.left.fetch_min(BEHIND, Relaxed);
+            Instant::now() + BEHIND_TIMEOUT
+        });
+    }
+
+    /// Whether more came than may.
+    pub fn is_used_up(&self) -> bool {
+        self.left.load(Relaxed) == 0
+    }
+
+    /// How long input is waited for: the deadline on silence, or what is left of the time behind an
+    /// answer.
+    fn patience_ms(&self, silence_ms: u32) -> Result<u32, Error> {
+        if self.is_used_up() {
+            return Err(Error::Io(io::Error::new(io::ErrorKind::InvalidData, "an endless answer")));
+        }
+        let Some(by) = self.lock().over_by else { return Ok(silence_ms) };
+        let left = by.saturating_duration_since(Instant::now()).as_millis() as u32;
+        if left == 0 { Err(Error::Timeout(Timeout::PerRead)) } else { Ok(left.min(silence_ms)) }
     }
 
     /// Shortens the deadline, for reading what a foreign page says.
@@ -349,7 +387,7 @@ impl Transport for Tcp {
     }
 
     fn await_input(&mut self, _: NextTimeout) -> Result<bool, Error> {
-        let silence = self.silence_ms();
+        let silence = self.line.patience_ms(self.silence_ms())?;
         if silence != self.read_ms {
             self.stream.set_read_timeout(Some(Duration::from_millis(silence.into())))?;
             self.read_ms = silence;
@@ -359,6 +397,8 @@ impl Transport for Tcp {
         loop {
             match (&*self.stream).read(input) {
                 Ok(amount) => {
+                    let left = self.line.left.load(Relaxed);
+                    self.line.left.store(left.saturating_sub(amount as u64), Relaxed);
                     self.buffers.input_appended(amount);
                     return Ok(amount > 0);
                 }

@@ -95,7 +95,7 @@ impl HttpTransport {
     fn respond(
         &mut self,
         response: Response<Body>,
-        sink: &mut dyn FnMut(&[u8]) -> Result<(), Blocked>,
+        sink: &mut dyn FnMut(&[u8]) -> Result<bool, Blocked>,
     ) -> Result<(), Failure> {
         let by_proxy = self.target.forward_proxy().is_some();
         if let Some(cause) = refusal(&response, by_proxy) {
@@ -112,13 +112,16 @@ impl HttpTransport {
                     return Ok(());
                 }
                 Ok(n) => {
-                    sink(&self.scratch[..n]).map_err(|cause| {
+                    let is_answered = sink(&self.scratch[..n]).map_err(|cause| {
                         Failure::new(
                             cause,
                             true,
                             String::from_utf8_lossy(&self.scratch[..n.min(PAGE_OCTETS)]),
                         )
                     })?;
+                    if is_answered {
+                        self.line.answered();
+                    }
                 }
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(error) => return Err(self.classify(error.into())),
@@ -153,6 +156,7 @@ impl HttpTransport {
         let (sent, dialled) = (self.line.sent(), self.line.dialled());
         let cause = match &error {
             _ if self.line.cancelled() => Blocked::Cut,
+            _ if self.line.is_used_up() => Blocked::Foreign,
             Error::HostNotFound | Error::Timeout(ureq::Timeout::Resolve) => Blocked::Dns,
             Error::ConnectProxyFailed(text) => tunnel_refusal(text),
             Error::Timeout(_) => Blocked::Silence,
@@ -172,9 +176,9 @@ impl Transport for HttpTransport {
         &mut self,
         request: &Request,
         body: &mut dyn FnMut(&mut [u8]) -> usize,
-        sink: &mut dyn FnMut(&[u8]) -> Result<(), Blocked>,
+        sink: &mut dyn FnMut(&[u8]) -> Result<bool, Blocked>,
     ) -> Result<(), Failure> {
-        self.line.begin(request.silence_ms);
+        self.line.begin(request.silence_ms, request.max_response);
         if self.line.cancelled() {
             return Err(Failure::new(Blocked::Cut, false, "interrupted by this program"));
         }

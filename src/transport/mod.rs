@@ -29,6 +29,8 @@ pub struct Request {
     /// Deadline on silence in milliseconds: when no octet moved in either direction for so long,
     /// the exchange has failed. Not a limit on the total.
     pub silence_ms: u32,
+    /// Most octets of the answer's body.
+    pub max_response: u32,
 }
 
 /// An exchange that failed.
@@ -68,8 +70,9 @@ pub trait Transport: Send {
     /// Makes one exchange and blocks until it is over.
     ///
     /// The request's body is taken from `body`, which fills a slice of any size and tells how much
-    /// (0 only at the end); the body of a proper answer is given to `sink` in pieces. An `Err` of
-    /// `sink` ends the exchange with that cause. `Ok` means that the response was a relay's by its
+    /// (0 only at the end); the body of a proper answer is given to `sink` in pieces, which tells
+    /// whether it has all that it wants: what HTTP has behind it is then read for a moment, so that
+    /// the connection can be kept, and no longer. An `Err` of `sink` ends the exchange with that cause. `Ok` means that the response was a relay's by its
     /// head and that its body ended as HTTP says it should, no more.
     ///
     /// A connection is kept for the next exchange if HTTP allows; found dead before anything was
@@ -78,7 +81,7 @@ pub trait Transport: Send {
         &mut self,
         request: &Request,
         body: &mut dyn FnMut(&mut [u8]) -> usize,
-        sink: &mut dyn FnMut(&[u8]) -> Result<(), Blocked>,
+        sink: &mut dyn FnMut(&[u8]) -> Result<bool, Blocked>,
     ) -> Result<(), Failure>;
 
     /// The handle by which other threads break this transport's exchanges.

@@ -95,10 +95,10 @@ fn exchange_within(
     silence_ms: u32,
 ) -> Result<Vec<u8>, Failure> {
     let mut got = Vec::new();
-    let request = Request { seq, len: body.len(), silence_ms };
+    let request = Request { seq, len: body.len(), silence_ms, max_response: 16 << 20 };
     transport.exchange(&request, &mut |out| body.read(out).unwrap(), &mut |bytes| {
         got.extend_from_slice(bytes);
-        Ok(())
+        Ok(false)
     })?;
     Ok(got)
 }
@@ -385,7 +385,7 @@ fn the_sink_can_refuse() {
         peer.ok("something else");
         None
     }]);
-    let request = Request { seq: 1, len: 1, silence_ms: 2_000 };
+    let request = Request { seq: 1, len: 1, silence_ms: 2_000, max_response: 1 << 20 };
     let failure = transport(&url)
         .exchange(&request, &mut |out| out.len(), &mut |_| Err(Blocked::Foreign))
         .unwrap_err();
@@ -459,4 +459,30 @@ fn bad_roots_are_refused() {
     if cfg!(feature = "tls") {
         assert!(matches!(refused, Err(ConfigError::Setting(_))));
     }
+}
+
+#[test]
+fn what_dribbles_behind_an_answer_is_dropped_soon() {
+    let (url, seen) = serve([|peer| {
+        peer.request();
+        peer.answer(&format!("{OK}Transfer-Encoding: chunked\r\n\r\n3\r\nall\r\n0\r\n"));
+        // Each octet is a sign of life.
+        while peer.stream.write_all(b"X: y\r\n").is_ok() {
+            thread::sleep(Duration::from_millis(50));
+        }
+        None
+    }]);
+    let mut transport = transport(&url);
+    let request = Request { seq: 1, len: 1, silence_ms: 20_000, max_response: 1 << 20 };
+    let begun = Instant::now();
+    let mut got = Vec::new();
+    let failure = transport
+        .exchange(&request, &mut |out| out.len(), &mut |bytes| {
+            got.extend_from_slice(bytes);
+            Ok(true)
+        })
+        .unwrap_err();
+    assert_eq!((&got[..], failure.sent), (&b"all"[..], true));
+    assert!(begun.elapsed() < Duration::from_secs(10), "{:?}", begun.elapsed());
+    drop(seen);
 }

@@ -70,11 +70,11 @@ fn echo(mut stream: impl Read + Write) -> std::io::Result<()> {
 fn exchange(transport: &mut HttpTransport, mut body: &[u8]) -> Result<Vec<u8>, Failure> {
     let mut got = Vec::new();
     transport.exchange(
-        &Request { seq: 1, len: body.len(), silence_ms: 5_000 },
+        &Request { seq: 1, len: body.len(), silence_ms: 5_000, max_response: 1 << 20 },
         &mut |out| body.read(out).unwrap(),
         &mut |bytes| {
             got.extend_from_slice(bytes);
-            Ok(())
+            Ok(false)
         },
     )?;
     Ok(got)

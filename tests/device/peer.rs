@@ -16,6 +16,12 @@ pub fn mirror(mut stream: Stream) {
     stream.wait_acked(LONG).unwrap();
 }
 
+/// Says each octet as it comes, however the stream ends.
+pub fn echo_while_it_lasts(mut stream: Stream) {
+    let mut octet = [0];
+    while stream.read(&mut octet).is_ok_and(|n| n > 0) && stream.write_all(&octet).is_ok() {}
+}
+
 /// Says each octet as it comes.
 pub fn echo(mut stream: Stream) {
     let mut octet = [0];

@@ -68,13 +68,14 @@ fn holds_fall_below_what_a_translator_remembers() {
             let begun = w.now;
             let mut first = 0;
             let mut later = 0;
-            for round in 0..12 {
-                let pause = w.rng.range(40_000, 46_000);
+            for round in 0..10 {
+                // The idle park before a message is older than the translator remembers.
+                let pause = w.rng.range(50_000, 56_000);
                 w.run(pause);
                 asked.borrow_mut().clear();
                 for side in 0..2 {
                     let took = message(&mut w, n, side);
-                    let worst = if round < 8 { &mut first } else { &mut later };
+                    let worst = if round < 7 { &mut first } else { &mut later };
                     *worst = took.max(*worst);
                 }
             }
@@ -83,7 +84,7 @@ fn holds_fall_below_what_a_translator_remembers() {
                  (connections kept: {keeps})"
             );
             assert!(w.now - begun < LEARNT);
-            assert!(first <= 25_000 + 5_000 + 1_000, "{first}");
+            assert!(first <= 28_000 + 5_000 + 1_000, "{first}");
             assert!(later <= AT_ONCE, "{later}");
             w.run(45_000);
             let hold = asked.borrow().last().copied().expect("parks");
@@ -91,7 +92,8 @@ fn holds_fall_below_what_a_translator_remembers() {
             // Another network may remember longer.
             w.move_away(1, true);
             w.run(100);
-            assert_eq!(asked.borrow().last(), Some(&25_000));
+            let hold = asked.borrow().last().copied();
+            assert!(hold.is_some_and(|hold| (22_400..=28_000).contains(&hold)), "{hold:?}");
         }
     }
 }
@@ -108,7 +110,8 @@ fn holds_fall_below_the_patience_of_gateways() {
         w.run(6 * cut);
         let failed = w.peers[1].session().stats().failed;
         assert!((1..=2).contains(&failed), "{failed} parks were cut");
-        assert_eq!(asked.borrow().iter().max(), Some(&120_000));
+        let longest = asked.borrow().iter().max().copied();
+        assert!(longest.is_some_and(|hold| (96_000..=120_000).contains(&hold)), "{longest:?}");
         let mut slowest = 0;
         asked.borrow_mut().clear();
         for _ in 0..5 {

@@ -11,6 +11,7 @@ mod datagrams;
 mod endings;
 mod fate;
 mod flight;
+mod herd;
 mod naive;
 mod net;
 mod path;

@@ -10,17 +10,14 @@ use crate::world::World;
 const PACES: [Pace; 2] = [Pace::LongPoll, Pace::Streaming];
 /// What the protocol promises, in ms.
 const NOTICED_BUSY: u64 = 8_000;
-const NOTICED_IDLE: u64 = 25_000 + 5_000;
+const NOTICED_IDLE: u64 = 28_000 + 5_000;
 const RECOVERED: u64 = 8_000;
-/// Where both paths were dark, a dial that hangs, the pause behind it and the longest probe timer. With
-/// other random numbers than these runs have, one in some thousand takes more than 8,000.
-const RECOVERED_FROM_DARK: u64 = 3_000 + 2_000 + 5_000;
 /// An owner that is told of the change waits for no deadline: dialling, and sending again what was
 /// lost on the way.
 const RECOVERED_TOLD: u64 = 1_000 + 1_000;
 
 /// Linger that the tests configure, in ms: as short as it may be.
-const LINGER: u32 = 60_000;
+const LINGER: u32 = 66_000;
 
 /// Two clients with a stream that both keep.
 fn pair(seed: u64, pace: Pace, keeps: bool) -> (World, usize) {
@@ -189,7 +186,7 @@ fn who_talks_after_an_unnoticed_roam_is_answered_soon() {
 }
 
 #[test]
-fn bytes_flow_within_ten_seconds_of_a_dark_path_coming_back() {
+fn bytes_flow_within_eight_seconds_of_a_dark_path_coming_back() {
     for pace in PACES {
         for dark in [1_000, 5_000, 30_000, 120_000] {
             let mut worst = 0;
@@ -208,7 +205,7 @@ fn bytes_flow_within_ten_seconds_of_a_dark_path_coming_back() {
                 fall_silent(&mut w, n);
             }
             println!("{pace:?}: dark for {} s: recovered {worst} ms", dark / 1000);
-            assert!(worst <= RECOVERED_FROM_DARK, "{worst} ms after {dark} ms");
+            assert!(worst <= RECOVERED, "{worst} ms after {dark} ms");
         }
     }
 }

@@ -72,6 +72,8 @@ pub struct World {
     /// How many relays were before this one.
     pub relay_generation: u64,
     pub relay_down_until: u64,
+    /// It reads and writes nothing until then.
+    pub relay_stands_until: u64,
     relay_timer: Option<u64>,
     pub served: BTreeMap<Link, Served>,
     pub peers: Vec<Peer>,
@@ -122,6 +124,7 @@ impl World {
             single: Vec::new(),
             relay_generation: 0,
             relay_down_until: 0,
+            relay_stands_until: 0,
             relay_timer: None,
             served: BTreeMap::new(),
             peers: Vec::new(),
@@ -327,6 +330,14 @@ impl World {
         }
         self.count();
         let Some((_, what)) = self.queue.pop_first() else { return false };
+        let is_relays = matches!(
+            what,
+            Happens::Up(_) | Happens::Gone(_) | Happens::Again(..) | Happens::RelayTimer(_)
+        );
+        if is_relays && self.now < self.relay_stands_until {
+            self.schedule(self.relay_stands_until, what);
+            return true;
+        }
         match what {
             Happens::Pull(trip) => self.pull(trip),
             Happens::Up(trip) => self.arrive_up(trip),
@@ -352,7 +363,7 @@ impl World {
             Happens::RelayTimer(at) => {
                 if self.relay_timer == Some(at) {
                     self.relay_timer = None;
-                    self.router.handle_timeout(at);
+                    self.router.handle_timeout(self.now);
                 }
             }
             Happens::App(chan, side) => self.run_end(chan, side),

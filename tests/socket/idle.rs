@@ -11,7 +11,7 @@ use byway::session::{Pace, Timers};
 use super::{LONG, config, relay};
 
 /// Most octets of HTTP, both ways, in an exchange of an idle client with a name claimed: with one in
-/// 25 s, 1,000 a minute.
+/// 25 s on average, 1,000 a minute.
 const EXCHANGE: usize = 416;
 
 /// Octets of an answer's body that brings nothing: WELCOME and END.

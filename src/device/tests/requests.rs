@@ -50,7 +50,7 @@ fn numbers_are_decimal_and_differ() {
             assert!(head.starts_with(&format!("POST /v1?n={seq} ")), "{head}");
             assert!(body.len() >= 38);
             line.borrow_mut().down.extend(counted(&nothing(seq)));
-            now += 10;
+            now += 5_000;
         }
         assert_eq!(line.borrow().dialled, 1);
     });

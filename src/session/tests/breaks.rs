@@ -24,7 +24,7 @@ impl Bench {
     fn doubts(&mut self, id: ChannelId) -> (Request, Request) {
         self.pass(31_000);
         let park = self.begin(Lane::Park).expect("a park");
-        assert_eq!(hello(&park).hold_ms, 25_000);
+        assert!(hello(&park).hold_ms > 5_000, "an idle one");
         self.pass(5_000);
         let now = self.now;
         self.session().write(now, id, b"x").unwrap();
@@ -58,7 +58,8 @@ fn what_came_behind_a_break_does_not_break_the_next() {
             let now = bench.now;
             bench.session().network_changed(now);
         } else {
-            bench.pass(350);
+            // Beyond what was announced, and twice 250 ms.
+            bench.pass(600);
             assert!(bench.breaks());
         }
         // What the lane had read before.
@@ -114,7 +115,8 @@ fn acknowledgements_have_a_place_before_datagrams_that_take_all() {
     for _ in 0..3 {
         let now = bench.now;
         while bench.session().send_datagram(now, datagrams, b"").unwrap() {}
-        told.extend(bench.exchange(Lane::Send, |answer| answer).windows());
+        let request = bench.exchange(Lane::Send, |answer| answer.verdict(2, Status::Delivered, 0));
+        told.extend(request.windows());
         bench.pass(50);
     }
     assert_eq!(told.first().map(|window| window.ack), Some(1), "within 100 ms");

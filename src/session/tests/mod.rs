@@ -1,6 +1,7 @@
 //! Tests of the session by itself: the answers it gets are made by hand.
 
 mod answers;
+mod backoff;
 mod bodies;
 mod breaks;
 mod datagrams;

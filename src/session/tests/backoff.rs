@@ -1,0 +1,125 @@
+//! Pauses behind exchanges that got a lane nowhere.
+
+use super::*;
+
+impl Bench {
+    /// How long `lane` asks for nothing, in ms.
+    fn pause(&mut self, lane: Lane) -> u64 {
+        let now = self.now;
+        self.session().poll_timeout(lane).map_or(0, |at| at.saturating_sub(now))
+    }
+
+    /// Lets the lane's pause pass.
+    fn wait(&mut self, lane: Lane) {
+        let pause = self.pause(lane);
+        self.pass(pause);
+    }
+
+    /// A send that passes: its CONNECT_REQ, as the channel is open for nobody.
+    fn says_something(&mut self, id: ChannelId) {
+        let now = self.now;
+        self.session().write(now, id, b"x").unwrap();
+        self.exchange(Lane::Send, |answer| answer.verdict(2, Status::Delivered, 1));
+    }
+}
+
+#[test]
+fn a_lane_that_passes_hastens_the_other_once_and_leaves_its_pauses() {
+    let (mut bench, id, _) = Bench::connected(Kind::Stream, 1_000);
+    bench.begin(Lane::Park).expect("a park");
+    bench.fail(Lane::Park, Blocked::Http(403));
+    assert!(bench.begin(Lane::Park).is_none());
+    bench.says_something(id);
+    bench.begin(Lane::Park).expect("a park at once: the path may be there again");
+    let mut longest = 0;
+    for _ in 0..10 {
+        bench.fail(Lane::Park, Blocked::Http(403));
+        bench.says_something(id);
+        assert!(bench.begin(Lane::Park).is_none(), "that was in vain");
+        longest = longest.max(bench.pause(Lane::Park));
+        bench.wait(Lane::Park);
+        bench.begin(Lane::Park).expect("a park behind the pause");
+    }
+    assert!((1_000..=2_000).contains(&longest), "{longest}");
+}
+
+#[test]
+fn a_path_is_blocked_as_long_as_one_lane_fails_alone() {
+    let (mut bench, id, _) = Bench::connected(Kind::Stream, 1_000);
+    for _ in 0..3 {
+        bench.wait(Lane::Park);
+        bench.begin(Lane::Park).expect("a park");
+        bench.fail(Lane::Park, Blocked::Http(403));
+        bench.says_something(id);
+    }
+    assert_eq!(bench.session().blocked(), Some(Blocked::Http(403)));
+    bench.wait(Lane::Park);
+    bench.exchange(Lane::Park, |answer| answer);
+    assert_eq!(bench.session().blocked(), None);
+}
+
+#[test]
+fn parks_answered_early_with_nothing_are_followed_by_pauses() {
+    for status in [Status::Ok, Status::Stale, Status::Repeated] {
+        let (mut bench, ..) = Bench::connected(Kind::Stream, 1_000);
+        let mut pauses = Vec::new();
+        for _ in 0..10 {
+            let park = bench.begin(Lane::Park).expect("a park");
+            bench.answer(Lane::Park, &Answer::to(&park.exchange).end(status).0);
+            pauses.push(bench.pause(Lane::Park));
+            bench.wait(Lane::Park);
+        }
+        assert_eq!(pauses[0], 0, "{status:?}: a first one may have any reason");
+        assert!((50..=100).contains(&pauses[1]), "{status:?}: {pauses:?}");
+        assert!((1_000..=2_000).contains(&pauses[9]), "{status:?}: {pauses:?}");
+        // One that brings something, or takes its time, ends that.
+        bench.exchange(Lane::Park, |answer| answer.message(&Message::Ready(PEER)));
+        assert_eq!(bench.pause(Lane::Park), 0);
+    }
+}
+
+#[test]
+fn a_park_that_the_session_had_ended_is_followed_at_once() {
+    let mut bench = Bench::reached();
+    let now = bench.now;
+    bench.session().listen(now, endpoint(), Kind::Stream, 1).unwrap();
+    for _ in 0..4 {
+        let park = bench.begin(Lane::Park).expect("a park that says the claims");
+        let other = Endpoint { port: 2, ..endpoint() };
+        let other = bench.session().listen(now, other, Kind::Stream, 1).unwrap();
+        // It says WAKE.
+        bench.exchange(Lane::Send, |answer| answer);
+        bench.answer(Lane::Park, &Answer::to(&park.exchange).ok());
+        bench.session().unlisten(now, other);
+    }
+}
+
+#[test]
+fn data_without_verdicts_goes_again_behind_pauses() {
+    let (mut bench, id, _) = Bench::connected(Kind::Stream, 1_000);
+    let now = bench.now;
+    bench.session().write(now, id, b"x").unwrap();
+    for again in [false, true, true, true] {
+        let request = bench.begin(Lane::Send).expect("data");
+        assert_eq!(request.bytes, b"x");
+        bench.answer(Lane::Send, &Answer::to(&request.exchange).ok());
+        assert_eq!(bench.begin(Lane::Send).is_none(), again);
+        if !again {
+            bench.fail(Lane::Send, Blocked::Cut);
+        }
+        bench.pass(2_000);
+    }
+}
+
+#[test]
+fn an_answer_longer_than_was_asked_for_is_foreign() {
+    let (mut bench, ..) = Bench::connected(Kind::Stream, 1_000);
+    let park = bench.begin(Lane::Park).expect("a park");
+    bench.feed(Lane::Park, &Answer::to(&park.exchange).0).unwrap();
+    // 16 MiB of PAD, and a bit.
+    let pad = [&[0x40, 0x0f, 0xff, 0xfc][..], &[0; 0xf_fffc]].concat();
+    for _ in 0..15 {
+        bench.feed(Lane::Park, &pad).unwrap();
+    }
+    assert_eq!(bench.feed(Lane::Park, &pad), Err(Blocked::Foreign));
+}
