@@ -412,7 +412,13 @@ impl<M: Mode> super::state::Core<M> {
             self.event(super::Event::PathBlocked(cause));
         }
         self.wakes.session = true;
-        let retry_at = now + self.pause(self.failures);
+        let mut retry_at = now + self.pause(self.failures);
+        if !M::SINGLE
+            && let Blocked::Full(seconds) = cause
+        {
+            // With its jitter: who was turned away at once does not come back at once.
+            retry_at += u64::from(seconds) * 1_000;
+        }
         match lane {
             Lane::Park => {
                 self.retry_park_at = retry_at;

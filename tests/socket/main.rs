@@ -5,6 +5,7 @@ mod blocking;
 mod cancel;
 mod datagrams;
 mod ending;
+mod full;
 mod idle;
 mod naive;
 mod refusals;
