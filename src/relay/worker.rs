@@ -24,6 +24,10 @@ const BACKLOG: u32 = 4096;
 /// How long to leave the listener alone when the system has no more file descriptors.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
+/// Connections accepted in a row, until those that had to give way for them get to close: fewer
+/// than there are file descriptors to spare.
+const IN_A_ROW: usize = 16;
+
 /// Stack of a worker thread, in octets: the router does not recurse.
 const STACK: usize = 512 * 1024;
 
@@ -138,9 +142,11 @@ impl Worker {
     }
 
     async fn deal(&self, listener: TcpListener, others: Vec<mpsc::UnboundedSender<Dealt>>) {
-        let mut next = 0;
         let mut failing = false;
-        loop {
+        for accepted in 0_usize.. {
+            if accepted % IN_A_ROW == 0 {
+                tokio::task::yield_now().await;
+            }
             let (stream, peer) = match listener.accept().await {
                 Ok(accepted) => accepted,
                 Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => continue,
@@ -161,9 +167,8 @@ impl Worker {
                 continue;
             };
             debug!(%peer, "connected");
-            next = (next + 1) % (others.len() + 1);
-            let dealt = next.checked_sub(1).and_then(|next| others.get(next));
-            match dealt {
+            // In turn; the place behind the others is this one's.
+            match others.get(accepted % (others.len() + 1)) {
                 None => self.take(Ok(stream), connection),
                 Some(other) => {
                     if let Ok(stream) = stream.into_std() {
