@@ -21,8 +21,11 @@ use super::worker::{Order, stopping};
 
 /// Of hyper's buffers, each way: 32 KiB, so that with the router's queue
 /// ([`UNDRAINED`](super::server)) at most 128 KiB of a stream are neither with the sender nor with
-/// the receiver's kernel. Half of that costs a quarter of the speed, twice as much gains little. A
-/// parked connection has only the read buffer, at its smallest 8 KiB.
+/// the receiver's kernel. Half of that costs a quarter of the speed, twice as much gains little. They
+/// begin with 8 KiB each, of the read buffer and of the one for heads of responses, and stay so while
+/// a connection is parked: hyper allocates both by itself and has no setting for less. A parked
+/// session takes 12.9 KiB resident in all, 25.4 KiB while its send connection stands; with the
+/// command's allocator 10.0 and 18.6 KiB.
 const BUFFER: usize = 32 * 1024;
 
 /// How long a connection may be idle between two requests: longer than the 60 s for which nginx

@@ -71,7 +71,7 @@ fn converse(
         let begun = Instant::now();
         if n == TIMES / 2 {
             // They dial anew, and are known.
-            pair.each_ref().map(Client::network_changed);
+            pair.iter().for_each(Client::network_changed);
         }
         here.write_all(&said)?;
         there.read_exact(&mut heard)?;
