@@ -154,6 +154,12 @@ pub enum ResourceError {
         "refused by the relay: one of its limits is reached; ask its operator, try again later"
     )]
     Relay,
+    /// The relay has no place for another client.
+    #[error("the relay is full; it asks to come back in {seconds} s; ask its operator for room")]
+    Full {
+        /// After how many seconds it is asked again.
+        seconds: u8,
+    },
     /// No entropy.
     #[error("no random numbers from the system: give the configuration a seed")]
     Entropy,
@@ -225,6 +231,9 @@ pub enum Blocked {
         "a foreign page instead of the relay's answer; log in to the network's portal, check the URL"
     )]
     Foreign,
+    /// The relay has no place for another client, and is asked again after so many seconds.
+    #[error("the relay is full; it asks to come back in {0} s; ask its operator for room")]
+    Full(u8),
     /// The relay refused the exchange.
     #[error("the relay answers {}; try again later", .0.name())]
     Relay(Status),
@@ -240,6 +249,7 @@ impl From<Blocked> for Error {
     fn from(cause: Blocked) -> Self {
         match cause {
             Blocked::Relay(Status::Limited) => ResourceError::Relay.into(),
+            Blocked::Full(seconds) => ResourceError::Full { seconds }.into(),
             cause => TransportError::Blocked(cause).into(),
         }
     }

@@ -178,7 +178,7 @@ enum byway_error
   BYWAY_ERROR_CHANNELS = -300,
   // All listeners of the client are in use.
   BYWAY_ERROR_LISTENERS = -301,
-  // One of the relay's limits is reached.
+  // One of the relay's limits is reached; detail: if it is full, the seconds until it is asked again.
   BYWAY_ERROR_RELAY_LIMIT = -302,
   // The system has no random numbers.
   BYWAY_ERROR_ENTROPY = -303,

@@ -82,7 +82,7 @@ pub enum byway_error {
     Channels = -300,
     /// All listeners of the client are in use.
     Listeners = -301,
-    /// One of the relay's limits is reached.
+    /// One of the relay's limits is reached; detail: if it is full, the seconds until it is asked again.
     RelayLimit = -302,
     /// The system has no random numbers.
     Entropy = -303,
@@ -180,6 +180,7 @@ pub(super) fn blocked(cause: Blocked) -> (Code, u64) {
         Blocked::Http(status) => (Code::Http, status.into()),
         Blocked::ProxyAuth => (Code::ProxyAuth, 0),
         Blocked::Foreign => (Code::Foreign, 0),
+        Blocked::Full(seconds) => (Code::RelayLimit, seconds.into()),
         Blocked::Relay(_) => (Code::Relay, 0),
     }
 }
@@ -214,6 +215,7 @@ fn code(error: Error) -> (Code, u64) {
             ResourceError::Channels => (Code::Channels, 0),
             ResourceError::Listeners => (Code::Listeners, 0),
             ResourceError::Relay => (Code::RelayLimit, 0),
+            ResourceError::Full { seconds } => (Code::RelayLimit, seconds.into()),
             ResourceError::Entropy => (Code::Entropy, 0),
             ResourceError::System => (Code::System, 0),
         },

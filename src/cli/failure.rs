@@ -67,7 +67,7 @@ impl From<Error> for Failure {
             Error::Config(_) => Code::Usage,
             Error::Peer(PeerError::NoListener | PeerError::BacklogFull) => Code::Refused,
             Error::Peer(PeerError::Away) | Error::TimedOut => Code::TimedOut,
-            Error::Resource(ResourceError::Relay) => Code::Refused,
+            Error::Resource(ResourceError::Relay | ResourceError::Full { .. }) => Code::Refused,
             Error::Transport(TransportError::Blocked(_)) => Code::Blocked,
             _ => Code::Failed,
         };

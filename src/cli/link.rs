@@ -17,12 +17,21 @@ pub const STACK: usize = 128 * 1024;
 /// How soon a TCP connection that takes nothing is found to have lost its channel.
 const LOOK: Duration = Duration::from_secs(1);
 
+/// How long a TCP connection is idle before it is asked whether the other end is still there: a
+/// machine that lost its power says nothing, and would hold its place for ever.
+const KEEP_IDLE: Duration = Duration::from_secs(120);
+
+/// How often it is asked then, and how many times without an answer until it is given up.
+const KEEP_INTERVAL: Duration = Duration::from_secs(15);
+const KEEP_PROBES: u32 = 4;
+
 /// Carries bytes both ways until both directions have ended and the peer has acknowledged
 /// everything. The end of a direction is carried on by itself; what breaks off one side, a reset
 /// or an abort, breaks off the other; so `tcp` must be one that ends by [`reset_at_end`].
 pub fn join(tcp: &TcpStream, stream: &Stream) -> io::Result<()> {
     tcp.set_nodelay(true)?;
     tcp.set_write_timeout(Some(LOOK))?;
+    keep_alive(tcp)?;
     let link = Link { tcp, stream, broken: OnceLock::new() };
     thread::scope(|scope| {
         let up = thread::Builder::new().stack_size(STACK).spawn_scoped(scope, || link.up());
@@ -43,6 +52,15 @@ pub fn join(tcp: &TcpStream, stream: &Stream) -> io::Result<()> {
 pub fn reset_at_end(tcp: &TcpStream) {
     // If that fails the connection is gone already.
     let _ = rustix::net::sockopt::set_socket_linger(tcp, Some(Duration::ZERO));
+}
+
+/// Has the kernel look after the other end while nothing is said.
+fn keep_alive(tcp: &TcpStream) -> io::Result<()> {
+    use rustix::net::sockopt;
+    sockopt::set_socket_keepalive(tcp, true)?;
+    sockopt::set_tcp_keepidle(tcp, KEEP_IDLE)?;
+    sockopt::set_tcp_keepintvl(tcp, KEEP_INTERVAL)?;
+    Ok(sockopt::set_tcp_keepcnt(tcp, KEEP_PROBES)?)
 }
 
 struct Link<'l> {
@@ -112,5 +130,20 @@ impl Link<'_> {
         self.stream.abort();
         // Only reading, to wake who waits for it: the other way would send a FIN.
         let _ = self.tcp.shutdown(Shutdown::Read);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_forwarded_connection_is_asked_after_two_idle_minutes() {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let tcp = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        keep_alive(&tcp).unwrap();
+        assert!(rustix::net::sockopt::socket_keepalive(&tcp).unwrap());
+        let idle = rustix::net::sockopt::tcp_keepidle(&tcp).unwrap();
+        assert_eq!(idle, Duration::from_secs(120));
     }
 }

@@ -1,4 +1,4 @@
-//! SIGINT and SIGTERM.
+//! SIGINT, SIGTERM and SIGHUP.
 
 use std::future::poll_fn;
 use std::io;
@@ -15,24 +15,29 @@ static ENDING: AtomicBool = AtomicBool::new(false);
 /// The signals that end a program, caught from now on.
 pub struct Signals {
     runtime: Runtime,
-    signals: [(SignalKind, Signal); 2],
+    signals: Vec<(SignalKind, Signal)>,
 }
 
 impl Signals {
     pub fn catch() -> io::Result<Self> {
         let runtime = Builder::new_current_thread().enable_io().build()?;
         let context = runtime.enter();
-        let [interrupt, terminate] = [SignalKind::interrupt(), SignalKind::terminate()];
-        let signals = [(interrupt, signal(interrupt)?), (terminate, signal(terminate)?)];
+        let mut kinds = vec![SignalKind::interrupt(), SignalKind::terminate()];
+        // Under nohup it stays ignored.
+        if !is_ignored(SignalKind::hangup()) {
+            kinds.push(SignalKind::hangup());
+        }
+        let signals = kinds.into_iter().map(|kind| Ok((kind, signal(kind)?)));
+        let signals = signals.collect::<io::Result<_>>()?;
         drop(context);
         Ok(Self { runtime, signals })
     }
 
     /// Blocks until one comes and gives its number.
-    pub fn wait(self) -> i32 {
-        let mut signals = self.signals;
+    pub fn wait(&mut self) -> i32 {
+        let signals = &mut self.signals;
         self.runtime.block_on(poll_fn(|context| {
-            for (kind, signal) in &mut signals {
+            for (kind, signal) in &mut *signals {
                 if signal.poll_recv(context).is_ready() {
                     return Poll::Ready(kind.as_raw_value());
                 }
@@ -41,16 +46,32 @@ impl Signals {
         }))
     }
 
-    /// When one comes, does `last` and exits with 128 and its number, as shells call it.
-    pub fn then_exit(self, last: impl FnOnce() + Send + 'static) -> io::Result<()> {
+    /// When one comes, does `last` and exits with 128 and its number, as shells call it; at once
+    /// when another one comes.
+    pub fn then_exit(mut self, last: impl FnOnce() + Send + 'static) -> io::Result<()> {
         thread::Builder::new().spawn(move || {
             let number = self.wait();
             ENDING.store(true, SeqCst);
-            last();
+            let again = thread::Builder::new().spawn(move || {
+                let number = self.wait();
+                std::process::exit(128 + number);
+            });
+            if again.is_ok() {
+                last();
+            }
             std::process::exit(128 + number);
         })?;
         Ok(())
     }
+}
+
+/// Whether this process was started with a signal ignored. Only Linux says so without unsafe code;
+/// elsewhere it counts as not ignored.
+fn is_ignored(kind: SignalKind) -> bool {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+    let mask = mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok());
+    mask.is_some_and(|mask| mask >> (kind.as_raw_value() - 1) & 1 == 1)
 }
 
 /// Leaves the end of the process to the signal that is ending it, if there is one.

@@ -30,7 +30,7 @@ fn kind(error: &Error) -> ErrorKind {
         },
         Error::Resource(error) => match error {
             ResourceError::Channels | ResourceError::Listeners => ErrorKind::QuotaExceeded,
-            ResourceError::Relay => ErrorKind::ResourceBusy,
+            ResourceError::Relay | ResourceError::Full { .. } => ErrorKind::ResourceBusy,
             _ => ErrorKind::Other,
         },
         Error::Transport(error) => match error {

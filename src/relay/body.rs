@@ -7,35 +7,64 @@ use std::task::{Context, Poll};
 use bytes::Bytes;
 use hyper::body::{Body, Frame, SizeHint};
 
+use super::connection::{Answering, Connection};
 use super::router::{Answer, ExchangeId};
 use super::shared::Shared;
-use super::stall::Behind;
 
-/// An exchange that its driver answers for: dropped, it is gone.
+/// Carries an exchange between its connection and the router.
 pub(super) struct Driver {
+    exchange: Exchange,
+    answering: Answering,
+}
+
+/// An exchange of the router: dropped, it is gone.
+struct Exchange {
     shared: Arc<Shared>,
     id: ExchangeId,
-    behind: Behind,
+}
+
+impl Drop for Exchange {
+    fn drop(&mut self) {
+        self.shared.gone(self.id);
+    }
 }
 
 impl Driver {
-    pub fn open(shared: &Arc<Shared>, behind: &Behind) -> Self {
-        let id = shared.with(|router, now| router.handle_open(now));
-        Self { shared: Arc::clone(shared), id, behind: behind.clone() }
+    /// Opens an exchange; only for a session that the router knows if there is no place for others.
+    pub fn open(shared: &Arc<Shared>, answering: Answering) -> Self {
+        let full = !answering.connection().is_open_to_all();
+        let id = shared.with(|router, now| {
+            let id = router.handle_open(now);
+            if full {
+                router.refuse_strangers(id);
+            }
+            id
+        });
+        Self { exchange: Exchange { shared: Arc::clone(shared), id }, answering }
+    }
+
+    /// Leaves the exchange; the request is answered in another way.
+    pub fn leave(self) -> Answering {
+        self.answering
+    }
+
+    pub fn connection(&self) -> &Arc<Connection> {
+        self.answering.connection()
     }
 
     /// Whether the client went on to talk behind the request, which was read whole.
     pub fn is_talked_over(&self) -> bool {
-        self.behind.is_there()
+        self.connection().is_behind()
     }
 
     /// The next piece of the response.
     fn poll_answer(&self, cx: &mut Context<'_>) -> Poll<Answer> {
-        self.shared.poll(self.id, cx, |router, now| {
+        let id = self.id();
+        self.shared().poll(id, cx, |router, now| {
             if self.is_talked_over() {
-                router.handle_behind(now, self.id);
+                router.handle_behind(now, id);
             }
-            match router.poll_response(now, self.id) {
+            match router.poll_response(now, id) {
                 Answer::Pending => Poll::Pending,
                 answer => Poll::Ready(answer),
             }
@@ -43,17 +72,11 @@ impl Driver {
     }
 
     pub fn id(&self) -> ExchangeId {
-        self.id
+        self.exchange.id
     }
 
     pub fn shared(&self) -> &Shared {
-        &self.shared
-    }
-}
-
-impl Drop for Driver {
-    fn drop(&mut self) {
-        self.shared.gone(self.id);
+        &self.exchange.shared
     }
 }
 
@@ -69,7 +92,12 @@ pub(super) enum Answered {
         len: Option<u64>,
     },
     /// A line of text, then nothing.
-    Text(Option<Bytes>),
+    Text {
+        /// Until it is taken.
+        text: Option<Bytes>,
+        /// The request that it answers.
+        _answering: Answering,
+    },
 }
 
 impl Body for Answered {
@@ -81,7 +109,7 @@ impl Body for Answered {
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
         let piece = match self.get_mut() {
-            Self::Text(text) => text.take(),
+            Self::Text { text, .. } => text.take(),
             Self::Router { driver, first, len } => {
                 let piece = match first.take() {
                     Some(first) => Some(first),
@@ -101,14 +129,16 @@ impl Body for Answered {
 
     fn is_end_stream(&self) -> bool {
         match self {
-            Self::Text(text) => text.is_none(),
+            Self::Text { text, .. } => text.is_none(),
             Self::Router { len, .. } => *len == Some(0),
         }
     }
 
     fn size_hint(&self) -> SizeHint {
         match self {
-            Self::Text(text) => SizeHint::with_exact(text.as_ref().map_or(0, Bytes::len) as u64),
+            Self::Text { text, .. } => {
+                SizeHint::with_exact(text.as_ref().map_or(0, Bytes::len) as u64)
+            }
             Self::Router { len: Some(len), .. } => SizeHint::with_exact(*len),
             Self::Router { .. } => SizeHint::default(),
         }

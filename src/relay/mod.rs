@@ -17,6 +17,8 @@
 //! the clients go on.
 
 mod body;
+mod connection;
+mod places;
 pub mod router;
 mod server;
 mod service;
@@ -24,6 +26,8 @@ mod shared;
 mod stall;
 #[cfg(test)]
 mod tests;
+mod worker;
 
+pub use places::ConnectionStats;
 pub use router::{RouterConfig, RouterStats};
 pub use server::{Relay, RelayConfig};

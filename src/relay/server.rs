@@ -1,51 +1,27 @@
-//! The listening socket, the connections, and the threads they run on.
+//! The relay as programs see it.
 
 use std::io;
 use std::net::SocketAddr;
-use std::pin::pin;
+use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use hyper::server::conn::http1;
-use hyper::service::service_fn;
-use hyper_util::rt::{TokioIo, TokioTimer};
-use tokio::net::{TcpListener, TcpSocket, TcpStream};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
-use tracing::{debug, info, warn};
+use rustix::process::{Resource, getrlimit};
+use tokio::sync::watch;
+use tracing::{info, warn};
 
+use super::places::{ConnectionStats, Limits, Places, REFUSING};
 use super::router::{RouterConfig, RouterStats};
 use super::service::Service;
 use super::shared::Shared;
-use super::stall::Patient;
+use super::worker::{self, Order, Worker};
 
-/// Of hyper's buffers, each way: 32 KiB, so that with the router's queue ([`UNDRAINED`]) at most
-/// 128 KiB of a stream are neither with the sender nor with the receiver's kernel. Half of that costs
-/// a quarter of the speed, twice as much gains little. A parked connection has only the read buffer,
-/// at its smallest 8 KiB.
-const BUFFER: usize = 32 * 1024;
-
-/// Octets of a response that wait in the router; see [`BUFFER`].
+/// Octets of a response that wait in the router; see `BUFFER` of a connection.
 const UNDRAINED: usize = 64 * 1024;
 
-/// How long a connection may be idle or take for a request's head: longer than the 60 s for which
-/// nginx keeps its connections to an origin, so that it is not the relay that closes first.
-const HEAD_TIMEOUT: Duration = Duration::from_secs(65);
-
-/// How long a new connection may take for its first octet: who says nothing keeps no place.
-const FIRST_OCTET_TIMEOUT: Duration = Duration::from_secs(10);
-
-/// More connections than any system has file descriptors for.
-const MAX_CONNECTIONS: usize = 1 << 24;
-
-/// Connections that the kernel may queue until they are accepted: the usual limit.
-const BACKLOG: u32 = 4096;
-
-/// How long to leave the listener alone when the system has no more file descriptors.
-const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
-
-/// Stack of a worker thread, in octets: the router does not recurse.
-const STACK: usize = 512 * 1024;
+/// File descriptors that are no connection's: those being refused, the listener, the program's own.
+const DESCRIPTORS: usize = REFUSING + 64;
 
 /// How a [`Relay`] is to run.
 #[derive(Debug, Clone)]
@@ -57,8 +33,18 @@ pub struct RelayConfig {
     /// Worker threads. Default: one for two cores, since the kernel's part of a byte's way through a
     /// relay costs as much as its own, and threads that have too little to do wake each other up.
     pub workers: usize,
-    /// Most connections at once; more wait to be accepted.
+    /// Most connections at once, of which an eighth is kept for sessions that the relay knows.
+    /// Beyond, idle connections are closed, the longest idle first, and newcomers are answered 503.
+    /// Less where the process may not have so many file descriptors; see its limit RLIMIT_NOFILE.
     pub max_connections: usize,
+    /// Most connections of one IPv4 address or IPv6 network of 64 bits, this machine's own excepted:
+    /// beyond, as above. `None`: half of `max_connections`, which leaves room to others beside the
+    /// customers of a carrier that share an address. A proxy on another machine may need all.
+    pub max_connections_per_address: Option<NonZeroUsize>,
+    /// How long a new connection may take for its first octet, and the head of a request from its
+    /// first octet on. Heads come in one piece as a rule, and a repeat on a slow line takes seconds.
+    /// A connection may be idle between two requests for 65 s.
+    pub head_timeout: Duration,
     /// How long a client may take nothing of its response before its connection is closed. Longer
     /// than the client's own silence, so that only who is gone is meant.
     pub stall: Duration,
@@ -74,20 +60,12 @@ impl Default for RelayConfig {
             workers: std::thread::available_parallelism()
                 .map_or(1, |cores| cores.get().div_ceil(2)),
             max_connections: 10_000,
+            max_connections_per_address: None,
+            head_timeout: Duration::from_secs(10),
             stall: Duration::from_secs(30),
             router: RouterConfig { undrained: UNDRAINED, ..RouterConfig::default() },
         }
     }
-}
-
-/// What the threads are to do.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Order {
-    Serve,
-    /// Answer what is under way, then stop; at the latest after this time.
-    Drain(Duration),
-    /// Stop at once.
-    Abort,
 }
 
 /// A running relay. Dropped, it stops as if killed; the clients do not mind.
@@ -95,42 +73,31 @@ pub struct Relay {
     address: SocketAddr,
     url: String,
     shared: Arc<Shared>,
+    places: Arc<Places>,
     order: watch::Sender<Order>,
-    thread: Option<JoinHandle<()>>,
+    threads: Vec<JoinHandle<()>>,
 }
 
 impl Relay {
     /// Listens and serves, on threads of its own.
     pub fn bind(config: RelayConfig) -> io::Result<Self> {
-        let runtime = tokio::runtime::Builder::new_multi_thread()
-            .worker_threads(config.workers.max(1))
-            .thread_name("byway-relay")
-            .thread_stack_size(STACK)
-            .enable_all()
-            .build()?;
         let base = config.base.trim_matches('/');
         let base = if base.is_empty() { String::new() } else { format!("/{base}") };
-        let listener = {
-            let _context = runtime.enter();
-            listen(config.listen)?
-        };
-        let address = listener.local_addr()?;
         let shared = Arc::new(Shared::new(config.router.clone()));
+        let places = Arc::new(Places::new(limits(&config)));
         let service = Arc::new(Service {
             shared: Arc::clone(&shared),
             path: format!("{base}/v1"),
+            head_timeout: config.head_timeout,
             stall: config.stall,
             max_body: config.router.max_body.into(),
         });
         let (order, orders) = watch::channel(Order::Serve);
-        let connections = config.max_connections.clamp(1, MAX_CONNECTIONS);
-        let serving = serve(listener, service, connections, orders);
-        let thread = std::thread::Builder::new()
-            .name("byway-relay".into())
-            .spawn(move || runtime.block_on(serving))?;
+        let worker = Worker { service, places: Arc::clone(&places), orders };
+        let (address, threads) = worker::start(config.listen, config.workers, &worker)?;
         let url = format!("http://{address}{base}");
         info!(%url, "listening");
-        Ok(Self { address, url, shared, order, thread: Some(thread) })
+        Ok(Self { address, url, shared, places, order, threads })
     }
 
     /// The URL that clients are given.
@@ -146,6 +113,11 @@ impl Relay {
     /// What the router counted.
     pub fn stats(&self) -> RouterStats {
         self.shared.with(|router, _| router.stats())
+    }
+
+    /// What was counted of its connections.
+    pub fn connections(&self) -> ConnectionStats {
+        self.places.stats()
     }
 
     /// Answers all that is under way and stops; after `timeout`, stops anyway.
@@ -166,7 +138,7 @@ impl Relay {
     }
 
     fn join(&mut self) {
-        if let Some(thread) = self.thread.take() {
+        for thread in self.threads.drain(..) {
             // It ends by a panic only if the relay is at fault; the sockets are closed either way.
             let _ = thread.join();
         }
@@ -185,106 +157,19 @@ impl std::fmt::Debug for Relay {
     }
 }
 
-/// Binds at once even if connections of a relay before this one linger.
-fn listen(address: SocketAddr) -> io::Result<TcpListener> {
-    let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
-    socket.set_reuseaddr(true)?;
-    socket.bind(address)?;
-    socket.listen(BACKLOG)
-}
-
-async fn serve(
-    listener: TcpListener,
-    service: Arc<Service>,
-    connections: usize,
-    mut orders: watch::Receiver<Order>,
-) {
-    let shared = Arc::clone(&service.shared);
-    let places = Arc::new(Semaphore::new(connections));
-    tokio::select! {
-        () = shared.run_timer() => {}
-        () = accept(listener, service, Arc::clone(&places), orders.clone()) => {}
-        () = stopping(&mut orders) => {}
-    }
-    // The listener is closed. Every connection has a place until it ends.
-    let Order::Drain(timeout) = *orders.borrow() else { return };
-    let all = u32::try_from(connections).unwrap_or(u32::MAX);
-    tokio::select! {
-        () = shared.run_timer() => {}
-        _ = places.acquire_many(all) => {}
-        () = tokio::time::sleep(timeout) => {}
-    }
-}
-
-/// Until the relay is to serve no longer.
-async fn stopping(orders: &mut watch::Receiver<Order>) {
-    // An error means that the relay is gone, which ends it as well.
-    let _ = orders.wait_for(|order| *order != Order::Serve).await;
-}
-
-async fn accept(
-    listener: TcpListener,
-    service: Arc<Service>,
-    places: Arc<Semaphore>,
-    orders: watch::Receiver<Order>,
-) {
-    while let Ok(place) = Arc::clone(&places).acquire_owned().await {
-        match listener.accept().await {
-            Ok((stream, peer)) => {
-                debug!(%peer, "connected");
-                let connection = connection(stream, Arc::clone(&service), orders.clone(), place);
-                tokio::spawn(connection);
-            }
-            Err(error) => {
-                warn!(%error, "cannot accept");
-                tokio::time::sleep(ACCEPT_PAUSE).await;
-            }
-        }
-    }
-}
-
-async fn connection(
-    stream: TcpStream,
-    service: Arc<Service>,
-    mut orders: watch::Receiver<Order>,
-    _place: OwnedSemaphorePermit,
-) {
-    // A socket that is gone already shows in the first read.
-    let _ = stream.set_nodelay(true);
-    let begun = tokio::select! {
-        begun = tokio::time::timeout(FIRST_OCTET_TIMEOUT, stream.readable()) => begun,
-        () = stopping(&mut orders) => return,
-    };
-    if !matches!(begun, Ok(Ok(()))) {
-        return;
-    }
-    let stream = Patient::new(stream, service.stall);
-    let behind = stream.behind();
-    let serving = http1::Builder::new()
-        .timer(TokioTimer::new())
-        .header_read_timeout(HEAD_TIMEOUT)
-        .max_buf_size(BUFFER)
-        .pipeline_flush(false)
-        // RFC 9110, 6.6.1 demands Date of whoever has a clock, for the sake of caches, which may not
-        // store this; it also has proxies add it. It would be a tenth of what an idle client costs.
-        .auto_date_header(false)
-        .serve_connection(
-            TokioIo::new(stream),
-            service_fn(|request| service.handle(request, &behind)),
+/// The limits of a configuration, as far as the process may have file descriptors.
+fn limits(config: &RelayConfig) -> Limits {
+    let may = getrlimit(Resource::Nofile).current.map_or(usize::MAX, |most| most as usize);
+    let most = may.saturating_sub(DESCRIPTORS).max(may / 2).max(1);
+    let connections = config.max_connections.clamp(1, most);
+    if connections < config.max_connections {
+        let wanted = config.max_connections;
+        warn!(
+            wanted,
+            connections,
+            "fewer connections than wanted: the process may have {may} file descriptors (ulimit -n)"
         );
-    let mut serving = pin!(serving);
-    let ended = tokio::select! {
-        ended = &mut serving => Some(ended),
-        () = stopping(&mut orders) => None,
-    };
-    let ended = match ended {
-        Some(ended) => ended,
-        None => {
-            serving.as_mut().graceful_shutdown();
-            serving.await
-        }
-    };
-    if let Err(error) = ended {
-        debug!(%error, "connection ended");
     }
+    let per_address = config.max_connections_per_address.map_or(connections / 2, NonZeroUsize::get);
+    Limits { connections, per_address: per_address.max(1) }
 }

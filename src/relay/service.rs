@@ -10,20 +10,31 @@ use std::time::Duration;
 use bytes::Bytes;
 use hyper::body::{Body, Incoming};
 use hyper::header::{
-    ALLOW, CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE, HeaderValue, TRANSFER_ENCODING,
+    ALLOW, CACHE_CONTROL, CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, HOST, HeaderMap, HeaderValue,
+    RETRY_AFTER as RETRY_AFTER_HEADER, TRANSFER_ENCODING,
 };
-use hyper::{Method, Request, Response, StatusCode};
+use hyper::http::uri::Authority;
+use hyper::{Method, Request, Response, StatusCode, Version};
 
 use super::body::{Answered, Driver};
+use super::connection::{Answering, Connection};
 use super::router::Answer;
 use super::shared::Shared;
-use super::stall::Behind;
+
+/// After how many seconds a client may ask again for which there was no place: long enough that
+/// thousands of them cost little, short enough that a place is not free for long.
+pub(super) const RETRY_AFTER: u32 = 5;
+
+/// What a refused client's people read.
+pub(super) const FULL: &str = "byway relay: full; come back later, or ask its operator\n";
 
 /// What every connection serves.
 pub(super) struct Service {
     pub shared: Arc<Shared>,
     /// The one path there is: the base path and `/v1`.
     pub path: String,
+    /// See [`RelayConfig::head_timeout`](super::RelayConfig::head_timeout).
+    pub head_timeout: Duration,
     /// See [`RelayConfig::stall`](super::RelayConfig::stall).
     pub stall: Duration,
     /// Largest request body, in octets.
@@ -34,16 +45,25 @@ impl Service {
     pub async fn handle(
         &self,
         request: Request<Incoming>,
-        behind: &Behind,
+        connection: &Arc<Connection>,
     ) -> Result<Response<Answered>, Infallible> {
+        let answering = connection.begin();
         Ok(match self.refusal(&request) {
-            Some((status, why)) => text(status, why),
-            None => exchange(Driver::open(&self.shared, behind), request.into_body()).await,
+            Some((status, why)) => {
+                let early = !request.body().is_end_stream();
+                let response = text(answering, status, why);
+                if early { closing(connection, response) } else { response }
+            }
+            None => exchange(Driver::open(&self.shared, answering), request.into_body()).await,
         })
     }
 
     fn refusal(&self, request: &Request<Incoming>) -> Option<(StatusCode, &'static str)> {
         let headers = request.headers();
+        if request.version() >= Version::HTTP_11 && !has_host(headers) {
+            let why = "byway relay: a request has one Host, and a valid one\n";
+            return Some((StatusCode::BAD_REQUEST, why));
+        }
         if request.uri().path() != self.path {
             return Some((StatusCode::NOT_FOUND, "byway relay: POST to the base path and /v1\n"));
         }
@@ -69,24 +89,42 @@ impl Service {
     }
 }
 
-/// Gives the body to the router; false if it broke off.
-async fn upload(driver: &Driver, body: Incoming) -> bool {
+/// Whether there is exactly one Host, and a valid one, as RFC 9112, 3.2 demands.
+fn has_host(headers: &HeaderMap) -> bool {
+    let mut hosts = headers.get_all(HOST).iter();
+    let (Some(host), None) = (hosts.next(), hosts.next()) else { return false };
+    // It is empty where a URL has no host.
+    host.is_empty()
+        || Authority::try_from(host.as_bytes()).is_ok_and(|host| !host.as_str().contains('@'))
+}
+
+/// How far a body was read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Upload {
+    Whole,
+    /// It is answered already, by an error that ends it.
+    Early,
+    Broken,
+}
+
+/// Gives the body to the router.
+async fn upload(driver: &Driver, body: Incoming) -> Upload {
     let mut body = pin!(body);
     let mut chunk = Bytes::new();
     let mut ended = false;
+    let (mut admitted, mut served) = (false, false);
     let id = driver.id();
     poll_fn(|cx| {
         loop {
             if chunk.is_empty() && !ended {
                 match body.as_mut().poll_frame(cx) {
                     Poll::Ready(Some(Ok(frame))) => chunk = frame.into_data().unwrap_or_default(),
-                    Poll::Ready(Some(Err(_))) => return Poll::Ready(false),
+                    Poll::Ready(Some(Err(_))) => return Poll::Ready(Upload::Broken),
                     Poll::Ready(None) => ended = true,
                     Poll::Pending => {
-                        // An answer before the end of the body is an error that ends it.
                         return driver.shared().poll(id, cx, |router, _| {
                             match router.complete_len(id) {
-                                Some(_) => Poll::Ready(true),
+                                Some(_) => Poll::Ready(Upload::Early),
                                 None => Poll::Pending,
                             }
                         });
@@ -96,6 +134,7 @@ async fn upload(driver: &Driver, body: Incoming) -> bool {
             }
             let taken = driver.shared().poll(id, cx, |router, now| {
                 router.handle_body(now, id, &mut chunk);
+                admitted = router.is_admitted(id);
                 if !chunk.is_empty() {
                     return Poll::Pending;
                 }
@@ -104,10 +143,15 @@ async fn upload(driver: &Driver, body: Incoming) -> bool {
                 }
                 Poll::Ready(router.complete_len(id).is_some())
             });
+            if admitted && !served {
+                served = true;
+                driver.connection().serve();
+            }
             match taken {
                 Poll::Pending => return Poll::Pending,
-                Poll::Ready(answered) if answered || ended => return Poll::Ready(true),
-                Poll::Ready(_) => {}
+                Poll::Ready(_) if ended => return Poll::Ready(Upload::Whole),
+                Poll::Ready(true) => return Poll::Ready(Upload::Early),
+                Poll::Ready(false) => {}
             }
         }
     })
@@ -117,27 +161,50 @@ async fn upload(driver: &Driver, body: Incoming) -> bool {
 /// Gives the body to the router and waits for the beginning of the answer.
 async fn exchange(driver: Driver, body: Incoming) -> Response<Answered> {
     // Nothing of the upload stays: an empty chunk would keep hyper's read buffer alive for the hold.
-    if !upload(&driver, body).await {
-        return text(StatusCode::BAD_REQUEST, "byway relay: the body broke off\n");
+    let connection = Arc::clone(driver.connection());
+    match upload(&driver, body).await {
+        Upload::Whole => answer(driver).await,
+        Upload::Early => closing(&connection, answer(driver).await),
+        Upload::Broken => {
+            let why = "byway relay: the body broke off\n";
+            closing(&connection, text(driver.leave(), StatusCode::BAD_REQUEST, why))
+        }
     }
+}
+
+/// What the router answers, once it does.
+enum Beginning {
+    Piece(Bytes, Option<usize>),
+    NoHello,
+    Full,
+}
+
+/// Waits for the beginning of the answer.
+async fn answer(driver: Driver) -> Response<Answered> {
     let id = driver.id();
-    let first = poll_fn(|cx| {
+    let beginning = poll_fn(|cx| {
         driver.shared().poll(id, cx, |router, now| {
             if driver.is_talked_over() {
                 router.handle_behind(now, id);
             }
             let len = router.complete_len(id);
+            let refused = router.is_refused(id);
             match router.poll_response(now, id) {
                 Answer::Pending => Poll::Pending,
-                Answer::Bytes(piece) => Poll::Ready(Some((piece, len))),
-                Answer::End => Poll::Ready(None),
+                Answer::Bytes(piece) => Poll::Ready(Beginning::Piece(piece, len)),
+                Answer::End if refused => Poll::Ready(Beginning::Full),
+                Answer::End => Poll::Ready(Beginning::NoHello),
             }
         })
     });
-    let Some((first, len)) = first.await else {
-        return text(StatusCode::BAD_REQUEST, "byway relay: the body is no HELLO\n");
+    let (first, len) = match beginning.await {
+        Beginning::Piece(first, len) => (first, len.map(|len| len as u64)),
+        Beginning::NoHello => {
+            let why = "byway relay: the body is no HELLO\n";
+            return text(driver.leave(), StatusCode::BAD_REQUEST, why);
+        }
+        Beginning::Full => return full(driver),
     };
-    let len = len.map(|len| len as u64);
     let mut response = Response::new(Answered::Router { driver, first: Some(first), len });
     let headers = response.headers_mut();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/octet-stream"));
@@ -150,8 +217,27 @@ async fn exchange(driver: Driver, body: Incoming) -> Response<Answered> {
     response
 }
 
-fn text(status: StatusCode, why: &'static str) -> Response<Answered> {
-    let mut response = Response::new(Answered::Text(Some(Bytes::from_static(why.as_bytes()))));
+/// The same as a connection is told for which there is no place at all.
+fn full(driver: Driver) -> Response<Answered> {
+    driver.connection().refused();
+    let connection = Arc::clone(driver.connection());
+    let mut response = text(driver.leave(), StatusCode::SERVICE_UNAVAILABLE, FULL);
+    let headers = response.headers_mut();
+    headers.insert("byway-status", HeaderValue::from_static("full"));
+    headers.insert(RETRY_AFTER_HEADER, HeaderValue::from(RETRY_AFTER));
+    closing(&connection, response)
+}
+
+/// Behind this response the connection is closed.
+fn closing(connection: &Connection, mut response: Response<Answered>) -> Response<Answered> {
+    connection.set_early();
+    response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+    response
+}
+
+fn text(answering: Answering, status: StatusCode, why: &'static str) -> Response<Answered> {
+    let text = Some(Bytes::from_static(why.as_bytes()));
+    let mut response = Response::new(Answered::Text { text, _answering: answering });
     *response.status_mut() = status;
     let headers = response.headers_mut();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/plain"));

@@ -1,56 +1,78 @@
-//! A connection that gives its peer up when it takes nothing for too long, and that knows whether
-//! something came behind the request.
+//! The stream of a connection, which gives its peer up when it takes nothing for too long, or begins
+//! a request and does not get on with it.
 
 use std::io::{self, IoSlice};
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
-use tokio::time::Sleep;
+use tokio::time::{Instant, Sleep};
 
-/// A stream whose writes fail once none got on for `patience`: what is queued for a receiver that
+use super::connection::Connection;
+use super::service::Service;
+
+/// How long what is still on its way may take behind an answer that closes: closed at once, the
+/// kernel would answer it by a reset, before which the answer is lost.
+pub(super) const LINGER: Duration = Duration::from_secs(1);
+
+/// A stream whose writes fail once none got on for `stall`: what is queued for a receiver that
 /// is gone would else be held until the kernel gives up, a quarter of an hour later.
 pub(super) struct Patient {
     stream: TcpStream,
-    patience: Duration,
+    stall: Duration,
+    head_timeout: Duration,
     stalled: Option<Pin<Box<Sleep>>>,
-    behind: Behind,
+    head: Option<Head>,
+    lingers: Option<Pin<Box<Sleep>>>,
+    connection: Arc<Connection>,
 }
 
-/// Whether hyper has octets that it did not use yet. It reads again whenever it used up what it had,
-/// also while a response is awaited, to see the end of the connection; so it has some if what it
-/// got last was not "nothing yet".
-#[derive(Debug, Clone, Default)]
-pub(super) struct Behind(Arc<AtomicBool>);
-
-impl Behind {
-    /// Once a request was read whole: whether something came behind it. The task of the connection
-    /// asks in the same poll in which hyper read, so that nobody need be woken.
-    pub fn is_there(&self) -> bool {
-        self.0.load(Ordering::Relaxed)
-    }
+/// The head of a request that has begun.
+struct Head {
+    /// The request's number.
+    request: u32,
+    until: Instant,
+    /// Only for a head that does not come in one piece.
+    late: Option<Pin<Box<Sleep>>>,
 }
 
 impl Patient {
-    pub fn new(stream: TcpStream, patience: Duration) -> Self {
-        Self { stream, patience, stalled: None, behind: Behind::default() }
+    pub fn new(stream: TcpStream, service: &Service, connection: Arc<Connection>) -> Self {
+        let Service { stall, head_timeout, .. } = *service;
+        Self { stream, stall, head_timeout, stalled: None, head: None, lingers: None, connection }
     }
 
-    pub fn behind(&self) -> Behind {
-        self.behind.clone()
+    /// Whether a request's head has been on its way for too long; `begun` if there are octets of it.
+    fn poll_head(&mut self, cx: &mut Context<'_>, begun: bool, wait: bool) -> Poll<()> {
+        let Some(request) = self.connection.awaited() else {
+            self.head = None;
+            return Poll::Pending;
+        };
+        self.head.take_if(|head| head.request != request);
+        if begun && self.head.is_none() {
+            let until = Instant::now() + self.head_timeout;
+            self.head = Some(Head { request, until, late: None });
+        }
+        match &mut self.head {
+            Some(Head { until, late, .. }) if wait => {
+                let late = late.get_or_insert_with(|| Box::pin(tokio::time::sleep_until(*until)));
+                late.as_mut().poll(cx)
+            }
+            _ => Poll::Pending,
+        }
     }
 
     fn watch<T>(&mut self, cx: &mut Context<'_>, poll: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
+        self.connection.note_stall(poll.is_pending());
         if poll.is_ready() {
             self.stalled = None;
             return poll;
         }
-        let patience = self.patience;
-        let stalled = self.stalled.get_or_insert_with(|| Box::pin(tokio::time::sleep(patience)));
+        let stall = self.stall;
+        let stalled = self.stalled.get_or_insert_with(|| Box::pin(tokio::time::sleep(stall)));
         stalled.as_mut().poll(cx).map(|()| Err(io::ErrorKind::TimedOut.into()))
     }
 }
@@ -64,7 +86,12 @@ impl AsyncRead for Patient {
         let this = self.get_mut();
         let before = buffer.filled().len();
         let poll = Pin::new(&mut this.stream).poll_read(cx, buffer);
-        this.behind.0.store(buffer.filled().len() > before, Ordering::Relaxed);
+        let something = buffer.filled().len() > before;
+        let begun = something || this.connection.is_behind();
+        this.connection.note_read(something);
+        if this.poll_head(cx, begun, poll.is_pending()).is_ready() {
+            return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
+        }
         poll
     }
 }
@@ -98,7 +125,24 @@ impl AsyncWrite for Patient {
         Pin::new(&mut self.get_mut().stream).poll_flush(cx)
     }
 
+    /// Behind an early answer, reads on for a while.
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.get_mut().stream).poll_shutdown(cx)
+        let this = self.get_mut();
+        if this.lingers.is_none() {
+            ready!(Pin::new(&mut this.stream).poll_shutdown(cx))?;
+            if !this.connection.is_early() {
+                return Poll::Ready(Ok(()));
+            }
+        }
+        let lingers = this.lingers.get_or_insert_with(|| Box::pin(tokio::time::sleep(LINGER)));
+        while lingers.as_mut().poll(cx).is_pending() {
+            let mut octets = [0; 1024];
+            let mut buffer = ReadBuf::new(&mut octets);
+            ready!(Pin::new(&mut this.stream).poll_read(cx, &mut buffer))?;
+            if buffer.filled().is_empty() {
+                break;
+            }
+        }
+        Poll::Ready(Ok(()))
     }
 }

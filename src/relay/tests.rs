@@ -1,9 +1,14 @@
 //! Tests of the server, over raw sockets.
 
+mod full;
+mod requests;
+
 use std::io::{Read, Write};
 use std::net::TcpStream;
+use std::sync::Arc;
 use std::time::Duration;
 
+use super::places::{Limits, Places};
 use super::router::testing::{Body, Seen, parse};
 use super::{Relay, RelayConfig};
 use crate::wire::{Hello, Status};

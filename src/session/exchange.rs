@@ -471,6 +471,13 @@ impl<M: Mode> super::state::Core<M> {
         }
         let times = self.trip(lane).backoff.count();
         self.back_off(now, lane, times);
+        if !M::SINGLE
+            && let Blocked::Full(seconds) = cause
+        {
+            // With the jitter of the pause: who was turned away at once does not come back at once.
+            let backoff = &mut self.trip(lane).backoff;
+            backoff.wait(backoff.until() + u64::from(seconds) * 1_000);
+        }
         match lane {
             Lane::Park => {
                 if !M::SINGLE && cause == Blocked::Silence {

@@ -27,6 +27,13 @@ const PAGE_SILENCE_MS: u32 = 500;
 /// Octets of a foreign page that are looked at.
 const PAGE_OCTETS: usize = 256;
 
+/// When a full relay is asked again if it does not say when, in seconds.
+const RETRY_AFTER: u32 = 5;
+
+/// Longest time after which it is asked again, whatever it says, in seconds: a client that waits
+/// longer looks dead.
+const MAX_RETRY_AFTER: u32 = 30;
+
 /// Carries exchanges by HTTP/1.1 with ureq, over one connection at a time.
 ///
 /// Memory: three buffers of [`HttpConfig::io_buffer`], of which two live with the connection; with
@@ -220,7 +227,10 @@ fn refusal(response: &Response<Body>, by_proxy: bool) -> Option<Blocked> {
         407 if by_proxy => return Some(Blocked::ProxyAuth),
         // What it says to a wrong password.
         401 if by_proxy && is_tinyproxy(response) => return Some(Blocked::ProxyAuth),
-        status => return Some(Blocked::Http(status)),
+        status => {
+            let full = if status == 503 { full(response.headers()) } else { None };
+            return Some(full.map_or(Blocked::Http(status), Blocked::Full));
+        }
     }
     let field = |name| response.headers().get(name).and_then(|v| v.to_str().ok());
     let kind = field(header::CONTENT_TYPE).unwrap_or_default();
@@ -229,6 +239,15 @@ fn refusal(response: &Response<Body>, by_proxy: bool) -> Option<Blocked> {
     let ours = kind.eq_ignore_ascii_case("application/octet-stream")
         && encoding.eq_ignore_ascii_case("identity");
     (!ours).then_some(Blocked::Foreign)
+}
+
+/// After how many seconds a relay that says that it is full is to be asked again. Any server may
+/// answer 503 with Retry-After; Byway-Status is the relay's.
+fn full(headers: &HeaderMap) -> Option<u8> {
+    headers.get("byway-status").filter(|status| *status == "full")?;
+    let seconds = headers.get(header::RETRY_AFTER).and_then(|v| v.to_str().ok()?.parse().ok());
+    let seconds = seconds.unwrap_or(RETRY_AFTER).clamp(1, MAX_RETRY_AFTER);
+    u8::try_from(seconds).ok()
 }
 
 /// Whether this came by a proxy that serves one request a connection without saying so: what follows

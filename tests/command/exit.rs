@@ -139,6 +139,11 @@ fn usage() {
     fails(["connect", "camera:1", "--relay", relay, "--proxy", "socks5://x"], 2, &["http://"]);
     fails(["connect", "camera:1", "--relay", relay, "--linger", "0"], 2, &["--linger"]);
     fails(["relay", "--listen", "here"], 2, &["--listen"]);
+    for flag in
+        ["--max-connections", "--max-connections-per-address", "--max-sessions", "--workers"]
+    {
+        fails(["relay", flag, "0"], 2, &[flag]);
+    }
 }
 
 #[test]
@@ -152,7 +157,7 @@ fn address_in_use() {
 
 #[test]
 fn the_relay_stops_on_a_signal() {
-    for signal in ["TERM", "INT"] {
+    for signal in ["TERM", "INT", "HUP"] {
         let relay = Relay::start();
         let mut listen = Byway::start(["listen", "parked:1", "--relay", &relay.url]);
         listen.wait_told("listening");

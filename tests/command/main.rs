@@ -3,6 +3,7 @@
 mod bytes;
 mod exit;
 mod forward;
+mod overload;
 mod pipe;
 mod process;
 mod web;

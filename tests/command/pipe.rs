@@ -151,7 +151,7 @@ fn of_many_at_once_a_pipe_takes_one() {
 #[test]
 fn a_signal_tells_the_peer() {
     let relay = Relay::start();
-    for (signal, code) in [("INT", 130), ("TERM", 143)] {
+    for (signal, code) in [("INT", 130), ("TERM", 143), ("HUP", 129)] {
         let (mut listen, mut connect) = pair(&relay, "pipe:2");
         let (mut to, mut from) = (connect.stdin(), listen.stdout());
         let _open = listen.stdin();

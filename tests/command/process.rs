@@ -25,8 +25,18 @@ pub struct Ended {
 
 impl Byway {
     pub fn start<const N: usize>(args: [&str; N]) -> Self {
-        let mut child = Command::new(env!("CARGO_BIN_EXE_byway"))
-            .args(args)
+        Self::spawn(Command::new(env!("CARGO_BIN_EXE_byway")).args(args))
+    }
+
+    /// With so many file descriptors.
+    pub fn start_with_descriptors<const N: usize>(most: u32, args: [&str; N]) -> Self {
+        let script = format!("ulimit -n {most}; exec \"$@\"");
+        let mut shell = Command::new("sh");
+        Self::spawn(shell.args(["-c", &script, "sh", env!("CARGO_BIN_EXE_byway")]).args(args))
+    }
+
+    fn spawn(command: &mut Command) -> Self {
+        let mut child = command
             .env_remove("BYWAY_RELAY")
             .env_remove("BYWAY_LOG")
             .stdin(Stdio::piped())

@@ -5,6 +5,7 @@ mod blocking;
 mod cancel;
 mod datagrams;
 mod ending;
+mod full;
 mod hostile;
 mod idle;
 mod naive;

@@ -23,6 +23,7 @@ pub(super) struct Exchange {
     /// Of a park that is also a send: the exchange that carries its messages, until all are dealt with.
     pub carrier: Option<ExchangeId>,
     pub role: Role,
+    pub admission: Admission,
     pub response: Response,
     /// Of a park: when its hold is over.
     pub hold_until: u64,
@@ -46,6 +47,16 @@ pub(super) enum Role {
     Carrier,
 }
 
+/// Whose an exchange may be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Admission {
+    All,
+    /// A session's that is known already.
+    Known,
+    /// It was to be, and was another's.
+    Refused,
+}
+
 impl Exchange {
     pub fn new(now: u64, patience: u64) -> Self {
         Self {
@@ -55,6 +66,7 @@ impl Exchange {
             verdicts: BytesMut::new(),
             carrier: None,
             role: Role::Plain,
+            admission: Admission::All,
             response: Response::new(),
             hold_until: 0,
             ticks: None,

@@ -42,7 +42,7 @@ use sha2::{Digest, Sha256};
 
 use crate::wire::{Address, Endpoint, Status};
 use claims::Holder;
-use exchange::{Exchange, Role};
+use exchange::{Admission, Exchange, Role};
 use response::{Phase, Response};
 use session::Session;
 use upload::Failure;
@@ -64,7 +64,7 @@ pub enum Answer {
     /// The next piece of the response. It counts as drained.
     Bytes(Bytes),
     /// The response is complete, and the exchange forgotten. If nothing came before, the request
-    /// had no HELLO: the answer is an HTTP error.
+    /// had no HELLO, or was [refused](Router::is_refused): the answer is an HTTP error.
     End,
 }
 
@@ -130,6 +130,24 @@ impl Router {
         self.exchanges.insert(id, Exchange::new(now, self.config.patience_ms));
         self.arm(id, Some(now + self.config.upload_idle_ms));
         id
+    }
+
+    /// There is no room for the exchange unless it is of a session that parks or did lately. Asked
+    /// before its body arrives.
+    pub fn refuse_strangers(&mut self, id: ExchangeId) {
+        if let Some(exchange) = self.exchanges.get_mut(&id) {
+            exchange.admission = Admission::Known;
+        }
+    }
+
+    /// Whether the exchange is of no known session, for which alone there was room.
+    pub fn is_refused(&self, id: ExchangeId) -> bool {
+        self.exchanges.get(&id).is_some_and(|exchange| exchange.admission == Admission::Refused)
+    }
+
+    /// Whether its HELLO was read and is of a session.
+    pub fn is_admitted(&self, id: ExchangeId) -> bool {
+        self.exchanges.get(&id).is_some_and(|exchange| exchange.session.is_some())
     }
 
     /// More of its body arrived. Takes what it can from the front of `chunk`; what stays is to be
@@ -379,6 +397,13 @@ impl Router {
 
     fn is_young(&self, now: u64) -> bool {
         now < self.born + self.config.grace_ms
+    }
+
+    /// Whether a session is one of those that go on when there is no room for others.
+    fn is_known(&self, peer: &Address) -> bool {
+        self.sessions
+            .get(peer)
+            .is_some_and(|session| session.exchanges > 0 || session.park_ended.is_some())
     }
 
     /// The session, made if need be; `None` if there are too many.

@@ -81,6 +81,7 @@ impl Router {
                 self.stats.ended(Status::Malformed);
                 self.write(now, id, |response| response.phase = Phase::Ended);
             }
+            Failure::Stranger => self.write(now, id, |response| response.phase = Phase::Ended),
         }
     }
 

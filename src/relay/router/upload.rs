@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use bytes::{Buf, Bytes, BytesMut};
 
-use super::exchange::{Current, State, Upload, What};
+use super::exchange::{Admission, Current, State, Upload, What};
 use super::{ExchangeId, Router};
 use crate::wire::{
     Address, Channel, Connect, Data, DataFlags, End, Hello, HelloFlags, MAX_CONTROL,
@@ -18,6 +18,8 @@ pub(super) enum Failure {
     End(Status),
     /// There is no HELLO to answer.
     NoHello,
+    /// There is no room for a session that is not known.
+    Stranger,
 }
 
 pub(super) const MALFORMED: Failure = Failure::End(Status::Malformed);
@@ -44,7 +46,7 @@ impl Router {
         if before > chunk.len() {
             state.last_byte = now;
         }
-        if result.is_err() && state.hello.is_none() {
+        if result.is_err_and(|failure| failure != Failure::Stranger) && state.hello.is_none() {
             self.answer_stranger(now, id, state);
             return Err(Failure::NoHello);
         }
@@ -174,6 +176,14 @@ impl Router {
             return Err(Failure::End(Status::Version));
         }
         let peer = super::address(&hello.secret);
+        let known = self.is_known(&peer);
+        if let Some(exchange) = self.exchanges.get_mut(&id)
+            && exchange.admission == Admission::Known
+            && !known
+        {
+            exchange.admission = Admission::Refused;
+            return Err(Failure::Stranger);
+        }
         state.hello = Some(hello);
         if !flags_fit(&hello) {
             return Err(MALFORMED);

@@ -122,6 +122,18 @@ fn a_blocked_path_is_told_once_per_cause_and_its_end_once() {
 }
 
 #[test]
+fn a_full_relay_is_left_alone_for_as_long_as_it_asks() {
+    let mut bench = Bench::reached();
+    bench.connect(Kind::Stream);
+    bench.begin(Lane::Send).expect("a try");
+    bench.fail(Lane::Send, Blocked::Full(7));
+    bench.pass(6_999);
+    assert!(bench.begin(Lane::Send).is_none());
+    bench.pass(2_000);
+    assert!(bench.begin(Lane::Send).is_some());
+}
+
+#[test]
 fn before_the_first_success_the_first_failure_is_told() {
     let mut bench = Bench::new();
     assert_eq!(bench.events(), [Event::Connecting]);

@@ -167,7 +167,8 @@ fn timers() {
 #[cfg(feature = "relay")]
 #[test]
 fn relay() {
-    let crate::relay::RelayConfig { stall, router: relay, .. } = Default::default();
+    let config = crate::relay::RelayConfig::default();
+    let (stall, relay) = (config.stall, config.router);
     assert!(PAGE.contains(&format!("nothing of its response for {} s", stall.as_secs())));
     compare(
         "| Relay | Value | Meaning |",
@@ -182,6 +183,7 @@ fn relay() {
             ("acks", relay.acks as u64),
             ("sends", relay.sends.into()),
             ("undrained", relay.undrained as u64),
+            ("max_connections", config.max_connections as u64),
             ("max_held", relay.max_held as u64),
         ],
     );
@@ -200,6 +202,7 @@ fn relay() {
             ("silence_ms", relay.silence_ms),
             ("upload_idle_ms", relay.upload_idle_ms),
             ("forget_ms", relay.forget_ms),
+            ("head_timeout", config.head_timeout.as_millis() as u64),
         ],
     );
     // The relations that the page asks for.

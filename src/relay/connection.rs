@@ -1,0 +1,245 @@
+//! One connection: its life, and what its parts tell each other.
+
+use std::io::{self, Write};
+use std::net::Shutdown;
+use std::pin::pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, Ordering::Relaxed};
+use std::time::Duration;
+
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::net::TcpStream;
+use tokio::sync::{Notify, watch};
+use tracing::debug;
+
+use super::places::{ConnectionId, Places};
+use super::service::{FULL, RETRY_AFTER, Service};
+use super::stall::{LINGER, Patient};
+use super::worker::{Order, stopping};
+
+/// Of hyper's buffers, each way: 32 KiB, so that with the router's queue
+/// ([`UNDRAINED`](super::server)) at most 128 KiB of a stream are neither with the sender nor with
+/// the receiver's kernel. Half of that costs a quarter of the speed, twice as much gains little. They
+/// begin with 8 KiB each, of the read buffer and of the one for heads of responses, and stay so while
+/// a connection is parked: hyper allocates both by itself and has no setting for less. A parked
+/// session takes 12.9 KiB resident in all, 25.4 KiB while its send connection stands; with the
+/// command's allocator 10.0 and 18.6 KiB.
+const BUFFER: usize = 32 * 1024;
+
+/// How long a connection may be idle between two requests: longer than the 60 s for which nginx
+/// keeps its connections to an origin, so that it is not the relay that closes first.
+const IDLE_TIMEOUT: Duration = Duration::from_secs(65);
+
+/// Phases of a connection: a request's head is awaited, its HELLO is, or its answer.
+const AWAITED: u8 = 0;
+const BEGUN: u8 = 1;
+const SERVED: u8 = 2;
+
+/// What the parts of a connection tell each other: its stream, its service, and the table of places,
+/// in which it has its own.
+pub(super) struct Connection {
+    places: Arc<Places>,
+    id: ConnectionId,
+    leave: Arc<Notify>,
+    /// Requests whose head was read.
+    requests: AtomicU32,
+    phase: AtomicU8,
+    /// Whether hyper has octets that it did not use yet. It reads again whenever it used up what it
+    /// had, also while a response is awaited, to see the end of the connection; so it has some if
+    /// what it got last was not "nothing yet".
+    behind: AtomicBool,
+    /// Whether the client takes less than there is for it.
+    stalled: AtomicBool,
+    /// Whether a request was answered before its end, behind which the connection is closed.
+    early: AtomicBool,
+}
+
+impl Connection {
+    pub fn new(places: Arc<Places>, id: ConnectionId, leave: Arc<Notify>) -> Self {
+        Self {
+            places,
+            id,
+            leave,
+            requests: AtomicU32::new(0),
+            phase: AtomicU8::new(AWAITED),
+            behind: AtomicBool::new(false),
+            stalled: AtomicBool::new(false),
+            early: AtomicBool::new(false),
+        }
+    }
+
+    /// A request's head was read.
+    pub fn begin(self: &Arc<Self>) -> Answering {
+        self.requests.fetch_add(1, Relaxed);
+        self.phase.store(BEGUN, Relaxed);
+        Answering(Arc::clone(self))
+    }
+
+    /// The number of the request whose head is awaited; `None` while one is being answered.
+    pub fn awaited(&self) -> Option<u32> {
+        (self.phase.load(Relaxed) == AWAITED).then(|| self.requests.load(Relaxed))
+    }
+
+    pub fn note_read(&self, something: bool) {
+        self.behind.store(something, Relaxed);
+    }
+
+    /// Once a request was read whole: whether something came behind it. The task of the connection
+    /// asks in the same poll in which hyper read, so that nobody need be woken.
+    pub fn is_behind(&self) -> bool {
+        self.behind.load(Relaxed)
+    }
+
+    pub fn note_stall(&self, stalled: bool) {
+        self.stalled.store(stalled, Relaxed);
+    }
+
+    /// Whether nothing is lost if it is closed: the beginning of a request is nothing.
+    fn is_at_rest(&self) -> bool {
+        self.phase.load(Relaxed) != SERVED && !self.stalled.load(Relaxed)
+    }
+
+    /// The request is answered before its end.
+    pub fn set_early(&self) {
+        self.early.store(true, Relaxed);
+    }
+
+    pub fn is_early(&self) -> bool {
+        self.early.load(Relaxed)
+    }
+
+    pub fn is_open_to_all(&self) -> bool {
+        self.places.is_open_to_all(self.id)
+    }
+
+    /// The request under way is of a session.
+    pub fn serve(&self) {
+        self.phase.store(SERVED, Relaxed);
+        self.places.serve(self.id);
+    }
+
+    /// The request under way is refused, for want of a place.
+    pub fn refused(&self) {
+        self.places.refused();
+    }
+}
+
+impl Drop for Connection {
+    fn drop(&mut self) {
+        self.places.leave(self.id);
+    }
+}
+
+/// A request being answered, until it is dropped.
+pub(super) struct Answering(Arc<Connection>);
+
+impl Answering {
+    pub fn connection(&self) -> &Arc<Connection> {
+        &self.0
+    }
+}
+
+impl Drop for Answering {
+    fn drop(&mut self) {
+        self.0.phase.store(AWAITED, Relaxed);
+        self.0.places.rest(self.0.id);
+    }
+}
+
+/// Serves a connection until it ends.
+pub(super) async fn serve(
+    stream: TcpStream,
+    connection: Connection,
+    service: Arc<Service>,
+    mut orders: watch::Receiver<Order>,
+) {
+    let leave = Arc::clone(&connection.leave);
+    let connection = Arc::new(connection);
+    // A socket that is gone already shows in the first read.
+    let _ = stream.set_nodelay(true);
+    let mut word = pin!(async {
+        tokio::select! {
+            () = leave.notified() => {}
+            () = stopping(&mut orders) => {}
+        }
+        // A request that has arrived meanwhile shows once the runtime has looked at its sockets.
+        tokio::task::yield_now().await;
+    });
+    let mut octet = [0];
+    let begun = tokio::select! {
+        biased;
+        // Not `readable`, which a new socket is until it was read from.
+        begun = tokio::time::timeout(service.head_timeout, stream.peek(&mut octet)) => begun,
+        () = &mut word => return,
+    };
+    if !matches!(begun, Ok(Ok(1..))) {
+        return;
+    }
+    let stream = Patient::new(stream, &service, Arc::clone(&connection));
+    let serving = http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(IDLE_TIMEOUT)
+        .max_buf_size(BUFFER)
+        .pipeline_flush(false)
+        // RFC 9110, 6.6.1 demands Date of whoever has a clock, for the sake of caches, which may not
+        // store this; it also has proxies add it. It would be a tenth of what an idle client costs.
+        .auto_date_header(false)
+        .serve_connection(
+            TokioIo::new(stream),
+            service_fn(|request| service.handle(request, &connection)),
+        );
+    let mut serving = pin!(serving);
+    let ended = tokio::select! {
+        biased;
+        ended = &mut serving => Some(ended),
+        () = &mut word => None,
+    };
+    let ended = match ended {
+        Some(ended) => ended,
+        None if connection.is_at_rest() => return,
+        None => {
+            serving.as_mut().graceful_shutdown();
+            serving.await
+        }
+    };
+    if let Err(error) = ended {
+        debug!(%error, "connection ended");
+    }
+}
+
+/// Answers a connection for which there is no place, without having read a request.
+pub(super) fn refuse(stream: TcpStream, places: &Places) -> io::Result<()> {
+    let head = format!(
+        "HTTP/1.1 503 Service Unavailable\r\nContent-Type: text/plain\r\nCache-Control: no-store\r\n\
+         Byway-Status: full\r\nRetry-After: {RETRY_AFTER}\r\nConnection: close\r\nContent-Length: {}\r\n\r\n{FULL}",
+        FULL.len()
+    );
+    let mut stream = stream.into_std()?;
+    // A new socket has room for that.
+    stream.write_all(head.as_bytes())?;
+    if let Some(right) = places.refuse() {
+        stream.shutdown(Shutdown::Write)?;
+        let stream = TcpStream::from_std(stream)?;
+        tokio::spawn(async move {
+            // What is still on its way would be answered by a reset, before which the answer is lost.
+            let _ = tokio::time::timeout(LINGER, drain(stream)).await;
+            drop(right);
+        });
+    }
+    Ok(())
+}
+
+async fn drain(stream: TcpStream) -> io::Result<()> {
+    let mut octets = [0; 1024];
+    loop {
+        stream.readable().await?;
+        match stream.try_read(&mut octets) {
+            Ok(0) => return Ok(()),
+            Ok(_) => {}
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+            Err(error) => return Err(error),
+        }
+    }
+}

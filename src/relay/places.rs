@@ -1,0 +1,287 @@
+//! Who has a place among the relay's connections.
+//!
+//! A connection *waits* until the HELLO of a request is there, and again once that is answered; in
+//! between it is *served*. A new connection finds a place if need be by closing the one that waits
+//! longest, so that neither idle connections nor half requests keep anybody out. The last eighth of
+//! the places is served to sessions that the router knows: who is there already goes on, new ones
+//! are refused. The same holds beyond what one address may have.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use rustc_hash::FxHashMap;
+use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
+use tracing::{info, warn};
+
+use super::connection::Connection;
+
+/// The share of places that only sessions known to the router take: one in so many. Beside its
+/// park a session has a send now and then, for tens of milliseconds.
+const RESERVE: usize = 8;
+
+/// Connections that are being refused at once: each has a file descriptor for at most a second.
+pub(super) const REFUSING: usize = 64;
+
+/// Refusals this long after the last one are a new episode, of which the log tells.
+const EPISODE: Duration = Duration::from_secs(60);
+
+/// Counters of a relay's connections, from its start unless said otherwise.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct ConnectionStats {
+    /// Connections open now.
+    pub open: usize,
+    /// Connections among them with a request under way whose HELLO was read.
+    pub served: usize,
+    /// Requests and connections refused because the relay was full.
+    pub refused: u64,
+    /// Connections without a request under way that were closed to make room for others.
+    pub evicted: u64,
+}
+
+/// The most of everything.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Limits {
+    /// Connections.
+    pub connections: usize,
+    /// Connections of one address, this machine's own excepted.
+    pub per_address: usize,
+}
+
+/// Names a connection; never used again.
+pub(super) type ConnectionId = u64;
+
+/// All connections.
+pub(super) struct Places {
+    limits: Limits,
+    table: Mutex<Table>,
+    refusing: Arc<Semaphore>,
+    /// The last connection ended.
+    empty: Notify,
+}
+
+#[derive(Default)]
+struct Table {
+    next: u64,
+    entries: FxHashMap<ConnectionId, Entry>,
+    served: usize,
+    /// Those that wait, the longest first.
+    waiting: BTreeMap<u64, ConnectionId>,
+    sources: FxHashMap<IpAddr, Source>,
+    refused: u64,
+    evicted: u64,
+    refused_last: Option<Instant>,
+}
+
+struct Entry {
+    source: IpAddr,
+    standing: Standing,
+    leave: Arc<Notify>,
+}
+
+enum Standing {
+    /// Nothing is under way, since this number.
+    Waiting(u64),
+    Served,
+}
+
+/// What one address has.
+#[derive(Default)]
+struct Source {
+    open: usize,
+    /// Numbers of those that wait.
+    waiting: BTreeSet<u64>,
+}
+
+impl Places {
+    pub fn new(limits: Limits) -> Self {
+        Self {
+            limits,
+            table: Mutex::default(),
+            refusing: Arc::new(Semaphore::new(REFUSING)),
+            empty: Notify::new(),
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Table> {
+        self.table.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A place for a connection from `peer`; `None` if a request is under way on all of them.
+    pub fn take(self: &Arc<Self>, peer: SocketAddr) -> Option<Connection> {
+        let source = source(peer.ip());
+        let mut table = self.lock();
+        if self.is_crowded(&table, source) {
+            let longest = table.sources.get(&source).and_then(|own| own.waiting.first().copied());
+            table.evict(longest);
+        } else if table.entries.len() >= self.limits.connections {
+            let longest = table.waiting.first_key_value().map(|(&since, _)| since);
+            table.evict(longest);
+        }
+        if table.entries.len() >= self.limits.connections {
+            self.note_refusal(&mut table);
+            return None;
+        }
+        let id = table.number();
+        let leave = Arc::new(Notify::new());
+        let entry = Entry { source, standing: Standing::Served, leave: Arc::clone(&leave) };
+        table.entries.insert(id, entry);
+        table.served += 1;
+        table.sources.entry(source).or_default().open += 1;
+        table.rest(id);
+        Some(Connection::new(Arc::clone(self), id, leave))
+    }
+
+    /// Closes the connection that waits longest: the system has no more file descriptors.
+    pub fn make_room(&self) {
+        let mut table = self.lock();
+        let longest = table.waiting.first_key_value().map(|(&since, _)| since);
+        table.evict(longest);
+    }
+
+    fn is_crowded(&self, table: &Table, source: IpAddr) -> bool {
+        let open = table.sources.get(&source).map_or(0, |own| own.open);
+        !source.is_loopback() && open >= self.limits.per_address
+    }
+
+    /// Whether a session that the router does not know may be served on this connection.
+    pub fn is_open_to_all(&self, id: ConnectionId) -> bool {
+        let table = self.lock();
+        let Some(entry) = table.entries.get(&id) else { return false };
+        let own = table.sources.get(&entry.source).map_or(0, |own| own.open);
+        let most = self.limits.connections - self.limits.connections / RESERVE;
+        table.served < most && (entry.source.is_loopback() || own <= self.limits.per_address)
+    }
+
+    /// A request is under way.
+    pub fn serve(&self, id: ConnectionId) {
+        let mut table = self.lock();
+        let table = &mut *table;
+        let Some(entry) = table.entries.get_mut(&id) else { return };
+        if let Standing::Waiting(since) = entry.standing {
+            entry.standing = Standing::Served;
+            table.served += 1;
+            table.waiting.remove(&since);
+            if let Some(own) = table.sources.get_mut(&entry.source) {
+                own.waiting.remove(&since);
+            }
+        }
+    }
+
+    /// No request is under way.
+    pub fn rest(&self, id: ConnectionId) {
+        self.lock().rest(id);
+    }
+
+    /// The connection is gone.
+    pub fn leave(&self, id: ConnectionId) {
+        let mut table = self.lock();
+        table.remove(id);
+        if table.entries.is_empty() {
+            self.empty.notify_waiters();
+        }
+    }
+
+    /// A newcomer's request was refused.
+    pub fn refused(&self) {
+        self.note_refusal(&mut self.lock());
+    }
+
+    /// The right to refuse a connection at leisure, while not too many are.
+    pub fn refuse(&self) -> Option<OwnedSemaphorePermit> {
+        Arc::clone(&self.refusing).try_acquire_owned().ok()
+    }
+
+    fn note_refusal(&self, table: &mut Table) {
+        table.refused += 1;
+        let last = table.refused_last.replace(Instant::now());
+        if last.is_none_or(|last| last.elapsed() > EPISODE) {
+            let Limits { connections, per_address } = self.limits;
+            let (open, served) = (table.entries.len(), table.served);
+            warn!(
+                open,
+                served,
+                connections,
+                per_address,
+                "full: new clients are answered 503; raise --max-connections, or per address, or use another relay too"
+            );
+        } else if table.refused.is_power_of_two() {
+            info!(refused = table.refused, "still full");
+        }
+    }
+
+    /// Until there is no connection.
+    pub async fn wait_empty(&self) {
+        loop {
+            let empty = self.empty.notified();
+            if self.lock().entries.is_empty() {
+                return;
+            }
+            empty.await;
+        }
+    }
+
+    pub fn stats(&self) -> ConnectionStats {
+        let table = self.lock();
+        ConnectionStats {
+            open: table.entries.len(),
+            served: table.served,
+            refused: table.refused,
+            evicted: table.evicted,
+        }
+    }
+}
+
+impl Table {
+    fn number(&mut self) -> u64 {
+        self.next += 1;
+        self.next
+    }
+
+    fn rest(&mut self, id: ConnectionId) {
+        let since = self.number();
+        let Some(entry) = self.entries.get_mut(&id) else { return };
+        if let Standing::Served = entry.standing {
+            entry.standing = Standing::Waiting(since);
+            self.served -= 1;
+            self.waiting.insert(since, id);
+            self.sources.entry(entry.source).or_default().waiting.insert(since);
+        }
+    }
+
+    fn evict(&mut self, since: Option<u64>) {
+        let id = since.and_then(|since| self.waiting.get(&since).copied());
+        if let Some(entry) = id.and_then(|id| self.remove(id)) {
+            self.evicted += 1;
+            entry.leave.notify_one();
+        }
+    }
+
+    fn remove(&mut self, id: ConnectionId) -> Option<Entry> {
+        let entry = self.entries.remove(&id)?;
+        let own = self.sources.entry(entry.source).or_default();
+        own.open -= 1;
+        match entry.standing {
+            Standing::Waiting(since) => {
+                self.waiting.remove(&since);
+                own.waiting.remove(&since);
+            }
+            Standing::Served => self.served -= 1,
+        }
+        if own.open == 0 {
+            self.sources.remove(&entry.source);
+        }
+        Some(entry)
+    }
+}
+
+/// What counts as one address: of IPv6 a network of 64 bits, which is what a household is given.
+fn source(address: IpAddr) -> IpAddr {
+    match address.to_canonical() {
+        IpAddr::V6(v6) if !v6.is_loopback() => {
+            IpAddr::V6(Ipv6Addr::from_bits(v6.to_bits() >> 64 << 64))
+        }
+        other => other,
+    }
+}

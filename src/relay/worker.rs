@@ -1,0 +1,192 @@
+//! The threads. Each has a runtime of its own, so that every task waits its turn in one queue: with
+//! queues that overflow into a common one, as a pool's do, some clients waited ten times as long as
+//! others. The first worker accepts, and deals the connections out in turn; listeners of their own,
+//! by SO_REUSEPORT, would let a second relay take the address of a running one.
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
+
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
+use tokio::runtime::{Builder, Runtime};
+use tokio::sync::{mpsc, watch};
+use tracing::{debug, warn};
+
+use super::connection::{self, Connection};
+use super::places::Places;
+use super::service::Service;
+
+/// Connections that the kernel may queue until they are accepted: the usual limit.
+const BACKLOG: u32 = 4096;
+
+/// How long to leave the listener alone when the system has no more file descriptors.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+/// Connections accepted in a row, until those that had to give way for them get to close: fewer
+/// than there are file descriptors to spare.
+const IN_A_ROW: usize = 16;
+
+/// Stack of a worker thread, in octets: the router does not recurse.
+const STACK: usize = 512 * 1024;
+
+/// What the threads are to do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Order {
+    Serve,
+    /// Answer what is under way, then stop; at the latest after this time.
+    Drain(Duration),
+    /// Stop at once.
+    Abort,
+}
+
+/// A connection on its way to its worker.
+type Dealt = (std::net::TcpStream, Connection);
+
+/// What every worker has.
+#[derive(Clone)]
+pub(super) struct Worker {
+    pub service: Arc<Service>,
+    pub places: Arc<Places>,
+    pub orders: watch::Receiver<Order>,
+}
+
+/// Listens and starts `workers` threads.
+pub(super) fn start(
+    listen: SocketAddr,
+    workers: usize,
+    worker: &Worker,
+) -> io::Result<(SocketAddr, Vec<JoinHandle<()>>)> {
+    let runtime = runtime()?;
+    let listener = {
+        let _context = runtime.enter();
+        bind(listen)?
+    };
+    let address = listener.local_addr()?;
+    let (mut threads, mut others) = (Vec::new(), Vec::new());
+    for _ in 1..workers {
+        let (deal, dealt) = mpsc::unbounded_channel();
+        others.push(deal);
+        threads.push(spawn(self::runtime()?, worker.clone().serve(dealt))?);
+    }
+    threads.push(spawn(runtime, worker.clone().accept(listener, others))?);
+    Ok((address, threads))
+}
+
+fn runtime() -> io::Result<Runtime> {
+    Builder::new_current_thread().enable_all().build()
+}
+
+fn spawn(
+    runtime: Runtime,
+    work: impl Future<Output = ()> + Send + 'static,
+) -> io::Result<JoinHandle<()>> {
+    let name = "byway-relay".into();
+    thread::Builder::new().name(name).stack_size(STACK).spawn(move || runtime.block_on(work))
+}
+
+/// Binds at once even if connections of a relay before this one linger.
+fn bind(address: SocketAddr) -> io::Result<TcpListener> {
+    let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
+    socket.set_reuseaddr(true)?;
+    socket.bind(address)?;
+    socket.listen(BACKLOG)
+}
+
+/// Until the relay is to serve no longer.
+pub(super) async fn stopping(orders: &mut watch::Receiver<Order>) {
+    // An error means that the relay is gone, which ends it as well.
+    let _ = orders.wait_for(|order| *order != Order::Serve).await;
+}
+
+impl Worker {
+    /// The first worker: it accepts, keeps the router's time, and has its share of connections.
+    async fn accept(self, listener: TcpListener, others: Vec<mpsc::UnboundedSender<Dealt>>) {
+        let shared = Arc::clone(&self.service.shared);
+        let mut orders = self.orders.clone();
+        tokio::select! {
+            () = shared.run_timer() => {}
+            () = self.deal(listener, others) => {}
+            () = stopping(&mut orders) => {}
+        }
+        // The listener is closed.
+        tokio::select! {
+            () = shared.run_timer() => {}
+            () = self.drain() => {}
+        }
+    }
+
+    /// Another worker: it has what it is dealt.
+    async fn serve(self, mut dealt: mpsc::UnboundedReceiver<Dealt>) {
+        let mut orders = self.orders.clone();
+        loop {
+            tokio::select! {
+                dealt = dealt.recv() => match dealt {
+                    Some((stream, connection)) => self.take(TcpStream::from_std(stream), connection),
+                    None => break,
+                },
+                () = stopping(&mut orders) => break,
+            }
+        }
+        drop(dealt);
+        self.drain().await;
+    }
+
+    /// Waits for the end of all connections, as long as it may.
+    async fn drain(&self) {
+        let mut orders = self.orders.clone();
+        stopping(&mut orders).await;
+        let Order::Drain(timeout) = *orders.borrow() else { return };
+        let _ = tokio::time::timeout(timeout, self.places.wait_empty()).await;
+    }
+
+    async fn deal(&self, listener: TcpListener, others: Vec<mpsc::UnboundedSender<Dealt>>) {
+        let mut failing = false;
+        for accepted in 0_usize.. {
+            if accepted % IN_A_ROW == 0 {
+                tokio::task::yield_now().await;
+            }
+            let (stream, peer) = match listener.accept().await {
+                Ok(accepted) => accepted,
+                Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => continue,
+                Err(error) => {
+                    // Once, not ten times a second.
+                    if !std::mem::replace(&mut failing, true) {
+                        warn!(%error, "cannot accept connections; allow more file descriptors");
+                    }
+                    self.places.make_room();
+                    tokio::time::sleep(ACCEPT_PAUSE).await;
+                    continue;
+                }
+            };
+            failing = false;
+            let Some(connection) = self.places.take(peer) else {
+                // Gone already, if that fails.
+                let _ = connection::refuse(stream, &self.places);
+                continue;
+            };
+            debug!(%peer, "connected");
+            // In turn; the place behind the others is this one's.
+            match others.get(accepted % (others.len() + 1)) {
+                None => self.take(Ok(stream), connection),
+                Some(other) => {
+                    if let Ok(stream) = stream.into_std() {
+                        // It is stopping, if that fails.
+                        let _ = other.send((stream, connection));
+                    }
+                }
+            }
+        }
+    }
+
+    fn take(&self, stream: io::Result<TcpStream>, connection: Connection) {
+        match stream {
+            Ok(stream) => {
+                let (service, orders) = (Arc::clone(&self.service), self.orders.clone());
+                tokio::spawn(connection::serve(stream, connection, service, orders));
+            }
+            Err(error) => warn!(%error, "cannot watch a connection; allow more file descriptors"),
+        }
+    }
+}

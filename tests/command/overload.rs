@@ -1,0 +1,100 @@
+//! A relay with more to do than it can, and how it ends then.
+
+use std::io::{Read, Write};
+use std::net::TcpStream;
+
+use byway::wire::{
+    Address, Channel, Data, DataFlags, Decoder, Hello, HelloFlags, MAX_CONTROL, Message, Piece,
+    Route, VERSION,
+};
+
+use crate::process::Byway;
+
+/// Octets of a message, and how many: more than the kernel's buffers take on the way.
+const PIECE: usize = 4_000_000;
+const PIECES: usize = 4;
+
+fn put(body: &mut Vec<u8>, message: Message<'_>) {
+    let mut octets = [0; MAX_CONTROL];
+    let len = message.encode(&mut octets).expect("it fits");
+    body.extend_from_slice(&octets[..len]);
+}
+
+fn hello(session: u8, seq: u64, hold_ms: u32) -> Vec<u8> {
+    let (flags, secret) = (HelloFlags::NONE, [session; 16]);
+    let hello = Hello { version: VERSION, flags, secret, seq, hold_ms, max_response: u32::MAX };
+    let mut body = Vec::new();
+    put(&mut body, Message::Hello(hello));
+    body
+}
+
+fn post(stream: &mut TcpStream, body: &[u8]) -> std::io::Result<()> {
+    let head = format!(
+        "POST /v1 HTTP/1.1\r\nHost: x\r\nContent-Type: application/octet-stream\r\nContent-Length: {}\r\n\r\n",
+        body.len()
+    );
+    stream.write_all(&[head.as_bytes(), body].concat())
+}
+
+/// The address of a session, as WELCOME says.
+fn address(stream: &mut TcpStream, session: u8) -> Address {
+    post(stream, &hello(session, 1, 0)).expect("sent");
+    let mut answer = Vec::new();
+    loop {
+        let mut octets = [0; 1024];
+        let n = stream.read(&mut octets).expect("an answer");
+        answer.extend_from_slice(&octets[..n]);
+        let Some(head) = answer.windows(4).position(|w| w == b"\r\n\r\n") else { continue };
+        let mut body = &answer[head + 4..];
+        if let Ok(Some(Piece::Message(Message::Welcome(w)))) = Decoder::new().next(&mut body) {
+            return w.address;
+        }
+    }
+}
+
+#[test]
+fn a_second_signal_ends_the_relay_at_once() {
+    let mut relay = Byway::start(["relay", "--listen", "127.0.0.1:0", "-v"]);
+    let (url, _stdout) = relay.announced();
+    let dial = || TcpStream::connect(&url["http://".len()..]).expect("connects");
+    // A response that is not taken holds the relay for seconds.
+    let mut parked = dial();
+    let peer = address(&mut parked, 1);
+    post(&mut parked, &hello(1, 2, 300_000)).expect("sent");
+    let mut sender = dial();
+    let mut body = hello(2, 1, 0);
+    put(&mut body, Message::Route(Route { peer, channel: Channel { id: 1, token: 1 } }));
+    let flags = DataFlags::NONE;
+    put(&mut body, Message::SendReq(Data { offset: 0, flags, len: PIECE as u32 }));
+    body.resize(body.len() + PIECE, 0);
+    for _ in 0..PIECES {
+        post(&mut sender, &body).expect("taken, and dropped in the end");
+    }
+    relay.signal("TERM");
+    relay.wait_told("stopping on signal 15");
+    relay.signal("INT");
+    relay.end().expect_code(130);
+}
+
+#[test]
+fn few_file_descriptors_keep_nobody_out() {
+    let mut relay = Byway::start_with_descriptors(200, ["relay", "--listen", "127.0.0.1:0"]);
+    let (url, _stdout) = relay.announced();
+    let begun: Vec<_> = (0..500)
+        .map(|n| {
+            let mut stream = TcpStream::connect(&url["http://".len()..]).expect("connects");
+            // The relay may have closed it.
+            let _ = stream.write_all(&b"POST"[..n % 5]);
+            stream
+        })
+        .collect();
+    let mut listen = Byway::start(["listen", "few:1", "--relay", &url]);
+    listen.wait_told("listening on few:1");
+    let mut connect = Byway::start(["connect", "few:1", "--relay", &url]);
+    drop((listen.stdin(), connect.stdin()));
+    listen.end().expect_code(0);
+    connect.end().expect_code(0);
+    drop(begun);
+    relay.signal("TERM");
+    relay.end().expect_code(0).expect_line(&["fewer connections than wanted", "ulimit -n"]);
+}

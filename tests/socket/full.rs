@@ -1,0 +1,170 @@
+//! A relay that is full: those who are there go on, newcomers are told.
+
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use byway::Error;
+use byway::client::{Client, Stream};
+use byway::error::ResourceError;
+use byway::relay::{Relay, RelayConfig};
+use byway::wire::{Hello, HelloFlags, MAX_CONTROL, Message, VERSION};
+
+use super::{LONG, config, pattern};
+
+/// Pairs of clients that speak to each other.
+const PAIRS: usize = 20;
+
+/// Connections that the relay takes.
+const CONNECTIONS: usize = 200;
+
+/// How often each pair speaks, and how often it does.
+const EVERY: Duration = Duration::from_millis(500);
+const TIMES: usize = 10;
+
+/// A request of a session of its own; a park if it is to be held for a while.
+fn request(session: u64, hold_ms: u32) -> Vec<u8> {
+    let mut secret = [0xee; 16];
+    secret[..8].copy_from_slice(&session.to_be_bytes());
+    let flags = HelloFlags::NONE;
+    let hello = Hello { version: VERSION, flags, secret, seq: 1, hold_ms, max_response: 65_536 };
+    let mut body = [0; MAX_CONTROL];
+    let len = Message::Hello(hello).encode(&mut body).unwrap();
+    let head = format!(
+        "POST /v1 HTTP/1.1\r\nHost: x\r\nContent-Type: application/octet-stream\r\nContent-Length: {len}\r\n\r\n",
+    );
+    [head.as_bytes(), &body[..len]].concat()
+}
+
+/// Asks once; the first octets of the answer.
+fn ask(relay: SocketAddr, request: &[u8]) -> Option<String> {
+    let mut stream = TcpStream::connect_timeout(&relay, LONG).ok()?;
+    stream.set_read_timeout(Some(LONG)).ok()?;
+    stream.write_all(request).ok()?;
+    let mut answer = [0; 512];
+    let n = stream.read(&mut answer).ok()?;
+    Some(String::from_utf8_lossy(&answer[..n]).into_owned())
+}
+
+/// A channel between two clients, from both sides.
+fn joined([speaker, listener]: &[Client; 2], port: usize) -> (Stream, Stream) {
+    let endpoint = format!("pair:{port}");
+    let listening = listener.listen(endpoint.as_str()).unwrap();
+    thread::scope(|scope| {
+        let accepting = scope.spawn(|| listening.accept_timeout(LONG).unwrap());
+        (speaker.connect(endpoint.as_str()).unwrap(), accepting.join().unwrap())
+    })
+}
+
+/// Echoes every so often; how long the longest took.
+fn converse(
+    pair: &[Client; 2],
+    (here, there): (Stream, Stream),
+) -> Result<Duration, std::io::Error> {
+    let (mut here, mut there) = (&here, &there);
+    let said = pattern(100);
+    let mut longest = Duration::ZERO;
+    let mut heard = vec![0; said.len()];
+    for n in 0..TIMES {
+        let begun = Instant::now();
+        if n == TIMES / 2 {
+            // They dial anew, and are known.
+            pair.iter().for_each(Client::network_changed);
+        }
+        here.write_all(&said)?;
+        there.read_exact(&mut heard)?;
+        there.write_all(&heard)?;
+        here.read_exact(&mut heard)?;
+        assert_eq!(heard, said);
+        longest = longest.max(begun.elapsed());
+        thread::sleep(EVERY.saturating_sub(begun.elapsed()));
+    }
+    Ok(longest)
+}
+
+#[test]
+fn pairs_go_on_beside_parked_clients_and_newcomers() {
+    let max_connections = CONNECTIONS;
+    let relay = Relay::bind(RelayConfig { max_connections, ..RelayConfig::default() }).unwrap();
+    let pairs: Vec<_> =
+        (0..PAIRS).map(|_| [(); 2].map(|()| Client::open(config(&relay)).unwrap())).collect();
+    let joined: Vec<_> = pairs.iter().enumerate().map(|(n, pair)| joined(pair, n)).collect();
+    let address = relay.local_addr();
+    // Parks of others, until there is room for no newcomer.
+    let mut parked = Vec::new();
+    let begun = Instant::now();
+    while relay.connections().refused == 0 {
+        assert!(begun.elapsed() < LONG, "{:?}", relay.connections());
+        let mut stream = TcpStream::connect(address).unwrap();
+        stream.write_all(&request(parked.len() as u64, 120_000)).unwrap();
+        parked.push(stream);
+    }
+    let over = AtomicBool::new(false);
+    let (longest, answered) = thread::scope(|scope| {
+        let newcomers: Vec<_> = (0..20)
+            .map(|n| {
+                let over = &over;
+                scope.spawn(move || {
+                    let (mut asked, mut answered, mut refused) = (0, 0, 0);
+                    while !over.load(Relaxed) {
+                        // Some ask, some begin to ask, some say nothing.
+                        let request = request(1_000 + n, 0);
+                        let len = [request.len(), request.len(), 30, 0][n as usize % 4];
+                        if len == request.len() {
+                            let answer = ask(address, &request).unwrap_or_default();
+                            // Once in a while there is room for a moment.
+                            answered += u64::from(answer.starts_with("HTTP/1.1 "));
+                            refused += u64::from(answer.starts_with("HTTP/1.1 503"));
+                            asked += 1;
+                        } else if let Ok(mut stream) = TcpStream::connect(address) {
+                            // The relay may have closed it.
+                            let _ = stream.write_all(&request[..len]);
+                            thread::sleep(Duration::from_millis(50));
+                        }
+                        thread::sleep(Duration::from_millis(10));
+                    }
+                    (asked, answered, refused)
+                })
+            })
+            .collect();
+        let talks: Vec<_> =
+            pairs.iter().zip(joined).map(|(p, ends)| scope.spawn(|| converse(p, ends))).collect();
+        let longest: Vec<_> = talks.into_iter().map(|talk| talk.join().unwrap()).collect();
+        over.store(true, Relaxed);
+        (
+            longest,
+            newcomers.into_iter().map(|newcomer| newcomer.join().unwrap()).collect::<Vec<_>>(),
+        )
+    });
+    for longest in longest {
+        // A connection that is closed while a request is on its way costs a repeat, no more.
+        assert!(longest.as_ref().is_ok_and(|longest| *longest < LONG / 10), "{longest:?}");
+    }
+    let sum = |of: fn(&(u64, u64, u64)) -> u64| answered.iter().map(of).sum::<u64>();
+    assert_eq!(sum(|n| n.0), sum(|n| n.1), "each newcomer that asks is told: {answered:?}");
+    assert!(sum(|n| n.2) > 0, "{answered:?}");
+}
+
+#[test]
+fn a_newcomer_is_told_that_the_relay_is_full_and_gets_in_once_there_is_room() {
+    let relay = Relay::bind(RelayConfig { max_connections: 8, ..RelayConfig::default() }).unwrap();
+    let mut parked = Vec::new();
+    for session in 0..7 {
+        let mut stream = TcpStream::connect(relay.local_addr()).unwrap();
+        stream.write_all(&request(session, 120_000)).unwrap();
+        parked.push(stream);
+    }
+    while relay.stats().parked < 7 {
+        thread::yield_now();
+    }
+    let refused = Client::open(config(&relay)).unwrap_err();
+    assert_eq!(refused, Error::Resource(ResourceError::Full { seconds: 5 }));
+    // One that waits is asked back.
+    let waiting = Client::start(config(&relay)).unwrap();
+    let waits = waiting.wait_open(Duration::from_secs(1)).unwrap_err();
+    assert_eq!(waits, refused);
+    drop(parked);
+    waiting.wait_open(LONG).unwrap();
+}
