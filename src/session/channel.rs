@@ -191,7 +191,7 @@ impl Channel {
 
     /// Whether all that is missing is that the peer acknowledges the end of the stream.
     pub fn is_all_but_done(&self) -> bool {
-        self.rx.fin && self.tx.fin && self.tx.una >= self.tx.end
+        self.rx.fin && self.tx.high > self.tx.end && self.tx.una >= self.tx.end
     }
 
     /// Whether both directions of a stream are over for this end.
@@ -302,6 +302,7 @@ impl Tombstone {
     }
 
     /// Whether the peer may still wait for the final acknowledgement.
+    #[inline(never)]
     pub fn is_owed(&self, now: u64) -> bool {
         self.owed_until.is_some_and(|until| now < until.get())
     }

@@ -195,10 +195,8 @@ impl<M: Mode> Session<'_, M> {
                 continue;
             }
             match channel.state {
-                State::Free | State::Connecting | State::Ended => {}
-                State::Aborting => self.settle(now, slot),
-                // It acknowledged every byte and ended its own stream: all that is missing is its
-                // word that it saw the end of this one.
+                // The peer acknowledged every byte and ended its own stream: all that is missing is
+                // its word that it saw the end of this one.
                 State::Established if channel.is_all_but_done() => {
                     channel.tx.una = channel.tx.goal();
                     channel.tx.next = channel.tx.una;
@@ -207,9 +205,7 @@ impl<M: Mode> Session<'_, M> {
                     self.wake_channel(slot);
                     self.finish_if_done(now, slot);
                 }
-                State::Accepting | State::Established => {
-                    self.end(now, slot, End::Peer, Status::Unknown, false);
-                }
+                _ => self.ended_by_peer(now, slot, Status::Unknown),
             }
         }
         self.settle_tombstones(&peer, wire::Channel::NONE);
@@ -222,11 +218,15 @@ impl<M: Mode> Session<'_, M> {
         let Some(slot) = self.channels.iter().position(bound) else {
             return self.settle_tombstones(&from.peer, closed.channel);
         };
+        let fits = closed.status.fits(Place::CloseRsp);
+        self.ended_by_peer(now, slot, if fits { closed.status } else { Status::Protocol });
+    }
+
+    /// There is no such channel at the peer, for this reason.
+    fn ended_by_peer(&mut self, now: u64, slot: usize, status: Status) {
         match self.channels[slot].state {
             State::Aborting => self.settle(now, slot),
             State::Accepting | State::Established => {
-                let fits = closed.status.fits(Place::CloseRsp);
-                let status = if fits { closed.status } else { Status::Protocol };
                 self.end(now, slot, End::Peer, status, false);
             }
             State::Free | State::Connecting | State::Ended => {}
