@@ -1,7 +1,8 @@
 //! A request's octets, made as the transport asks for them.
 
-use super::channel::{Left, State};
+use super::channel::State;
 use super::state::{Phase, ReplyKind};
+use super::tombstone::Left;
 use super::trip::{Course, Item, What};
 use super::{Lane, Mode, Session, datagram, ring};
 use crate::wire::{

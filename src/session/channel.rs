@@ -1,9 +1,8 @@
 //! A channel: its states, and the one place where they change.
 
-use core::num::NonZeroU64;
-
 use super::state::Phase;
 use super::stream::{Rx, Tx};
+use super::tombstone::{Left, Tombstone};
 use super::{ChannelId, ListenerId, Mode, Session};
 use crate::Kind;
 use crate::error::{ConfigError, Error, PeerError, ResourceError, TransportError};
@@ -254,60 +253,6 @@ impl Channel {
     }
 }
 
-/// How a channel ended that left a tombstone, and what its peer is to know.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Left {
-    /// Nothing: the peer ended it, or is told UNKNOWN.
-    Nothing = 0,
-    /// The peer's stream had come whole: the final acknowledgement.
-    Whole,
-    /// The application here closed the channel and wanted no more: CLOSED.
-    Closed,
-    /// Silence ended it: CLOSE_REQ(LINGER), as soon as the peer is heard of.
-    Dead,
-}
-
-/// What is left of a channel that was. All zeros: free.
-#[derive(Debug)]
-#[repr(C)]
-pub(super) struct Tombstone {
-    pub left: Left,
-    /// What is left is to be sent.
-    pub answer: bool,
-    pub losses: u32,
-    /// First offset not received.
-    pub ack: u64,
-    pub expires: u64,
-    /// Until then the session does not say BYE, as the peer may still wait for the final
-    /// acknowledgement; `None` once it is known to have that.
-    pub owed_until: Option<NonZeroU64>,
-    pub local: wire::Channel,
-    pub remote: wire::Channel,
-    pub peer: Address,
-}
-
-impl Tombstone {
-    pub const fn new() -> Self {
-        Self {
-            local: wire::Channel::NONE,
-            remote: wire::Channel::NONE,
-            peer: Address::RELAY,
-            ack: 0,
-            losses: 0,
-            left: Left::Nothing,
-            answer: false,
-            expires: 0,
-            owed_until: None,
-        }
-    }
-
-    /// Whether the peer may still wait for the final acknowledgement.
-    #[inline(never)]
-    pub fn is_owed(&self, now: u64) -> bool {
-        self.owed_until.is_some_and(|until| now < until.get())
-    }
-}
-
 impl<M: Mode> Session<'_, M> {
     /// Takes a free slot, or `None`.
     pub(super) fn open_channel(&mut self, now: u64, kind: Kind, state: State) -> Option<usize> {
@@ -466,31 +411,12 @@ impl<M: Mode> Session<'_, M> {
         if channel.met
             && let Some(oldest) = self.tombstones.iter_mut().min_by_key(|t| t.expires)
         {
-            let left = match channel.end {
-                End::None if channel.rx.fin => Left::Whole,
-                End::Here if channel.status == Status::Closed as u8 => Left::Closed,
-                End::Here if !M::SINGLE && channel.is_dead() => Left::Dead,
-                End::None | End::Refused | End::Here | End::Peer => Left::Nothing,
-            };
-            let answer = match left {
-                Left::Nothing | Left::Closed => false,
-                Left::Whole => channel.rx.dirty || self.core.phase == Phase::Closing,
-                Left::Dead => true,
-            };
-            let owed = left == Left::Whole && !channel.tx.peer_done;
-            *oldest = Tombstone {
-                local: wire::Channel { id: super::id(slot, generation), token: channel.token },
-                remote: channel.remote,
-                peer: channel.peer,
-                ack: channel.rx.next,
-                losses: channel.rx.losses,
-                left,
-                answer,
-                // As long as the slowest probe of the peer may take.
-                owed_until: NonZeroU64::new(now + u64::from(rto_max)).filter(|_| owed),
-                expires: now + u64::from(channel.linger_ms),
-            };
-            self.core.wakes.send |= answer;
+            let local = wire::Channel { id: super::id(slot, generation), token: channel.token };
+            *oldest = Tombstone::of(channel, local, now, rto_max, M::SINGLE);
+            if oldest.left == Left::Whole && self.core.phase == Phase::Closing {
+                oldest.answer = true;
+            }
+            self.core.wakes.send |= oldest.answer;
         }
         *channel = const { Channel::new() };
         channel.generation = generation;

@@ -2,7 +2,7 @@
 
 use super::channel::{End, State};
 use super::listener::ClaimState;
-use super::state::{Phase, ReplyKind};
+use super::state::ReplyKind;
 use super::{Mode, Pace, Session, Settings};
 use crate::wire::{self, Accept, Close, Closed, Connect, Endpoint, Place, Route, Status};
 
@@ -171,20 +171,6 @@ impl<M: Mode> Session<'_, M> {
             channel.end_offset = close.offset;
             self.end(now, slot, End::Peer, status, false);
         }
-    }
-
-    /// A peer needs nothing more of the channels that were; or of the one with this end here or there.
-    #[inline(never)]
-    pub(super) fn settle_tombstones(&mut self, peer: &wire::Address, end: wire::Channel) {
-        for t in self.tombstones.iter_mut() {
-            // Tokens tell channels apart.
-            let is_meant = [0, t.local.token, t.remote.token].contains(&end.token);
-            if is_meant && t.peer == *peer {
-                t.owed_until = None;
-            }
-        }
-        // It may say BYE now.
-        self.core.wakes.send |= self.core.phase == Phase::Closing;
     }
 
     /// The session of `peer` is over: it answers nothing any more.

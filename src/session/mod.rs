@@ -23,6 +23,7 @@ mod cipher;
 mod datagram;
 mod downlink;
 mod exchange;
+mod health;
 mod listener;
 mod meet;
 mod mode;
@@ -39,14 +40,16 @@ mod streaming;
 #[cfg(all(test, feature = "std"))]
 mod tests;
 mod timer;
+mod tombstone;
 mod trip;
 mod uplink;
 
 use core::ops::Range;
 
-use channel::{Channel, End, State, Tombstone};
+use channel::{Channel, End, State};
 use listener::Claim;
 use state::Core;
+use tombstone::Tombstone;
 use trip::Course;
 
 use crate::Kind;

@@ -1,9 +1,10 @@
 //! What goes into the next exchange.
 
 use super::body::HELLO_LEN;
-use super::channel::{Channel, Left, Probe, State};
+use super::channel::{Channel, Probe, State};
 use super::datagram;
 use super::state::{Phase, ReplyKind};
+use super::tombstone::Left;
 use super::trip::{Item, MAX_ITEMS, What};
 use super::{Lane, Mode, Session};
 use crate::Kind;
@@ -128,22 +129,6 @@ impl<M: Mode> Session<'_, M> {
     /// Whether nobody waits for a session that closes any more.
     fn says_bye(&self) -> bool {
         self.is_finished() && !self.owes_final()
-    }
-
-    /// Whether a peer may still wait for the final acknowledgement of its stream.
-    pub(super) fn owes_final(&self) -> bool {
-        self.tombstones.iter().any(|t| t.is_owed(self.core.clock))
-    }
-
-    /// A session that closes says its final acknowledgements again, and asks for an answer, by which
-    /// it knows that the peers have them. A peer that does not would ask by itself.
-    pub(super) fn ask_finals(&mut self) {
-        let clock = self.core.clock;
-        if self.core.phase == Phase::Closing {
-            for t in self.tombstones.iter_mut().filter(|t| t.is_owed(clock)) {
-                t.answer = true;
-            }
-        }
     }
 
     /// Whoever begins to talk while an idle park is under way cannot wait for that to tell, a long

@@ -1,7 +1,8 @@
 //! What comes in an answer.
 
-use super::channel::{End, Left, Probe, State, Tombstone};
+use super::channel::{End, Probe, State};
 use super::state::{Fatal, Reply, ReplyKind};
+use super::tombstone::{Left, Tombstone};
 use super::trip::What;
 use super::{Event, Lane, Mode, Session, datagram};
 use crate::Kind;

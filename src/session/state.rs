@@ -353,7 +353,7 @@ impl<M: Mode> Session<'_, M> {
             *channel = super::channel::Channel::new();
         }
         for tombstone in self.tombstones.iter_mut() {
-            *tombstone = super::channel::Tombstone::new();
+            *tombstone = super::tombstone::Tombstone::new();
         }
         for claim in self.claims.iter_mut() {
             *claim = super::listener::Claim::new();

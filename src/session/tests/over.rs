@@ -225,7 +225,7 @@ fn an_abort_of_all_waits_for_nobody() {
 }
 
 #[test]
-fn what_the_application_gave_up_is_not_counted_as_unacknowledged() {
+fn given_up_bytes_are_not_counted_as_unacknowledged() {
     let (mut bench, id, _) = Bench::connected(Kind::Stream, 256);
     let now = bench.now;
     bench.session().write(now, id, &[1; 10]).unwrap();

@@ -92,7 +92,7 @@ fn asked_sessions_are_bounded_and_end_with_bye() {
 }
 
 #[test]
-fn what_follows_a_refused_answer_is_dealt_with() {
+fn messages_behind_a_refused_answer_are_dealt_with() {
     let mut lab = Lab::new();
     listens(&mut lab, LISTENER, 1, 1);
     connects(&mut lab);

@@ -47,7 +47,7 @@ fn strangers_are_not_told() {
 }
 
 #[test]
-fn what_is_sent_to_a_session_that_is_over_is_answered_gone_each_time() {
+fn messages_to_a_session_that_is_over_are_answered_gone_each_time() {
     let mut lab = Lab::new();
     let [_, park] = acquainted(&mut lab);
     lab.drop(park);
