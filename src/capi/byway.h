@@ -132,7 +132,8 @@ enum byway_error
   BYWAY_ERROR_CANCELLED = -8,
   // This program closed the client, listener or channel, perhaps in another thread.
   BYWAY_ERROR_CLOSED = -9,
-  // A client was closed before its peers had acknowledged everything; detail: on how many channels.
+  // A client was closed before its peers had acknowledged everything; detail: on how many channels. 0:
+  // they had, but may not know yet that this client has everything, too.
   BYWAY_ERROR_UNACKED = -10,
   // Not possible on this channel: sending behind a shutdown of that direction.
   BYWAY_ERROR_UNSUPPORTED = -11,
@@ -168,7 +169,7 @@ enum byway_error
   BYWAY_ERROR_PEER_CLOSED = -203,
   // The peer aborted the channel; detail: the first offset that it had not received.
   BYWAY_ERROR_PEER_ABORTED = -204,
-  // The peer knows no such channel, as after a restart; detail: the first offset not acknowledged.
+  // The peer knows no such channel: its program ended or was restarted; detail: the first offset not acknowledged.
   BYWAY_ERROR_PEER_UNKNOWN = -205,
   // The peer gave up after silence; detail: the first offset that it had not received.
   BYWAY_ERROR_PEER_GAVE_UP = -206,
@@ -204,7 +205,8 @@ enum byway_error
   BYWAY_ERROR_FOREIGN = -407,
   // The relay refused the exchange.
   BYWAY_ERROR_RELAY = -408,
-  // The channel was given up after silence; detail: the first offset not acknowledged.
+  // The channel was given up after silence; detail: the first offset not acknowledged, which is
+  // that of the end if the peer only never said that it saw that.
   BYWAY_ERROR_LINGER = -409,
   // Another process uses this session's secret.
   BYWAY_ERROR_SECRET_SHARED = -410,
@@ -403,7 +405,7 @@ typedef struct byway_config {
   // share, since they are the session's secret. All zeros: the system's.
   uint8_t seed[24];
   // How long a channel rides out silence while something is outstanding; at least 1. The smaller of
-  // both ends counts, but no less than 60000, or 250000 with BYWAY_PACE_BATTERY. Default 180000.
+  // both ends counts, but no less than 66000, or 250000 with BYWAY_PACE_BATTERY. Default 180000.
   uint32_t linger_ms;
   // How often the peer of an idle channel is probed; 0, the default: never.
   uint32_t keepalive_ms;

@@ -97,7 +97,7 @@ pub struct byway_config {
     /// share, since they are the session's secret. All zeros: the system's.
     pub seed: [u8; 24],
     /// How long a channel rides out silence while something is outstanding; at least 1. The smaller of
-    /// both ends counts, but no less than 60000, or 250000 with BYWAY_PACE_BATTERY. Default 180000.
+    /// both ends counts, but no less than 66000, or 250000 with BYWAY_PACE_BATTERY. Default 180000.
     pub linger_ms: u32,
     /// How often the peer of an idle channel is probed; 0, the default: never.
     pub keepalive_ms: u32,
