@@ -29,9 +29,9 @@ use options::ClientOptions;
 use places::Places;
 use signals::Signals;
 
-/// How long the last acknowledgements may take to reach the relay; by then all that was sent is
-/// acknowledged. The relay waits for a peer between two parks for at most 2 s.
-const LAST_WORD: Duration = Duration::from_secs(3);
+/// How long the last acknowledgements may take to reach the peers; by then all that was sent is
+/// acknowledged. A client waits for its peers' word for 5 s, and then says goodbye.
+const LAST_WORD: Duration = Duration::from_secs(6);
 
 /// How long peers may take to be told that a signal ended this process.
 const PARTING: Duration = Duration::from_secs(1);

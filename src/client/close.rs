@@ -46,24 +46,22 @@ impl Client {
     /// Which channels had bytes unacknowledged, and how many peers may lack an acknowledgement.
     pub fn close(&self, timeout: impl Into<Option<Duration>>) -> Result<(), CloseError> {
         let shared = &self.handle.shared;
-        let mut unacked = Vec::new();
         shared.with(|core| {
             core.closed = true;
             let (mut session, now) = core.session();
-            // Those that have failed already end now.
-            let failed = |id| session.connected(id).is_err();
-            unacked.extend(session.unacked().filter(|(id, _)| failed(*id)));
             session.close(now);
         });
         shared.wake_all();
-        let mut unconfirmed = 0;
-        if !self.wait_closed(timeout.into()) {
-            shared.with(|core| {
-                let (mut session, now) = core.session();
-                unacked.extend(session.unacked());
-                unconfirmed = session.unconfirmed();
-                session.abort_all(now);
-            });
+        let closed = self.wait_closed(timeout.into());
+        let (unacked, unconfirmed) = shared.with(|core| {
+            let (mut session, now) = core.session();
+            // Those of channels that failed are known for good, those of others as far as they are.
+            let unacked: Vec<_> = session.unacked().collect();
+            let unconfirmed = if closed { 0 } else { session.unconfirmed() };
+            session.abort_all(now);
+            (unacked, unconfirmed)
+        });
+        if !closed {
             self.wait_closed(Some(LAST_WORD));
         }
         shared.with(|core| {

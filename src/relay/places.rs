@@ -115,11 +115,15 @@ impl Places {
         if self.is_crowded(&table, source) {
             let longest = table.sources.get(&source).and_then(|own| own.waiting.first().copied());
             table.evict(longest);
-        } else if table.entries.len() >= self.limits.connections {
+        }
+        if table.entries.len() >= self.limits.connections {
             let longest = table.waiting.first_key_value().map(|(&since, _)| since);
             table.evict(longest);
         }
-        if table.entries.len() >= self.limits.connections {
+        // Sessions that are known may go beyond their address's share, but not for ever.
+        let open = table.sources.get(&source).map_or(0, |own| own.open);
+        let beyond = !source.is_loopback() && open >= 2 * self.limits.per_address;
+        if beyond || table.entries.len() >= self.limits.connections {
             self.note_refusal(&mut table);
             return None;
         }

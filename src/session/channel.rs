@@ -184,8 +184,18 @@ impl Channel {
         match self.state {
             State::Free => false,
             State::Connecting | State::Accepting | State::Established => true,
-            State::Aborting | State::Ended => self.owned,
+            State::Aborting | State::Ended => self.owned || self.is_lost(),
         }
+    }
+
+    /// Whether it ended with bytes unacknowledged, and not because the application gave it up.
+    pub fn is_lost(&self) -> bool {
+        let by_application = match self.end {
+            End::None | End::Refused => true,
+            End::Here => [Status::Closed as u8, Status::Aborted as u8].contains(&self.status),
+            End::Peer => false,
+        };
+        !by_application && self.tx.una < self.tx.end
     }
 
     /// Whether all that is missing is that the peer acknowledges the end of the stream.
@@ -406,10 +416,17 @@ impl<M: Mode> Session<'_, M> {
         if channel.state != State::Ended || channel.owned || channel.flying {
             return;
         }
+        if !M::SINGLE && self.core.phase == Phase::Closing && channel.is_lost() {
+            // It is kept, for `unacked` to tell.
+            self.core.wakes.send = true;
+            return;
+        }
         let (generation, wake) = (channel.generation, channel.wake);
         // Who never was answered may still connect.
         if channel.met
-            && let Some(oldest) = self.tombstones.iter_mut().min_by_key(|t| t.expires)
+            // The peers of those that are owed may still ask.
+            && let Some(oldest) =
+                self.tombstones.iter_mut().min_by_key(|t| (t.is_owed(now), t.expires))
         {
             let local = wire::Channel { id: super::id(slot, generation), token: channel.token };
             *oldest = Tombstone::of(channel, local, now, rto_max, M::SINGLE);

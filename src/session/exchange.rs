@@ -34,6 +34,7 @@ impl<M: Mode> Session<'_, M> {
                 let core = &mut *self.core;
                 // That what is said was lost is not to be noticed an idle hold later.
                 let active = says
+                    || core.phase == Phase::Closing
                     || now
                         < core.traffic_at + u64::from(core.settings.active_for_ms(core.timers()));
                 let (hold, grace) = core.settings.hold(core.timers(), active);

@@ -176,23 +176,10 @@ impl<M: Mode> Session<'_, M> {
     /// The session of `peer` is over: it answers nothing any more.
     pub(super) fn on_gone(&mut self, now: u64, peer: wire::Address) {
         for slot in 0..self.channels.len() {
-            let channel = &mut self.channels[slot];
-            if channel.peer != peer {
+            if self.channels[slot].peer != peer {
                 continue;
             }
-            match channel.state {
-                // The peer acknowledged every byte and ended its own stream: all that is missing is
-                // its word that it saw the end of this one.
-                State::Established if channel.is_all_but_done() => {
-                    channel.tx.una = channel.tx.goal();
-                    channel.tx.next = channel.tx.una;
-                    channel.tx.peer_done = true;
-                    self.watch(now, slot);
-                    self.wake_channel(slot);
-                    self.finish_if_done(now, slot);
-                }
-                _ => self.ended_by_peer(now, slot, Status::Unknown),
-            }
+            self.ended_by_peer(now, slot, Status::Unknown);
         }
         self.settle_tombstones(&peer, wire::Channel::NONE);
     }
@@ -210,8 +197,19 @@ impl<M: Mode> Session<'_, M> {
 
     /// There is no such channel at the peer, for this reason.
     fn ended_by_peer(&mut self, now: u64, slot: usize, status: Status) {
-        match self.channels[slot].state {
+        let channel = &mut self.channels[slot];
+        match channel.state {
             State::Aborting => self.settle(now, slot),
+            // The peer acknowledged every byte and ended its own stream: all that is missing is
+            // its word that it saw the end of this one.
+            State::Established if status == Status::Unknown && channel.is_all_but_done() => {
+                channel.tx.una = channel.tx.goal();
+                channel.tx.next = channel.tx.una;
+                channel.tx.peer_done = true;
+                self.watch(now, slot);
+                self.wake_channel(slot);
+                self.finish_if_done(now, slot);
+            }
             State::Accepting | State::Established => {
                 self.end(now, slot, End::Peer, status, false);
             }

@@ -123,7 +123,12 @@ impl<M: Mode> Session<'_, M> {
 
     /// Whether a session that closes has no channel left.
     pub(super) fn is_finished(&self) -> bool {
-        self.core.phase == Phase::Closing && self.channels.iter().all(|c| c.state == State::Free)
+        let over = |c: &Channel| match c.state {
+            State::Free => true,
+            State::Ended => !M::SINGLE && !c.owned && !c.flying,
+            State::Connecting | State::Accepting | State::Established | State::Aborting => false,
+        };
+        self.core.phase == Phase::Closing && self.channels.iter().all(over)
     }
 
     /// Whether nobody waits for a session that closes any more.

@@ -189,6 +189,7 @@ impl<M: Mode> Session<'_, M> {
         tx.peer_done |= window.done;
         channel.rx.dirty |= window.ask;
         channel.rx.now |= window.ask;
+        channel.rx.urgent |= window.ask;
         let probe_at = channel.probe_at;
         let mut sample = None;
         let mut advanced = false;

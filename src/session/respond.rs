@@ -83,12 +83,10 @@ impl<M: Mode> Session<'_, M> {
             Message::End(end) => {
                 trip.ended = true;
                 trip.end_status = end.status as u8;
-                if end.status == Status::Stale {
-                    if end.highest > self.core.seq {
-                        self.core.fatal = Fatal::SecretShared;
-                        self.core.wakes.session = true;
-                    }
-                    self.core.seq = self.core.seq.max(end.highest);
+                // The number of a park that is none of this session's.
+                if end.highest > self.core.seq {
+                    self.core.fatal = Fatal::SecretShared;
+                    self.core.wakes.session = true;
                 }
                 return Ok(());
             }
@@ -120,6 +118,8 @@ impl<M: Mode> Session<'_, M> {
             }
             Message::Verdict(verdict) => self.on_verdict(now, lane, &verdict)?,
             Message::Ready(peer) => self.on_ready(now, peer),
+            // By a send it would overtake what comes by the park.
+            Message::Gone(_) if !M::SINGLE && lane == Lane::Send && self.core.park.active => {}
             Message::Gone(peer) => self.on_gone(now, peer),
             Message::Tick(tick) => {
                 if !M::SINGLE && lane == Lane::Park {

@@ -104,3 +104,40 @@ fn a_client_that_reached_no_relay_leaves_nothing_behind() {
     socket.set_read_timeout(Some(Duration::from_secs(3))).unwrap();
     socket.read_to_end(&mut Vec::new()).unwrap();
 }
+
+#[test]
+fn closing_behind_a_dropped_stream_is_fine_once_all_is_acknowledged() {
+    let relay = relay();
+    let (server, connector) = (client(&relay), client(&relay));
+    let listener = server.listen("camera:1").unwrap();
+    let mut stream = connector.connect("camera:1").unwrap();
+    let mut accepted = listener.accept_timeout(LONG).unwrap();
+    let bytes = pattern(16_000);
+    stream.write_all(&bytes).unwrap();
+    drop(stream);
+    let reading = std::thread::spawn(move || {
+        let mut heard = Vec::new();
+        accepted.read_to_end(&mut heard).unwrap();
+        heard
+    });
+    let closed = connector.close(LONG);
+    assert!(reading.join().unwrap() == bytes);
+    assert_eq!(closed, Ok(()));
+}
+
+#[test]
+fn close_tells_of_bytes_that_the_peer_aborted() {
+    let relay = relay();
+    let (server, connector) = (client(&relay), client(&relay));
+    let listener = server.listen("camera:1").unwrap();
+    let mut stream = connector.connect("camera:1").unwrap();
+    let mut accepted = listener.accept_timeout(LONG).unwrap();
+    // More than the reader's ring takes.
+    stream.write_all(&pattern(16_000)).unwrap();
+    stream.write_all(&pattern(10_000)).unwrap();
+    let closing = std::thread::spawn(move || connector.close(LONG));
+    accepted.read_exact(&mut [0]).unwrap();
+    accepted.abort();
+    let closed = closing.join().unwrap();
+    assert!(closed.is_err(), "{closed:?}");
+}

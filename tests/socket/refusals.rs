@@ -177,3 +177,20 @@ fn a_portal_in_the_way() {
         assert_eq!(refused, TransportError::Blocked(Blocked::Foreign).into(), "{kind}");
     }
 }
+
+#[test]
+fn two_sessions_of_one_secret_end_each_other() {
+    let relay = relay();
+    let seed = Some([77; 24]);
+    let clients = [0; 2].map(|_| Client::start(Config { seed, ..config(&relay) }).unwrap());
+    let _listener = clients[0].listen("shared:1").unwrap();
+    let shared = Error::from(TransportError::SecretShared);
+    let begun = std::time::Instant::now();
+    let ended = |client: &Client| {
+        let timeout = std::time::Duration::from_millis(200);
+        client.connect_timeout("nobody:2", timeout).unwrap_err() == shared
+    };
+    while !clients.iter().any(ended) {
+        assert!(begun.elapsed() < LONG, "neither is told");
+    }
+}

@@ -79,11 +79,12 @@ impl Router {
                 self.dispossess(now, &endpoint, &holder, told);
             }
         }
-        if let Some(former) = self.former.remove(&endpoint)
+        if let Some(former) = self.former.get(&endpoint).copied()
             && former.session != session
             && former.owner == request.owner
             && former.epoch < request.epoch
         {
+            self.former.remove(&endpoint);
             self.succeed(now, former.session);
         }
         let ListenReq { claim, kind, owner, epoch, .. } = *request;
@@ -108,6 +109,7 @@ impl Router {
     /// A session gave a name back, with which its successor may be known.
     fn note_former(&mut self, endpoint: Endpoint, holder: Holder) {
         let Some(session) = self.sessions.get_mut(&holder.session) else { return };
+        session.former.retain(|before| *before != endpoint);
         session.former.push_back(endpoint);
         let oldest = if session.former.len() > self.config.claims {
             session.former.pop_front()

@@ -10,6 +10,8 @@ impl Router {
         let most = self.config.peers;
         for (one, other) in [(a, b), (b, a)] {
             let Some(session) = self.sessions.get_mut(&one) else { continue };
+            // The other is back: what was kept would end what they have to do with each other now.
+            session.stored.gone.remove(&other);
             if session.peers.insert(other)
                 && session.peers.len() > most
                 && let Some(&any) = session.peers.iter().find(|peer| **peer != other)
@@ -39,6 +41,18 @@ impl Router {
         self.doubts.insert((until, peer));
         if let Some(park) = park {
             self.end_park(now, park, Status::Ok);
+        }
+    }
+
+    /// A request of the session arrived: should it be doubted, it gets as long again for its park.
+    pub(super) fn heard_of(&mut self, now: u64, peer: Address) {
+        let longer = now + self.config.doubt_ms;
+        if let Some(session) = self.sessions.get_mut(&peer)
+            && let Life::Doubted(until) = &mut session.life
+        {
+            self.doubts.remove(&(*until, peer));
+            *until = longer;
+            self.doubts.insert((longer, peer));
         }
     }
 

@@ -428,10 +428,15 @@ impl Router {
 
     fn forget(&mut self, peer: Address) {
         self.disown(peer);
-        if let Some(session) = self.sessions.remove(&peer)
-            && let Some(since) = session.idle_since
-        {
+        self.goes_on(peer);
+        let Some(session) = self.sessions.remove(&peer) else { return };
+        if let Some(since) = session.idle_since {
             self.idle.remove(&(since, peer));
+        }
+        for acquaintance in &session.peers {
+            if let Some(other) = self.sessions.get_mut(acquaintance) {
+                other.peers.remove(&peer);
+            }
         }
     }
 

@@ -320,6 +320,7 @@ impl Router {
     fn write_stored(&mut self, now: u64, id: ExchangeId, peer: Address) {
         let Some(exchange) = self.exchanges.get_mut(&id) else { return };
         let Some(session) = self.sessions.get_mut(&peer) else { return };
+        let told = session.park == Some(id) || !session.lives(now, self.config.grace_ms);
         let (response, stored) = (&mut exchange.response, &mut session.stored);
         let before = response.undrained();
         while response.left(None) >= MAX_CONTROL && !stored.listens.is_empty() {
@@ -337,8 +338,10 @@ impl Router {
             response.source(from);
             response.put(&Message::SendRsp(window));
         }
-        // Behind the acknowledgements, which may end in order what this would break.
-        while stored.acks.first().is_none()
+        // Behind the acknowledgements, which may end in order what this would break; and by a park if
+        // the session parks, as another answer would overtake data.
+        while told
+            && stored.acks.first().is_none()
             && response.left(None) >= MAX_CONTROL
             && let Some(peer) = stored.gone.pop_first()
         {

@@ -22,6 +22,9 @@ pub(super) enum Failure {
     Stranger,
 }
 
+/// Connections that are remembered of a session before its first park, which follows its first send.
+const ASKED_AT_FIRST: usize = 4;
+
 pub(super) const MALFORMED: Failure = Failure::End(Status::Malformed);
 
 /// Claims that a park may list beyond the limit, to be told LIMITED.
@@ -200,6 +203,7 @@ impl Router {
         if let Some(exchange) = self.exchanges.get_mut(&id) {
             exchange.session = Some(peer);
         }
+        self.heard_of(now, peer);
         if self.down {
             return Err(Failure::End(Status::Shutdown));
         }
@@ -263,7 +267,12 @@ impl Router {
             Ok(peer) => {
                 let source = self.source_of(id);
                 if let Some(session) = self.sessions.get_mut(&source) {
-                    session.asked.note(connect.channel, peer, self.config.asked);
+                    // A session that never parks hears no answer.
+                    let most = match session.highest {
+                        Some(_) => self.config.asked,
+                        None => self.config.asked.min(ASKED_AT_FIRST),
+                    };
+                    session.asked.note(connect.channel, peer, most);
                 }
                 let message = Message::AcceptReq(connect);
                 begin(state, index, (peer, Channel::NONE), control(&message));

@@ -153,3 +153,18 @@ fn an_ipv6_network_counts_as_one_address() {
     let _beyond = take("2001:db8::3:1");
     assert_eq!(places.stats().evicted, 1);
 }
+
+#[test]
+fn a_crowded_address_finds_a_place_while_others_are_idle() {
+    let places = Arc::new(Places::new(Limits { connections: 4, per_address: 2 }));
+    let take = |address: &str| places.take(format!("{address}:9").parse().unwrap()).map(Arc::new);
+    let own = [(); 2].map(|()| take("192.0.2.2").unwrap());
+    let _answering = own.each_ref().map(|connection| {
+        let answering = connection.begin();
+        connection.serve();
+        answering
+    });
+    let _idle = [(); 2].map(|()| take("192.0.2.1").unwrap());
+    // A session that the relay knows may be behind it.
+    assert!(take("192.0.2.2").is_some());
+}

@@ -204,7 +204,7 @@ fn relay_numbers_of_any_size_do_no_harm() {
         let answer = Answer(Vec::new()).message(&Message::Welcome(welcome));
         let tick = Message::Tick(Tick { age_ms: u32::MAX, next_ms: u32::MAX });
         let answer = answer.message(&tick).message(&tick).from(PEER, local).stream(0, b"x");
-        bench.answer(Lane::Park, &answer.end_at(Status::Ok, u64::MAX).0);
+        bench.answer(Lane::Park, &answer.ok());
         assert_eq!(bench.read(id), b"x");
         let now = bench.now;
         assert_eq!(bench.session().write(now, id, b"abc"), Ok(3));
@@ -216,13 +216,15 @@ fn relay_numbers_of_any_size_do_no_harm() {
 }
 
 #[test]
-fn stale_by_the_highest_number_ends_the_session() {
-    let (mut bench, _, _) = Bench::connected(Kind::Stream, 256);
-    let park = bench.begin(Lane::Park).unwrap();
-    bench.answer(Lane::Park, &Answer::to(&park.exchange).end_at(Status::Stale, u64::MAX).0);
-    assert_eq!(bench.session().is_open(), Err(TransportError::SecretShared.into()));
-    bench.pass(10_000);
-    assert!(bench.begin(Lane::Send).is_none());
+fn a_highest_that_was_never_given_ends_the_session() {
+    for status in [Status::Ok, Status::Superseded, Status::Stale] {
+        let (mut bench, _, _) = Bench::connected(Kind::Stream, 256);
+        let park = bench.begin(Lane::Park).unwrap();
+        bench.answer(Lane::Park, &Answer::to(&park.exchange).end_at(status, u64::MAX).0);
+        assert_eq!(bench.session().is_open(), Err(TransportError::SecretShared.into()));
+        bench.pass(10_000);
+        assert!(bench.begin(Lane::Send).is_none());
+    }
 }
 
 #[test]

@@ -234,3 +234,92 @@ fn given_up_bytes_are_not_counted_as_unacknowledged() {
     assert_eq!(bench.session().unacked().count(), 0);
     assert_eq!(bench.session().acked(id), Err(Error::Closed));
 }
+
+#[test]
+fn gone_by_the_other_lane_drops_no_bytes_on_their_way() {
+    let (mut bench, id, local) = Bench::connected(Kind::Stream, 256);
+    let park = bench.begin(Lane::Park).unwrap();
+    let whole =
+        Answer::to(&park.exchange).from(PEER, local).data(0, DataFlags::FIN, b"0123456789").ok();
+    let half = whole.len() - 12 - 5;
+    bench.feed(Lane::Park, &whole[..half]).unwrap();
+    let now = bench.now;
+    bench.session().write(now, id, &[1; 10]).unwrap();
+    bench.exchange(Lane::Send, |answer| {
+        answer.verdict(2, Status::Away, 0).message(&Message::Gone(PEER))
+    });
+    bench.feed(Lane::Park, &whole[half..]).unwrap();
+    bench.finish(Lane::Park).unwrap();
+    assert_eq!(bench.read(id), b"0123456789");
+}
+
+#[test]
+fn close_tells_of_bytes_lost_while_it_waits() {
+    let (mut bench, id, _) = Bench::connected(Kind::Stream, 256);
+    let now = bench.now;
+    bench.session().write(now, id, &[1; 10]).unwrap();
+    bench.session().close(now);
+    bench.exchange(Lane::Send, |answer| answer.verdict(2, Status::Delivered, 10));
+    gone(&mut bench);
+    said(&mut bench);
+    assert!(bench.session().is_closed());
+    assert_eq!(bench.session().unacked().count(), 1);
+}
+
+#[test]
+fn unknown_behind_all_but_the_acknowledgement_of_fin_ends_in_order() {
+    let (mut bench, id, _) = ended(10);
+    let closed = crate::wire::Closed { status: Status::Unknown, channel: REMOTE };
+    bench.exchange(Lane::Park, |a| a.from(PEER, Channel::NONE).message(&Message::CloseRsp(closed)));
+    assert_eq!(bench.session().acked(id), Ok(true));
+}
+
+#[test]
+fn peers_that_are_owed_keep_their_tombstones() {
+    // One slot, so two tombstones.
+    let profile = Profile { channels: 1, ..SMALL };
+    let mut bench = Bench::of(&profile).reach();
+    let whole = |bench: &mut Bench, peer_linger: u32| {
+        let id = bench.connect(Kind::Stream);
+        let request = bench.begin(Lane::Send).unwrap();
+        let (_, local) = request.connect().unwrap();
+        let accept = Accept {
+            status: Status::Ok,
+            channel: Channel { token: u64::from(peer_linger), ..REMOTE },
+            limit: 1000,
+            linger_ms: peer_linger,
+            greeting: b"",
+        };
+        let answer =
+            Answer::to(&request.exchange).from(PEER, local).message(&Message::ConnectRsp(accept));
+        bench.answer(Lane::Send, &answer.ok());
+        bench.exchange(Lane::Send, |answer| answer);
+        let now = bench.now;
+        bench.session().shutdown(now, id, Half::Write).unwrap();
+        bench.exchange(Lane::Send, |answer| answer.verdict(2, Status::Delivered, 0));
+        (id, local)
+    };
+    let end = |bench: &mut Bench, (id, local): (ChannelId, Channel), done: bool| {
+        bench.exchange(Lane::Park, |answer| {
+            answer.from(PEER, local).data(0, DataFlags::FIN, b"").window(Window {
+                ack: 1,
+                limit: 1000,
+                done,
+                ..Window::default()
+            })
+        });
+        let now = bench.now;
+        bench.session().release(now, id);
+    };
+    // Two that are settled, with long lingers; then one with a short one that is owed, and another.
+    for _ in 0..2 {
+        let channel = whole(&mut bench, 180_000);
+        end(&mut bench, channel, true);
+    }
+    let owed = whole(&mut bench, 70_000);
+    end(&mut bench, owed, false);
+    assert_eq!(bench.session().unconfirmed(), 1);
+    let last = whole(&mut bench, 180_001);
+    end(&mut bench, last, true);
+    assert_eq!(bench.session().unconfirmed(), 1, "its peer may still ask");
+}

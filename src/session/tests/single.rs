@@ -240,3 +240,66 @@ fn what_it_is_not_made_for_is_refused() {
     assert!(session.listen(NOW, endpoint(), Kind::Stream, 1).is_ok());
     assert!(session.connect(NOW, endpoint(), Kind::Stream, b"").is_ok());
 }
+
+#[test]
+fn bye_of_a_single_session_waits_no_longer_than_an_active_park() {
+    for pace in [crate::session::Pace::LongPoll, crate::session::Pace::Battery] {
+        let mut storage = One::<1024>::new();
+        let mut session = storage.session();
+        let mut settings = Settings::new([1; 16], 5);
+        settings.pace = pace;
+        session.open(NOW, &settings);
+        let id = session.connect(NOW, endpoint(), Kind::Stream, b"").unwrap();
+        let request = begin(&mut session, NOW);
+        let (_, local) = request.connect().unwrap();
+        let reply = Answer::to(&request.exchange).connected(local, Status::Ok, 1000);
+        answer(&mut session, NOW, reply);
+        let request = begin(&mut session, NOW);
+        // The peer's FIN, and this side's is acknowledged.
+        session.shutdown(NOW, id, crate::session::Half::Write).unwrap();
+        let reply = Answer::to(&request.exchange).from(PEER, local).data(0, DataFlags::FIN, b"");
+        answer(&mut session, NOW, reply);
+        let request = begin(&mut session, NOW);
+        let (at, _) = request.data()[0];
+        let reply = Answer::to(&request.exchange)
+            .verdict(at, Status::Delivered, 0)
+            .from(PEER, local)
+            .window(Window { ack: 1, limit: 1000, ..Window::default() });
+        answer(&mut session, NOW, reply);
+        // A minute of idleness, then the application closes.
+        let mut now = NOW;
+        let mut closed_at = 0;
+        let mut busy: Option<(Request, u64)> = None;
+        while now < NOW + 400_000 {
+            session.handle_timeout(now);
+            if now == NOW + 61_000 {
+                session.close(now);
+                closed_at = now;
+                session.break_exchange(now, LANE);
+                busy = None;
+            }
+            if let Some((request, until)) = &busy
+                && now >= *until
+            {
+                let reply = Answer::to(&request.exchange);
+                answer(&mut session, now, reply);
+                busy = None;
+            }
+            if session.is_closed() {
+                break;
+            }
+            if busy.is_none()
+                && let Some(exchange) = session.poll_exchange(now, LANE)
+            {
+                let mut body = vec![0; exchange.len];
+                session.poll_body(now, LANE, &mut body);
+                let request = Request::parse(exchange, &body);
+                let hold = u64::from(hello(&request).1);
+                busy = Some((request, now + hold));
+            }
+            now += 100;
+        }
+        println!("{pace:?} closed after {} ms", now - closed_at);
+        assert!(now - closed_at <= 10_500, "{pace:?} {}", now - closed_at);
+    }
+}

@@ -52,9 +52,10 @@ fn messages_to_a_session_that_is_over_are_answered_gone_each_time() {
     let [_, park] = acquainted(&mut lab);
     lab.drop(park);
     lab.send(Body::flagged(1, HelloFlags::BYE));
-    for _ in 0..3 {
+    for seq in 3..6 {
         let seen = lab.send(Body::send(2).to(1, 3).probe(5).ack(1, true));
-        assert_eq!(gone(&seen), [peer(1)]);
+        let mut park = lab.post(Body::park(2, seq, 25_000));
+        assert_eq!(gone(&lab.answer(&mut park)), [peer(1)]);
         assert!(seen.verdicts().iter().all(|verdict| verdict.1 == Status::Away));
     }
 }
@@ -186,4 +187,47 @@ fn the_number_of_peers_that_are_told_is_bounded() {
     lab.send(Body::flagged(1, HelloFlags::BYE));
     let told = parks.iter_mut().filter_map(|park| lab.response(park)).count();
     assert_eq!(told, 3);
+}
+
+#[test]
+fn gone_does_not_overtake_data() {
+    let mut lab = Lab::new();
+    let park1 = lab.post(Body::park(1, 1, 25_000));
+    let mut stream2 = lab.post(Body::streamed(2, 1, 1 << 20));
+    lab.so_far(&mut stream2);
+    // 1 says something, which 2's connection has not taken yet.
+    let bytes = vec![7; 60_000];
+    let mut send = lab.post(Body::send(1).to(2, 3).ack(1, true).stream(0, &bytes));
+    let filler = vec![7; 60_000];
+    let more = lab.post(Body::send(1).to(2, 3).stream(60_000, &filler));
+    let _ = lab.response(&mut send);
+    lab.drop(more);
+    drop(park1);
+    lab.send(Body::flagged(1, HelloFlags::BYE));
+    // 2 acknowledges what it has read so far, by a send.
+    let seen = lab.send(Body::send(2).to(9, 3).ack(5, true));
+    assert_eq!(gone(&seen), [], "it stands behind data that are still to be read");
+}
+
+#[test]
+fn old_gone_does_not_end_channels_made_after_the_return() {
+    let mut lab = Lab::new();
+    let [old, mut park] = acquainted(&mut lab);
+    lab.drop(old);
+    claim(&mut lab, 3, 1, 11, None);
+    lab.pass(DOUBT - 10);
+    // An upload of somebody else keeps 2's answer open.
+    let mut feeding = lab.open(Body::send(4).to(2, 9).stream(0, &[1; 50_000]));
+    lab.give(&mut feeding, 10_000);
+    lab.pass(20);
+    assert_eq!(lab.router.stats().lost, 1);
+    // 1 was only slow: it parks again, and speaks to 2 anew.
+    let _back = lab.post(Body::park(1, 9, 25_000));
+    let seen = lab.send(Body::send(1).to(2, 5).accept());
+    assert_eq!(seen.verdicts()[0].1, Status::Delivered);
+    lab.offer(&mut feeding);
+    let _ = lab.response(&mut park);
+    let mut next = lab.post(Body::park(2, 3, 25_000));
+    let seen = lab.response(&mut next);
+    assert!(seen.is_none_or(|seen| gone(&seen).is_empty()), "1 is there, and has a new channel");
 }
