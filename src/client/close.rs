@@ -37,7 +37,7 @@ fn left(unacked: &[(ChannelId, u64)], unconfirmed: usize) -> String {
 
 impl Client {
     /// Closes in order: listeners end, every thread that waits in a call is woken with
-    /// [`Error::Closed`], and what was written is delivered. Blocks until peers have acknowledged
+    /// [`Error::Closed`](crate::Error::Closed), and what was written is delivered. Blocks until peers have acknowledged
     /// that, and until those whose streams ended lately have the acknowledgements of this side, for
     /// which they get 5 s at most; in all at most for `timeout` and half a second. What is left then
     /// is aborted. A second close waits as well.

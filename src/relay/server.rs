@@ -38,8 +38,9 @@ pub struct RelayConfig {
     /// Less where the process may not have so many file descriptors; see its limit RLIMIT_NOFILE.
     pub max_connections: usize,
     /// Most connections of one IPv4 address or IPv6 network of 64 bits, this machine's own excepted:
-    /// beyond, as above. `None`: half of `max_connections`, which leaves room to others beside the
-    /// customers of a carrier that share an address. A proxy on another machine may need all.
+    /// beyond, as above, and beyond twice as many none is taken. `None`: half of `max_connections`,
+    /// which leaves room to others beside the customers of a carrier that share an address. A proxy on
+    /// another machine may need all.
     pub max_connections_per_address: Option<NonZeroUsize>,
     /// How long a new connection may take for its first octet, and the head of a request from its
     /// first octet on. Heads come in one piece as a rule, and a repeat on a slow line takes seconds.
