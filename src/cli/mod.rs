@@ -44,7 +44,7 @@ Exit codes:
   3  refused: nobody listens, backlog full, endpoint or address in use, a limit of the relay
   4  path to the relay blocked
   5  timed out, or the peer is away
-  128 + N  ended by signal N";
+  128 + N  ended by signal N; a relay ends with 0";
 
 /// A socket between two devices that can only make outbound HTTP requests.
 #[derive(Debug, Parser)]

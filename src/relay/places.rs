@@ -208,7 +208,7 @@ impl Places {
                 served,
                 connections,
                 per_address,
-                "full: new clients are answered 503; raise --max-connections, or per address, or use another relay too"
+                "full: new clients are answered 503; raise --max-connections or --max-connections-per-address, or use another relay too"
             );
         } else if table.refused.is_power_of_two() {
             info!(refused = table.refused, "still full");
