@@ -2,10 +2,13 @@
 
 use super::channel::{Probe, State};
 use super::state::Phase;
-use super::trip::{Course, Item, Sink, What};
+use super::trip::{Course, Item, MAX_ITEMS, Sink, What};
 use super::{Exchange, Lane, Mode, Pace, Session};
 use crate::error::Blocked;
-use crate::wire::{HelloFlags, Route, Status};
+use crate::wire::{HEADER_LEN, HelloFlags, Route, Status};
+
+/// Octets of the verdicts of a whole request.
+const VERDICTS: u32 = (MAX_ITEMS * (HEADER_LEN + 7)) as u32;
 
 impl<M: Mode> Session<'_, M> {
     /// Begins the next exchange on `lane`, if one is due: the owner of the transport makes a request
@@ -139,9 +142,10 @@ impl<M: Mode> Session<'_, M> {
         }
     }
 
-    /// Most octets that an answer's body has: the relay takes less than 512 for so many.
+    /// Most octets that an answer's body has: the relay takes less than 512 for so many, and puts
+    /// the verdicts of the request on top.
     pub fn max_response(&self) -> u32 {
-        self.core.settings.max_response.max(512)
+        self.core.settings.max_response.max(512).saturating_add(VERDICTS)
     }
 
     /// The answer's HTTP body has ended.

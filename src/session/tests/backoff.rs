@@ -111,14 +111,31 @@ fn data_without_verdicts_goes_again_behind_pauses() {
     }
 }
 
+/// The relay counts all but the verdicts, which belong to what was asked.
+#[test]
+fn verdicts_may_come_on_top_of_what_was_asked_for() {
+    let mut storage = HeapStorage::new(&SMALL).unwrap();
+    let settings = Settings { max_response: 512, ..Settings::new([1; 16], 5) };
+    storage.session().open(1_000_000, &settings);
+    let mut bench = Bench { storage, now: 1_000_000 }.reach();
+    bench.connect(Kind::Stream);
+    let request = bench.begin(Lane::Send).expect("a send");
+    let answer = Answer::to(&request.exchange);
+    let pad = 512 - answer.0.len() - 4 - 13;
+    let answer = answer.message(&Message::Pad(pad as u32)).raw(&vec![0; pad]);
+    let answer = answer.verdict(1, Status::Delivered, 0).ok();
+    assert!(answer.len() > 512);
+    bench.answer(Lane::Send, &answer);
+}
+
 #[test]
 fn an_answer_longer_than_was_asked_for_is_foreign() {
     let (mut bench, ..) = Bench::connected(Kind::Stream, 1_000);
     let park = bench.begin(Lane::Park).expect("a park");
     bench.feed(Lane::Park, &Answer::to(&park.exchange).0).unwrap();
-    // 16 MiB of PAD, and a bit.
+    // 16 MiB of PAD, with WELCOME a bit more: so much is left to verdicts.
     let pad = [&[0x40, 0x0f, 0xff, 0xfc][..], &[0; 0xf_fffc]].concat();
-    for _ in 0..15 {
+    for _ in 0..16 {
         bench.feed(Lane::Park, &pad).unwrap();
     }
     assert_eq!(bench.feed(Lane::Park, &pad), Err(Blocked::Foreign));
