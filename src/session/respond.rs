@@ -7,9 +7,7 @@ use super::trip::What;
 use super::{Event, Lane, Mode, Session, datagram};
 use crate::Kind;
 use crate::error::Blocked;
-use crate::wire::{
-    self, HEADER_LEN, MAX_CONTROL, Message, Piece, Place, Route, Status, VERSION, Verdict,
-};
+use crate::wire::{self, MAX_CONTROL, Message, Piece, Place, Route, Status, VERSION, Verdict};
 
 impl<M: Mode> Session<'_, M> {
     /// Takes a piece of the answer's body, of any size, as it comes: the request is over with that,
