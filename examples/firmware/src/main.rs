@@ -40,7 +40,7 @@ const LISTENERS: usize = Talk::LISTENS as usize;
 /// Octets that go each way.
 const TOTAL: u32 = 64 << 10;
 /// Octets of the buffer for heads of answers: the relay's have about 200.
-const HEAD: usize = 288;
+const HEAD: usize = 256;
 /// Octets that go between the application and its rings at once.
 const PIECE: usize = 64;
 
