@@ -5,7 +5,7 @@ use super::stream::{Rx, Tx};
 use super::tombstone::{Left, Tombstone};
 use super::{ChannelId, ListenerId, Mode, Session};
 use crate::Kind;
-use crate::error::{ConfigError, Error, PeerError, ResourceError, TransportError};
+use crate::error::Error;
 use crate::wire::{self, Address, Endpoint, MAX_GREETING, Status};
 
 /// State of a channel.
@@ -212,55 +212,6 @@ impl Channel {
     pub fn has_unsent(&self) -> bool {
         self.tx.next < self.tx.goal()
     }
-
-    /// The error that the application gets once the channel has ended.
-    pub fn error(&self) -> Option<Error> {
-        let status = Status::from_code(self.status).unwrap_or(Status::Unknown);
-        let acked = self.tx.una;
-        let received = self.end_offset;
-        Some(match (self.end, status) {
-            (End::None, _) => return None,
-            (End::Refused, Status::NoListener) => PeerError::NoListener.into(),
-            (End::Refused, Status::BacklogFull) => PeerError::BacklogFull.into(),
-            (End::Refused, Status::WrongKind) => ConfigError::WrongKind.into(),
-            (End::Refused, Status::Limited) => ResourceError::Relay.into(),
-            (End::Here, Status::Linger) if self.is_all_but_done() => {
-                TransportError::EndUnconfirmed { acked }.into()
-            }
-            (End::Here, Status::Linger) => TransportError::Linger { acked }.into(),
-            (End::Here, Status::Closed | Status::Aborted) => Error::Closed,
-            (End::Peer, Status::Closed) => PeerError::Closed.into(),
-            (End::Peer, Status::Aborted) => PeerError::Aborted { received }.into(),
-            (End::Peer, Status::Linger) => PeerError::GaveUp { received }.into(),
-            (End::Peer, Status::Unknown) => PeerError::Unknown { acked }.into(),
-            // PROTOCOL, and what a peer may not say there.
-            (
-                End::Refused | End::Here | End::Peer,
-                Status::Ok
-                | Status::Delivered
-                | Status::Busy
-                | Status::Away
-                | Status::Limited
-                | Status::Retry
-                | Status::NoListener
-                | Status::InUse
-                | Status::BacklogFull
-                | Status::WrongKind
-                | Status::Taken
-                | Status::Superseded
-                | Status::Repeated
-                | Status::Stale
-                | Status::Shutdown
-                | Status::Malformed
-                | Status::Version
-                | Status::Closed
-                | Status::Aborted
-                | Status::Unknown
-                | Status::Linger
-                | Status::Protocol,
-            ) => PeerError::Protocol { acked }.into(),
-        })
-    }
 }
 
 impl<M: Mode> Session<'_, M> {
@@ -388,7 +339,7 @@ impl<M: Mode> Session<'_, M> {
     }
 
     /// The peer is told that the channel has ended, again and again for a while.
-    pub(super) fn tell_end(&mut self, now: u64, slot: usize) {
+    fn tell_end(&mut self, now: u64, slot: usize) {
         let abort_for = u64::from(self.core.timers().abort_for_ms);
         let channel = &mut self.channels[slot];
         channel.state = State::Aborting;

@@ -22,6 +22,7 @@ mod channel;
 mod cipher;
 mod datagram;
 mod downlink;
+mod ended;
 mod exchange;
 mod health;
 mod listener;

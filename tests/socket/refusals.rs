@@ -179,7 +179,7 @@ fn a_portal_in_the_way() {
 }
 
 #[test]
-fn two_sessions_of_one_secret_end_each_other() {
+fn sessions_of_one_secret_end_each_other() {
     let relay = relay();
     let seed = Some([77; 24]);
     let clients = [0; 2].map(|_| Client::start(Config { seed, ..config(&relay) }).unwrap());
