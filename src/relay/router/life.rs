@@ -67,13 +67,7 @@ impl Router {
     /// The session did not park in time.
     pub(super) fn give_up(&mut self, now: u64, peer: Address) {
         self.stats.lost += 1;
-        self.disown(peer);
-        if let Some(session) = self.sessions.get_mut(&peer) {
-            session.park_ended = None;
-            session.draining = None;
-            session.stored = Default::default();
-        }
-        self.end_life(now, peer);
+        self.end_session(now, peer);
     }
 
     /// The session is over: its peers are told.

@@ -369,9 +369,16 @@ impl Router {
 
     /// The session says that it ends: nothing of it stays but a number, below which parks are late.
     pub(super) fn bye(&mut self, now: u64, peer: Address, seq: u64) {
+        if let Some(session) = self.sessions.get_mut(&peer) {
+            session.highest = session.highest.max(Some(seq));
+            self.end_session(now, peer);
+        }
+    }
+
+    /// A session is over: its names, its park and all that is kept for it go, and its peers are told.
+    pub(super) fn end_session(&mut self, now: u64, peer: Address) {
         self.disown(peer);
         let Some(session) = self.sessions.get_mut(&peer) else { return };
-        session.highest = session.highest.max(Some(seq));
         session.stored = Default::default();
         session.asked = Default::default();
         if let Some(park) = session.park {
