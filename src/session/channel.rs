@@ -151,8 +151,16 @@ impl Channel {
     }
 
     /// Whether that listener's `accept` may give it.
-    pub fn is_offered_to(&self, listener: ListenerId) -> bool {
-        self.claim == listener.0 && !self.accepted && self.state == State::Established
+    pub fn is_offered_to<M: Mode>(&self, listener: ListenerId) -> bool {
+        self.claim == listener.0
+            && !self.accepted
+            && (self.state == State::Established || !M::SINGLE && self.outlives_its_end())
+    }
+
+    /// Whether its peer ended it before it was accepted, and what was acknowledged is still to be
+    /// read: as of TCP connections, accepting gives those, too.
+    pub fn outlives_its_end(&self) -> bool {
+        self.state == State::Ended && self.owned
     }
 
     /// When silence ends it; 0: nothing is outstanding.
@@ -325,8 +333,9 @@ impl<M: Mode> Session<'_, M> {
                 };
             }
         }
-        // What has ended is not accepted any more.
-        channel.owned &= channel.accepted;
+        // What has ended is not accepted any more, unless its peer was told that bytes are here.
+        let holds = || channel.rx.fin || channel.rx.readable() > 0;
+        channel.owned &= channel.accepted || !M::SINGLE && end == End::Peer && holds();
         channel.quiet_since = 0;
         channel.probe_at = 0;
         channel.probe = Probe::None;

@@ -139,7 +139,7 @@ impl<M: Mode> Session<'_, M> {
             .channels
             .iter()
             .enumerate()
-            .filter(|(_, c)| c.is_offered_to(id))
+            .filter(|(_, c)| c.is_offered_to::<M>(id))
             .min_by_key(|(_, c)| c.arrival)
             .map(|(slot, _)| slot);
         match (next, lost) {
@@ -159,7 +159,7 @@ impl<M: Mode> Session<'_, M> {
     /// `Closed` if the listener is closed.
     pub fn can_accept(&self, id: ListenerId) -> Result<bool, Error> {
         self.claim(id)?;
-        Ok(self.listening(id).is_err() || self.channels.iter().any(|c| c.is_offered_to(id)))
+        Ok(self.listening(id).is_err() || self.channels.iter().any(|c| c.is_offered_to::<M>(id)))
     }
 
     /// The LISTEN_REQ of a claim, if it is to be told.
@@ -233,7 +233,8 @@ impl<M: Mode> Session<'_, M> {
         let waits = |c: &&super::channel::Channel| {
             c.claim == listener
                 && !c.accepted
-                && matches!(c.state, State::Accepting | State::Established)
+                && (matches!(c.state, State::Accepting | State::Established)
+                    || !M::SINGLE && c.outlives_its_end())
         };
         self.channels.iter().filter(waits).count()
     }

@@ -6,21 +6,22 @@ use std::process::Stdio;
 use std::thread;
 
 use crate::bytes::{Noise, read_all};
+use crate::orders::reset;
 use crate::process::{Byway, DEADLINE, Relay};
 use crate::web;
 
 /// A TCP server, reached through a relay.
-struct Forward {
-    address: SocketAddr,
+pub struct Forward {
+    pub address: SocketAddr,
     _processes: (Relay, Byway, Byway),
 }
 
 impl Forward {
-    fn to(server: SocketAddr) -> Self {
+    pub fn to(server: SocketAddr) -> Self {
         Self::with(server, "server")
     }
 
-    fn with(server: SocketAddr, profile: &str) -> Self {
+    pub fn with(server: SocketAddr, profile: &str) -> Self {
         let relay = Relay::start();
         let url = relay.url.as_str();
         let to = server.to_string();
@@ -45,7 +46,7 @@ impl Forward {
         format!("http://{}{path}", self.address)
     }
 
-    fn connect(&self) -> TcpStream {
+    pub fn connect(&self) -> TcpStream {
         let tcp = TcpStream::connect(self.address).expect("connects");
         tcp.set_read_timeout(Some(DEADLINE)).expect("a time-out");
         tcp
@@ -53,12 +54,12 @@ impl Forward {
 }
 
 /// A server for one connection, and the means to be it.
-fn server() -> (SocketAddr, TcpListener) {
+pub fn server() -> (SocketAddr, TcpListener) {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
     (listener.local_addr().expect("its address"), listener)
 }
 
-fn accept(listener: &TcpListener) -> TcpStream {
+pub fn accept(listener: &TcpListener) -> TcpStream {
     let (tcp, _) = listener.accept().expect("a connection");
     tcp.set_read_timeout(Some(DEADLINE)).expect("a time-out");
     tcp
@@ -189,10 +190,4 @@ fn a_failed_dial_resets_the_connection() {
     let (relay, mut listen, _connect) = forward._processes;
     listen.wait_told(&format!("cannot connect to {address}: Connection refused"));
     drop(relay);
-}
-
-/// Closing a socket with data unread sends a reset; so does this.
-fn reset(tcp: TcpStream) {
-    rustix::net::sockopt::set_socket_linger(&tcp, Some(std::time::Duration::ZERO))
-        .expect("no linger");
 }

@@ -3,7 +3,7 @@
 use super::*;
 use crate::error::{ConfigError, Error, PeerError, ResourceError};
 use crate::session::ListenerId;
-use crate::wire::ListenRsp;
+use crate::wire::{Close, ListenRsp};
 
 fn listen(bench: &mut Bench, at: &str) -> Result<ListenerId, Error> {
     let now = bench.now;
@@ -100,6 +100,53 @@ fn who_arrives_is_accepted_or_told_why_not() {
     assert_eq!(bench.session().greeting(channel), Ok(&b"hi"[..]));
     assert_eq!(bench.session().peer(channel), Ok(PEER));
     assert_eq!(bench.read(channel), b"first");
+}
+
+/// Somebody connects, sends and aborts.
+fn arrives_and_aborts(bench: &mut Bench, from: u32, at: &str, bytes: &[u8]) {
+    let (status, local) = arrives(bench, from, at, Kind::Stream);
+    assert_eq!(status, Status::Ok);
+    let abort = Message::CloseReq(Close { status: Status::Aborted, offset: 0 });
+    bench.exchange(Lane::Park, |answer| answer.from(PEER, local).stream(0, bytes).message(&abort));
+}
+
+#[test]
+fn an_aborted_connection_with_data_is_accepted_and_counts_in_the_backlog() {
+    let mut bench = Bench::reached();
+    let id = listen(&mut bench, "camera:1").unwrap();
+    arrives_and_aborts(&mut bench, 1, "camera:1", b"first");
+    let full = arrives(&mut bench, 2, "camera:1", Kind::Stream);
+    assert_eq!(full, (Status::BacklogFull, Channel::NONE));
+    let now = bench.now;
+    let channel = bench.session().accept(now, id).unwrap().expect("a connection");
+    assert_eq!(bench.session().accept(now, id), Ok(None));
+    assert_eq!(bench.read(channel), b"first");
+    let aborted = Error::from(PeerError::Aborted { received: 0 });
+    assert_eq!(bench.session().read(now, channel, &mut [0; 8]), Err(aborted));
+    bench.session().release(now, channel);
+    assert_eq!(arrives(&mut bench, 2, "camera:1", Kind::Stream).0, Status::Ok);
+}
+
+#[test]
+fn an_aborted_connection_without_data_is_not_accepted() {
+    let mut bench = Bench::reached();
+    let id = listen(&mut bench, "camera:1").unwrap();
+    arrives_and_aborts(&mut bench, 1, "camera:1", b"");
+    let now = bench.now;
+    assert_eq!(bench.session().accept(now, id), Ok(None));
+    assert_eq!(arrives(&mut bench, 2, "camera:1", Kind::Stream).0, Status::Ok);
+}
+
+#[test]
+fn a_closed_listener_frees_an_aborted_connection() {
+    let mut bench = Bench::reached();
+    let id = listen(&mut bench, "camera:1").unwrap();
+    arrives_and_aborts(&mut bench, 1, "camera:1", b"first");
+    let now = bench.now;
+    bench.session().unlisten(now, id);
+    // Both slots are free.
+    bench.connect(Kind::Stream);
+    bench.connect(Kind::Stream);
 }
 
 #[test]

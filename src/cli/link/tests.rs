@@ -1,0 +1,109 @@
+//! What programs cannot show: data that the system holds, and peers that take nothing.
+
+use std::net::TcpListener;
+
+use byway::client::{Client, Config};
+use byway::error::PeerError;
+use byway::relay::{Relay, RelayConfig};
+use byway::session::Profile;
+
+use super::*;
+
+/// Far more than the rings of a channel hold, and than a socket with a small buffer takes.
+const MUCH: usize = 1_000_000;
+
+/// A program's socket, the other end of it, and a channel to join that to, with its far end.
+struct Bench {
+    program: TcpStream,
+    tcp: TcpStream,
+    stream: Stream,
+    far: Stream,
+    _relay: Relay,
+}
+
+impl Bench {
+    fn new() -> Self {
+        let relay = Relay::bind(RelayConfig::default()).expect("a relay");
+        let open = || {
+            let config = Config { profile: Profile::PHONE, ..Config::new(relay.url()) };
+            Client::open(config).expect("opens")
+        };
+        let listener = open().listen("far:1").expect("listens");
+        let stream = open().connect("far:1").expect("connects");
+        let far = listener.accept().expect("a connection");
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+        // Before the connection is made, so that its window is small.
+        rustix::net::sockopt::set_socket_recv_buffer_size(&listener, 16 * 1024).expect("small");
+        let tcp = TcpStream::connect(listener.local_addr().expect("an address")).expect("connects");
+        let (program, _) = listener.accept().expect("a connection");
+        reset_at_end(&tcp);
+        Self { program, tcp, stream, far, _relay: relay }
+    }
+
+    /// Joins them on a thread, which closes the connection at the end.
+    fn join(&self, patience: Duration) -> thread::JoinHandle<io::Result<()>> {
+        let (tcp, stream) = (self.tcp.try_clone().expect("cloned"), self.stream.clone());
+        thread::spawn(move || join_for(&tcp, &stream, patience))
+    }
+}
+
+#[test]
+fn octets_that_the_system_holds_are_sent_before_the_reset() {
+    let Bench { mut program, tcp, stream, far, _relay } = Bench::new();
+    let joined = thread::spawn(move || {
+        let ended = join_for(&tcp, &stream, PATIENCE);
+        drop(tcp);
+        ended
+    });
+    { &far }.write_all(&vec![7; MUCH]).expect("written");
+    far.wait_acked(None).expect("the other client has all");
+    far.abort();
+    // The program has not begun to read: all is in buffers on its way.
+    let mut read = Vec::new();
+    let error = program.read_to_end(&mut read).expect_err("no end in order");
+    assert_eq!((read.len(), error.kind()), (MUCH, ErrorKind::ConnectionReset));
+    joined.join().expect("joined").expect_err("the channel was aborted");
+}
+
+#[test]
+fn a_program_that_reads_nothing_is_not_waited_for_for_ever() {
+    let bench = Bench::new();
+    let joined = bench.join(Duration::from_secs(2));
+    let mut octets = 0;
+    // Until all buffers are full.
+    while let Ok(n) = bench.far.send_timeout(&[7; 4096], Some(Duration::from_secs(1))) {
+        octets += n;
+    }
+    assert!(octets > 0);
+    bench.far.abort();
+    joined.join().expect("joined").expect_err("the channel was aborted");
+}
+
+#[test]
+fn a_peer_that_reads_nothing_is_not_waited_for_for_ever() {
+    let bench = Bench::new();
+    let joined = bench.join(Duration::from_secs(2));
+    let mut program = &bench.program;
+    program.set_write_timeout(Some(Duration::from_secs(1))).expect("a time-out");
+    while program.write(&[7; 4096]).is_ok() {}
+    reset_at_end(program);
+    let Bench { program, far, .. } = bench;
+    drop(program);
+    joined.join().expect("joined").expect_err("the connection was reset");
+    // What was acknowledged is there, and then the far end is told.
+    let mut read = Vec::new();
+    let error = { &far }.read_to_end(&mut read).expect_err("no end in order");
+    assert!(!read.is_empty());
+    let cause = error.get_ref().and_then(|e| e.downcast_ref::<Error>());
+    assert!(matches!(cause, Some(Error::Peer(PeerError::Aborted { .. }))), "{cause:?}");
+}
+
+#[test]
+fn a_forwarded_connection_is_asked_after_two_idle_minutes() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let tcp = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+    keep_alive(&tcp).unwrap();
+    assert!(rustix::net::sockopt::socket_keepalive(&tcp).unwrap());
+    let idle = rustix::net::sockopt::tcp_keepidle(&tcp).unwrap();
+    assert_eq!(idle, Duration::from_secs(120));
+}
