@@ -6,8 +6,8 @@ use crate::error::Blocked;
 /// takes the stack four words while a head is read.
 const FIELDS: usize = 24;
 
-/// Most octets behind the last chunk.
-const MAX_TRAILERS: u32 = 1024;
+/// Most octets between the data of two chunks, or behind the last: line ends, size, extensions, trailers.
+const MAX_FRAMING: u16 = 1_024;
 
 /// What the head of an answer says.
 #[derive(Debug, PartialEq, Eq)]
@@ -125,17 +125,18 @@ enum State {
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Body {
     state: State,
-    /// Octets to come of the body or chunk. Behind the last chunk: twice the octets so far, and one if
-    /// the line has any.
+    /// Octets to come of the body or chunk; in the lines behind the last chunk: whether the line has any.
     left: u32,
+    /// Octets of framing since the last data.
+    framing: u16,
 }
 
 impl Body {
-    const UNTIL_END: Self = Self { state: State::UntilEnd, left: 0 };
-    const CHUNKED: Self = Self { state: State::Start, left: 0 };
+    const UNTIL_END: Self = Self { state: State::UntilEnd, left: 0, framing: 0 };
+    const CHUNKED: Self = Self { state: State::Start, left: 0, framing: 0 };
 
     fn counted(left: u32) -> Self {
-        Self { state: if left == 0 { State::Over } else { State::Counted }, left }
+        Self { state: if left == 0 { State::Over } else { State::Counted }, left, framing: 0 }
     }
 
     /// Takes from the front of `input` until there is a piece of the body; it is empty only if
@@ -153,6 +154,7 @@ impl Body {
                     let (piece, rest) = input.split_at(n);
                     *input = rest;
                     self.left -= n as u32;
+                    self.framing = 0;
                     if self.left == 0 {
                         let chunk = self.state == State::Chunk;
                         self.state = if chunk { State::Behind } else { State::Over };
@@ -165,18 +167,16 @@ impl Body {
                     b'\n' => self.state = State::Start,
                     _ => return Err(Blocked::Foreign),
                 },
-                State::Trailer => {
-                    match octet {
-                        b'\r' => {}
-                        b'\n' if self.left & 1 == 0 => self.state = State::Over,
-                        b'\n' => self.left &= !1,
-                        _ => self.left |= 1,
-                    }
-                    self.left += 2;
-                    if self.left > 2 * MAX_TRAILERS {
-                        return Err(Blocked::Foreign);
-                    }
-                }
+                State::Trailer => match octet {
+                    b'\r' => {}
+                    b'\n' if self.left == 0 => self.state = State::Over,
+                    b'\n' => self.left = 0,
+                    _ => self.left = 1,
+                },
+            }
+            self.framing += 1;
+            if self.framing > MAX_FRAMING {
+                return Err(Blocked::Foreign);
             }
             *input = rest;
         }
