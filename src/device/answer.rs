@@ -7,7 +7,7 @@ use crate::error::Blocked;
 const FIELDS: usize = 24;
 
 /// Most octets between the data of two chunks, or behind the last: line ends, size, extensions, trailers.
-const MAX_FRAMING: u16 = 1_024;
+const MAX_FRAMING: u32 = 1_024;
 
 /// What the head of an answer says.
 #[derive(Debug, PartialEq, Eq)]
@@ -128,7 +128,7 @@ pub(super) struct Body {
     /// Octets to come of the body or chunk; in the lines behind the last chunk: whether the line has any.
     left: u32,
     /// Octets of framing since the last data.
-    framing: u16,
+    framing: u32,
 }
 
 impl Body {
@@ -161,44 +161,40 @@ impl Body {
                     }
                     return Ok(piece);
                 }
-                State::Start | State::Size | State::Extension => self.sized(octet)?,
-                State::Behind => match octet {
-                    b'\r' => {}
-                    b'\n' => self.state = State::Start,
-                    _ => return Err(Blocked::Foreign),
-                },
-                State::Trailer => match octet {
-                    b'\r' => {}
-                    b'\n' if self.left == 0 => self.state = State::Over,
-                    b'\n' => self.left = 0,
-                    _ => self.left = 1,
-                },
-            }
-            self.framing += 1;
-            if self.framing > MAX_FRAMING {
-                return Err(Blocked::Foreign);
+                State::Start | State::Size | State::Extension | State::Behind | State::Trailer => {
+                    self.framing += 1;
+                    if self.framing > MAX_FRAMING || !self.frame(octet) {
+                        return Err(Blocked::Foreign);
+                    }
+                }
             }
             *input = rest;
         }
         Ok(&[])
     }
 
-    /// An octet of the line before a chunk.
-    fn sized(&mut self, octet: u8) -> Result<(), Blocked> {
-        if octet == b'\n' && self.state != State::Start {
-            self.state = if self.left == 0 { State::Trailer } else { State::Chunk };
-        } else if self.state != State::Extension {
-            let digit = (octet as char).to_digit(16);
-            match digit {
+    /// An octet around the data of a chunk; false: it cannot stand there.
+    fn frame(&mut self, octet: u8) -> bool {
+        let ends = octet == b'\n';
+        match self.state {
+            State::Size | State::Extension if ends => {
+                self.state = if self.left == 0 { State::Trailer } else { State::Chunk };
+            }
+            State::Start | State::Size => match (octet as char).to_digit(16) {
                 Some(digit) if self.left < 1 << 28 => {
                     self.left = self.left << 4 | digit;
                     self.state = State::Size;
                 }
                 None if self.state == State::Size => self.state = State::Extension,
-                _ => return Err(Blocked::Foreign),
-            }
+                _ => return false,
+            },
+            State::Behind if ends => self.state = State::Start,
+            State::Behind => return octet == b'\r',
+            State::Trailer if ends && self.left == 0 => self.state = State::Over,
+            State::Trailer => self.left = u32::from(!ends && (octet != b'\r' || self.left != 0)),
+            State::Extension | State::Counted | State::UntilEnd | State::Chunk | State::Over => {}
         }
-        Ok(())
+        true
     }
 
     /// Whether nothing of it is to come. `ended`: the connection is at its end.

@@ -12,7 +12,7 @@ const VERDICTS: u32 = (MAX_ITEMS * (HEADER_LEN + 7)) as u32;
 
 /// Where words are held back, the shortest hold, in ms: some four requests in the first second of quiet,
 /// two in the second.
-const SHORT_MS: u64 = 250;
+const SHORT_MS: u32 = 250;
 
 /// And for how long words wait for the end of a park, in ms: hanging up and dialling anew takes no less
 /// with TLS on a small processor, and far more work.
@@ -22,7 +22,7 @@ impl<P: Purpose> Session<'_, Single<P>> {
     /// Whether something in the way holds octets behind a request back until its answer is there, while the
     /// connection serves one request after the other. Then a park begun soon after traffic is as short as
     /// the quiet before it, 250 ms at least; and what is to be said waits for the end of one of at most a
-    /// second, by not showing in [`poll_wake`](Self::poll_wake).
+    /// second: it does not show in [`poll_wake`](Self::poll_wake).
     pub fn set_held_back(&mut self, held_back: bool) {
         self.core.held_back = held_back;
     }
@@ -54,15 +54,15 @@ impl<M: Mode> Session<'_, M> {
                 let flags = if M::SINGLE { self.plan_send(now)? } else { HelloFlags::NONE };
                 let core = &mut *self.core;
                 // That what is said was lost is not to be noticed an idle hold later.
+                let quiet = now.saturating_sub(core.traffic_at);
                 let active = says
                     || core.phase == Phase::Closing
-                    || now
-                        < core.traffic_at + u64::from(core.settings.active_for_ms(core.timers()));
+                    || quiet < core.settings.active_for_ms(core.timers()).into();
                 let (hold, grace) = core.settings.hold(core.timers(), active);
                 let hold = core.beside().map_or(hold, |b| hold.min(b.downlink.ceiling(now)));
-                let hold = if M::SINGLE && core.held_back {
-                    let quiet = now.saturating_sub(core.traffic_at).max(SHORT_MS);
-                    u64::from(hold).min(quiet) as u32
+                // What says something has verdicts to wait for.
+                let hold = if M::SINGLE && core.held_back && active && !says {
+                    hold.min((quiet as u32).max(SHORT_MS))
                 } else {
                     hold
                 };
