@@ -12,6 +12,7 @@ mod pace;
 mod slow;
 #[path = "../device/tcp.rs"]
 mod tcp;
+mod tls;
 mod tunnel;
 
 use std::io::{Read, Write};
