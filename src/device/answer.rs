@@ -6,8 +6,8 @@ use crate::error::Blocked;
 /// takes the stack four words while a head is read.
 const FIELDS: usize = 24;
 
-/// Most octets behind the last chunk.
-const MAX_TRAILERS: u32 = 1024;
+/// Most octets between the data of two chunks, or behind the last: line ends, size, extensions, trailers.
+const MAX_FRAMING: u32 = 1_024;
 
 /// What the head of an answer says.
 #[derive(Debug, PartialEq, Eq)]
@@ -125,17 +125,18 @@ enum State {
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Body {
     state: State,
-    /// Octets to come of the body or chunk. Behind the last chunk: twice the octets so far, and one if
-    /// the line has any.
+    /// Octets to come of the body or chunk; in the lines behind the last chunk: whether the line has any.
     left: u32,
+    /// Octets of framing since the last data.
+    framing: u32,
 }
 
 impl Body {
-    const UNTIL_END: Self = Self { state: State::UntilEnd, left: 0 };
-    const CHUNKED: Self = Self { state: State::Start, left: 0 };
+    const UNTIL_END: Self = Self { state: State::UntilEnd, left: 0, framing: 0 };
+    const CHUNKED: Self = Self { state: State::Start, left: 0, framing: 0 };
 
     fn counted(left: u32) -> Self {
-        Self { state: if left == 0 { State::Over } else { State::Counted }, left }
+        Self { state: if left == 0 { State::Over } else { State::Counted }, left, framing: 0 }
     }
 
     /// Takes from the front of `input` until there is a piece of the body; it is empty only if
@@ -153,27 +154,16 @@ impl Body {
                     let (piece, rest) = input.split_at(n);
                     *input = rest;
                     self.left -= n as u32;
+                    self.framing = 0;
                     if self.left == 0 {
                         let chunk = self.state == State::Chunk;
                         self.state = if chunk { State::Behind } else { State::Over };
                     }
                     return Ok(piece);
                 }
-                State::Start | State::Size | State::Extension => self.sized(octet)?,
-                State::Behind => match octet {
-                    b'\r' => {}
-                    b'\n' => self.state = State::Start,
-                    _ => return Err(Blocked::Foreign),
-                },
-                State::Trailer => {
-                    match octet {
-                        b'\r' => {}
-                        b'\n' if self.left & 1 == 0 => self.state = State::Over,
-                        b'\n' => self.left &= !1,
-                        _ => self.left |= 1,
-                    }
-                    self.left += 2;
-                    if self.left > 2 * MAX_TRAILERS {
+                State::Start | State::Size | State::Extension | State::Behind | State::Trailer => {
+                    self.framing += 1;
+                    if self.framing > MAX_FRAMING || !self.frame(octet) {
                         return Err(Blocked::Foreign);
                     }
                 }
@@ -183,22 +173,28 @@ impl Body {
         Ok(&[])
     }
 
-    /// An octet of the line before a chunk.
-    fn sized(&mut self, octet: u8) -> Result<(), Blocked> {
-        if octet == b'\n' && self.state != State::Start {
-            self.state = if self.left == 0 { State::Trailer } else { State::Chunk };
-        } else if self.state != State::Extension {
-            let digit = (octet as char).to_digit(16);
-            match digit {
+    /// An octet around the data of a chunk; false: it cannot stand there.
+    fn frame(&mut self, octet: u8) -> bool {
+        let ends = octet == b'\n';
+        match self.state {
+            State::Size | State::Extension if ends => {
+                self.state = if self.left == 0 { State::Trailer } else { State::Chunk };
+            }
+            State::Start | State::Size => match (octet as char).to_digit(16) {
                 Some(digit) if self.left < 1 << 28 => {
                     self.left = self.left << 4 | digit;
                     self.state = State::Size;
                 }
                 None if self.state == State::Size => self.state = State::Extension,
-                _ => return Err(Blocked::Foreign),
-            }
+                _ => return false,
+            },
+            State::Behind if ends => self.state = State::Start,
+            State::Behind => return octet == b'\r',
+            State::Trailer if ends && self.left == 0 => self.state = State::Over,
+            State::Trailer => self.left = u32::from(!ends && (octet != b'\r' || self.left != 0)),
+            State::Extension | State::Counted | State::UntilEnd | State::Chunk | State::Over => {}
         }
-        Ok(())
+        true
     }
 
     /// Whether nothing of it is to come. `ended`: the connection is at its end.

@@ -13,74 +13,13 @@
 //!
 //! While an exchange waits and there is something to say, the device writes the first octets of its
 //! next request behind the one that waits, which the relay takes for a sign to answer that. Where
-//! something on the way keeps them back, the device notices, and speaks by dialling anew from then
-//! on, as it does behind a proxy that it was told of.
+//! something on the way holds them back, the device notices, and remembers it until
+//! [`Device::network_changed`], as it does behind a proxy that it was told of: then it waits in short
+//! exchanges soon after traffic, at whose end it speaks, and dials anew to speak only after quiet.
 //!
-//! A [`Link`] is what is left to write. With `std`, for tests and for gateways:
+//! What the link reports is told by [`Device::fault`], with the link's own error.
 //!
-//! ```
-//! use byway::device::Link;
-//! use embedded_io::{ErrorType, Read, ReadReady, Write};
-//! use std::io::{self, Read as _, Write as _};
-//! use std::net::{SocketAddr, TcpStream};
-//!
-//! struct Tcp {
-//!     relay: SocketAddr,
-//!     stream: Option<TcpStream>,
-//! }
-//!
-//! impl Tcp {
-//!     fn stream(&self) -> io::Result<&TcpStream> {
-//!         self.stream.as_ref().ok_or(io::ErrorKind::NotConnected.into())
-//!     }
-//! }
-//!
-//! impl ErrorType for Tcp {
-//!     type Error = io::Error;
-//! }
-//!
-//! impl Read for Tcp {
-//!     fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
-//!         self.stream()?.read(out)
-//!     }
-//! }
-//!
-//! impl Write for Tcp {
-//!     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-//!         self.stream()?.write(bytes)
-//!     }
-//!     fn flush(&mut self) -> io::Result<()> {
-//!         self.stream()?.flush()
-//!     }
-//! }
-//!
-//! impl ReadReady for Tcp {
-//!     fn read_ready(&mut self) -> io::Result<bool> {
-//!         let stream = self.stream()?;
-//!         stream.set_nonblocking(true)?;
-//!         let peeked = stream.peek(&mut [0]);
-//!         stream.set_nonblocking(false)?;
-//!         match peeked {
-//!             Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(false),
-//!             peeked => peeked.map(|_| true), // the end, too, is there to be read
-//!         }
-//!     }
-//! }
-//!
-//! impl Link for Tcp {
-//!     fn dial(&mut self) -> io::Result<()> {
-//!         self.stream = None;
-//!         let stream = TcpStream::connect(self.relay)?;
-//!         stream.set_nodelay(true)?;
-//!         self.stream = Some(stream);
-//!         Ok(())
-//!     }
-//! }
-//! ```
-//!
-//! And a UART that somebody wired to the relay's port: `read_ready` asks for its "receive buffer
-//! full" flag, `read` takes one octet, `write` waits for "transmit buffer not full" and puts one,
-//! and `dial` reads away what is left of an answer until it is quiet ([`Link::HANGS_UP`] is false).
+//! A [`Link`] is what is left to write.
 //!
 //! A program that says something and reads the answer:
 //!
@@ -119,60 +58,22 @@
 //! ```
 
 mod answer;
+mod fault;
+mod link;
 mod request;
 mod sockets;
 #[cfg(all(test, feature = "std"))]
 mod tests;
 
-use embedded_io::{Read, ReadReady, Write};
-
 use crate::error::Blocked;
 use crate::session::{Lane, Purpose, Session, Single};
 use answer::{Body, Head};
+use fault::Trouble;
 use request::Outgoing;
 
+pub use fault::Fault;
+pub use link::{Link, Relay};
 pub use sockets::{Clock, Sockets, Stream};
-
-/// The connection to the relay, or to a proxy.
-///
-/// What [`embedded_io`] asks of its parts holds: `write` blocks only while nothing can be taken,
-/// `read` gives 0 at the end of the connection. `read_ready` is what keeps [`Device::poll`] from
-/// blocking: it tells whether `read` would give something at once, the end and errors included.
-/// Where there is no such thing, answer `true` and let `read` block: then `poll` blocks as well.
-pub trait Link: Read + Write + ReadReady {
-    /// Hangs up if there is a connection, and dials anew; blocks until it is up, or cannot be. A link
-    /// that is always up may do nothing.
-    ///
-    /// # Errors
-    /// There is no connection now. It is tried again after a pause.
-    fn dial(&mut self) -> Result<(), Self::Error>;
-
-    /// Whether `dial` makes a new connection. A line that is always up, and of which nobody behind it
-    /// makes new connections either, says `false`: then nothing is broken off to speak, and `dial`
-    /// should read away what still comes of an answer that was given up, until it is quiet.
-    const HANGS_UP: bool = true;
-}
-
-/// Where the relay is, and how it is asked.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Relay<'a> {
-    /// Its host, and `:port` if that is not 80.
-    pub authority: &'a str,
-    /// What stands before `/v1` in its URL's path: nothing, or like `/byway`.
-    pub base: &'a str,
-    /// Whether the link leads to an HTTP proxy: the relay is then named in full.
-    pub by_proxy: bool,
-    /// More header fields of each request, each with CR LF behind it, as
-    /// `"Proxy-Authorization: Basic ZTpm\r\n"`; or nothing.
-    pub fields: &'a str,
-}
-
-impl<'a> Relay<'a> {
-    /// A relay that is reached without a proxy, at the root of its host.
-    pub const fn new(authority: &'a str) -> Self {
-        Self { authority, base: "", by_proxy: false, fields: "" }
-    }
-}
 
 /// How long octets behind a request that waits may bring no answer, in ms, beside the shortest
 /// exchange: what a relay takes for it, many times over.
@@ -192,7 +93,7 @@ const FIRST: &[u8] = b"POST ";
 ///
 /// `P` is the session's [`Purpose`].
 #[derive(Debug)]
-pub struct Device<'s, L, P: Purpose> {
+pub struct Device<'s, L: Link, P: Purpose> {
     session: Session<'s, Single<P>>,
     link: L,
     relay: Relay<'s>,
@@ -226,6 +127,9 @@ pub struct Device<'s, L, P: Purpose> {
     moved_at: u64,
     /// and by when what was spoken is to be answered; 0: nothing was.
     answer_by: u64,
+    /// A whole answer came within this call.
+    answered: bool,
+    trouble: Option<Trouble<L::Error>>,
 }
 
 impl<'s, L: Link, P: Purpose> Device<'s, L, P> {
@@ -259,6 +163,8 @@ impl<'s, L: Link, P: Purpose> Device<'s, L, P> {
             asked_at: 0,
             moved_at: 0,
             answer_by: 0,
+            answered: false,
+            trouble: None,
         }
     }
 
@@ -271,6 +177,18 @@ impl<'s, L: Link, P: Purpose> Device<'s, L, P> {
     /// The link, to look at.
     pub fn link(&mut self) -> &mut L {
         &mut self.link
+    }
+
+    /// The link's last error, and what it did then; `None` once a whole answer has come since. While
+    /// [`Session::blocked`] says that there is no connection, it tells why.
+    pub fn fault(&self) -> Option<&Fault<L::Error>> {
+        self.trouble.as_ref().map(|trouble| &trouble.fault)
+    }
+
+    /// Whether the link is given up, as its [`pause_ms`](Link::pause_ms) said of its
+    /// [`fault`](Self::fault): nothing is dialled before [`network_changed`](Self::network_changed).
+    pub fn is_given_up(&self) -> bool {
+        self.trouble.as_ref().is_some_and(|trouble| trouble.again_at.is_none())
     }
 
     /// Does all that can be done without waiting for the relay, and says when to call it again at the
@@ -291,8 +209,15 @@ impl<'s, L: Link, P: Purpose> Device<'s, L, P> {
         if self.active {
             self.attend(now);
         }
+        if core::mem::take(&mut self.answered) {
+            // The application has its turn first: what it says goes with the next request.
+            return Some(now);
+        }
         if !self.active {
-            // Its answer is for the next call: the application has its turn first.
+            let pauses = self.trouble.as_ref().and_then(|trouble| trouble.pauses(now));
+            if pauses.is_some() {
+                return pauses;
+            }
             self.begin(now);
         }
         let mut due = self.session.poll_timeout(Lane::Park).unwrap_or(u64::MAX);
@@ -305,6 +230,14 @@ impl<'s, L: Link, P: Purpose> Device<'s, L, P> {
         (due != u64::MAX).then_some(due)
     }
 
+    /// Sends what there is to say. Where words are held back nothing begins to wait before the
+    /// application asks for something that has to: it may be about to say something.
+    fn settle(&mut self, now: u64) {
+        if !self.hindered || self.session.has_to_say() {
+            self.poll(now);
+        }
+    }
+
     /// The device has another address or network: what is under way is broken off, dialled anew, and
     /// what was found out of the path is forgotten.
     pub fn network_changed(&mut self, now: u64) {
@@ -312,6 +245,7 @@ impl<'s, L: Link, P: Purpose> Device<'s, L, P> {
         self.hindered = self.relay.by_proxy;
         self.unanswered = 0;
         self.shortest_ms = SLOW_MS;
+        self.trouble = None;
         if self.active {
             self.break_off(now);
         }
@@ -326,15 +260,22 @@ impl<'s, L: Link, P: Purpose> Device<'s, L, P> {
     /// Sends the session's next request, if there is one.
     #[inline(never)]
     fn begin(&mut self, now: u64) {
+        // Where each exchange has a connection of its own, hanging up to speak costs nothing.
+        self.session.set_held_back(self.hindered && self.connected);
         let Some(exchange) = self.session.poll_exchange(now, Lane::Park) else { return };
         let idle = now.saturating_sub(self.moved_at) > exchange.idle_ms.min(IDLE_MS).into();
-        // What is there to be read now can only be its end.
-        if self.connected && (idle || !matches!(self.link.read_ready(), Ok(false))) {
-            self.connected = false;
+        if self.connected {
+            // What is there to be read now can only be its end.
+            let ends = self.link.read_ready().unwrap_or_else(|error| {
+                self.note(now, Fault::Read(error));
+                true
+            });
+            self.connected = !(idle || ends);
         }
         self.reused = self.connected;
         if !self.connected {
-            if self.link.dial().is_err() {
+            if let Err(error) = self.link.dial() {
+                self.note(now, Fault::Dial(error));
                 self.session.handle_failure(now, Lane::Park, Blocked::Connect, false);
                 return;
             }
@@ -362,8 +303,8 @@ impl<'s, L: Link, P: Purpose> Device<'s, L, P> {
         self.asked_at = now;
         self.moved_at = now;
         self.answer_by = 0;
-        if !sent {
-            self.lose(now);
+        if let Err(error) = sent {
+            self.lose(now, error.map(Fault::Write));
         }
     }
 
@@ -375,10 +316,11 @@ impl<'s, L: Link, P: Purpose> Device<'s, L, P> {
                 Ok(true) => self.link.read(self.buffer.get_mut(self.have..).unwrap_or_default()),
                 Err(error) => Err(error),
             };
-            let n = came.unwrap_or(0);
-            if n == 0 {
-                return self.lose(now);
-            }
+            let n = match came {
+                Ok(0) => return self.lose(now, None),
+                Ok(n) => n,
+                Err(error) => return self.lose(now, Some(Fault::Read(error))),
+            };
             if !self.heard {
                 self.heard = true;
                 if self.answer_by != 0 {
@@ -440,8 +382,12 @@ impl<'s, L: Link, P: Purpose> Device<'s, L, P> {
     /// The answer is whole as HTTP says.
     fn finish(&mut self, now: u64) {
         self.active = false;
+        self.answered = true;
         let whole = self.session.handle_finished(now, Lane::Park).is_ok();
         self.connected = whole && self.keep;
+        if whole {
+            self.trouble = None;
+        }
     }
 
     /// Does what the session wants and the clock says while the answer is awaited.
@@ -451,8 +397,8 @@ impl<'s, L: Link, P: Purpose> Device<'s, L, P> {
             if self.hindered {
                 return self.break_off(now);
             }
-            if !request::put(&mut self.link, FIRST) || self.link.flush().is_err() {
-                return self.lose(now);
+            if let Err(error) = request::speak(&mut self.link) {
+                return self.lose(now, error.map(Fault::Write));
             }
             self.spoken = true;
             self.answer_by = now + SPEAK_MS + u64::from(self.shortest_ms);
@@ -467,8 +413,19 @@ impl<'s, L: Link, P: Purpose> Device<'s, L, P> {
         }
     }
 
-    /// The connection ended.
-    fn lose(&mut self, now: u64) {
+    /// The link reported something.
+    fn note(&mut self, now: u64, fault: Fault<L::Error>) {
+        let times = self.trouble.as_ref().map_or(0, |trouble| trouble.times).saturating_add(1);
+        let pause = self.link.pause_ms(&fault, times);
+        let again_at = pause.map(|ms| now + u64::from(ms));
+        self.trouble = Some(Trouble { fault, times, again_at });
+    }
+
+    /// The connection ended, by itself or by a fault of the link.
+    fn lose(&mut self, now: u64, fault: Option<Fault<L::Error>>) {
+        if let Some(fault) = fault {
+            self.note(now, fault);
+        }
         if self.body.as_ref().is_some_and(|body| body.is_over(true)) {
             self.keep = false;
             self.finish(now);

@@ -11,27 +11,37 @@ Cache-Control: no-store, no-transform\r\n";
 /// Digits of the largest u32.
 const DIGITS: usize = 10;
 
-/// Writes all of `octets`; false if the link took not all.
-pub(super) fn put(link: &mut impl Write, mut octets: &[u8]) -> bool {
+/// Whether the link took everything. The error is its own; `None`: it took nothing, without one.
+pub(super) type Sent<E> = Result<(), Option<E>>;
+
+/// Writes all of `octets`.
+fn put<L: Write>(link: &mut L, mut octets: &[u8]) -> Sent<L::Error> {
     while !octets.is_empty() {
         match link.write(octets) {
-            Ok(n) if n > 0 => octets = octets.get(n..).unwrap_or_default(),
-            _ => return false,
+            Ok(0) => return Err(None),
+            Ok(n) => octets = octets.get(n..).unwrap_or_default(),
+            Err(error) => return Err(Some(error)),
         }
     }
-    true
+    Ok(())
 }
 
-pub(super) struct Outgoing<'a, L> {
+/// Sends the first octets of the next request behind the one that waits.
+pub(super) fn speak<L: Write>(link: &mut L) -> Sent<L::Error> {
+    put(link, FIRST)?;
+    link.flush().map_err(Some)
+}
+
+pub(super) struct Outgoing<'a, L: Write> {
     link: &'a mut L,
     buffer: &'a mut [u8],
     len: usize,
-    failed: bool,
+    sent: Sent<L::Error>,
 }
 
 impl<'a, L: Write> Outgoing<'a, L> {
     pub fn new(link: &'a mut L, buffer: &'a mut [u8]) -> Self {
-        Self { link, buffer, len: 0, failed: false }
+        Self { link, buffer, len: 0, sent: Ok(()) }
     }
 
     /// The head of request `seq` with a body of `len` octets; `begun`: its first octets are out.
@@ -66,7 +76,8 @@ impl<'a, L: Write> Outgoing<'a, L> {
             }
             octets = later;
             if n == 0 {
-                self.failed = true;
+                // A buffer without room.
+                self.sent = Err(None);
                 return;
             }
             self.len += n;
@@ -102,13 +113,16 @@ impl<'a, L: Write> Outgoing<'a, L> {
 
     fn send(&mut self) {
         let octets = self.buffer.get(..self.len).unwrap_or_default();
-        self.failed = self.failed || !put(self.link, octets);
+        if self.sent.is_ok() {
+            self.sent = put(self.link, octets);
+        }
         self.len = 0;
     }
 
-    /// Sends what is left; false if the link took not all of it.
-    pub fn finish(mut self) -> bool {
+    /// Sends what is left; whether the link took all of the request.
+    pub fn finish(mut self) -> Sent<L::Error> {
         self.send();
-        !self.failed && self.link.flush().is_ok()
+        self.sent?;
+        self.link.flush().map_err(Some)
     }
 }

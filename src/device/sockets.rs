@@ -3,7 +3,7 @@
 use embedded_io::{ErrorType, Read, ReadReady, Write, WriteReady};
 
 use super::{Device, Link};
-use crate::error::Error;
+use crate::error::{Blocked, Error};
 use crate::session::{ChannelId, Half, ListenerId, Purpose, Session, Settings, Single};
 use crate::{Endpoint, Kind};
 
@@ -23,8 +23,11 @@ pub trait Clock {
 ///
 /// The device does nothing between the calls. A program that is busy elsewhere for longer calls
 /// [`poll`](Self::poll) now and then, or its channels wait.
+///
+/// Each call ends by [`Blocked`] once the link is given up ([`Link::pause_ms`]); why says
+/// [`Device::fault`] of [`device`](Self::device).
 #[derive(Debug)]
-pub struct Sockets<'s, L, C, P: Purpose> {
+pub struct Sockets<'s, L: Link, C, P: Purpose> {
     device: Device<'s, L, P>,
     clock: C,
     timeout_ms: u32,
@@ -81,22 +84,39 @@ impl<'s, L: Link, C: Clock, P: Purpose> Sockets<'s, L, C, P> {
         self.until_at(end, done)
     }
 
-    /// Polls until `done` says so, and once more to send what it did.
+    /// Polls until `done` says so, and sends what it did. Ends, too, when the link is given up.
     fn until_at(&mut self, end: u64, done: &mut Done<'_, 's, P>) -> Result<(), Error> {
+        // Before a request begins that would have to end first.
+        let now = self.now();
+        if self.is_done(now, done)? {
+            return Ok(());
+        }
         loop {
             let now = self.now();
             let due = self.device.poll(now).unwrap_or(u64::MAX);
-            if done(&mut self.device.session, now)? {
-                self.device.poll(now);
+            if self.is_done(now, done)? {
                 return Ok(());
             }
             // What ends every hope is said on no channel.
             self.device.session.is_open()?;
+            if self.device.is_given_up() {
+                return Err(self.device.session.blocked().unwrap_or(Blocked::Connect).into());
+            }
             if end <= now {
                 return Err(Error::TimedOut);
             }
-            self.clock.wait(due.min(end));
+            if due > now {
+                self.clock.wait(due.min(end));
+            }
         }
+    }
+
+    fn is_done(&mut self, now: u64, done: &mut Done<'_, 's, P>) -> Result<bool, Error> {
+        let is_done = done(&mut self.device.session, now)?;
+        if is_done {
+            self.device.settle(now);
+        }
+        Ok(is_done)
     }
 
     /// Connects to whoever listens at `endpoint`.
@@ -209,7 +229,7 @@ impl<'s, L: Link, C: Clock, P: Purpose> Sockets<'s, L, C, P> {
 /// A stream of a [`Sockets`]: borrows it, so that there is one at a time; made anew from the
 /// [`ChannelId`] as often as one likes. Dropping it does nothing to the channel.
 #[derive(Debug)]
-pub struct Stream<'a, 's, L, C, P: Purpose> {
+pub struct Stream<'a, 's, L: Link, C, P: Purpose> {
     sockets: &'a mut Sockets<'s, L, C, P>,
     id: ChannelId,
 }
@@ -237,7 +257,7 @@ impl<L: Link, C: Clock, P: Purpose> Stream<'_, '_, L, C, P> {
     }
 }
 
-impl<L, C, P: Purpose> ErrorType for Stream<'_, '_, L, C, P> {
+impl<L: Link, C, P: Purpose> ErrorType for Stream<'_, '_, L, C, P> {
     type Error = Error;
 }
 

@@ -11,7 +11,7 @@ use std::rc::Rc;
 
 use embedded_io::{ErrorKind, ErrorType, Read, ReadReady, Write};
 
-use super::{Device, Link, Relay};
+use super::{Device, Fault, Link, Relay};
 use crate::session::{Purpose, Settings, Single, Storage};
 use crate::wire::{
     Address, Decoder, End, Hello, MAX_CONTROL, Message, Piece, Status, VERSION, Welcome,
@@ -43,9 +43,34 @@ struct Line {
     dialled: usize,
     /// Most octets that a call moves; 0: any.
     most: usize,
+    /// What the device's end fails by, for a reason of its own.
+    fault: Option<Fault<ErrorKind>>,
+    /// Nothing is dialled after it.
+    gives_up: bool,
 }
 
 impl Line {
+    fn dial(&self) -> Result<(), ErrorKind> {
+        match self.fault {
+            Some(Fault::Dial(kind)) => Err(kind),
+            _ => Ok(()),
+        }
+    }
+
+    fn write(&self) -> Result<(), ErrorKind> {
+        match self.fault {
+            Some(Fault::Write(kind)) => Err(kind),
+            _ => Ok(()),
+        }
+    }
+
+    fn read(&self) -> Result<(), ErrorKind> {
+        match self.fault {
+            Some(Fault::Read(kind)) => Err(kind),
+            _ => Ok(()),
+        }
+    }
+
     fn part(&self, len: usize) -> usize {
         if self.most == 0 { len } else { len.min(self.most) }
     }
@@ -102,6 +127,7 @@ impl Read for Wire {
 impl Write for Wire {
     fn write(&mut self, bytes: &[u8]) -> Result<usize, ErrorKind> {
         let mut line = self.0.borrow_mut();
+        line.write()?;
         if line.closed {
             return Err(ErrorKind::BrokenPipe);
         }
@@ -118,6 +144,7 @@ impl Write for Wire {
 impl ReadReady for Wire {
     fn read_ready(&mut self) -> Result<bool, ErrorKind> {
         let line = self.0.borrow();
+        line.read()?;
         Ok(line.closed || !line.down.is_empty())
     }
 }
@@ -129,7 +156,13 @@ impl Link for Wire {
         line.up.clear();
         line.down.clear();
         line.closed = line.dark;
+        line.dial()?;
         if line.dark { Err(ErrorKind::ConnectionRefused) } else { Ok(()) }
+    }
+
+    fn pause_ms(&mut self, fault: &Fault<ErrorKind>, times: u8) -> Option<u32> {
+        let line = self.0.borrow();
+        (!line.gives_up).then(|| super::fault::pause_ms(fault.kind(), times))
     }
 }
 
@@ -150,6 +183,12 @@ fn with_device(relay: Relay<'_>, test: impl FnOnce(&mut Front<'_>, &RefCell<Line
     let mut device = Device::new(memory.session(), wire, relay, &mut head);
     device.session().open(1, &Settings::new([7; 16], 7));
     test(&mut device, &line);
+}
+
+/// Lets the device do all that it can at `now`, with an application that has nothing to do.
+fn work(device: &mut Front<'_>, now: u64) -> Option<u64> {
+    let due = device.poll(now);
+    if due == Some(now) { device.poll(now) } else { due }
 }
 
 /// Lets the application ask for a connection, so that the device parks.

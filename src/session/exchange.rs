@@ -4,12 +4,30 @@ use super::channel::{Probe, State};
 use super::mode::Beside;
 use super::state::Phase;
 use super::trip::{Course, Item, MAX_ITEMS, Sink, What};
-use super::{Exchange, Lane, Mode, Pace, Session};
+use super::{Exchange, Lane, Mode, Pace, Purpose, Session, Single};
 use crate::error::Blocked;
 use crate::wire::{HEADER_LEN, HelloFlags, Route, Status};
 
 /// Octets of the verdicts of a whole request.
 const VERDICTS: u32 = (MAX_ITEMS * (HEADER_LEN + 7)) as u32;
+
+/// Where words are held back, the shortest hold, in ms: some four requests in the first second of quiet,
+/// two in the second.
+const SHORT_MS: u32 = 250;
+
+/// And for how long words wait for the end of a park, in ms: hanging up and dialling anew takes no less
+/// with TLS on a small processor, and far more work.
+const PATIENCE_MS: u32 = 1_000;
+
+impl<P: Purpose> Session<'_, Single<P>> {
+    /// Whether something in the way holds octets behind a request back until its answer is there, while the
+    /// connection serves one request after the other. Then a park begun soon after traffic is as short as
+    /// the quiet before it, 250 ms at least; and what is to be said waits for the end of one of at most a
+    /// second: it does not show in [`poll_wake`](Self::poll_wake).
+    pub fn set_held_back(&mut self, held_back: bool) {
+        self.core.held_back = held_back;
+    }
+}
 
 impl<M: Mode> Session<'_, M> {
     /// Begins the next exchange on `lane`, if one is due: the owner of the transport makes a request
@@ -37,12 +55,18 @@ impl<M: Mode> Session<'_, M> {
                 let flags = if M::SINGLE { self.plan_send(now)? } else { HelloFlags::NONE };
                 let core = &mut *self.core;
                 // That what is said was lost is not to be noticed an idle hold later.
+                let quiet = now.saturating_sub(core.traffic_at);
                 let active = says
                     || core.phase == Phase::Closing
-                    || now
-                        < core.traffic_at + u64::from(core.settings.active_for_ms(core.timers()));
+                    || quiet < core.settings.active_for_ms(core.timers()).into();
                 let (hold, grace) = core.settings.hold(core.timers(), active);
                 let hold = core.beside().map_or(hold, |b| hold.min(b.downlink.ceiling(now)));
+                // What says something has verdicts to wait for.
+                let hold = if M::SINGLE && core.held_back && active && !says {
+                    hold.min((quiet as u32).max(SHORT_MS))
+                } else {
+                    hold
+                };
                 let hold = if waits && !asks { core.spread(hold).max(1) } else { 1 };
                 if M::SINGLE {
                     // The last word waits for nothing.
@@ -82,9 +106,10 @@ impl<M: Mode> Session<'_, M> {
         if !M::SINGLE {
             core.park.woken |= hello.has(HelloFlags::WAKE);
         }
+        let held_back = core.held_back;
         let trip = core.trip(lane);
         // The last word does not, and need not be spoken over.
-        trip.waits = hold_ms > 0
+        trip.waits = hold_ms > if M::SINGLE && held_back { PATIENCE_MS } else { 0 }
             && trip
                 .plan
                 .iter()

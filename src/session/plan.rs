@@ -103,7 +103,7 @@ impl<M: Mode> Session<'_, M> {
     }
 
     /// Whether a send would have anything to say.
-    pub(super) fn has_to_say(&self) -> bool {
+    pub(crate) fn has_to_say(&self) -> bool {
         let core = &*self.core;
         let several = self.several_peers(core.clock);
         let channel = |(slot, c): (usize, &Channel)| match c.state {

@@ -98,6 +98,8 @@ pub(super) struct Core<M: Mode> {
     /// Its path may be gone: it is to be told so with the next send.
     pub park_doubted: bool,
     pub send_waits: bool,
+    /// With one connection: nothing that is said while it waits gets through.
+    pub held_back: bool,
     /// Slot that is served first by the next body.
     pub turn: u8,
     pub wakes: Wakes,
@@ -150,6 +152,7 @@ impl<M: Mode> Core<M> {
             park_due: 0,
             park_doubted: false,
             send_waits: false,
+            held_back: false,
             traffic_at: 0,
             turn: 0,
             arrivals: 0,

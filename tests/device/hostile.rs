@@ -5,12 +5,11 @@ use std::time::{Duration, Instant};
 use byway::client::{Client, Config};
 use byway::device::Relay as Place;
 use byway::session::{ChannelId, Profile};
-use byway::wire::Status;
 use byway::{Endpoint, Kind};
 use embedded_io::{Read, Write};
 
 use super::peer::echo_while_it_lasts;
-use super::server::{Answer, Hostile, Lanes};
+use super::server::{Answer, ENDLESS, FRUITLESS, Hostile, Lanes};
 use super::{Front, Memory, device, relay};
 
 /// How long a device has to find out that it asks in vain, and how long it is watched then.
@@ -21,24 +20,6 @@ const MOST: usize = 20;
 
 /// The client at the other end of all.
 const PEER: Profile = Profile { channels: 32, ring: 4 << 10, listeners: 1, io_buffer: 8 << 10 };
-
-const ANSWERS: [Answer; 15] = [
-    Answer::Page(200),
-    Answer::Page(403),
-    Answer::Page(408),
-    Answer::Page(502),
-    Answer::Cut,
-    Answer::End(Status::Ok),
-    Answer::End(Status::Stale),
-    Answer::End(Status::Superseded),
-    Answer::End(Status::Repeated),
-    Answer::End(Status::Malformed),
-    Answer::End(Status::Limited),
-    Answer::End(Status::Shutdown),
-    Answer::Taken,
-    Answer::Pads,
-    Answer::Trailers,
-];
 
 /// Says an octet, and hears it.
 fn exchange(front: &mut Front<'_>, id: ChannelId, said: u8) {
@@ -93,8 +74,9 @@ fn requests_without_progress_are_seldom() {
         }
     });
     std::thread::scope(|scope| {
-        let watched: Vec<_> = ANSWERS
+        let watched: Vec<_> = FRUITLESS
             .into_iter()
+            .chain(ENDLESS)
             .zip(1..)
             .map(|(answer, n)| {
                 scope.spawn(move || {

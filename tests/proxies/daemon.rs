@@ -147,12 +147,19 @@ impl Daemon {
 
     /// haproxy before a server, with Debian's rules.
     pub fn haproxy(server: SocketAddr) -> Self {
-        Self::start(|at, port| {
-            let rules = format!(
+        Self::haproxy_by(|_, port| {
+            format!(
                 "defaults\nmode http\ntimeout connect 5000\ntimeout client 50000\n\
                  timeout server 50000\nfrontend all\nbind 127.0.0.1:{port}\n\
                  default_backend relay\nbackend relay\nserver relay {server}\n"
-            );
+            )
+        })
+    }
+
+    /// haproxy by these rules, which get a directory and a port.
+    pub fn haproxy_by(rules: impl Fn(&Path, u16) -> String) -> Self {
+        Self::start(|at, port| {
+            let rules = rules(at, port);
             let mut command = Command::new("haproxy");
             command.arg("-db").arg("-f").arg(write(at, "conf", &rules));
             command

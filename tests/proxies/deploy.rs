@@ -1,4 +1,5 @@
-//! `examples/deploy`: the site file with the real nginx, the service with the real relay.
+//! `examples/deploy`: the site file with the real nginx, the front for devices with the real haproxy, the
+//! service with the real relay.
 
 use std::io::{BufRead, BufReader};
 use std::process::{Child, Command, Stdio};
@@ -7,10 +8,13 @@ use std::{fs, thread};
 use byway::client::Config;
 
 use crate::daemon::{Daemon, free_port, write};
+use crate::device::{FOUND_OUT, parked, round_trips};
+use crate::tls::Tls;
 use crate::tunnel::certificate;
 use crate::{PACES, carry, client, join};
 
 const SITE: &str = include_str!("../../examples/deploy/byway.conf");
+const DEVICES: &str = include_str!("../../examples/deploy/byway-devices.cfg");
 const SERVICE: &str = include_str!("../../examples/deploy/byway-relay.service");
 
 /// Each way; more than one of the client's bodies, which are the largest that go up.
@@ -112,6 +116,74 @@ fn data_both_ways_through_the_site_and_over_a_restart_of_the_relay() {
         Some(nginx.access()).filter(|access| access.contains("POST /v1?n="))
     });
     assert!(!noted.contains("\" 413 "), "a body that is too long: {noted}");
+}
+
+/// The front for devices as its page has it, before a relay on this port; and its certificate.
+fn devices_front(relay: u16) -> (Daemon, String) {
+    let (pem, key) = certificate();
+    let haproxy = Daemon::haproxy_by(|at, port| {
+        let both = write(at, "relay.pem", &format!("{pem}{key}"));
+        let mut rules = DEVICES.to_owned();
+        put(&mut rules, "server relay 127.0.0.1:8080", &format!("server relay 127.0.0.1:{relay}"));
+        put(&mut rules, "bind :::8443 v4v6 ", &format!("bind 127.0.0.1:{port} "));
+        put(&mut rules, "/etc/haproxy/relay.example.pem", &both.to_string_lossy());
+        // Not every machine gives a test so many files.
+        put(&mut rules, "maxconn 10000", "maxconn 200");
+        // Tests run as anybody.
+        put(&mut rules, "    user haproxy\n    group haproxy\n", "");
+        rules
+    });
+    let conf = haproxy.path("conf");
+    let checked = Command::new("haproxy").arg("-c").arg("-f").arg(&conf).output().expect("haproxy");
+    let told = String::from_utf8_lossy(&checked.stderr);
+    assert!(checked.status.success() && !told.contains("WARNING"), "{told}");
+    (haproxy, pem)
+}
+
+#[test]
+fn data_both_ways_through_the_front_for_devices_and_over_a_restart_of_the_relay() {
+    let port = free_port();
+    let mut relay = Some(Relay::start(port));
+    let (haproxy, pem) = devices_front(port);
+    let config = || Config {
+        roots_pem: pem.clone().into(),
+        ..Config::new(format!("https://localhost:{}", haproxy.port))
+    };
+    for pace in PACES {
+        let (one, other) = (client(pace, config()), client(pace, config()));
+        let (a, b) = join(&one, &other);
+        carry(&a, &b, LEN);
+        thread::scope(|scope| {
+            scope.spawn(|| carry(&a, &b, LEN));
+            drop(relay.take());
+            relay = Some(Relay::start(port));
+        });
+    }
+}
+
+/// What a device says while its request waits passes a front in TCP mode at once.
+#[test]
+fn a_device_speaks_through_the_front_for_devices_by_one_handshake() {
+    let relay = crate::relay();
+    let (haproxy, pem) = devices_front(relay.local_addr().port());
+    let link = Tls::new(haproxy.port, &pem);
+    let (times, handshakes) = round_trips(&relay, link, parked, |link| link.dialled);
+    let median = times[times.len() / 2];
+    println!("devices' front: {handshakes} handshakes, median {median:?}");
+    assert_eq!(handshakes, 1);
+    assert!(median.as_millis() < 100, "{median:?}");
+}
+
+#[test]
+fn a_device_behind_the_site_makes_few_handshakes() {
+    let relay = crate::relay();
+    let (nginx, pem) = site(relay.local_addr().port());
+    let link = Tls::new(nginx.port, &pem);
+    let (times, handshakes) = round_trips(&relay, link, parked, |link| link.dialled);
+    let median = times[times.len() / 2];
+    println!("the site: {handshakes} handshakes, median {median:?}");
+    assert!(handshakes <= FOUND_OUT, "{handshakes} handshakes");
+    assert!(median.as_millis() < 500, "{median:?}");
 }
 
 #[test]

@@ -1,9 +1,11 @@
 //! Firmware's front behind proxies: in absolute form, and before a relay that nginx stands for.
 
 use std::net::SocketAddr;
+use std::time::{Duration, Instant};
 
 use byway::client::{Client, Config, Stream};
-use byway::device::{Device, Relay as Place, Sockets};
+use byway::device::{Device, Fault, Link, Relay as Place, Sockets};
+use byway::error::Blocked;
 use byway::relay::Relay;
 use byway::session::{Anything, ChannelId, Half, Settings, Single, Storage};
 use byway::{Endpoint, Kind};
@@ -11,6 +13,8 @@ use embedded_io::{Read, Write};
 
 use crate::daemon::Daemon;
 use crate::tcp::{Tcp, Watch};
+use crate::tls::Tls;
+use crate::tunnel::tls_front;
 use crate::{DEADLINE, pattern, relay};
 
 /// What goes each way.
@@ -19,14 +23,14 @@ const LEN: usize = 64 << 10;
 /// Octets of the device's ring: firmware's.
 const RING: usize = 2_048;
 
-type Front<'s> = Sockets<'s, Tcp, Watch, Anything>;
+type Front<'s, L = Tcp> = Sockets<'s, L, Watch, Anything>;
 
-/// Runs `test` with a device that is connected, by a link to `to`, to a client that mirrors.
-fn with_device(
+/// Runs `test` with a device that is connected, by `link`, to a client that mirrors.
+fn with_device<L: Link>(
     relay: &Relay,
-    to: SocketAddr,
+    link: L,
     place: Place<'_>,
-    test: impl FnOnce(&mut Front<'_>, ChannelId),
+    test: impl FnOnce(&mut Front<'_, L>, ChannelId),
 ) {
     let peer = Client::open(Config::new(relay.url())).expect("opens");
     let listener = peer.listen("there:1").expect("listens");
@@ -34,7 +38,7 @@ fn with_device(
         scope.spawn(|| mirror(listener.accept_timeout(DEADLINE).expect("accepts")));
         let mut memory: Storage<1, RING, 1, Single> = Storage::new();
         let mut head = [0; 512];
-        let device = Device::new(memory.session(), Tcp::new(to), place, &mut head);
+        let device = Device::new(memory.session(), link, place, &mut head);
         let mut front = Sockets::new(device, Watch::new());
         front.set_timeout(DEADLINE.as_millis() as u32);
         front.open(&Settings::new([9; 16], 9));
@@ -88,7 +92,7 @@ fn by_proxy(proxy: &Daemon, fields: &str) {
     let relay = relay();
     let authority = relay.local_addr().to_string();
     let place = Place { by_proxy: true, fields, ..Place::new(&authority) };
-    with_device(&relay, ([127, 0, 0, 1], proxy.port).into(), place, carry);
+    with_device(&relay, Tcp::new(([127, 0, 0, 1], proxy.port).into()), place, carry);
     let access = proxy.access();
     assert!(access.contains("/v1?n="), "{access}");
     assert!(!access.contains("CONNECT 127."), "{access}");
@@ -111,12 +115,43 @@ fn by_tinyproxy() {
     by_proxy(&Daemon::tinyproxy(None), "");
 }
 
-/// nginx before the relay keeps back what comes behind a request. The device finds that out, and
-/// speaks all the same.
-#[test]
-fn a_gateway_that_nobody_told_of_is_found_out() {
-    const TURNS: u8 = 20;
-    let relay = relay();
+/// A device's round trips by `link`, each begun once `ready`: how long they took, sorted, and how often
+/// it dialled by then, as `dialled` knows.
+pub fn round_trips<L: Link>(
+    relay: &Relay,
+    link: L,
+    ready: impl Fn(&mut Front<'_, L>, &Relay),
+    dialled: impl Fn(&L) -> usize,
+) -> (Vec<Duration>, usize) {
+    const TURNS: u8 = 200;
+    let (mut times, mut connections) = (Vec::new(), 0);
+    with_device(relay, link, Place::new("localhost"), |front, id| {
+        for turn in 0..TURNS {
+            ready(front, relay);
+            let began = Instant::now();
+            front.stream(id).write_all(&[turn]).expect("writes");
+            let mut octet = [0];
+            assert_eq!(front.stream(id).read(&mut octet), Ok(1));
+            assert_eq!(octet, [turn]);
+            times.push(began.elapsed());
+        }
+        connections = dialled(front.device().link());
+        front.stream(id).shutdown(Half::Write).expect("is open");
+        assert_eq!(front.stream(id).read(&mut [0]), Ok(0));
+    });
+    times.sort_unstable();
+    (times, connections)
+}
+
+/// Once the device's request waits at the relay, beside the peer's.
+pub fn parked<L: Link>(front: &mut Front<'_, L>, relay: &Relay) {
+    while relay.stats().parked < 2 {
+        front.poll();
+    }
+}
+
+/// nginx before a relay, with its defaults.
+fn nginx(relay: &Relay) -> (Daemon, Tcp) {
     let origin = relay.local_addr();
     let nginx = Daemon::nginx(|_, port| {
         format!(
@@ -124,28 +159,62 @@ fn a_gateway_that_nobody_told_of_is_found_out() {
         )
     });
     let to = SocketAddr::from(([127, 0, 0, 1], nginx.port));
-    let authority = to.to_string();
-    with_device(&relay, to, Place::new(&authority), |front, id| {
-        let mut times = Vec::new();
-        for turn in 0..TURNS {
-            // Once its request waits at the relay, beside the peer's.
-            while relay.stats().parked < 2 {
-                front.poll();
-            }
-            let began = std::time::Instant::now();
-            front.stream(id).write_all(&[turn]).expect("writes");
-            let mut octet = [0];
-            assert_eq!(front.stream(id).read(&mut octet), Ok(1));
-            assert_eq!(octet, [turn]);
-            times.push(began.elapsed());
-        }
-        let first = times[0];
-        times.sort_unstable();
-        let median = times[times.len() / 2];
-        println!("speaking behind nginx: first {first:?}, median {median:?}");
-        // The first is found out; then it dials anew at once.
-        assert!(median.as_millis() < 100, "{median:?}");
-        front.stream(id).shutdown(Half::Write).expect("is open");
-        assert_eq!(front.stream(id).read(&mut [0]), Ok(0));
-    });
+    (nginx, Tcp::new(to))
+}
+
+/// Connections that a device makes until it knows that words are held back: its first, and one behind
+/// each of the two words that brought no answer. Two more, since a busy machine may look like that.
+pub const FOUND_OUT: usize = 5;
+
+/// nginx before the relay keeps back what comes behind a request. The device finds that out once, and
+/// says what it has to say at the end of requests that are short, on the connection that it has.
+#[test]
+fn a_device_that_speaks_while_it_waits_behind_nginx_keeps_its_connection() {
+    let relay = relay();
+    let (_nginx, link) = nginx(&relay);
+    let (times, dialled) = round_trips(&relay, link, parked, |link| link.dialled);
+    let median = times[times.len() / 2];
+    println!("speaking while parked, behind nginx: {dialled} connections, median {median:?}");
+    assert!(dialled <= FOUND_OUT, "{dialled} connections");
+    // The shortest hold is 250 ms.
+    assert!(median.as_millis() < 500, "{median:?}");
+}
+
+#[test]
+fn a_device_that_asks_and_hears_behind_nginx_waits_for_nothing() {
+    let relay = relay();
+    let (_nginx, link) = nginx(&relay);
+    let (times, dialled) = round_trips(&relay, link, |_, _| {}, |link| link.dialled);
+    let median = times[times.len() / 2];
+    println!("taking turns, behind nginx: {dialled} connections, median {median:?}");
+    assert!(dialled <= FOUND_OUT, "{dialled} connections");
+    assert!(median.as_millis() < 100, "{median:?}");
+}
+
+/// The link's own error says what is wrong with a certificate, and few handshakes are made for it.
+#[test]
+fn a_certificate_that_is_not_trusted_is_told_and_seldom_tried() {
+    let relay = relay();
+    let (nginx, _) = tls_front(relay.local_addr().port());
+    let (_, other) = tls_front(relay.local_addr().port());
+    let mut memory: Storage<1, RING, 1, Single> = Storage::new();
+    let mut head = [0; 512];
+    let link = Tls::new(nginx.port, &other);
+    let place = Place::new("localhost");
+    let device = Device::new(memory.session(), link, place, &mut head);
+    let mut front = Sockets::new(device, Watch::new());
+    front.set_timeout(10_000);
+    front.open(&Settings::new([9; 16], 9));
+    let endpoint = Endpoint::try_from("there:1").expect("an endpoint");
+    front.connect(endpoint, Kind::Stream, b"").expect_err("no relay");
+    assert_eq!(front.device().session().blocked(), Some(Blocked::Connect));
+    let Some(Fault::Dial(error)) = front.device().fault() else {
+        panic!("no fault of the link: {:?}", front.device().fault());
+    };
+    let cause = error.get_ref().and_then(|error| error.downcast_ref::<rustls::Error>());
+    assert!(matches!(cause, Some(rustls::Error::InvalidCertificate(_))), "{error:?}");
+    let dialled = front.device().link().dialled;
+    println!("a certificate that is not trusted: {dialled} handshakes in 10 s");
+    // At 0, soon after, 2 s and 6 s later.
+    assert!((2..=4).contains(&dialled), "{dialled} handshakes in 10 s");
 }

@@ -13,6 +13,7 @@ mod scanner;
 mod slow;
 #[path = "../device/tcp.rs"]
 mod tcp;
+mod tls;
 mod tunnel;
 
 use std::io::{Read, Write};

@@ -8,10 +8,9 @@ use std::time::{Duration, Instant};
 
 use byway::client::{Client, Config, Stream};
 use byway::session::{Pace, Profile};
-use byway::wire::Status;
 
 use super::{LONG, config, pattern, relay};
-use server::{Answer, Hostile, Lanes};
+use server::{Answer, ENDLESS, FRUITLESS, Hostile, Lanes};
 
 /// How long a client has to find out that it asks in vain.
 const LEARNS: Duration = Duration::from_secs(2);
@@ -19,22 +18,6 @@ const LEARNS: Duration = Duration::from_secs(2);
 const WATCHED: Duration = Duration::from_secs(10);
 /// and how many requests, or connections, it may make meanwhile: two a second.
 const MOST: usize = 20;
-
-const ANSWERS: [Answer; 13] = [
-    Answer::Page(200),
-    Answer::Page(403),
-    Answer::Page(408),
-    Answer::Page(502),
-    Answer::Cut,
-    Answer::End(Status::Ok),
-    Answer::End(Status::Stale),
-    Answer::End(Status::Superseded),
-    Answer::End(Status::Repeated),
-    Answer::End(Status::Malformed),
-    Answer::End(Status::Limited),
-    Answer::End(Status::Shutdown),
-    Answer::Taken,
-];
 
 /// Says something, and hears it.
 fn echo(stream: &mut Stream, said: &[u8]) {
@@ -89,7 +72,7 @@ fn requests_without_progress_are_seldom() {
     });
     let cases = [Lanes::Parks, Lanes::Sends, Lanes::Both]
         .into_iter()
-        .flat_map(|lanes| ANSWERS.map(|answer| (lanes, answer)));
+        .flat_map(|lanes| FRUITLESS.map(|answer| (lanes, answer)));
     let relay = &relay;
     thread::scope(|scope| {
         let watched: Vec<_> = cases
@@ -126,12 +109,10 @@ fn answers_without_end_are_dropped() {
     let relay = relay();
     let server = Client::open(config(&relay)).unwrap();
     let listener = server.listen("camera:1").unwrap();
-    for (lanes, answer) in [
-        (Lanes::Parks, Answer::Pads),
-        (Lanes::Parks, Answer::Trailers),
-        (Lanes::Sends, Answer::Pads),
-        (Lanes::Sends, Answer::Trailers),
-    ] {
+    let cases = [Lanes::Parks, Lanes::Sends]
+        .into_iter()
+        .flat_map(|lanes| ENDLESS.map(|answer| (lanes, answer)));
+    for (lanes, answer) in cases {
         let hostile = Hostile::before(relay.local_addr());
         let config = Config {
             url: format!("http://{}", hostile.addr),

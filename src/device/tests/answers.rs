@@ -220,6 +220,49 @@ fn what_is_no_relays_answer_is_told() {
     assert_eq!(cause(PROXIED, &page("407 No")), Some(Blocked::ProxyAuth));
 }
 
+/// What has no end between two chunks is no answer, whatever it is made of.
+#[test]
+fn framing_without_end_is_foreign() {
+    let head = response("200 OK", &format!("{OURS}Transfer-Encoding: chunked\r\n"), b"");
+    for (what, before, repeated) in [
+        ("a size", "", "0"),
+        ("an extension", "1", ";x=y"),
+        ("line ends behind a chunk", "1\r\nx", "\r"),
+        ("trailers", "0\r\n", "A: b\r\n"),
+        ("a trailer", "0\r\n", "A"),
+    ] {
+        let mut body: Body =
+            Head::read(&head, false).expect("a head").expect("it").body.expect("it");
+        let framed = format!("{before}{}", repeated.repeat(2_000));
+        let mut input = framed.as_bytes();
+        let ended = loop {
+            match body.next(&mut input) {
+                Ok(piece) if piece.is_empty() => break None,
+                Ok(_) => {}
+                Err(cause) => break Some(cause),
+            }
+        };
+        assert_eq!(ended, Some(Blocked::Foreign), "{what}");
+        let taken = framed.len() - input.len();
+        assert!((1_000..=1_100).contains(&taken), "{what}: after {taken}");
+    }
+}
+
+/// As a body in many chunks has.
+#[test]
+fn short_framing_may_come_for_ever() {
+    let data = vec![7; 3_000];
+    let answer = chunked(&data, 1, ";x=y", "");
+    let head = Head::read(&answer, false).expect("a head").expect("all of it");
+    let (mut body, mut input) = (head.body.expect("a body"), &answer[head.len..]);
+    let mut got = 0;
+    while !input.is_empty() {
+        got += body.next(&mut input).expect("sound framing").len();
+    }
+    assert_eq!(got, data.len());
+    assert!(body.is_over(false));
+}
+
 /// Every split of a chunked body in two gives the same.
 #[test]
 fn a_body_in_two_pieces_is_as_in_one() {

@@ -1,5 +1,6 @@
 //! Connections that end, stay dark, or never are.
 
+use super::super::{Clock, Sockets};
 use super::*;
 use crate::error::Blocked;
 
@@ -125,4 +126,135 @@ fn a_new_network_is_dialled_at_once() {
         device.poll(110);
         assert_eq!(device.session().is_open(), Ok(true));
     });
+}
+
+/// The network's, or the link's own: as a certificate that is not trusted, or a refused name.
+const KINDS: [ErrorKind; 3] =
+    [ErrorKind::ConnectionReset, ErrorKind::InvalidData, ErrorKind::Other];
+
+#[test]
+fn the_links_error_is_told_until_an_answer_comes() {
+    let steps: [fn(ErrorKind) -> Fault<ErrorKind>; 3] = [Fault::Dial, Fault::Write, Fault::Read];
+    for fault in steps.into_iter().flat_map(|step| KINDS.map(step)) {
+        with_device(DIRECT, |device, line| {
+            assert_eq!(device.fault(), None);
+            line.borrow_mut().fault = Some(fault);
+            device.poll(1);
+            device.poll(2);
+            assert_eq!(device.fault(), Some(&fault));
+            let cause =
+                if matches!(fault, Fault::Dial(_)) { Blocked::Connect } else { Blocked::Cut };
+            assert_eq!(device.session().blocked(), Some(cause), "{fault:?}");
+            line.borrow_mut().fault = None;
+            device.poll(5_000);
+            assert_eq!(device.fault(), Some(&fault), "no answer yet");
+            line.borrow_mut().answer();
+            device.poll(5_010);
+            assert_eq!(device.fault(), None);
+            assert_eq!(device.session().blocked(), None);
+        });
+    }
+}
+
+/// The next octets of a request that waits, and a connection that was idle.
+#[test]
+fn an_error_behind_the_first_answer_is_told_too() {
+    for fault in [Fault::Write(ErrorKind::InvalidData), Fault::Read(ErrorKind::InvalidData)] {
+        with_device(DIRECT, |device, line| {
+            device.poll(1);
+            line.borrow_mut().answer();
+            device.poll(10);
+            assert_eq!(device.fault(), None);
+            line.borrow_mut().fault = Some(fault);
+            connect(device, 20);
+            device.poll(20);
+            device.poll(20);
+            assert_eq!(device.fault(), Some(&fault));
+        });
+    }
+}
+
+/// When the device dials within ten minutes, while its link fails by `fault`.
+fn dials(fault: Fault<ErrorKind>) -> Vec<u64> {
+    let mut dials = Vec::new();
+    with_device(DIRECT, |device, line| {
+        line.borrow_mut().fault = Some(fault);
+        let mut now = 1;
+        while now < 600_000 {
+            let due = device.poll(now).expect("another try");
+            let dialled = line.borrow().dialled;
+            dials.resize(dialled, now);
+            // The link has something to read at any time: its error.
+            now = due.clamp(now + 1, now + 100);
+        }
+    });
+    dials
+}
+
+#[test]
+fn what_the_network_does_not_do_is_tried_ever_more_seldom() {
+    let steps: [fn(ErrorKind) -> Fault<ErrorKind>; 3] = [Fault::Dial, Fault::Write, Fault::Read];
+    for step in steps {
+        let network = dials(step(ErrorKind::ConnectionRefused));
+        let certificate = dials(step(ErrorKind::InvalidData));
+        assert!(network.len() > 300, "{}", network.len());
+        assert!((15..=25).contains(&certificate.len()), "{certificate:?}");
+        assert!(certificate[1] < 500, "a first one may be anything: {certificate:?}");
+        let last = &certificate[certificate.len() - 2..];
+        assert!((32_000..=35_000).contains(&(last[1] - last[0])), "{certificate:?}");
+    }
+}
+
+#[test]
+fn a_link_given_up_is_dialled_again_in_another_network() {
+    with_device(DIRECT, |device, line| {
+        let fault = Fault::Dial(ErrorKind::InvalidData);
+        line.borrow_mut().fault = Some(fault);
+        line.borrow_mut().gives_up = true;
+        let mut now = 1;
+        while now < 600_000 {
+            now = device.poll(now).expect("deadlines of the session").max(now + 1);
+            assert!(device.is_given_up());
+            assert_eq!(line.borrow().dialled, 1);
+        }
+        assert_eq!(device.fault(), Some(&fault));
+        line.borrow_mut().fault = None;
+        device.network_changed(now);
+        assert!(!device.is_given_up());
+        device.poll(now + 2_000);
+        line.borrow_mut().answer();
+        device.poll(now + 2_010);
+        assert_eq!(device.session().is_open(), Ok(true));
+    });
+}
+
+/// A clock that stands still unless somebody waits.
+struct Patient(u64);
+
+impl Clock for Patient {
+    fn now_ms(&mut self) -> u64 {
+        self.0
+    }
+
+    fn wait(&mut self, until: u64) {
+        self.0 = until.max(self.0 + 1);
+    }
+}
+
+/// Without a time-out, which is the default.
+#[test]
+fn a_blocking_call_ends_when_the_link_is_given_up() {
+    let wire = Wire::default();
+    wire.0.borrow_mut().fault = Some(Fault::Dial(ErrorKind::InvalidData));
+    wire.0.borrow_mut().gives_up = true;
+    let mut memory = Memory::new();
+    let mut head = [0; 512];
+    let device: Front<'_> = Device::new(memory.session(), wire, DIRECT, &mut head);
+    let mut sockets = Sockets::new(device, Patient(1));
+    sockets.open(&Settings::new([7; 16], 7));
+    let endpoint = Endpoint::try_from("camera:1").expect("an endpoint");
+    let result = sockets.connect(endpoint, Kind::Stream, b"");
+    assert_eq!(result, Err(Blocked::Connect.into()));
+    let fault = sockets.device().fault().copied();
+    assert_eq!(fault, Some(Fault::Dial(ErrorKind::InvalidData)));
 }

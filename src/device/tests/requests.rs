@@ -11,7 +11,7 @@ fn a_request_says_what_the_page_asks_for() {
         (PROXIED, "POST http://relay:8080/by/way/v1?n=1 HTTP/1.1", PROXIED.fields),
     ] {
         with_device(relay, |device, line_of| {
-            device.poll(1);
+            work(device, 1);
             let (head, body) = line_of.borrow_mut().request().expect("a request");
             let len = body.len();
             let expected = format!(
@@ -45,7 +45,7 @@ fn numbers_are_decimal_and_differ() {
         connect(device, 1);
         let mut now = 1;
         for seq in 1..=1_001 {
-            device.poll(now);
+            work(device, now);
             let (head, body) = line.borrow_mut().request().expect("a request");
             assert!(head.starts_with(&format!("POST /v1?n={seq} ")), "{head}");
             assert!(body.len() >= 38);

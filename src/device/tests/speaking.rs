@@ -5,10 +5,10 @@ use super::*;
 /// What the relay does not answer at once, of a device that has something to wait for.
 fn parked(device: &mut Front<'_>, line: &RefCell<Line>) {
     connect(device, 1);
-    device.poll(1);
+    work(device, 1);
     line.borrow_mut().answer();
     // The shortest exchange.
-    device.poll(31);
+    work(device, 31);
     line.borrow_mut().hello();
 }
 
@@ -22,14 +22,14 @@ fn the_next_request_begins_behind_the_one_that_waits() {
     with_device(DIRECT, |device, line| {
         parked(device, line);
         say(device, 1_000);
-        let due = device.poll(1_000).expect("a deadline");
+        let due = work(device, 1_000).expect("a deadline");
         assert_eq!(line.borrow().up, b"POST ");
         assert_eq!(due, 1_000 + 250 + 30);
         // Once.
-        device.poll(1_010);
+        work(device, 1_010);
         assert_eq!(line.borrow().up, b"POST ");
         line.borrow_mut().down.extend(counted(&nothing(2)));
-        device.poll(1_020);
+        work(device, 1_020);
         let (head, _) = line.borrow_mut().request().expect("a request");
         assert!(head.starts_with("POST /v1?n=3 HTTP/1.1\r\n"), "{head}");
         assert_eq!(line.borrow().dialled, 1);
@@ -42,11 +42,11 @@ fn an_answer_that_ends_its_connection_takes_what_was_spoken_with_it() {
     with_device(DIRECT, |device, line| {
         parked(device, line);
         say(device, 1_000);
-        device.poll(1_000);
+        work(device, 1_000);
         let body = nothing(2);
         let fields = format!("{OURS}Connection: close\r\nContent-Length: {}\r\n", body.len());
         line.borrow_mut().down.extend(response("200 OK", &fields, &body));
-        device.poll(1_020);
+        work(device, 1_020);
         let (head, _) = line.borrow_mut().request().expect("a request");
         assert!(head.starts_with("POST /v1?n=3 "), "{head}");
         assert_eq!(line.borrow().dialled, 2);
@@ -59,12 +59,12 @@ fn an_answer_under_way_is_waited_for() {
         parked(device, line);
         let answer = counted(&nothing(2));
         line.borrow_mut().down.extend(&answer[..20]);
-        device.poll(900);
+        work(device, 900);
         say(device, 1_000);
-        device.poll(1_000);
+        work(device, 1_000);
         assert!(line.borrow().up.is_empty());
         line.borrow_mut().down.extend(&answer[20..]);
-        device.poll(1_010);
+        work(device, 1_010);
         assert_eq!(line.borrow_mut().hello().seq, 3);
         assert_eq!(line.borrow().dialled, 1);
     });
@@ -74,10 +74,10 @@ fn an_answer_under_way_is_waited_for() {
 fn hindered(device: &mut Front<'_>, line: &RefCell<Line>) -> u64 {
     parked(device, line);
     say(device, 1_000);
-    let due = device.poll(1_000).expect("a deadline");
+    let due = work(device, 1_000).expect("a deadline");
     device.poll(due - 1);
     assert_eq!(line.borrow().dialled, 1);
-    device.poll(due);
+    work(device, due);
     assert_eq!(line.borrow().dialled, 2, "hung up, and dialled at once");
     assert_eq!(device.session().blocked(), None, "no failure of the path");
     due
@@ -96,15 +96,63 @@ fn what_brings_no_answer_shows_that_something_is_in_the_way() {
 fn by_a_proxy_it_speaks_by_dialling_anew() {
     with_device(PROXIED, |device, line| {
         connect(device, 1);
-        device.poll(1);
+        work(device, 1);
         line.borrow_mut().answer();
-        device.poll(31);
+        work(device, 31);
         line.borrow_mut().hello();
         let dialled = line.borrow().dialled;
         say(device, 1_000);
-        device.poll(1_000);
+        work(device, 1_000);
         assert_eq!(line.borrow().dialled, dialled + 1);
         assert_eq!(line.borrow_mut().hello().seq, 3);
+        assert_eq!(device.session().blocked(), None);
+    });
+}
+
+#[test]
+fn what_is_said_of_an_answer_goes_with_the_next_request() {
+    with_device(DIRECT, |device, line| {
+        parked(device, line);
+        line.borrow_mut().down.extend(counted(&nothing(2)));
+        assert_eq!(device.poll(1_000), Some(1_000), "the application has its turn");
+        assert!(line.borrow().up.is_empty(), "before the next request");
+        say(device, 1_000);
+        device.poll(1_000);
+        assert_eq!(line.borrow_mut().hello().seq, 3);
+        assert!(line.borrow().up.is_empty());
+    });
+}
+
+/// Answers the request that waits, by a proxy that keeps its connection; how long it was to wait.
+fn answer_kept(line: &RefCell<Line>) -> u64 {
+    let hello = line.borrow_mut().hello();
+    let body = nothing(hello.seq);
+    let fields = format!("{OURS}Connection: keep-alive\r\nContent-Length: {}\r\n", body.len());
+    line.borrow_mut().down.extend(response("200 OK", &fields, &body));
+    hello.hold_ms.into()
+}
+
+/// Where words are held back, and the connection is kept, the device waits by short requests soon after
+/// traffic; what is to be said goes with the next.
+#[test]
+fn words_held_back_wait_for_the_end_of_a_short_request() {
+    with_device(PROXIED, |device, line| {
+        connect(device, 1_000);
+        work(device, 1_000);
+        answer_kept(line);
+        work(device, 1_010);
+        let hold = answer_kept(line);
+        assert!((200..=250).contains(&hold), "{hold}");
+        // It comes at the end of the hold.
+        let answer = core::mem::take(&mut line.borrow_mut().down);
+        say(device, 1_020);
+        work(device, 1_020);
+        assert_eq!(line.borrow().dialled, 1);
+        assert!(line.borrow().up.is_empty(), "nothing behind the request");
+        line.borrow_mut().down = answer;
+        work(device, 1_010 + hold);
+        assert_eq!(line.borrow_mut().hello().seq, 3);
+        assert_eq!(line.borrow().dialled, 1);
         assert_eq!(device.session().blocked(), None);
     });
 }

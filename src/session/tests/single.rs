@@ -89,6 +89,33 @@ fn it_speaks_while_an_exchange_only_waits() {
     assert_eq!(begin(&mut session, NOW).bytes, b"then");
 }
 
+/// Parks are as long as the quiet before them, and words wait for the end of one of up to a second.
+#[test]
+fn words_held_back_wait_for_the_end_of_a_short_park() {
+    for (quiet, waits) in [(0, true), (500, true), (1_200, true), (2_000, false), (20_000, false)] {
+        let mut storage = One::<1024>::new();
+        let (mut session, id) = connected(&mut storage, 1000);
+        session.break_exchange(NOW, LANE);
+        session.set_held_back(true);
+        let (mut now, mut holds) = (NOW, Vec::new());
+        loop {
+            let request = begin(&mut session, now);
+            let (_, hold_ms) = hello(&request);
+            let quiet_ms = (now - NOW).clamp(250, 5_000) as u32;
+            assert!((quiet_ms * 4 / 5..=quiet_ms).contains(&hold_ms), "{hold_ms} of {quiet_ms}");
+            holds.push(hold_ms);
+            if now + u64::from(hold_ms) > NOW + quiet {
+                break;
+            }
+            now += u64::from(hold_ms);
+            answer(&mut session, now, Answer::to(&request.exchange));
+        }
+        while session.poll_wake().is_some() {}
+        session.write(NOW + quiet, id, b"now").unwrap();
+        assert_eq!(session.poll_wake().is_none(), waits, "after {quiet} ms: {holds:?}");
+    }
+}
+
 #[test]
 fn what_a_broken_exchange_said_is_said_again() {
     let mut storage = One::<1024>::new();

@@ -35,7 +35,29 @@ pub enum Answer {
     Pads,
     /// WELCOME and END, then trailers without end.
     Trailers,
+    /// WELCOME, then a chunk whose line has no end.
+    Extensions,
 }
+
+/// Answers that have an end, of which nothing comes.
+pub const FRUITLESS: [Answer; 13] = [
+    Answer::Page(200),
+    Answer::Page(403),
+    Answer::Page(408),
+    Answer::Page(502),
+    Answer::Cut,
+    Answer::End(Status::Ok),
+    Answer::End(Status::Stale),
+    Answer::End(Status::Superseded),
+    Answer::End(Status::Repeated),
+    Answer::End(Status::Malformed),
+    Answer::End(Status::Limited),
+    Answer::End(Status::Shutdown),
+    Answer::Taken,
+];
+
+/// Answers without end.
+pub const ENDLESS: [Answer; 3] = [Answer::Pads, Answer::Trailers, Answer::Extensions];
 
 /// What came so far.
 #[derive(Debug, Clone, Copy, Default)]
@@ -155,6 +177,15 @@ impl Shared {
                     let begin = chunked(&answer(&request, Status::Ok, &[]));
                     let begin = [&begin[..], b"0\r\n"].concat();
                     let end = endless(client, &begin, &b"X-More: and more\r\n".repeat(4_000));
+                    self.taken.lock().expect("no panic").push(begun.elapsed());
+                    return end;
+                }
+                Some((_, Answer::Extensions)) => {
+                    // END has 13 octets.
+                    let whole = answer(&request, Status::Ok, &[]);
+                    let begin = chunked(&whole[..whole.len() - 13]);
+                    let begin = [&begin[..], b"d"].concat();
+                    let end = endless(client, &begin, &b";more=more".repeat(8_000));
                     self.taken.lock().expect("no panic").push(begun.elapsed());
                     return end;
                 }
