@@ -29,7 +29,7 @@ static void blocked(int32_t code, uint64_t detail, const byway_config *config) {
 
   /* Started, it goes on trying, and events tell how that goes. */
   OK(byway_client_start(config, &client));
-  EXPECT(code, byway_client_wait_open(client, TRIES));
+  EXPECT(code, byway_wait_open(client, TRIES));
   EXPECT(code, byway_listen(client, "blocked:1", TRIES, &other));
   EXPECT(code, byway_connect(client, "blocked:1", TRIES, &other));
   do {
