@@ -60,6 +60,11 @@
  * with a newer header than the library works, too, as long as the fields that the library does not
  * know are zero.
  *
+ * ENUMS. Parameters, results and fields are integers of 32 bits, so that no number that a later version
+ * adds is out of range. The enums have that width, too: where the language lets them (C++, C23,
+ * Objective-C, Swift) they are types of their own, open to further values; in older C their names are
+ * those of int32_t.
+ *
  * SILENCE. Nothing is ever written to stdout or stderr, but for what the Rust runtime says when the
  * system refuses memory, before it aborts. Signal handlers and exit handlers are left alone.
  *
@@ -73,6 +78,23 @@
 
 #include <stddef.h>
 #include <stdint.h>
+
+#if defined(__cplusplus) || (defined(__STDC_VERSION__) && __STDC_VERSION__ >= 202311L)
+#define BYWAY_TYPED_ENUMS
+#elif defined(__has_feature)
+#if __has_feature(objc_fixed_enum)
+#define BYWAY_TYPED_ENUMS
+#endif
+#endif
+
+#ifdef __has_attribute
+#if __has_attribute(enum_extensibility)
+#define BYWAY_ENUM __attribute__((enum_extensibility(open)))
+#endif
+#endif
+#ifndef BYWAY_ENUM
+#define BYWAY_ENUM
+#endif
 
 // Success.
 #define BYWAY_OK 0
@@ -95,8 +117,8 @@
 // byway_recv or byway_datagram_recv gives something: octets, a datagram, the end or an error.
 #define BYWAY_READABLE 1
 
-// byway_send takes something or fails; not while the channel is being connected. On a datagram channel: nothing waits to be sent, so that a
-// datagram of any length fits.
+// byway_send takes something or fails; not while the channel is being connected. On a datagram
+// channel: nothing waits to be sent, so that a datagram of any length fits.
 #define BYWAY_WRITABLE 2
 
 // byway_accept gives a channel or an error.
@@ -123,10 +145,10 @@
 // Why a call failed, grouped by who has to change something: this program's use of the interface
 // (-1 to -99), its configuration (-100 to -199), the other peer (-200 to -299), something used up
 // (-300 to -399), the path to the relay (-400 to -499). Later versions may add codes.
-enum byway_error
-#if defined(__cplusplus) || __STDC_VERSION__ >= 202311L
+enum BYWAY_ENUM byway_error
+#ifdef BYWAY_TYPED_ENUMS
   : int32_t
-#endif // defined(__cplusplus) || __STDC_VERSION__ >= 202311L
+#endif
  {
   // A pointer is NULL or not aligned, a length or number is out of range, or a text is no UTF-8.
   BYWAY_ERROR_ARGUMENT = -1,
@@ -226,18 +248,18 @@ enum byway_error
   BYWAY_ERROR_SECRET_SHARED = -410,
 };
 #ifndef __cplusplus
-#if __STDC_VERSION__ >= 202311L
+#ifdef BYWAY_TYPED_ENUMS
 typedef enum byway_error byway_error;
 #else
 typedef int32_t byway_error;
-#endif // __STDC_VERSION__ >= 202311L
+#endif
 #endif // __cplusplus
 
 // How what comes is waited for.
-enum byway_pace
-#if defined(__cplusplus) || __STDC_VERSION__ >= 202311L
+enum BYWAY_ENUM byway_pace
+#ifdef BYWAY_TYPED_ENUMS
   : int32_t
-#endif // defined(__cplusplus) || __STDC_VERSION__ >= 202311L
+#endif
  {
   // By answers that stay open, where the path passes them on promptly; else by long polls.
   BYWAY_PACE_STREAMING = 0,
@@ -247,18 +269,18 @@ enum byway_pace
   BYWAY_PACE_BATTERY = 2,
 };
 #ifndef __cplusplus
-#if __STDC_VERSION__ >= 202311L
+#ifdef BYWAY_TYPED_ENUMS
 typedef enum byway_pace byway_pace;
 #else
 typedef int32_t byway_pace;
-#endif // __STDC_VERSION__ >= 202311L
+#endif
 #endif // __cplusplus
 
 // Whether to go through an HTTP proxy.
-enum byway_proxy
-#if defined(__cplusplus) || __STDC_VERSION__ >= 202311L
+enum BYWAY_ENUM byway_proxy
+#ifdef BYWAY_TYPED_ENUMS
   : int32_t
-#endif // defined(__cplusplus) || __STDC_VERSION__ >= 202311L
+#endif
  {
   // No proxy, whatever the environment says.
   BYWAY_PROXY_NONE = 0,
@@ -268,18 +290,18 @@ enum byway_proxy
   BYWAY_PROXY_URL = 2,
 };
 #ifndef __cplusplus
-#if __STDC_VERSION__ >= 202311L
+#ifdef BYWAY_TYPED_ENUMS
 typedef enum byway_proxy byway_proxy;
 #else
 typedef int32_t byway_proxy;
-#endif // __STDC_VERSION__ >= 202311L
+#endif
 #endif // __cplusplus
 
 // Sizes for common cases. Rings are octets of each channel in each direction.
-enum byway_profile
-#if defined(__cplusplus) || __STDC_VERSION__ >= 202311L
+enum BYWAY_ENUM byway_profile
+#ifdef BYWAY_TYPED_ENUMS
   : int32_t
-#endif // defined(__cplusplus) || __STDC_VERSION__ >= 202311L
+#endif
  {
   // Firmware: 2 channels, rings of 1 KiB, 1 listener, buffers of 1 KiB.
   BYWAY_PROFILE_TINY = 0,
@@ -293,18 +315,18 @@ enum byway_profile
   BYWAY_PROFILE_SERVER = 4,
 };
 #ifndef __cplusplus
-#if __STDC_VERSION__ >= 202311L
+#ifdef BYWAY_TYPED_ENUMS
 typedef enum byway_profile byway_profile;
 #else
 typedef int32_t byway_profile;
-#endif // __STDC_VERSION__ >= 202311L
+#endif
 #endif // __cplusplus
 
 // Which directions byway_shutdown ends.
-enum byway_how
-#if defined(__cplusplus) || __STDC_VERSION__ >= 202311L
+enum BYWAY_ENUM byway_how
+#ifdef BYWAY_TYPED_ENUMS
   : int32_t
-#endif // defined(__cplusplus) || __STDC_VERSION__ >= 202311L
+#endif
  {
   // What comes: receiving gives the end of the stream, and what comes from now on is dropped.
   BYWAY_HOW_READ = 0,
@@ -314,18 +336,18 @@ enum byway_how
   BYWAY_HOW_BOTH = 2,
 };
 #ifndef __cplusplus
-#if __STDC_VERSION__ >= 202311L
+#ifdef BYWAY_TYPED_ENUMS
 typedef enum byway_how byway_how;
 #else
 typedef int32_t byway_how;
-#endif // __STDC_VERSION__ >= 202311L
+#endif
 #endif // __cplusplus
 
 // How much is logged, and the level of a message.
-enum byway_log_level
-#if defined(__cplusplus) || __STDC_VERSION__ >= 202311L
+enum BYWAY_ENUM byway_log_level
+#ifdef BYWAY_TYPED_ENUMS
   : int32_t
-#endif // defined(__cplusplus) || __STDC_VERSION__ >= 202311L
+#endif
  {
   // Nothing.
   BYWAY_LOG_LEVEL_OFF = 0,
@@ -341,19 +363,19 @@ enum byway_log_level
   BYWAY_LOG_LEVEL_TRACE = 5,
 };
 #ifndef __cplusplus
-#if __STDC_VERSION__ >= 202311L
+#ifdef BYWAY_TYPED_ENUMS
 typedef enum byway_log_level byway_log_level;
 #else
 typedef int32_t byway_log_level;
-#endif // __STDC_VERSION__ >= 202311L
+#endif
 #endif // __cplusplus
 
 // What happened. Nothing has to be done about it: channels ride out what blocks the path until their
 // linger time is over. Later versions may add kinds.
-enum byway_event_kind
-#if defined(__cplusplus) || __STDC_VERSION__ >= 202311L
+enum BYWAY_ENUM byway_event_kind
+#ifdef BYWAY_TYPED_ENUMS
   : int32_t
-#endif // defined(__cplusplus) || __STDC_VERSION__ >= 202311L
+#endif
  {
   // The client looks for its relay: at first, and after a change of the network.
   BYWAY_EVENT_KIND_CONNECTING = 1,
@@ -373,11 +395,11 @@ enum byway_event_kind
   BYWAY_EVENT_KIND_OPENED = 8,
 };
 #ifndef __cplusplus
-#if __STDC_VERSION__ >= 202311L
+#ifdef BYWAY_TYPED_ENUMS
 typedef enum byway_event_kind byway_event_kind;
 #else
 typedef int32_t byway_event_kind;
-#endif // __STDC_VERSION__ >= 202311L
+#endif
 #endif // __cplusplus
 
 // A header field of HTTP.

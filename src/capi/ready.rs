@@ -11,8 +11,8 @@ use crate::client::{PollFd, Readiness};
 
 /// byway_recv or byway_datagram_recv gives something: octets, a datagram, the end or an error.
 pub const BYWAY_READABLE: u32 = 1;
-/// byway_send takes something or fails; not while the channel is being connected. On a datagram channel: nothing waits to be sent, so that a
-/// datagram of any length fits.
+/// byway_send takes something or fails; not while the channel is being connected. On a datagram
+/// channel: nothing waits to be sent, so that a datagram of any length fits.
 pub const BYWAY_WRITABLE: u32 = 2;
 /// byway_accept gives a channel or an error.
 pub const BYWAY_ACCEPTABLE: u32 = 4;

@@ -18,7 +18,7 @@ struct task {
 #define ECHOED 100000
 
 static task server, user;
-static byway_handle serving, using, listener;
+static byway_handle server_client, user_client, listener;
 static uint8_t echo[ECHOED];
 static size_t heard, said, sent, received;
 
@@ -92,7 +92,7 @@ static void server_listens(task *it) {
   OK(byway_wait_open(it->handle, 0));
   next(it, it->handle, BYWAY_ACCEPTABLE, server_accept);
   /* Whether that client has reached its relay by now need not be known. */
-  OK(byway_connect(using, "echo:1", 0, &stream));
+  OK(byway_connect(user_client, "echo:1", 0, &stream));
   next(&user, stream, BYWAY_OPENED, user_connected);
 }
 
@@ -106,9 +106,9 @@ void test_event_loop(void) {
   task *const tasks[2] = {&server, &user};
   byway_config config = settings();
   heard = said = sent = received = 0;
-  OK(byway_client_start(&config, &serving));
-  OK(byway_client_open(&config, 0, &using));
-  next(&server, serving, BYWAY_OPENED, server_opened);
+  OK(byway_client_start(&config, &server_client));
+  OK(byway_client_open(&config, 0, &user_client));
+  next(&server, server_client, BYWAY_OPENED, server_opened);
   while (server.handle != 0 || user.handle != 0) {
     struct pollfd fds[2];
     size_t i;
@@ -122,8 +122,8 @@ void test_event_loop(void) {
       if (fds[i].revents != 0) tasks[i]->step(tasks[i]);
   }
   CHECK(received == ECHOED);
-  OK(byway_abort(using));
-  OK(byway_abort(serving));
+  OK(byway_abort(user_client));
+  OK(byway_abort(server_client));
 }
 
 static bool ready(byway_handle handle, uint32_t events, int ms) {
