@@ -47,6 +47,11 @@
  * number waits for ever. Where 0 finds nothing the code is BYWAY_ERROR_TIMED_OUT, too. Time asleep
  * (suspend) may not count. Functions without timeout_ms do not block.
  *
+ * EVENT LOOPS. A program of one thread waits in poll() for descriptors of byway_poll_fd, and gives every
+ * call a timeout_ms of 0. What opens something (byway_client_open, byway_listen*, byway_connect*) gives
+ * its handle at once then: the descriptor for BYWAY_OPENED becomes readable when it is open or has
+ * failed, and byway_wait_open tells which. A client need not be open for the others to be asked for.
+ *
  * STRINGS are UTF-8 and end with a NUL; what is given is copied before the call returns. Lengths are
  * in octets. A pointer may be NULL only where that is said, or where its length is 0.
  *
@@ -54,6 +59,11 @@
  * with the header of an older version, whose structs are shorter, go on working. A program compiled
  * with a newer header than the library works, too, as long as the fields that the library does not
  * know are zero.
+ *
+ * ENUMS. Parameters, results and fields are integers of 32 bits, so that no number that a later version
+ * adds is out of range. The enums have that width, too: where the language lets them (C++, C23,
+ * Objective-C, Swift) they are types of their own, open to further values; in older C their names are
+ * those of int32_t.
  *
  * SILENCE. Nothing is ever written to stdout or stderr, but for what the Rust runtime says when the
  * system refuses memory, before it aborts. Signal handlers and exit handlers are left alone.
@@ -68,6 +78,23 @@
 
 #include <stddef.h>
 #include <stdint.h>
+
+#if defined(__cplusplus) || (defined(__STDC_VERSION__) && __STDC_VERSION__ >= 202311L)
+#define BYWAY_TYPED_ENUMS
+#elif defined(__has_feature)
+#if __has_feature(objc_fixed_enum)
+#define BYWAY_TYPED_ENUMS
+#endif
+#endif
+
+#ifdef __has_attribute
+#if __has_attribute(enum_extensibility)
+#define BYWAY_ENUM __attribute__((enum_extensibility(open)))
+#endif
+#endif
+#ifndef BYWAY_ENUM
+#define BYWAY_ENUM
+#endif
 
 // Success.
 #define BYWAY_OK 0
@@ -90,8 +117,8 @@
 // byway_recv or byway_datagram_recv gives something: octets, a datagram, the end or an error.
 #define BYWAY_READABLE 1
 
-// byway_send takes something or fails. On a datagram channel: nothing waits to be sent, so that a
-// datagram of any length fits.
+// byway_send takes something or fails; not while the channel is being connected. On a datagram
+// channel: nothing waits to be sent, so that a datagram of any length fits.
 #define BYWAY_WRITABLE 2
 
 // byway_accept gives a channel or an error.
@@ -103,16 +130,25 @@
 // It has ended: every call that could wait gives the cause, once what came before was received.
 #define BYWAY_ENDED 16
 
+// byway_wait_open gives BYWAY_OK or why it is in vain: a client has its relay's first answer, a listener
+// its endpoint, a channel its peer. Stays so, so that it is to be asked for only until then.
+#define BYWAY_OPENED 32
+
+// The peer's client has everything that was sent, and the end if that was sent, so that byway_wait_acked
+// and byway_close need not wait; or it never will. After the last byway_send call byway_wait_acked
+// with timeout_ms 0, which asks for the acknowledgement at once. Of datagrams: none is to be sent.
+#define BYWAY_ACKED 64
+
 // Octets of byway_event.seen.
 #define BYWAY_SEEN_SIZE 128
 
 // Why a call failed, grouped by who has to change something: this program's use of the interface
 // (-1 to -99), its configuration (-100 to -199), the other peer (-200 to -299), something used up
 // (-300 to -399), the path to the relay (-400 to -499). Later versions may add codes.
-enum byway_error
-#if defined(__cplusplus) || __STDC_VERSION__ >= 202311L
+enum BYWAY_ENUM byway_error
+#ifdef BYWAY_TYPED_ENUMS
   : int32_t
-#endif // defined(__cplusplus) || __STDC_VERSION__ >= 202311L
+#endif
  {
   // A pointer is NULL or not aligned, a length or number is out of range, or a text is no UTF-8.
   BYWAY_ERROR_ARGUMENT = -1,
@@ -212,18 +248,18 @@ enum byway_error
   BYWAY_ERROR_SECRET_SHARED = -410,
 };
 #ifndef __cplusplus
-#if __STDC_VERSION__ >= 202311L
+#ifdef BYWAY_TYPED_ENUMS
 typedef enum byway_error byway_error;
 #else
 typedef int32_t byway_error;
-#endif // __STDC_VERSION__ >= 202311L
+#endif
 #endif // __cplusplus
 
 // How what comes is waited for.
-enum byway_pace
-#if defined(__cplusplus) || __STDC_VERSION__ >= 202311L
+enum BYWAY_ENUM byway_pace
+#ifdef BYWAY_TYPED_ENUMS
   : int32_t
-#endif // defined(__cplusplus) || __STDC_VERSION__ >= 202311L
+#endif
  {
   // By answers that stay open, where the path passes them on promptly; else by long polls.
   BYWAY_PACE_STREAMING = 0,
@@ -233,18 +269,18 @@ enum byway_pace
   BYWAY_PACE_BATTERY = 2,
 };
 #ifndef __cplusplus
-#if __STDC_VERSION__ >= 202311L
+#ifdef BYWAY_TYPED_ENUMS
 typedef enum byway_pace byway_pace;
 #else
 typedef int32_t byway_pace;
-#endif // __STDC_VERSION__ >= 202311L
+#endif
 #endif // __cplusplus
 
 // Whether to go through an HTTP proxy.
-enum byway_proxy
-#if defined(__cplusplus) || __STDC_VERSION__ >= 202311L
+enum BYWAY_ENUM byway_proxy
+#ifdef BYWAY_TYPED_ENUMS
   : int32_t
-#endif // defined(__cplusplus) || __STDC_VERSION__ >= 202311L
+#endif
  {
   // No proxy, whatever the environment says.
   BYWAY_PROXY_NONE = 0,
@@ -254,18 +290,18 @@ enum byway_proxy
   BYWAY_PROXY_URL = 2,
 };
 #ifndef __cplusplus
-#if __STDC_VERSION__ >= 202311L
+#ifdef BYWAY_TYPED_ENUMS
 typedef enum byway_proxy byway_proxy;
 #else
 typedef int32_t byway_proxy;
-#endif // __STDC_VERSION__ >= 202311L
+#endif
 #endif // __cplusplus
 
 // Sizes for common cases. Rings are octets of each channel in each direction.
-enum byway_profile
-#if defined(__cplusplus) || __STDC_VERSION__ >= 202311L
+enum BYWAY_ENUM byway_profile
+#ifdef BYWAY_TYPED_ENUMS
   : int32_t
-#endif // defined(__cplusplus) || __STDC_VERSION__ >= 202311L
+#endif
  {
   // Firmware: 2 channels, rings of 1 KiB, 1 listener, buffers of 1 KiB.
   BYWAY_PROFILE_TINY = 0,
@@ -279,18 +315,18 @@ enum byway_profile
   BYWAY_PROFILE_SERVER = 4,
 };
 #ifndef __cplusplus
-#if __STDC_VERSION__ >= 202311L
+#ifdef BYWAY_TYPED_ENUMS
 typedef enum byway_profile byway_profile;
 #else
 typedef int32_t byway_profile;
-#endif // __STDC_VERSION__ >= 202311L
+#endif
 #endif // __cplusplus
 
 // Which directions byway_shutdown ends.
-enum byway_how
-#if defined(__cplusplus) || __STDC_VERSION__ >= 202311L
+enum BYWAY_ENUM byway_how
+#ifdef BYWAY_TYPED_ENUMS
   : int32_t
-#endif // defined(__cplusplus) || __STDC_VERSION__ >= 202311L
+#endif
  {
   // What comes: receiving gives the end of the stream, and what comes from now on is dropped.
   BYWAY_HOW_READ = 0,
@@ -300,18 +336,18 @@ enum byway_how
   BYWAY_HOW_BOTH = 2,
 };
 #ifndef __cplusplus
-#if __STDC_VERSION__ >= 202311L
+#ifdef BYWAY_TYPED_ENUMS
 typedef enum byway_how byway_how;
 #else
 typedef int32_t byway_how;
-#endif // __STDC_VERSION__ >= 202311L
+#endif
 #endif // __cplusplus
 
 // How much is logged, and the level of a message.
-enum byway_log_level
-#if defined(__cplusplus) || __STDC_VERSION__ >= 202311L
+enum BYWAY_ENUM byway_log_level
+#ifdef BYWAY_TYPED_ENUMS
   : int32_t
-#endif // defined(__cplusplus) || __STDC_VERSION__ >= 202311L
+#endif
  {
   // Nothing.
   BYWAY_LOG_LEVEL_OFF = 0,
@@ -327,19 +363,19 @@ enum byway_log_level
   BYWAY_LOG_LEVEL_TRACE = 5,
 };
 #ifndef __cplusplus
-#if __STDC_VERSION__ >= 202311L
+#ifdef BYWAY_TYPED_ENUMS
 typedef enum byway_log_level byway_log_level;
 #else
 typedef int32_t byway_log_level;
-#endif // __STDC_VERSION__ >= 202311L
+#endif
 #endif // __cplusplus
 
 // What happened. Nothing has to be done about it: channels ride out what blocks the path until their
 // linger time is over. Later versions may add kinds.
-enum byway_event_kind
-#if defined(__cplusplus) || __STDC_VERSION__ >= 202311L
+enum BYWAY_ENUM byway_event_kind
+#ifdef BYWAY_TYPED_ENUMS
   : int32_t
-#endif // defined(__cplusplus) || __STDC_VERSION__ >= 202311L
+#endif
  {
   // The client looks for its relay: at first, and after a change of the network.
   BYWAY_EVENT_KIND_CONNECTING = 1,
@@ -355,13 +391,15 @@ enum byway_event_kind
   BYWAY_EVENT_KIND_OVERFLOW = 6,
   // Listener id lost its endpoint; byway_accept says why.
   BYWAY_EVENT_KIND_LISTENER_LOST = 7,
+  // The relay has answered for the first time: the client is open.
+  BYWAY_EVENT_KIND_OPENED = 8,
 };
 #ifndef __cplusplus
-#if __STDC_VERSION__ >= 202311L
+#ifdef BYWAY_TYPED_ENUMS
 typedef enum byway_event_kind byway_event_kind;
 #else
 typedef int32_t byway_event_kind;
-#endif // __STDC_VERSION__ >= 202311L
+#endif
 #endif // __cplusplus
 
 // A header field of HTTP.
@@ -555,8 +593,8 @@ int32_t byway_config_profile(struct byway_config *config,
 // What config points to stays the caller's. The memory of the client is taken here, once. After a
 // failure its threads may stay for as long as byway_close says.
 //
-// Blocks for at most timeout_ms. Cannot be cancelled: byway_client_start and byway_client_wait_open
-// can. Returns BYWAY_OK, BYWAY_ERROR_ARGUMENT, BYWAY_ERROR_STRUCT (config was not filled by
+// Blocks for at most timeout_ms; 0: as byway_client_start. Cannot be cancelled: byway_client_start
+// with byway_wait_open can. Returns BYWAY_OK, BYWAY_ERROR_ARGUMENT, BYWAY_ERROR_STRUCT (config was not filled by
 // byway_config_default), BYWAY_ERROR_RELAY_URL, BYWAY_ERROR_SETTING, BYWAY_ERROR_ENTROPY,
 // BYWAY_ERROR_SYSTEM, BYWAY_ERROR_HANDLES, BYWAY_ERROR_CLOSED, a path code with what stood in the way
 // last when the time is over, a fatal code, or what every call can.
@@ -565,7 +603,9 @@ int32_t byway_client_open(const struct byway_config *config,
                           byway_handle *client);
 
 // As byway_client_open, but does not wait for the relay: it is dialled in the background for as long
-// as the client is open, and byway_next_event tells how that goes.
+// as the client is open. byway_next_event tells how that goes, with BYWAY_EVENT_KIND_OPENED when the
+// relay has answered, and byway_wait_open waits for it. Listening and connecting need not wait for
+// that.
 //
 // Does not block. Returns BYWAY_OK, BYWAY_ERROR_ARGUMENT, BYWAY_ERROR_STRUCT, BYWAY_ERROR_RELAY_URL,
 // BYWAY_ERROR_SETTING, BYWAY_ERROR_ENTROPY, BYWAY_ERROR_SYSTEM, BYWAY_ERROR_HANDLES, or what every
@@ -573,12 +613,19 @@ int32_t byway_client_open(const struct byway_config *config,
 int32_t byway_client_start(const struct byway_config *config,
                            byway_handle *client);
 
-// Waits until the relay has answered a client that was started; later calls succeed at once.
+// Waits until a handle is open that was made without waiting: a client of byway_client_start has
+// its relay's first answer; a listener of byway_listen* with timeout_ms 0 has its endpoint; a stream or
+// datagram channel of byway_connect* with timeout_ms 0 has its peer. Once that is so, later calls
+// succeed at once, also if a channel has ended since. A poll for BYWAY_OPENED tells when to look.
 //
-// Blocks for at most timeout_ms. Returns BYWAY_OK, a handle code, BYWAY_ERROR_CANCELLED,
-// BYWAY_ERROR_CLOSED, a path code with what stood in the way last when the time is over
-// (BYWAY_ERROR_SILENCE if nothing failed yet), a fatal code, or what every call can.
-int32_t byway_client_wait_open(byway_handle client, int32_t timeout_ms);
+// Blocks for at most timeout_ms. Returns BYWAY_OK; a handle code; BYWAY_ERROR_CANCELLED,
+// BYWAY_ERROR_CLOSED; while it goes on, BYWAY_ERROR_TIMED_OUT with timeout_ms 0, and else, when the time
+// is over, what stood in the way last: a path code (client: BYWAY_ERROR_SILENCE if nothing failed yet),
+// BYWAY_ERROR_NO_LISTENER, BYWAY_ERROR_PEER_AWAY or BYWAY_ERROR_RELAY_LIMIT (channel), or
+// BYWAY_ERROR_TIMED_OUT; when it has failed for good, one of the codes by which byway_listen and
+// byway_connect tell that they were refused, an end code, or a fatal code; or what every call can.
+int32_t byway_wait_open(byway_handle handle,
+                        int32_t timeout_ms);
 
 // Says that the device has another address or network now: both connections to the relay are dropped
 // and dialled anew at once. Channels survive. On Linux and Android a device that slept for over 5 s
@@ -591,7 +638,8 @@ int32_t byway_network_changed(byway_handle client);
 // then answers peers that connect, for as long as backlog and channels last.
 //
 // On success *listener is a handle that the caller owns and closes by byway_close, which gives the
-// endpoint back.
+// endpoint back. With timeout_ms 0 it is given at once, and the relay is asked for the endpoint in the
+// background: byway_wait_open tells how that ended, and BYWAY_OPENED when.
 //
 // Blocks for at most timeout_ms; byway_cancel of the client ends that. Returns BYWAY_OK,
 // BYWAY_ERROR_ARGUMENT, BYWAY_ERROR_ENDPOINT, BYWAY_ERROR_IN_USE, BYWAY_ERROR_TAKEN,
@@ -611,7 +659,11 @@ int32_t byway_listen_datagram(byway_handle client,
 
 // Connects to whoever listens for streams at an endpoint, "name:port".
 //
-// On success *stream is a handle that the caller owns and closes by byway_close or byway_abort.
+// On success *stream is a handle that the caller owns and closes by byway_close or byway_abort. With
+// timeout_ms 0 it is given at once, as by connect(2) with O_NONBLOCK, and the connection is made in the
+// background, however long that takes: byway_wait_open tells how it ended, and BYWAY_OPENED or
+// BYWAY_WRITABLE when. Until then sending and receiving wait or give BYWAY_ERROR_TIMED_OUT, and closing
+// it gives the connection up.
 //
 // Blocks for at most timeout_ms; byway_cancel of the client ends that. Returns BYWAY_OK,
 // BYWAY_ERROR_ARGUMENT, BYWAY_ERROR_ENDPOINT, BYWAY_ERROR_ENDPOINT_KIND, BYWAY_ERROR_NO_LISTENER,
@@ -644,13 +696,13 @@ int32_t byway_accept(byway_handle listener, int32_t timeout_ms, byway_handle *ch
 
 // Closes a client, listener, stream or datagram channel. The handle is gone when this returns,
 // whatever it returns; who waits on it in other threads gets BYWAY_ERROR_CLOSED; its file
-// descriptor of byway_poll_fd is closed.
+// descriptors of byway_poll_fd and byway_second_poll_fd are closed.
 //
 // A stream or datagram channel: what was sent is delivered, and the peer reads the end behind it.
 // Waits until the peer's client has acknowledged everything, or its datagrams were delivered or have
 // expired; what is left when the time is over is still delivered in the background, for as long as
 // the client is open and at most for its linger time. With timeout_ms 0 the result says nothing
-// about that.
+// about that. A connection that is still being made is given up.
 //
 // A listener: gives the endpoint back; channels that were accepted stay. Does not wait.
 //
@@ -678,8 +730,7 @@ int32_t byway_abort(byway_handle handle);
 
 // Ends every wait on this handle that is in progress, in whatever threads, with
 // BYWAY_ERROR_CANCELLED, unless what it waits for has come by then; nothing is lost by that. On a
-// client these are byway_client_wait_open, byway_next_event, byway_listen*, byway_connect* and
-// byway_close; waits on its listeners and channels go on. A call that begins later waits as ever: a
+// client these are byway_wait_open, byway_next_event, byway_listen*, byway_connect* and byway_close; waits on its listeners and channels go on. A call that begins later waits as ever: a
 // thread that is to stop has to look at a flag of the program's own before it calls again, and one
 // that has not begun to wait yet is not reached, so cancel again until it is out.
 //
@@ -700,10 +751,9 @@ int32_t byway_endpoint(byway_handle handle,
 // address: BYWAY_ADDRESS_SIZE octets. The relay vouches for it; it is another one each time the
 // peer's client is opened, unless that is given a seed.
 //
-// Does not block. Returns BYWAY_OK, BYWAY_ERROR_ARGUMENT, a handle code, BYWAY_ERROR_CLOSED, or what
-// every call can.
-int32_t byway_peer(byway_handle handle,
-                   uint8_t *address);
+// Does not block. Returns BYWAY_OK, BYWAY_ERROR_ARGUMENT, a handle code, BYWAY_ERROR_CLOSED,
+// BYWAY_ERROR_TIMED_OUT (it is being connected), or what every call can.
+int32_t byway_peer(byway_handle handle, uint8_t *address);
 
 // The number by which events of the client name this listener or channel: *id. Never used again
 // within the client; a listener and a channel may have the same.
@@ -782,14 +832,13 @@ int32_t byway_datagram_recv(byway_handle channel,
 
 // The most octets that a datagram on this channel may have: *max.
 //
-// Does not block. Returns BYWAY_OK, BYWAY_ERROR_ARGUMENT, a handle code, BYWAY_ERROR_CLOSED, or what
-// every call can.
-int32_t byway_datagram_max(byway_handle channel,
-                           size_t *max);
+// Does not block. Returns BYWAY_OK, BYWAY_ERROR_ARGUMENT, a handle code, BYWAY_ERROR_CLOSED,
+// BYWAY_ERROR_TIMED_OUT (it is being connected), or what every call can.
+int32_t byway_datagram_max(byway_handle channel, size_t *max);
 
-// What can be done with a handle now without waiting: *ready gets bits of BYWAY_READABLE and
-// BYWAY_WRITABLE (streams, datagram channels), BYWAY_ACCEPTABLE (listeners), BYWAY_EVENT (clients),
-// and BYWAY_ENDED (all).
+// What can be done with a handle now without waiting: *ready gets bits of BYWAY_READABLE,
+// BYWAY_WRITABLE and BYWAY_ACKED (streams, datagram channels), BYWAY_ACCEPTABLE (listeners), BYWAY_EVENT (clients),
+// and BYWAY_OPENED and BYWAY_ENDED (all).
 //
 // Does not block. Returns BYWAY_OK, BYWAY_ERROR_ARGUMENT, BYWAY_ERROR_HANDLE, or what every call can.
 int32_t byway_readiness(byway_handle handle,
@@ -800,15 +849,23 @@ int32_t byway_readiness(byway_handle handle,
 // ended, which need not be asked for. Level-triggered: it stays readable until the program has
 // received, sent, accepted or taken what there is.
 //
-// Each handle has one, which a later call gives again, with the events of that call from then on. It
-// belongs to the handle and is closed with it: take it out of every poll set before. Wait for
-// readability only; never read, write or close it. With timeout_ms 0 the calls behind it do not wait.
+// Each handle has one, which a later call gives again, with the events of that call from then on; for
+// two loops there is byway_second_poll_fd. It belongs to the handle and is closed with it: take it out
+// of every poll set before. Wait for readability only; never read, write or close it. With timeout_ms 0
+// the calls behind it do not wait.
 //
 // Does not block. Returns BYWAY_OK, BYWAY_ERROR_ARGUMENT (fd is NULL, or events has other bits),
 // BYWAY_ERROR_SYSTEM (no file descriptor is free), BYWAY_ERROR_HANDLE, or what every call can.
 int32_t byway_poll_fd(byway_handle handle,
                       uint32_t events,
                       int32_t *fd);
+
+// A second descriptor of the handle, with events of its own; else as byway_poll_fd, with the same
+// results. So one loop may wait to receive by the first while another waits to send by this. It is made
+// when it is asked for.
+int32_t byway_second_poll_fd(byway_handle handle,
+                             uint32_t events,
+                             int32_t *fd);
 
 // Takes the client's next event into *event. size is sizeof *event: only so much is filled, and what
 // this version does not know is set to zero. Of events that nobody takes the newest 16 are kept.

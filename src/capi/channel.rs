@@ -21,13 +21,13 @@ pub const BYWAY_ADDRESS_SIZE: usize = 16;
 
 /// Closes a client, listener, stream or datagram channel. The handle is gone when this returns,
 /// whatever it returns; who waits on it in other threads gets BYWAY_ERROR_CLOSED; its file
-/// descriptor of byway_poll_fd is closed.
+/// descriptors of byway_poll_fd and byway_second_poll_fd are closed.
 ///
 /// A stream or datagram channel: what was sent is delivered, and the peer reads the end behind it.
 /// Waits until the peer's client has acknowledged everything, or its datagrams were delivered or have
 /// expired; what is left when the time is over is still delivered in the background, for as long as
 /// the client is open and at most for its linger time. With timeout_ms 0 the result says nothing
-/// about that.
+/// about that. A connection that is still being made is given up.
 ///
 /// A listener: gives the endpoint back; channels that were accepted stay. Does not wait.
 ///
@@ -46,7 +46,7 @@ pub const BYWAY_ADDRESS_SIZE: usize = 16;
 pub extern "C" fn byway_close(handle: byway_handle, timeout_ms: i32) -> i32 {
     entry(|| {
         let closing = handle::close(handle)?;
-        drop(closing.entry.poll().take());
+        drop(std::mem::take(&mut *closing.entry.polls()));
         let timeout = timeout(timeout_ms);
         match &closing.entry.object {
             Object::Client(client) => client.close(timeout).map_err(|error| {
@@ -87,7 +87,7 @@ fn unless_only_looked(timeout: Option<Duration>, result: Result<(), Error>) -> R
 pub extern "C" fn byway_abort(handle: byway_handle) -> i32 {
     entry(|| {
         let closing = handle::close(handle)?;
-        drop(closing.entry.poll().take());
+        drop(std::mem::take(&mut *closing.entry.polls()));
         match &closing.entry.object {
             Object::Client(client) => client.abort(),
             Object::StreamListener(listener) => listener.close(),
@@ -101,8 +101,7 @@ pub extern "C" fn byway_abort(handle: byway_handle) -> i32 {
 
 /// Ends every wait on this handle that is in progress, in whatever threads, with
 /// BYWAY_ERROR_CANCELLED, unless what it waits for has come by then; nothing is lost by that. On a
-/// client these are byway_client_wait_open, byway_next_event, byway_listen*, byway_connect* and
-/// byway_close; waits on its listeners and channels go on. A call that begins later waits as ever: a
+/// client these are byway_wait_open, byway_next_event, byway_listen*, byway_connect* and byway_close; waits on its listeners and channels go on. A call that begins later waits as ever: a
 /// thread that is to stop has to look at a flag of the program's own before it calls again, and one
 /// that has not begun to wait yet is not reached, so cancel again until it is out.
 ///
@@ -150,8 +149,8 @@ pub unsafe extern "C" fn byway_endpoint(
 /// address: BYWAY_ADDRESS_SIZE octets. The relay vouches for it; it is another one each time the
 /// peer's client is opened, unless that is given a seed.
 ///
-/// Does not block. Returns BYWAY_OK, BYWAY_ERROR_ARGUMENT, a handle code, BYWAY_ERROR_CLOSED, or what
-/// every call can.
+/// Does not block. Returns BYWAY_OK, BYWAY_ERROR_ARGUMENT, a handle code, BYWAY_ERROR_CLOSED,
+/// BYWAY_ERROR_TIMED_OUT (it is being connected), or what every call can.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn byway_peer(handle: byway_handle, address: *mut u8) -> i32 {
     entry(|| {

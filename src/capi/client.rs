@@ -16,8 +16,8 @@ use crate::client::{Client, DatagramChannel, Listener, Stream};
 /// What config points to stays the caller's. The memory of the client is taken here, once. After a
 /// failure its threads may stay for as long as byway_close says.
 ///
-/// Blocks for at most timeout_ms. Cannot be cancelled: byway_client_start and byway_client_wait_open
-/// can. Returns BYWAY_OK, BYWAY_ERROR_ARGUMENT, BYWAY_ERROR_STRUCT (config was not filled by
+/// Blocks for at most timeout_ms; 0: as byway_client_start. Cannot be cancelled: byway_client_start
+/// with byway_wait_open can. Returns BYWAY_OK, BYWAY_ERROR_ARGUMENT, BYWAY_ERROR_STRUCT (config was not filled by
 /// byway_config_default), BYWAY_ERROR_RELAY_URL, BYWAY_ERROR_SETTING, BYWAY_ERROR_ENTROPY,
 /// BYWAY_ERROR_SYSTEM, BYWAY_ERROR_HANDLES, BYWAY_ERROR_CLOSED, a path code with what stood in the way
 /// last when the time is over, a fatal code, or what every call can.
@@ -31,7 +31,9 @@ pub unsafe extern "C" fn byway_client_open(
         let out = Out::new(client, "client")?;
         // SAFETY: config is as its comment says.
         let opened = Client::start(unsafe { super::config::config(config) }?)?;
-        opened.wait_open(timeout(timeout_ms))?;
+        if timeout_ms != 0 {
+            opened.wait_open(timeout(timeout_ms))?;
+        }
         let handle = handle::insert(Object::Client(opened))?;
         // SAFETY: the caller gave a place for a handle.
         unsafe { out.set(handle) };
@@ -40,7 +42,9 @@ pub unsafe extern "C" fn byway_client_open(
 }
 
 /// As byway_client_open, but does not wait for the relay: it is dialled in the background for as long
-/// as the client is open, and byway_next_event tells how that goes.
+/// as the client is open. byway_next_event tells how that goes, with BYWAY_EVENT_KIND_OPENED when the
+/// relay has answered, and byway_wait_open waits for it. Listening and connecting need not wait for
+/// that.
 ///
 /// Does not block. Returns BYWAY_OK, BYWAY_ERROR_ARGUMENT, BYWAY_ERROR_STRUCT, BYWAY_ERROR_RELAY_URL,
 /// BYWAY_ERROR_SETTING, BYWAY_ERROR_ENTROPY, BYWAY_ERROR_SYSTEM, BYWAY_ERROR_HANDLES, or what every
@@ -61,14 +65,30 @@ pub unsafe extern "C" fn byway_client_start(
     })
 }
 
-/// Waits until the relay has answered a client that was started; later calls succeed at once.
+/// Waits until a handle is open that was made without waiting: a client of byway_client_start has
+/// its relay's first answer; a listener of byway_listen* with timeout_ms 0 has its endpoint; a stream or
+/// datagram channel of byway_connect* with timeout_ms 0 has its peer. Once that is so, later calls
+/// succeed at once, also if a channel has ended since. A poll for BYWAY_OPENED tells when to look.
 ///
-/// Blocks for at most timeout_ms. Returns BYWAY_OK, a handle code, BYWAY_ERROR_CANCELLED,
-/// BYWAY_ERROR_CLOSED, a path code with what stood in the way last when the time is over
-/// (BYWAY_ERROR_SILENCE if nothing failed yet), a fatal code, or what every call can.
+/// Blocks for at most timeout_ms. Returns BYWAY_OK; a handle code; BYWAY_ERROR_CANCELLED,
+/// BYWAY_ERROR_CLOSED; while it goes on, BYWAY_ERROR_TIMED_OUT with timeout_ms 0, and else, when the time
+/// is over, what stood in the way last: a path code (client: BYWAY_ERROR_SILENCE if nothing failed yet),
+/// BYWAY_ERROR_NO_LISTENER, BYWAY_ERROR_PEER_AWAY or BYWAY_ERROR_RELAY_LIMIT (channel), or
+/// BYWAY_ERROR_TIMED_OUT; when it has failed for good, one of the codes by which byway_listen and
+/// byway_connect tell that they were refused, an end code, or a fatal code; or what every call can.
 #[unsafe(no_mangle)]
-pub extern "C" fn byway_client_wait_open(client: byway_handle, timeout_ms: i32) -> i32 {
-    entry(|| Ok(handle::client(client)?.wait_open(timeout(timeout_ms))?))
+pub extern "C" fn byway_wait_open(handle: byway_handle, timeout_ms: i32) -> i32 {
+    entry(|| {
+        let timeout = timeout(timeout_ms);
+        match &handle::get(handle)?.object {
+            Object::Client(client) => client.wait_open(timeout)?,
+            Object::StreamListener(listener) => listener.wait_open(timeout)?,
+            Object::DatagramListener(listener) => listener.wait_open(timeout)?,
+            Object::Stream(stream) => stream.wait_open(timeout)?,
+            Object::Datagram(channel) => channel.wait_open(timeout)?,
+        }
+        Ok(())
+    })
 }
 
 /// Says that the device has another address or network now: both connections to the relay are dropped
@@ -88,7 +108,8 @@ pub extern "C" fn byway_network_changed(client: byway_handle) -> i32 {
 /// then answers peers that connect, for as long as backlog and channels last.
 ///
 /// On success *listener is a handle that the caller owns and closes by byway_close, which gives the
-/// endpoint back.
+/// endpoint back. With timeout_ms 0 it is given at once, and the relay is asked for the endpoint in the
+/// background: byway_wait_open tells how that ended, and BYWAY_OPENED when.
 ///
 /// Blocks for at most timeout_ms; byway_cancel of the client ends that. Returns BYWAY_OK,
 /// BYWAY_ERROR_ARGUMENT, BYWAY_ERROR_ENDPOINT, BYWAY_ERROR_IN_USE, BYWAY_ERROR_TAKEN,
@@ -105,8 +126,10 @@ pub unsafe extern "C" fn byway_listen(
     // SAFETY: the pointers are as their comment says.
     unsafe {
         open(client, endpoint, listener, "listener", |client, endpoint| {
-            let listener: Listener<Stream> =
-                client.listen_timeout(endpoint, timeout(timeout_ms))?;
+            let listener: Listener<Stream> = match timeout_ms {
+                0 => client.start_listen(endpoint)?,
+                _ => client.listen_timeout(endpoint, timeout(timeout_ms))?,
+            };
             Ok(Object::StreamListener(listener))
         })
     }
@@ -123,8 +146,10 @@ pub unsafe extern "C" fn byway_listen_datagram(
     // SAFETY: the pointers are as their comment says.
     unsafe {
         open(client, endpoint, listener, "listener", |client, endpoint| {
-            let listener: Listener<DatagramChannel> =
-                client.listen_datagram_timeout(endpoint, timeout(timeout_ms))?;
+            let listener: Listener<DatagramChannel> = match timeout_ms {
+                0 => client.start_listen_datagram(endpoint)?,
+                _ => client.listen_datagram_timeout(endpoint, timeout(timeout_ms))?,
+            };
             Ok(Object::DatagramListener(listener))
         })
     }
@@ -132,7 +157,11 @@ pub unsafe extern "C" fn byway_listen_datagram(
 
 /// Connects to whoever listens for streams at an endpoint, "name:port".
 ///
-/// On success *stream is a handle that the caller owns and closes by byway_close or byway_abort.
+/// On success *stream is a handle that the caller owns and closes by byway_close or byway_abort. With
+/// timeout_ms 0 it is given at once, as by connect(2) with O_NONBLOCK, and the connection is made in the
+/// background, however long that takes: byway_wait_open tells how it ended, and BYWAY_OPENED or
+/// BYWAY_WRITABLE when. Until then sending and receiving wait or give BYWAY_ERROR_TIMED_OUT, and closing
+/// it gives the connection up.
 ///
 /// Blocks for at most timeout_ms; byway_cancel of the client ends that. Returns BYWAY_OK,
 /// BYWAY_ERROR_ARGUMENT, BYWAY_ERROR_ENDPOINT, BYWAY_ERROR_ENDPOINT_KIND, BYWAY_ERROR_NO_LISTENER,
@@ -149,7 +178,10 @@ pub unsafe extern "C" fn byway_connect(
     // SAFETY: the pointers are as their comment says.
     unsafe {
         open(client, endpoint, stream, "stream", |client, endpoint| {
-            Ok(Object::Stream(client.connect_timeout(endpoint, timeout(timeout_ms))?))
+            Ok(Object::Stream(match timeout_ms {
+                0 => client.start_connect(endpoint)?,
+                _ => client.connect_timeout(endpoint, timeout(timeout_ms))?,
+            }))
         })
     }
 }
@@ -166,7 +198,10 @@ pub unsafe extern "C" fn byway_connect_datagram(
     // SAFETY: the pointers are as their comment says.
     unsafe {
         open(client, endpoint, channel, "channel", |client, endpoint| {
-            Ok(Object::Datagram(client.connect_datagram_timeout(endpoint, timeout(timeout_ms))?))
+            Ok(Object::Datagram(match timeout_ms {
+                0 => client.start_connect_datagram(endpoint)?,
+                _ => client.connect_datagram_timeout(endpoint, timeout(timeout_ms))?,
+            }))
         })
     }
 }

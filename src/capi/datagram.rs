@@ -52,8 +52,8 @@ pub unsafe extern "C" fn byway_datagram_recv(
 
 /// The most octets that a datagram on this channel may have: *max.
 ///
-/// Does not block. Returns BYWAY_OK, BYWAY_ERROR_ARGUMENT, a handle code, BYWAY_ERROR_CLOSED, or what
-/// every call can.
+/// Does not block. Returns BYWAY_OK, BYWAY_ERROR_ARGUMENT, a handle code, BYWAY_ERROR_CLOSED,
+/// BYWAY_ERROR_TIMED_OUT (it is being connected), or what every call can.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn byway_datagram_max(channel: byway_handle, max: *mut usize) -> i32 {
     entry(|| {

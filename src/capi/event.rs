@@ -26,6 +26,8 @@ pub enum byway_event_kind {
     Overflow = 6,
     /// Listener id lost its endpoint; byway_accept says why.
     ListenerLost = 7,
+    /// The relay has answered for the first time: the client is open.
+    Opened = 8,
 }
 
 /// Octets of byway_event.seen.
@@ -59,6 +61,7 @@ impl byway_event {
             Self { size, kind: 0, id: 0, cause: 0, detail: 0, seen: [0; BYWAY_SEEN_SIZE] };
         let kind = match event {
             ClientEvent::Connecting => Kind::Connecting,
+            ClientEvent::Opened => Kind::Opened,
             ClientEvent::PathBlocked { cause, seen } => {
                 let (code, detail) = blocked(*cause);
                 this.cause = code as i32;

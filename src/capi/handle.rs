@@ -34,12 +34,19 @@ impl Object {
 #[derive(Debug)]
 pub(super) struct Entry {
     pub object: Object,
-    pub poll: Mutex<Option<PollFd>>,
+    polls: Mutex<Polls>,
+}
+
+/// The descriptors that were asked for.
+#[derive(Debug, Default)]
+pub(super) struct Polls {
+    pub first: Option<PollFd>,
+    pub second: Option<PollFd>,
 }
 
 impl Entry {
-    pub fn poll(&self) -> MutexGuard<'_, Option<PollFd>> {
-        self.poll.lock().unwrap_or_else(PoisonError::into_inner)
+    pub fn polls(&self) -> MutexGuard<'_, Polls> {
+        self.polls.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -101,7 +108,7 @@ pub(super) fn insert(object: Object) -> Result<byway_handle, Failure> {
     let slot = &mut table.slots[index];
     slot.generation += 1;
     slot.handle = kind | u64::from(slot.generation) << INDEX_BITS | index as u64;
-    slot.entry = Some(Arc::new(Entry { object, poll: Mutex::default() }));
+    slot.entry = Some(Arc::new(Entry { object, polls: Mutex::default() }));
     slot.closing = false;
     Ok(slot.handle)
 }

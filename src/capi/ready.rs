@@ -5,14 +5,14 @@ use std::os::fd::AsRawFd;
 use super::args::Out;
 use super::byway_error;
 use super::guard::entry;
-use super::handle::{self, Object, byway_handle};
+use super::handle::{self, Entry, Object, Polls, byway_handle};
 use super::last::Failure;
-use crate::client::Readiness;
+use crate::client::{PollFd, Readiness};
 
 /// byway_recv or byway_datagram_recv gives something: octets, a datagram, the end or an error.
 pub const BYWAY_READABLE: u32 = 1;
-/// byway_send takes something or fails. On a datagram channel: nothing waits to be sent, so that a
-/// datagram of any length fits.
+/// byway_send takes something or fails; not while the channel is being connected. On a datagram
+/// channel: nothing waits to be sent, so that a datagram of any length fits.
 pub const BYWAY_WRITABLE: u32 = 2;
 /// byway_accept gives a channel or an error.
 pub const BYWAY_ACCEPTABLE: u32 = 4;
@@ -20,10 +20,17 @@ pub const BYWAY_ACCEPTABLE: u32 = 4;
 pub const BYWAY_EVENT: u32 = 8;
 /// It has ended: every call that could wait gives the cause, once what came before was received.
 pub const BYWAY_ENDED: u32 = 16;
+/// byway_wait_open gives BYWAY_OK or why it is in vain: a client has its relay's first answer, a listener
+/// its endpoint, a channel its peer. Stays so, so that it is to be asked for only until then.
+pub const BYWAY_OPENED: u32 = 32;
+/// The peer's client has everything that was sent, and the end if that was sent, so that byway_wait_acked
+/// and byway_close need not wait; or it never will. After the last byway_send call byway_wait_acked
+/// with timeout_ms 0, which asks for the acknowledgement at once. Of datagrams: none is to be sent.
+pub const BYWAY_ACKED: u32 = 64;
 
-/// What can be done with a handle now without waiting: *ready gets bits of BYWAY_READABLE and
-/// BYWAY_WRITABLE (streams, datagram channels), BYWAY_ACCEPTABLE (listeners), BYWAY_EVENT (clients),
-/// and BYWAY_ENDED (all).
+/// What can be done with a handle now without waiting: *ready gets bits of BYWAY_READABLE,
+/// BYWAY_WRITABLE and BYWAY_ACKED (streams, datagram channels), BYWAY_ACCEPTABLE (listeners), BYWAY_EVENT (clients),
+/// and BYWAY_OPENED and BYWAY_ENDED (all).
 ///
 /// Does not block. Returns BYWAY_OK, BYWAY_ERROR_ARGUMENT, BYWAY_ERROR_HANDLE, or what every call can.
 #[unsafe(no_mangle)]
@@ -49,14 +56,40 @@ pub unsafe extern "C" fn byway_readiness(handle: byway_handle, ready: *mut u32) 
 /// ended, which need not be asked for. Level-triggered: it stays readable until the program has
 /// received, sent, accepted or taken what there is.
 ///
-/// Each handle has one, which a later call gives again, with the events of that call from then on. It
-/// belongs to the handle and is closed with it: take it out of every poll set before. Wait for
-/// readability only; never read, write or close it. With timeout_ms 0 the calls behind it do not wait.
+/// Each handle has one, which a later call gives again, with the events of that call from then on; for
+/// two loops there is byway_second_poll_fd. It belongs to the handle and is closed with it: take it out
+/// of every poll set before. Wait for readability only; never read, write or close it. With timeout_ms 0
+/// the calls behind it do not wait.
 ///
 /// Does not block. Returns BYWAY_OK, BYWAY_ERROR_ARGUMENT (fd is NULL, or events has other bits),
 /// BYWAY_ERROR_SYSTEM (no file descriptor is free), BYWAY_ERROR_HANDLE, or what every call can.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn byway_poll_fd(handle: byway_handle, events: u32, fd: *mut i32) -> i32 {
+    // SAFETY: fd is as its comment says.
+    unsafe { poll_fd(handle, events, fd, |polls| &mut polls.first) }
+}
+
+/// A second descriptor of the handle, with events of its own; else as byway_poll_fd, with the same
+/// results. So one loop may wait to receive by the first while another waits to send by this. It is made
+/// when it is asked for.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn byway_second_poll_fd(
+    handle: byway_handle,
+    events: u32,
+    fd: *mut i32,
+) -> i32 {
+    // SAFETY: fd is as its comment says.
+    unsafe { poll_fd(handle, events, fd, |polls| &mut polls.second) }
+}
+
+/// # Safety
+/// `fd` is NULL or valid for writes.
+unsafe fn poll_fd(
+    handle: byway_handle,
+    events: u32,
+    fd: *mut i32,
+    which: fn(&mut Polls) -> &mut Option<PollFd>,
+) -> i32 {
     entry(|| {
         let entry = handle::get(handle)?;
         let out = Out::new(fd, "fd")?;
@@ -64,31 +97,32 @@ pub unsafe extern "C" fn byway_poll_fd(handle: byway_handle, events: u32, fd: *m
             .ok()
             .and_then(Readiness::from_bits)
             .ok_or_else(|| Failure::argument("events has bits that are none of byway_readiness"))?;
-        let mut poll = entry.poll();
-        let number = match &*poll {
+        let mut polls = entry.polls();
+        let poll = which(&mut polls);
+        let number = match poll {
             Some(fd) => {
                 fd.set_interest(interest);
                 fd.as_raw_fd()
             }
-            None => {
-                let made = match &entry.object {
-                    Object::Client(client) => client.poll_fd(interest),
-                    Object::StreamListener(listener) => listener.poll_fd(interest),
-                    Object::DatagramListener(listener) => listener.poll_fd(interest),
-                    Object::Stream(stream) => stream.poll_fd(interest),
-                    Object::Datagram(channel) => channel.poll_fd(interest),
-                };
-                let made = made.map_err(|error| {
-                    let line =
-                        format!("no file descriptor: {error}; close some, or raise the limit");
-                    Failure::new(byway_error::System, line)
-                })?;
-                poll.insert(made).as_raw_fd()
-            }
+            None => poll.insert(new_fd(&entry, interest)?).as_raw_fd(),
         };
-        drop(poll);
-        // SAFETY: the caller gave a place for a number.
+        drop(polls);
+        // SAFETY: as the caller says.
         unsafe { out.set(number) };
         Ok(())
+    })
+}
+
+fn new_fd(entry: &Entry, interest: Readiness) -> Result<PollFd, Failure> {
+    let made = match &entry.object {
+        Object::Client(client) => client.poll_fd(interest),
+        Object::StreamListener(listener) => listener.poll_fd(interest),
+        Object::DatagramListener(listener) => listener.poll_fd(interest),
+        Object::Stream(stream) => stream.poll_fd(interest),
+        Object::Datagram(channel) => channel.poll_fd(interest),
+    };
+    made.map_err(|error| {
+        let line = format!("no file descriptor: {error}; close some, or raise the limit");
+        Failure::new(byway_error::System, line)
     })
 }

@@ -41,6 +41,48 @@ impl Channel {
         deadline(if self.nonblocking() { Some(Duration::ZERO) } else { timeout.get() })
     }
 
+    /// Waits until the peer has answered.
+    pub(super) fn wait_open(&self, timeout: Option<Duration>) -> Result<(), Error> {
+        let shared = &self.handle.shared;
+        shared.wait_open(Target::Channel(self.id), shared.on_channel(self.id).other(), timeout)
+    }
+
+    /// As [`Channel::wait_until`], until there is room, of which there is none while it connects.
+    pub(super) fn wait_room<T>(
+        &self,
+        deadline: Option<Instant>,
+        mut f: impl FnMut(&mut Session<'_>, u64) -> Result<Option<T>, Error>,
+    ) -> Result<Option<T>, Error> {
+        self.wait_until(OnChannel::write, deadline, |session, now| {
+            match session.was_connected(self.id)? {
+                true => f(session, now),
+                false => Ok(None),
+            }
+        })
+    }
+
+    /// Asks the session for what is not known while it connects.
+    pub(super) fn ask_open<T>(
+        &self,
+        f: impl FnOnce(&Session<'_>) -> Result<T, Error>,
+    ) -> Result<T, Error> {
+        self.call(|session, _, id| match session.was_connected(id) {
+            Ok(false) => Err(Error::TimedOut),
+            Ok(true) | Err(_) => f(session),
+        })
+    }
+
+    /// Gives a connection up that is still being made: whether it is.
+    pub(super) fn abandon(&self) -> bool {
+        self.call(|session, now, id| {
+            let connecting = session.was_connected(id) == Ok(false);
+            if connecting {
+                session.release(now, id);
+            }
+            connecting
+        })
+    }
+
     /// Waits until `f` gives something, which `what` is told of; `None` when `deadline` is over.
     pub(super) fn wait_until<T>(
         &self,
@@ -82,6 +124,10 @@ impl Channel {
 
     /// Closes the channel for all clones and waits until the peer has everything.
     pub(super) fn close_for(&self, timeout: Option<Duration>) -> Result<(), Error> {
+        if self.abandon() {
+            self.handle.shared.on_channel(self.id).notify_all();
+            return Ok(());
+        }
         self.call(|session, now, id| {
             self.closed.store(true, Relaxed);
             if session.kind(id) == Ok(Kind::Stream) {
@@ -182,12 +228,28 @@ macro_rules! channel_methods {
             self.channel.id
         }
 
+        /// Waits until the peer has answered, at most for `timeout` (`None`: for ever); zero: only
+        /// looks. Gives at once unless the channel is of
+        /// [`start_connect`](crate::client::Client::start_connect), and stays so when it ends.
+        ///
+        /// # Errors
+        /// Why it was refused; when the time is over, what stood in the way last, after which it is
+        /// still asked for, or [`Error::TimedOut`](crate::Error::TimedOut);
+        /// [`Error::Cancelled`](crate::Error::Cancelled), [`Error::Closed`](crate::Error::Closed).
+        pub fn wait_open(
+            &self,
+            timeout: impl Into<Option<std::time::Duration>>,
+        ) -> Result<(), crate::Error> {
+            self.channel.wait_open(timeout.into())
+        }
+
         /// The address of the peer at the other end, as the relay vouches for it.
         ///
         /// # Errors
-        /// [`Error::Closed`](crate::Error::Closed) if the channel is closed.
+        /// [`Error::Closed`](crate::Error::Closed) if the channel is closed,
+        /// [`Error::TimedOut`](crate::Error::TimedOut) while it connects.
         pub fn peer(&self) -> Result<crate::Address, crate::Error> {
-            self.channel.call(|session, _, id| session.peer(id))
+            self.channel.ask_open(|session| session.peer(self.channel.id))
         }
 
         /// Offsets and counts of this channel.
@@ -273,7 +335,8 @@ macro_rules! channel_methods {
         /// [`Error::Closed`](crate::Error::Closed). Waits until the peer's client has everything
         /// written, at most for `timeout` (`None`: for ever; zero: only looks). What is not
         /// acknowledged then is still delivered, for as long as the client lives and at most
-        /// linger. Of datagrams it is whether they were delivered or have expired.
+        /// linger. Of datagrams it is whether they were delivered or have expired. A connection that
+        /// is still being made is given up.
         ///
         /// # Errors
         /// [`Error::TimedOut`](crate::Error::TimedOut),

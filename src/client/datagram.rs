@@ -30,9 +30,9 @@ impl DatagramChannel {
     /// Most octets of a datagram on this channel: what fits the smaller of both ends' rings.
     ///
     /// # Errors
-    /// [`Error::Closed`] if the channel is closed.
+    /// [`Error::Closed`] if the channel is closed, [`Error::TimedOut`] while it connects.
     pub fn max_datagram(&self) -> Result<usize, Error> {
-        self.channel.call(|session, _, id| session.max_datagram(id))
+        self.channel.ask_open(|session| session.max_datagram(self.channel.id))
     }
 
     /// Hands a datagram over for sending. Blocks while there is no room, at most for the write
@@ -82,13 +82,16 @@ impl DatagramChannel {
     /// # Errors
     /// What ended the channel before.
     pub fn close(self) -> Result<(), Error> {
+        if self.channel.abandon() {
+            return Ok(());
+        }
         let drained = self.channel.drain();
         self.channel.call(|session, now, id| session.release(now, id));
         drained
     }
 
     fn send_until(&self, until: Option<Instant>, datagram: &[u8]) -> Result<Option<()>, Error> {
-        self.channel.wait_until(OnChannel::write, until, |session, now| {
+        self.channel.wait_room(until, |session, now| {
             Ok(session.send_datagram(now, self.channel.id, datagram)?.then_some(()))
         })
     }

@@ -12,6 +12,8 @@ use crate::session::{ChannelId, Event, ListenerId};
 pub enum ClientEvent {
     /// The client looks for its relay: at first, and after a change of the network.
     Connecting,
+    /// The relay has answered for the first time: the client is open.
+    Opened,
     /// Exchanges with the relay fail. Told once until the cause changes or the path is restored.
     PathBlocked {
         /// What stands in the way.
@@ -41,6 +43,7 @@ impl fmt::Display for ClientEvent {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Connecting => write!(f, "connecting to the relay"),
+            Self::Opened => write!(f, "open: the relay has answered"),
             Self::PathBlocked { cause, seen } if seen.is_empty() => {
                 write!(f, "path to the relay blocked: {cause}")
             }
@@ -64,6 +67,7 @@ impl ClientEvent {
     pub(super) fn new(event: Event, seen: &str) -> Self {
         match event {
             Event::Connecting => Self::Connecting,
+            Event::Opened => Self::Opened,
             Event::PathBlocked(cause) => Self::PathBlocked { cause, seen: seen.to_owned() },
             Event::PathRestored => Self::PathRestored,
             Event::PeerAway(channel) => Self::PeerAway(channel),

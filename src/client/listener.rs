@@ -40,6 +40,18 @@ impl<C: From<Channel>> Listener<C> {
         self.id
     }
 
+    /// Waits until the relay has granted the endpoint, at most for `timeout` (`None`: for ever); zero:
+    /// only looks. Gives at once unless the listener is of
+    /// [`start_listen`](super::Client::start_listen).
+    ///
+    /// # Errors
+    /// The endpoint is in use by another owner, or was lost to a newer process; when the time is over,
+    /// what blocks the path, or [`Error::TimedOut`]; [`Error::Cancelled`], [`Error::Closed`].
+    pub fn wait_open(&self, timeout: impl Into<Option<Duration>>) -> Result<(), Error> {
+        let shared = &self.handle.shared;
+        shared.wait_open(Target::Listener(self.id), shared.on_listener(self.id), timeout.into())
+    }
+
     /// Waits for a peer to connect. Several threads may wait at once.
     ///
     /// # Errors
@@ -79,7 +91,7 @@ impl<C: From<Channel>> Listener<C> {
 }
 
 impl<C> Listener<C> {
-    /// Ends every wait in `accept` that is in progress with [`Error::Cancelled`]. Calls that begin
+    /// Ends every wait on this listener that is in progress with [`Error::Cancelled`]. Calls that begin
     /// after it wait as ever. Does not block.
     pub fn cancel(&self) {
         let shared = &self.handle.shared;

@@ -27,6 +27,7 @@ mod error;
 mod event;
 mod lanes;
 mod listener;
+mod opening;
 mod readiness;
 mod shared;
 mod stream;
@@ -46,8 +47,8 @@ pub use listener::Listener;
 pub use readiness::{PollFd, Readiness};
 pub use stream::{ReadHalf, Stream, WriteHalf};
 
-use crate::error::{Blocked, Error};
-use crate::session::{HeapStorage, Lane, ListenerId, Profile, Stats, StorageBytes};
+use crate::error::Error;
+use crate::session::{HeapStorage, Lane, Profile, Stats, StorageBytes};
 use crate::transport::{HttpTransport, Transport};
 use crate::{Endpoint, Kind};
 use channel::deadline;
@@ -149,18 +150,11 @@ impl Client {
     /// looks. Gives at once from then on.
     ///
     /// # Errors
-    /// [`Blocked`] with what stood in the way last, another protocol version, [`Error::Cancelled`].
+    /// [`Blocked`](crate::error::Blocked) with what stood in the way last, or [`Error::TimedOut`] if
+    /// `timeout` is zero; another protocol version; [`Error::Cancelled`], [`Error::Closed`].
     pub fn wait_open(&self, timeout: impl Into<Option<Duration>>) -> Result<(), Error> {
         let shared = &self.handle.shared;
-        let signal = shared.on_session();
-        let opened = shared.wait(signal, signal, deadline(timeout.into()), |session, _| {
-            Ok(session.is_open()?.then_some(()))
-        })?;
-        if opened.is_none() {
-            let blocked = shared.call(|session, _| session.blocked());
-            return Err(blocked.unwrap_or(Blocked::Silence).into());
-        }
-        Ok(())
+        shared.wait_open(Target::Client, shared.on_session(), timeout.into())
     }
 
     /// Claims an endpoint, `name:port`, for streams, and waits until the relay has granted it, at
@@ -178,7 +172,7 @@ impl Client {
     }
 
     /// Claims an endpoint for streams, and waits at most for `timeout` (`None`: for ever) until the
-    /// relay has granted it.
+    /// relay has granted it. Zero is always too short: see [`start_listen`](Self::start_listen).
     ///
     /// # Errors
     /// As [`listen`](Self::listen), and [`Error::Cancelled`].
@@ -235,7 +229,8 @@ impl Client {
         self.connect_timeout(endpoint, self.handle.connect_timeout)
     }
 
-    /// Connects to who listens at an endpoint, at most for `timeout` (`None`: for ever).
+    /// Connects to who listens at an endpoint, at most for `timeout` (`None`: for ever). Zero is
+    /// always too short: see [`start_connect`](Self::start_connect).
     ///
     /// # Errors
     /// As [`connect`](Self::connect), and [`Error::Cancelled`].
@@ -369,20 +364,9 @@ impl Client {
         kind: Kind,
         timeout: Option<Duration>,
     ) -> Result<Listener<C>, Error> {
-        let handle = &self.handle;
-        let shared = &handle.shared;
-        let until = deadline(timeout);
-        let id: ListenerId =
-            self.checked(|session, now| session.listen(now, endpoint, kind, handle.backlog))?;
-        let listener = Listener::new(Arc::clone(handle), id, endpoint);
-        let granted =
-            shared.wait(shared.on_listener(id), shared.on_session(), until, |session, _| {
-                Ok(session.listening(id)?.then_some(()))
-            })?;
-        if granted.is_none() {
-            let blocked = shared.call(|session, _| session.blocked());
-            return Err(blocked.map_or(Error::TimedOut, Error::from));
-        }
+        let shared = &self.handle.shared;
+        let listener = self.ask_listen(endpoint, kind)?;
+        shared.wait_open(Target::Listener(listener.id()), shared.on_session(), timeout)?;
         Ok(listener)
     }
 
@@ -392,23 +376,11 @@ impl Client {
         kind: Kind,
         timeout: Option<Duration>,
     ) -> Result<Channel, Error> {
-        let until = deadline(timeout);
         let shared = &self.handle.shared;
-        let id = self.checked(|session, now| session.connect(now, endpoint, kind, &[]))?;
-        let channel = Channel::new(Arc::clone(&self.handle), id);
-        let connected = shared.wait(
-            shared.on_channel(id).other(),
-            shared.on_session(),
-            until,
-            |session, _| Ok(session.connected(id)?.then_some(())),
-        )?;
-        if connected.is_none() {
-            return Err(channel.call(|session, now, id| {
-                let cause = session.connect_cause(id);
-                session.abort(now, id);
-                cause
-            }));
-        }
+        let channel = self.ask_connect(endpoint, kind)?;
+        shared
+            .wait_open(Target::Channel(channel.id), shared.on_session(), timeout)
+            .inspect_err(|_| channel.call(|session, now, id| session.abort(now, id)))?;
         Ok(channel)
     }
 

@@ -5,11 +5,13 @@ use std::ops::BitOr;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
 use std::os::unix::net::UnixStream;
 use std::sync::Arc;
+use std::time::Duration;
 
 use rustix::net::{SendFlags, send};
 
 use super::Handle;
 use crate::Kind;
+use crate::error::{Blocked, Error};
 use crate::session::{ChannelId, ListenerId, Session};
 
 /// A set of things that can be done without waiting.
@@ -30,6 +32,12 @@ impl Readiness {
     pub const EVENT: Self = Self(8);
     /// It has ended: every call that could wait gives the cause, once what came before was read.
     pub const CLOSED: Self = Self(16);
+    /// It is open: the client has reached its relay, the listener has its endpoint, the channel its
+    /// peer. Or it will never be. `wait_open` tells which; once open it stays so.
+    pub const OPEN: Self = Self(32);
+    /// The peer's client has everything written, and the end if that was written: `close_timeout`
+    /// need not wait. Or it never will. `wait_acked` asks for the acknowledgement at once.
+    pub const ACKED: Self = Self(64);
 
     /// The set as bits: the values of the constants.
     pub const fn bits(self) -> u8 {
@@ -38,7 +46,7 @@ impl Readiness {
 
     /// The set with these bits; `None` if one of them has no meaning.
     pub const fn from_bits(bits: u8) -> Option<Self> {
-        if bits < 32 { Some(Self(bits)) } else { None }
+        if bits < 128 { Some(Self(bits)) } else { None }
     }
 
     /// Whether the sets have something in common.
@@ -68,22 +76,48 @@ pub(super) enum Target {
 }
 
 impl Target {
+    /// Whether what was asked for is there.
+    ///
+    /// # Errors
+    /// Why it will never be, or is no longer.
+    pub fn is_open(self, session: &Session<'_>) -> Result<bool, Error> {
+        match self {
+            Self::Client => session.is_open(),
+            Self::Listener(id) => session.listening(id),
+            Self::Channel(id) => session.was_connected(id),
+        }
+    }
+
+    /// What has kept it from being open for as long as `timeout`. Who gave no time has not waited for
+    /// anything that could be blamed.
+    pub fn late(self, session: &Session<'_>, timeout: Option<Duration>) -> Error {
+        match self {
+            _ if timeout == Some(Duration::ZERO) => Error::TimedOut,
+            Self::Client => session.blocked().unwrap_or(Blocked::Silence).into(),
+            Self::Listener(_) => session.blocked().map_or(Error::TimedOut, Error::from),
+            Self::Channel(id) => session.connect_cause(id),
+        }
+    }
+
     pub fn readiness(self, session: &Session<'_>, closed: bool, event: bool) -> Readiness {
         let all = match self {
             Self::Client => Readiness::NONE,
             Self::Listener(_) => Readiness::ACCEPTABLE,
-            Self::Channel(_) => Readiness::READABLE | Readiness::WRITABLE,
+            Self::Channel(_) => Readiness::READABLE | Readiness::WRITABLE | Readiness::ACKED,
         };
-        let ended = all | Readiness::CLOSED;
+        let ended = all | Readiness::OPEN | Readiness::CLOSED;
+        let open = Readiness::OPEN.when(closed || self.is_open(session) != Ok(false));
         match self {
             Self::Client => {
                 Readiness::EVENT.when(event)
+                    | open
                     | Readiness::CLOSED.when(closed || session.is_open().is_err())
             }
             _ if closed || session.is_open().is_err() => ended,
             Self::Listener(id) => match session.can_accept(id) {
                 Ok(can) => {
                     Readiness::ACCEPTABLE.when(can)
+                        | open
                         | Readiness::CLOSED.when(session.listening(id).is_err())
                 }
                 Err(_) => ended,
@@ -91,7 +125,9 @@ impl Target {
             Self::Channel(id) => match (session.can_read(id), can_write(session, id)) {
                 (Ok(read), Ok(write)) => {
                     Readiness::READABLE.when(read)
+                        | open
                         | Readiness::WRITABLE.when(write)
+                        | Readiness::ACKED.when(session.acked(id) != Ok(false))
                         | Readiness::CLOSED.when(session.connected(id).is_err())
                 }
                 _ => ended,
@@ -100,8 +136,8 @@ impl Target {
     }
 }
 
-fn can_write(session: &Session<'_>, id: ChannelId) -> Result<bool, crate::Error> {
-    let can = session.can_write(id)?;
+fn can_write(session: &Session<'_>, id: ChannelId) -> Result<bool, Error> {
+    let can = session.can_write(id)? && session.was_connected(id) != Ok(false);
     match session.kind(id)? {
         Kind::Stream => Ok(can),
         Kind::Datagram => Ok(can && session.acked(id).unwrap_or(true)),

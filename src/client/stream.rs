@@ -74,11 +74,15 @@ impl Stream {
     }
 
     /// Shuts both directions down and waits until the peer's client has everything written, or the
-    /// channel fails; the time-outs do not count. Other clones see the end too.
+    /// channel fails; the time-outs do not count. Other clones see the end too. A connection that is
+    /// still being made is given up.
     ///
     /// # Errors
     /// What ended the channel before; it names the first offset that is not acknowledged.
     pub fn close(self) -> Result<(), Error> {
+        if self.channel.abandon() {
+            return Ok(());
+        }
         // One that has ended has nothing to shut down; what is missing is told below.
         let _ = self.shutdown(Shutdown::Both);
         self.channel.drain()
@@ -138,7 +142,7 @@ impl Stream {
     }
 
     fn write_until(&self, until: Option<Instant>, bytes: &[u8]) -> Result<Option<usize>, Error> {
-        self.channel.wait_until(OnChannel::write, until, |session, now| {
+        self.channel.wait_room(until, |session, now| {
             let n = session.write(now, self.channel.id, bytes)?;
             Ok((n > 0 || bytes.is_empty()).then_some(n))
         })

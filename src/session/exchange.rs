@@ -244,6 +244,9 @@ impl<M: Mode> Session<'_, M> {
         if !core.reached {
             core.reached = true;
             core.wakes.session = true;
+            if !M::SINGLE {
+                core.event(super::Event::Opened);
+            }
         }
         if core.trip(lane).hello.has(HelloFlags::BYE) {
             core.phase = Phase::Closed;

@@ -166,6 +166,8 @@ pub enum Wake {
 pub enum Event {
     /// Dialling.
     Connecting,
+    /// The relay has answered for the first time: [`is_open`](Session::is_open) says so from now on.
+    Opened,
     /// The relay cannot be reached, and why.
     PathBlocked(Blocked),
     /// It can again.
@@ -322,6 +324,18 @@ impl<M: Mode> Session<'_, M> {
         match channel.error() {
             Some(error) => Err(error),
             None => self.core.fatal().map(|()| channel.state == State::Established),
+        }
+    }
+
+    /// Whether both ends knew each other at some time, also if the channel has ended since: what came
+    /// then can still be read.
+    ///
+    /// # Errors
+    /// Why the connection was refused, or what ended it before.
+    pub fn was_connected(&self, id: ChannelId) -> Result<bool, Error> {
+        match self.channels[self.held(id)?].met {
+            true => Ok(true),
+            false => self.connected(id),
         }
     }
 

@@ -200,6 +200,6 @@ void test_config_values(void) {
   config.listeners = 0;
   memset(config.owner, 1, sizeof config.owner);
   client = open_with(&config);
-  OK(byway_client_wait_open(client, 0));
+  OK(byway_wait_open(client, 0));
   OK(byway_close(client, 0));
 }

@@ -26,7 +26,6 @@ static void refuse(int32_t code, byway_handle handle, bool clients, bool listene
   memset(&at, BEFORE, sizeof at);
   memset(&before, BEFORE, sizeof before);
   if (clients) {
-    EXPECT(code, byway_client_wait_open(handle, 0));
     EXPECT(code, byway_network_changed(handle));
     EXPECT(code, byway_listen(handle, "refuse:1", 0, &at.handle));
     EXPECT(code, byway_listen_datagram(handle, "refuse:1", 0, &at.handle));
@@ -59,6 +58,8 @@ static void refuse(int32_t code, byway_handle handle, bool clients, bool listene
   if (any) {
     EXPECT(code, byway_readiness(handle, &at.bits));
     EXPECT(code, byway_poll_fd(handle, 0, &at.fd));
+    EXPECT(code, byway_second_poll_fd(handle, 0, &at.fd));
+    EXPECT(code, byway_wait_open(handle, 0));
     EXPECT(code, byway_cancel(handle));
     EXPECT(code, byway_close(handle, 0));
     EXPECT(code, byway_abort(handle));
@@ -88,7 +89,7 @@ void test_stale(void) {
   refuse(BYWAY_ERROR_HANDLE, clients[0] ^ (byway_handle)1 << 56, true, true, true, true, true);
   for (i = 0; i < 3; i++) {
     CHECK(clients[i] != stale[0] && clients[i] != stale[3]);
-    OK(byway_client_wait_open(clients[i], 0));
+    OK(byway_wait_open(clients[i], 0));
     OK(byway_close(clients[i], DEADLINE));
   }
 }

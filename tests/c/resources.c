@@ -49,6 +49,7 @@ void test_no_leaks(void) {
     OK(byway_connect(client, endpoint, DEADLINE, &stream));
     OK(byway_poll_fd(client, BYWAY_EVENT, &fd));
     OK(byway_poll_fd(stream, BYWAY_READABLE, &fd));
+    OK(byway_second_poll_fd(stream, BYWAY_WRITABLE, &fd));
     OK(byway_abort(stream));
     OK(byway_close(listener, 0));
     if (round % 2 == 0) OK(byway_close(client, DEADLINE));

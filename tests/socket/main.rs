@@ -9,16 +9,19 @@ mod full;
 mod hostile;
 mod idle;
 mod naive;
+mod nonblocking;
 mod refusals;
 mod single;
 mod stranger;
 mod streams;
 
+use std::os::fd::AsFd;
 use std::time::Duration;
 
-use byway::client::{Client, Config};
+use byway::client::{Client, Config, PollFd};
 use byway::relay::{Relay, RelayConfig};
 use byway::session::Profile;
+use rustix::event::{PollFlags, Timespec, poll};
 
 /// Far beyond what anything takes here; a test that waits so long has failed.
 const LONG: Duration = Duration::from_secs(20);
@@ -34,6 +37,14 @@ fn config(relay: &Relay) -> Config {
 
 fn client(relay: &Relay) -> Client {
     Client::open(config(relay)).unwrap()
+}
+
+/// Whether the descriptor is or becomes readable within a time.
+fn readable(fd: &PollFd, wait: Duration) -> bool {
+    let fd = fd.as_fd();
+    let mut fds = [rustix::event::PollFd::new(&fd, PollFlags::IN)];
+    let wait = Timespec { tv_sec: wait.as_secs() as i64, tv_nsec: wait.subsec_nanos().into() };
+    poll(&mut fds, Some(&wait)).expect("poll") > 0
 }
 
 /// Bytes that show any shift or repeat.

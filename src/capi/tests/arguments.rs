@@ -36,7 +36,7 @@ fn pointers_and_lengths_are_checked() {
             byway_endpoint(stream, null_mut(), 1),
             byway_readiness(stream, null_mut()),
             byway_poll_fd(stream, BYWAY_READABLE, null_mut()),
-            byway_poll_fd(stream, 32, (&raw mut n).cast()),
+            byway_poll_fd(stream, 128, (&raw mut n).cast()),
             byway_poll_fd(stream, 256, (&raw mut n).cast()),
             byway_listen(client, null(), 0, &mut 0),
             byway_listen(client, c"\xff:1".as_ptr(), 0, &mut 0),

@@ -7,7 +7,6 @@ use super::*;
 type Call = fn(byway_handle) -> i32;
 const CALLS: &[(&str, &[u64], Call)] = &[
     // SAFETY (of all): the pointers are to places of the size that is told, alive during the call.
-    ("byway_client_wait_open", &[1], |h| byway_client_wait_open(h, 0)),
     ("byway_network_changed", &[1], |h| byway_network_changed(h)),
     ("byway_listen", &[1], |h| unsafe { byway_listen(h, c"a:1".as_ptr(), 0, &mut 0) }),
     ("byway_listen_datagram", &[1], |h| unsafe {
@@ -47,6 +46,10 @@ const CALLS: &[(&str, &[u64], Call)] = &[
     ("byway_id", &[2, 3, 4], |h| unsafe { byway_id(h, &mut 0) }),
     ("byway_readiness", &[1, 2, 3, 4], |h| unsafe { byway_readiness(h, &mut 0) }),
     ("byway_poll_fd", &[1, 2, 3, 4], |h| unsafe { byway_poll_fd(h, BYWAY_ENDED, &mut 0) }),
+    ("byway_second_poll_fd", &[1, 2, 3, 4], |h| unsafe {
+        byway_second_poll_fd(h, BYWAY_ENDED, &mut 0)
+    }),
+    ("byway_wait_open", &[1, 2, 3, 4], |h| byway_wait_open(h, 0)),
     ("byway_cancel", &[1, 2, 3, 4], |h| byway_cancel(h)),
     ("byway_close", &[1, 2, 3, 4], |h| byway_close(h, LONG)),
     ("byway_abort", &[1, 2, 3, 4], |h| byway_abort(h)),

@@ -70,12 +70,12 @@ fn a_client_without_a_relay_can_be_cancelled_and_closed() {
     config.relay_url = c"http://127.0.0.1:1".as_ptr();
     // SAFETY: the pointers are to places that live during the calls.
     let client = given(|place| unsafe { byway_client_start(&config, place) });
-    cancel(client, waiting(move || byway_client_wait_open(client, BYWAY_FOREVER)));
+    cancel(client, waiting(move || byway_wait_open(client, BYWAY_FOREVER)));
     cancel(
         client,
         waiting(move || unsafe { byway_listen(client, c"a:1".as_ptr(), BYWAY_FOREVER, &mut 0) }),
     );
-    let code = byway_client_wait_open(client, 200);
+    let code = byway_wait_open(client, 200);
     assert!((-410..=-400).contains(&code), "{code}: {}", last_error());
     check(byway_close(client, 0));
     let mut handle = NOTHING;

@@ -140,7 +140,21 @@ fn before_the_first_success_the_first_failure_is_told() {
     assert_eq!(failed(&mut bench, Blocked::Dns), [Event::PathBlocked(Blocked::Dns)]);
     bench.pass(5_000);
     bench.exchange(Lane::Send, |answer| answer);
-    assert_eq!(bench.events(), [Event::PathRestored]);
+    assert_eq!(bench.events(), [Event::PathRestored, Event::Opened]);
+}
+
+#[test]
+fn opening_is_told_once() {
+    let mut bench = Bench::new();
+    assert_eq!(bench.events(), [Event::Connecting]);
+    bench.exchange(Lane::Send, |answer| answer);
+    assert_eq!(bench.session().is_open(), Ok(true));
+    assert_eq!(bench.events(), [Event::Opened]);
+    let now = bench.now;
+    bench.session().network_changed(now);
+    bench.connect(Kind::Stream);
+    bench.exchange(Lane::Send, |answer| answer);
+    assert_eq!(bench.events(), [Event::Connecting], "it was open all the time");
 }
 
 #[test]
