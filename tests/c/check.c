@@ -84,8 +84,8 @@ static const struct {
     TEST(datagrams),     TEST(datagram_limits), TEST(cancel),      TEST(close_while_waiting),
     TEST(readiness),     TEST(poll_loop),     TEST(threads),       TEST(endpoints),
     TEST(taken),         TEST(used_up),       TEST(unacked),       TEST(secret_shared),
-    TEST(paths),         TEST(refusals),      TEST(dark),          TEST(descriptors),
-    TEST(no_leaks),
+    TEST(paths),         TEST(refusals),      TEST(hooks),         TEST(other_proxy),
+    TEST(dark),          TEST(descriptors),   TEST(no_leaks),
 #undef TEST
 };
 

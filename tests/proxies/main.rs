@@ -9,6 +9,7 @@ mod explicit;
 mod foreign;
 mod origin;
 mod pace;
+mod roam;
 mod slow;
 #[path = "../device/tcp.rs"]
 mod tcp;
