@@ -209,6 +209,9 @@ pub enum Blocked {
         "no connection; check that the relay runs, and the proxy if one is set, and that the network reaches it"
     )]
     Connect,
+    /// The program's own hook for sockets refused each, see `Hooks::on_socket`.
+    #[error("the program's hook for sockets failed; look at what the event has seen, and mend it")]
+    Hook,
     /// TLS failed.
     #[error("TLS failed; check the certificate, the clock and the trusted roots")]
     Tls,

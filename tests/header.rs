@@ -8,9 +8,9 @@ use std::process::Command;
 const RENEW: &str = "BYWAY_RENEW_HEADER";
 
 /// In the order of the header.
-const SOURCES: [&str; 12] = [
-    "error", "library", "handle", "config", "client", "listener", "channel", "stream", "datagram",
-    "ready", "event", "stats",
+const SOURCES: [&str; 13] = [
+    "error", "library", "handle", "hooks", "config", "client", "listener", "channel", "stream",
+    "datagram", "ready", "event", "stats",
 ];
 
 fn folder() -> PathBuf {

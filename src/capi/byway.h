@@ -24,8 +24,8 @@
  *   every call:   BYWAY_ERROR_PANIC, BYWAY_ERROR_CALLBACK
  *   handle codes: BYWAY_ERROR_HANDLE (0, closed before, or never given), BYWAY_ERROR_KIND
  *   wait codes:   BYWAY_ERROR_TIMED_OUT, BYWAY_ERROR_CANCELLED, BYWAY_ERROR_CLOSED
- *   path codes:   BYWAY_ERROR_DNS, _CONNECT, _TLS, _SILENCE, _CUT, _HTTP, _PROXY_AUTH, _FOREIGN,
- *                 _RELAY, _RELAY_LIMIT
+ *   path codes:   BYWAY_ERROR_DNS, _CONNECT, _HOOK, _TLS, _SILENCE, _CUT, _HTTP, _PROXY_AUTH,
+ *                 _FOREIGN, _RELAY, _RELAY_LIMIT
  *   fatal codes:  BYWAY_ERROR_VERSION, _MALFORMED, _SECRET_SHARED; the client has to be closed
  *   end codes:    what ended a channel: BYWAY_ERROR_CLOSED, _PEER_CLOSED, _PEER_ABORTED,
  *                 _PEER_GAVE_UP, _PEER_UNKNOWN, _PEER_PROTOCOL, _LINGER; and the fatal codes
@@ -102,6 +102,9 @@
 // Version of this header: major, minor and patch in 8 bits each.
 #define BYWAY_VERSION 256
 
+// Octets that on_resolve of byway_config may fill: some 64 addresses.
+#define BYWAY_ADDRESSES_SIZE 4096
+
 // Version of byway_config. It rises if the meaning of a field changes.
 #define BYWAY_CONFIG_VERSION 1
 
@@ -158,7 +161,7 @@ enum BYWAY_ENUM byway_error
   BYWAY_ERROR_KIND = -3,
   // A struct's size or version is none that this library knows.
   BYWAY_ERROR_STRUCT = -4,
-  // Called from within the log callback, where only the functions without int32_t result may be.
+  // Called from within a callback of the program, where only the functions without int32_t result may be.
   BYWAY_ERROR_CALLBACK = -5,
   // A fault of byway itself. What the call was for may or may not have happened.
   BYWAY_ERROR_PANIC = -6,
@@ -246,6 +249,8 @@ enum BYWAY_ENUM byway_error
   BYWAY_ERROR_LINGER = -409,
   // Another process uses this session's secret.
   BYWAY_ERROR_SECRET_SHARED = -410,
+  // The program's own on_socket of byway_config refused each socket.
+  BYWAY_ERROR_HOOK = -420,
 };
 #ifndef __cplusplus
 #ifdef BYWAY_TYPED_ENUMS
@@ -410,6 +415,21 @@ typedef struct byway_header {
   const char *value;
 } byway_header;
 
+// Gets a TCP socket before it connects to the relay or a proxy, to bind it to a network or to mark
+// it: fd stays byway's. Returns 0, or an error number as of errno.
+typedef int32_t (*byway_socket_callback)(void *userdata, int32_t fd);
+
+// Resolves a host: writes numeric addresses, separated by blanks, and a NUL into addresses, which has
+// size octets, BYWAY_ADDRESSES_SIZE. Returns 0, or another number, which the event then has.
+typedef int32_t (*byway_resolve_callback)(void *userdata,
+                                          const char *host,
+                                          uint16_t port,
+                                          char *addresses,
+                                          size_t size);
+
+// Is told of something.
+typedef void (*byway_notice_callback)(void *userdata);
+
 // What a client is opened with. byway_config_default fills it; only relay_url has no default. What
 // it points to stays the caller's, and is copied by the call that opens a client.
 typedef struct byway_config {
@@ -447,7 +467,8 @@ typedef struct byway_config {
   uint32_t linger_ms;
   // How often the peer of an idle channel is probed; 0, the default: never.
   uint32_t keepalive_ms;
-  // How long a TCP connection to the relay or proxy may take; at least 1. Default 3000.
+  // How long a TCP connection to the relay or proxy may take, with all its addresses, of which each
+  // gets 250 ms before the next is tried beside it; at least 1. Default 3000.
   uint32_t tcp_timeout_ms;
   // Of enum byway_pace. Default BYWAY_PACE_STREAMING.
   uint32_t pace;
@@ -463,6 +484,31 @@ typedef struct byway_config {
   uint32_t io_buffer;
   // Connections that may wait to be accepted at each listener, 1 to 255. Default 8.
   uint32_t backlog;
+  // This and the next five are functions of the program, which byway's own threads call with no lock
+  // held, or NULL, their default. They may be called from several threads at once, must neither throw
+  // nor longjmp, and every function that returns int32_t gives BYWAY_ERROR_CALLBACK within them.
+  //
+  // on_socket is called for every TCP socket before it connects. Where it fails the next address of the
+  // host is tried, and if none is left the cause is BYWAY_ERROR_HOOK. It should not block for long:
+  // that is not cut short, and byway_close may wait half a second for it.
+  byway_socket_callback on_socket;
+  // Resolves the relay's or proxy's name in the place of the system's resolver; numeric addresses are
+  // not resolved. May block: a thread of its own calls it, and after 6 s the dial goes on without it.
+  // Where it fails, or gives no address, the cause is BYWAY_ERROR_DNS unless older addresses are known.
+  byway_resolve_callback on_resolve;
+  // Is called first thing in every thread of the client: two that live as long as it does, and one
+  // while a name is being resolved.
+  byway_notice_callback on_thread_start;
+  // Is called last thing in every thread of the client.
+  byway_notice_callback on_thread_end;
+  // Is called when none of these will be called again, so that hooks_userdata may be freed; by the last
+  // thread of the client, behind its on_thread_end, or in the call that closes or fails to make the
+  // client. Once for each call that was given this configuration, however that ended, but for
+  // BYWAY_ERROR_STRUCT and BYWAY_ERROR_CALLBACK. A thread that is resolving a name may outlast the
+  // client.
+  byway_notice_callback on_release;
+  // What these functions get.
+  void *hooks_userdata;
 } byway_config;
 
 // Names a client, listener, stream or datagram channel. 0 is none.
@@ -628,11 +674,21 @@ int32_t byway_wait_open(byway_handle handle,
                         int32_t timeout_ms);
 
 // Says that the device has another address or network now: both connections to the relay are dropped
-// and dialled anew at once. Channels survive. On Linux and Android a device that slept for over 5 s
+// and dialled anew at once, by the proxy that is set, if one is. Channels survive. On Linux and Android a device that slept for over 5 s
 // finds out by itself.
 //
 // Does not block. Returns BYWAY_OK, a handle code, or what every call can.
 int32_t byway_network_changed(byway_handle client);
+
+// As byway_network_changed, where the way to the relay is by another proxy from now on. proxy is one of
+// enum byway_proxy: none, the one that the environment names now, which this call reads, or proxy_url,
+// which is else ignored. After a failure nothing has changed, and connections stay.
+//
+// Does not block. Returns BYWAY_OK, BYWAY_ERROR_ARGUMENT, BYWAY_ERROR_SETTING, a handle code, or what
+// every call can.
+int32_t byway_network_changed_with(byway_handle client,
+                                   uint32_t proxy,
+                                   const char *proxy_url);
 
 // Claims an endpoint, "name:port", for streams, and waits until the relay has granted it. The client
 // then answers peers that connect, for as long as backlog and channels last.
@@ -708,8 +764,8 @@ int32_t byway_accept(byway_handle listener, int32_t timeout_ms, byway_handle *ch
 //
 // A client: ends its listeners, then waits as above for all its channels; what is left when the
 // time is over is aborted. Takes up to a second more: half of it to tell relay and peers, and half for
-// its threads to end. They do, unless a TCP connect (up to tcp_timeout_ms) or a DNS lookup is under
-// way: such a thread ends by itself when that is over. Handles of its listeners and channels stay to be
+// its threads to end. They do, unless a name is being resolved or a callback of the program is under way:
+// such a thread ends by itself when that is over. Handles of its listeners and channels stay to be
 // closed.
 //
 // Blocks for at most timeout_ms, and a client for up to a second more. byway_cancel of the handle

@@ -33,8 +33,8 @@ pub const BYWAY_ADDRESS_SIZE: usize = 16;
 ///
 /// A client: ends its listeners, then waits as above for all its channels; what is left when the
 /// time is over is aborted. Takes up to a second more: half of it to tell relay and peers, and half for
-/// its threads to end. They do, unless a TCP connect (up to tcp_timeout_ms) or a DNS lookup is under
-/// way: such a thread ends by itself when that is over. Handles of its listeners and channels stay to be
+/// its threads to end. They do, unless a name is being resolved or a callback of the program is under way:
+/// such a thread ends by itself when that is over. Handles of its listeners and channels stay to be
 /// closed.
 ///
 /// Blocks for at most timeout_ms, and a client for up to a second more. byway_cancel of the handle

@@ -28,9 +28,10 @@ pub unsafe extern "C" fn byway_client_open(
     client: *mut byway_handle,
 ) -> i32 {
     entry(|| {
-        let out = Out::new(client, "client")?;
         // SAFETY: config is as its comment says.
-        let opened = Client::start(unsafe { super::config::config(config) }?)?;
+        let config = unsafe { super::config::config(config) }?;
+        let out = Out::new(client, "client")?;
+        let opened = Client::start(config)?;
         if timeout_ms != 0 {
             opened.wait_open(timeout(timeout_ms))?;
         }
@@ -55,9 +56,10 @@ pub unsafe extern "C" fn byway_client_start(
     client: *mut byway_handle,
 ) -> i32 {
     entry(|| {
-        let out = Out::new(client, "client")?;
         // SAFETY: config is as its comment says.
-        let started = Client::start(unsafe { super::config::config(config) }?)?;
+        let config = unsafe { super::config::config(config) }?;
+        let out = Out::new(client, "client")?;
+        let started = Client::start(config)?;
         let handle = handle::insert(Object::Client(started))?;
         // SAFETY: the caller gave a place for a handle.
         unsafe { out.set(handle) };
@@ -92,7 +94,7 @@ pub extern "C" fn byway_wait_open(handle: byway_handle, timeout_ms: i32) -> i32 
 }
 
 /// Says that the device has another address or network now: both connections to the relay are dropped
-/// and dialled anew at once. Channels survive. On Linux and Android a device that slept for over 5 s
+/// and dialled anew at once, by the proxy that is set, if one is. Channels survive. On Linux and Android a device that slept for over 5 s
 /// finds out by itself.
 ///
 /// Does not block. Returns BYWAY_OK, a handle code, or what every call can.
@@ -100,6 +102,26 @@ pub extern "C" fn byway_wait_open(handle: byway_handle, timeout_ms: i32) -> i32 
 pub extern "C" fn byway_network_changed(client: byway_handle) -> i32 {
     entry(|| {
         handle::client(client)?.network_changed();
+        Ok(())
+    })
+}
+
+/// As byway_network_changed, where the way to the relay is by another proxy from now on. proxy is one of
+/// enum byway_proxy: none, the one that the environment names now, which this call reads, or proxy_url,
+/// which is else ignored. After a failure nothing has changed, and connections stay.
+///
+/// Does not block. Returns BYWAY_OK, BYWAY_ERROR_ARGUMENT, BYWAY_ERROR_SETTING, a handle code, or what
+/// every call can.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn byway_network_changed_with(
+    client: byway_handle,
+    proxy: u32,
+    proxy_url: *const c_char,
+) -> i32 {
+    entry(|| {
+        let client = handle::client(client)?;
+        // SAFETY: proxy_url is as its comment says.
+        client.network_changed_with(unsafe { super::config::proxy(proxy, proxy_url) }?)?;
         Ok(())
     })
 }

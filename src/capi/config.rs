@@ -1,12 +1,13 @@
 //! What a client is opened with.
 
-use std::ffi::c_char;
+use std::ffi::{c_char, c_void};
 use std::mem::offset_of;
 use std::time::Duration;
 
 use super::args::{Out, optional_text, slice, struct_size, text};
 use super::byway_error;
 use super::guard::entry;
+use super::hooks::{self, byway_notice_callback, byway_resolve_callback, byway_socket_callback};
 use super::last::Failure;
 use crate::client::Config;
 use crate::session::{Pace, Profile};
@@ -101,7 +102,8 @@ pub struct byway_config {
     pub linger_ms: u32,
     /// How often the peer of an idle channel is probed; 0, the default: never.
     pub keepalive_ms: u32,
-    /// How long a TCP connection to the relay or proxy may take; at least 1. Default 3000.
+    /// How long a TCP connection to the relay or proxy may take, with all its addresses, of which each
+    /// gets 250 ms before the next is tried beside it; at least 1. Default 3000.
     pub tcp_timeout_ms: u32,
     /// Of enum byway_pace. Default BYWAY_PACE_STREAMING.
     pub pace: u32,
@@ -117,12 +119,37 @@ pub struct byway_config {
     pub io_buffer: u32,
     /// Connections that may wait to be accepted at each listener, 1 to 255. Default 8.
     pub backlog: u32,
+    /// This and the next five are functions of the program, which byway's own threads call with no lock
+    /// held, or NULL, their default. They may be called from several threads at once, must neither throw
+    /// nor longjmp, and every function that returns int32_t gives BYWAY_ERROR_CALLBACK within them.
+    ///
+    /// on_socket is called for every TCP socket before it connects. Where it fails the next address of the
+    /// host is tried, and if none is left the cause is BYWAY_ERROR_HOOK. It should not block for long:
+    /// that is not cut short, and byway_close may wait half a second for it.
+    pub on_socket: byway_socket_callback,
+    /// Resolves the relay's or proxy's name in the place of the system's resolver; numeric addresses are
+    /// not resolved. May block: a thread of its own calls it, and after 6 s the dial goes on without it.
+    /// Where it fails, or gives no address, the cause is BYWAY_ERROR_DNS unless older addresses are known.
+    pub on_resolve: byway_resolve_callback,
+    /// Is called first thing in every thread of the client: two that live as long as it does, and one
+    /// while a name is being resolved.
+    pub on_thread_start: byway_notice_callback,
+    /// Is called last thing in every thread of the client.
+    pub on_thread_end: byway_notice_callback,
+    /// Is called when none of these will be called again, so that hooks_userdata may be freed; by the last
+    /// thread of the client, behind its on_thread_end, or in the call that closes or fails to make the
+    /// client. Once for each call that was given this configuration, however that ended, but for
+    /// BYWAY_ERROR_STRUCT and BYWAY_ERROR_CALLBACK. A thread that is resolving a name may outlast the
+    /// client.
+    pub on_release: byway_notice_callback,
+    /// What these functions get.
+    pub hooks_userdata: *mut c_void,
 }
 
 /// No padding, here and on 32-bit targets: a field added in the place of padding would be garbage
 /// in the structs of programs that do not know it.
 const POINTER: usize = size_of::<usize>();
-const _: () = assert!(size_of::<byway_config>() == 2 * 4 + 8 * POINTER + 8 + 40 + 10 * 4);
+const _: () = assert!(size_of::<byway_config>() == 2 * 4 + 14 * POINTER + 8 + 40 + 10 * 4);
 
 /// What a struct has at the very least: up to `relay_url`, rounded up to 8 for 32-bit targets.
 const LEAST: usize = (offset_of!(byway_config, relay_url) + POINTER).next_multiple_of(8);
@@ -160,6 +187,12 @@ fn defaults() -> byway_config {
         listeners: 0,
         io_buffer: 0,
         backlog: config.backlog.into(),
+        on_socket: None,
+        on_resolve: None,
+        on_thread_start: None,
+        on_thread_end: None,
+        on_release: None,
+        hooks_userdata: std::ptr::null_mut(),
     };
     set_profile(&mut defaults, &config.profile);
     defaults
@@ -225,19 +258,16 @@ impl byway_config {
     /// The pointers are NULL or valid as their fields' comments say.
     unsafe fn to_config(self) -> Result<Config, Failure> {
         let setting = |line: &'static str| Failure::new(byway_error::Setting, line);
+        // First, so that on_release is called whatever else is wrong.
+        let hooks = hooks::hooks(&self);
         if !self.reserved.is_null() {
             return Err(setting("config.reserved must be NULL"));
         }
         // SAFETY: as the caller says.
         let url = unsafe { text(self.relay_url, "relay_url") }?;
         let defaults = Config::new(url);
-        let proxy = match self.proxy {
-            0 => Proxy::Direct,
-            1 => Proxy::Environment,
-            // SAFETY: as the caller says.
-            2 => Proxy::Url(unsafe { text(self.proxy_url, "proxy_url") }?.to_owned()),
-            _ => return Err(setting("config.proxy must be one of enum byway_proxy")),
-        };
+        // SAFETY: as the caller says.
+        let proxy = unsafe { proxy(self.proxy, self.proxy_url) }?;
         let pace = match self.pace {
             0 => Pace::Streaming,
             1 => Pace::LongPoll,
@@ -289,8 +319,23 @@ impl byway_config {
             headers: headers.collect::<Result<_, Failure>>()?,
             user_agent: user_agent.map_or(defaults.user_agent, str::to_owned),
             roots_pem: roots.to_owned(),
+            hooks,
             ..Config::new(url)
         })
+    }
+}
+
+/// A proxy as C names it.
+///
+/// # Safety
+/// `url` is NULL or a string.
+pub(super) unsafe fn proxy(kind: u32, url: *const c_char) -> Result<Proxy, Failure> {
+    match kind {
+        0 => Ok(Proxy::Direct),
+        1 => Ok(Proxy::Environment),
+        // SAFETY: the same is asked of the caller.
+        2 => Ok(Proxy::Url(unsafe { text(url, "proxy_url") }?.to_owned())),
+        _ => Err(Failure::new(byway_error::Setting, "proxy must be one of enum byway_proxy")),
     }
 }
 

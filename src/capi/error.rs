@@ -22,7 +22,7 @@ pub enum byway_error {
     Kind = -3,
     /// A struct's size or version is none that this library knows.
     Struct = -4,
-    /// Called from within the log callback, where only the functions without int32_t result may be.
+    /// Called from within a callback of the program, where only the functions without int32_t result may be.
     Callback = -5,
     /// A fault of byway itself. What the call was for may or may not have happened.
     Panic = -6,
@@ -114,6 +114,8 @@ pub enum byway_error {
     Linger = -409,
     /// Another process uses this session's secret.
     SecretShared = -410,
+    /// The program's own on_socket of byway_config refused each socket.
+    Hook = -420,
 }
 
 use byway_error as Code;
@@ -124,7 +126,7 @@ pub(super) const LINES: &[(Code, &CStr)] = &[
     (Code::Handle, c"the handle is not open: it is 0, was closed before, or was never given; check who closes it"),
     (Code::Kind, c"the handle is of another kind: check which of client, listener, stream and datagram channel the call takes"),
     (Code::Struct, c"a struct has a size or version that this library does not know: fill it by its function and sizeof, zero the rest, or update the library"),
-    (Code::Callback, c"called from within the log callback: note the message and call from elsewhere"),
+    (Code::Callback, c"called from within a callback: note what it told and call from elsewhere"),
     (Code::Panic, c"a fault of byway itself: please report it with what byway_last_error says; close what was in use"),
     (Code::TimedOut, c"timed out: allow more time, or look at the client's events for the cause"),
     (Code::Cancelled, c"cancelled by this program: call again to go on"),
@@ -166,6 +168,7 @@ pub(super) const LINES: &[(Code, &CStr)] = &[
     (Code::Foreign, c"path to the relay blocked: a foreign page instead of an answer; log in to the network's portal, check the URL"),
     (Code::Relay, c"path to the relay blocked: the relay refuses; try again later"),
     (Code::Linger, c"channel given up after silence; connect anew and go on at the offset that byway_last_detail says"),
+    (Code::Hook, c"path to the relay blocked: the program's hook for sockets failed; look at what the event has seen, and mend it"),
     (Code::SecretShared, c"another client uses this session's secret: seed each process differently"),
 ];
 
@@ -174,6 +177,7 @@ pub(super) fn blocked(cause: Blocked) -> (Code, u64) {
     match cause {
         Blocked::Dns => (Code::Dns, 0),
         Blocked::Connect => (Code::Connect, 0),
+        Blocked::Hook => (Code::Hook, 0),
         Blocked::Tls => (Code::Tls, 0),
         Blocked::Silence => (Code::Silence, 0),
         Blocked::Cut => (Code::Cut, 0),

@@ -7,8 +7,8 @@ use std::sync::Once;
 use std::thread;
 
 use super::byway_error;
+use super::callback;
 use super::last::Failure;
-use super::log;
 
 thread_local! {
     /// This thread is in a call.
@@ -22,8 +22,8 @@ thread_local! {
 /// What a panic may leave half done is guarded by byway's own locks, which go on with the state
 /// between two calls of the session; so the closure is taken for unwind safe.
 pub(super) fn entry(f: impl FnOnce() -> Result<(), Failure>) -> i32 {
-    if log::in_callback() {
-        let line = "called from within the log callback: note the message, call from elsewhere";
+    if callback::is_inside() {
+        let line = "called from within a callback: note what it told, call from elsewhere";
         return Failure::new(byway_error::Callback, line).keep();
     }
     install_hook();

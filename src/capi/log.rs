@@ -1,12 +1,12 @@
 //! What byway has to say, to a function of the program.
 
-use std::cell::Cell;
 use std::ffi::{c_char, c_void};
 use std::sync::{OnceLock, PoisonError, RwLock, RwLockReadGuard};
 
 use log::{LevelFilter, Log, Metadata, Record};
 
 use super::byway_error;
+use super::callback;
 use super::guard::entry;
 use super::last::{Failure, text};
 
@@ -47,14 +47,6 @@ unsafe impl Sync for Sink {}
 /// Read for the time of each call of the callback, so that who changes it waits for those in progress.
 static SINK: RwLock<Option<Sink>> = RwLock::new(None);
 
-thread_local! {
-    static IN_CALLBACK: Cell<bool> = const { Cell::new(false) };
-}
-
-pub(super) fn in_callback() -> bool {
-    IN_CALLBACK.try_with(Cell::get).unwrap_or(false)
-}
-
 struct Logger;
 
 impl Logger {
@@ -71,17 +63,16 @@ impl Log for Logger {
 
     fn log(&self, record: &Record<'_>) {
         // What byway's own code would log below the callback is not worth a loop without end.
-        if in_callback() || !self.enabled(record.metadata()) {
+        if callback::is_inside() || !self.enabled(record.metadata()) {
             return;
         }
         let line = text(record.args().to_string().replace('\n', " "));
         let sink = Self::sink();
         if let Some(Sink { callback, userdata }) = *sink {
-            let _ = IN_CALLBACK.try_with(|inside| inside.set(true));
+            let level = record.level() as u32;
             // SAFETY: the program promised that the two may be used so until byway_set_log has
             // returned, which waits for the lock that is held here. The line lives on.
-            unsafe { callback(userdata, record.level() as u32, line.as_ptr()) };
-            let _ = IN_CALLBACK.try_with(|inside| inside.set(false));
+            callback::call(|| unsafe { callback(userdata, level, line.as_ptr()) });
         }
     }
 

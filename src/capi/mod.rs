@@ -10,6 +10,7 @@
 #![allow(unsafe_code, non_camel_case_types, clippy::missing_safety_doc)]
 
 mod args;
+mod callback;
 mod channel;
 mod client;
 mod config;
@@ -18,6 +19,7 @@ mod error;
 mod event;
 mod guard;
 mod handle;
+mod hooks;
 mod last;
 mod library;
 mod listener;
@@ -35,6 +37,7 @@ pub use datagram::*;
 pub use error::*;
 pub use event::*;
 pub use handle::byway_handle;
+pub use hooks::*;
 pub use library::*;
 pub use listener::*;
 pub use log::*;

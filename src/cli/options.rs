@@ -37,7 +37,7 @@ pub struct ClientOptions {
     #[arg(long, value_name = "TEXT")]
     user_agent: Option<String>,
     /// Go through this HTTP proxy, http://user:password@host:port, or through the one that the
-    /// environment names: env
+    /// environment names at the start: env
     #[arg(long, value_name = "URL|env")]
     proxy: Option<String>,
     /// Certificates (PEM) of the authorities to trust for https://, instead of those of the public web,

@@ -81,7 +81,7 @@ impl Client {
         self.wait_for(timeout, |core| core.running == 0 || core.is_over())
     }
 
-    /// Waits for the end of the two threads, unless a connection that is being made holds one up.
+    /// Waits for the end of the two threads, unless a hook of the program holds one up.
     fn join_lanes(&self) {
         if self.wait_for(Some(LAST_WORD), |core| core.running == 0) {
             for lane in std::mem::take(&mut *self.handle.lanes()) {

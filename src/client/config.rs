@@ -4,7 +4,7 @@ use std::time::{Duration, SystemTime};
 
 use crate::error::{ConfigError, Error, ResourceError};
 use crate::session::{Pace, Profile, Settings, Timers};
-use crate::transport::{HttpConfig, Proxy};
+use crate::transport::{Hooks, HttpConfig, Proxy};
 
 /// What a [`Client`](super::Client) is opened with. Only the relay's URL has no default:
 ///
@@ -39,7 +39,8 @@ pub struct Config {
     pub open_timeout: Duration,
     /// How long `listen` and `connect` wait unless told otherwise. Default 20 s.
     pub connect_timeout: Duration,
-    /// How long a TCP connection to the relay or proxy may take. Default 3 s.
+    /// How long a TCP connection to the relay or proxy may take, with all its addresses, of which
+    /// each gets 250 ms before the next is tried beside it (RFC 8305). Default 3 s.
     pub tcp_timeout: Duration,
     /// Connections that may wait to be accepted at each listener, 1 to 255. Default 8.
     pub backlog: u8,
@@ -52,6 +53,9 @@ pub struct Config {
     /// Certificates (PEM) of the authorities to trust for `https://`, instead of those of the
     /// public web. Default: none, which means the public web's.
     pub roots_pem: Vec<u8>,
+    /// What the program does itself on the way: prepares sockets, resolves names, is told of
+    /// threads. Default: nothing.
+    pub hooks: Hooks,
     /// The protocol's deadlines and intervals. Default: the specification's.
     pub timers: Timers,
 }
@@ -77,6 +81,7 @@ impl Config {
             headers: http.headers,
             user_agent: http.user_agent,
             roots_pem: http.roots_pem,
+            hooks: http.hooks,
             timers: Timers::DEFAULT,
         }
     }
@@ -90,6 +95,7 @@ impl Config {
             roots_pem: self.roots_pem.clone(),
             connect_timeout: self.tcp_timeout,
             io_buffer: self.profile.io_buffer,
+            hooks: self.hooks.clone(),
         }
     }
 

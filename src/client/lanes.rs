@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use super::shared::Shared;
 use crate::error::{Error, ResourceError};
 use crate::session::{Exchange, Lane};
-use crate::transport::{Failure, Request, Transport};
+use crate::transport::{Failure, Hooks, Request, Transport};
 
 /// Stack of each of the client's two threads, in octets. Measured on x86-64: without optimization
 /// an exchange takes up to 96 KiB of it, and with, up to 32 KiB, or 64 KiB for a TLS handshake.
@@ -18,6 +18,7 @@ pub(super) fn start(
     shared: &Arc<Shared>,
     lane: Lane,
     transport: Box<dyn Transport>,
+    hooks: &Hooks,
 ) -> Result<JoinHandle<()>, Error> {
     let name = match lane {
         Lane::Park => "byway-poll",
@@ -25,11 +26,8 @@ pub(super) fn start(
     };
     shared.lock().running += 1;
     let runner = Runner { shared: Arc::clone(shared), lane };
-    thread::Builder::new()
-        .name(name.into())
-        .stack_size(LANE_STACK)
-        .spawn(move || runner.run(transport))
-        .map_err(|_| ResourceError::System.into())
+    let thread = thread::Builder::new().name(name.into()).stack_size(LANE_STACK);
+    hooks.spawn(thread, move || runner.run(transport)).map_err(|_| ResourceError::System.into())
 }
 
 struct Runner {

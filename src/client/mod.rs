@@ -49,11 +49,11 @@ pub use stream::{ReadHalf, Stream, WriteHalf};
 
 use crate::error::Error;
 use crate::session::{HeapStorage, Lane, Profile, Stats, StorageBytes};
-use crate::transport::{HttpTransport, Transport};
+use crate::transport::{HttpConfig, HttpTransport, Proxy, Transport, Way};
 use crate::{Endpoint, Kind};
 use channel::deadline;
 use readiness::Target;
-use shared::{Core, Shared};
+use shared::Shared;
 
 /// A session with a relay. Clones share it; any thread may use it.
 ///
@@ -72,6 +72,8 @@ pub(crate) struct Handle {
     profile: Profile,
     backlog: u8,
     connect_timeout: Duration,
+    /// What the way to the relay follows from, beside a proxy; without the roots, which stay.
+    http: HttpConfig,
     lanes: Mutex<Vec<JoinHandle<()>>>,
 }
 
@@ -125,8 +127,9 @@ impl Client {
     pub fn start(config: impl Into<Config>) -> Result<Self, Error> {
         let config = config.into();
         let settings = config.settings()?;
-        let http = config.http();
+        let mut http = config.http();
         let (park, send) = (HttpTransport::new(&http)?, HttpTransport::new(&http)?);
+        http.roots_pem.clear();
         config::check_memory(&config.profile)?;
         let storage = HeapStorage::new(&config.profile)?;
         let cancellers = [park.canceller(), send.canceller()];
@@ -136,12 +139,13 @@ impl Client {
             profile: config.profile,
             backlog: config.backlog,
             connect_timeout: config.connect_timeout,
+            http,
             lanes: Mutex::default(),
         });
         shared.call(|session, now| session.open(now, &settings));
         // If the second thread fails to start, dropping the handle ends the first.
-        let send = lanes::start(&shared, Lane::Send, Box::new(send))?;
-        let park = lanes::start(&shared, Lane::Park, Box::new(park))?;
+        let send = lanes::start(&shared, Lane::Send, Box::new(send), &config.hooks)?;
+        let park = lanes::start(&shared, Lane::Park, Box::new(park), &config.hooks)?;
         handle.lanes().extend([send, park]);
         Ok(Self { handle })
     }
@@ -275,10 +279,22 @@ impl Client {
     }
 
     /// Says that the device has another address or network now: both connections to the relay are
-    /// dropped and dialled anew at once. Channels survive. Does not block. On Linux and Android a
-    /// device that slept for over 5 s finds out by itself.
+    /// dropped and dialled anew at once, by the proxy that is set, if one is. Channels survive. Does
+    /// not block. On Linux and Android a device that slept for over 5 s finds out by itself.
     pub fn network_changed(&self) {
-        self.handle.shared.with(Core::change_network);
+        self.handle.shared.with(|core| core.change_network(None));
+    }
+
+    /// As [`network_changed`](Self::network_changed), where the way to the relay is by another proxy
+    /// from now on: [`Proxy::Direct`] by none, [`Proxy::Url`] by this one, [`Proxy::Environment`] by
+    /// the one that the environment names now, which is read once, by this call.
+    ///
+    /// # Errors
+    /// A proxy that cannot be used: then nothing has changed, and connections stay.
+    pub fn network_changed_with(&self, proxy: Proxy) -> Result<(), Error> {
+        let way = Way::new(&HttpConfig { proxy, ..self.handle.http.clone() })?;
+        self.handle.shared.with(|core| core.change_network(Some(&way)));
+        Ok(())
     }
 
     /// Waits for the next event, at most for `timeout`; zero: only looks. `None` when the time is

@@ -11,7 +11,7 @@ use super::clock::{Clock, Times};
 use super::readiness::{Readiness, Target, Watches};
 use crate::error::Error;
 use crate::session::{ChannelId, HeapStorage, Lane, ListenerId, Profile, Session, Wake};
-use crate::transport::Canceller;
+use crate::transport::{Canceller, Way};
 
 /// Events kept until somebody takes them; then the oldest is dropped, and counted.
 const EVENTS: usize = 16;
@@ -122,16 +122,20 @@ impl Core {
     /// The session, and the time now.
     pub fn session(&mut self) -> (Session<'_>, u64) {
         if self.clock.advance() {
-            self.change_network();
+            self.change_network(None);
         }
         (self.storage.session(), self.clock.now)
     }
 
     /// The device has another address or network, or has slept: both connections are dropped.
-    pub fn change_network(&mut self) {
+    /// If there is another way to the relay, the next exchanges take it.
+    pub fn change_network(&mut self, redirect: Option<&Way>) {
         self.clock.advance();
         for canceller in &self.cancellers {
             canceller.forget_addresses();
+            if let Some(way) = redirect {
+                canceller.redirect(way.clone());
+            }
         }
         self.storage.session().network_changed(self.clock.now);
         self.cancel();

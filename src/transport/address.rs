@@ -8,6 +8,7 @@ use ureq::http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use ureq::http::uri::{Authority, PathAndQuery, Scheme, Uri};
 use ureq::{Proxy as UreqProxy, ProxyProtocol};
 
+use super::hooks::Hooks;
 use crate::error::ConfigError;
 
 /// Settings of [`HttpTransport`](super::HttpTransport).
@@ -29,6 +30,8 @@ pub struct HttpConfig {
     /// Octets of each of the three buffers: input, output, scratch. Raised to 4 KiB if lower, since
     /// the head of a request or response must fit.
     pub io_buffer: usize,
+    /// What the program does itself on the way.
+    pub hooks: Hooks,
 }
 
 impl HttpConfig {
@@ -45,6 +48,7 @@ impl HttpConfig {
             roots_pem: Vec::new(),
             connect_timeout: Self::CONNECT_TIMEOUT,
             io_buffer: 16 * 1024,
+            hooks: Hooks::default(),
         }
     }
 }
@@ -67,7 +71,7 @@ const ENDPOINT: usize = 6 + 20;
 
 /// A checked address.
 #[derive(Debug, Clone)]
-pub(super) struct Target {
+pub(crate) struct Target {
     pub scheme: Scheme,
     /// Host and port of the relay as the URL has them.
     pub authority: Authority,

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use ureq::Error;
 use ureq::unversioned::transport::{Buffers, ConnectionDetails, Connector, NextTimeout, Transport};
 
-use super::dial::Line;
+use super::line::Line;
 
 /// Every request of this client begins so; what a tunnel or TLS writes before never does.
 const METHOD: &[u8] = b"POST ";

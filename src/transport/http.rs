@@ -2,6 +2,7 @@
 
 use std::io::{self, Read};
 use std::sync::Arc;
+use std::time::Duration;
 
 use ureq::http::header::{self, HeaderMap, HeaderValue};
 use ureq::http::{Error as HttpError, Method, Request as HttpRequest, Response};
@@ -9,8 +10,12 @@ use ureq::unversioned::transport::{ConnectProxyConnector, Connector};
 use ureq::{Agent, Body, Error, SendBody, config::Config};
 
 use super::address::{HttpConfig, Target};
-use super::dial::{Canceller, Dialler, Line, NoResolver};
+use super::dial::{Dialler, NoResolver};
 use super::gather::GatherConnector;
+use super::hooks::Hooks;
+use super::line::{Canceller, Line};
+use super::race::HookFailed;
+use super::resolve::ResolveFailed;
 use super::{Failure, Request, Transport};
 use crate::error::{Blocked, ConfigError};
 
@@ -43,16 +48,23 @@ const MAX_RETRY_AFTER: u32 = 30;
 pub struct HttpTransport {
     agent: Agent,
     target: Target,
+    parts: Parts,
     line: Arc<Line>,
     scratch: Box<[u8]>,
 }
 
-impl HttpTransport {
-    /// Checks the settings. Nothing is dialled before the first exchange.
-    pub fn new(config: &HttpConfig) -> Result<Self, ConfigError> {
-        let target = Target::new(config)?;
-        let buffer = config.io_buffer.max(MIN_BUFFER);
-        let line = Arc::new(Line::default());
+/// What agents are made of, whatever the way to the relay.
+#[derive(Debug)]
+struct Parts {
+    connect_timeout: Duration,
+    buffer: usize,
+    hooks: Hooks,
+    #[cfg(feature = "tls")]
+    tls: ureq::tls::TlsConfig,
+}
+
+impl Parts {
+    fn agent(&self, target: &Target, line: &Arc<Line>) -> Agent {
         let builder = Config::builder()
             .http_status_as_error(false)
             .proxy(target.tunnel_proxy().cloned())
@@ -60,28 +72,46 @@ impl HttpTransport {
             .user_agent("")
             .accept("")
             .accept_encoding("")
-            .input_buffer_size(buffer)
-            .output_buffer_size(buffer)
-            .max_response_header_size(buffer - 1)
+            .input_buffer_size(self.buffer)
+            .output_buffer_size(self.buffer)
+            .max_response_header_size(self.buffer - 1)
             .max_idle_connections(1)
             .max_idle_connections_per_host(1)
-            .max_idle_age(std::time::Duration::from_secs(IDLE_SECONDS));
+            .max_idle_age(Duration::from_secs(IDLE_SECONDS));
         #[cfg(feature = "tls")]
-        let builder = builder.tls_config(tls_config(&config.roots_pem)?);
+        let builder = builder.tls_config(self.tls.clone());
         let forward = target.forward_proxy();
         let dialler = Dialler {
-            line: Arc::clone(&line),
+            line: Arc::clone(line),
             instead: forward.map(|proxy| (proxy.host().to_owned(), proxy.port())),
-            timeout: config.connect_timeout,
-            buffer,
+            timeout: self.connect_timeout,
+            buffer: self.buffer,
+            hooks: self.hooks.clone(),
         };
         let prefix = forward.map(|_| format!("http://{}", target.authority)).unwrap_or_default();
-        let gather = GatherConnector { line: Arc::clone(&line), prefix: prefix.into() };
+        let gather = GatherConnector { line: Arc::clone(line), prefix: prefix.into() };
         let chain = ().chain(ConnectProxyConnector::default()).chain(dialler);
         #[cfg(feature = "tls")]
         let chain = chain.chain(ureq::unversioned::transport::RustlsConnector::default());
-        let agent = Agent::with_parts(builder.build(), chain.chain(gather), NoResolver);
-        Ok(Self { agent, target, line, scratch: vec![0; buffer].into_boxed_slice() })
+        Agent::with_parts(builder.build(), chain.chain(gather), NoResolver)
+    }
+}
+
+impl HttpTransport {
+    /// Checks the settings. Nothing is dialled before the first exchange.
+    pub fn new(config: &HttpConfig) -> Result<Self, ConfigError> {
+        let target = Target::new(config)?;
+        let parts = Parts {
+            connect_timeout: config.connect_timeout,
+            buffer: config.io_buffer.max(MIN_BUFFER),
+            hooks: config.hooks.clone(),
+            #[cfg(feature = "tls")]
+            tls: tls_config(&config.roots_pem)?,
+        };
+        let line = Arc::new(Line::default());
+        let agent = parts.agent(&target, &line);
+        let scratch = vec![0; parts.buffer].into_boxed_slice();
+        Ok(Self { agent, target, parts, line, scratch })
     }
 
     fn request<'a>(
@@ -165,6 +195,8 @@ impl HttpTransport {
             _ if self.line.cancelled() => Blocked::Cut,
             _ if self.line.is_used_up() => Blocked::Foreign,
             Error::HostNotFound | Error::Timeout(ureq::Timeout::Resolve) => Blocked::Dns,
+            Error::Other(error) if error.is::<ResolveFailed>() => Blocked::Dns,
+            Error::Other(error) if error.is::<HookFailed>() => Blocked::Hook,
             Error::ConnectProxyFailed(text) => tunnel_refusal(text),
             Error::Timeout(_) => Blocked::Silence,
             Error::Protocol(_) | Error::LargeResponseHeader(..) if sent => Blocked::Foreign,
@@ -186,6 +218,10 @@ impl Transport for HttpTransport {
         sink: &mut dyn FnMut(&[u8]) -> Result<bool, Blocked>,
     ) -> Result<(), Failure> {
         self.line.begin(request.silence_ms, request.max_response);
+        if let Some(target) = self.line.take_redirect() {
+            self.agent = self.parts.agent(&target, &self.line);
+            self.target = target;
+        }
         if self.line.cancelled() {
             return Err(Failure::new(Blocked::Cut, false, "interrupted by this program"));
         }

@@ -5,7 +5,12 @@ mod address;
 mod buffer;
 mod dial;
 mod gather;
+mod hooks;
 mod http;
+mod line;
+mod race;
+mod resolve;
+mod tcp;
 #[cfg(test)]
 mod tests;
 #[cfg(all(test, feature = "tls"))]
@@ -15,9 +20,11 @@ use std::fmt;
 
 use crate::error::Blocked;
 
+pub(crate) use address::Target as Way;
 pub use address::{HttpConfig, Proxy};
-pub use dial::Canceller;
+pub use hooks::Hooks;
 pub use http::HttpTransport;
+pub use line::Canceller;
 
 /// One exchange to be made.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -1,6 +1,7 @@
 //! The ureq transport against servers written by hand.
 
 mod answers;
+mod dial;
 
 use std::io::{Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};

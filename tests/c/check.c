@@ -85,8 +85,8 @@ static const struct {
     TEST(readiness),     TEST(poll_loop),     TEST(event_loop),    TEST(without_waiting),
     TEST(two_loops),     TEST(threads),       TEST(endpoints),
     TEST(taken),         TEST(used_up),       TEST(unacked),       TEST(secret_shared),
-    TEST(paths),         TEST(refusals),      TEST(dark),          TEST(descriptors),
-    TEST(no_leaks),
+    TEST(paths),         TEST(refusals),      TEST(hooks),         TEST(other_proxy),
+    TEST(dark),          TEST(descriptors),   TEST(no_leaks),
 #undef TEST
 };
 

@@ -101,6 +101,8 @@ void test_unacked(void);
 void test_secret_shared(void);
 void test_paths(void);
 void test_refusals(void);
+void test_hooks(void);
+void test_other_proxy(void);
 /* begin_dark begins what test_dark ends. */
 void begin_dark(void);
 void test_dark(void);

@@ -6,6 +6,7 @@ mod cancel;
 mod datagrams;
 mod ending;
 mod full;
+mod hooks;
 mod hostile;
 mod idle;
 mod naive;

@@ -16,6 +16,7 @@ const CALLS: &[(&str, Call)] = &[
     ("byway_client_start", || unsafe { byway_client_start(null(), null_mut()) }),
     ("byway_wait_open", || byway_wait_open(0, 0)),
     ("byway_network_changed", || byway_network_changed(0)),
+    ("byway_network_changed_with", || unsafe { byway_network_changed_with(0, 0, null()) }),
     ("byway_listen", || unsafe { byway_listen(0, null(), 0, null_mut()) }),
     ("byway_listen_datagram", || unsafe { byway_listen_datagram(0, null(), 0, null_mut()) }),
     ("byway_connect", || unsafe { byway_connect(0, null(), 0, null_mut()) }),

@@ -1,0 +1,131 @@
+//! What the program does itself below a client: sockets before they connect, names, threads.
+
+use std::fmt;
+use std::io;
+use std::net::SocketAddr;
+use std::os::fd::BorrowedFd;
+use std::sync::Arc;
+use std::thread::{Builder, JoinHandle};
+
+type OnSocket = dyn Fn(BorrowedFd<'_>) -> io::Result<()> + Send + Sync;
+type OnResolve = dyn Fn(&str, u16) -> io::Result<Vec<SocketAddr>> + Send + Sync;
+type OnThread = dyn Fn() + Send + Sync;
+
+/// Functions of the program that byway calls at points where a system wants something done that
+/// byway cannot know. Default: none.
+///
+/// ```
+/// # use byway::{client::Config, transport::Hooks};
+/// let hooks = Hooks::default().on_socket(|_socket| Ok(())); // here: SO_MARK, SO_BINDTODEVICE
+/// let config = Config { hooks, ..Config::new("http://relay.example:8080") };
+/// ```
+///
+/// All are called from byway's own threads, with no lock held, perhaps from several threads at
+/// once. They must not call the client that they belong to: it may be waiting for them. They may
+/// use other clients. They live until the last thread of the client has ended, which after an
+/// abort, or while a name is being resolved, is later than the end of the client.
+#[derive(Clone, Default)]
+pub struct Hooks {
+    socket: Option<Arc<OnSocket>>,
+    resolve: Option<Arc<OnResolve>>,
+    thread_start: Option<Arc<OnThread>>,
+    thread_end: Option<Arc<OnThread>>,
+}
+
+impl Hooks {
+    /// Calls this for every TCP socket, to the relay or to a proxy, before it connects: to bind it
+    /// to a network or to mark it. The socket is unbound. A thread that exchanges with the relay
+    /// calls it, and calls it for several sockets of a dial, see [`transport`](crate::transport);
+    /// the time that it takes is not part of the time to connect, and is not cut short.
+    ///
+    /// An `Err` closes that socket; the next address of the host is tried. If no address is left,
+    /// the path is blocked with [`Blocked::Hook`](crate::error::Blocked::Hook).
+    #[must_use]
+    pub fn on_socket(
+        mut self,
+        hook: impl Fn(BorrowedFd<'_>) -> io::Result<()> + Send + Sync + 'static,
+    ) -> Self {
+        self.socket = Some(Arc::new(hook));
+        self
+    }
+
+    /// Calls this to resolve the host of the relay or proxy, with the port that is to be dialled,
+    /// in the place of the system's resolver. Addresses are tried in the order that it gives, but
+    /// with families alternating. Numeric addresses are not resolved.
+    ///
+    /// It may block: a thread of its own calls it. After 6 s the dial goes on without an answer,
+    /// with older addresses or none, and takes the answer when it comes.
+    ///
+    /// An `Err` or no address at all: the path is blocked with
+    /// [`Blocked::Dns`](crate::error::Blocked::Dns) unless older addresses are known.
+    #[must_use]
+    pub fn on_resolve(
+        mut self,
+        hook: impl Fn(&str, u16) -> io::Result<Vec<SocketAddr>> + Send + Sync + 'static,
+    ) -> Self {
+        self.resolve = Some(Arc::new(hook));
+        self
+    }
+
+    /// Calls this in every thread of the client, first thing. Three are there at most times: two
+    /// that exchange, for as long as the client lives, and one while a name is being resolved.
+    #[must_use]
+    pub fn on_thread_start(mut self, hook: impl Fn() + Send + Sync + 'static) -> Self {
+        self.thread_start = Some(Arc::new(hook));
+        self
+    }
+
+    /// Calls this in every thread of the client, last thing, however the thread ends.
+    #[must_use]
+    pub fn on_thread_end(mut self, hook: impl Fn() + Send + Sync + 'static) -> Self {
+        self.thread_end = Some(Arc::new(hook));
+        self
+    }
+
+    /// Starts a thread of the client.
+    pub(crate) fn spawn(
+        &self,
+        thread: Builder,
+        work: impl FnOnce() + Send + 'static,
+    ) -> io::Result<JoinHandle<()>> {
+        let (start, end) = (self.thread_start.clone(), End(self.thread_end.clone()));
+        thread.spawn(move || {
+            // Dropped last.
+            let _end = end;
+            if let Some(start) = start {
+                start();
+            }
+            work();
+        })
+    }
+
+    pub(super) fn prepare(&self, socket: BorrowedFd<'_>) -> io::Result<()> {
+        self.socket.as_ref().map_or(Ok(()), |hook| hook(socket))
+    }
+
+    /// `None`: the system is to resolve the name.
+    pub(super) fn resolve(&self, host: &str, port: u16) -> Option<io::Result<Vec<SocketAddr>>> {
+        self.resolve.as_ref().map(|hook| hook(host, port))
+    }
+}
+
+struct End(Option<Arc<OnThread>>);
+
+impl Drop for End {
+    fn drop(&mut self) {
+        if let Some(hook) = self.0.take() {
+            hook();
+        }
+    }
+}
+
+impl fmt::Debug for Hooks {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Hooks")
+            .field("socket", &self.socket.is_some())
+            .field("resolve", &self.resolve.is_some())
+            .field("thread_start", &self.thread_start.is_some())
+            .field("thread_end", &self.thread_end.is_some())
+            .finish()
+    }
+}

@@ -1,0 +1,219 @@
+//! What a lane's transport shares with whoever may break its exchanges.
+
+use std::io;
+use std::net::{Shutdown, SocketAddr, TcpStream};
+use std::os::unix::net::UnixStream;
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering::Relaxed};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak};
+use std::time::{Duration, Instant};
+
+use ureq::{Error, Timeout};
+
+use super::address::Target;
+use super::resolve::Names;
+
+/// Octets from the network that an answer may have beside twice its body: head, framing, TLS.
+const FRAMING: u64 = 64 * 1024;
+/// What HTTP may have behind an answer that is whole, in octets: the last chunk, trailers, and TLS
+/// records around them.
+const BEHIND: u64 = 16 * 1024;
+/// How long that may take.
+const BEHIND_TIMEOUT: Duration = Duration::from_secs(1);
+
+/// What a lane's transport shares with whoever may break its exchanges.
+#[derive(Debug, Default)]
+pub(super) struct Line {
+    state: Mutex<LineState>,
+    /// A question for a name has ended, or the exchange is cancelled.
+    pub changed: Condvar,
+    /// Deadline on silence of the exchange, in milliseconds.
+    silence_ms: AtomicU32,
+    /// Octets that may still come in this exchange.
+    left: AtomicU64,
+    /// Octets of this exchange's request may have reached the network.
+    sent: AtomicBool,
+    /// A TCP connection was made for this exchange.
+    dialled: AtomicBool,
+}
+
+#[derive(Debug, Default)]
+pub(super) struct LineState {
+    pub cancelled: bool,
+    /// The answer is whole; when the rest of the response is to be there.
+    over_by: Option<Instant>,
+    socket: Weak<TcpStream>,
+    /// While a connection is being made: dropped, it ends that.
+    connecting: Option<UnixStream>,
+    pub names: Names,
+    /// Where the next exchange goes, and all after it, if that has changed.
+    redirect: Option<Target>,
+}
+
+impl Line {
+    pub fn lock(&self) -> MutexGuard<'_, LineState> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub fn begin(&self, silence_ms: u32, max_response: u32) {
+        self.left.store(2 * u64::from(max_response) + FRAMING, Relaxed);
+        self.lock().over_by = None;
+        self.silence_ms.store(silence_ms.max(1), Relaxed);
+        self.sent.store(false, Relaxed);
+        self.dialled.store(false, Relaxed);
+    }
+
+    pub fn mark_sent(&self) {
+        self.sent.store(true, Relaxed);
+    }
+
+    pub fn sent(&self) -> bool {
+        self.sent.load(Relaxed)
+    }
+
+    pub fn dialled(&self) -> bool {
+        self.dialled.load(Relaxed)
+    }
+
+    pub fn cancelled(&self) -> bool {
+        self.lock().cancelled
+    }
+
+    /// All that is wanted of the answer is there.
+    pub fn answered(&self) {
+        self.lock().over_by.get_or_insert_with(|| {
+            self.left.fetch_min(BEHIND, Relaxed);
+            Instant::now() + BEHIND_TIMEOUT
+        });
+    }
+
+    /// Whether more came than may.
+    pub fn is_used_up(&self) -> bool {
+        self.left.load(Relaxed) == 0
+    }
+
+    /// How long input is waited for: the deadline on silence, or what is left of the time behind an
+    /// answer.
+    pub fn patience_ms(&self, silence_ms: u32) -> Result<u32, Error> {
+        if self.is_used_up() {
+            return Err(Error::Io(io::Error::new(io::ErrorKind::InvalidData, "an endless answer")));
+        }
+        let Some(by) = self.lock().over_by else { return Ok(silence_ms) };
+        let left = by.saturating_duration_since(Instant::now()).as_millis() as u32;
+        if left == 0 { Err(Error::Timeout(Timeout::PerRead)) } else { Ok(left.min(silence_ms)) }
+    }
+
+    /// Shortens the deadline, for reading what a foreign page says.
+    pub fn hurry(&self, silence_ms: u32) {
+        self.silence_ms.fetch_min(silence_ms, Relaxed);
+    }
+
+    /// Breaks the connection, in use or idle.
+    pub fn disconnect(&self) {
+        if let Some(socket) = self.lock().socket.upgrade() {
+            // An error means that it is broken already.
+            let _ = socket.shutdown(Shutdown::Both);
+        }
+    }
+
+    /// Where exchanges go from now on, if that has changed.
+    pub fn take_redirect(&self) -> Option<Target> {
+        self.lock().redirect.take()
+    }
+
+    /// Begins to make a connection; what is given hangs up when that is cancelled.
+    pub fn begin_connect(&self) -> Result<UnixStream, Error> {
+        let (ours, theirs) = UnixStream::pair()?;
+        let mut state = self.lock();
+        if state.cancelled {
+            return Err(interrupted());
+        }
+        state.connecting = Some(theirs);
+        Ok(ours)
+    }
+
+    /// Ends the making of a connection, and keeps in mind which address gave it, or which of those
+    /// that were tried did not.
+    pub fn end_connect(&self, worked: Option<SocketAddr>, tried: &[SocketAddr]) {
+        let mut state = self.lock();
+        state.connecting = None;
+        match worked {
+            Some(addr) => state.names.note_worked(addr),
+            // That it was cancelled says nothing of the addresses.
+            None if state.cancelled => {}
+            None => state.names.note_failed(tried),
+        }
+    }
+
+    /// Takes a connection that was made for this exchange.
+    pub fn connected(&self, socket: &Arc<TcpStream>) -> Result<(), Error> {
+        let mut state = self.lock();
+        if state.cancelled {
+            return Err(interrupted());
+        }
+        state.socket = Arc::downgrade(socket);
+        drop(state);
+        self.dialled.store(true, Relaxed);
+        Ok(())
+    }
+
+    /// Octets came from the network.
+    pub fn received(&self, octets: usize) {
+        let left = self.left.load(Relaxed);
+        self.left.store(left.saturating_sub(octets as u64), Relaxed);
+    }
+
+    /// Deadline on silence of the exchange, in milliseconds.
+    pub fn silence_ms(&self) -> u32 {
+        self.silence_ms.load(Relaxed)
+    }
+}
+
+pub(super) fn interrupted() -> Error {
+    Error::Io(io::Error::new(io::ErrorKind::ConnectionAborted, "interrupted by this program"))
+}
+
+/// Breaks the exchanges of one lane from any thread, in about a millisecond, as often as wanted:
+/// the next exchange dials anew. Connections that are being made and names that are being resolved
+/// are waited for no longer; a hook of the program is.
+#[derive(Debug, Clone)]
+pub struct Canceller(pub(super) Arc<Line>);
+
+impl Canceller {
+    /// Breaks the exchange under way, and every one begun until [`Canceller::reset`]. The
+    /// connection is gone, also an idle one.
+    pub fn cancel(&self) {
+        let mut state = self.0.lock();
+        state.cancelled = true;
+        state.connecting = None;
+        drop(state);
+        self.0.changed.notify_all();
+        self.0.disconnect();
+    }
+
+    /// Allows exchanges again. Whoever decides on the next exchange calls it then, under the lock
+    /// under which `cancel` is called, so that none is lost between the two.
+    pub fn reset(&self) {
+        self.0.lock().cancelled = false;
+    }
+
+    /// Whether exchanges are broken.
+    #[cfg(test)]
+    pub fn is_cancelled(&self) -> bool {
+        self.0.cancelled()
+    }
+
+    /// Drops the connection, so that the next exchange dials; allows exchanges all along.
+    pub fn disconnect(&self) {
+        self.0.disconnect();
+    }
+
+    /// Forgets the host's addresses, so that the next exchange that dials asks for them.
+    pub fn forget_addresses(&self) {
+        self.0.lock().names.forget();
+    }
+
+    /// Has exchanges go another way to the relay, from the next one on.
+    pub(crate) fn redirect(&self, target: Target) {
+        self.0.lock().redirect = Some(target);
+    }
+}

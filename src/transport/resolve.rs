@@ -1,0 +1,207 @@
+//! The addresses of the host that is dialled, and what is known of them.
+
+use std::collections::HashSet;
+use std::io;
+use std::net::{IpAddr, SocketAddr, ToSocketAddrs};
+use std::sync::{Arc, PoisonError};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use ureq::{Error, Timeout};
+
+use super::hooks::Hooks;
+use super::line::{Line, interrupted};
+use super::race::order;
+
+/// Longest wait for DNS: one repeat of a lost question.
+const DNS_TIMEOUT: Duration = Duration::from_secs(6);
+/// Age at which a host's addresses are asked for again before dialling.
+const DNS_AGE: Duration = Duration::from_secs(60);
+/// Stack of the thread that asks: the C library's resolver wants more than a lane's own work.
+const DNS_STACK: usize = 256 * 1024;
+/// Questions that may be out at once, those of earlier networks included, whose answers count no
+/// more: the C library cannot be stopped, and takes half a minute where no server answers.
+const MAX_OUT: usize = 4;
+/// Addresses of a host that are kept, of both families by turns: twice what can be tried within
+/// the default time to connect.
+const MAX_ADDRS: usize = 64;
+
+/// What is known of the addresses of one host.
+#[derive(Debug, Default)]
+pub(super) struct Names {
+    host: Option<(String, u16)>,
+    /// As heard last.
+    addrs: Vec<SocketAddr>,
+    /// When that was; `None`: they are asked for before the next use.
+    heard: Option<Instant>,
+    /// Why the last question had no answer, if the program's hook said so.
+    error: Option<io::Error>,
+    /// The one that a connection was made to last.
+    worked: Option<SocketAddr>,
+    /// Those that were tried in vain by a dial that made no connection, until one does.
+    failed: Vec<SocketAddr>,
+    /// Number of the question whose answer is waited for.
+    asking: Option<u64>,
+    /// Number of the last question.
+    asked: u64,
+    /// Threads that are out asking.
+    out: usize,
+}
+
+impl Names {
+    /// The network is another, or what answered there is not the relay: the addresses are asked for
+    /// again, by a new question, and nothing is known of them.
+    pub fn forget(&mut self) {
+        self.heard = None;
+        self.asking = None;
+        self.worked = None;
+        self.failed.clear();
+    }
+
+    /// A connection was made.
+    pub fn note_worked(&mut self, addr: SocketAddr) {
+        self.worked = Some(addr);
+        self.failed.clear();
+    }
+
+    /// No connection was made. The host may have moved.
+    pub fn note_failed(&mut self, tried: &[SocketAddr]) {
+        self.heard = None;
+        self.worked = None;
+        self.failed.retain(|addr| !tried.contains(addr));
+        self.failed.extend_from_slice(tried);
+        let old = self.failed.len().saturating_sub(MAX_ADDRS);
+        self.failed.drain(..old);
+    }
+
+    fn is_fresh(&self) -> bool {
+        self.heard.is_some_and(|heard| heard.elapsed() < DNS_AGE)
+    }
+
+    fn ordered(&self) -> Vec<SocketAddr> {
+        order(&self.addrs, self.worked, &self.failed)
+    }
+
+    /// Counts a question, and gives its number.
+    fn ask(&mut self) -> u64 {
+        self.asked += 1;
+        self.out += 1;
+        self.asking = Some(self.asked);
+        self.asked
+    }
+
+    /// Makes these the names of a host; another host's are forgotten.
+    fn serve(&mut self, host: &str, port: u16) {
+        if self.host.as_ref().is_none_or(|(h, p)| (h.as_str(), *p) != (host, port)) {
+            let (asked, out) = (self.asked, self.out);
+            *self = Self { host: Some((host.to_owned(), port)), asked, out, ..Self::default() };
+        }
+    }
+}
+
+impl Line {
+    /// The addresses of `host` in the order in which they are to be tried: from memory if they are
+    /// fresh, else from DNS within its time-out, else from memory however old.
+    pub fn resolve(
+        self: &Arc<Self>,
+        hooks: &Hooks,
+        host: &str,
+        port: u16,
+    ) -> Result<Vec<SocketAddr>, Error> {
+        if let Ok(ip) = host.trim_matches(['[', ']']).parse::<IpAddr>() {
+            return Ok(vec![SocketAddr::new(ip, port)]);
+        }
+        let mut state = self.lock();
+        state.names.serve(host, port);
+        let deadline = Instant::now() + DNS_TIMEOUT;
+        let mut is_asked = false;
+        let left = loop {
+            if state.cancelled {
+                return Err(interrupted());
+            }
+            if state.names.is_fresh() {
+                return Ok(state.names.ordered());
+            }
+            let left = deadline.saturating_duration_since(Instant::now());
+            let is_answered = is_asked && state.names.asking.is_none();
+            if left.is_zero() || is_answered {
+                break left;
+            }
+            if state.names.asking.is_none() && state.names.out < MAX_OUT {
+                let number = state.names.ask();
+                let question = Question { line: Arc::clone(self), number, found: Ok(Vec::new()) };
+                is_asked = true;
+                // A question that finds no thread locks it to take itself back.
+                drop(state);
+                let (asker, host) = (hooks.clone(), host.to_owned());
+                let thread = thread::Builder::new().name("byway-dns".into()).stack_size(DNS_STACK);
+                hooks.spawn(thread, move || question.ask(&asker, &host, port))?;
+                state = self.lock();
+                continue;
+            }
+            // That of an earlier dial will do.
+            is_asked |= state.names.asking.is_some();
+            let waited = self.changed.wait_timeout(state, left);
+            state = waited.unwrap_or_else(PoisonError::into_inner).0;
+        };
+        match state.names.addrs.is_empty() {
+            false => Ok(state.names.ordered()),
+            true if left.is_zero() => Err(Error::Timeout(Timeout::Resolve)),
+            true => Err(state.names.error.take().map_or(Error::HostNotFound, hook_failed)),
+        }
+    }
+}
+
+/// The hook's own words, for the event; [`Error::HostNotFound`] has no place for any.
+fn hook_failed(error: io::Error) -> Error {
+    Error::Other(Box::new(ResolveFailed(error)))
+}
+
+/// The program's hook for names returned an error.
+#[derive(Debug, thiserror::Error)]
+#[error("the hook on_resolve: {0}")]
+pub(super) struct ResolveFailed(io::Error);
+
+/// A thread's question. Dropped, it is answered, however the thread ends.
+struct Question {
+    line: Arc<Line>,
+    number: u64,
+    found: io::Result<Vec<SocketAddr>>,
+}
+
+impl Question {
+    fn ask(mut self, hooks: &Hooks, host: &str, port: u16) {
+        self.found = match hooks.resolve(host, port) {
+            Some(found) => found,
+            // Why there is none it tells in words that say nothing more.
+            None => Ok((host, port).to_socket_addrs().map(Iterator::collect).unwrap_or_default()),
+        };
+    }
+}
+
+impl Drop for Question {
+    fn drop(&mut self) {
+        let found = std::mem::replace(&mut self.found, Ok(Vec::new()));
+        let mut state = self.line.lock();
+        let names = &mut state.names;
+        names.out -= 1;
+        if names.asking == Some(self.number) {
+            names.asking = None;
+            match found {
+                Ok(mut found) => {
+                    names.error = None;
+                    let mut known = HashSet::new();
+                    found.retain(|addr| known.insert(*addr));
+                    if !found.is_empty() {
+                        names.addrs = order(&found, None, &[]);
+                        names.addrs.truncate(MAX_ADDRS);
+                        names.heard = Some(Instant::now());
+                    }
+                }
+                Err(error) => names.error = Some(error),
+            }
+        }
+        drop(state);
+        self.line.changed.notify_all();
+    }
+}
