@@ -10,7 +10,7 @@ use super::guard::entry;
 use super::last::Failure;
 use crate::client::Config;
 use crate::session::{Pace, Profile};
-use crate::transport::Proxy;
+use crate::transport::{Proxy, Roots};
 
 /// Version of byway_config. It rises if the meaning of a field changes.
 pub const BYWAY_CONFIG_VERSION: u32 = 1;
@@ -81,7 +81,8 @@ pub struct byway_config {
     pub headers: *const byway_header,
     /// How many headers there are.
     pub header_count: usize,
-    /// Certificates (PEM) of the authorities to trust for https, instead of the public web's; or NULL.
+    /// Certificates (PEM) to trust for https, or NULL: the system's, or where it has none as files, the
+    /// public web's.
     pub roots_pem: *const c_char,
     /// Octets of roots_pem, without a NUL.
     pub roots_pem_len: usize,
@@ -288,7 +289,10 @@ impl byway_config {
             proxy,
             headers: headers.collect::<Result<_, Failure>>()?,
             user_agent: user_agent.map_or(defaults.user_agent, str::to_owned),
-            roots_pem: roots.to_owned(),
+            roots: match roots {
+                [] => defaults.roots,
+                pem => Roots::Pem(pem.to_owned()),
+            },
             ..Config::new(url)
         })
     }

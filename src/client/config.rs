@@ -4,7 +4,7 @@ use std::time::{Duration, SystemTime};
 
 use crate::error::{ConfigError, Error, ResourceError};
 use crate::session::{Pace, Profile, Settings, Timers};
-use crate::transport::{HttpConfig, Proxy};
+use crate::transport::{HttpConfig, Proxy, Roots};
 
 /// What a [`Client`](super::Client) is opened with. Only the relay's URL has no default:
 ///
@@ -49,9 +49,9 @@ pub struct Config {
     pub headers: Vec<(String, String)>,
     /// The header User-Agent; empty: none is sent. Default `byway/` and the version.
     pub user_agent: String,
-    /// Certificates (PEM) of the authorities to trust for `https://`, instead of those of the
-    /// public web. Default: none, which means the public web's.
-    pub roots_pem: Vec<u8>,
+    /// Whose certificates are trusted for `https://`. Default: the system's, or where it has none
+    /// the public web's.
+    pub roots: Roots,
     /// The protocol's deadlines and intervals. Default: the specification's.
     pub timers: Timers,
 }
@@ -76,7 +76,7 @@ impl Config {
             proxy: http.proxy,
             headers: http.headers,
             user_agent: http.user_agent,
-            roots_pem: http.roots_pem,
+            roots: http.roots,
             timers: Timers::DEFAULT,
         }
     }
@@ -87,7 +87,7 @@ impl Config {
             proxy: self.proxy.clone(),
             headers: self.headers.clone(),
             user_agent: self.user_agent.clone(),
-            roots_pem: self.roots_pem.clone(),
+            roots: self.roots.clone(),
             connect_timeout: self.tcp_timeout,
             io_buffer: self.profile.io_buffer,
         }

@@ -125,7 +125,8 @@ impl Client {
         let config = config.into();
         let settings = config.settings()?;
         let http = config.http();
-        let (park, send) = (HttpTransport::new(&http)?, HttpTransport::new(&http)?);
+        let park = HttpTransport::new(&http)?;
+        let send = park.twin();
         config::check_memory(&config.profile)?;
         let storage = HeapStorage::new(&config.profile)?;
         let cancellers = [park.canceller(), send.canceller()];
@@ -146,7 +147,8 @@ impl Client {
     }
 
     /// Waits until the relay has answered, at most for `timeout` (`None`: for ever); zero: only
-    /// looks. Gives at once from then on.
+    /// looks. Gives at once from then on, and with an error where something stands in the way that
+    /// stays there ([`Blocked::is_lasting`]), though the client tries on.
     ///
     /// # Errors
     /// [`Blocked`] with what stood in the way last, another protocol version, [`Error::Cancelled`].
@@ -154,7 +156,11 @@ impl Client {
         let shared = &self.handle.shared;
         let signal = shared.on_session();
         let opened = shared.wait(signal, signal, deadline(timeout.into()), |session, _| {
-            Ok(session.is_open()?.then_some(()))
+            match session.blocked() {
+                _ if session.is_open()? => Ok(Some(())),
+                Some(cause) if cause.is_lasting() => Err(cause.into()),
+                _ => Ok(None),
+            }
         })?;
         if opened.is_none() {
             let blocked = shared.call(|session, _| session.blocked());

@@ -218,6 +218,12 @@ impl Canceller {
         self.0.cancelled()
     }
 
+    /// Whether the next exchange that dials does so without asking for addresses.
+    #[cfg(test)]
+    pub fn knows_addresses(&self) -> bool {
+        self.0.lock().asked.is_some()
+    }
+
     /// Drops the connection, so that the next exchange dials; allows exchanges all along.
     pub fn disconnect(&self) {
         self.0.disconnect();

@@ -87,7 +87,7 @@ fn data_both_ways_through_the_site_and_over_a_restart_of_the_relay() {
     let relay = Relay::start(port);
     let (nginx, pem) = site(port);
     let config = || Config {
-        roots_pem: pem.clone().into(),
+        roots: byway::transport::Roots::Pem(pem.clone().into()),
         ..Config::new(format!("https://localhost:{}", nginx.port))
     };
     let conf = nginx.path("conf");

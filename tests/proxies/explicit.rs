@@ -1,7 +1,7 @@
 //! A plain relay behind the proxies that people configure: asked in absolute form, never by CONNECT.
 
 use byway::client::{Client, Config};
-use byway::error::{Blocked, Error, TransportError};
+use byway::error::{AuthScheme, Blocked, Error, TransportError};
 use byway::transport::Proxy;
 
 use crate::daemon::{Daemon, wait_for};
@@ -75,6 +75,39 @@ fn squid_for_its_users() {
     refused(squid.url_for("bob", WORD.1), Blocked::ProxyAuth);
     refused(squid.url(), Blocked::ProxyAuth);
     assert!(squid.access().contains("TCP_DENIED/407"));
+}
+
+/// The proxy is asked once, and not for the whole time-out: the password may be locked.
+#[test]
+fn squid_without_basic_is_named_by_what_it_wants() {
+    let digest = "auth_param digest program /usr/lib/squid/digest_file_auth -c";
+    let ntlm = "auth_param ntlm program /usr/lib/squid/ntlm_fake_auth\n";
+    let negotiate = "auth_param negotiate program /usr/lib/squid/negotiate_kerberos_auth\n";
+    let users = |at: &std::path::Path| {
+        let users = crate::daemon::write(at, "users", "ann:squid:0\n");
+        format!("{digest} {}\nauth_param digest realm squid\n", users.display())
+    };
+    let squid = Daemon::squid_that_asks(443, users);
+    refused(squid.url_for("ann", "secret"), Blocked::ProxyScheme(AuthScheme::Digest));
+    let squid = Daemon::squid_that_asks(443, |_| ntlm.to_owned());
+    refused(squid.url_for(r"DOM\ann", "secret"), Blocked::ProxyScheme(AuthScheme::Ntlm));
+    assert_eq!(squid.access().matches("TCP_DENIED/407").count(), 1, "{}", squid.access());
+    let squid = Daemon::squid_that_asks(443, |_| negotiate.to_owned());
+    refused(squid.url_for("ann", "secret"), Blocked::ProxyScheme(AuthScheme::Negotiate));
+}
+
+/// squid takes users in small letters.
+#[test]
+fn passwords_work_as_they_are_typed() {
+    for (user, word) in
+        [("ann", "p/ss"), ("ann", "p@s#s?"), (r"dom\ann", "50%"), ("jürgen", "schlüssel")]
+    {
+        let squid = Daemon::squid(443, &[(user, word)]);
+        let relay = relay();
+        let config = behind(squid.url_for(user, word), relay.local_addr().port());
+        Client::open(config).unwrap_or_else(|error| panic!("{user}:{word}: {error}"));
+        assert!(!squid.access().contains("/407"), "{user}:{word}: {}", squid.access());
+    }
 }
 
 #[test]

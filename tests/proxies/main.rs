@@ -1,6 +1,7 @@
 //! Real proxies on loopback: squid and tinyproxy as the client's own, nginx before the relay.
 //! `tests/run` installs them.
 
+mod closing;
 mod daemon;
 mod deploy;
 mod device;
@@ -12,6 +13,7 @@ mod pace;
 mod slow;
 #[path = "../device/tcp.rs"]
 mod tcp;
+mod tls;
 mod tunnel;
 
 use std::io::{Read, Write};
