@@ -213,8 +213,8 @@ pub enum Blocked {
     #[error("the program's hook for sockets failed; look at what the event has seen, and mend it")]
     Hook,
     /// TLS failed.
-    #[error("TLS failed; check the certificate, the clock and the trusted roots")]
-    Tls,
+    #[error(transparent)]
+    Tls(TlsFault),
     /// Nothing came within the deadline.
     #[error("silence within the deadline; check the network, or wait until it is back")]
     Silence,
@@ -229,6 +229,19 @@ pub enum Blocked {
     /// The configured proxy wants a password, or another one.
     #[error("the proxy wants authentication; give the right user and password")]
     ProxyAuth,
+    /// The configured proxy takes no password in the way that byway gives it.
+    #[error(
+        "the proxy wants {0}, byway speaks Basic; allow Basic there, or go through a local proxy that speaks {0}, such as cntlm or px"
+    )]
+    ProxyScheme(AuthScheme),
+    /// The relay's answer in another encoding.
+    #[error(
+        "the answer was compressed on the way; have the proxy or front that does so leave application/octet-stream and no-transform alone"
+    )]
+    Compressed,
+    /// An answer whose head cannot be read.
+    #[error(transparent)]
+    Head(HeadFault),
     /// A page that is no relay's.
     #[error(
         "a foreign page instead of the relay's answer; log in to the network's portal, check the URL"
@@ -240,6 +253,120 @@ pub enum Blocked {
     /// The relay refused the exchange.
     #[error("the relay answers {}; try again later", .0.name())]
     Relay(Status),
+}
+
+impl Blocked {
+    /// Whether to try again soon is in vain: somebody has to change something first. A client tries
+    /// on nevertheless, but who waits for it to open is told at once.
+    pub const fn is_lasting(self) -> bool {
+        match self {
+            Self::Tls(fault) => !matches!(fault, TlsFault::Broken),
+            Self::ProxyAuth | Self::ProxyScheme(_) => true,
+            Self::Dns
+            | Self::Connect
+            | Self::Hook
+            | Self::Silence
+            | Self::Cut
+            | Self::Http(_)
+            | Self::Compressed
+            | Self::Head(_)
+            | Self::Foreign
+            | Self::Full(_)
+            | Self::Relay(_) => false,
+        }
+    }
+}
+
+/// Why there is no TLS with the server that the URL names.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum TlsFault {
+    /// Its certificate has expired, or this device's clock is ahead.
+    #[error("the server's certificate has expired; renew it there, or set this device's clock")]
+    Expired,
+    /// Its certificate is not valid yet, or this device's clock is behind.
+    #[error("the server's certificate is not valid yet; set this device's clock")]
+    NotYetValid,
+    /// Its certificate names other hosts.
+    #[error(
+        "the server's certificate is for another name; check the host in the URL, and whether a login portal or another server answers there"
+    )]
+    WrongName,
+    /// Nobody that is trusted issued its certificate.
+    #[error(
+        "the server's certificate is of no trusted issuer; give the issuer's certificate, or the server's own if it is self-signed, as root"
+    )]
+    UnknownIssuer,
+    /// Its certificate cannot be used for another reason.
+    #[error(
+        "the server's certificate cannot be used, the event says why; make one of X.509 version 3 for servers"
+    )]
+    Certificate,
+    /// What answers there speaks no TLS.
+    #[error("no TLS at that port; write http://, or give the port that speaks TLS")]
+    NotTls,
+    /// The server knows no version or cipher that byway knows.
+    #[error(
+        "the server refuses the TLS handshake, which byway makes with TLS 1.2 and 1.3; update the server, check its ciphers"
+    )]
+    Refused,
+    /// The server wants to know the client by a certificate.
+    #[error(
+        "the server wants a client certificate, and byway has none; let the relay's path be asked for without one"
+    )]
+    ClientCertificate,
+    /// The connection ended within the handshake.
+    #[error(
+        "the connection ended within the TLS handshake; check that the port speaks TLS, and what cuts it on the way"
+    )]
+    Broken,
+}
+
+/// How a proxy wants to be told who asks (RFC 9110 section 11).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum AuthScheme {
+    /// RFC 7616.
+    #[error("Digest")]
+    Digest,
+    /// Microsoft's.
+    #[error("NTLM")]
+    Ntlm,
+    /// RFC 4559: Kerberos, or NTLM.
+    #[error("Negotiate")]
+    Negotiate,
+    /// Another one; the event names it.
+    #[error("another scheme")]
+    Other,
+}
+
+/// Why the head of an answer cannot be read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum HeadFault {
+    /// It is none of HTTP.
+    #[error("what answers there is no HTTP; check the port, and whether it wants https://")]
+    NotHttp,
+    /// More header lines than byway takes.
+    #[error(
+        "the answer has more than 128 header lines; have the proxies and fronts on the way add fewer"
+    )]
+    TooMany,
+    /// More octets than byway takes.
+    #[error(
+        "the answer's header is longer than the buffer of the profile; have the proxies and fronts on the way add less"
+    )]
+    TooLong,
+    /// A header field that goes on in the next line, which RFC 9112 section 5.2 forbids.
+    #[error(
+        "the answer has a header field folded over two lines; have the front that adds it write one line"
+    )]
+    Folded,
+    /// Something else that HTTP forbids.
+    #[error(
+        "the answer's header breaks the rules of HTTP, the event shows it; mend the front that writes it"
+    )]
+    Malformed,
 }
 
 impl From<EndpointError> for Error {

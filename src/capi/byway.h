@@ -230,7 +230,7 @@ enum BYWAY_ENUM byway_error
   BYWAY_ERROR_DNS = -400,
   // No connection to the relay or proxy.
   BYWAY_ERROR_CONNECT = -401,
-  // TLS failed.
+  // The connection ended within the TLS handshake. The codes from -411 to -418 are other faults of TLS.
   BYWAY_ERROR_TLS = -402,
   // Nothing came within the protocol's deadlines.
   BYWAY_ERROR_SILENCE = -403,
@@ -249,8 +249,30 @@ enum BYWAY_ENUM byway_error
   BYWAY_ERROR_LINGER = -409,
   // Another process uses this session's secret.
   BYWAY_ERROR_SECRET_SHARED = -410,
+  // The server's certificate has expired, or this device's clock is ahead.
+  BYWAY_ERROR_TLS_EXPIRED = -411,
+  // The server's certificate is not valid yet, or this device's clock is behind.
+  BYWAY_ERROR_TLS_NOT_YET_VALID = -412,
+  // The server's certificate names other hosts.
+  BYWAY_ERROR_TLS_WRONG_NAME = -413,
+  // Nobody that is trusted issued the server's certificate.
+  BYWAY_ERROR_TLS_UNKNOWN_ISSUER = -414,
+  // The server's certificate cannot be used for another reason.
+  BYWAY_ERROR_TLS_CERTIFICATE = -415,
+  // What answers there speaks no TLS.
+  BYWAY_ERROR_TLS_NONE = -416,
+  // The server knows no version or cipher of TLS that byway knows.
+  BYWAY_ERROR_TLS_REFUSED = -417,
+  // The server wants to know the client by a certificate.
+  BYWAY_ERROR_TLS_CLIENT_CERTIFICATE = -418,
+  // The proxy takes no password by Basic; the event's seen names what it offers.
+  BYWAY_ERROR_PROXY_SCHEME = -419,
+  // The answer was compressed on the way.
+  BYWAY_ERROR_COMPRESSED = -420,
+  // The head of the answer cannot be read: it is no HTTP, too long, folded or malformed.
+  BYWAY_ERROR_HEAD = -421,
   // The program's own on_socket of byway_config refused each socket.
-  BYWAY_ERROR_HOOK = -420,
+  BYWAY_ERROR_HOOK = -422,
 };
 #ifndef __cplusplus
 #ifdef BYWAY_TYPED_ENUMS
@@ -447,7 +469,8 @@ typedef struct byway_config {
   const struct byway_header *headers;
   // How many headers there are.
   size_t header_count;
-  // Certificates (PEM) of the authorities to trust for https, instead of the public web's; or NULL.
+  // Certificates (PEM) to trust for https, or NULL: the system's, or where it has none as files, the
+  // public web's.
   const char *roots_pem;
   // Octets of roots_pem, without a NUL.
   size_t roots_pem_len;

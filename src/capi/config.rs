@@ -11,7 +11,7 @@ use super::hooks::{self, byway_notice_callback, byway_resolve_callback, byway_so
 use super::last::Failure;
 use crate::client::Config;
 use crate::session::{Pace, Profile};
-use crate::transport::Proxy;
+use crate::transport::{Proxy, Roots};
 
 /// Version of byway_config. It rises if the meaning of a field changes.
 pub const BYWAY_CONFIG_VERSION: u32 = 1;
@@ -82,7 +82,8 @@ pub struct byway_config {
     pub headers: *const byway_header,
     /// How many headers there are.
     pub header_count: usize,
-    /// Certificates (PEM) of the authorities to trust for https, instead of the public web's; or NULL.
+    /// Certificates (PEM) to trust for https, or NULL: the system's, or where it has none as files, the
+    /// public web's.
     pub roots_pem: *const c_char,
     /// Octets of roots_pem, without a NUL.
     pub roots_pem_len: usize,
@@ -318,7 +319,10 @@ impl byway_config {
             proxy,
             headers: headers.collect::<Result<_, Failure>>()?,
             user_agent: user_agent.map_or(defaults.user_agent, str::to_owned),
-            roots_pem: roots.to_owned(),
+            roots: match roots {
+                [] => defaults.roots,
+                pem => Roots::Pem(pem.to_owned()),
+            },
             hooks,
             ..Config::new(url)
         })

@@ -3,7 +3,9 @@
 use std::ffi::CStr;
 
 use super::last::Failure;
-use crate::error::{Blocked, ConfigError, Error, PeerError, ResourceError, TransportError};
+use crate::error::{
+    Blocked, ConfigError, Error, PeerError, ResourceError, TlsFault, TransportError,
+};
 
 /// Success.
 pub const BYWAY_OK: i32 = 0;
@@ -95,7 +97,7 @@ pub enum byway_error {
     Dns = -400,
     /// No connection to the relay or proxy.
     Connect = -401,
-    /// TLS failed.
+    /// The connection ended within the TLS handshake. The codes from -411 to -418 are other faults of TLS.
     Tls = -402,
     /// Nothing came within the protocol's deadlines.
     Silence = -403,
@@ -114,8 +116,30 @@ pub enum byway_error {
     Linger = -409,
     /// Another process uses this session's secret.
     SecretShared = -410,
+    /// The server's certificate has expired, or this device's clock is ahead.
+    TlsExpired = -411,
+    /// The server's certificate is not valid yet, or this device's clock is behind.
+    TlsNotYetValid = -412,
+    /// The server's certificate names other hosts.
+    TlsWrongName = -413,
+    /// Nobody that is trusted issued the server's certificate.
+    TlsUnknownIssuer = -414,
+    /// The server's certificate cannot be used for another reason.
+    TlsCertificate = -415,
+    /// What answers there speaks no TLS.
+    TlsNone = -416,
+    /// The server knows no version or cipher of TLS that byway knows.
+    TlsRefused = -417,
+    /// The server wants to know the client by a certificate.
+    TlsClientCertificate = -418,
+    /// The proxy takes no password by Basic; the event's seen names what it offers.
+    ProxyScheme = -419,
+    /// The answer was compressed on the way.
+    Compressed = -420,
+    /// The head of the answer cannot be read: it is no HTTP, too long, folded or malformed.
+    Head = -421,
     /// The program's own on_socket of byway_config refused each socket.
-    Hook = -420,
+    Hook = -422,
 }
 
 use byway_error as Code;
@@ -160,7 +184,7 @@ pub(super) const LINES: &[(Code, &CStr)] = &[
     (Code::Handles, c"no handle is free: close what is not used"),
     (Code::Dns, c"path to the relay blocked: a host name does not resolve; check the URL and the network"),
     (Code::Connect, c"path to the relay blocked: no connection; check that the relay runs, the proxy if one is set, and the network"),
-    (Code::Tls, c"path to the relay blocked: TLS failed; check the certificate, the clock and the trusted roots"),
+    (Code::Tls, c"path to the relay blocked: the connection ended within the TLS handshake; check that the port speaks TLS, and what cuts it on the way"),
     (Code::Silence, c"path to the relay blocked: silence within the deadline; check the network, or wait until it is back"),
     (Code::Cut, c"path to the relay blocked: the answer was cut short; look at the proxies before the relay, and at the relay"),
     (Code::Http, c"path to the relay blocked: an HTTP status instead of an answer; a proxy, gateway or wrong URL"),
@@ -170,6 +194,17 @@ pub(super) const LINES: &[(Code, &CStr)] = &[
     (Code::Linger, c"channel given up after silence; connect anew and go on at the offset that byway_last_detail says"),
     (Code::Hook, c"path to the relay blocked: the program's hook for sockets failed; look at what the event has seen, and mend it"),
     (Code::SecretShared, c"another client uses this session's secret: seed each process differently"),
+    (Code::TlsExpired, c"path to the relay blocked: the server's certificate has expired; renew it there, or set this device's clock"),
+    (Code::TlsNotYetValid, c"path to the relay blocked: the server's certificate is not valid yet; set this device's clock"),
+    (Code::TlsWrongName, c"path to the relay blocked: the server's certificate is for another name; check the host in the URL, and whether a login portal answers there"),
+    (Code::TlsUnknownIssuer, c"path to the relay blocked: the server's certificate is of no trusted issuer; give the issuer's, or a self-signed one itself, in roots_pem"),
+    (Code::TlsCertificate, c"path to the relay blocked: the server's certificate cannot be used; the event says why; make one of X.509 version 3 for servers"),
+    (Code::TlsNone, c"path to the relay blocked: no TLS at that port; write http://, or give the port that speaks TLS"),
+    (Code::TlsRefused, c"path to the relay blocked: the server refuses the TLS handshake, made with TLS 1.2 and 1.3; update the server, check its ciphers"),
+    (Code::TlsClientCertificate, c"path to the relay blocked: the server wants a client certificate, and byway has none; let the relay's path be asked for without one"),
+    (Code::ProxyScheme, c"path to the relay blocked: the proxy wants another scheme than Basic, which byway speaks; allow Basic there, or go through a local proxy such as cntlm or px"),
+    (Code::Compressed, c"path to the relay blocked: the answer was compressed on the way; have the proxy or front leave application/octet-stream alone"),
+    (Code::Head, c"path to the relay blocked: the head of the answer cannot be read: no HTTP, too long, folded or malformed; look at the port, and at the fronts before the relay"),
 ];
 
 /// What stands in the way, and the number that belongs to it.
@@ -178,14 +213,31 @@ pub(super) fn blocked(cause: Blocked) -> (Code, u64) {
         Blocked::Dns => (Code::Dns, 0),
         Blocked::Connect => (Code::Connect, 0),
         Blocked::Hook => (Code::Hook, 0),
-        Blocked::Tls => (Code::Tls, 0),
+        Blocked::Tls(fault) => (tls(fault), 0),
         Blocked::Silence => (Code::Silence, 0),
         Blocked::Cut => (Code::Cut, 0),
         Blocked::Http(status) => (Code::Http, status.into()),
         Blocked::ProxyAuth => (Code::ProxyAuth, 0),
+        Blocked::ProxyScheme(_) => (Code::ProxyScheme, 0),
+        Blocked::Compressed => (Code::Compressed, 0),
+        Blocked::Head(_) => (Code::Head, 0),
         Blocked::Foreign => (Code::Foreign, 0),
         Blocked::Full(seconds) => (Code::RelayLimit, seconds.into()),
         Blocked::Relay(_) => (Code::Relay, 0),
+    }
+}
+
+fn tls(fault: TlsFault) -> Code {
+    match fault {
+        TlsFault::Expired => Code::TlsExpired,
+        TlsFault::NotYetValid => Code::TlsNotYetValid,
+        TlsFault::WrongName => Code::TlsWrongName,
+        TlsFault::UnknownIssuer => Code::TlsUnknownIssuer,
+        TlsFault::Certificate => Code::TlsCertificate,
+        TlsFault::NotTls => Code::TlsNone,
+        TlsFault::Refused => Code::TlsRefused,
+        TlsFault::ClientCertificate => Code::TlsClientCertificate,
+        TlsFault::Broken => Code::Tls,
     }
 }
 

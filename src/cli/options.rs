@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use byway::client::Config;
 use byway::session::{Pace, Profile};
-use byway::transport::Proxy;
+use byway::transport::{Proxy, Roots};
 use clap::{Args, ValueEnum};
 use sha2::{Digest, Sha256};
 
@@ -40,22 +40,26 @@ pub struct ClientOptions {
     /// environment names at the start: env
     #[arg(long, value_name = "URL|env")]
     proxy: Option<String>,
-    /// Certificates (PEM) of the authorities to trust for https://, instead of those of the public web,
-    /// which are built in
-    #[arg(long, value_name = "FILE", value_parser = pem)]
-    roots: Option<Pem>,
+    /// Whose certificates to trust for https://: those in this file (PEM), the system's (or what
+    /// SSL_CERT_FILE and SSL_CERT_DIR name), or those of the public web, which are built in [default:
+    /// system; where it has none, web]
+    #[arg(long, value_name = "FILE|system|web", value_parser = roots)]
+    roots: Option<Roots>,
     /// Who this is: a later process with the same text takes over the endpoint, so that a restart
     /// need not wait. Keep it to yourself, or others do so
     #[arg(long, value_name = "TEXT")]
     owner: Option<String>,
 }
 
-/// What a file of certificates has.
-#[derive(Debug, Clone)]
-struct Pem(Vec<u8>);
-
-fn pem(path: &str) -> Result<Pem, String> {
-    std::fs::read(path).map(Pem).map_err(|error| format!("cannot read it: {error}"))
+fn roots(text: &str) -> Result<Roots, String> {
+    match text {
+        "system" => Ok(Roots::System),
+        "web" => Ok(Roots::Web),
+        path => match std::fs::read(path) {
+            Ok(pem) => Ok(Roots::Pem(pem)),
+            Err(error) => Err(format!("cannot read it: {error}")),
+        },
+    }
 }
 
 /// The named profiles.
@@ -104,8 +108,8 @@ impl ClientOptions {
             Some("env") => Proxy::Environment,
             Some(url) => Proxy::Url(url.to_owned()),
         };
-        if let Some(Pem(roots)) = &self.roots {
-            config.roots_pem.clone_from(roots);
+        if let Some(roots) = &self.roots {
+            config.roots.clone_from(roots);
         }
         if let Some(user_agent) = &self.user_agent {
             config.user_agent.clone_from(user_agent);

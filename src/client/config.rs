@@ -4,7 +4,7 @@ use std::time::{Duration, SystemTime};
 
 use crate::error::{ConfigError, Error, ResourceError};
 use crate::session::{Pace, Profile, Settings, Timers};
-use crate::transport::{Hooks, HttpConfig, Proxy};
+use crate::transport::{Hooks, HttpConfig, Proxy, Roots};
 
 /// What a [`Client`](super::Client) is opened with. Only the relay's URL has no default:
 ///
@@ -50,9 +50,9 @@ pub struct Config {
     pub headers: Vec<(String, String)>,
     /// The header User-Agent; empty: none is sent. Default `byway/` and the version.
     pub user_agent: String,
-    /// Certificates (PEM) of the authorities to trust for `https://`, instead of those of the
-    /// public web. Default: none, which means the public web's.
-    pub roots_pem: Vec<u8>,
+    /// Whose certificates are trusted for `https://`. Default: the system's, or where it has none
+    /// the public web's.
+    pub roots: Roots,
     /// What the program does itself on the way: prepares sockets, resolves names, is told of
     /// threads. Default: nothing.
     pub hooks: Hooks,
@@ -80,7 +80,7 @@ impl Config {
             proxy: http.proxy,
             headers: http.headers,
             user_agent: http.user_agent,
-            roots_pem: http.roots_pem,
+            roots: http.roots,
             hooks: http.hooks,
             timers: Timers::DEFAULT,
         }
@@ -92,7 +92,7 @@ impl Config {
             proxy: self.proxy.clone(),
             headers: self.headers.clone(),
             user_agent: self.user_agent.clone(),
-            roots_pem: self.roots_pem.clone(),
+            roots: self.roots.clone(),
             connect_timeout: self.tcp_timeout,
             io_buffer: self.profile.io_buffer,
             hooks: self.hooks.clone(),

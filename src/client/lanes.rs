@@ -105,6 +105,11 @@ impl Runner {
                     self.shared.canceller(self.lane).disconnect();
                 }
             }
+            Err(failure) if failure.stale => {
+                log::debug!("{:?}: the connection was closed as it was used again", self.lane);
+                let (mut session, now) = core.session();
+                session.break_exchange(now, self.lane);
+            }
             Err(failure) => {
                 log::debug!("{:?}: {}: {}", self.lane, failure.cause, failure.seen);
                 core.seen = failure.seen;

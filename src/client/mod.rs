@@ -49,7 +49,7 @@ pub use stream::{ReadHalf, Stream, WriteHalf};
 
 use crate::error::Error;
 use crate::session::{HeapStorage, Lane, Profile, Stats, StorageBytes};
-use crate::transport::{HttpConfig, HttpTransport, Proxy, Transport, Way};
+use crate::transport::{HttpTransport, Proxy, Transport, Way};
 use crate::{Endpoint, Kind};
 use channel::deadline;
 use readiness::Target;
@@ -72,8 +72,8 @@ pub(crate) struct Handle {
     profile: Profile,
     backlog: u8,
     connect_timeout: Duration,
-    /// What the way to the relay follows from, beside a proxy; without the roots, which stay.
-    http: HttpConfig,
+    /// To the relay, as the client was opened.
+    way: Arc<Way>,
     lanes: Mutex<Vec<JoinHandle<()>>>,
 }
 
@@ -127,9 +127,9 @@ impl Client {
     pub fn start(config: impl Into<Config>) -> Result<Self, Error> {
         let config = config.into();
         let settings = config.settings()?;
-        let mut http = config.http();
-        let (park, send) = (HttpTransport::new(&http)?, HttpTransport::new(&http)?);
-        http.roots_pem.clear();
+        let park = HttpTransport::new(&config.http())?;
+        let send = park.twin();
+        let way = Arc::clone(park.way());
         config::check_memory(&config.profile)?;
         let storage = HeapStorage::new(&config.profile)?;
         let cancellers = [park.canceller(), send.canceller()];
@@ -139,7 +139,7 @@ impl Client {
             profile: config.profile,
             backlog: config.backlog,
             connect_timeout: config.connect_timeout,
-            http,
+            way,
             lanes: Mutex::default(),
         });
         shared.call(|session, now| session.open(now, &settings));
@@ -151,7 +151,8 @@ impl Client {
     }
 
     /// Waits until the relay has answered, at most for `timeout` (`None`: for ever); zero: only
-    /// looks. Gives at once from then on.
+    /// looks. Gives at once from then on, and with an error where something stands in the way that
+    /// stays there ([`Blocked::is_lasting`]), though the client tries on.
     ///
     /// # Errors
     /// [`Blocked`](crate::error::Blocked) with what stood in the way last, or [`Error::TimedOut`] if
@@ -292,7 +293,7 @@ impl Client {
     /// # Errors
     /// A proxy that cannot be used: then nothing has changed, and connections stay.
     pub fn network_changed_with(&self, proxy: Proxy) -> Result<(), Error> {
-        let way = Way::new(&HttpConfig { proxy, ..self.handle.http.clone() })?;
+        let way = Arc::new(self.handle.way.by(proxy)?);
         self.handle.shared.with(|core| core.change_network(Some(&way)));
         Ok(())
     }

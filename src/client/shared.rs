@@ -3,7 +3,7 @@
 
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use super::ClientEvent;
@@ -129,12 +129,12 @@ impl Core {
 
     /// The device has another address or network, or has slept: both connections are dropped.
     /// If there is another way to the relay, the next exchanges take it.
-    pub fn change_network(&mut self, redirect: Option<&Way>) {
+    pub fn change_network(&mut self, redirect: Option<&Arc<Way>>) {
         self.clock.advance();
         for canceller in &self.cancellers {
             canceller.forget_addresses();
             if let Some(way) = redirect {
-                canceller.redirect(way.clone());
+                canceller.redirect(Arc::clone(way));
             }
         }
         self.storage.session().network_changed(self.clock.now);

@@ -3,12 +3,12 @@
 use std::fmt::Write;
 use std::time::Duration;
 
-use base64::Engine;
 use ureq::http::header::{self, HeaderMap, HeaderName, HeaderValue};
-use ureq::http::uri::{Authority, PathAndQuery, Scheme, Uri};
-use ureq::{Proxy as UreqProxy, ProxyProtocol};
+use ureq::http::uri::{PathAndQuery, Scheme, Uri};
 
 use super::hooks::Hooks;
+use super::proxy::{Proxy, ProxyServer};
+use super::url::RelayUrl;
 use crate::error::ConfigError;
 
 /// Settings of [`HttpTransport`](super::HttpTransport).
@@ -22,8 +22,8 @@ pub struct HttpConfig {
     pub headers: Vec<(String, String)>,
     /// The header User-Agent; empty: none is sent.
     pub user_agent: String,
-    /// Certificates (PEM) of the authorities to trust for `https://`; empty: those of the public web.
-    pub roots_pem: Vec<u8>,
+    /// Whose certificates are trusted for `https://`.
+    pub roots: Roots,
     /// Time to connect by TCP, all addresses of a host together; also the longest silence while TLS
     /// or a proxy's tunnel is set up.
     pub connect_timeout: Duration,
@@ -45,7 +45,7 @@ impl HttpConfig {
             proxy: Proxy::Direct,
             headers: Vec::new(),
             user_agent: concat!("byway/", env!("CARGO_PKG_VERSION")).into(),
-            roots_pem: Vec::new(),
+            roots: Roots::default(),
             connect_timeout: Self::CONNECT_TIMEOUT,
             io_buffer: 16 * 1024,
             hooks: Hooks::default(),
@@ -53,17 +53,21 @@ impl HttpConfig {
     }
 }
 
-/// Whether to go through an HTTP proxy. `http://` relays are asked for in absolute form (never
-/// CONNECT, which most plain proxies refuse for them), `https://` relays through a CONNECT tunnel.
+/// Whose certificates are trusted for `https://`. One that is trusted is also taken from a server
+/// itself, if it is self-signed, say.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub enum Proxy {
-    /// No proxy, whatever the environment says.
+pub enum Roots {
+    /// The operating system's, as curl and git have it, so that what its administrator added counts;
+    /// where it has none and the environment names none, as in small containers, those of the public
+    /// web.
     #[default]
-    Direct,
-    /// What `http_proxy`, `https_proxy` (or its capitals), `all_proxy` and `no_proxy` say.
-    Environment,
-    /// This one: `http://user:password@host:port`, all but the host optional, percent-encoded.
-    Url(String),
+    SystemOrWeb,
+    /// The operating system's. Where these are files, `SSL_CERT_FILE` and `SSL_CERT_DIR` name others.
+    System,
+    /// Those of the public web, which are built in: Mozilla's.
+    Web,
+    /// These, as PEM.
+    Pem(Vec<u8>),
 }
 
 /// Most octets behind the base path: `/v1?n=` and the digits of the largest u64.
@@ -71,72 +75,60 @@ const ENDPOINT: usize = 6 + 20;
 
 /// A checked address.
 #[derive(Debug, Clone)]
-pub(crate) struct Target {
-    pub scheme: Scheme,
-    /// Host and port of the relay as the URL has them.
-    pub authority: Authority,
-    /// Path before `/v1`, without a slash at its end.
-    pub base: String,
+pub(super) struct Target {
+    pub url: RelayUrl,
     /// Header fields of every request, with a place for Content-Length.
     pub headers: HeaderMap,
-    pub proxy: Option<UreqProxy>,
+    pub proxy: Option<ProxyServer>,
 }
 
 impl Target {
     pub fn new(config: &HttpConfig) -> Result<Self, ConfigError> {
-        let uri: Uri = config.url.parse().map_err(|_| ConfigError::RelayUrl("not a URL"))?;
-        let scheme = match uri.scheme_str() {
-            Some("http") => Scheme::HTTP,
-            Some("https") if cfg!(feature = "tls") => Scheme::HTTPS,
-            Some("https") => {
-                return Err(ConfigError::RelayUrl(
-                    "https needs byway built with its feature `tls`",
-                ));
-            }
-            _ => return Err(ConfigError::RelayUrl("neither http nor https")),
-        };
-        let authority = uri.authority().ok_or(ConfigError::RelayUrl("no host"))?;
-        if authority.as_str().contains('@') {
-            return Err(ConfigError::RelayUrl("user and password have no place in it"));
+        let url = RelayUrl::new(&config.url)?;
+        let proxy = config.proxy.choose(url.scheme == Scheme::HTTPS, &url.host, url.port)?;
+        let host = HeaderValue::try_from(url.host_field())
+            .map_err(|_| ConfigError::RelayUrl("its host cannot be used"))?;
+        let mut this = Self { url, headers: headers(config, host)?, proxy };
+        let authorization = this.forward_proxy().and_then(|proxy| proxy.authorization.clone());
+        if let Some(value) = authorization {
+            this.headers.insert(header::PROXY_AUTHORIZATION, value);
         }
-        let bare = authority.as_str() == authority.host();
-        if authority.host().is_empty() || !(bare || authority.port_u16().is_some()) {
-            return Err(ConfigError::RelayUrl("no host, or a port out of range"));
-        }
-        if uri.query().is_some() || config.url.contains('#') {
-            return Err(ConfigError::RelayUrl("it may have a path, but no query or fragment"));
-        }
-        let proxy = choose_proxy(&config.proxy, &scheme, &uri)?;
-        let mut headers = headers(config, host(&scheme, authority)?)?;
-        let forward = proxy.as_ref().filter(|_| scheme == Scheme::HTTP);
-        if let Some(value) = forward.map(credentials).transpose()?.flatten() {
-            headers.insert(header::PROXY_AUTHORIZATION, value);
-        }
-        let authority = authority.clone();
-        let base = uri.path().trim_end_matches('/').to_owned();
-        Ok(Self { scheme, authority, base, headers, proxy })
+        Ok(this)
     }
 
     /// The URI of an exchange.
     pub fn uri(&self, seq: u64) -> Result<Uri, ureq::http::Error> {
-        let mut path = String::with_capacity(self.base.len() + ENDPOINT);
+        let RelayUrl { scheme, authority, base, .. } = &self.url;
+        let mut path = String::with_capacity(base.len() + ENDPOINT);
         // A string takes whatever is written.
-        let _ = write!(path, "{}/v1?n={seq}", self.base);
+        let _ = write!(path, "{base}/v1?n={seq}");
         Uri::builder()
-            .scheme(self.scheme.clone())
-            .authority(self.authority.clone())
+            .scheme(scheme.clone())
+            .authority(authority.clone())
             .path_and_query(PathAndQuery::try_from(path)?)
             .build()
     }
 
+    pub fn is_tls(&self) -> bool {
+        self.url.scheme == Scheme::HTTPS
+    }
+
     /// The proxy that is asked in absolute form, if there is one.
-    pub fn forward_proxy(&self) -> Option<&UreqProxy> {
-        self.proxy.as_ref().filter(|_| self.scheme == Scheme::HTTP)
+    pub fn forward_proxy(&self) -> Option<&ProxyServer> {
+        self.proxy.as_ref().filter(|_| !self.is_tls())
     }
 
     /// The proxy that is asked for a tunnel, if there is one.
-    pub fn tunnel_proxy(&self) -> Option<&UreqProxy> {
-        self.proxy.as_ref().filter(|_| self.scheme == Scheme::HTTPS)
+    pub fn tunnel_proxy(&self) -> Option<&ProxyServer> {
+        self.proxy.as_ref().filter(|_| self.is_tls())
+    }
+
+    /// Host and port to dial.
+    pub fn next_hop(&self) -> (String, u16) {
+        match &self.proxy {
+            Some(proxy) => (proxy.host.bare().to_owned(), proxy.port),
+            None => (self.url.host.bare().to_owned(), self.url.port.number()),
+        }
     }
 }
 
@@ -150,16 +142,6 @@ const RESERVED: [HeaderName; 7] = [
     header::EXPECT,
     header::UPGRADE,
 ];
-
-/// The value of Host: with the port, if it is not the scheme's own.
-fn host(scheme: &Scheme, authority: &Authority) -> Result<HeaderValue, ConfigError> {
-    let default = if *scheme == Scheme::HTTPS { 443 } else { 80 };
-    let host = match authority.port_u16().filter(|port| *port != default) {
-        Some(port) => format!("{}:{port}", authority.host()),
-        None => authority.host().to_owned(),
-    };
-    HeaderValue::try_from(host).map_err(|_| ConfigError::RelayUrl("no host"))
-}
 
 fn headers(config: &HttpConfig, host: HeaderValue) -> Result<HeaderMap, ConfigError> {
     let mut map = HeaderMap::new();
@@ -192,89 +174,20 @@ fn headers(config: &HttpConfig, host: HeaderValue) -> Result<HeaderMap, ConfigEr
     Ok(map)
 }
 
-fn choose_proxy(
-    choice: &Proxy,
-    scheme: &Scheme,
-    relay: &Uri,
-) -> Result<Option<UreqProxy>, ConfigError> {
-    let invalid = |_| ConfigError::Setting("the proxy is not http://user:password@host:port");
-    let proxy = match choice {
-        Proxy::Direct => return Ok(None),
-        Proxy::Url(url) => UreqProxy::new(url).map_err(invalid)?,
-        Proxy::Environment => {
-            // HTTP_PROXY in capitals is a request header to CGI programs, so nobody takes it.
-            let names: &[&str] = match scheme.as_str() {
-                "http" => &["http_proxy", "all_proxy", "ALL_PROXY"],
-                _ => &["https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY"],
-            };
-            let found = names.iter().filter_map(|n| std::env::var(n).ok()).find(|v| !v.is_empty());
-            let Some(url) = found else { return Ok(None) };
-            let proxy = UreqProxy::new(&url).map_err(invalid)?;
-            let exceptions = std::env::var("no_proxy").or_else(|_| std::env::var("NO_PROXY"));
-            if excepted(&exceptions.unwrap_or_default(), relay) {
-                return Ok(None);
-            }
-            proxy
-        }
-    };
-    if proxy.protocol() != ProxyProtocol::Http {
-        return Err(ConfigError::Setting("only http:// proxies are supported"));
-    }
-    Ok(Some(proxy))
-}
-
-/// Whether `no_proxy` names the relay's host.
-fn excepted(exceptions: &str, relay: &Uri) -> bool {
-    let builder = UreqProxy::builder(ProxyProtocol::Http).host("proxy.invalid");
-    exceptions
-        .split(',')
-        .fold(builder, |builder, entry| builder.no_proxy(entry.trim()))
-        .build()
-        .is_ok_and(|proxy| proxy.is_no_proxy(relay))
-}
-
-fn credentials(proxy: &UreqProxy) -> Result<Option<HeaderValue>, ConfigError> {
-    if proxy.username().is_none() && proxy.password().is_none() {
-        return Ok(None);
-    }
-    let (user, password) =
-        (proxy.username().unwrap_or_default(), proxy.password().unwrap_or_default());
-    let encoded = base64::prelude::BASE64_STANDARD.encode(format!("{user}:{password}"));
-    let mut value = HeaderValue::try_from(format!("Basic {encoded}"))
-        .map_err(|_| ConfigError::Setting("the proxy's user or password is too long"))?;
-    value.set_sensitive(true);
-    Ok(Some(value))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn target(url: &str) -> Result<Target, ConfigError> {
-        Target::new(&HttpConfig::new(url))
-    }
-
     #[test]
-    fn urls() {
-        let uri = |url: &str| target(url).unwrap().uri(7).unwrap().to_string();
+    fn uris_of_exchanges() {
+        let uri = |url: &str| {
+            let target = Target::new(&HttpConfig::new(url)).expect("an address");
+            target.uri(7).expect("a URI").to_string()
+        };
         assert_eq!(uri("http://host:1"), "http://host:1/v1?n=7");
         assert_eq!(uri("http://host/a/b/"), "http://host/a/b/v1?n=7");
         assert_eq!(uri("http://[::1]:80"), "http://[::1]:80/v1?n=7");
-        for bad in [
-            "",
-            "host",
-            "host:1",
-            "ftp://host",
-            "http://",
-            "http://u:p@host",
-            "http://host?x",
-            "http://host#x",
-            "http://host:99999",
-            "http:///v1",
-        ] {
-            assert!(matches!(target(bad), Err(ConfigError::RelayUrl(_))), "{bad}");
-        }
-        assert_eq!(target("https://host").is_ok(), cfg!(feature = "tls"));
+        assert_eq!(uri("http://[fe80::1%25eth0]:81"), "http://[fe80::1]:81/v1?n=7");
     }
 
     #[test]
@@ -288,19 +201,18 @@ mod tests {
     }
 
     #[test]
-    fn proxies() {
-        let mut config = HttpConfig::new("http://host");
-        config.proxy = Proxy::Url("http://user:p%40ss@proxy:3128".into());
-        let target = Target::new(&config).unwrap();
-        assert_eq!(target.headers[header::PROXY_AUTHORIZATION], "Basic dXNlcjpwQHNz");
-        assert_eq!(target.forward_proxy().map(|p| (p.host(), p.port())), Some(("proxy", 3128)));
-        for bad in ["", "socks5://proxy", "https://proxy"] {
-            config.proxy = Proxy::Url(bad.into());
-            assert!(matches!(Target::new(&config), Err(ConfigError::Setting(_))), "{bad}");
+    fn plain_relays_are_asked_for_in_absolute_form_and_others_by_a_tunnel() {
+        let asked = |url: &str| {
+            let mut config = HttpConfig::new(url);
+            config.proxy = Proxy::Url("http://user:word@proxy:3128".into());
+            let target = Target::new(&config).expect("an address");
+            assert_eq!(target.next_hop(), ("proxy".into(), 3128));
+            let told = target.headers.contains_key(header::PROXY_AUTHORIZATION);
+            (target.forward_proxy().is_some(), target.tunnel_proxy().is_some(), told)
+        };
+        assert_eq!(asked("http://host"), (true, false, true));
+        if cfg!(feature = "tls") {
+            assert_eq!(asked("https://host"), (false, true, false), "no password for the relay");
         }
-        let relay = "http://relay.local:8080".parse().unwrap();
-        assert!(excepted("example.com,.local", &relay));
-        assert!(!excepted("example.com", &relay));
-        assert!(!excepted("", &relay));
     }
 }

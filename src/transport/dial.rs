@@ -21,8 +21,8 @@ use super::tcp::Tcp;
 #[derive(Debug)]
 pub(super) struct Dialler {
     pub line: Arc<Line>,
-    /// Host and port to dial whatever the URI says: a proxy asked in absolute form.
-    pub instead: Option<(String, u16)>,
+    /// Host and port to dial whatever the URI says: the relay's or the proxy's.
+    pub next_hop: (String, u16),
     /// Time for all addresses of the host together.
     pub timeout: Duration,
     pub buffer: usize,
@@ -30,16 +30,9 @@ pub(super) struct Dialler {
 }
 
 impl Dialler {
-    fn dial(&self, uri: &Uri) -> Result<TcpStream, Error> {
-        let (host, port) = match &self.instead {
-            Some((host, port)) => (host.as_str(), *port),
-            None => {
-                let host = uri.host().ok_or(Error::HostNotFound)?;
-                let default = if uri.scheme_str() == Some("https") { 443 } else { 80 };
-                (host, uri.port_u16().unwrap_or(default))
-            }
-        };
-        let addrs = self.line.resolve(&self.hooks, host, port)?;
+    fn dial(&self) -> Result<TcpStream, Error> {
+        let (host, port) = &self.next_hop;
+        let addrs = self.line.resolve(&self.hooks, host, *port)?;
         let interrupt = self.line.begin_connect()?;
         let (tried, outcome) = race::connect(&addrs, self.timeout, &self.hooks, interrupt.as_fd());
         let worked = outcome.as_ref().ok().map(|(addr, _)| *addr);
@@ -63,7 +56,7 @@ impl<In: Transport> Connector<In> for Dialler {
         if chained.is_some() {
             return Ok(chained.map(Either::A));
         }
-        let stream = Arc::new(self.dial(details.uri)?);
+        let stream = Arc::new(self.dial()?);
         stream.set_nodelay(true)?;
         self.line.connected(&stream)?;
         let weak: Weak<TcpStream> = Arc::downgrade(&stream);

@@ -2,9 +2,13 @@
 //!
 //! ureq writes a request's head and its body apart: two segments, and a relay woken twice. This
 //! layer, the outermost, holds the head back until the first octets of the body are there. It
-//! also turns the request line into the absolute form that plain proxies want.
+//! also turns the request line into the absolute form that plain proxies want, and keeps what is
+//! known of an exchange that fails.
 
-use std::sync::Arc;
+use std::io;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use ureq::Error;
 use ureq::unversioned::transport::{Buffers, ConnectionDetails, Connector, NextTimeout, Transport};
@@ -14,10 +18,39 @@ use super::line::Line;
 /// Every request of this client begins so; what a tunnel or TLS writes before never does.
 const METHOD: &[u8] = b"POST ";
 
+/// Longest time in which an end of the connection that was under way crosses the request: a round trip
+/// of most paths. What ends later was ended because of the request.
+const CROSSING: Duration = Duration::from_secs(1);
+
+/// What was seen of the exchange under way.
+#[derive(Debug, Default)]
+pub(super) struct Sight {
+    stale: AtomicBool,
+    head: Mutex<Vec<u8>>,
+}
+
+impl Sight {
+    pub fn begin(&self) {
+        self.stale.store(false, Relaxed);
+        *self.head() = Vec::new();
+    }
+
+    /// See [`Failure::stale`](super::Failure::stale).
+    pub fn is_stale(&self) -> bool {
+        self.stale.load(Relaxed)
+    }
+
+    /// What came of the answer, if its head was never taken.
+    pub fn head(&self) -> std::sync::MutexGuard<'_, Vec<u8>> {
+        self.head.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
 /// Puts a [`Gather`] around the connection.
 #[derive(Debug)]
 pub(super) struct GatherConnector {
     pub line: Arc<Line>,
+    pub sight: Arc<Sight>,
     /// `http://host:port` if requests are to be in absolute form, else empty.
     pub prefix: Arc<str>,
 }
@@ -33,22 +66,39 @@ impl<In: Transport> Connector<In> for GatherConnector {
         Ok(chained.map(|inner| Gather {
             inner,
             line: Arc::clone(&self.line),
+            sight: Arc::clone(&self.sight),
             prefix: Arc::clone(&self.prefix),
             held: Vec::new(),
-            in_request: false,
+            stage: Stage::Unused,
+            has_served: false,
         }))
     }
 }
 
+/// How far an exchange is.
+#[derive(Debug, Clone, Copy)]
+enum Stage {
+    /// No request went out yet.
+    Unused,
+    /// From the head of a request on.
+    Asking,
+    /// All of it is out, and nothing came. When the last of it went.
+    Asked(Instant),
+    /// From the first octet of an answer on, to the next request.
+    Answered,
+}
+
 #[derive(Debug)]
-pub(super) struct Gather<T> {
+pub(super) struct Gather<T: Transport> {
     inner: T,
     line: Arc<Line>,
+    sight: Arc<Sight>,
     prefix: Arc<str>,
     /// The head, until the body comes. Keeps its memory from request to request.
     held: Vec<u8>,
-    /// From the head of a request to the first input after it.
-    in_request: bool,
+    stage: Stage,
+    /// Whether an exchange was answered before the one under way.
+    has_served: bool,
 }
 
 impl<T: Transport> Gather<T> {
@@ -87,8 +137,9 @@ impl<T: Transport> Transport for Gather<T> {
             return self.release(amount, timeout);
         }
         let output = &self.inner.buffers().output()[..amount];
-        if !self.in_request && output.starts_with(METHOD) {
-            self.in_request = true;
+        if matches!(self.stage, Stage::Unused | Stage::Answered) && output.starts_with(METHOD) {
+            self.has_served = matches!(self.stage, Stage::Answered);
+            self.stage = Stage::Asking;
             let (method, rest) = output.split_at(METHOD.len());
             self.held.extend_from_slice(method);
             self.held.extend_from_slice(self.prefix.as_bytes());
@@ -99,8 +150,24 @@ impl<T: Transport> Transport for Gather<T> {
     }
 
     fn await_input(&mut self, timeout: NextTimeout) -> Result<bool, Error> {
-        self.in_request = false;
-        self.inner.await_input(timeout)
+        if let Stage::Asking = self.stage {
+            self.stage = Stage::Asked(Instant::now());
+        }
+        let came = self.inner.await_input(timeout);
+        if let Stage::Asked(at) = self.stage {
+            let is_over = match &came {
+                Ok(is_there) => !is_there,
+                Err(Error::Io(error)) => is_end(error),
+                Err(_) => false,
+            };
+            if is_over && self.has_served && at.elapsed() < CROSSING {
+                self.sight.stale.store(true, Relaxed);
+            }
+            if let Ok(true) = came {
+                self.stage = Stage::Answered;
+            }
+        }
+        came
     }
 
     fn is_open(&mut self) -> bool {
@@ -110,4 +177,21 @@ impl<T: Transport> Transport for Gather<T> {
     fn is_tls(&self) -> bool {
         self.inner.is_tls()
     }
+}
+
+impl<T: Transport> Drop for Gather<T> {
+    /// The HTTP client lets go of a connection whose answer it cannot read.
+    fn drop(&mut self) {
+        if let Stage::Answered = self.stage {
+            let input = self.inner.buffers().input();
+            let mut head = self.sight.head();
+            *head = input.to_vec();
+        }
+    }
+}
+
+/// Whether the other side ended the connection.
+pub(super) fn is_end(error: &io::Error) -> bool {
+    use io::ErrorKind::{BrokenPipe, ConnectionAborted, ConnectionReset, UnexpectedEof};
+    matches!(error.kind(), UnexpectedEof | ConnectionReset | ConnectionAborted | BrokenPipe)
 }

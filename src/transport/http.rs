@@ -4,19 +4,22 @@ use std::io::{self, Read};
 use std::sync::Arc;
 use std::time::Duration;
 
-use ureq::http::header::{self, HeaderMap, HeaderValue};
+use ureq::http::header::{self, HeaderValue};
 use ureq::http::{Error as HttpError, Method, Request as HttpRequest, Response};
-use ureq::unversioned::transport::{ConnectProxyConnector, Connector};
+use ureq::unversioned::transport::Connector;
 use ureq::{Agent, Body, Error, SendBody, config::Config};
 
 use super::address::{HttpConfig, Target};
+use super::answer::{self, is_tinyproxy, refusal};
 use super::dial::{Dialler, NoResolver};
-use super::gather::GatherConnector;
-use super::hooks::Hooks;
+use super::gather::{GatherConnector, Sight};
 use super::line::{Canceller, Line};
 use super::race::HookFailed;
 use super::resolve::ResolveFailed;
-use super::{Failure, Request, Transport};
+#[cfg(feature = "tls")]
+use super::tls::TlsConnector;
+use super::tunnel::Tunnel;
+use super::{Failure, Obstacle, Proxy, Request, Transport};
 use crate::error::{Blocked, ConfigError};
 
 /// Smallest buffer in octets: the head of a request or response must fit, proxies add to it.
@@ -32,86 +35,121 @@ const PAGE_SILENCE_MS: u32 = 500;
 /// Octets of a foreign page that are looked at.
 const PAGE_OCTETS: usize = 256;
 
-/// When a full relay is asked again if it does not say when, in seconds.
-const RETRY_AFTER: u32 = 5;
-
-/// Longest time after which it is asked again, whatever it says, in seconds: a client that waits
-/// longer looks dead.
-const MAX_RETRY_AFTER: u32 = 30;
-
 /// Carries exchanges by HTTP/1.1 with ureq, over one connection at a time.
 ///
 /// Memory: three buffers of [`HttpConfig::io_buffer`], of which two live with the connection; with
-/// TLS ureq and rustls add their own. It follows no redirect, keeps no cookie, decompresses nothing
+/// TLS two more live with it, and rustls adds its own. It follows no redirect, keeps no cookie, decompresses nothing
 /// and looks at no environment unless told to.
 #[derive(Debug)]
 pub struct HttpTransport {
     agent: Agent,
-    target: Target,
-    parts: Parts,
+    way: Arc<Way>,
     line: Arc<Line>,
+    sight: Arc<Sight>,
     scratch: Box<[u8]>,
 }
 
-/// What agents are made of, whatever the way to the relay.
+/// The way to the relay, which the transports of a client have in common.
 #[derive(Debug)]
-struct Parts {
-    connect_timeout: Duration,
-    buffer: usize,
-    hooks: Hooks,
+pub(crate) struct Way {
+    config: HttpConfig,
+    target: Target,
     #[cfg(feature = "tls")]
-    tls: ureq::tls::TlsConfig,
+    tls: TlsConnector,
 }
 
-impl Parts {
-    fn agent(&self, target: &Target, line: &Arc<Line>) -> Agent {
+impl Way {
+    fn new(config: &HttpConfig) -> Result<Self, ConfigError> {
+        let target = Target::new(config)?;
+        #[cfg(feature = "tls")]
+        let tls = match target.is_tls() {
+            true => TlsConnector::new(&target.url.host, &config.roots, buffer(config))?,
+            false => TlsConnector::default(),
+        };
+        Ok(Self {
+            // What was read of them is enough.
+            config: HttpConfig { roots: super::Roots::Web, ..config.clone() },
+            target,
+            #[cfg(feature = "tls")]
+            tls,
+        })
+    }
+
+    /// The way to the same relay by this proxy, or by none.
+    pub fn by(&self, proxy: Proxy) -> Result<Self, ConfigError> {
+        let config = HttpConfig { proxy, ..self.config.clone() };
+        Ok(Self {
+            target: Target::new(&config)?,
+            config,
+            #[cfg(feature = "tls")]
+            tls: self.tls.clone(),
+        })
+    }
+
+    fn agent(&self, line: &Arc<Line>, sight: &Arc<Sight>) -> Agent {
+        let Self { config, target, .. } = self;
+        let buffer = buffer(config);
         let builder = Config::builder()
             .http_status_as_error(false)
-            .proxy(target.tunnel_proxy().cloned())
+            // Connectors of ours go through it.
+            .proxy(None)
             .max_redirects(0)
             .user_agent("")
             .accept("")
             .accept_encoding("")
-            .input_buffer_size(self.buffer)
-            .output_buffer_size(self.buffer)
-            .max_response_header_size(self.buffer - 1)
+            .input_buffer_size(buffer)
+            .output_buffer_size(buffer)
+            .max_response_header_size(buffer - 1)
             .max_idle_connections(1)
             .max_idle_connections_per_host(1)
             .max_idle_age(Duration::from_secs(IDLE_SECONDS));
-        #[cfg(feature = "tls")]
-        let builder = builder.tls_config(self.tls.clone());
-        let forward = target.forward_proxy();
         let dialler = Dialler {
             line: Arc::clone(line),
-            instead: forward.map(|proxy| (proxy.host().to_owned(), proxy.port())),
-            timeout: self.connect_timeout,
-            buffer: self.buffer,
-            hooks: self.hooks.clone(),
+            next_hop: target.next_hop(),
+            timeout: config.connect_timeout,
+            buffer,
+            hooks: config.hooks.clone(),
         };
-        let prefix = forward.map(|_| format!("http://{}", target.authority)).unwrap_or_default();
-        let gather = GatherConnector { line: Arc::clone(line), prefix: prefix.into() };
-        let chain = ().chain(ConnectProxyConnector::default()).chain(dialler);
+        let prefix = match target.forward_proxy() {
+            Some(_) => format!("http://{}", target.url.authority),
+            None => String::new(),
+        };
+        let gather = GatherConnector {
+            line: Arc::clone(line),
+            sight: Arc::clone(sight),
+            prefix: prefix.into(),
+        };
+        let chain = ().chain(dialler).chain(Tunnel::new(target, &config.user_agent));
         #[cfg(feature = "tls")]
-        let chain = chain.chain(ureq::unversioned::transport::RustlsConnector::default());
+        let chain = chain.chain(self.tls.clone());
         Agent::with_parts(builder.build(), chain.chain(gather), NoResolver)
     }
 }
 
 impl HttpTransport {
-    /// Checks the settings. Nothing is dialled before the first exchange.
+    /// Checks the settings, and reads the trusted roots for `https://`. Nothing is dialled before the
+    /// first exchange.
     pub fn new(config: &HttpConfig) -> Result<Self, ConfigError> {
-        let target = Target::new(config)?;
-        let parts = Parts {
-            connect_timeout: config.connect_timeout,
-            buffer: config.io_buffer.max(MIN_BUFFER),
-            hooks: config.hooks.clone(),
-            #[cfg(feature = "tls")]
-            tls: tls_config(&config.roots_pem)?,
-        };
+        Ok(Self::by(Arc::new(Way::new(config)?)))
+    }
+
+    /// Another one of the same settings, with the same roots and TLS sessions, and connections of its
+    /// own.
+    pub fn twin(&self) -> Self {
+        Self::by(Arc::clone(&self.way))
+    }
+
+    /// The way to the relay.
+    pub(crate) fn way(&self) -> &Arc<Way> {
+        &self.way
+    }
+
+    fn by(way: Arc<Way>) -> Self {
         let line = Arc::new(Line::default());
-        let agent = parts.agent(&target, &line);
-        let scratch = vec![0; parts.buffer].into_boxed_slice();
-        Ok(Self { agent, target, parts, line, scratch })
+        let sight = Arc::new(Sight::default());
+        let agent = way.agent(&line, &sight);
+        let scratch = vec![0; buffer(&way.config)].into_boxed_slice();
+        Self { agent, way, line, sight, scratch }
     }
 
     fn request<'a>(
@@ -121,8 +159,8 @@ impl HttpTransport {
     ) -> Result<HttpRequest<SendBody<'a>>, Error> {
         let mut http = HttpRequest::new(body);
         *http.method_mut() = Method::POST;
-        *http.uri_mut() = self.target.uri(request.seq)?;
-        *http.headers_mut() = self.target.headers.clone();
+        *http.uri_mut() = self.way.target.uri(request.seq)?;
+        *http.headers_mut() = self.way.target.headers.clone();
         let len = HeaderValue::try_from(request.len.to_string()).map_err(HttpError::from)?;
         http.headers_mut().insert(header::CONTENT_LENGTH, len);
         Ok(http)
@@ -134,7 +172,7 @@ impl HttpTransport {
         response: Response<Body>,
         sink: &mut dyn FnMut(&[u8]) -> Result<bool, Blocked>,
     ) -> Result<(), Failure> {
-        let by_proxy = self.target.forward_proxy().is_some();
+        let by_proxy = self.way.target.forward_proxy().is_some();
         if let Some(cause) = refusal(&response, by_proxy) {
             return Err(self.describe(cause, response));
         }
@@ -168,17 +206,7 @@ impl HttpTransport {
 
     /// Says what came instead of an answer.
     fn describe(&mut self, cause: Blocked, response: Response<Body>) -> Failure {
-        let status = response.status();
-        let field = |map: &HeaderMap, name: header::HeaderName| {
-            map.get(name).map(|v| String::from_utf8_lossy(v.as_bytes()).into_owned())
-        };
-        let mut seen = format!("{}", status.as_u16());
-        if let Some(kind) = field(response.headers(), header::CONTENT_TYPE) {
-            seen = format!("{seen} {kind}");
-        }
-        if let Some(place) = field(response.headers(), header::LOCATION) {
-            seen = format!("{seen} to {place}");
-        }
+        let mut seen = answer::head(&response);
         self.line.hurry(PAGE_SILENCE_MS);
         let mut reader = response.into_body().into_reader().take(PAGE_OCTETS as u64);
         // A page that breaks off is described as far as it goes.
@@ -195,19 +223,57 @@ impl HttpTransport {
             _ if self.line.cancelled() => Blocked::Cut,
             _ if self.line.is_used_up() => Blocked::Foreign,
             Error::HostNotFound | Error::Timeout(ureq::Timeout::Resolve) => Blocked::Dns,
-            Error::Other(error) if error.is::<ResolveFailed>() => Blocked::Dns,
-            Error::Other(error) if error.is::<HookFailed>() => Blocked::Hook,
-            Error::ConnectProxyFailed(text) => tunnel_refusal(text),
             Error::Timeout(_) => Blocked::Silence,
-            Error::Protocol(_) | Error::LargeResponseHeader(..) if sent => Blocked::Foreign,
+            Error::Other(other) if other.is::<ResolveFailed>() => Blocked::Dns,
+            Error::Other(other) if other.is::<HookFailed>() => Blocked::Hook,
+            Error::Other(other) => match other.downcast_ref::<Obstacle>() {
+                Some(obstacle) => return Failure::new(obstacle.cause, sent, &obstacle.seen),
+                None => Blocked::Cut,
+            },
+            Error::Protocol(_) | Error::LargeResponseHeader(..) if sent => {
+                let head = std::mem::take(&mut *self.sight.head());
+                let (cause, seen) = answer::unreadable(&head);
+                return Failure::new(cause, sent, seen);
+            }
             _ if sent => Blocked::Cut,
             _ if !dialled => Blocked::Connect,
             // Connected, but the request did not get as far as going out.
-            _ if self.target.scheme.as_str() == "https" => Blocked::Tls,
             _ => Blocked::Cut,
         };
-        Failure::new(cause, sent, error)
+        let stale = cause == Blocked::Cut && !dialled && self.sight.is_stale();
+        Failure { stale, ..Failure::new(cause, sent, error) }
     }
+
+    /// What is no relay may stand where the relay stood: the next exchange looks where it is now.
+    fn look_anew(&self, failure: Failure) -> Failure {
+        let is_elsewhere = match failure.cause {
+            Blocked::Foreign
+            | Blocked::Http(300..=399 | 404 | 421 | 500..=599)
+            | Blocked::Head(_)
+            | Blocked::Compressed
+            | Blocked::Tls(_) => true,
+            Blocked::Http(_)
+            | Blocked::Dns
+            | Blocked::Connect
+            | Blocked::Hook
+            | Blocked::Silence
+            | Blocked::Cut
+            | Blocked::ProxyAuth
+            | Blocked::ProxyScheme(_)
+            | Blocked::Full(_)
+            | Blocked::Relay(_) => false,
+        };
+        if is_elsewhere {
+            self.canceller().forget_addresses();
+            self.line.disconnect();
+        }
+        failure
+    }
+}
+
+/// Octets of each buffer.
+fn buffer(config: &HttpConfig) -> usize {
+    config.io_buffer.max(MIN_BUFFER)
 }
 
 impl Transport for HttpTransport {
@@ -218,9 +284,10 @@ impl Transport for HttpTransport {
         sink: &mut dyn FnMut(&[u8]) -> Result<bool, Blocked>,
     ) -> Result<(), Failure> {
         self.line.begin(request.silence_ms, request.max_response);
-        if let Some(target) = self.line.take_redirect() {
-            self.agent = self.parts.agent(&target, &self.line);
-            self.target = target;
+        self.sight.begin();
+        if let Some(way) = self.line.take_redirect() {
+            self.agent = way.agent(&self.line, &self.sight);
+            self.way = way;
         }
         if self.line.cancelled() {
             return Err(Failure::new(Blocked::Cut, false, "interrupted by this program"));
@@ -229,8 +296,9 @@ impl Transport for HttpTransport {
         let response = self
             .request(request, SendBody::from_reader(&mut source))
             .and_then(|http| self.agent.run(http))
-            .map_err(|error| self.classify(error))?;
-        self.respond(response, sink)
+            .map_err(|error| self.classify(error));
+        let exchanged = response.and_then(|response| self.respond(response, sink));
+        exchanged.map_err(|failure| self.look_anew(failure))
     }
 
     fn canceller(&self) -> Canceller {
@@ -254,72 +322,4 @@ impl Read for Source<'_> {
         self.left -= n;
         Ok(n)
     }
-}
-
-/// Why a response is no relay's answer, going by its head.
-fn refusal(response: &Response<Body>, by_proxy: bool) -> Option<Blocked> {
-    match response.status().as_u16() {
-        200 => {}
-        407 if by_proxy => return Some(Blocked::ProxyAuth),
-        // What it says to a wrong password.
-        401 if by_proxy && is_tinyproxy(response) => return Some(Blocked::ProxyAuth),
-        status => {
-            let full = if status == 503 { full(response.headers()) } else { None };
-            return Some(full.map_or(Blocked::Http(status), Blocked::Full));
-        }
-    }
-    let field = |name| response.headers().get(name).and_then(|v| v.to_str().ok());
-    let kind = field(header::CONTENT_TYPE).unwrap_or_default();
-    let kind = kind.split(';').next().unwrap_or_default().trim();
-    let encoding = field(header::CONTENT_ENCODING).unwrap_or("identity");
-    let ours = kind.eq_ignore_ascii_case("application/octet-stream")
-        && encoding.eq_ignore_ascii_case("identity");
-    (!ours).then_some(Blocked::Foreign)
-}
-
-/// After how many seconds a relay that says that it is full is to be asked again. Any server may
-/// answer 503 with Retry-After; Byway-Status is the relay's.
-fn full(headers: &HeaderMap) -> Option<u8> {
-    headers.get("byway-status").filter(|status| *status == "full")?;
-    let seconds = headers.get(header::RETRY_AFTER).and_then(|v| v.to_str().ok()?.parse().ok());
-    let seconds = seconds.unwrap_or(RETRY_AFTER).clamp(1, MAX_RETRY_AFTER);
-    u8::try_from(seconds).ok()
-}
-
-/// Whether this came by a proxy that serves one request a connection without saying so: what follows
-/// before it closes would reach the origin as it is, the proxy's password too.
-fn is_tinyproxy(response: &Response<Body>) -> bool {
-    let headers = response.headers();
-    let mut names = headers.get_all(header::VIA).iter().chain(headers.get(header::SERVER));
-    names.any(|name| name.to_str().is_ok_and(|name| name.contains("tinyproxy")))
-}
-
-/// The status in ureq's "proxy server responded 407/407".
-fn tunnel_refusal(text: &str) -> Blocked {
-    let status = text.rsplit([' ', '/']).next().and_then(|status| status.parse().ok());
-    match status {
-        Some(401 | 407) => Blocked::ProxyAuth,
-        Some(status) => Blocked::Http(status),
-        None => Blocked::Connect,
-    }
-}
-
-#[cfg(feature = "tls")]
-fn tls_config(pem: &[u8]) -> Result<ureq::tls::TlsConfig, ConfigError> {
-    use ureq::tls::{PemItem, RootCerts, TlsConfig, parse_pem};
-
-    const INVALID: ConfigError = ConfigError::Setting("the trusted roots are no PEM certificates");
-    if pem.is_empty() {
-        return Ok(TlsConfig::default());
-    }
-    let mut roots = Vec::new();
-    for item in parse_pem(pem) {
-        if let PemItem::Certificate(certificate) = item.map_err(|_| INVALID)? {
-            roots.push(certificate);
-        }
-    }
-    if roots.is_empty() {
-        return Err(INVALID);
-    }
-    Ok(TlsConfig::builder().root_certs(RootCerts::Specific(Arc::new(roots))).build())
 }

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use ureq::{Error, Timeout};
 
-use super::address::Target;
+use super::http::Way;
 use super::resolve::Names;
 
 /// Octets from the network that an answer may have beside twice its body: head, framing, TLS.
@@ -46,7 +46,7 @@ pub(super) struct LineState {
     connecting: Option<UnixStream>,
     pub names: Names,
     /// Where the next exchange goes, and all after it, if that has changed.
-    redirect: Option<Target>,
+    redirect: Option<Arc<Way>>,
 }
 
 impl Line {
@@ -116,7 +116,7 @@ impl Line {
     }
 
     /// Where exchanges go from now on, if that has changed.
-    pub fn take_redirect(&self) -> Option<Target> {
+    pub fn take_redirect(&self) -> Option<Arc<Way>> {
         self.lock().redirect.take()
     }
 
@@ -202,6 +202,12 @@ impl Canceller {
         self.0.cancelled()
     }
 
+    /// Whether the next exchange that dials does so without asking for addresses.
+    #[cfg(test)]
+    pub fn knows_addresses(&self) -> bool {
+        self.0.lock().names.is_fresh()
+    }
+
     /// Drops the connection, so that the next exchange dials; allows exchanges all along.
     pub fn disconnect(&self) {
         self.0.disconnect();
@@ -213,7 +219,7 @@ impl Canceller {
     }
 
     /// Has exchanges go another way to the relay, from the next one on.
-    pub(crate) fn redirect(&self, target: Target) {
-        self.0.lock().redirect = Some(target);
+    pub(crate) fn redirect(&self, way: Arc<Way>) {
+        self.0.lock().redirect = Some(way);
     }
 }

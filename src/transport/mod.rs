@@ -2,29 +2,39 @@
 //! through small buffers. [`HttpTransport`] does it with ureq.
 
 mod address;
+mod answer;
 mod buffer;
 mod dial;
 mod gather;
 mod hooks;
 mod http;
 mod line;
+mod no_proxy;
+mod proxy;
 mod race;
 mod resolve;
+#[cfg(feature = "tls")]
+mod roots;
 mod tcp;
 #[cfg(test)]
 mod tests;
+#[cfg(feature = "tls")]
+mod tls;
 #[cfg(all(test, feature = "tls"))]
 mod tls_tests;
+mod tunnel;
+mod url;
 
 use std::fmt;
 
 use crate::error::Blocked;
 
-pub(crate) use address::Target as Way;
-pub use address::{HttpConfig, Proxy};
+pub use address::{HttpConfig, Roots};
 pub use hooks::Hooks;
 pub use http::HttpTransport;
+pub(crate) use http::Way;
 pub use line::Canceller;
+pub use proxy::Proxy;
 
 /// One exchange to be made.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -47,6 +57,10 @@ pub struct Failure {
     pub cause: Blocked,
     /// Whether octets of the request may have reached the network. If not, it did nothing.
     pub sent: bool,
+    /// Whether the connection had served an exchange before, and ended at once and without an octet
+    /// of this one's answer: the other side had closed it when the request was on its way. That says
+    /// nothing of the path, and the next exchange may go at once, by a new connection.
+    pub stale: bool,
     /// What was seen, for people: a status, a content type, where a page wanted to send us, its
     /// first characters, an I/O error. At most [`Failure::SEEN`] octets, printable.
     pub seen: String,
@@ -68,8 +82,35 @@ impl Failure {
                 line.push(c);
             }
         }
-        Self { cause, sent, seen: line }
+        Self { cause, sent, stale: false, seen: line }
     }
+}
+
+/// What stands in the way of a connection, as a connector tells it through the HTTP client.
+#[derive(Debug)]
+struct Obstacle {
+    cause: Blocked,
+    seen: String,
+}
+
+impl Obstacle {
+    fn error(cause: Blocked, seen: impl fmt::Display) -> ureq::Error {
+        ureq::Error::Other(Box::new(Self { cause, seen: seen.to_string() }))
+    }
+}
+
+impl fmt::Display for Obstacle {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.seen)
+    }
+}
+
+impl std::error::Error for Obstacle {}
+
+/// A line on a response, for people: its status, what its head says, and how its page begins.
+fn describe(status: u16, head: &str, page: &str) -> String {
+    let head = if head.is_empty() { status.to_string() } else { format!("{status} {head}") };
+    if page.is_empty() { head } else { format!("{head}: {page}") }
 }
 
 /// Carries exchanges, one at a time. Each of the client's two threads has its own.

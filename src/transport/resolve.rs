@@ -74,7 +74,7 @@ impl Names {
         self.failed.drain(..old);
     }
 
-    fn is_fresh(&self) -> bool {
+    pub fn is_fresh(&self) -> bool {
         self.heard.is_some_and(|heard| heard.elapsed() < DNS_AGE)
     }
 

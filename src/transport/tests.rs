@@ -2,6 +2,8 @@
 
 mod answers;
 mod dial;
+#[cfg(feature = "tls")]
+mod tunnels;
 
 use std::io::{Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
@@ -10,7 +12,9 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use super::*;
-use crate::error::ConfigError;
+#[cfg(feature = "tls")]
+use crate::error::TlsFault;
+use crate::error::{AuthScheme, ConfigError, HeadFault};
 
 const OK: &str = "HTTP/1.1 200 OK\r\nContent-Type: application/octet-stream\r\n";
 
@@ -207,7 +211,7 @@ fn what_is_no_answer_is_named_and_described() {
                 let kind = "application/octet-stream\r\nContent-Encoding: gzip";
                 page(p, &format!("200 OK\r\nContent-Type: {kind}"), "x")
             },
-            ("compressed", Blocked::Foreign, "200 application/octet-stream: x"),
+            ("compressed", Blocked::Compressed, "200 application/octet-stream in gzip: x"),
         ),
         (
             |p| {
@@ -215,11 +219,11 @@ fn what_is_no_answer_is_named_and_described() {
                 p.answer("220 mail.example.com ESMTP\r\n\r\n");
                 None
             },
-            ("no HTTP", Blocked::Foreign, ""),
+            ("no HTTP", Blocked::Head(HeadFault::NotHttp), "220 mail.example.com ESMTP"),
         ),
         (
             |p| page(p, &format!("200 OK\r\nX-Long: {}", "x".repeat(20_000)), ""),
-            ("endless head", Blocked::Foreign, ""),
+            ("endless head", Blocked::Head(HeadFault::TooLong), "200: 16"),
         ),
     ];
     for (script, (name, cause, seen)) in cases {
@@ -416,27 +420,6 @@ fn a_plain_proxy_gets_the_absolute_form() {
 
 #[cfg(feature = "tls")]
 #[test]
-fn https_asks_a_proxy_for_a_tunnel() {
-    let (url, seen) = serve([|peer| {
-        let mut head = Vec::new();
-        while !head.ends_with(b"\r\n\r\n") {
-            let mut octet = [0];
-            peer.stream.read_exact(&mut octet).unwrap();
-            head.extend(octet);
-        }
-        let head = String::from_utf8_lossy(&head).into_owned();
-        peer.answer("HTTP/1.1 407 No\r\nContent-Length: 0\r\n\r\n");
-        Some(Seen { head, body: Vec::new(), first: 0 })
-    }]);
-    let mut config = HttpConfig::new("https://relay.invalid");
-    config.proxy = Proxy::Url(url);
-    let failure = exchange(&mut HttpTransport::new(&config).unwrap(), 3, b"x").unwrap_err();
-    assert_eq!((failure.cause, failure.sent), (Blocked::ProxyAuth, false), "{failure:?}");
-    assert!(seen.recv().unwrap().head.starts_with("CONNECT relay.invalid:443"));
-}
-
-#[cfg(feature = "tls")]
-#[test]
 fn what_speaks_no_tls_is_named() {
     let (url, _) = serve([|peer| {
         let _ = peer.stream.read(&mut [0; 1024]).unwrap();
@@ -444,7 +427,11 @@ fn what_speaks_no_tls_is_named() {
         None
     }]);
     let failure = exchange(&mut transport(&url.replace("http", "https")), 3, b"x").unwrap_err();
-    assert_eq!((failure.cause, failure.sent), (Blocked::Tls, false), "{failure:?}");
+    assert_eq!(
+        (failure.cause, failure.sent),
+        (Blocked::Tls(TlsFault::NotTls), false),
+        "{failure:?}"
+    );
 }
 
 #[cfg(not(feature = "tls"))]
@@ -456,8 +443,8 @@ fn https_needs_the_feature() {
 
 #[test]
 fn bad_roots_are_refused() {
-    let mut config = HttpConfig::new("http://relay.invalid");
-    config.roots_pem = b"no certificate".to_vec();
+    let mut config = HttpConfig::new("https://relay.invalid");
+    config.roots = Roots::Pem(b"no certificate".to_vec());
     let refused = HttpTransport::new(&config);
     if cfg!(feature = "tls") {
         assert!(matches!(refused, Err(ConfigError::Setting(_))));

@@ -5,31 +5,65 @@ use std::net::TcpListener;
 use std::sync::Arc;
 use std::thread;
 
-use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
+use rcgen::{
+    BasicConstraints, Certificate, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair,
+    date_time_ymd,
+};
 use rustls::pki_types::PrivatePkcs8KeyDer;
-use rustls::{ServerConfig, ServerConnection, StreamOwned};
+use rustls::server::WebPkiClientVerifier;
+use rustls::{RootCertStore, ServerConfig, ServerConnection, StreamOwned};
 
 use super::*;
 use crate::client::LANE_STACK;
+use crate::error::TlsFault;
 
-/// An HTTPS server for `name` that answers every request with its body, and its authority's PEM.
-fn serve(name: &str) -> (u16, String) {
+type Authority = CertifiedIssuer<'static, KeyPair>;
+
+fn authority() -> Authority {
     let mut params = CertificateParams::new([]).unwrap();
     params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-    let authority = CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap();
+    CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap()
+}
+
+/// What a certificate says of a host, within its years.
+fn params(name: &str, years: (i32, i32)) -> CertificateParams {
+    let mut params = CertificateParams::new([name.to_owned()]).unwrap();
+    params.not_before = date_time_ymd(years.0, 1, 1);
+    params.not_after = date_time_ymd(years.1, 1, 1);
+    params
+}
+
+const NOW: (i32, i32) = (2020, 4000);
+
+/// What `openssl req -x509` makes: marked as an authority, its name perhaps the common name alone.
+fn self_signed(name: &str, has_alternative: bool, years: (i32, i32)) -> (Certificate, KeyPair) {
+    let mut params = params(name, years);
+    if !has_alternative {
+        params.subject_alt_names.clear();
+    }
+    params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    params.distinguished_name.push(DnType::CommonName, name);
     let key = KeyPair::generate().unwrap();
-    let params = CertificateParams::new([name.to_owned()]).unwrap();
-    let certificate = params.signed_by(&key, &authority).unwrap();
+    (params.self_signed(&key).unwrap(), key)
+}
+
+/// An HTTPS server that answers every request with its body; with `clients`, to those of theirs alone.
+fn serve_as(certificate: &Certificate, key: &KeyPair, clients: Option<&Authority>) -> u16 {
     let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let config = ServerConfig::builder_with_provider(provider)
+    let builder = ServerConfig::builder_with_provider(Arc::clone(&provider))
         .with_safe_default_protocol_versions()
-        .unwrap()
-        .with_no_client_auth()
-        .with_single_cert(
-            vec![certificate.der().clone()],
-            PrivatePkcs8KeyDer::from(key.serialize_der()).into(),
-        )
         .unwrap();
+    let builder = match clients {
+        None => builder.with_no_client_auth(),
+        Some(authority) => {
+            let mut roots = RootCertStore::empty();
+            roots.add(authority.der().clone()).unwrap();
+            let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider);
+            builder.with_client_cert_verifier(verifier.build().unwrap())
+        }
+    };
+    let key = PrivatePkcs8KeyDer::from(key.serialize_der()).into();
+    let config = builder.with_single_cert(vec![certificate.der().clone()], key).unwrap();
     let config = Arc::new(config);
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let port = listener.local_addr().unwrap().port();
@@ -40,7 +74,15 @@ fn serve(name: &str) -> (u16, String) {
             let _ = echo(StreamOwned::new(connection, stream.unwrap()));
         }
     });
-    (port, authority.as_ref().pem())
+    port
+}
+
+/// One of an authority, for a name and within years; and the authority's PEM.
+fn serve(name: &str, years: (i32, i32)) -> (u16, String) {
+    let authority = authority();
+    let key = KeyPair::generate().unwrap();
+    let certificate = params(name, years).signed_by(&key, &authority).unwrap();
+    (serve_as(&certificate, &key, None), authority.as_ref().pem())
 }
 
 fn echo(mut stream: impl Read + Write) -> std::io::Result<()> {
@@ -80,20 +122,24 @@ fn exchange(transport: &mut HttpTransport, mut body: &[u8]) -> Result<Vec<u8>, F
     Ok(got)
 }
 
-fn transport(port: u16, pem: &str) -> HttpTransport {
+fn transport(port: u16, roots: Roots) -> HttpTransport {
     let mut config = HttpConfig::new(format!("https://localhost:{port}"));
-    config.roots_pem = pem.as_bytes().to_vec();
+    config.roots = roots;
     HttpTransport::new(&config).unwrap()
+}
+
+fn trusting(port: u16, pem: &str) -> HttpTransport {
+    transport(port, Roots::Pem(pem.into()))
 }
 
 /// Half a lane's stack is enough, even without optimization.
 #[test]
 fn exchanges_over_tls_fit_the_stack_of_a_lane() {
-    let (port, pem) = serve("localhost");
+    let (port, pem) = serve("localhost", NOW);
     thread::Builder::new()
         .stack_size(LANE_STACK / 2)
         .spawn(move || {
-            let mut transport = transport(port, &pem);
+            let mut transport = trusting(port, &pem);
             let body: Vec<u8> = (0..200_000_u32).map(|i| (i >> 3) as u8).collect();
             for len in [1, 500, body.len()] {
                 assert!(exchange(&mut transport, &body[..len]).unwrap() == body[..len]);
@@ -104,14 +150,108 @@ fn exchanges_over_tls_fit_the_stack_of_a_lane() {
         .unwrap();
 }
 
-#[test]
-fn who_cannot_be_trusted_is_refused() {
-    let (port, pem) = serve("localhost");
-    let failure = exchange(&mut transport(port, ""), b"x").unwrap_err();
-    assert_eq!((failure.cause, failure.sent), (Blocked::Tls, false), "{failure:?}");
-    assert!(failure.seen.contains("UnknownIssuer"), "{failure:?}");
+fn fault(mut transport: HttpTransport) -> TlsFault {
+    let failure = exchange(&mut transport, b"x").unwrap_err();
+    match failure.cause {
+        Blocked::Tls(fault) => {
+            // A server says only after the handshake that it wanted a certificate.
+            assert_eq!(failure.sent, fault == TlsFault::ClientCertificate, "{failure:?}");
+            assert!(!failure.seen.is_empty(), "{failure:?}");
+            fault
+        }
+        _ => panic!("{failure:?}"),
+    }
+}
 
-    let (other, _) = serve("elsewhere.example");
-    let failure = exchange(&mut transport(other, &pem), b"x").unwrap_err();
-    assert_eq!((failure.cause, failure.sent), (Blocked::Tls, false), "{failure:?}");
+#[test]
+fn each_fault_of_a_certificate_is_told_from_the_others() {
+    let (port, pem) = serve("localhost", NOW);
+    assert_eq!(exchange(&mut trusting(port, &pem), b"x").unwrap(), b"x");
+    assert_eq!(fault(transport(port, Roots::Web)), TlsFault::UnknownIssuer);
+    let (_, other) = serve("localhost", NOW);
+    assert_eq!(fault(trusting(port, &other)), TlsFault::UnknownIssuer);
+    for (name, years, cause) in [
+        ("elsewhere.example", NOW, TlsFault::WrongName),
+        ("localhost", (2020, 2021), TlsFault::Expired),
+        ("localhost", (3000, 4000), TlsFault::NotYetValid),
+    ] {
+        let (port, pem) = serve(name, years);
+        assert_eq!(fault(trusting(port, &pem)), cause, "{name} in {years:?}");
+    }
+}
+
+#[test]
+fn a_server_that_wants_a_client_certificate_is_named() {
+    let authority = authority();
+    let key = KeyPair::generate().unwrap();
+    let certificate = params("localhost", NOW).signed_by(&key, &authority).unwrap();
+    let port = serve_as(&certificate, &key, Some(&authority));
+    let pem = authority.as_ref().pem();
+    assert_eq!(fault(trusting(port, &pem)), TlsFault::ClientCertificate);
+}
+
+#[test]
+fn a_self_signed_certificate_is_taken_if_it_is_trusted_itself() {
+    for has_alternative in [true, false] {
+        let (certificate, key) = self_signed("localhost", has_alternative, NOW);
+        let port = serve_as(&certificate, &key, None);
+        assert_eq!(exchange(&mut trusting(port, &certificate.pem()), b"x").unwrap(), b"x");
+        // Of another key, though it says the same.
+        let (other, _) = self_signed("localhost", has_alternative, NOW);
+        assert_eq!(fault(trusting(port, &other.pem())), TlsFault::UnknownIssuer);
+        assert_eq!(fault(transport(port, Roots::Web)), TlsFault::UnknownIssuer);
+    }
+}
+
+#[test]
+fn a_trusted_self_signed_certificate_counts_within_its_dates_and_for_its_name() {
+    for (name, has_alternative, years, cause) in [
+        ("localhost", true, (2020, 2021), TlsFault::Expired),
+        ("localhost", true, (3000, 4000), TlsFault::NotYetValid),
+        ("localhost", false, (2020, 2021), TlsFault::Expired),
+        ("elsewhere.example", true, NOW, TlsFault::WrongName),
+        ("elsewhere.example", false, NOW, TlsFault::WrongName),
+        ("localhost.example", false, NOW, TlsFault::WrongName),
+    ] {
+        let (certificate, key) = self_signed(name, has_alternative, years);
+        let port = serve_as(&certificate, &key, None);
+        let found = fault(trusting(port, &certificate.pem()));
+        assert_eq!(found, cause, "{name} in {years:?}, {has_alternative}");
+    }
+}
+
+/// Where a certificate has a subjectAltName, a common name does not count.
+#[test]
+fn a_common_name_beside_other_names_is_none() {
+    let mut params = params("elsewhere.example", NOW);
+    params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    params.distinguished_name.push(DnType::CommonName, "localhost");
+    let key = KeyPair::generate().unwrap();
+    let certificate = params.self_signed(&key).unwrap();
+    let port = serve_as(&certificate, &key, None);
+    assert_eq!(fault(trusting(port, &certificate.pem())), TlsFault::WrongName);
+}
+
+#[test]
+fn a_handshake_that_is_cut_is_no_fault_that_lasts() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    thread::spawn(move || listener.incoming().for_each(drop));
+    let found = fault(transport(port, Roots::Web));
+    assert_eq!(found, TlsFault::Broken);
+    assert!(!Blocked::Tls(found).is_lasting());
+    assert!(Blocked::Tls(TlsFault::Expired).is_lasting());
+}
+
+/// Both lanes of a client, which share what the first learned of the server.
+#[test]
+fn a_twin_trusts_the_same_and_has_a_connection_of_its_own() {
+    let (port, pem) = serve("localhost", NOW);
+    let mut one = trusting(port, &pem);
+    let mut other = one.twin();
+    for transport in [&mut one, &mut other] {
+        // The server serves one connection after the other.
+        assert_eq!(exchange(transport, b"x").unwrap(), b"x");
+        transport.canceller().disconnect();
+    }
 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use byway::client::{Client, Config, Stream};
 use byway::session::{Profile, Stats};
-use byway::transport::Proxy;
+use byway::transport::{Proxy, Roots};
 use peak_alloc::PeakAlloc;
 
 use crate::process::{Helper, SAYS};
@@ -82,7 +82,7 @@ fn helper() {
 
     let client = Client::open(Config {
         profile: if profile == "pc" { Profile::PC } else { Profile::PHONE },
-        roots_pem: std::fs::read(certificate).unwrap_or_default(),
+        roots: std::fs::read(certificate).map_or(Roots::Web, Roots::Pem),
         proxy: if proxy == "-" { Proxy::Direct } else { Proxy::Url(proxy.to_owned()) },
         ..Config::new(url)
     });

@@ -8,7 +8,7 @@ use std::{fs, thread};
 
 use tempfile::TempDir;
 
-use crate::{DEADLINE, scanner};
+use crate::DEADLINE;
 
 /// Between two looks at a port or a log, which tell nobody when they change.
 const LOOK: Duration = Duration::from_millis(20);
@@ -76,24 +76,31 @@ impl Daemon {
     /// squid with Debian's rules, but that CONNECT is allowed to `tls_port` in the place of 443; if
     /// there are `users`, for them alone.
     pub fn squid(tls_port: u16, users: &[(&str, &str)]) -> Self {
+        Self::squid_that_asks(tls_port, |at| {
+            if users.is_empty() {
+                return String::new();
+            }
+            let known = write(at, "users", &users.iter().map(password).collect::<String>());
+            format!("auth_param basic program /usr/lib/squid/basic_ncsa_auth {}\n", known.display())
+        })
+    }
+
+    /// The same for the users that these lines of its configuration know; none: for all.
+    pub fn squid_that_asks(tls_port: u16, users: impl Fn(&Path) -> String) -> Self {
         Self::squid_with(tls_port, users, "")
     }
 
-    /// squid that has the bodies of all requests scanned at this port.
-    pub fn squid_that_scans(port: u16) -> Self {
-        Self::squid_with(443, &[], &scanner::squid_rules(port))
+    /// squid with these rules, too.
+    pub fn squid_that_scans(rules: &str) -> Self {
+        Self::squid_with(443, |_| String::new(), rules)
     }
 
-    fn squid_with(tls_port: u16, users: &[(&str, &str)], more: &str) -> Self {
+    fn squid_with(tls_port: u16, users: impl Fn(&Path) -> String, more: &str) -> Self {
         Self::start(|at, port| {
             let mut allow = "http_access allow localhost\n".to_owned();
+            let users = users(at);
             if !users.is_empty() {
-                let known = write(at, "users", &users.iter().map(password).collect::<String>());
-                allow = format!(
-                    "auth_param basic program /usr/lib/squid/basic_ncsa_auth {}\n\
-                     acl known proxy_auth REQUIRED\nhttp_access allow known\n",
-                    known.display()
-                );
+                allow = format!("{users}acl known proxy_auth REQUIRED\nhttp_access allow known\n");
             }
             let at_path = at.display();
             let rules = format!(

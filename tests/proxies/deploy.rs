@@ -6,6 +6,7 @@ use std::process::{Child, Command, Stdio};
 use std::{fs, thread};
 
 use byway::client::Config;
+use byway::transport::Roots;
 
 use crate::daemon::{Daemon, free_port, write};
 use crate::device::{FOUND_OUT, parked, round_trips};
@@ -91,7 +92,7 @@ fn data_both_ways_through_the_site_and_over_a_restart_of_the_relay() {
     let relay = Relay::start(port);
     let (nginx, pem) = site(port);
     let config = || Config {
-        roots_pem: pem.clone().into(),
+        roots: byway::transport::Roots::Pem(pem.clone().into()),
         ..Config::new(format!("https://localhost:{}", nginx.port))
     };
     let conf = nginx.path("conf");
@@ -146,7 +147,7 @@ fn data_both_ways_through_the_front_for_devices_and_over_a_restart_of_the_relay(
     let mut relay = Some(Relay::start(port));
     let (haproxy, pem) = devices_front(port);
     let config = || Config {
-        roots_pem: pem.clone().into(),
+        roots: Roots::Pem(pem.clone().into()),
         ..Config::new(format!("https://localhost:{}", haproxy.port))
     };
     for pace in PACES {

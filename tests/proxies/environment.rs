@@ -4,7 +4,7 @@ use std::process::Command;
 
 use byway::client::Config;
 use byway::session::Pace;
-use byway::transport::Proxy;
+use byway::transport::{Proxy, Roots};
 
 use crate::daemon::Daemon;
 use crate::tunnel::tls_front;
@@ -15,7 +15,9 @@ const URL: &str = "BYWAY_TEST_URL";
 const PEM: &str = "BYWAY_TEST_PEM";
 const ASKS: &str = "BYWAY_TEST_ASKS";
 
-const VARIABLES: [&str; 8] = [
+const VARIABLES: [&str; 10] = [
+    "SSL_CERT_FILE",
+    "SSL_CERT_DIR",
     "http_proxy",
     "HTTP_PROXY",
     "https_proxy",
@@ -33,7 +35,10 @@ fn child() {
     let var = |name| std::env::var(name).expect("started by a test");
     let config = || Config {
         proxy: if var(ASKS) == "yes" { Proxy::Environment } else { Proxy::Direct },
-        roots_pem: var(PEM).into(),
+        roots: match var(PEM).as_str() {
+            "" => Roots::default(),
+            pem => Roots::Pem(pem.into()),
+        },
         ..Config::new(var(URL))
     };
     let (one, other) = (client(Pace::Streaming, config()), client(Pace::LongPoll, config()));
@@ -42,6 +47,12 @@ fn child() {
 }
 
 fn run(url: &str, pem: &str, asks: bool, environment: &[(&str, &str)]) {
+    let (works, told) = tried(url, pem, asks, environment);
+    assert!(works, "{environment:?}: {told}");
+}
+
+/// Whether it works with this environment, and what the child says.
+fn tried(url: &str, pem: &str, asks: bool, environment: &[(&str, &str)]) -> (bool, String) {
     let mut command = Command::new(std::env::current_exe().expect("this test"));
     command.args(["--ignored", "--exact", "environment::child"]);
     for name in VARIABLES {
@@ -51,7 +62,7 @@ fn run(url: &str, pem: &str, asks: bool, environment: &[(&str, &str)]) {
     command.env(URL, url).env(PEM, pem).env(ASKS, asks).envs(environment.iter().copied());
     let output = command.output().expect("this test starts");
     let told = String::from_utf8_lossy(&output.stdout);
-    assert!(output.status.success() && told.contains("1 passed"), "{environment:?}: {told}");
+    (output.status.success() && told.contains("1 passed"), told.into_owned())
 }
 
 #[test]
@@ -66,16 +77,39 @@ fn only_when_asked_and_only_what_counts() {
         // In capitals it is a header of a request to CGI programs.
         (true, &[("HTTP_PROXY", proxy), ("https_proxy", proxy)]),
         (true, &[("http_proxy", proxy), ("no_proxy", "example.org, 127.0.0.1")]),
+        (true, &[("http_proxy", proxy), ("no_proxy", "example.org 127.0.0.0/8")]),
+        // What is not asked need not be right.
+        (true, &[("http_proxy", "socks5://nowhere:x/"), ("no_proxy", "*")]),
     ] {
         run(relay.url(), "", asks, environment);
         assert_eq!(squid.access(), "", "{environment:?}");
     }
     run(relay.url(), "", true, &[("http_proxy", proxy), ("no_proxy", "example.org")]);
+    let bad = [("http_proxy", "socks5://nowhere:x/"), ("no_proxy", "example.org")];
+    let (works, told) = tried(relay.url(), "", true, &bad);
+    assert!(!works && told.contains("only http:// proxies"), "{told}");
     let access = squid.access();
     assert!(
         access.contains("POST http://127.0.0.1:") && !access.contains("CONNECT 127."),
         "{access}"
     );
+}
+
+/// As curl and git do, a client looks at the variables that OpenSSL knows.
+#[test]
+fn the_system_is_trusted_as_ssl_cert_file_names_it() {
+    let relay = relay();
+    let at = tempfile::tempdir().expect("a directory");
+    let (certificate, key) = crate::tunnel::certificate();
+    let file = crate::daemon::write(at.path(), "certificate", &certificate);
+    crate::daemon::write(at.path(), "key", &key);
+    let nginx = crate::certificates::front(at.path(), relay.local_addr().port());
+    let url = format!("https://localhost:{}", nginx.port);
+    run(&url, "", false, &[("SSL_CERT_FILE", &file.display().to_string())]);
+    // What cannot be read is not replaced by what nobody named.
+    let none = at.path().join("none").display().to_string();
+    let (works, told) = tried(&url, "", false, &[("SSL_CERT_FILE", &none)]);
+    assert!(!works && told.contains("SSL_CERT_FILE"), "{told}");
 }
 
 #[test]

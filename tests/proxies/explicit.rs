@@ -3,7 +3,7 @@
 use std::net::TcpListener;
 
 use byway::client::{Client, Config};
-use byway::error::{Blocked, Error, TransportError};
+use byway::error::{AuthScheme, Blocked, Error, TransportError};
 use byway::transport::Proxy;
 
 use crate::daemon::{Daemon, wait_for};
@@ -71,7 +71,8 @@ fn squid() {
 #[test]
 fn squid_with_a_content_scanner() {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
-    let squid = Daemon::squid_that_scans(listener.local_addr().expect("bound").port());
+    let port = listener.local_addr().expect("bound").port();
+    let squid = Daemon::squid_that_scans(&scanner::squid_rules(port));
     scanner::scan(listener);
     let (_, seen) = works(&squid, &squid.url(), "TCP_MISS/200");
     let by_squid: Vec<_> =
@@ -94,6 +95,39 @@ fn squid_for_its_users() {
     refused(squid.url_for("bob", WORD.1), Blocked::ProxyAuth);
     refused(squid.url(), Blocked::ProxyAuth);
     assert!(squid.access().contains("TCP_DENIED/407"));
+}
+
+/// The proxy is asked once, and not for the whole time-out: the password may be locked.
+#[test]
+fn squid_without_basic_is_named_by_what_it_wants() {
+    let digest = "auth_param digest program /usr/lib/squid/digest_file_auth -c";
+    let ntlm = "auth_param ntlm program /usr/lib/squid/ntlm_fake_auth\n";
+    let negotiate = "auth_param negotiate program /usr/lib/squid/negotiate_kerberos_auth\n";
+    let users = |at: &std::path::Path| {
+        let users = crate::daemon::write(at, "users", "ann:squid:0\n");
+        format!("{digest} {}\nauth_param digest realm squid\n", users.display())
+    };
+    let squid = Daemon::squid_that_asks(443, users);
+    refused(squid.url_for("ann", "secret"), Blocked::ProxyScheme(AuthScheme::Digest));
+    let squid = Daemon::squid_that_asks(443, |_| ntlm.to_owned());
+    refused(squid.url_for(r"DOM\ann", "secret"), Blocked::ProxyScheme(AuthScheme::Ntlm));
+    assert_eq!(squid.access().matches("TCP_DENIED/407").count(), 1, "{}", squid.access());
+    let squid = Daemon::squid_that_asks(443, |_| negotiate.to_owned());
+    refused(squid.url_for("ann", "secret"), Blocked::ProxyScheme(AuthScheme::Negotiate));
+}
+
+/// squid takes users in small letters.
+#[test]
+fn passwords_work_as_they_are_typed() {
+    for (user, word) in
+        [("ann", "p/ss"), ("ann", "p@s#s?"), (r"dom\ann", "50%"), ("jürgen", "schlüssel")]
+    {
+        let squid = Daemon::squid(443, &[(user, word)]);
+        let relay = relay();
+        let config = behind(squid.url_for(user, word), relay.local_addr().port());
+        Client::open(config).unwrap_or_else(|error| panic!("{user}:{word}: {error}"));
+        assert!(!squid.access().contains("/407"), "{user}:{word}: {}", squid.access());
+    }
 }
 
 #[test]

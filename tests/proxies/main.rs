@@ -1,6 +1,8 @@
 //! Real proxies on loopback: squid and tinyproxy as the client's own, nginx before the relay.
 //! `tests/run` installs them.
 
+mod certificates;
+mod closing;
 mod daemon;
 mod deploy;
 mod device;

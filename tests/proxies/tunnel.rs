@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use byway::client::{Client, Config};
 use byway::error::{Blocked, Error, TransportError};
-use byway::transport::Proxy;
+use byway::transport::{Proxy, Roots};
 
 use crate::daemon::{Daemon, wait_for, write};
 use crate::{PACES, carry, client, join, relay};
@@ -43,7 +43,7 @@ pub fn certificate() -> (String, String) {
 
 fn config(nginx: &Daemon, pem: &str, proxy: String) -> Config {
     Config {
-        roots_pem: pem.into(),
+        roots: Roots::Pem(pem.into()),
         proxy: Proxy::Url(proxy),
         ..Config::new(format!("https://localhost:{}", nginx.port))
     }
@@ -92,5 +92,9 @@ fn a_tunnel_that_is_refused_says_why() {
     assert_eq!(refusal(&strict, "ann"), blocked(Blocked::Http(403)));
     let squid = Daemon::squid(nginx.port, &[("ann", "secret")]);
     assert_eq!(refusal(&squid, "bob"), blocked(Blocked::ProxyAuth));
+    let ntlm = "auth_param ntlm program /usr/lib/squid/ntlm_fake_auth\n";
+    let squid = Daemon::squid_that_asks(nginx.port, |_| ntlm.to_owned());
+    let wants = Blocked::ProxyScheme(byway::error::AuthScheme::Ntlm);
+    assert_eq!(refusal(&squid, "ann"), blocked(wants));
     assert_eq!(relay.stats().sends, 0);
 }

@@ -52,3 +52,117 @@ fn octets_that_dribble_behind_an_answer_are_dropped_soon() {
     assert!(begun.elapsed() < Duration::from_secs(10), "{:?}", begun.elapsed());
     drop(seen);
 }
+
+#[test]
+fn heads_that_cannot_be_read_are_told_from_foreign_pages() {
+    fn with(peer: &mut Peer, lines: &str) -> Option<Seen> {
+        peer.request();
+        peer.answer(&format!("{OK}{lines}Content-Length: 0\r\n\r\n"));
+        // Until the client hangs up.
+        let _ = peer.stream.read(&mut [0; 16]);
+        None
+    }
+    let cases: [(Script, HeadFault, &str); 3] = [
+        (|p| with(p, "X-Site: a\r\n b\r\n"), HeadFault::Folded, "200: X-Site: a\\n b"),
+        (
+            |p| with(p, &"X-Site: a longer line of a gateway's\r\n".repeat(200)),
+            HeadFault::TooMany,
+            "200: 202 or more header lines",
+        ),
+        (|p| with(p, "X Site: a\r\n"), HeadFault::Malformed, "200: HTTP/1.1 200 OK"),
+    ];
+    for (script, fault, seen) in cases {
+        let (url, _) = serve([script]);
+        let failure = exchange(&mut transport(&url), 1, b"x").unwrap_err();
+        assert_eq!((failure.cause, failure.sent), (Blocked::Head(fault), true), "{failure:?}");
+        assert!(failure.seen.starts_with(seen), "{failure:?}");
+    }
+}
+
+#[test]
+fn a_connection_that_ends_as_it_is_used_again_is_stale_and_a_new_one_is_not() {
+    let (url, _) = serve([
+        |peer| {
+            peer.request();
+            peer.ok("fine");
+            // The next request is on its way, and is never read.
+            let _ = peer.stream.peek(&mut [0]);
+            None
+        },
+        |peer| {
+            peer.request();
+            None
+        },
+        |peer| {
+            peer.request();
+            peer.ok("fine again");
+            peer.request();
+            peer.answer("HTTP/1.1 ");
+            None
+        },
+        |peer| {
+            peer.request();
+            peer.ok("and again");
+            peer.request();
+            thread::sleep(Duration::from_millis(1_200));
+            None
+        },
+    ]);
+    let mut transport = transport(&url);
+    let mut told = |seq| {
+        let failure = exchange(&mut transport, seq, b"x");
+        failure.map_err(|failure| (failure.cause, failure.sent, failure.stale))
+    };
+    assert_eq!(told(1), Ok(b"fine".to_vec()));
+    assert_eq!(told(2), Err((Blocked::Cut, true, true)));
+    assert_eq!(told(3), Err((Blocked::Cut, true, false)), "it had not served");
+    assert_eq!(told(4), Ok(b"fine again".to_vec()));
+    assert_eq!(told(5), Err((Blocked::Cut, true, false)), "an answer had begun");
+    assert_eq!(told(6), Ok(b"and again".to_vec()));
+    assert_eq!(told(7), Err((Blocked::Cut, true, false)), "the request was taken, and waited");
+}
+
+#[test]
+fn what_is_no_relay_is_not_asked_again_by_its_old_address() {
+    type Case = (Script, bool);
+    let cases: [Case; 5] = [
+        (|p| page(p, "200 OK\r\nContent-Type: text/html", "It works"), true),
+        (|p| page(p, "404 Not Found", "no"), true),
+        (|p| page(p, "502 Bad Gateway", "no"), true),
+        (|p| page(p, "413 Too Large", "no"), false),
+        (|p| page(p, "200 OK\r\nContent-Type: application/octet-stream", "x"), false),
+    ];
+    for (i, (script, forgets)) in cases.into_iter().enumerate() {
+        let (url, _) = serve([script]);
+        let mut transport = transport(&url.replace("127.0.0.1", "localhost"));
+        let _ = exchange(&mut transport, 1, b"x");
+        assert_eq!(!transport.canceller().knows_addresses(), forgets, "case {i}");
+    }
+}
+
+#[test]
+fn a_proxy_that_takes_no_basic_is_named_by_what_it_wants() {
+    let cases: [(Script, Blocked, &str); 2] = [
+        (
+            |p| page(p, "407 No\r\nProxy-Authenticate: Digest realm=\"x\", nonce=\"y\"", ""),
+            Blocked::ProxyScheme(AuthScheme::Digest),
+            "407 wants Digest realm=",
+        ),
+        (
+            |p| {
+                let offers = "Proxy-Authenticate: Negotiate\r\nProxy-Authenticate: NTLM";
+                page(p, &format!("407 No\r\n{offers}"), "")
+            },
+            Blocked::ProxyScheme(AuthScheme::Negotiate),
+            "407 wants Negotiate, NTLM",
+        ),
+    ];
+    for (script, cause, seen) in cases {
+        let (url, _) = serve([script]);
+        let mut config = HttpConfig::new("http://relay.invalid");
+        config.proxy = Proxy::Url(url);
+        let failure = exchange(&mut HttpTransport::new(&config).unwrap(), 1, b"x").unwrap_err();
+        assert_eq!(failure.cause, cause, "{failure:?}");
+        assert!(failure.seen.starts_with(seen), "{failure:?}");
+    }
+}

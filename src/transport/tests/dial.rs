@@ -272,14 +272,14 @@ fn exchange_after_a_redirect_goes_the_other_way() {
     let ((direct, straight), (proxy, by_proxy)) = (serve([script; 2]), serve([script]));
     let mut transport = transport(&direct);
     let canceller = transport.canceller();
-    let way = |proxy| Way::new(&HttpConfig { proxy, ..HttpConfig::new(direct.clone()) }).unwrap();
+    let way = Arc::clone(transport.way());
     for (seq, change, seen, line) in [
         (1, None, &straight, "POST /v1?n=1 HTTP/1.1".to_owned()),
         (2, Some(Proxy::Url(proxy)), &by_proxy, format!("POST {direct}/v1?n=2 HTTP/1.1")),
         (3, Some(Proxy::Direct), &straight, "POST /v1?n=3 HTTP/1.1".to_owned()),
     ] {
         if let Some(proxy) = change {
-            canceller.redirect(way(proxy));
+            canceller.redirect(Arc::new(way.by(proxy).unwrap()));
             canceller.disconnect();
         }
         assert_eq!(exchange(&mut transport, seq, b"x").unwrap(), b"by way");

@@ -1,0 +1,205 @@
+//! The HTTP proxy between this device and the relay: which, and by whose name it is asked.
+
+use base64::Engine;
+use ureq::http::HeaderValue;
+
+use super::no_proxy;
+use super::url::{Host, Port};
+use crate::error::ConfigError;
+
+/// Whether to go through an HTTP proxy. `http://` relays are asked for in absolute form (never
+/// CONNECT, which most plain proxies refuse for them), `https://` relays through a CONNECT tunnel.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub enum Proxy {
+    /// No proxy, whatever the environment says.
+    #[default]
+    Direct,
+    /// What `http_proxy`, `https_proxy` (or its capitals), `all_proxy` and `no_proxy` say.
+    Environment,
+    /// This one: `http://user:password@host:port`, all but the host optional. In user and password
+    /// `%` and two hexadecimal digits stand for an octet; they may have any character, but for a colon
+    /// in the user and an `@` behind the password, both of which Basic or the URL could not tell.
+    Url(String),
+}
+
+impl Proxy {
+    /// The proxy for a relay, if there is one.
+    pub(super) fn choose(
+        &self,
+        is_tls: bool,
+        relay: &Host,
+        port: Port,
+    ) -> Result<Option<ProxyServer>, ConfigError> {
+        match self {
+            Self::Direct => Ok(None),
+            Self::Url(url) => ProxyServer::new(url).map(Some),
+            Self::Environment => {
+                // An exception counts whatever the others say.
+                let exceptions = variable(&["no_proxy", "NO_PROXY"])?.unwrap_or_default();
+                if no_proxy::excepts(&exceptions, relay.bare(), port.number()) {
+                    return Ok(None);
+                }
+                // HTTP_PROXY in capitals is a request header to CGI programs, so nobody takes it.
+                let names: &[&str] = match is_tls {
+                    false => &["http_proxy", "all_proxy", "ALL_PROXY"],
+                    true => &["https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY"],
+                };
+                variable(names)?.map(|url| ProxyServer::new(&url)).transpose()
+            }
+        }
+    }
+}
+
+/// The first of these variables that has a value.
+fn variable(names: &[&str]) -> Result<Option<String>, ConfigError> {
+    let value = names.iter().filter_map(std::env::var_os).find(|value| !value.is_empty());
+    let text = value.map(std::ffi::OsString::into_string).transpose();
+    text.map_err(|_| {
+        ConfigError::Setting(
+            "the proxy or no_proxy in the environment is not UTF-8; percent-encode what is not ASCII",
+        )
+    })
+}
+
+/// A proxy that is asked.
+#[derive(Debug, Clone)]
+pub(super) struct ProxyServer {
+    pub host: Host,
+    pub port: u16,
+    /// The value of Proxy-Authorization.
+    pub authorization: Option<HeaderValue>,
+}
+
+/// A proxy's port, if its URL has none.
+const DEFAULT_PORT: u16 = 80;
+
+impl ProxyServer {
+    fn new(url: &str) -> Result<Self, ConfigError> {
+        const INVALID: ConfigError = ConfigError::Setting(
+            "the proxy is not http://user:password@host:port; percent-encode in user and password what is no letter or digit",
+        );
+        let url = url.trim();
+        let rest = match url.split_once("://") {
+            Some((scheme, rest)) if scheme.eq_ignore_ascii_case("http") => rest,
+            Some((scheme, _)) if scheme.chars().all(|c| c.is_ascii_alphanumeric()) => {
+                return Err(ConfigError::Setting("only http:// proxies are supported"));
+            }
+            _ => url,
+        };
+        // Behind the last one: what a password has in it is its own business.
+        let (user, place) = match rest.rsplit_once('@') {
+            Some((user, place)) => (Some(user), place),
+            None => (None, rest),
+        };
+        let place = place.strip_suffix('/').unwrap_or(place);
+        let (host, port) = Host::with_port(place).map_err(|_| INVALID)?;
+        let authorization = user.map(basic).transpose()?;
+        Ok(Self { host, port: port.unwrap_or(DEFAULT_PORT), authorization })
+    }
+}
+
+/// Basic credentials (RFC 7617): in UTF-8 unless other octets are percent-encoded.
+fn basic(user: &str) -> Result<HeaderValue, ConfigError> {
+    let (user, password) = user.split_once(':').unwrap_or((user, ""));
+    let mut octets = decode(user);
+    if octets.contains(&b':') {
+        return Err(ConfigError::Setting(
+            "the proxy's user has a colon in it, which Basic cannot say; use another user",
+        ));
+    }
+    octets.push(b':');
+    octets.extend(decode(password));
+    let encoded = base64::prelude::BASE64_STANDARD.encode(octets);
+    let mut value = HeaderValue::try_from(format!("Basic {encoded}"))
+        .map_err(|_| ConfigError::Setting("the proxy's user or password is too long"))?;
+    value.set_sensitive(true);
+    Ok(value)
+}
+
+/// Takes percent-encoding out. A percent sign that two hexadecimal digits do not follow is itself.
+fn decode(text: &str) -> Vec<u8> {
+    let mut octets = Vec::with_capacity(text.len());
+    let mut rest = text.as_bytes();
+    while let Some((&octet, behind)) = rest.split_first() {
+        let digit = |at: usize| behind.get(at).and_then(|octet| (*octet as char).to_digit(16));
+        match (octet, digit(0), digit(1)) {
+            (b'%', Some(high), Some(low)) => {
+                octets.push((high << 4 | low) as u8);
+                rest = &behind[2..];
+            }
+            _ => {
+                octets.push(octet);
+                rest = behind;
+            }
+        }
+    }
+    octets
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What the proxy is told, without its encoding.
+    fn told(url: &str) -> (String, u16, Option<Vec<u8>>) {
+        let proxy = ProxyServer::new(url).unwrap_or_else(|error| panic!("{url}: {error}"));
+        let told = proxy.authorization.map(|value| {
+            let encoded = value.to_str().expect("ASCII").strip_prefix("Basic ").expect("Basic");
+            base64::prelude::BASE64_STANDARD.decode(encoded).expect("base64")
+        });
+        (proxy.host.bare().to_owned(), proxy.port, told)
+    }
+
+    #[test]
+    fn passwords_are_taken_as_they_are_typed_or_percent_encoded() {
+        for (url, user) in [
+            ("http://user:p%40ss@proxy:3128", "user:p@ss"),
+            ("user:word@proxy:3128", "user:word"),
+            (" HTTP://user:word@proxy:3128/ ", "user:word"),
+            ("http://user:p/ss@proxy:3128", "user:p/ss"),
+            ("http://user:p@s#s?@proxy:3128", "user:p@s#s?"),
+            ("http://user:http://x@proxy:3128", "user:http://x"),
+            (r"http://DOM\user:word@proxy:3128", r"DOM\user:word"),
+            ("http://DOM%5Cuser:word@proxy:3128", r"DOM\user:word"),
+            ("http://jürgen:schlüssel@proxy:3128", "jürgen:schlüssel"),
+            ("http://j%C3%BCrgen:schl%c3%bcssel@proxy:3128", "jürgen:schlüssel"),
+            ("http://user:50%@proxy:3128", "user:50%"),
+            ("http://user:50%25%@proxy:3128", "user:50%%"),
+            ("http://user:a:b%3Ac@proxy:3128", "user:a:b:c"),
+            ("http://user:a b@proxy:3128", "user:a b"),
+            ("http://user@proxy:3128", "user:"),
+            ("http://:word@proxy:3128", ":word"),
+        ] {
+            assert_eq!(told(url), ("proxy".into(), 3128, Some(user.into())), "{url}");
+        }
+        let latin = told("http://j%FCrgen:x@proxy:3128").2.expect("a user");
+        assert_eq!(latin, b"j\xfcrgen:x", "octets that are no UTF-8");
+    }
+
+    #[test]
+    fn a_proxy_has_a_host_and_perhaps_a_port() {
+        assert_eq!(told("proxy"), ("proxy".into(), 80, None));
+        assert_eq!(told("http://proxy/"), ("proxy".into(), 80, None));
+        assert_eq!(told("[::1]:3128"), ("::1".into(), 3128, None));
+        assert_eq!(told("http://[fe80::1%25eth0]:3128"), ("fe80::1%eth0".into(), 3128, None));
+        for (bad, why) in [
+            ("", "percent-encode"),
+            ("http://", "percent-encode"),
+            ("http://proxy:x", "percent-encode"),
+            ("http://proxy:99999", "percent-encode"),
+            ("http://user:p/ss", "percent-encode"),
+            ("http://user:word@", "percent-encode"),
+            ("http://proxy:3128/proxy.pac", "percent-encode"),
+            ("http://us%3Aer:word@proxy", "colon"),
+            ("socks5://proxy", "only http://"),
+            ("https://proxy", "only http://"),
+        ] {
+            let error = ProxyServer::new(bad).expect_err(bad);
+            let told = error.to_string();
+            assert!(
+                matches!(error, ConfigError::Setting(_)) && told.contains(why),
+                "{bad}: {told}"
+            );
+        }
+    }
+}

@@ -1,0 +1,191 @@
+//! TLS over a connection, by rustls.
+
+use std::fmt;
+use std::io::{self, Read, Write};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+
+use rustls::client::ResolvesClientCert;
+use rustls::crypto::ring;
+use rustls::pki_types::ServerName;
+use rustls::sign::CertifiedKey;
+use rustls::{
+    AlertDescription, CertificateError, ClientConfig, ClientConnection, Error as Fault,
+    SignatureScheme, StreamOwned,
+};
+use ureq::Error;
+use ureq::unversioned::transport::{
+    Buffers, ConnectionDetails, Connector, Either, NextTimeout, Transport, TransportAdapter,
+};
+
+use super::buffer::FixedBuffers;
+use super::gather::is_end;
+use super::roots::Verifier;
+use super::url::Host;
+use super::{Obstacle, Roots};
+use crate::error::{Blocked, ConfigError, TlsFault};
+
+/// Puts TLS around the connection; `None`: the relay is asked for without.
+#[derive(Debug, Clone, Default)]
+pub(super) struct TlsConnector {
+    settings: Option<Settings>,
+    /// Octets of each of the two buffers.
+    pub buffer: usize,
+}
+
+#[derive(Debug, Clone)]
+struct Settings {
+    config: Arc<ClientConfig>,
+    name: ServerName<'static>,
+    nobody: Arc<Nobody>,
+}
+
+impl TlsConnector {
+    /// Reads the trusted roots.
+    pub fn new(host: &Host, roots: &Roots, buffer: usize) -> Result<Self, ConfigError> {
+        let name = ServerName::try_from(host.without_zone().to_owned())
+            .map_err(|_| ConfigError::RelayUrl("its host is no name that a certificate has"))?;
+        let provider = Arc::new(ring::default_provider());
+        let verifier = Verifier::new(roots, &provider)?;
+        let nobody = Arc::new(Nobody::default());
+        let config = ClientConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()
+            .map_err(|_| ConfigError::Setting("TLS has no version that can be used"))?
+            .dangerous()
+            .with_custom_certificate_verifier(Arc::new(verifier))
+            .with_client_cert_resolver(Arc::clone(&nobody) as Arc<dyn ResolvesClientCert>);
+        let config = Arc::new(config);
+        Ok(Self { settings: Some(Settings { config, name, nobody }), buffer })
+    }
+}
+
+impl<In: Transport> Connector<In> for TlsConnector {
+    type Out = Either<In, Tls<In>>;
+
+    fn connect(
+        &self,
+        details: &ConnectionDetails,
+        chained: Option<In>,
+    ) -> Result<Option<Self::Out>, Error> {
+        let Some(connection) = chained else { return Ok(None) };
+        let Some(settings) = &self.settings else { return Ok(Some(Either::A(connection))) };
+        let nobody = Arc::clone(&settings.nobody);
+        nobody.was_asked.store(false, Relaxed);
+        let session = ClientConnection::new(Arc::clone(&settings.config), settings.name.clone())
+            .map_err(|fault| refusal(&fault, false))?;
+        let mut socket = TransportAdapter::new(connection, Arc::clone(&details.current_time));
+        socket.set_timeout(details.timeout);
+        let mut stream = StreamOwned::new(session, socket);
+        let shaken = stream.conn.complete_io(&mut stream.sock);
+        shaken.map_err(|error| explain(error, &nobody, true))?;
+        let buffers = FixedBuffers::new(self.buffer);
+        Ok(Some(Either::B(Tls { stream, buffers, nobody })))
+    }
+}
+
+/// A connection with TLS.
+pub(super) struct Tls<T: Transport> {
+    stream: StreamOwned<ClientConnection, TransportAdapter<T>>,
+    buffers: FixedBuffers,
+    nobody: Arc<Nobody>,
+}
+
+impl<T: Transport> fmt::Debug for Tls<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Tls").field(self.stream.sock.inner()).finish()
+    }
+}
+
+impl<T: Transport> Transport for Tls<T> {
+    fn buffers(&mut self) -> &mut dyn Buffers {
+        &mut self.buffers
+    }
+
+    fn transmit_output(&mut self, amount: usize, timeout: NextTimeout) -> Result<(), Error> {
+        self.stream.sock.set_timeout(timeout);
+        let written = self.stream.write_all(&self.buffers.output()[..amount]);
+        written.map_err(|error| explain(error, &self.nobody, false))
+    }
+
+    fn await_input(&mut self, timeout: NextTimeout) -> Result<bool, Error> {
+        self.stream.sock.set_timeout(timeout);
+        let read = self.stream.read(self.buffers.input_append_buf());
+        let amount = read.map_err(|error| explain(error, &self.nobody, false))?;
+        self.buffers.input_appended(amount);
+        Ok(amount > 0)
+    }
+
+    fn is_open(&mut self) -> bool {
+        self.stream.sock.get_mut().is_open()
+    }
+
+    fn is_tls(&self) -> bool {
+        true
+    }
+}
+
+/// A client without a certificate, that remembers whether it was asked for one.
+#[derive(Debug, Default)]
+struct Nobody {
+    was_asked: AtomicBool,
+}
+
+impl ResolvesClientCert for Nobody {
+    fn resolve(&self, _: &[&[u8]], _: &[SignatureScheme]) -> Option<Arc<CertifiedKey>> {
+        self.was_asked.store(true, Relaxed);
+        None
+    }
+
+    fn has_certs(&self) -> bool {
+        false
+    }
+}
+
+/// What rustls met, be it its own finding or the connection's. `within_handshake`: whether there is
+/// no TLS yet.
+fn explain(error: io::Error, nobody: &Nobody, within_handshake: bool) -> Error {
+    let fault = error.get_ref().and_then(|inner| inner.downcast_ref::<Fault>());
+    if let Some(fault) = fault {
+        return refusal(fault, nobody.was_asked.load(Relaxed));
+    }
+    match Error::from(error) {
+        Error::Io(error) if within_handshake && is_end(&error) => {
+            Obstacle::error(Blocked::Tls(TlsFault::Broken), error)
+        }
+        error => error,
+    }
+}
+
+/// The cause in a fault of rustls. `was_asked`: the server wants a client's certificate.
+fn refusal(fault: &Fault, was_asked: bool) -> Error {
+    let cause = match fault {
+        Fault::InvalidCertificate(error) => match error {
+            CertificateError::Expired | CertificateError::ExpiredContext { .. } => {
+                TlsFault::Expired
+            }
+            CertificateError::NotValidYet | CertificateError::NotValidYetContext { .. } => {
+                TlsFault::NotYetValid
+            }
+            CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. } => {
+                TlsFault::WrongName
+            }
+            // A bad signature is that of an issuer of the same name with another key.
+            CertificateError::UnknownIssuer | CertificateError::BadSignature => {
+                TlsFault::UnknownIssuer
+            }
+            // Marked as an authority, and not trusted itself: somebody's self-signed one.
+            CertificateError::Other(other)
+                if other.0.downcast_ref() == Some(&webpki::Error::CaUsedAsEndEntity) =>
+            {
+                TlsFault::UnknownIssuer
+            }
+            _ => TlsFault::Certificate,
+        },
+        Fault::InvalidMessage(_) => TlsFault::NotTls,
+        Fault::AlertReceived(AlertDescription::CertificateRequired) => TlsFault::ClientCertificate,
+        Fault::AlertReceived(_) if was_asked => TlsFault::ClientCertificate,
+        Fault::AlertReceived(_) | Fault::PeerIncompatible(_) => TlsFault::Refused,
+        _ => TlsFault::Broken,
+    };
+    Obstacle::error(Blocked::Tls(cause), fault)
+}

@@ -1,0 +1,116 @@
+//! A tunnel through an HTTP proxy (RFC 9110 section 9.3.6).
+
+use std::fmt::Write;
+
+use ureq::Error;
+use ureq::unversioned::transport::{Buffers, ConnectionDetails, Connector, Transport};
+
+use super::address::Target;
+use super::answer;
+use super::{Obstacle, describe};
+use crate::error::Blocked;
+
+/// Header fields that a proxy's answer may have.
+const FIELDS: usize = 64;
+
+/// Asks the proxy at the other end of a new connection for a tunnel to the relay.
+#[derive(Debug)]
+pub(super) struct Tunnel {
+    /// The request; empty: there is no such proxy.
+    request: String,
+}
+
+impl Tunnel {
+    pub fn new(target: &Target, user_agent: &str) -> Self {
+        let Some(proxy) = target.tunnel_proxy() else { return Self { request: String::new() } };
+        let place = format!("{}:{}", target.url.host.in_url(), target.url.port.number());
+        // Proxies of old keep a connection only if they are told so in this way.
+        let mut request = format!(
+            "CONNECT {place} HTTP/1.1\r\nHost: {place}\r\nProxy-Connection: Keep-Alive\r\n"
+        );
+        // A string takes whatever is written.
+        if !user_agent.is_empty() {
+            let _ = write!(request, "User-Agent: {user_agent}\r\n");
+        }
+        if let Some(Ok(value)) = proxy.authorization.as_ref().map(|value| value.to_str()) {
+            let _ = write!(request, "Proxy-Authorization: {value}\r\n");
+        }
+        request.push_str("\r\n");
+        Self { request }
+    }
+}
+
+impl<In: Transport> Connector<In> for Tunnel {
+    type Out = In;
+
+    fn connect(
+        &self,
+        details: &ConnectionDetails,
+        chained: Option<In>,
+    ) -> Result<Option<In>, Error> {
+        let mut connection = match chained {
+            Some(connection) if !self.request.is_empty() => connection,
+            chained => return Ok(chained),
+        };
+        for piece in self.request.as_bytes().chunks(connection.buffers().output().len()) {
+            connection.buffers().output()[..piece.len()].copy_from_slice(piece);
+            connection.transmit_output(piece.len(), details.timeout)?;
+        }
+        while !take_answer(&mut connection)? {
+            if !connection.await_input(details.timeout)? {
+                return Err(Obstacle::error(Blocked::Cut, "the proxy hung up on CONNECT"));
+            }
+        }
+        Ok(Some(connection))
+    }
+}
+
+/// Whether the proxy's answer has come, and is that there is a tunnel. It is taken out of the input.
+fn take_answer(connection: &mut impl Transport) -> Result<bool, Error> {
+    let buffers = connection.buffers();
+    loop {
+        let input = buffers.input();
+        let mut fields = [httparse::EMPTY_HEADER; FIELDS];
+        let mut response = httparse::Response::new(&mut fields);
+        let len = match response.parse(input) {
+            Ok(httparse::Status::Complete(len)) => len,
+            Ok(httparse::Status::Partial) if buffers.input_append_buf().is_empty() => {
+                return Err(unreadable(buffers));
+            }
+            Ok(httparse::Status::Partial) => return Ok(false),
+            Err(_) => return Err(unreadable(buffers)),
+        };
+        match response.code.unwrap_or(0) {
+            // An interim one: another follows.
+            100..=199 => buffers.input_consume(len),
+            // Whatever its fields say, what follows is the tunnel's.
+            200..=299 => {
+                buffers.input_consume(len);
+                return Ok(true);
+            }
+            status => {
+                let offers = response.headers.iter().filter_map(|field| {
+                    let is_offer = field.name.eq_ignore_ascii_case("proxy-authenticate");
+                    is_offer.then(|| String::from_utf8_lossy(field.value).into_owned())
+                });
+                let offers: Vec<_> = offers.collect();
+                let cause = match status {
+                    // tinyproxy answers 401 to a wrong password.
+                    401 | 407 => answer::refused_by_proxy(offers.iter().map(String::as_str)),
+                    status => Blocked::Http(status),
+                };
+                let page = String::from_utf8_lossy(&input[len..]).into_owned();
+                let wants = match &*offers.join(", ") {
+                    "" => String::new(),
+                    offers => format!("wants {offers}"),
+                };
+                return Err(Obstacle::error(cause, describe(status, &wants, &page)));
+            }
+        }
+    }
+}
+
+fn unreadable(buffers: &mut dyn Buffers) -> Error {
+    let (cause, seen) = answer::unreadable(buffers.input());
+    Obstacle::error(cause, seen)
+}
