@@ -7,7 +7,7 @@ use super::fault::{self, Fault};
 /// The connection to the relay, or to a proxy.
 ///
 /// What [`embedded_io`] asks of its parts holds: `write` blocks only while nothing can be taken,
-/// `read` gives 0 at the end of the connection. `read_ready` is what keeps [`Device::poll`] from
+/// `read` gives 0 at the end of the connection. `read_ready` is what keeps [`Device::poll`](super::Device::poll) from
 /// blocking: it tells whether `read` would give something at once, the end and errors included.
 /// Where there is no such thing, answer `true` and let `read` block: then `poll` blocks as well. With
 /// TLS it is octets of the application that count, not those of a record that brings none.
