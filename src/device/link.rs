@@ -7,10 +7,11 @@ use super::fault::{self, Fault};
 /// The connection to the relay, or to a proxy.
 ///
 /// What [`embedded_io`] asks of its parts holds: `write` blocks only while nothing can be taken,
-/// `read` gives 0 at the end of the connection. `read_ready` is what keeps [`Device::poll`] from
-/// blocking: it tells whether `read` would give something at once, the end and errors included.
-/// Where there is no such thing, answer `true` and let `read` block: then `poll` blocks as well. With
-/// TLS it is octets of the application that count, not those of a record that brings none.
+/// `read` gives 0 at the end of the connection. `read_ready` is what keeps
+/// [`Device::poll`](super::Device::poll) from blocking: it tells whether `read` would give something at
+/// once, the end and errors included. Where there is no such thing, answer `true` and let `read` block:
+/// then `poll` blocks as well. With TLS, records without octets for `read`, as tickets, are nothing to
+/// read. An error of any of them is told by [`Device::fault`](super::Device::fault).
 ///
 /// With `std`, for tests and for gateways:
 ///
@@ -76,7 +77,8 @@ use super::fault::{self, Fault};
 ///
 /// And a UART that somebody wired to the relay's port: `read_ready` asks for its "receive buffer
 /// full" flag, `read` takes one octet, `write` waits for "transmit buffer not full" and puts one,
-/// and `dial` reads away what is left of an answer until it is quiet ([`HANGS_UP`](Self::HANGS_UP) is false).
+/// and `dial` reads away what is left of an answer until it is quiet ([`HANGS_UP`](Self::HANGS_UP) is
+/// false).
 pub trait Link: Read + Write + ReadReady {
     /// Hangs up if there is a connection, and dials anew; blocks until it is up, or cannot be. A link
     /// that is always up may do nothing.

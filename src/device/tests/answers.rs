@@ -237,7 +237,7 @@ fn framing_without_end_is_foreign() {
         let mut input = framed.as_bytes();
         let ended = loop {
             match body.next(&mut input) {
-                Ok(piece) if piece.is_empty() => break None,
+                Ok([]) => break None,
                 Ok(_) => {}
                 Err(cause) => break Some(cause),
             }
