@@ -45,6 +45,8 @@ pub(super) struct Connection {
     leave: Arc<Notify>,
     /// Requests whose head was read.
     requests: AtomicU32,
+    /// The number of the request that says its length in two ways, or 0.
+    contradiction: AtomicU32,
     phase: AtomicU8,
     /// Whether hyper has octets that it did not use yet. It reads again whenever it used up what it
     /// had, also while a response is awaited, to see the end of the connection; so it has some if
@@ -63,6 +65,7 @@ impl Connection {
             id,
             leave,
             requests: AtomicU32::new(0),
+            contradiction: AtomicU32::new(0),
             phase: AtomicU8::new(AWAITED),
             behind: AtomicBool::new(false),
             stalled: AtomicBool::new(false),
@@ -80,6 +83,16 @@ impl Connection {
     /// The number of the request whose head is awaited; `None` while one is being answered.
     pub fn awaited(&self) -> Option<u32> {
         (self.phase.load(Relaxed) == AWAITED).then(|| self.requests.load(Relaxed))
+    }
+
+    /// The request of this number, from 1, says its length in two ways.
+    pub fn note_contradiction(&self, request: u32) {
+        self.contradiction.store(request, Relaxed);
+    }
+
+    /// Whether the request under way says its length in two ways.
+    pub fn is_contradictory(&self) -> bool {
+        self.contradiction.load(Relaxed) == self.requests.load(Relaxed)
     }
 
     pub fn note_read(&self, something: bool) {

@@ -18,6 +18,7 @@
 
 mod body;
 mod connection;
+mod framing;
 mod places;
 pub mod router;
 mod server;

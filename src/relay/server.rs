@@ -88,7 +88,7 @@ impl Relay {
         let places = Arc::new(Places::new(limits(&config)));
         let service = Arc::new(Service {
             shared: Arc::clone(&shared),
-            path: format!("{base}/v1"),
+            base: base.clone(),
             head_timeout: config.head_timeout,
             stall: config.stall,
             max_body: config.router.max_body.into(),

@@ -11,7 +11,7 @@ use bytes::Bytes;
 use hyper::body::{Body, Incoming};
 use hyper::header::{
     ALLOW, CACHE_CONTROL, CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, HOST, HeaderMap, HeaderValue,
-    RETRY_AFTER as RETRY_AFTER_HEADER, TRANSFER_ENCODING,
+    RETRY_AFTER as RETRY_AFTER_HEADER,
 };
 use hyper::http::uri::Authority;
 use hyper::{Method, Request, Response, StatusCode, Version};
@@ -31,8 +31,9 @@ pub(super) const FULL: &str = "byway relay: full; come back later, or ask its op
 /// What every connection serves.
 pub(super) struct Service {
     pub shared: Arc<Shared>,
-    /// The one path there is: the base path and `/v1`.
-    pub path: String,
+    /// The path that stands before `/v1`, or empty. GET and HEAD of it tell a load balancer that the
+    /// relay is here.
+    pub base: String,
     /// See [`RelayConfig::head_timeout`](super::RelayConfig::head_timeout).
     pub head_timeout: Duration,
     /// See [`RelayConfig::stall`](super::RelayConfig::stall).
@@ -48,7 +49,7 @@ impl Service {
         connection: &Arc<Connection>,
     ) -> Result<Response<Answered>, Infallible> {
         let answering = connection.begin();
-        Ok(match self.refusal(&request) {
+        Ok(match self.other_answer(&request, connection) {
             Some((status, why)) => {
                 let early = !request.body().is_end_stream();
                 let response = text(answering, status, why);
@@ -58,23 +59,31 @@ impl Service {
         })
     }
 
-    fn refusal(&self, request: &Request<Incoming>) -> Option<(StatusCode, &'static str)> {
+    /// The answer to what is no exchange.
+    fn other_answer(
+        &self,
+        request: &Request<Incoming>,
+        connection: &Connection,
+    ) -> Option<(StatusCode, &'static str)> {
         let headers = request.headers();
         if request.version() >= Version::HTTP_11 && !has_host(headers) {
             let why = "byway relay: a request has one Host, and a valid one\n";
             return Some((StatusCode::BAD_REQUEST, why));
         }
-        if request.uri().path() != self.path {
+        if connection.is_contradictory() {
+            let why = "byway relay: a request has Content-Length or Transfer-Encoding, not both\n";
+            return Some((StatusCode::BAD_REQUEST, why));
+        }
+        let path = request.uri().path();
+        let at_base = path.strip_suffix('/').unwrap_or(path) == self.base;
+        if at_base && matches!(*request.method(), Method::GET | Method::HEAD) {
+            return Some((StatusCode::OK, "byway relay: here\n"));
+        }
+        if path.strip_prefix(&self.base) != Some("/v1") {
             return Some((StatusCode::NOT_FOUND, "byway relay: POST to the base path and /v1\n"));
         }
         if request.method() != Method::POST {
             return Some((StatusCode::METHOD_NOT_ALLOWED, "byway relay: only POST\n"));
-        }
-        // hyper drops Content-Length beside Transfer-Encoding without a word, so that a request with
-        // both, which proxies read in different ways, looks like this. No client sends it.
-        if headers.contains_key(TRANSFER_ENCODING) {
-            let why = "byway relay: a request has Content-Length, and no Transfer-Encoding\n";
-            return Some((StatusCode::BAD_REQUEST, why));
         }
         // A web page that is lured into a POST can send text and forms, but not this.
         let binary = HeaderValue::from_static("application/octet-stream");

@@ -1,5 +1,5 @@
 //! The stream of a connection, which gives its peer up when it takes nothing for too long, or begins
-//! a request and does not get on with it.
+//! a request and does not get on with it; and which notes a request that says its length in two ways.
 
 use std::io::{self, IoSlice};
 use std::pin::Pin;
@@ -12,6 +12,7 @@ use tokio::net::TcpStream;
 use tokio::time::{Instant, Sleep};
 
 use super::connection::Connection;
+use super::framing::Framing;
 use super::service::Service;
 
 /// How long what is still on its way may take behind an answer that closes: closed at once, the
@@ -26,6 +27,7 @@ pub(super) struct Patient {
     head_timeout: Duration,
     stalled: Option<Pin<Box<Sleep>>>,
     head: Option<Head>,
+    framing: Framing,
     lingers: Option<Pin<Box<Sleep>>>,
     connection: Arc<Connection>,
 }
@@ -42,7 +44,16 @@ struct Head {
 impl Patient {
     pub fn new(stream: TcpStream, service: &Service, connection: Arc<Connection>) -> Self {
         let Service { stall, head_timeout, .. } = *service;
-        Self { stream, stall, head_timeout, stalled: None, head: None, lingers: None, connection }
+        Self {
+            stream,
+            stall,
+            head_timeout,
+            stalled: None,
+            head: None,
+            framing: Framing::default(),
+            lingers: None,
+            connection,
+        }
     }
 
     /// Whether a request's head has been on its way for too long; `begun` if there are octets of it.
@@ -89,6 +100,9 @@ impl AsyncRead for Patient {
         let something = buffer.filled().len() > before;
         let begun = something || this.connection.is_behind();
         this.connection.note_read(something);
+        if let Some(request) = this.framing.see(&buffer.filled()[before..]) {
+            this.connection.note_contradiction(request);
+        }
         if this.poll_head(cx, begun, poll.is_pending()).is_ready() {
             return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
         }

@@ -1,5 +1,6 @@
 //! Tests of the server, over raw sockets.
 
+mod chunked;
 mod full;
 mod requests;
 
@@ -281,7 +282,8 @@ fn what_is_no_exchange_is_refused() {
         format!("POST {path} HTTP/1.1\r\nHost: x\r\n{octets}\r\n{headers}\r\n\r\n{body}")
     };
     for (request, status) in [
-        ("GET / HTTP/1.1\r\nHost: x\r\n\r\n".into(), 404),
+        ("GET /v2 HTTP/1.1\r\nHost: x\r\n\r\n".into(), 404),
+        ("POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n\r\n".into(), 404),
         (post("/v2", "Content-Length: 0", ""), 404),
         ("GET /v1 HTTP/1.1\r\nHost: x\r\n\r\n".into(), 405),
         ("POST /v1 HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n\r\n".into(), 415),
@@ -326,6 +328,34 @@ fn the_base_path_stands_before_the_version() {
     );
     stream.write_all(&[head.as_bytes(), &body].concat()).unwrap();
     assert_eq!(parse(&reply(&mut stream).body).end(), Status::Ok);
+}
+
+#[test]
+fn a_load_balancer_that_gets_the_base_path_sees_200() {
+    for (base, path) in [("", "/"), ("/by/way", "/by/way"), ("/by/way", "/by/way/?a=b")] {
+        let relay = Relay::bind(RelayConfig { base: base.into(), ..RelayConfig::default() });
+        let relay = relay.unwrap();
+        // haproxy and others ask without a Host, by HTTP/1.0.
+        for rest in ["HTTP/1.1\r\nHost: x\r\n\r\n", "HTTP/1.0\r\n\r\n"] {
+            let reply = raw(&relay, &format!("GET {path} {rest}"));
+            assert_eq!(
+                (reply.status, &reply.body[..]),
+                (200, &b"byway relay: here\n"[..]),
+                "{path}"
+            );
+        }
+        let mut stream = dial(&relay);
+        let head = format!("HEAD {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n");
+        stream.write_all(head.as_bytes()).unwrap();
+        let mut reply = String::new();
+        stream.read_to_string(&mut reply).unwrap();
+        assert!(reply.starts_with("HTTP/1.1 200 ") && reply.ends_with("\r\n\r\n"), "{reply}");
+        for (method, status) in [("POST", 404), ("OPTIONS", 404), ("DELETE", 404)] {
+            let request = format!("{method} {path} HTTP/1.1\r\nHost: x\r\n\r\n");
+            assert_eq!(raw(&relay, &request).status, status, "{method} {path}");
+        }
+        assert_eq!(raw(&relay, "GET /by HTTP/1.1\r\nHost: x\r\n\r\n").status, 404);
+    }
 }
 
 #[test]

@@ -37,6 +37,7 @@ pub fn full() -> Vec<Cell> {
     let ways = [
         None,
         Some(Proxy::Squid),
+        Some(Proxy::SquidIcap),
         Some(Proxy::Tinyproxy),
         Some(Proxy::Nginx),
         Some(Proxy::NginxUnbuffered),
@@ -69,6 +70,7 @@ pub fn some() -> Vec<Cell> {
     vec![
         streaming(Task::Stream(None)),
         long_poll(Task::Stream(Some(Proxy::Squid))),
+        streaming(Task::Stream(Some(Proxy::SquidIcap))),
         streaming(Task::Datagrams(Some(Proxy::Tinyproxy))),
         streaming(Task::Stream(Some(Proxy::Nginx))),
         streaming(Task::Stream(Some(Proxy::NginxUnbuffered))),

@@ -11,6 +11,8 @@ mod parts;
 mod pattern;
 mod peers;
 mod report;
+#[path = "../proxies/scanner.rs"]
+mod scanner;
 mod streams;
 mod watch;
 

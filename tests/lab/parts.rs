@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::io::{BufRead, BufReader};
-use std::net::TcpStream;
+use std::net::{TcpListener, TcpStream};
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
@@ -12,8 +12,8 @@ use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
 
-use crate::Result;
 use crate::net::{Host, PROXY, RELAY};
+use crate::{Result, scanner};
 
 /// Longer than anything here takes to start on a slow and busy machine.
 const START: Duration = Duration::from_secs(30);
@@ -88,6 +88,8 @@ impl Drop for Relay {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Proxy {
     Squid,
+    /// With a content scanner, for which it sends bodies in chunks.
+    SquidIcap,
     Tinyproxy,
     Nginx,
     NginxUnbuffered,
@@ -99,6 +101,7 @@ impl Proxy {
     pub fn name(self) -> &'static str {
         match self {
             Self::Squid => "squid",
+            Self::SquidIcap => "squid-icap",
             Self::Tinyproxy => "tinyproxy",
             Self::Nginx => "nginx",
             Self::NginxUnbuffered => "nginx-unbuffered",
@@ -110,7 +113,7 @@ impl Proxy {
     /// The program, and the option that makes it say its version.
     pub fn program(self) -> (&'static str, &'static str) {
         match self {
-            Self::Squid => ("squid", "-v"),
+            Self::Squid | Self::SquidIcap => ("squid", "-v"),
             Self::Tinyproxy => ("tinyproxy", "-v"),
             Self::Nginx | Self::NginxUnbuffered => ("nginx", "-v"),
             Self::Haproxy => ("haproxy", "-v"),
@@ -120,7 +123,7 @@ impl Proxy {
 
     /// Whether clients must be told of it; the others pose as the relay.
     pub fn is_forward(self) -> bool {
-        matches!(self, Self::Squid | Self::Tinyproxy)
+        matches!(self, Self::Squid | Self::SquidIcap | Self::Tinyproxy)
     }
 
     /// Starts it, and waits until it takes connections.
@@ -151,7 +154,11 @@ impl Proxy {
         let path = dir.join("conf");
         let place = dir.display();
         let text = match self {
-            Self::Squid => {
+            Self::Squid | Self::SquidIcap => {
+                let mut scans = String::new();
+                if self == Self::SquidIcap {
+                    scans = scanner::squid_rules(start_scanner()?);
+                }
                 command.args(["-N", "-f"]).arg(&path);
                 format!(
                     "acl localnet src 10.0.0.0/8\n\
@@ -167,7 +174,8 @@ impl Proxy {
                      cache_log stdio:/dev/stderr\n\
                      coredump_dir {place}\n\
                      pinger_enable off\n\
-                     shutdown_lifetime 0 seconds\n"
+                     shutdown_lifetime 0 seconds\n\
+                     {scans}"
                 )
             }
             Self::Tinyproxy => {
@@ -217,6 +225,16 @@ impl Proxy {
         };
         Ok(fs::write(&path, text)?)
     }
+}
+
+/// A content scanner beside the proxy; its port.
+fn start_scanner() -> Result<u16> {
+    Host::Proxy.enter(|| {
+        let listener = TcpListener::bind("127.0.0.1:0")?;
+        let port = listener.local_addr()?.port();
+        scanner::scan(listener);
+        Ok(port)
+    })?
 }
 
 /// A proxy that runs.

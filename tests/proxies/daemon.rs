@@ -76,6 +76,11 @@ impl Daemon {
     /// squid with Debian's rules, but that CONNECT is allowed to `tls_port` in the place of 443; if
     /// there are `users`, for them alone.
     pub fn squid(tls_port: u16, users: &[(&str, &str)]) -> Self {
+        Self::squid_with(tls_port, users, "")
+    }
+
+    /// The same with more lines of configuration.
+    pub fn squid_with(tls_port: u16, users: &[(&str, &str)], more: &str) -> Self {
         Self::start(|at, port| {
             let mut allow = "http_access allow localhost\n".to_owned();
             if !users.is_empty() {
@@ -94,7 +99,7 @@ impl Daemon {
                  {allow}http_access deny all\nhttp_port 127.0.0.1:{port}\n\
                  strip_query_terms off\naccess_log stdio:{at_path}/access\n\
                  cache_log {at_path}/log\npid_filename {at_path}/pid\ncoredump_dir {at_path}\n\
-                 shutdown_lifetime 0 seconds\nvisible_hostname squid\n"
+                 shutdown_lifetime 0 seconds\nvisible_hostname squid\n{more}"
             );
             let mut command = Command::new("squid");
             command.arg("-N").arg("-f").arg(write(at, "conf", &rules));

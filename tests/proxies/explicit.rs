@@ -1,12 +1,14 @@
 //! A plain relay behind the proxies that people configure: asked in absolute form, never by CONNECT.
 
+use std::net::TcpListener;
+
 use byway::client::{Client, Config};
 use byway::error::{Blocked, Error, TransportError};
 use byway::transport::Proxy;
 
 use crate::daemon::{Daemon, wait_for};
 use crate::origin::Tap;
-use crate::{PACES, carry, client, http, join, relay};
+use crate::{PACES, carry, client, http, join, relay, scanner};
 
 const LEN: usize = 2 << 20;
 
@@ -63,6 +65,24 @@ fn refused(proxy: String, cause: Blocked) {
 fn squid() {
     let squid = Daemon::squid(443, &[]);
     works(&squid, &squid.url(), "TCP_MISS/200");
+}
+
+/// squid sends what was scanned in chunks, since nobody says how long it is.
+#[test]
+fn squid_with_a_content_scanner() {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let rules = scanner::squid_rules(listener.local_addr().expect("bound").port());
+    let squid = Daemon::squid_with(443, &[], &rules);
+    scanner::scan(listener);
+    let (_, seen) = works(&squid, &squid.url(), "TCP_MISS/200");
+    let by_squid: Vec<_> =
+        seen.split("post /v1?n=").filter(|head| head.contains("squid")).collect();
+    assert!(by_squid.len() >= 4, "{seen}");
+    for head in by_squid {
+        let (head, _) = head.split_once("\r\n\r\n").unwrap_or((head, ""));
+        assert!(head.contains("\r\ntransfer-encoding: chunked"), "{head}");
+        assert!(!head.contains("\r\ncontent-length:"), "{head}");
+    }
 }
 
 #[test]

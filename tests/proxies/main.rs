@@ -9,6 +9,7 @@ mod explicit;
 mod foreign;
 mod origin;
 mod pace;
+mod scanner;
 mod slow;
 #[path = "../device/tcp.rs"]
 mod tcp;
