@@ -1,6 +1,7 @@
 //! An exchange: one HTTP request and its answer. A session has one under way on each lane.
 
 use super::channel::{Probe, State};
+use super::mode::Beside;
 use super::state::Phase;
 use super::trip::{Course, Item, MAX_ITEMS, Sink, What};
 use super::{Exchange, Lane, Mode, Pace, Session};
@@ -49,7 +50,9 @@ impl<M: Mode> Session<'_, M> {
                     let grace = if asks { timers.send_silence_ms } else { grace };
                     (flags.with(HelloFlags::SINGLE), hold, hold + grace)
                 } else {
-                    let streams = core.beside().is_some_and(|b| b.streaming.is_allowed(now))
+                    let quiet_ms = now.saturating_sub(core.traffic_at);
+                    let allowed = |b: &Beside| b.streaming.is_allowed(now, quiet_ms);
+                    let streams = core.beside().is_some_and(allowed)
                         && core.settings.pace == Pace::Streaming
                         && active
                         && waits;

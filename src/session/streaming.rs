@@ -5,9 +5,15 @@ use super::mode::Beside;
 use super::{Mode, Session};
 
 /// An answer is held back on the way, if only for a moment, when its TICKs lag, so many at least: one
-/// may have met a busy machine.
+/// may have met a busy machine. haproxy does so for 200 ms with all but the end of an answer.
 const LAG_TICKS: u8 = 2;
-/// Answers in a row that were late or cut until long polls take their place,
+/// A TICK lags if it comes later by more than this share of stream_late_ms.
+const LAG_SHARE: u32 = 4;
+/// If no more octets than these came before, nor go up meanwhile, they did not lag for want of
+/// bandwidth: the answer is not waited out.
+const LITTLE: u32 = 16 << 10;
+/// Answers in a row that were late or cut until long polls take their place; of those that are to
+/// show whether that is still so, one is enough,
 const STRIKES: u8 = 2;
 /// for so long, in ms, or until the network changes: it may have been a busy moment of the relay.
 const PAUSE_MS: u32 = 30_000;
@@ -17,6 +23,12 @@ const LONGEST_PAUSE_MS: u32 = 600_000;
 const MOST_PAUSES: u8 = 5;
 /// and begins anew so long, in ms, after the last one.
 const FORGIVEN_MS: u64 = 600_000;
+/// Behind a pause the next answer is begun when there was no traffic for so long, in ms: nobody waits
+/// for what it may hold back.
+const QUIET_MS: u64 = 1_000;
+/// Where it is never quiet, so long, in ms, after the pause: large transfers are faster by such
+/// answers.
+const BUSY_MS: u64 = 30_000;
 
 /// What the application reads opens the window, a quarter of the ring at a time, and acknowledges as
 /// well: by itself what came does so only for an application that is slower, every half of the ring.
@@ -35,6 +47,12 @@ pub struct Streaming {
     /// Answers in a row that were late or cut.
     strikes: u8,
     ticks: u8,
+    /// Of the last TICKs in a row, those that lagged.
+    lagging: u8,
+    /// The answer under way was found to lag, and is to end.
+    is_over: bool,
+    /// No answer was prompt since the last pause.
+    doubted: bool,
     /// Pauses, each soon after the one before.
     pauses: u8,
     /// Long polls until then.
@@ -47,7 +65,7 @@ pub struct Streaming {
     next_ms: u32,
     /// So much later than others this one is called late, in ms: where all are, as a relay stood
     /// still, not all are broken off at once.
-    spread_ms: u32,
+    spread_ms: u16,
     /// How long TICKs took beyond a round trip, in all.
     lag_ms: u32,
 }
@@ -57,6 +75,9 @@ impl Streaming {
         Self {
             strikes: 0,
             ticks: 0,
+            lagging: 0,
+            is_over: false,
+            doubted: false,
             pauses: 0,
             paused_until: 0,
             sent_at: 0,
@@ -67,9 +88,10 @@ impl Streaming {
         }
     }
 
-    /// Whether the next answer may stay open.
-    pub fn is_allowed(&self, now: u64) -> bool {
-        now >= self.paused_until
+    /// Whether the next answer may stay open; there was no traffic for `quiet_ms`.
+    pub fn is_allowed(&self, now: u64, quiet_ms: u64) -> bool {
+        let waits_ms = if self.doubted && quiet_ms < QUIET_MS { BUSY_MS } else { 0 };
+        now >= self.paused_until + waits_ms
     }
 
     /// When the answer is late unless something comes; 0: not watched.
@@ -82,20 +104,30 @@ impl Streaming {
         self.late_at = 0;
     }
 
-    fn begin(&mut self, now: u64, spread_ms: u32) {
-        let Self { strikes, pauses, paused_until, .. } = *self;
-        *self = Self { strikes, pauses, paused_until, sent_at: now, spread_ms, ..Self::new() };
+    fn begin(&mut self, now: u64, spread_ms: u16) {
+        let Self { strikes, doubted, pauses, paused_until, .. } = *self;
+        let sent_at = now;
+        *self = Self { strikes, doubted, pauses, paused_until, sent_at, spread_ms, ..Self::new() };
     }
 
     fn strike(&mut self, now: u64) {
         self.strikes += 1;
-        if self.strikes < STRIKES {
+        if self.strikes < STRIKES && !self.doubted {
             return;
         }
         let before = if now < self.paused_until + FORGIVEN_MS { self.pauses } else { 0 };
         let pause = (PAUSE_MS << before).min(LONGEST_PAUSE_MS);
         let pauses = (before + 1).min(MOST_PAUSES);
-        *self = Self { pauses, paused_until: now + u64::from(pause), ..Self::new() };
+        let paused_until = now + u64::from(pause);
+        *self = Self { doubted: true, pauses, paused_until, ..Self::new() };
+    }
+
+    /// A TICK came, so much later than it was written; whether the answer is to end for it.
+    fn lags(&mut self, lag_ms: u32, allowed_ms: u32) -> bool {
+        self.lag_ms = self.lag_ms.saturating_add(lag_ms);
+        self.ticks = self.ticks.saturating_add(1);
+        self.lagging = if lag_ms > allowed_ms { self.lagging.saturating_add(1) } else { 0 };
+        self.lagging >= LAG_TICKS
     }
 }
 
@@ -103,8 +135,12 @@ impl<M: Mode> Session<'_, M> {
     /// The request for an answer that stays open has gone up.
     pub(super) fn stream_begins(&mut self, now: u64) {
         let spread_ms = self.core.below(self.core.timers().stream_late_ms);
+        let spread_ms = u16::try_from(spread_ms).unwrap_or(u16::MAX);
         if let Some(beside) = self.core.beside_mut() {
             beside.streaming.begin(now, spread_ms);
+            // Without a round trip nobody can tell what comes late: a send measures it.
+            let is_known = beside.uplink.known_round_trip_ms().is_some();
+            self.core.hello_due |= !is_known;
         }
         self.stream_lives(now);
         // It is the sending lane that watches.
@@ -115,25 +151,37 @@ impl<M: Mode> Session<'_, M> {
     pub(super) fn stream_lives(&mut self, now: u64) {
         let late_ms = self.core.timers().stream_late_ms;
         let Some(Beside { streaming, uplink, .. }) = self.core.beside_mut() else { return };
+        if streaming.is_over {
+            return;
+        }
         let round_trip = uplink.round_trip_ms();
-        let silence_ms = streaming.next_ms + round_trip + late_ms + streaming.spread_ms;
+        let silence_ms = streaming.next_ms + round_trip + late_ms + u32::from(streaming.spread_ms);
         streaming.late_at = now + u64::from(silence_ms);
     }
 
     pub(super) fn on_tick(&mut self, now: u64, age_ms: u32, next_ms: u32) {
         let most_ms = self.core.timers().hold_active_ms;
-        let Some(Beside { streaming, uplink, .. }) = self.core.beside_mut() else { return };
-        let round_trip = uplink.round_trip_ms();
-        // The first comes with the head of the answer, which nobody holds back for a moment.
-        if age_ms > 0 {
-            let took = now.saturating_sub(streaming.sent_at);
-            let lag = took.saturating_sub(u64::from(age_ms) + u64::from(round_trip));
-            let lag = u32::try_from(lag).unwrap_or(u32::MAX);
-            streaming.lag_ms = streaming.lag_ms.saturating_add(lag);
-            streaming.ticks = streaming.ticks.saturating_add(1);
-        }
+        let allowed_ms = self.core.timers().stream_late_ms / LAG_SHARE;
+        let little = self.core.park.came <= LITTLE;
+        let Some(beside) = self.core.beside_mut() else { return };
+        let little = little && (!beside.send.active || beside.send.payload <= LITTLE);
+        let Beside { streaming, uplink, stats, .. } = beside;
         // Whoever announces more is no relay.
         streaming.next_ms = next_ms.min(most_ms);
+        let Some(round_trip) = uplink.known_round_trip_ms() else { return };
+        let took = now.saturating_sub(streaming.sent_at);
+        let lag = took.saturating_sub(u64::from(age_ms) + u64::from(round_trip));
+        let lags = streaming.lags(u32::try_from(lag).unwrap_or(u32::MAX), allowed_ms);
+        if lags && little && !streaming.is_over {
+            stats.late += 1;
+            streaming.strike(now);
+            streaming.unwatch();
+            streaming.is_over = true;
+            // Nothing of it is lost by WAKE.
+            self.core.park_doubted = true;
+            self.core.hello_due = true;
+            self.core.wakes.send = true;
+        }
     }
 
     /// Breaks an answer that comes too late.
@@ -155,16 +203,20 @@ impl<M: Mode> Session<'_, M> {
 
     /// An answer that was to stay open is over; `cut` if before its end.
     pub(super) fn stream_ended(&mut self, now: u64, cut: bool) {
-        let lag_ms = self.core.timers().stream_late_ms / 4;
+        let lag_ms = self.core.timers().stream_late_ms / LAG_SHARE;
         let Some(Beside { streaming, stats, .. }) = self.core.beside_mut() else { return };
         streaming.late_at = 0;
+        if streaming.is_over {
+            return;
+        }
         let ticks = streaming.ticks;
         let lags = ticks >= LAG_TICKS && streaming.lag_ms / u32::from(ticks) > lag_ms;
         if cut || lags {
             stats.late += 1;
             streaming.strike(now);
-        } else if ticks > 0 {
+        } else if ticks >= LAG_TICKS {
             streaming.strikes = 0;
+            streaming.doubted = false;
         }
     }
 
@@ -197,14 +249,14 @@ impl<M: Mode> Session<'_, M> {
 mod tests {
     use super::*;
 
-    /// Two answers are late; how long the next may not stay open.
+    /// Answers are late, two at first and then one; how long the next may not stay open.
     fn pause(streaming: &mut Streaming, now: u64) -> u64 {
-        for _ in 0..STRIKES {
-            assert!(streaming.is_allowed(now));
+        for _ in 0..if streaming.doubted { 1 } else { STRIKES } {
+            assert!(streaming.is_allowed(now, QUIET_MS));
             streaming.begin(now, 0);
             streaming.strike(now);
         }
-        assert!(!streaming.is_allowed(streaming.paused_until - 1));
+        assert!(!streaming.is_allowed(streaming.paused_until - 1, QUIET_MS));
         streaming.paused_until - now
     }
 
@@ -220,5 +272,17 @@ mod tests {
         assert_eq!(pause(&mut streaming, now), u64::from(LONGEST_PAUSE_MS));
         now = streaming.paused_until + FORGIVEN_MS;
         assert_eq!(pause(&mut streaming, now), u64::from(PAUSE_MS));
+    }
+
+    #[test]
+    fn behind_a_pause_the_next_try_waits_for_quiet_but_not_for_ever() {
+        let mut streaming = Streaming::new();
+        assert!(streaming.is_allowed(0, 0));
+        pause(&mut streaming, 5_000);
+        let over = streaming.paused_until;
+        assert!(!streaming.is_allowed(over, QUIET_MS - 1));
+        assert!(streaming.is_allowed(over, QUIET_MS));
+        assert!(!streaming.is_allowed(over + BUSY_MS - 1, 0));
+        assert!(streaming.is_allowed(over + BUSY_MS, 0));
     }
 }

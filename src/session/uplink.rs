@@ -57,6 +57,11 @@ impl Uplink {
         self.shortest
     }
 
+    /// The same, once it is known.
+    pub fn known_round_trip_ms(&self) -> Option<u32> {
+        self.has_shortest.then_some(self.shortest)
+    }
+
     /// A send with `bytes` of payload, perhaps none, took `ms`.
     pub fn passed(&mut self, bytes: u32, ms: u32, most: u32) {
         self.failed = 0;

@@ -176,6 +176,72 @@ fn bodies_fall_below_what_a_gateway_takes_and_grow_again_after_ten_minutes() {
     }
 }
 
+/// Echoes of one octet, one each 300 ms, for so long, in ms: how long each took.
+fn typing(w: &mut World, n: usize, ms: u64) -> Vec<u64> {
+    let until = w.now + ms;
+    let mut took = Vec::new();
+    while w.now < until {
+        let begun = w.now;
+        for side in [0, 1] {
+            w.say(n, side, 1);
+            w.arrives(n, 1 - side, 10_000);
+        }
+        took.push(w.now - begun);
+        w.run(300_u64.saturating_sub(w.now - begun));
+    }
+    took
+}
+
+/// As haproxy does with its defaults. Long polls are not held back.
+#[test]
+fn answers_that_are_held_back_for_a_moment_are_given_up_at_once_and_tried_while_it_is_quiet() {
+    let mut w = World::new(7);
+    for _ in 0..2 {
+        let n = w.peer_with(Profile::PC, |settings| settings.pace = Pace::Streaming);
+        w.peers[n].latency = (1, 3);
+        w.peers[n].path.corks = 200;
+    }
+    w.listen(1, "b:1", Kind::Stream);
+    let n = w.hold(0, 1);
+    let slow = |took: &[u64]| took.iter().filter(|took| **took > 100).count();
+    // How many echoes until none was slow any more, of a new client and in a new network.
+    for _ in 0..2 {
+        let first = typing(&mut w, n, 15_000);
+        let noticed = first.iter().rposition(|took| *took > 100).map_or(0, |last| last + 1);
+        println!("held back for 200 ms: {noticed} echoes were late: {first:?}");
+        assert!(noticed <= 4, "{noticed}");
+        for peer in 0..2 {
+            w.move_away(peer, true);
+        }
+    }
+    typing(&mut w, n, 15_000);
+    // Half an hour, with a pause now and then: the tries fall into the pauses.
+    let mut later = Vec::new();
+    for _ in 0..90 {
+        later.extend(typing(&mut w, n, 15_000));
+        w.run(5_000);
+    }
+    let streams = |w: &mut World| w.peers.iter_mut().map(|p| p.session().stats().streams).max();
+    let tries = streams(&mut w);
+    println!("later {} of {} echoes were slow, {tries:?} tries", slow(&later), later.len());
+    assert!(slow(&later) <= 2, "{}", slow(&later));
+    // Without a pause each try costs an echo.
+    let busy = typing(&mut w, n, 1_800_000);
+    println!("{} of {} where it is never quiet", slow(&busy), busy.len());
+    assert!(slow(&busy) <= 12, "{}", slow(&busy));
+    // The gateway is replaced, and nobody is told: within ten minutes they stream again.
+    for peer in &mut w.peers {
+        peer.path.corks = 0;
+    }
+    typing(&mut w, n, 660_000);
+    let before = w.peers.iter_mut().map(|p| p.session().stats()).collect::<Vec<_>>();
+    let rounds = typing(&mut w, n, 60_000).len() as u64;
+    for (peer, before) in w.peers.iter_mut().zip(before) {
+        let parks = peer.session().stats().parks - before.parks;
+        assert!(parks < rounds / 2, "{parks} parks in {rounds} echoes");
+    }
+}
+
 /// Typical body of the last few, in octets.
 fn typical(w: &World) -> u64 {
     let mut last: Vec<_> = w.peers[0].path.bodies.iter().rev().take(9).copied().collect();

@@ -37,8 +37,19 @@ impl World {
             };
             let Some(peer) = self.trips.get(&id).map(|trip| trip.peer) else { continue };
             let latency = self.latency(peer);
+            let corks = self.peers[peer].path.corks;
             if let Some(trip) = self.trips.get_mut(&id) {
+                let ends = piece.is_none();
                 trip.down.push_back(piece);
+                if corks > 0 {
+                    let held_until = trip.down_at.checked_sub(latency).filter(|_| !ends);
+                    let held_until = held_until.filter(|until| *until > self.now);
+                    let until = if ends { self.now } else { self.now + corks };
+                    trip.down_at = held_until.unwrap_or(until) + latency;
+                    let (at, count) = (trip.down_at, if ends { trip.down.len() } else { 1 });
+                    (0..count).for_each(|_| self.schedule(at, Happens::Down(id)));
+                    continue;
+                }
                 let at = match trip.fate {
                     Fate::LateDown(by) => self.now + latency + by,
                     Fate::HoldDown(every) => {

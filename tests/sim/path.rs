@@ -36,6 +36,9 @@ pub struct Path {
     pub forgets: u64,
     /// A gateway ends exchanges that brought nothing for so long, in ms, with this status.
     pub tires: Option<(u64, u16)>,
+    /// A gateway holds back what it does not know to be the end of an answer, for so long, in ms, from
+    /// the first octet on that it holds; 0: not.
+    pub corks: u64,
     /// Largest body that a gateway takes, in octets.
     pub most_body: usize,
     /// Octets that go up in a second; 0: no limit.
@@ -54,6 +57,7 @@ impl Path {
         dialling: Dialling::Refused,
         forgets: u64::MAX,
         tires: None,
+        corks: 0,
         most_body: usize::MAX,
         uplink: 0,
         uplink_free: 0,

@@ -16,9 +16,13 @@ fn tick(age_ms: u32, next_ms: u32) -> Message<'static> {
     Message::Tick(Tick { age_ms, next_ms })
 }
 
-fn streams(request: &Request) -> bool {
+fn flags(request: &Request) -> HelloFlags {
     let Some(Message::Hello(hello)) = request.messages.first() else { panic!("no HELLO") };
-    hello.flags.has(HelloFlags::STREAM)
+    hello.flags
+}
+
+fn streams(request: &Request) -> bool {
+    flags(request).has(HelloFlags::STREAM)
 }
 
 impl Bench {
@@ -134,6 +138,8 @@ fn long_polls_take_the_place_of_answers_that_were_late_twice_for_half_a_minute()
     let now = bench.now;
     bench.session().write(now, id, b"x").unwrap();
     bench.exchange(Lane::Send, |answer| answer);
+    assert!(!streams(&bench.exchange(Lane::Park, |answer| answer)), "it is not quiet");
+    bench.pass(1_000);
     bench.stream();
 }
 
@@ -177,15 +183,65 @@ fn what_is_always_held_back_for_a_while_is_late_too() {
         let answer = Answer::to(&request.exchange).message(&tick(0, 100));
         bench.feed(Lane::Park, &answer.0).unwrap();
         for age in [100, 1_100] {
+            assert!(bench.begin(Lane::Send).is_none(), "it is waited for");
             bench.pass(if age == 100 { 300 } else { 1_000 });
             bench.feed(Lane::Park, &Answer(Vec::new()).message(&tick(age, 1_000)).0).unwrap();
         }
         assert!(!bench.breaks(), "what comes in time is not broken");
+        let wake = bench.exchange(Lane::Send, |answer| answer);
+        assert_eq!(flags(&wake), HelloFlags::WAKE, "it is ended at once");
         bench.answer(Lane::Park, &Answer(Vec::new()).end(Status::Ok).0);
-        // It was answered before its time, with nothing.
-        bench.pass(2_000);
     }
-    assert!(!streams(&bench.begin(Lane::Park).unwrap()));
+    assert_eq!(bench.session().stats().late, 2);
+    assert!(!streams(&bench.exchange(Lane::Park, |answer| answer)));
+}
+
+/// As haproxy does, from the first octet on.
+#[test]
+fn a_path_that_holds_back_is_known_before_half_a_second_is_over() {
+    let (mut bench, id, _) = Bench::connected(Kind::Stream, 100);
+    let begun = bench.now;
+    let ended_early = |bench: &mut Bench| {
+        let request = bench.begin(Lane::Park).unwrap();
+        assert!(streams(&request));
+        bench.pass(204);
+        let held = Answer::to(&request.exchange).message(&tick(0, 100)).message(&tick(100, 1_000));
+        bench.feed(Lane::Park, &held.0).unwrap();
+        let wake = bench.exchange(Lane::Send, |answer| answer);
+        assert_eq!(flags(&wake), HelloFlags::WAKE);
+        bench.answer(Lane::Park, &Answer(Vec::new()).end(Status::Ok).0);
+    };
+    ended_early(&mut bench);
+    ended_early(&mut bench);
+    assert!(bench.now - begun < 500);
+    assert!(!streams(&bench.exchange(Lane::Park, |answer| answer)));
+    // The next try waits for quiet, and one answer is enough.
+    bench.pass(31_000);
+    let now = bench.now;
+    bench.session().write(now, id, b"x").unwrap();
+    bench.exchange(Lane::Send, |answer| answer.verdict(2, Status::Delivered, 1));
+    assert!(!streams(&bench.exchange(Lane::Park, |answer| answer)));
+    bench.pass(1_000);
+    ended_early(&mut bench);
+    assert!(!streams(&bench.exchange(Lane::Park, |answer| answer)));
+    assert_eq!((bench.session().stats().late, bench.session().stats().streams), (3, 3));
+}
+
+#[test]
+fn large_transfers_lag_without_being_ended() {
+    let (mut bench, _, local) =
+        Bench::of(&Profile { ring: 64 << 10, ..SMALL }).reach().join(Kind::Stream, 100);
+    let request = bench.begin(Lane::Park).unwrap();
+    assert!(streams(&request));
+    bench.pass(204);
+    let held = Answer::to(&request.exchange)
+        .from(PEER, local)
+        .stream(0, &[1; 16 << 10])
+        .message(&tick(0, 100))
+        .message(&tick(100, 1_000));
+    bench.feed(Lane::Park, &held.0).unwrap();
+    let said = bench.begin(Lane::Send).map(|request| flags(&request));
+    assert!(said.is_none_or(|flags| flags == HelloFlags::NONE), "{said:?}");
 }
 
 #[test]
