@@ -98,8 +98,10 @@ pub enum PeerError {
         "connection refused: nobody listens at that endpoint; check the name, or start the listener"
     )]
     NoListener,
-    /// The listener is full.
-    #[error("connection refused: the listener's backlog or channels are used up; try again later")]
+    /// The listener is full, and stayed so for the time given; a session of one exchange asks once.
+    #[error(
+        "connection refused: the listener's backlog or channels were used up whenever it was asked; try again later"
+    )]
     BacklogFull,
     /// The listener is known, but has not been seen lately.
     #[error("peer away: it has not asked the relay for data lately; check its network, try again")]

@@ -2,6 +2,7 @@
 
 use std::io::{self, Read, Write};
 use std::net::{Shutdown, TcpStream};
+use std::num::NonZeroU8;
 use std::sync::{Mutex, OnceLock, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -138,7 +139,7 @@ fn open(order: &Order, links: &mut Vec<Link>) -> Result<(Client, Option<Listener
     };
     let mut config = Config { profile, pace, ..Config::new(&order.at) };
     // All are called at once.
-    config.backlog = u8::MAX;
+    config.backlog = NonZeroU8::new(u8::MAX);
     if let Some(proxy) = &order.proxy {
         config.proxy = byway::transport::Proxy::Url(proxy.clone());
     }

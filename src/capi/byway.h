@@ -505,7 +505,8 @@ typedef struct byway_config {
   uint32_t listeners;
   // Octets of each of the transport's buffers, 512 to 16 MiB.
   uint32_t io_buffer;
-  // Connections that may wait to be accepted at each listener, 1 to 255. Default 8.
+  // Connections that may wait to be accepted at each listener, up to 255; each takes a channel.
+  // 0, the default: as many as there are channels, but at most 255.
   uint32_t backlog;
   // This and the next five are functions of the program, which byway's own threads call with no lock
   // held, or NULL, their default. They may be called from several threads at once, must neither throw
@@ -736,7 +737,8 @@ int32_t byway_listen_datagram(byway_handle client,
                               int32_t timeout_ms,
                               byway_handle *listener);
 
-// Connects to whoever listens for streams at an endpoint, "name:port".
+// Connects to whoever listens for streams at an endpoint, "name:port". A listener that has no room is
+// asked again until the time is over, and BYWAY_ERROR_BACKLOG_FULL is returned only then.
 //
 // On success *stream is a handle that the caller owns and closes by byway_close or byway_abort. With
 // timeout_ms 0 it is given at once, as by connect(2) with O_NONBLOCK, and the connection is made in the

@@ -177,7 +177,8 @@ pub unsafe extern "C" fn byway_listen_datagram(
     }
 }
 
-/// Connects to whoever listens for streams at an endpoint, "name:port".
+/// Connects to whoever listens for streams at an endpoint, "name:port". A listener that has no room is
+/// asked again until the time is over, and BYWAY_ERROR_BACKLOG_FULL is returned only then.
 ///
 /// On success *stream is a handle that the caller owns and closes by byway_close or byway_abort. With
 /// timeout_ms 0 it is given at once, as by connect(2) with O_NONBLOCK, and the connection is made in the

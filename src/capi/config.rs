@@ -2,6 +2,7 @@
 
 use std::ffi::{c_char, c_void};
 use std::mem::offset_of;
+use std::num::NonZeroU8;
 use std::time::Duration;
 
 use super::args::{Out, optional_text, slice, struct_size, text};
@@ -118,7 +119,8 @@ pub struct byway_config {
     pub listeners: u32,
     /// Octets of each of the transport's buffers, 512 to 16 MiB.
     pub io_buffer: u32,
-    /// Connections that may wait to be accepted at each listener, 1 to 255. Default 8.
+    /// Connections that may wait to be accepted at each listener, up to 255; each takes a channel.
+    /// 0, the default: as many as there are channels, but at most 255.
     pub backlog: u32,
     /// This and the next five are functions of the program, which byway's own threads call with no lock
     /// held, or NULL, their default. They may be called from several threads at once, must neither throw
@@ -187,7 +189,7 @@ fn defaults() -> byway_config {
         ring: 0,
         listeners: 0,
         io_buffer: 0,
-        backlog: config.backlog.into(),
+        backlog: 0,
         on_socket: None,
         on_resolve: None,
         on_thread_start: None,
@@ -313,9 +315,8 @@ impl byway_config {
             pace,
             tcp_timeout,
             backlog: u8::try_from(self.backlog)
-                .ok()
-                .filter(|backlog| *backlog > 0)
-                .ok_or_else(|| setting("config.backlog must be from 1 to 255"))?,
+                .map(NonZeroU8::new)
+                .map_err(|_| setting("config.backlog must be from 0 to 255"))?,
             proxy,
             headers: headers.collect::<Result<_, Failure>>()?,
             user_agent: user_agent.map_or(defaults.user_agent, str::to_owned),

@@ -169,7 +169,7 @@ pub(super) const LINES: &[(Code, &CStr)] = &[
     (Code::Version, c"version mismatch: the relay speaks another protocol version; update the older of client and relay"),
     (Code::Malformed, c"the relay calls the request malformed: update the older of client and relay"),
     (Code::NoListener, c"connection refused: nobody listens at that endpoint; check the name, or start the listener"),
-    (Code::BacklogFull, c"connection refused: the listener's backlog or channels are used up; try again later"),
+    (Code::BacklogFull, c"connection refused: the listener's backlog or channels were used up whenever it was asked; try again later"),
     (Code::PeerAway, c"peer away: it has not asked the relay for data lately; check its network, try again"),
     (Code::PeerClosed, c"channel closed by the peer; connect anew if there is more to say"),
     (Code::PeerAborted, c"channel aborted by the peer; ask it why, connect anew"),

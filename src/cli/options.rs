@@ -1,5 +1,6 @@
 //! Options of the commands that are clients of a relay.
 
+use std::num::NonZeroU8;
 use std::time::Duration;
 
 use byway::client::Config;
@@ -100,7 +101,7 @@ impl ClientOptions {
         };
         config.linger = Duration::from_secs(self.linger);
         config.keepalive = Some(self.keepalive).filter(|s| *s > 0).map(Duration::from_secs);
-        config.backlog = backlog;
+        config.backlog = NonZeroU8::new(backlog);
         config.headers.clone_from(&self.headers);
         config.owner = self.owner.as_deref().map(owner);
         config.proxy = match self.proxy.as_deref() {

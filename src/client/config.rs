@@ -1,5 +1,6 @@
 //! What a client is opened with.
 
+use std::num::NonZeroU8;
 use std::time::{Duration, SystemTime};
 
 use crate::error::{ConfigError, Error, ResourceError};
@@ -42,8 +43,12 @@ pub struct Config {
     /// How long a TCP connection to the relay or proxy may take, with all its addresses, of which
     /// each gets 250 ms before the next is tried beside it (RFC 8305). Default 3 s.
     pub tcp_timeout: Duration,
-    /// Connections that may wait to be accepted at each listener, 1 to 255. Default 8.
-    pub backlog: u8,
+    /// Connections that may wait to be accepted at each listener. `None`, the default: as many as the
+    /// profile has channels, 255 at most, as a program says by SOMAXCONN to `listen(2)`: each takes
+    /// a channel from the moment it comes, and fewer would turn peers away for whom there is room.
+    /// Fewer keep channels free for this program's own connections. Peers that find no room ask
+    /// again within their time-out.
+    pub backlog: Option<NonZeroU8>,
     /// Whether to go through an HTTP proxy. Default: not, whatever the environment says.
     pub proxy: Proxy,
     /// Headers added to every request, as name and value; 2 KiB in all at most.
@@ -76,7 +81,7 @@ impl Config {
             open_timeout: Duration::from_secs(10),
             connect_timeout: Duration::from_secs(20),
             tcp_timeout: http.connect_timeout,
-            backlog: 8,
+            backlog: None,
             proxy: http.proxy,
             headers: http.headers,
             user_agent: http.user_agent,
@@ -84,6 +89,12 @@ impl Config {
             hooks: http.hooks,
             timers: Timers::DEFAULT,
         }
+    }
+
+    /// How many connections may wait to be accepted at each listener.
+    pub(super) fn backlog(&self) -> u8 {
+        let channels = u8::try_from(self.profile.channels).unwrap_or(u8::MAX);
+        self.backlog.map_or(channels, NonZeroU8::get)
     }
 
     pub(super) fn http(&self) -> HttpConfig {

@@ -137,7 +137,7 @@ impl Client {
         let handle = Arc::new(Handle {
             shared: Arc::clone(&shared),
             profile: config.profile,
-            backlog: config.backlog,
+            backlog: config.backlog(),
             connect_timeout: config.connect_timeout,
             way,
             lanes: Mutex::default(),
@@ -221,11 +221,12 @@ impl Client {
         self.listen_for(endpoint.try_into()?, Kind::Datagram, timeout.into())
     }
 
-    /// Connects to who listens at an endpoint, at most for [`Config::connect_timeout`].
+    /// Connects to who listens at an endpoint, at most for [`Config::connect_timeout`]. A listener
+    /// whose backlog is full is asked again until then, after 0.5, 1, 2, 4, then every 5 s.
     ///
     /// # Errors
-    /// No valid endpoint; nobody listens there; its backlog is full; it serves datagrams; no free
-    /// channel; or, when the time is over, what stood in the way last.
+    /// No valid endpoint; nobody listens there; it serves datagrams; no free channel; or, when the
+    /// time is over, what stood in the way last, such as a full backlog.
     pub fn connect<E>(&self, endpoint: E) -> Result<Stream, Error>
     where
         E: TryInto<Endpoint>,

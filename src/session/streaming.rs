@@ -65,7 +65,7 @@ pub struct Streaming {
     next_ms: u32,
     /// So much later than others this one is called late, in ms: where all are, as a relay stood
     /// still, not all are broken off at once.
-    spread_ms: u32,
+    spread_ms: u16,
     /// How long TICKs took beyond a round trip, in all.
     lag_ms: u32,
 }
@@ -104,7 +104,7 @@ impl Streaming {
         self.late_at = 0;
     }
 
-    fn begin(&mut self, now: u64, spread_ms: u32) {
+    fn begin(&mut self, now: u64, spread_ms: u16) {
         let Self { strikes, doubted, pauses, paused_until, .. } = *self;
         let sent_at = now;
         *self = Self { strikes, doubted, pauses, paused_until, sent_at, spread_ms, ..Self::new() };
@@ -135,6 +135,7 @@ impl<M: Mode> Session<'_, M> {
     /// The request for an answer that stays open has gone up.
     pub(super) fn stream_begins(&mut self, now: u64) {
         let spread_ms = self.core.below(self.core.timers().stream_late_ms);
+        let spread_ms = u16::try_from(spread_ms).unwrap_or(u16::MAX);
         if let Some(beside) = self.core.beside_mut() {
             beside.streaming.begin(now, spread_ms);
             // Without a round trip nobody can tell what comes late: a send measures it.
@@ -154,7 +155,7 @@ impl<M: Mode> Session<'_, M> {
             return;
         }
         let round_trip = uplink.round_trip_ms();
-        let silence_ms = streaming.next_ms + round_trip + late_ms + streaming.spread_ms;
+        let silence_ms = streaming.next_ms + round_trip + late_ms + u32::from(streaming.spread_ms);
         streaming.late_at = now + u64::from(silence_ms);
     }
 

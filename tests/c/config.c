@@ -34,7 +34,7 @@ void test_config_struct(void) {
   CHECK(config.size == sizeof config && config.version == BYWAY_CONFIG_VERSION);
   CHECK(config.linger_ms == 180000 && config.keepalive_ms == 0 && config.tcp_timeout_ms == 3000);
   CHECK(config.pace == BYWAY_PACE_STREAMING && config.proxy == BYWAY_PROXY_NONE);
-  CHECK(config.channels == 32 && config.ring == 262144 && config.backlog == 8);
+  CHECK(config.channels == 32 && config.ring == 262144 && config.backlog == 0);
 
   /* No size, none that there ever was, and one that is garbage: nothing is written. */
   memset(&config, 0xa5, sizeof config);
@@ -141,7 +141,6 @@ void test_config_values(void) {
   WRONG(BYWAY_ERROR_SETTING, listeners, 17);
   WRONG(BYWAY_ERROR_SETTING, io_buffer, 511);
   WRONG(BYWAY_ERROR_SETTING, io_buffer, (16u << 20) + 1);
-  WRONG(BYWAY_ERROR_SETTING, backlog, 0);
   WRONG(BYWAY_ERROR_SETTING, backlog, 256);
   WRONG(BYWAY_ERROR_SETTING, reserved, "something");
   WRONG(BYWAY_ERROR_ARGUMENT, proxy, BYWAY_PROXY_URL); /* proxy_url is NULL */

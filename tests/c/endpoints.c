@@ -100,7 +100,7 @@ void test_used_up(void) {
 
   /* One waits to be accepted, and a second may not. */
   OK(byway_connect(a, "used:2", DEADLINE, &first));
-  EXPECT(BYWAY_ERROR_BACKLOG_FULL, byway_connect(a, "used:2", DEADLINE, &second));
+  EXPECT(BYWAY_ERROR_BACKLOG_FULL, byway_connect(a, "used:2", 700, &second));
   OK(byway_accept(here, DEADLINE, &accepted));
   drop(first);
   drop(accepted);

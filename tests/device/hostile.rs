@@ -1,5 +1,6 @@
 //! A device where nothing gets through: it asks seldom, and goes on.
 
+use std::num::NonZeroU8;
 use std::time::{Duration, Instant};
 
 use byway::client::{Client, Config};
@@ -64,7 +65,11 @@ fn watch(front: &mut Front<'_>, hostile: &Hostile, answer: Answer) -> (usize, us
 fn requests_without_progress_are_seldom() {
     let relay = relay();
     let relay = &relay;
-    let server = Client::open(Config { profile: PEER, backlog: 32, ..Config::new(relay.url()) });
+    let server = Client::open(Config {
+        profile: PEER,
+        backlog: NonZeroU8::new(32),
+        ..Config::new(relay.url())
+    });
     let server = server.unwrap();
     let listener = server.listen("camera:1").unwrap();
     std::thread::spawn(move || {

@@ -1,10 +1,12 @@
 use std::io::{Read, Write};
 use std::net::TcpListener;
+use std::num::NonZeroU8;
 use std::thread;
 use std::time::{Duration, Instant};
 
 use byway::client::{Client, ClientEvent, Config};
 use byway::error::{Blocked, ConfigError, PeerError, ResourceError, TransportError};
+use byway::session::Profile;
 use byway::wire::{Address, End, Message, Status, Welcome};
 use byway::{EndpointError, Error};
 
@@ -71,14 +73,43 @@ fn a_newer_process_of_the_owner_takes_over() {
 #[test]
 fn backlog_full() {
     let relay = relay();
-    let server = Client::open(Config { backlog: 2, ..config(&relay) }).unwrap();
+    let backlog = NonZeroU8::new(2);
+    let server = Client::open(Config { backlog, ..config(&relay) }).unwrap();
     let connector = client(&relay);
     let listener = server.listen("camera:1").unwrap();
     let _waiting = [connector.connect("camera:1").unwrap(), connector.connect("camera:1").unwrap()];
-    let refused = connector.connect("camera:1").unwrap_err();
+    let refused = connector.connect_timeout("camera:1", Duration::from_millis(700)).unwrap_err();
     assert_eq!(refused, PeerError::BacklogFull.into());
-    listener.accept_timeout(LONG).unwrap();
-    connector.connect("camera:1").unwrap();
+    std::thread::scope(|scope| {
+        let sends = server.stats().sends;
+        let waits = scope.spawn(|| connector.connect_timeout("camera:1", LONG));
+        // The listener has nothing else to say than that there is no room.
+        while server.stats().sends == sends && !waits.is_finished() {
+            std::thread::yield_now();
+        }
+        listener.accept_timeout(LONG).unwrap();
+        waits.join().unwrap().unwrap();
+    });
+}
+
+#[test]
+fn many_connect_at_once_and_none_is_refused() {
+    let relay = relay();
+    for count in [20, 60, 200] {
+        let of = |profile| Client::open(Config { profile, ..config(&relay) }).unwrap();
+        let (server, connector) = (of(Profile::SERVER), of(Profile::SERVER));
+        let listener = server.listen("camera:1").unwrap();
+        std::thread::scope(|scope| {
+            let all: Vec<_> = (0..count)
+                .map(|_| scope.spawn(|| connector.connect_timeout("camera:1", LONG)))
+                .collect();
+            // Nobody accepts before all are there.
+            let all: Vec<_> = all.into_iter().map(|one| one.join().unwrap().unwrap()).collect();
+            for _ in &all {
+                listener.accept_timeout(LONG).unwrap();
+            }
+        });
+    }
 }
 
 #[test]
@@ -95,7 +126,7 @@ fn wrong_kind() {
 #[test]
 fn no_free_channel_or_listener() {
     let relay = relay();
-    let small = Config { profile: byway::session::Profile::TINY, ..config(&relay) };
+    let small = Config { profile: Profile::TINY, ..config(&relay) };
     let (server, small) = (client(&relay), Client::open(small).unwrap());
     let _listener = server.listen("camera:1").unwrap();
     let _all = [small.connect("camera:1").unwrap(), small.connect("camera:1").unwrap()];

@@ -23,14 +23,17 @@ fn connect_rsp_has_only_its_statuses() {
     for &status in Status::ALL {
         let refused = match status {
             Status::NoListener => PeerError::NoListener.into(),
-            Status::BacklogFull => PeerError::BacklogFull.into(),
             Status::WrongKind => ConfigError::WrongKind.into(),
             _ => PROTOCOL,
         };
-        let by_peer = if status == Status::Ok { Ok(true) } else { Err(refused) };
+        let by_peer = match status {
+            Status::Ok => Ok(true),
+            Status::BacklogFull => Ok(false),
+            _ => Err(refused),
+        };
         assert_eq!(connected(PEER, status, REMOTE), by_peer, "{status:?}");
         let by_relay = match status {
-            Status::Retry => Ok(false),
+            Status::Retry | Status::BacklogFull => Ok(false),
             Status::Limited => Err(ResourceError::Relay.into()),
             _ => Err(refused),
         };
