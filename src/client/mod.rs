@@ -109,7 +109,7 @@ impl Client {
     /// [`Config::open_timeout`]. What blocks the path is tried again until then.
     ///
     /// # Errors
-    /// A setting that cannot be used, [`Blocked`] with what stood in the way
+    /// A setting that cannot be used, [`Blocked`](crate::error::Blocked) with what stood in the way
     /// last, another protocol version, or no memory, threads or entropy.
     pub fn open(config: impl Into<Config>) -> Result<Self, Error> {
         let config = config.into();

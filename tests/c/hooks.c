@@ -139,11 +139,11 @@ static void refused(int32_t code, const char *words, byway_config *config, seen 
   snprintf(url, sizeof url, "http://" NAME ":%d", port_of(relay_url()));
   config->relay_url = url;
   OK(byway_client_start(config, &client));
-  EXPECT(code, byway_client_wait_open(client, 500));
   do {
     if (!OK(byway_next_event(client, &event, sizeof event, DEADLINE))) break;
   } while (event.kind != BYWAY_EVENT_KIND_PATH_BLOCKED);
   CHECK(event.cause == code);
+  EXPECT(code, byway_wait_open(client, 1));
   if (!CHECK(strstr(event.seen, words) != NULL)) printf("  %s\n", event.seen);
   OK(byway_abort(client));
   released(all);
