@@ -34,12 +34,12 @@ pub struct Hooks {
 
 impl Hooks {
     /// Calls this for every TCP socket, to the relay or to a proxy, before it connects: to bind it
-    /// to a network or to mark it. The socket is unbound. A thread that exchanges with the relay
-    /// calls it, and calls it for several sockets of a dial, see [`transport`](crate::transport);
-    /// the time that it takes is not part of the time to connect, and is not cut short.
+    /// to a network or to mark it. A thread that exchanges with the relay calls it, several times a
+    /// dial if the host has several addresses. What it takes is part of the time to connect, and is
+    /// not cut short.
     ///
-    /// An `Err` closes that socket; the next address of the host is tried. If no address is left,
-    /// the path is blocked with [`Blocked::Hook`](crate::error::Blocked::Hook).
+    /// An `Err` closes that socket, and the next address of the host is tried. If all were refused
+    /// so, the path is blocked with [`Blocked::Hook`](crate::error::Blocked::Hook).
     #[must_use]
     pub fn on_socket(
         mut self,

@@ -108,7 +108,7 @@ struct Race<'a> {
     /// Oldest first.
     attempts: Vec<(SocketAddr, Socket)>,
     failures: Vec<(SocketAddr, io::Error)>,
-    /// What the hook said first, which only the program can mend.
+    /// What the hook said first.
     hook_failed: Option<HookFailed>,
 }
 
@@ -145,24 +145,25 @@ impl Race<'_> {
             match self.addrs.get(self.tried).filter(|_| is_next_due) {
                 Some(addr) => {
                     self.tried += 1;
-                    next_at = match self.begin(*addr) {
-                        Ok(()) => now + delay,
-                        Err(Refusal::Io(error)) => {
-                            self.failures.push((*addr, error));
-                            now
-                        }
+                    let begun = self.begin(*addr);
+                    next_at = if begun.is_ok() { now + delay } else { now };
+                    match begun {
+                        Ok(()) => {}
+                        Err(Refusal::Io(error)) => self.failures.push((*addr, error)),
                         Err(Refusal::Hook(error)) => {
                             self.hook_failed.get_or_insert(HookFailed(error));
-                            now
                         }
-                    };
-                    continue;
+                    }
                 }
                 None if self.attempts.is_empty() => return Err(self.lost()),
                 None => {}
             }
-            let until =
-                if self.tried < self.addrs.len() { next_at.min(deadline) } else { deadline };
+            let until = match self.tried < self.addrs.len() {
+                // Only a look at the interrupt.
+                _ if self.attempts.is_empty() => now,
+                true => next_at.min(deadline),
+                false => deadline,
+            };
             match self.wait(until, interrupt)? {
                 Waited::Nothing => {}
                 Waited::Failed => next_at = Instant::now(),
@@ -230,24 +231,17 @@ impl Race<'_> {
         Ok(waited)
     }
 
+    /// Why there is no connection: the hook's fault if it let no address be tried.
     fn lost(&mut self) -> Lost {
-        if let Some(failed) = self.hook_failed.take() {
-            return Lost::Hook(failed);
-        }
-        let mut failures = std::mem::take(&mut self.failures).into_iter();
-        let Some((addr, error)) = failures.next() else {
-            return Lost::Io(io::Error::new(io::ErrorKind::NotFound, "the host has no address"));
+        let failures = std::mem::take(&mut self.failures);
+        let kind = match (failures.first(), self.hook_failed.take()) {
+            (None, Some(failed)) => return Lost::Hook(failed),
+            // No time was given.
+            (None, None) => return Lost::Io(io::ErrorKind::TimedOut.into()),
+            (Some((_, error)), _) => error.kind(),
         };
-        if self.addrs.len() == 1 {
-            return Lost::Io(error);
-        }
-        let kind = error.kind();
-        let told: Vec<_> = std::iter::once((addr, error))
-            .chain(failures)
-            .take(MAX_TOLD)
-            .map(|(addr, error)| format!("{addr}: {error}"))
-            .collect();
-        Lost::Io(io::Error::new(kind, told.join("; ")))
+        let told = failures.iter().take(MAX_TOLD).map(|(addr, error)| format!("{addr}: {error}"));
+        Lost::Io(io::Error::new(kind, told.collect::<Vec<_>>().join("; ")))
     }
 }
 

@@ -7,11 +7,13 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::SeqCst};
 use std::thread;
 
 use byway::client::{Config, Stream};
+use byway::session::Pace;
 use byway::transport::Proxy;
 
 use crate::daemon::{Daemon, wait_for};
 use crate::origin::Tap;
-use crate::{DEADLINE, PACES, client, http, join, pattern, relay};
+use crate::tunnel::tls_front;
+use crate::{DEADLINE, PACES, carry, client, http, join, pattern, relay};
 
 /// Octets that come each way in each network at least.
 const LEN: u64 = 1 << 20;
@@ -108,4 +110,31 @@ fn stream_goes_on_from_one_proxy_to_none_and_to_another() {
             assert_eq!(got, sent);
         });
     }
+}
+
+#[test]
+fn tunnel_goes_on_from_one_proxy_to_none_and_to_another() {
+    let relay = relay();
+    let (nginx, pem) = tls_front(relay.local_addr().port());
+    let (office, cafe) = (Daemon::squid(nginx.port, &[]), Daemon::squid(nginx.port, &[]));
+    let tunnels = |squid: &Daemon| squid.access().matches("CONNECT localhost:").count();
+    let config = Config {
+        roots_pem: pem.into(),
+        proxy: Proxy::Url(office.url()),
+        ..Config::new(format!("https://localhost:{}", nginx.port))
+    };
+    let (phone, pc) =
+        (client(Pace::Streaming, config), client(Pace::Streaming, Config::new(relay.url())));
+    let (near, far) = join(&phone, &pc);
+    carry(&near, &far, LEN as usize);
+    phone.network_changed_with(Proxy::Direct).expect("no proxy is one");
+    // squid notes a tunnel when it ends.
+    wait_for("end of both tunnels", || (tunnels(&office) >= 2).then_some(()));
+    drop(office);
+    carry(&near, &far, LEN as usize);
+    phone.network_changed_with(Proxy::Url(cafe.url())).expect("a proxy");
+    carry(&near, &far, LEN as usize);
+    phone.network_changed_with(Proxy::Direct).expect("no proxy is one");
+    wait_for("end of both tunnels", || (tunnels(&cafe) >= 2).then_some(()));
+    carry(&near, &far, LEN as usize);
 }
