@@ -45,9 +45,9 @@ impl Wants {
     fn place(&self, places: &Arc<Places>) -> Place {
         places.try_take().unwrap_or_else(|| {
             let most = places.most();
-            let _waiting = self.places.wait(format_args!(
-                "all {most} channels are in use, others wait until one is free"
-            ));
+            let _waiting = self
+                .places
+                .wait(format_args!("all {most} places are taken, others wait until one is free"));
             places.take()
         })
     }
@@ -129,10 +129,16 @@ pub fn connect(
         bind().map_err(|error| Failure::bind(&error, from, "--from"))?;
     addresses.iter().for_each(announce);
     let wants = Wants::new();
-    // Whether the connection before has waited for a place, and those that are there behind it.
-    let mut queued = false;
+    // For what the connection before has waited, and those behind it that are there already.
+    let mut queued: Option<&Arc<Shortage>> = None;
     loop {
-        let (tcp, was_there) = match wants.with_descriptors(None, || acceptor.accept()) {
+        let mut waited = false;
+        let accept = || {
+            let accepted = acceptor.accept();
+            waited |= accepted.as_ref().is_err_and(is_shortage);
+            accepted
+        };
+        let (tcp, was_there) = match wants.with_descriptors(None, accept) {
             Ok(accepted) => accepted,
             Err(error) => {
                 warn!("cannot accept on {from}: {error}");
@@ -141,16 +147,20 @@ pub fn connect(
             }
         };
         link::reset_at_end(&tcp);
-        queued &= was_there;
+        if waited {
+            queued = Some(&wants.descriptors);
+        } else if !was_there {
+            queued = None;
+        }
         let mut place = match places.try_take() {
             Some(place) => {
-                if queued {
-                    wants.places.note_one();
+                if let Some(wanting) = queued.filter(|_| !waited) {
+                    wanting.note_one();
                 }
                 place
             }
             None => {
-                queued = true;
+                queued = Some(&wants.places);
                 wants.place(places)
             }
         };

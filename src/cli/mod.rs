@@ -25,7 +25,7 @@ use byway::client::Client;
 use byway::session::Profile;
 use clap::{ArgAction, Parser, Subcommand};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
-use tracing::{Level, debug};
+use tracing::{Level, debug, warn};
 use tracing_subscriber::filter::Targets;
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
@@ -41,6 +41,10 @@ const LAST_WORD: Duration = Duration::from_secs(6);
 
 /// How long peers may take to be told that a signal ended this process.
 const PARTING: Duration = Duration::from_secs(1);
+
+/// File descriptors that are no forwarded connection's: two connections to the relay and what takes
+/// their place, the standard streams, listeners, the signals'.
+const DESCRIPTORS: usize = 32;
 
 const EXIT_CODES: &str = "\
 Exit codes:
@@ -153,7 +157,7 @@ struct Opened {
 /// Opens the client, of which at most `backlog` connections wait to be accepted.
 fn open(options: &ClientOptions, profile: Profile, backlog: u8) -> Result<Opened, Failure> {
     let config = options.config(profile, backlog);
-    let places = Arc::new(Places::new(config.profile.channels));
+    let places = Arc::new(Places::new(places(config.profile.channels)));
     let patience = config.connect_timeout;
     let client = Client::open(config)?;
     let (parting, streams) = (client.clone(), Arc::clone(&places));
@@ -164,6 +168,19 @@ fn open(options: &ClientOptions, profile: Profile, backlog: u8) -> Result<Opened
         let _ = parting.close(PARTING);
     })?;
     Ok(Opened { client, places, patience })
+}
+
+/// How many connections there may be at once: as many as channels, if there are file descriptors for
+/// all of them. Else the client would find none when it is to dial the relay anew.
+fn places(channels: usize) -> usize {
+    let may = getrlimit(Resource::Nofile).current.map_or(usize::MAX, |most| most as usize);
+    let places = channels.min(may.saturating_sub(DESCRIPTORS)).max(1);
+    if places < channels {
+        warn!(
+            "at most {places} connections at once, not {channels}: this process may have {may} file descriptors; allow more (ulimit -n)"
+        );
+    }
+    places
 }
 
 /// Takes as many file descriptors as the system lets this process have: every connection has one.

@@ -170,42 +170,67 @@ fn connections_past_the_channels_are_told_once_and_counted() {
     let (first, served) = (open(2), serve(2));
     let waiting = open(3);
     let connect = &mut forward._processes.2;
-    connect.wait_told("all 2 channels are in use");
+    connect.wait_told("all 2 places are taken");
     drop((first, served));
     let served = serve(2);
     drop((waiting, served));
     drop(serve(1));
     connect.wait_told("too many connections: over");
     assert_eq!(connect.times_told("waited: 3"), 1);
-    assert_eq!(connect.times_told("channels are in use"), 1);
+    assert_eq!(connect.times_told("places are taken"), 1);
 }
 
 #[test]
-fn a_want_of_file_descriptors_is_told_once_and_connections_wait() {
-    const MOST: u32 = 60;
+fn few_file_descriptors_leave_some_for_the_relay() {
     let relay = Relay::start();
     let (address, listener) = server();
     let (to, url, from) = (address.to_string(), relay.url.as_str(), "127.0.0.1:0");
     let _listen = Byway::start(["listen", "web:80", "--to", &to, "--relay", url]);
     let args = ["connect", "web:80", "--from", from, "--relay", url];
-    let mut connect = Byway::start_with_descriptors(MOST, args);
+    let mut connect = Byway::start_with_descriptors(34, args);
+    connect.wait_told("at most 2 connections at once, not 256");
     let from: SocketAddr = connect.announced().0.parse().expect("an address");
-    let clients: Vec<_> = (0..MOST)
+    let clients: Vec<_> = (0..40)
         .map(|_| {
             let mut client = TcpStream::connect(from).expect("connects");
             client.write_all(b"?").expect("written");
             client
         })
         .collect();
-    connect.wait_told("no file descriptors: Too many open files");
-    // All are served, as those before them end.
-    for client in clients {
-        let mut server = accept(&listener);
-        server.read_exact(&mut [0]).expect("it came");
-        drop((server, client));
+    connect.wait_told("all 2 places are taken");
+    drop(clients);
+    for _ in 0..40 {
+        accept(&listener).read_exact(&mut [0]).expect("it came");
     }
-    connect.wait_told("no file descriptors: over");
+}
+
+#[test]
+fn a_want_of_file_descriptors_is_told_once_and_connections_wait() {
+    use rustix::process::{Pid, Resource, Rlimit, getrlimit, prlimit};
+    let relay = Relay::start();
+    let (address, listener) = server();
+    let (to, url, from) = (address.to_string(), relay.url.as_str(), "127.0.0.1:0");
+    let _listen = Byway::start(["listen", "web:80", "--to", &to, "--relay", url]);
+    let mut connect = Byway::start(["connect", "web:80", "--from", from, "--relay", url]);
+    let from: SocketAddr = connect.announced().0.parse().expect("an address");
+    let pid = Pid::from_raw(connect.id() as i32).expect("a process");
+    // Both have it of the same parent.
+    let maximum = getrlimit(Resource::Nofile).maximum;
+    let limit = |current| {
+        let limit = Rlimit { current: Some(current), maximum };
+        prlimit(Some(pid), Resource::Nofile, limit).expect("the limit is set");
+    };
+    limit(3);
+    let mut client = TcpStream::connect(from).expect("connects");
+    client.write_all(b"?").expect("written");
+    connect.wait_told("no file descriptors: Too many open files");
+    // Time for ten more attempts.
+    thread::sleep(std::time::Duration::from_secs(1));
     assert_eq!(connect.times_told("Too many open files"), 1);
+    limit(100);
+    accept(&listener).read_exact(&mut [0]).expect("it came");
+    connect.wait_told("no file descriptors: over");
+    assert_eq!(connect.times_told("waited: 1"), 1);
 }
 
 #[test]

@@ -59,8 +59,6 @@ fn a_second_signal_ends_the_relay_at_once() {
     let dial = || TcpStream::connect(&url["http://".len()..]).expect("connects");
     // A response that is not taken holds the relay for seconds.
     let mut parked = dial();
-    // Left to itself its buffer grows to whatever the system allows.
-    rustix::net::sockopt::set_socket_recv_buffer_size(&parked, 64 * 1024).expect("a size");
     let peer = address(&mut parked, 1);
     post(&mut parked, &hello(1, 2, 300_000)).expect("sent");
     let mut sender = dial();
