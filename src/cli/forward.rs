@@ -1,7 +1,7 @@
 //! TCP connections, each over a channel of its own.
 
 use std::io;
-use std::net::{TcpListener, TcpStream, ToSocketAddrs};
+use std::net::{TcpStream, ToSocketAddrs};
 use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
@@ -9,21 +9,74 @@ use std::time::{Duration, Instant};
 use byway::client::{Client, Stream};
 use byway::error::{PeerError, ResourceError};
 use byway::{Endpoint, Error};
+use rustix::io::Errno;
 use tracing::{debug, warn};
 
 use super::failure::Failure;
-use super::places::Places;
+use super::meet;
+use super::places::{Place, Places};
+use super::shortage::Shortage;
+use super::sockets::{self, Acceptor};
 use super::{LAST_WORD, announce, link, say};
 
-/// Pause before what failed for want of something is tried again. A channel that both ends have
-/// closed is free about a round trip later, and nobody says so.
+/// Pause before the system is asked again for a file descriptor that it did not have.
 const PAUSE: Duration = Duration::from_millis(100);
-
-/// How long a connection may wait for a channel here or at the peer.
-const PATIENCE: Duration = Duration::from_secs(20);
 
 /// How long a TCP connection to one address may take: a SYN and three repeats of it.
 const DIAL: Duration = Duration::from_secs(8);
+
+/// What may be wanting.
+struct Wants {
+    places: Arc<Shortage>,
+    descriptors: Arc<Shortage>,
+    peer: Arc<Shortage>,
+}
+
+impl Wants {
+    fn new() -> Arc<Self> {
+        Arc::new(Self {
+            places: Shortage::new("too many connections"),
+            descriptors: Shortage::new("no file descriptors"),
+            peer: Shortage::new("the peer takes no connections"),
+        })
+    }
+
+    /// A place, waited for if there is none.
+    fn place(&self, places: &Arc<Places>) -> Place {
+        places.try_take().unwrap_or_else(|| {
+            let most = places.most();
+            let _waiting = self
+                .places
+                .wait(format_args!("all {most} places are taken, others wait until one is free"));
+            places.take()
+        })
+    }
+
+    /// Does what takes a file descriptor, again and again while the system has none, at most until
+    /// `deadline`.
+    fn with_descriptors<T>(
+        &self,
+        deadline: Option<Instant>,
+        mut work: impl FnMut() -> io::Result<T>,
+    ) -> io::Result<T> {
+        let mut waiting = None;
+        loop {
+            match work() {
+                Err(error)
+                    if is_shortage(&error) && deadline.is_none_or(|at| Instant::now() < at) =>
+                {
+                    waiting.get_or_insert_with(|| {
+                        self.descriptors.wait(format_args!(
+                            "{error}; connections wait until there are some; allow more (ulimit -n)"
+                        ))
+                    });
+                    thread::sleep(PAUSE);
+                }
+                result => return result,
+            }
+        }
+    }
+}
 
 /// Accepts what connects to `endpoint` and dials `to` for each, until the endpoint is lost.
 pub fn listen(
@@ -31,19 +84,21 @@ pub fn listen(
     endpoint: Endpoint,
     to: &str,
     places: &Arc<Places>,
+    patience: Duration,
 ) -> Result<(), Failure> {
-    let listener = client.listen(endpoint)?;
+    let listener = meet::listen(client, endpoint, patience)?;
     say(format_args!("listening on {endpoint}"));
+    let wants = Wants::new();
     let lost = loop {
-        let mut place = places.take();
+        let mut place = wants.place(places);
         let stream = match listener.accept() {
             Ok(stream) => stream,
             Err(error) => break error,
         };
         place.hold(&stream);
-        let (served, to) = (stream.clone(), to.to_owned());
+        let (served, to, wants) = (stream.clone(), to.to_owned(), Arc::clone(&wants));
         let started = start(move || {
-            answer(&served, &to);
+            answer(&served, &to, &wants);
             drop((served, place));
         });
         if let Err(error) = started {
@@ -57,34 +112,61 @@ pub fn listen(
     Err(lost.into())
 }
 
-/// Listens on the TCP address `from` and connects to `endpoint` for each connection. Those for
-/// which there is no channel wait to be accepted.
+/// Listens on the TCP addresses `from` and connects to `endpoint` for each connection. Those for
+/// which there is no channel wait.
 pub fn connect(
     client: &Client,
     endpoint: Endpoint,
     from: &str,
     places: &Arc<Places>,
+    patience: Duration,
 ) -> Result<(), Failure> {
     let bind = || {
-        let listener = TcpListener::bind(from)?;
-        Ok((listener.local_addr()?, listener))
+        let acceptor = Acceptor::new(sockets::bind(from)?)?;
+        Ok((acceptor.addresses()?, acceptor))
     };
-    let (address, listener) = bind().map_err(|error| Failure::bind(&error, from, "--from"))?;
-    announce(address);
+    let (addresses, mut acceptor) =
+        bind().map_err(|error| Failure::bind(&error, from, "--from"))?;
+    addresses.iter().for_each(announce);
+    let wants = Wants::new();
+    // For what the connection before has waited, and those behind it that are there already.
+    let mut queued: Option<&Arc<Shortage>> = None;
     loop {
-        let mut place = places.take();
-        let tcp = match listener.accept() {
-            Ok((tcp, _)) => tcp,
+        let mut waited = false;
+        let accept = || {
+            let accepted = acceptor.accept();
+            waited |= accepted.as_ref().is_err_and(is_shortage);
+            accepted
+        };
+        let (tcp, was_there) = match wants.with_descriptors(None, accept) {
+            Ok(accepted) => accepted,
             Err(error) => {
-                warn!("cannot accept on {address}: {error}");
+                warn!("cannot accept on {from}: {error}");
                 thread::sleep(PAUSE);
                 continue;
             }
         };
         link::reset_at_end(&tcp);
-        let client = client.clone();
+        if waited {
+            queued = Some(&wants.descriptors);
+        } else if !was_there {
+            queued = None;
+        }
+        let mut place = match places.try_take() {
+            Some(place) => {
+                if let Some(wanting) = queued.filter(|_| !waited) {
+                    wanting.note_one();
+                }
+                place
+            }
+            None => {
+                queued = Some(&wants.places);
+                wants.place(places)
+            }
+        };
+        let (client, wants) = (client.clone(), Arc::clone(&wants));
         let started = start(move || {
-            match dial_peer(&client, endpoint) {
+            match dial_peer(&client, endpoint, patience, &wants) {
                 Ok(stream) => {
                     place.hold(&stream);
                     carry(&tcp, &stream);
@@ -100,28 +182,48 @@ pub fn connect(
     }
 }
 
+/// Whether the process or the system has no file descriptor or memory left for a socket.
+fn is_shortage(error: &io::Error) -> bool {
+    let wanting = [Errno::MFILE, Errno::NFILE, Errno::NOBUFS, Errno::NOMEM];
+    Errno::from_io_error(error).is_some_and(|errno| wanting.contains(&errno))
+}
+
 fn start(work: impl FnOnce() + Send + 'static) -> io::Result<()> {
     thread::Builder::new().stack_size(link::STACK).spawn(work).map(drop)
 }
 
-/// Connects to the endpoint; what is full now may be free in a moment.
-fn dial_peer(client: &Client, endpoint: Endpoint) -> Result<Stream, Error> {
-    let start = Instant::now();
-    loop {
-        match client.connect(endpoint) {
-            Err(Error::Resource(ResourceError::Channels) | Error::Peer(PeerError::BacklogFull))
-                if start.elapsed() < PATIENCE =>
-            {
-                thread::sleep(PAUSE);
+/// Connects to the endpoint; a listener that is full or not there now may be in a moment.
+fn dial_peer(
+    client: &Client,
+    endpoint: Endpoint,
+    patience: Duration,
+    wants: &Wants,
+) -> Result<Stream, Error> {
+    let mut waiting = None;
+    meet::patiently(
+        patience,
+        |left| client.connect_timeout(endpoint, left),
+        |error| match error {
+            // The place was free, so the channel will be.
+            Error::Resource(ResourceError::Channels) => true,
+            Error::Peer(PeerError::BacklogFull | PeerError::NoListener) => {
+                waiting.get_or_insert_with(|| {
+                    let seconds = patience.as_secs();
+                    wants
+                        .peer
+                        .wait(format_args!("{error}; each connection waits up to {seconds} s"))
+                });
+                true
             }
-            result => return result,
-        }
-    }
+            _ => false,
+        },
+    )
 }
 
 /// Dials the server for a stream.
-fn answer(stream: &Stream, to: &str) {
-    match dial(to) {
+fn answer(stream: &Stream, to: &str, wants: &Wants) {
+    let deadline = Instant::now() + DIAL;
+    match wants.with_descriptors(Some(deadline), || dial(to)) {
         Ok(tcp) => {
             link::reset_at_end(&tcp);
             carry(&tcp, stream);

@@ -35,6 +35,12 @@ const KEEP_PROBES: u32 = 4;
 /// What `poll` always looks for: the connection was reset, or both directions have ended.
 const GONE: PollFlags = PollFlags::HUP.union(PollFlags::ERR);
 
+/// The peer has ended its direction, where the system tells.
+#[cfg(any(target_os = "linux", target_os = "android"))]
+const ENDED: PollFlags = PollFlags::RDHUP;
+#[cfg(not(any(target_os = "linux", target_os = "android")))]
+const ENDED: PollFlags = PollFlags::empty();
+
 /// Carries bytes both ways until both directions have ended and the peer has acknowledged
 /// everything. The end of a direction is carried on by itself, and what breaks off one side, a
 /// reset or an abort, breaks off the other, behind all that came before; so `tcp` must be one that
@@ -228,7 +234,7 @@ impl Link<'_> {
                 Ok(0) => {
                     // So that a reset behind the end drops nothing; but the end is not held back
                     // from a peer that has ended, too.
-                    self.wait_sent(PollFlags::RDHUP);
+                    self.wait_sent(ENDED);
                     self.fin_passed.store(true, SeqCst);
                     // That fails if the peer is gone, which `up` is told.
                     let _ = self.tcp.shutdown(Shutdown::Write);
@@ -239,7 +245,7 @@ impl Link<'_> {
                 }
                 Ok(n) => match self.write_all(&buffer[..n]) {
                     Ok(true) => {}
-                    Ok(false) => break ErrorKind::TimedOut.into(),
+                    Ok(false) => return Err(self.reset(ErrorKind::TimedOut.into())),
                     Err(error) => {
                         // `up` brings the other way to its end; what comes here is for nobody.
                         let _ = self.stream.shutdown(Shutdown::Read);
@@ -250,10 +256,15 @@ impl Link<'_> {
             }
         };
         self.wait_sent(PollFlags::empty());
+        Err(self.reset(cause))
+    }
+
+    /// Leaves nothing for `up` to do, so that the TCP connection is closed.
+    fn reset(&self, cause: io::Error) -> io::Error {
         self.is_over.store(true, SeqCst);
         // Only reading, to wake `up`: the other way would send a FIN.
         let _ = self.tcp.shutdown(Shutdown::Read);
-        Err(cause)
+        cause
     }
 
     /// Whether all is written; if not, the channel has ended and the peer takes nothing.

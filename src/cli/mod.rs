@@ -3,11 +3,16 @@
 mod failure;
 mod forward;
 mod link;
+mod meet;
 mod options;
+mod parse;
 mod pipe;
 mod places;
 mod relay;
+mod shortage;
 mod signals;
+mod sockets;
+mod stdout;
 
 use std::fmt::Display;
 use std::io::{IsTerminal, Write};
@@ -19,7 +24,8 @@ use byway::Endpoint;
 use byway::client::Client;
 use byway::session::Profile;
 use clap::{ArgAction, Parser, Subcommand};
-use tracing::Level;
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use tracing::{Level, debug, warn};
 use tracing_subscriber::filter::Targets;
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
@@ -35,6 +41,10 @@ const LAST_WORD: Duration = Duration::from_secs(6);
 
 /// How long peers may take to be told that a signal ended this process.
 const PARTING: Duration = Duration::from_secs(1);
+
+/// File descriptors that are no forwarded connection's: two connections to the relay and what takes
+/// their place, the standard streams, listeners, the signals'.
+const DESCRIPTORS: usize = 32;
 
 const EXIT_CODES: &str = "\
 Exit codes:
@@ -70,7 +80,7 @@ enum Action {
         #[arg(value_name = "NAME:PORT")]
         endpoint: Endpoint,
         /// Forward every connection to this TCP server
-        #[arg(long, value_name = "HOST:PORT", value_parser = options::host_port)]
+        #[arg(long, value_name = "HOST:PORT", value_parser = parse::server)]
         to: Option<String>,
         #[command(flatten)]
         options: ClientOptions,
@@ -81,8 +91,9 @@ enum Action {
         /// Where somebody listens, as in camera:1
         #[arg(value_name = "NAME:PORT")]
         endpoint: Endpoint,
-        /// Accept TCP connections here and forward each; prints the address when it is ready
-        #[arg(long, value_name = "HOST:PORT", value_parser = options::host_port)]
+        /// Accept TCP connections here, at all addresses of a name, and forward each; prints the
+        /// addresses when it is ready, one a line
+        #[arg(long, value_name = "HOST:PORT", value_parser = parse::host_port)]
         from: Option<String>,
         #[command(flatten)]
         options: ClientOptions,
@@ -106,41 +117,48 @@ pub fn main() -> ExitCode {
 }
 
 fn run(action: Action) -> Result<(), Failure> {
+    raise_descriptors();
     match action {
         Action::Relay(options) => relay::run(&options),
         Action::Listen { endpoint, to: None, options } => {
-            let (client, places) = open(&options, Profile::PC, 1)?;
-            let listener = client.listen(endpoint)?;
+            stdout::check()?;
+            let Opened { client, places, patience } = open(&options, Profile::PC, 1)?;
+            let listener = meet::listen(&client, endpoint, patience)?;
             say(format_args!("listening on {endpoint}"));
             let stream = listener.accept()?;
             drop(listener);
             pipe::join(&client, &stream, &places)
         }
         Action::Connect { endpoint, from: None, options } => {
-            let (client, places) = open(&options, Profile::PC, 1)?;
-            let stream = client.connect(endpoint)?;
+            stdout::check()?;
+            let Opened { client, places, patience } = open(&options, Profile::PC, 1)?;
+            let stream = meet::connect(&client, endpoint, patience)?;
             pipe::join(&client, &stream, &places)
         }
         Action::Listen { endpoint, to: Some(to), options } => {
-            let (client, places) = open(&options, Profile::SERVER, u8::MAX)?;
-            forward::listen(&client, endpoint, &to, &places)
+            let Opened { client, places, patience } = open(&options, Profile::SERVER, u8::MAX)?;
+            forward::listen(&client, endpoint, &to, &places, patience)
         }
         Action::Connect { endpoint, from: Some(from), options } => {
-            let (client, places) = open(&options, Profile::SERVER, u8::MAX)?;
-            forward::connect(&client, endpoint, &from, &places)
+            let Opened { client, places, patience } = open(&options, Profile::SERVER, u8::MAX)?;
+            forward::connect(&client, endpoint, &from, &places, patience)
         }
     }
 }
 
-/// Opens the client, of which at most `backlog` connections wait to be accepted. It is
-/// closed in order when a signal comes.
-fn open(
-    options: &ClientOptions,
-    profile: Profile,
-    backlog: u8,
-) -> Result<(Client, Arc<Places>), Failure> {
+/// A client that is closed in order when a signal comes.
+struct Opened {
+    client: Client,
+    places: Arc<Places>,
+    /// How long the endpoint or the peer is waited for.
+    patience: Duration,
+}
+
+/// Opens the client, of which at most `backlog` connections wait to be accepted.
+fn open(options: &ClientOptions, profile: Profile, backlog: u8) -> Result<Opened, Failure> {
     let config = options.config(profile, backlog);
-    let places = Arc::new(Places::new(config.profile.channels));
+    let places = Arc::new(Places::new(places(config.profile.channels)));
+    let patience = config.connect_timeout;
     let client = Client::open(config)?;
     let (parting, streams) = (client.clone(), Arc::clone(&places));
     Signals::catch()?.then_exit(move || {
@@ -149,7 +167,29 @@ fn open(
         // That something is not acknowledged is what the signal asked for.
         let _ = parting.close(PARTING);
     })?;
-    Ok((client, places))
+    Ok(Opened { client, places, patience })
+}
+
+/// How many connections there may be at once: as many as channels, if there are file descriptors for
+/// all of them. Else the client would find none when it is to dial the relay anew.
+fn places(channels: usize) -> usize {
+    let may = getrlimit(Resource::Nofile).current.map_or(usize::MAX, |most| most as usize);
+    let places = channels.min(may.saturating_sub(DESCRIPTORS)).max(1);
+    if places < channels {
+        warn!(
+            "at most {places} connections at once, not {channels}: this process may have {may} file descriptors; allow more (ulimit -n)"
+        );
+    }
+    places
+}
+
+/// Takes as many file descriptors as the system lets this process have: every connection has one.
+fn raise_descriptors() {
+    let Rlimit { current, maximum } = getrlimit(Resource::Nofile);
+    // With what it has it runs, too, with fewer connections.
+    if let Err(error) = setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum }) {
+        debug!("the limit of file descriptors stays {current:?}: {error}");
+    }
 }
 
 fn start_log(verbose: u8) -> Result<(), Failure> {

@@ -9,6 +9,8 @@ use byway::transport::{Proxy, Roots};
 use clap::{Args, ValueEnum};
 use sha2::{Digest, Sha256};
 
+use super::parse;
+
 /// How to reach the relay, and what to be there.
 #[derive(Debug, Args)]
 pub struct ClientOptions {
@@ -23,13 +25,14 @@ pub struct ClientOptions {
     pace: PaceName,
     /// How long to ride out silence while something is outstanding; at least 60, with --pace battery
     /// 250, of either peer
-    #[arg(long, value_name = "SECONDS", default_value_t = 180, value_parser = seconds(1))]
+    #[arg(long, value_name = "SECONDS", default_value_t = 180, value_parser = parse::seconds)]
     linger: u64,
     /// How often the peer of an idle channel is probed, to find out that it is gone; 0: never
-    #[arg(long, value_name = "SECONDS", default_value_t = 60, value_parser = seconds(0))]
+    #[arg(long, value_name = "SECONDS", default_value_t = 60, value_parser = parse::seconds_or_never)]
     keepalive: u64,
-    /// How long to look for the relay, and then for the peer [default: 10, and then 20]
-    #[arg(long, value_name = "SECONDS", value_parser = seconds(1))]
+    /// How long to wait for the relay, and then for the endpoint to be free or for somebody to listen
+    /// there [default: 10, and then 20]
+    #[arg(long, value_name = "SECONDS", value_parser = parse::seconds)]
     timeout: Option<u64>,
     /// A header to add to every request; may be repeated
     #[arg(long = "header", value_name = "NAME: VALUE", value_parser = header)]
@@ -141,20 +144,7 @@ fn owner(text: &str) -> [u8; 16] {
     std::array::from_fn(|i| digest[i])
 }
 
-/// At most what the protocol can say in milliseconds: 49 days.
-fn seconds(least: u64) -> clap::builder::RangedU64ValueParser {
-    clap::value_parser!(u64).range(least..=49 * 24 * 60 * 60)
-}
-
 fn header(text: &str) -> Result<(String, String), &'static str> {
     let (name, value) = text.split_once(':').ok_or("write it as 'Name: value'")?;
     Ok((name.trim().to_owned(), value.trim().to_owned()))
-}
-
-/// Whether a text has the form of a TCP address; names are resolved when they are used.
-pub fn host_port(text: &str) -> Result<String, &'static str> {
-    match text.rsplit_once(':') {
-        Some((host, port)) if !host.is_empty() && port.parse::<u16>().is_ok() => Ok(text.into()),
-        _ => Err("write it as host:port, as in 127.0.0.1:8080"),
-    }
 }

@@ -70,7 +70,11 @@ fn send(mut stream: &Stream) -> Result<End, Failure> {
             Ok(0) => break,
             Ok(n) => stream.write_all(&buffer[..n]).map_err(Failure::failed)?,
             Err(e) if e.kind() == ErrorKind::Interrupted => {}
-            Err(e) => return Err(Failure::failed(format_args!("cannot read stdin: {e}"))),
+            Err(e) => {
+                // What was read before is delivered before the peer is told.
+                let _ = stream.wait_acked(LAST_WORD);
+                return Err(Failure::failed(format_args!("cannot read stdin: {e}")));
+            }
         }
     }
     stream.shutdown(Shutdown::Write).map_err(Failure::failed)?;

@@ -31,11 +31,26 @@ impl Places {
         Self { most, state: Mutex::default(), changed: Condvar::new() }
     }
 
+    /// How many there are.
+    pub fn most(&self) -> usize {
+        self.most
+    }
+
     /// Waits for a free place and takes it.
     pub fn take(self: &Arc<Self>) -> Place {
         let mut state = self.wait_until(|state| state.taken < self.most);
         state.taken += 1;
         Place { places: Arc::clone(self), stream: None }
+    }
+
+    /// Takes a place if one is free.
+    pub fn try_take(self: &Arc<Self>) -> Option<Place> {
+        let mut state = self.lock();
+        if state.taken >= self.most {
+            return None;
+        }
+        state.taken += 1;
+        Some(Place { places: Arc::clone(self), stream: None })
     }
 
     /// Waits until all places are free.

@@ -52,7 +52,8 @@ impl<C: From<Channel>> Listener<C> {
         shared.wait_open(Target::Listener(self.id), shared.on_listener(self.id), timeout.into())
     }
 
-    /// Waits for a peer to connect. Several threads may wait at once.
+    /// Waits for a peer to connect. Several threads may wait at once. The peer may have ended the
+    /// channel already: then what came is read first, as with TCP.
     ///
     /// # Errors
     /// [`Error::Closed`] once the listener or the client is closed, or why the endpoint was lost.

@@ -1,7 +1,7 @@
 //! The relay as programs see it.
 
 use std::io;
-use std::net::SocketAddr;
+use std::net::{SocketAddr, TcpListener};
 use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::thread::JoinHandle;
@@ -80,8 +80,21 @@ pub struct Relay {
 }
 
 impl Relay {
-    /// Listens and serves, on threads of its own.
+    /// Listens at [`RelayConfig::listen`] and serves, on threads of its own.
+    ///
+    /// # Errors
+    /// The address cannot be had, or the system gives no threads.
     pub fn bind(config: RelayConfig) -> io::Result<Self> {
+        let listener = TcpListener::bind(config.listen)?;
+        Self::serve(vec![listener], config)
+    }
+
+    /// Serves at listeners that the program has, on threads of its own: [`RelayConfig::listen`]
+    /// does not count. The first listener's address is in the URL.
+    ///
+    /// # Errors
+    /// There is no listener, one cannot be used, or the system gives no threads.
+    pub fn serve(listeners: Vec<TcpListener>, config: RelayConfig) -> io::Result<Self> {
         let base = config.base.trim_matches('/');
         let base = if base.is_empty() { String::new() } else { format!("/{base}") };
         let shared = Arc::new(Shared::new(config.router.clone()));
@@ -95,7 +108,7 @@ impl Relay {
         });
         let (order, orders) = watch::channel(Order::Serve);
         let worker = Worker { service, places: Arc::clone(&places), orders };
-        let (address, threads) = worker::start(config.listen, config.workers, &worker)?;
+        let (address, threads) = worker::start(listeners, config.workers, &worker)?;
         let url = format!("http://{address}{base}");
         info!(%url, "listening");
         Ok(Self { address, url, shared, places, order, threads })

@@ -3,13 +3,15 @@
 //! others. The first worker accepts, and deals the connections out in turn; listeners of their own,
 //! by SO_REUSEPORT, would let a second relay take the address of a running one.
 
+use std::future::poll_fn;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::task::Poll;
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
-use tokio::net::{TcpListener, TcpSocket, TcpStream};
+use tokio::net::{TcpListener, TcpStream};
 use tokio::runtime::{Builder, Runtime};
 use tokio::sync::{mpsc, watch};
 use tracing::{debug, warn};
@@ -19,7 +21,7 @@ use super::places::Places;
 use super::service::Service;
 
 /// Connections that the kernel may queue until they are accepted: the usual limit.
-const BACKLOG: u32 = 4096;
+const BACKLOG: i32 = 4096;
 
 /// How long to leave the listener alone when the system has no more file descriptors.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
@@ -52,25 +54,26 @@ pub(super) struct Worker {
     pub orders: watch::Receiver<Order>,
 }
 
-/// Listens and starts `workers` threads.
+/// Starts `workers` threads that serve at `listeners`; gives the address of the first.
 pub(super) fn start(
-    listen: SocketAddr,
+    listeners: Vec<std::net::TcpListener>,
     workers: usize,
     worker: &Worker,
 ) -> io::Result<(SocketAddr, Vec<JoinHandle<()>>)> {
     let runtime = runtime()?;
-    let listener = {
+    let listeners = {
         let _context = runtime.enter();
-        bind(listen)?
+        listeners.into_iter().map(queueing).collect::<io::Result<Vec<_>>>()?
     };
-    let address = listener.local_addr()?;
+    let first = listeners.first().ok_or(io::ErrorKind::InvalidInput)?;
+    let address = first.local_addr()?;
     let (mut threads, mut others) = (Vec::new(), Vec::new());
     for _ in 1..workers {
         let (deal, dealt) = mpsc::unbounded_channel();
         others.push(deal);
         threads.push(spawn(self::runtime()?, worker.clone().serve(dealt))?);
     }
-    threads.push(spawn(runtime, worker.clone().accept(listener, others))?);
+    threads.push(spawn(runtime, worker.clone().accept(listeners, others))?);
     Ok((address, threads))
 }
 
@@ -86,12 +89,21 @@ fn spawn(
     thread::Builder::new().name(name).stack_size(STACK).spawn(move || runtime.block_on(work))
 }
 
-/// Binds at once even if connections of a relay before this one linger.
-fn bind(address: SocketAddr) -> io::Result<TcpListener> {
-    let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
-    socket.set_reuseaddr(true)?;
-    socket.bind(address)?;
-    socket.listen(BACKLOG)
+/// Has more connections queue at a listener than the standard library lets.
+fn queueing(listener: std::net::TcpListener) -> io::Result<TcpListener> {
+    rustix::net::listen(&listener, BACKLOG)?;
+    listener.set_nonblocking(true)?;
+    TcpListener::from_std(listener)
+}
+
+/// Waits until one of the listeners gives something. Another one is asked first each `turn`.
+async fn accept(listeners: &[TcpListener], turn: usize) -> io::Result<(TcpStream, SocketAddr)> {
+    let (last, first) = listeners.split_at(turn % listeners.len());
+    poll_fn(|context| {
+        let mut accepted = first.iter().chain(last).map(|listener| listener.poll_accept(context));
+        accepted.find(Poll::is_ready).unwrap_or(Poll::Pending)
+    })
+    .await
 }
 
 /// Until the relay is to serve no longer.
@@ -102,15 +114,15 @@ pub(super) async fn stopping(orders: &mut watch::Receiver<Order>) {
 
 impl Worker {
     /// The first worker: it accepts, keeps the router's time, and has its share of connections.
-    async fn accept(self, listener: TcpListener, others: Vec<mpsc::UnboundedSender<Dealt>>) {
+    async fn accept(self, listeners: Vec<TcpListener>, others: Vec<mpsc::UnboundedSender<Dealt>>) {
         let shared = Arc::clone(&self.service.shared);
         let mut orders = self.orders.clone();
         tokio::select! {
             () = shared.run_timer() => {}
-            () = self.deal(listener, others) => {}
+            () = self.deal(listeners, others) => {}
             () = stopping(&mut orders) => {}
         }
-        // The listener is closed.
+        // The listeners are closed.
         tokio::select! {
             () = shared.run_timer() => {}
             () = self.drain() => {}
@@ -141,13 +153,13 @@ impl Worker {
         let _ = tokio::time::timeout(timeout, self.places.wait_empty()).await;
     }
 
-    async fn deal(&self, listener: TcpListener, others: Vec<mpsc::UnboundedSender<Dealt>>) {
+    async fn deal(&self, listeners: Vec<TcpListener>, others: Vec<mpsc::UnboundedSender<Dealt>>) {
         let mut failing = false;
         for accepted in 0_usize.. {
             if accepted % IN_A_ROW == 0 {
                 tokio::task::yield_now().await;
             }
-            let (stream, peer) = match listener.accept().await {
+            let (stream, peer) = match accept(&listeners, accepted).await {
                 Ok(accepted) => accepted,
                 Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => continue,
                 Err(error) => {

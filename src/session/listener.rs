@@ -129,7 +129,8 @@ impl<M: Mode> Session<'_, M> {
         }
     }
 
-    /// Takes the connection that has waited longest; `None` while none waits.
+    /// Takes the connection that has waited longest; `None` while none waits. Its peer may have ended
+    /// it already: then what came is read first, as with TCP.
     ///
     /// # Errors
     /// As [`listening`](Self::listening).

@@ -33,8 +33,13 @@ fn answering(response: &'static [u8]) -> SocketAddr {
 #[test]
 fn nobody_listens() {
     let relay = Relay::start();
-    let args = ["connect", "nobody:1", "--relay", &relay.url];
-    fails(args, 3, &["refused: nobody listens", "check the name"]);
+    let mut connect =
+        Byway::start(["connect", "nobody:1", "--timeout", "1", "--relay", &relay.url]);
+    drop(connect.stdin());
+    connect.end().expect_code(3).expect_lines(&[
+        &["nobody:1 has no listener yet", "waiting up to 1 s"],
+        &["refused: nobody listens", "check the name"],
+    ]);
 }
 
 #[test]
@@ -42,7 +47,12 @@ fn endpoint_in_use() {
     let relay = Relay::start();
     let mut first = Byway::start(["listen", "one:1", "--relay", &relay.url]);
     first.wait_told("listening");
-    fails(["listen", "one:1", "--relay", &relay.url], 3, &["endpoint in use", "choose another"]);
+    let mut second = Byway::start(["listen", "one:1", "--timeout", "1", "--relay", &relay.url]);
+    drop(second.stdin());
+    second.end().expect_code(3).expect_lines(&[
+        &["one:1 is held by another client", "waiting up to 1 s"],
+        &["endpoint in use", "choose another"],
+    ]);
 }
 
 /// The peer of a process that was killed and started anew is told so within two seconds, with the
@@ -134,15 +144,33 @@ fn usage() {
     fails(["connect", "camera:1"], 2, &["--relay <URL>"]);
     fails(["connect", "camera:1", "--relay", "camera"], 2, &["relay URL", "write http://"]);
     fails(["connect", "camera:1", "--relay", relay, "--from", "8080"], 2, &["host:port"]);
+    let to = |address: &str, why: &str| {
+        let args = ["listen", "camera:1", "--relay", relay, "--to", address];
+        fails(args, 2, &["--to", why, "write it as host:port"]);
+    };
+    to("http://host", "not a URL");
+    to("http://host:80", "not a URL");
+    to("host", "no port");
+    fails(["listen", "camera:1", "--relay", relay, "--to", "host:0"], 2, &["--to", "port 0"]);
     fails(["connect", "camera:1", "--relay", relay, "--header", "x"], 2, &["Name: value"]);
     fails(["connect", "camera:1", "--relay", relay, "--header", "Host: x"], 2, &["header"]);
     fails(["connect", "camera:1", "--relay", relay, "--proxy", "socks5://x"], 2, &["http://"]);
-    fails(["connect", "camera:1", "--relay", relay, "--linger", "0"], 2, &["--linger"]);
-    fails(["relay", "--listen", "here"], 2, &["--listen"]);
-    for flag in
-        ["--max-connections", "--max-connections-per-address", "--max-sessions", "--workers"]
-    {
-        fails(["relay", flag, "0"], 2, &[flag]);
+    for bad in ["0", "x", "-1", "1.5", "4233601"] {
+        let linger = format!("--linger={bad}");
+        let args = ["connect", "camera:1", "--relay", relay, &linger];
+        fails(args, 2, &["--linger", "whole number from 1 to 4233600"]);
+    }
+    fails(["relay", "--listen", "here"], 2, &["--listen", "host:port"]);
+    fails(["relay", "--base", "/a/../b"], 2, &["--base", "'..'"]);
+    for (flag, bad, why) in [
+        ("--max-connections", "0", "from 4 to"),
+        ("--max-connections", "3", "a client needs two"),
+        ("--max-connections-per-address", "1", "a client needs two"),
+        ("--max-sessions", "1", "from 2 to"),
+        ("--workers", "0", "from 1 to"),
+        ("--workers", "x", "from 1 to"),
+    ] {
+        fails(["relay", flag, bad], 2, &[flag, "whole number", why]);
     }
 }
 
@@ -177,6 +205,56 @@ fn the_relay_serves_below_a_path() {
     listen.wait_told("listening on camera:1");
     let root = url.strip_suffix("/by/way").expect("a path");
     fails(["listen", "camera:2", "--timeout", "1", "--relay", root], 4, &["HTTP status 404"]);
+}
+
+#[test]
+fn a_base_path_that_needs_encoding_is_reachable() {
+    let mut relay = Byway::start(["relay", "--listen", "127.0.0.1:0", "--base", "/a b/ü"]);
+    let (url, _stdout) = relay.announced();
+    assert!(url.ends_with("/a%20b/%C3%BC"), "{url}");
+    let mut listen = Byway::start(["listen", "camera:1", "--relay", &url]);
+    listen.wait_told("listening on camera:1");
+}
+
+#[test]
+fn a_relay_at_a_name_is_reached_at_all_its_addresses() {
+    let relay = Relay::start_on("localhost:0");
+    let (host, port) = relay.address().rsplit_once(':').expect("a port");
+    assert_eq!(host, "127.0.0.1");
+    for host in reachable() {
+        let url = format!("http://{host}:{port}");
+        let mut listen = Byway::start(["listen", "camera:1", "--relay", &url]);
+        listen.wait_told("listening on camera:1");
+        listen.signal("TERM");
+        listen.end().expect_code(143);
+    }
+}
+
+/// What `localhost` is on this machine.
+pub fn reachable() -> Vec<&'static str> {
+    let is_bound = |host: &&str| TcpListener::bind(format!("{host}:0")).is_ok();
+    ["127.0.0.1", "[::1]"].into_iter().filter(is_bound).collect()
+}
+
+#[test]
+fn every_command_takes_all_file_descriptors_that_it_may_have() {
+    let script = "ulimit -S -n 100; exec \"$@\"";
+    let args = ["relay", "--listen", "127.0.0.1:0"];
+    let relay = Byway::start_by(script, args);
+    let id = relay.id();
+    let relay = Relay::of(relay);
+    let mut listen = Byway::start_by(script, ["listen", "few:1", "--relay", &relay.url]);
+    listen.wait_told("listening on few:1");
+    let from = "127.0.0.1:0";
+    let mut connect =
+        Byway::start_by(script, ["connect", "few:1", "--from", from, "--relay", &relay.url]);
+    connect.announced();
+    for id in [id, listen.id(), connect.id()] {
+        let limits = std::fs::read_to_string(format!("/proc/{id}/limits")).expect("limits");
+        let line = limits.lines().find(|line| line.starts_with("Max open files")).expect("a line");
+        let columns: Vec<_> = line.split_whitespace().collect();
+        assert_eq!(columns[3], columns[4], "{line}");
+    }
 }
 
 #[test]

@@ -6,6 +6,7 @@ use std::process::Stdio;
 use std::thread;
 
 use crate::bytes::{Noise, read_all};
+use crate::exit::reachable;
 use crate::orders::reset;
 use crate::process::{Byway, DEADLINE, Relay};
 use crate::web;
@@ -116,6 +117,120 @@ fn more_connections_than_channels_wait() {
     for (i, curl) in curls.into_iter().enumerate() {
         assert_eq!(curl.join().expect("joined"), (format!("/{i}").into_bytes(), Some(0)));
     }
+}
+
+/// A program that waits for its server to come, as one behind `ssh -L` cannot.
+#[test]
+fn a_connection_waits_for_the_listener() {
+    let relay = Relay::start();
+    let (url, from) = (relay.url.as_str(), "127.0.0.1:0");
+    let mut connect =
+        Byway::start(["connect", "late:1", "--from", from, "--timeout", "100", "--relay", url]);
+    let mut client = TcpStream::connect(connect.announced().0).expect("connects");
+    client.set_read_timeout(Some(DEADLINE)).expect("a time-out");
+    client.write_all(b"?").expect("written");
+    connect.wait_told("nobody listens at that endpoint");
+    let (address, listener) = server();
+    let to = address.to_string();
+    let _listen = Byway::start(["listen", "late:1", "--to", &to, "--relay", url]);
+    let mut server = accept(&listener);
+    server.read_exact(&mut [0]).expect("it came");
+    assert_eq!(connect.times_told("nobody listens"), 1);
+}
+
+#[test]
+fn a_name_is_served_at_all_its_addresses() {
+    let relay = Relay::start();
+    let (address, listener) = server();
+    let (to, url) = (address.to_string(), relay.url.as_str());
+    let _listen = Byway::start(["listen", "web:80", "--to", &to, "--relay", url]);
+    let args = ["connect", "web:80", "--from", "localhost:0", "--relay", url];
+    let mut connect = Byway::start(args);
+    let (first, more) = connect.announced();
+    let port = first.parse::<SocketAddr>().expect("an address").port();
+    let hosts = reachable();
+    for _ in &hosts[1..] {
+        let announced = more.recv_timeout(DEADLINE).expect("an address for each");
+        assert_eq!(announced.parse::<SocketAddr>().expect("an address").port(), port);
+    }
+    for host in hosts {
+        let mut client = TcpStream::connect(format!("{host}:{port}")).expect("connects");
+        client.write_all(b"?").expect("written");
+        accept(&listener).read_exact(&mut [0]).expect("it came");
+    }
+}
+
+#[test]
+fn connections_past_the_channels_are_told_once_and_counted() {
+    let (address, listener) = server();
+    // Two channels.
+    let mut forward = Forward::with(address, "tiny");
+    let open = |n: usize| (0..n).map(|_| forward.connect()).collect::<Vec<_>>();
+    let serve = |n: usize| (0..n).map(|_| accept(&listener)).collect::<Vec<_>>();
+    let (first, served) = (open(2), serve(2));
+    let waiting = open(3);
+    let connect = &mut forward._processes.2;
+    connect.wait_told("all 2 places are taken");
+    drop((first, served));
+    let served = serve(2);
+    drop((waiting, served));
+    drop(serve(1));
+    connect.wait_told("too many connections: over");
+    assert_eq!(connect.times_told("waited: 3"), 1);
+    assert_eq!(connect.times_told("places are taken"), 1);
+}
+
+#[test]
+fn few_file_descriptors_leave_some_for_the_relay() {
+    let relay = Relay::start();
+    let (address, listener) = server();
+    let (to, url, from) = (address.to_string(), relay.url.as_str(), "127.0.0.1:0");
+    let _listen = Byway::start(["listen", "web:80", "--to", &to, "--relay", url]);
+    let args = ["connect", "web:80", "--from", from, "--relay", url];
+    let mut connect = Byway::start_with_descriptors(34, args);
+    connect.wait_told("at most 2 connections at once, not 256");
+    let from: SocketAddr = connect.announced().0.parse().expect("an address");
+    let clients: Vec<_> = (0..40)
+        .map(|_| {
+            let mut client = TcpStream::connect(from).expect("connects");
+            client.write_all(b"?").expect("written");
+            client
+        })
+        .collect();
+    connect.wait_told("all 2 places are taken");
+    drop(clients);
+    for _ in 0..40 {
+        accept(&listener).read_exact(&mut [0]).expect("it came");
+    }
+}
+
+#[test]
+fn a_want_of_file_descriptors_is_told_once_and_connections_wait() {
+    use rustix::process::{Pid, Resource, Rlimit, getrlimit, prlimit};
+    let relay = Relay::start();
+    let (address, listener) = server();
+    let (to, url, from) = (address.to_string(), relay.url.as_str(), "127.0.0.1:0");
+    let _listen = Byway::start(["listen", "web:80", "--to", &to, "--relay", url]);
+    let mut connect = Byway::start(["connect", "web:80", "--from", from, "--relay", url]);
+    let from: SocketAddr = connect.announced().0.parse().expect("an address");
+    let pid = Pid::from_raw(connect.id() as i32).expect("a process");
+    // Both have it of the same parent.
+    let maximum = getrlimit(Resource::Nofile).maximum;
+    let limit = |current| {
+        let limit = Rlimit { current: Some(current), maximum };
+        prlimit(Some(pid), Resource::Nofile, limit).expect("the limit is set");
+    };
+    limit(3);
+    let mut client = TcpStream::connect(from).expect("connects");
+    client.write_all(b"?").expect("written");
+    connect.wait_told("no file descriptors: Too many open files");
+    // Time for ten more attempts.
+    thread::sleep(std::time::Duration::from_secs(1));
+    assert_eq!(connect.times_told("Too many open files"), 1);
+    limit(100);
+    accept(&listener).read_exact(&mut [0]).expect("it came");
+    connect.wait_told("no file descriptors: over");
+    assert_eq!(connect.times_told("waited: 1"), 1);
 }
 
 #[test]

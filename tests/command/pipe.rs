@@ -112,6 +112,73 @@ fn a_stdout_that_nobody_reads_ends_the_pipe() {
     sender.join().expect("its stdin breaks");
 }
 
+/// What cannot be written is an error at both ends.
+#[test]
+fn a_stdout_that_is_closed_or_full_is_an_error_at_both_ends() {
+    let relay = Relay::start();
+    for args in [["listen", "pipe:1"], ["connect", "pipe:1"]] {
+        let [action, endpoint] = args;
+        let closed = Byway::start_by(
+            "exec \"$@\" >&-",
+            [action, endpoint, "--timeout", "2", "--relay", &relay.url],
+        );
+        closed.end().expect_code(1).expect_line(&["stdout is closed", "> /dev/null"]);
+    }
+    let connect = Byway::start(["connect", "pipe:1", "--timeout", "1", "--relay", &relay.url]);
+    connect.end().expect_code(3);
+
+    let args = ["listen", "pipe:1", "--relay", &relay.url];
+    let mut listen = Byway::start_by("exec \"$@\" > /dev/full", args);
+    listen.wait_told("listening");
+    let _open = listen.stdin();
+    let mut connect = Byway::start(["connect", "pipe:1", "--relay", &relay.url]);
+    connect.stdin().write_all(b"lost").expect("stdin");
+    listen.end().expect_code(1);
+    connect.end().expect_code(1).expect_line(&["aborted by the peer"]);
+}
+
+/// Nobody has to read what comes if the user says so.
+#[test]
+fn a_stdout_that_is_dev_null_is_none_of_ours() {
+    let relay = Relay::start();
+    // As Python opens it.
+    let args = ["listen", "pipe:1", "--relay", &relay.url];
+    let mut listen = Byway::start_by("exec \"$@\" 1<> /dev/null", args);
+    listen.wait_told("listening");
+    drop(listen.stdin());
+    let mut connect = Byway::start(["connect", "pipe:1", "--relay", &relay.url]);
+    connect.stdin().write_all(b"dropped").expect("stdin");
+    connect.end().expect_code(0);
+    listen.end().expect_code(0);
+}
+
+#[test]
+fn connect_waits_for_its_listener() {
+    let relay = Relay::start();
+    let mut connect =
+        Byway::start(["connect", "late:1", "--timeout", "100", "--relay", &relay.url]);
+    connect.stdin().write_all(b"patience").expect("stdin");
+    connect.wait_told("late:1 has no listener yet: waiting up to 100 s");
+    let mut listen = Byway::start(["listen", "late:1", "--relay", &relay.url]);
+    drop(listen.stdin());
+    let mut text = String::new();
+    listen.stdout().read_to_string(&mut text).expect("stdout");
+    assert_eq!(text, "patience");
+    connect.end().expect_code(0).expect_line(&["no listener yet"]);
+    listen.end().expect_code(0);
+}
+
+#[test]
+fn listen_waits_until_a_dead_holder_is_forgotten() {
+    let relay = Relay::start();
+    let mut ghost = Byway::start(["listen", "held:1", "--relay", &relay.url]);
+    ghost.wait_told("listening on held:1");
+    ghost.kill();
+    let mut listen = Byway::start(["listen", "held:1", "--timeout", "100", "--relay", &relay.url]);
+    listen.wait_told("listening on held:1");
+    assert_eq!(listen.times_told("held:1 is held by another client"), 1);
+}
+
 #[test]
 fn a_pipe_is_for_one() {
     let relay = Relay::start();
@@ -121,8 +188,8 @@ fn a_pipe_is_for_one() {
     stdin.write_all(b"first").expect("stdin");
     let mut stdout = listen.stdout();
     stdout.read_exact(&mut [0; 5]).expect("the channel is open");
-    let second = Byway::start(["connect", "one:1", "--relay", &relay.url]);
-    second.end().expect_code(3).expect_line(&["refused: nobody listens"]);
+    let second = Byway::start(["connect", "one:1", "--timeout", "1", "--relay", &relay.url]);
+    second.end().expect_code(3).expect_lines(&[&["no listener"], &["refused: nobody listens"]]);
     drop(stdin);
     assert_eq!(read_all(stdout, |_| {}).expect("stdout").0, 0);
     first.end().expect_code(0);
@@ -137,7 +204,8 @@ fn of_many_at_once_a_pipe_takes_one() {
     drop(listen.stdin());
     let connects: Vec<_> = (0..4)
         .map(|_| {
-            let mut connect = Byway::start(["connect", "one:1", "--relay", &relay.url]);
+            let args = ["connect", "one:1", "--timeout", "3", "--relay", &relay.url];
+            let mut connect = Byway::start(args);
             drop(connect.stdin());
             connect
         })

@@ -30,9 +30,23 @@ impl Byway {
 
     /// With so many file descriptors.
     pub fn start_with_descriptors<const N: usize>(most: u32, args: [&str; N]) -> Self {
-        let script = format!("ulimit -n {most}; exec \"$@\"");
+        Self::start_by(&format!("ulimit -n {most}; exec \"$@\""), args)
+    }
+
+    /// By a shell, for which `script` has the command and its arguments as `"$@"`.
+    pub fn start_by<const N: usize>(script: &str, args: [&str; N]) -> Self {
         let mut shell = Command::new("sh");
-        Self::spawn(shell.args(["-c", &script, "sh", env!("CARGO_BIN_EXE_byway")]).args(args))
+        Self::spawn(shell.args(["-c", script, "sh", env!("CARGO_BIN_EXE_byway")]).args(args))
+    }
+
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// How many lines of stderr so far contain `text`.
+    pub fn times_told(&mut self, text: &str) -> usize {
+        self.told.extend(self.stderr.try_iter());
+        self.told.iter().filter(|line| line.contains(text)).count()
     }
 
     fn spawn(command: &mut Command) -> Self {
@@ -121,9 +135,16 @@ impl Ended {
 
     /// Exactly one line on stderr, with these parts.
     pub fn expect_line(&self, parts: &[&str]) -> &Self {
-        assert_eq!(self.told.len(), 1, "one line: {:?}", self.told);
-        for part in parts {
-            assert!(self.told[0].contains(part), "{part:?} in {:?}", self.told[0]);
+        self.expect_lines(&[parts])
+    }
+
+    /// Exactly these lines on stderr, each with its parts.
+    pub fn expect_lines(&self, lines: &[&[&str]]) -> &Self {
+        assert_eq!(self.told.len(), lines.len(), "so many lines: {:?}", self.told);
+        for (told, parts) in self.told.iter().zip(lines) {
+            for part in *parts {
+                assert!(told.contains(part), "{part:?} in {told:?}");
+            }
         }
         self
     }
@@ -142,7 +163,11 @@ impl Relay {
     }
 
     pub fn start_on(address: &str) -> Self {
-        let mut process = Byway::start(["relay", "--listen", address]);
+        Self::of(Byway::start(["relay", "--listen", address]))
+    }
+
+    /// One that was started in some way.
+    pub fn of(mut process: Byway) -> Self {
         let (url, stdout) = process.announced();
         Self { process, url, stdout }
     }

@@ -9,6 +9,7 @@ use std::thread;
 use byway::client::{Config, Stream};
 use byway::session::Pace;
 use byway::transport::Proxy;
+use byway::transport::Roots;
 
 use crate::daemon::{Daemon, wait_for};
 use crate::origin::Tap;
@@ -119,7 +120,7 @@ fn tunnel_goes_on_from_one_proxy_to_none_and_to_another() {
     let (office, cafe) = (Daemon::squid(nginx.port, &[]), Daemon::squid(nginx.port, &[]));
     let tunnels = |squid: &Daemon| squid.access().matches("CONNECT localhost:").count();
     let config = Config {
-        roots_pem: pem.into(),
+        roots: Roots::Pem(pem.into()),
         proxy: Proxy::Url(office.url()),
         ..Config::new(format!("https://localhost:{}", nginx.port))
     };

@@ -1,0 +1,170 @@
+//! Values of options, and in plain words what is wrong with them.
+
+use std::num::NonZeroUsize;
+use std::ops::RangeInclusive;
+
+/// At most what the protocol can say in milliseconds: 49 days.
+const MAX_SECONDS: usize = 49 * 24 * 60 * 60;
+
+/// As many as anybody may want.
+const MANY: usize = u32::MAX as usize;
+
+/// A TCP address; names are resolved when they are used.
+pub fn host_port(text: &str) -> Result<String, String> {
+    let wrong = |cause: &str| format!("{cause}; write it as host:port, as in 127.0.0.1:8080");
+    if text.contains("://") {
+        return Err(wrong("it is a TCP address, not a URL"));
+    }
+    if let Some(odd) = text.chars().find(|c| c.is_whitespace() || c.is_control() || *c == '/') {
+        return Err(wrong(&format!("{odd:?} has no place in it")));
+    }
+    let (host, port) = text.rsplit_once(':').ok_or_else(|| wrong("it has no port"))?;
+    if host.is_empty() {
+        return Err(wrong("it has no host"));
+    }
+    if host.contains(':') && !(host.starts_with('[') && host.ends_with(']')) {
+        return Err(wrong("an IPv6 address stands in brackets, as in [::1]:8080"));
+    }
+    whole(port, 0..=u16::MAX.into()).map_err(|cause| wrong(&format!("its port: {cause}")))?;
+    Ok(text.to_owned())
+}
+
+/// The address of a TCP server.
+pub fn server(text: &str) -> Result<String, String> {
+    let address = host_port(text)?;
+    if address.rsplit_once(':').is_some_and(|(_, port)| port.parse() == Ok(0_u16)) {
+        return Err("no server listens at port 0; write the port of the server".into());
+    }
+    Ok(address)
+}
+
+/// A path of a URL, percent-encoded where that is needed. What is encoded already stays.
+pub fn base(text: &str) -> Result<String, String> {
+    if text.split('/').any(|segment| matches!(segment, "." | "..")) {
+        return Err("'.' and '..' have no place in it: proxies resolve them".into());
+    }
+    let mut path = String::with_capacity(text.len());
+    for octet in text.bytes() {
+        match octet {
+            // RFC 3986, section 3.3: pchar and the slash.
+            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' => path.push(octet.into()),
+            b'-' | b'.' | b'_' | b'~' | b'/' | b'%' => path.push(octet.into()),
+            b'!' | b'$' | b'&' | b'\'' | b'(' | b')' | b'*' | b'+' => path.push(octet.into()),
+            b',' | b';' | b'=' | b':' | b'@' => path.push(octet.into()),
+            _ => path.push_str(&format!("%{octet:02X}")),
+        }
+    }
+    let encoded = |rest: &str| {
+        rest.as_bytes().get(..2).is_some_and(|two| two.iter().all(u8::is_ascii_hexdigit))
+    };
+    match path.split('%').skip(1).all(encoded) {
+        true => Ok(path),
+        false => {
+            Err("'%' stands before two hexadecimal digits; write %25 for the sign itself".into())
+        }
+    }
+}
+
+/// Connections of a relay.
+pub fn connections(text: &str) -> Result<usize, String> {
+    let why = "a client needs two, and two clients are the least that can talk";
+    whole(text, 4..=MANY).map_err(|cause| format!("{cause}: {why}"))
+}
+
+/// Connections of one address.
+pub fn connections_per_address(text: &str) -> Result<NonZeroUsize, String> {
+    let most = whole(text, 2..=MANY).map_err(|cause| format!("{cause}: a client needs two"))?;
+    NonZeroUsize::new(most).ok_or_else(|| "it is zero".into())
+}
+
+/// Sessions of a relay.
+pub fn sessions(text: &str) -> Result<usize, String> {
+    whole(text, 2..=MANY)
+        .map_err(|cause| format!("{cause}: two clients are the least that can talk"))
+}
+
+/// Threads.
+pub fn workers(text: &str) -> Result<usize, String> {
+    whole(text, 1..=1024)
+}
+
+/// A time.
+pub fn seconds(text: &str) -> Result<u64, String> {
+    whole(text, 1..=MAX_SECONDS).map(|seconds| seconds as u64)
+}
+
+/// A time, or 0.
+pub fn seconds_or_never(text: &str) -> Result<u64, String> {
+    whole(text, 0..=MAX_SECONDS).map(|seconds| seconds as u64)
+}
+
+fn whole(text: &str, range: RangeInclusive<usize>) -> Result<usize, String> {
+    let (least, most) = (range.start(), range.end());
+    let is_number = !text.is_empty() && text.bytes().all(|octet| octet.is_ascii_digit());
+    match text.parse() {
+        Ok(number) if is_number && range.contains(&number) => Ok(number),
+        // Too many digits for any number.
+        Ok(_) | Err(_) => Err(format!("write a whole number from {least} to {most}")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_tcp_address_is_no_url_and_has_host_and_port() {
+        for good in ["127.0.0.1:80", "[::1]:80", "host.example:0", "localhost:65535"] {
+            assert_eq!(host_port(good).as_deref(), Ok(good));
+        }
+        for (bad, cause) in [
+            ("http://host", "not a URL"),
+            ("http://host:80", "not a URL"),
+            ("host:80/path", "'/' has no place"),
+            ("a host:80", "' ' has no place"),
+            ("host", "no port"),
+            (":80", "no host"),
+            ("::1:80", "brackets"),
+            ("host:http", "whole number from 0 to 65535"),
+            ("host:65536", "whole number from 0 to 65535"),
+            ("host:+80", "whole number from 0 to 65535"),
+        ] {
+            let error = host_port(bad).expect_err(bad);
+            assert!(error.contains(cause) && error.contains("host:port"), "{bad}: {error}");
+        }
+        assert!(server("host:0").is_err());
+        assert!(server("host:00").is_err());
+    }
+
+    #[test]
+    fn a_base_path_is_percent_encoded_once() {
+        for (text, path) in [
+            ("", ""),
+            ("/by/way", "/by/way"),
+            ("/a b/ü", "/a%20b/%C3%BC"),
+            ("/a%20b/%C3%BC", "/a%20b/%C3%BC"),
+            ("/a?b#c", "/a%3Fb%23c"),
+            ("/~x-._!$&'()*+,;=:@", "/~x-._!$&'()*+,;=:@"),
+        ] {
+            assert_eq!(base(text).as_deref(), Ok(path));
+        }
+        for bad in ["/100%", "/%zz", "/a%2", "/a/../b", "."] {
+            assert!(base(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn numbers_outside_their_range_are_refused_in_plain_words() {
+        assert_eq!(connections("4"), Ok(4));
+        for bad in ["", "0", "3", "-1", "+5", "4.5", "x", "99999999999999999999999"] {
+            let error = connections(bad).expect_err(bad);
+            assert!(error.contains("from 4 to") && error.contains("a client needs two"), "{error}");
+        }
+        assert!(connections_per_address("1").is_err());
+        assert_eq!(connections_per_address("2").map(NonZeroUsize::get), Ok(2));
+        assert_eq!(sessions("1").ok(), None);
+        assert_eq!(workers("0").ok(), None);
+        assert_eq!(seconds("0").ok(), None);
+        assert_eq!(seconds_or_never("0"), Ok(0));
+    }
+}

@@ -1,0 +1,99 @@
+//! What lasts for a while: told when it begins, and when it is over with what it did.
+
+use std::fmt::Display;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use tracing::warn;
+
+/// How long nobody has to wait until a shortage is over, lest one at its edge tells of each
+/// connection.
+const QUIET: Duration = Duration::from_secs(5);
+
+/// Stack of the thread that waits for the end, in octets.
+const STACK: usize = 64 * 1024;
+
+/// Something that is wanting, so that connections wait.
+#[derive(Debug)]
+pub struct Shortage {
+    /// Of what, as a line begins.
+    what: &'static str,
+    spell: Mutex<Option<Spell>>,
+}
+
+#[derive(Debug)]
+struct Spell {
+    began: Instant,
+    /// When one last began or ceased to wait.
+    last: Instant,
+    waiting: u64,
+    waited: u64,
+}
+
+/// A connection that waits, until this is dropped.
+#[derive(Debug)]
+pub struct Waiting<'s>(&'s Shortage);
+
+impl Shortage {
+    pub fn new(what: &'static str) -> Arc<Self> {
+        Arc::new(Self { what, spell: Mutex::new(None) })
+    }
+
+    /// A connection begins to wait. Of the first one `line` tells.
+    pub fn wait(self: &Arc<Self>, line: impl Display) -> Waiting<'_> {
+        let mut spell = self.lock();
+        let now = Instant::now();
+        let is_first = spell.is_none();
+        let lasting = spell.get_or_insert(Spell { began: now, last: now, waiting: 0, waited: 0 });
+        lasting.last = now;
+        lasting.waiting += 1;
+        lasting.waited += 1;
+        drop(spell);
+        if is_first {
+            warn!("{}: {line}", self.what);
+            let shortage = Arc::clone(self);
+            let told = thread::Builder::new().stack_size(STACK).spawn(move || shortage.tell_end());
+            if told.is_err() {
+                // The next one is told of again.
+                *self.lock() = None;
+            }
+        }
+        Waiting(self)
+    }
+
+    /// Another connection has waited, behind one that was told of.
+    pub fn note_one(&self) {
+        if let Some(spell) = &mut *self.lock() {
+            spell.waited += 1;
+            spell.last = Instant::now();
+        }
+    }
+
+    fn tell_end(&self) {
+        loop {
+            thread::sleep(QUIET);
+            let mut spell = self.lock();
+            let Some(lasting) = &*spell else { return };
+            if lasting.waiting == 0 && lasting.last.elapsed() >= QUIET {
+                let (waited, lasted) = (lasting.waited, lasting.last - lasting.began);
+                warn!("{}: over after {lasted:.1?}; waited: {waited}", self.what);
+                *spell = None;
+                return;
+            }
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Option<Spell>> {
+        self.spell.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        if let Some(spell) = &mut *self.0.lock() {
+            spell.waiting = spell.waiting.saturating_sub(1);
+            spell.last = Instant::now();
+        }
+    }
+}
