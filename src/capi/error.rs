@@ -177,7 +177,7 @@ pub(super) fn blocked(cause: Blocked) -> (Code, u64) {
         Blocked::Tls => (Code::Tls, 0),
         Blocked::Silence => (Code::Silence, 0),
         Blocked::Cut => (Code::Cut, 0),
-        Blocked::Http(status) => (Code::Http, status.into()),
+        Blocked::Http(status) | Blocked::Later(status, _) => (Code::Http, status.into()),
         Blocked::ProxyAuth => (Code::ProxyAuth, 0),
         Blocked::Foreign => (Code::Foreign, 0),
         Blocked::Full(seconds) => (Code::RelayLimit, seconds.into()),

@@ -7,6 +7,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use rustix::net::sockopt::set_socket_linger;
 use rustix::net::{RecvFlags, recv};
 use ureq::http::Uri;
 use ureq::unversioned::resolver::{ResolvedSocketAddrs, Resolver};
@@ -121,6 +122,16 @@ impl Line {
         self.silence_ms.fetch_min(silence_ms, Relaxed);
     }
 
+    /// Breaks the connection, in use or idle, by a reset: to a half-open one that ends in order a proxy
+    /// may go on answering, and count it.
+    fn reset(&self) {
+        if let Some(socket) = self.lock().socket.upgrade() {
+            // When the lane closes it. An error means that it is broken already.
+            let _ = set_socket_linger(&*socket, Some(Duration::ZERO));
+            let _ = socket.shutdown(Shutdown::Both);
+        }
+    }
+
     /// Breaks the connection, in use or idle.
     pub fn disconnect(&self) {
         if let Some(socket) = self.lock().socket.upgrade() {
@@ -203,7 +214,7 @@ impl Canceller {
     pub fn cancel(&self) {
         self.0.lock().cancelled = true;
         self.0.changed.notify_all();
-        self.0.disconnect();
+        self.0.reset();
     }
 
     /// Allows exchanges again. Whoever decides on the next exchange calls it then, under the lock

@@ -2,6 +2,7 @@
 
 use std::io::{self, Read};
 use std::sync::Arc;
+use std::time::SystemTime;
 
 use ureq::http::header::{self, HeaderMap, HeaderValue};
 use ureq::http::{Error as HttpError, Method, Request as HttpRequest, Response};
@@ -28,11 +29,14 @@ const PAGE_SILENCE_MS: u32 = 500;
 const PAGE_OCTETS: usize = 256;
 
 /// When a full relay is asked again if it does not say when, in seconds.
-const RETRY_AFTER: u32 = 5;
+const RETRY_AFTER: u8 = 5;
 
 /// Longest time after which it is asked again, whatever it says, in seconds: a client that waits
 /// longer looks dead.
-const MAX_RETRY_AFTER: u32 = 30;
+const MAX_RETRY_AFTER: u64 = 30;
+
+/// The same for what is no relay, in seconds: channels ride out more.
+const LONGEST_RETRY_AFTER: u64 = 120;
 
 /// Carries exchanges by HTTP/1.1 with ureq, over one connection at a time.
 ///
@@ -228,8 +232,7 @@ fn refusal(response: &Response<Body>, by_proxy: bool) -> Option<Blocked> {
         // What it says to a wrong password.
         401 if by_proxy && is_tinyproxy(response) => return Some(Blocked::ProxyAuth),
         status => {
-            let full = if status == 503 { full(response.headers()) } else { None };
-            return Some(full.map_or(Blocked::Http(status), Blocked::Full));
+            return Some(limit(status, response.headers()).unwrap_or(Blocked::Http(status)));
         }
     }
     let field = |name| response.headers().get(name).and_then(|v| v.to_str().ok());
@@ -241,13 +244,31 @@ fn refusal(response: &Response<Body>, by_proxy: bool) -> Option<Blocked> {
     (!ours).then_some(Blocked::Foreign)
 }
 
-/// After how many seconds a relay that says that it is full is to be asked again. Any server may
-/// answer 503 with Retry-After; Byway-Status is the relay's.
-fn full(headers: &HeaderMap) -> Option<u8> {
-    headers.get("byway-status").filter(|status| *status == "full")?;
-    let seconds = headers.get(header::RETRY_AFTER).and_then(|v| v.to_str().ok()?.parse().ok());
-    let seconds = seconds.unwrap_or(RETRY_AFTER).clamp(1, MAX_RETRY_AFTER);
-    u8::try_from(seconds).ok()
+/// A status that says when to ask again: of a relay that is full, or of anything on the way that lets
+/// nobody ask as often (429) or is out of order (503). Byway-Status is the relay's.
+fn limit(status: u16, headers: &HeaderMap) -> Option<Blocked> {
+    if !matches!(status, 429 | 503) {
+        return None;
+    }
+    let seconds = |least, most| retry_after(headers).map(|s| s.clamp(least, most) as u8);
+    if status == 503 && headers.get("byway-status").is_some_and(|status| *status == "full") {
+        return Some(Blocked::Full(seconds(1, MAX_RETRY_AFTER).unwrap_or(RETRY_AFTER)));
+    }
+    seconds(1, LONGEST_RETRY_AFTER).map(|seconds| Blocked::Later(status, seconds))
+}
+
+/// Retry-After in seconds (RFC 9110, section 10.2.3). A date counts from that of the answer, by the same
+/// clock, or else from now; one that is over says nothing.
+fn retry_after(headers: &HeaderMap) -> Option<u64> {
+    let value = headers.get(header::RETRY_AFTER)?.to_str().ok()?.trim();
+    if !value.is_empty() && value.bytes().all(|octet| octet.is_ascii_digit()) {
+        // More than any number is long enough.
+        return Some(value.parse().unwrap_or(u64::MAX));
+    }
+    let date = |text: &str| httpdate::parse_http_date(text.trim()).ok();
+    let sent = headers.get(header::DATE).and_then(|value| date(value.to_str().ok()?));
+    let left = date(value)?.duration_since(sent.unwrap_or_else(SystemTime::now)).ok()?;
+    Some(left.as_secs()).filter(|&seconds| seconds > 0)
 }
 
 /// Whether this came by a proxy that serves one request a connection without saying so: what follows
