@@ -228,6 +228,11 @@ pub enum Blocked {
     /// An HTTP status other than 200.
     #[error("HTTP status {0} instead of an answer; a proxy, gateway or wrong URL")]
     Http(u16),
+    /// An HTTP status that asks to be let alone for so many seconds: 429 or 503.
+    #[error(
+        "HTTP status {0} instead of an answer, which asks to come back in {1} s; a gateway's limit: ask for less, or its operator for more"
+    )]
+    Later(u16, u8),
     /// The configured proxy wants a password, or another one.
     #[error("the proxy wants authentication; give the right user and password")]
     ProxyAuth,
@@ -274,6 +279,7 @@ impl Blocked {
             | Self::Head(_)
             | Self::Foreign
             | Self::Full(_)
+            | Self::Later(..)
             | Self::Relay(_) => false,
         }
     }

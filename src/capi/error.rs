@@ -216,7 +216,7 @@ pub(super) fn blocked(cause: Blocked) -> (Code, u64) {
         Blocked::Tls(fault) => (tls(fault), 0),
         Blocked::Silence => (Code::Silence, 0),
         Blocked::Cut => (Code::Cut, 0),
-        Blocked::Http(status) => (Code::Http, status.into()),
+        Blocked::Http(status) | Blocked::Later(status, _) => (Code::Http, status.into()),
         Blocked::ProxyAuth => (Code::ProxyAuth, 0),
         Blocked::ProxyScheme(_) => (Code::ProxyScheme, 0),
         Blocked::Compressed => (Code::Compressed, 0),

@@ -38,10 +38,6 @@ impl Backoff {
         self.until
     }
 
-    pub fn waits(&self, now: u64) -> bool {
-        now < self.until
-    }
-
     pub fn wait(&mut self, until: u64) {
         self.until = until;
     }

@@ -53,6 +53,10 @@ impl<M: Mode> Session<'_, M> {
             return done;
         }
         match lane {
+            _ if self.core.is_single() => {
+                // What it did not take along may be said now.
+                self.core.wakes.send = true;
+            }
             Lane::Send if self.core.park_due != 0 => {
                 // Only now has the relay been told.
                 self.core.park_due = now + u64::from(self.core.timers().send_silence_ms / 2);

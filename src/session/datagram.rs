@@ -116,6 +116,20 @@ impl<M: Mode> Session<'_, M> {
         Ok(ring.saturating_sub(HEADER).min(most))
     }
 
+    /// Whether a datagram is the next of its channel that fits no request which is park and send at
+    /// once.
+    pub(super) fn is_bulky(&self) -> bool {
+        let several = self.several_peers(self.core.clock);
+        (0..self.channels.len()).any(|slot| {
+            if self.channels[slot].kind != Kind::Datagram || !self.has_data(slot, several) {
+                return false;
+            }
+            let (tx_ring, _) = self.rings_of(slot);
+            let (len, _) = read_header(&self.rings[tx_ring], self.channels[slot].tx.una);
+            len > super::plan::MAX_SINGLE_DATA
+        })
+    }
+
     /// Drops the datagrams that have waited too long, unless one is being sent.
     pub(super) fn expire_datagrams(&mut self, now: u64, slot: usize) {
         let life = self.core.timers().datagram_life_ms;

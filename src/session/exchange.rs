@@ -36,23 +36,35 @@ impl<M: Mode> Session<'_, M> {
     /// [`handle_finished`](Self::handle_finished) or [`handle_failure`](Self::handle_failure).
     pub fn poll_exchange(&mut self, now: u64, lane: Lane) -> Option<Exchange> {
         self.core.clock = self.core.clock.max(now);
-        let is_other = lane != M::lane(lane);
+        if !M::SINGLE && self.core.is_narrow(now) {
+            return None;
+        }
+        let single = self.core.is_single();
+        let is_other = lane != self.core.lane(lane);
         if is_other || self.core.trip(lane).active || self.core.fatal().is_err() || self.is_closed()
         {
             return None;
         }
         let timers = *self.core.timers();
-        let (hello, hold_ms, silence_ms) = match M::lane(lane) {
+        let (hello, hold_ms, silence_ms) = match lane {
+            // What fits no request that is park and send at once goes by a send.
+            Lane::Park if !M::SINGLE && single && self.is_bulky() => {
+                if self.core.waits(now, lane) {
+                    return None;
+                }
+                let hello = self.plan_send(now)?;
+                (hello, 0, timers.send_silence_ms)
+            }
             Lane::Park => {
-                let says = M::SINGLE && self.has_to_say();
-                if self.core.park.backoff.waits(now) || !says && !self.wants_park(now) {
+                let says = single && self.has_to_say();
+                if self.core.waits(now, lane) || !says && !self.wants_park(now) {
                     return None;
                 }
                 // The last claim given up is said by a park that waits for nothing.
                 let waits = self.waits_for_something(now);
-                let asks = M::SINGLE && self.core.hello_due;
+                let asks = single && self.core.hello_due;
                 self.plan_park();
-                let flags = if M::SINGLE { self.plan_send(now)? } else { HelloFlags::NONE };
+                let flags = if single { self.plan_send(now)? } else { HelloFlags::NONE };
                 let core = &mut *self.core;
                 // That what is said was lost is not to be noticed an idle hold later.
                 let quiet = now.saturating_sub(core.traffic_at);
@@ -67,8 +79,10 @@ impl<M: Mode> Session<'_, M> {
                 } else {
                     hold
                 };
+                let limit = core.gateway_hold_ms(now, active);
+                let hold = hold.min(limit.unwrap_or(u32::MAX));
                 let hold = if waits && !asks { core.spread(hold).max(1) } else { 1 };
-                if M::SINGLE {
+                if single {
                     // The last word waits for nothing.
                     let hold = if flags.has(HelloFlags::BYE) { 0 } else { hold };
                     let grace = if asks { timers.send_silence_ms } else { grace };
@@ -79,12 +93,13 @@ impl<M: Mode> Session<'_, M> {
                     let streams = core.beside().is_some_and(allowed)
                         && core.settings.pace == Pace::Streaming
                         && active
-                        && waits;
+                        && waits
+                        && limit.is_none();
                     (HelloFlags::STREAM.when(streams), hold, hold + grace)
                 }
             }
             Lane::Send => {
-                self.core.send_waits = self.core.send().backoff.waits(now);
+                self.core.send_waits = self.core.waits(now, lane);
                 if self.core.send_waits {
                     return None;
                 }
@@ -105,6 +120,9 @@ impl<M: Mode> Session<'_, M> {
         });
         if !M::SINGLE {
             core.park.woken |= hello.has(HelloFlags::WAKE);
+            core.gateway_begins(now, lane);
+            // Deadlines may have come with it, which are met on the other lane.
+            core.wakes.send |= single;
         }
         let held_back = core.held_back;
         let trip = core.trip(lane);
@@ -142,6 +160,7 @@ impl<M: Mode> Session<'_, M> {
                 beside.streaming.unwatch();
             }
             idle_ms = beside.downlink.ceiling(now);
+            beside.rate.begins(now, lane);
         }
         Some(Exchange { lane, seq, len, silence_ms, idle_ms })
     }
@@ -240,6 +259,9 @@ impl<M: Mode> Session<'_, M> {
                 beside.uplink.passed(payload, ms, most);
             }
         }
+        if !M::SINGLE {
+            core.gateway_passes(now, lane);
+        }
         core.passed(now, lane);
         if !core.reached {
             core.reached = true;
@@ -264,7 +286,8 @@ impl<M: Mode> Session<'_, M> {
         let lane = M::lane(lane);
         let trip = self.core.trip(lane);
         if trip.active && trip.ended {
-            // Behind END nothing can be lost.
+            // Behind END nothing can be lost; though it was there for nobody knows how long.
+            trip.broken |= !M::SINGLE;
             let _ = self.handle_finished(now, lane);
         } else if trip.active {
             self.failed(now, lane, cause, sent);
@@ -284,6 +307,9 @@ impl<M: Mode> Session<'_, M> {
         core.count(|stats| stats.failed += 1);
         if !core.trip(lane).broken {
             core.blame_path(now, lane, cause, sent);
+            if !M::SINGLE {
+                core.gateway_fails(now, lane, cause);
+            }
             if !M::SINGLE && lane == Lane::Park && core.park.streams {
                 self.stream_ended(now, matches!(cause, Blocked::Cut) && sent);
             }
@@ -292,8 +318,8 @@ impl<M: Mode> Session<'_, M> {
         // A park would not tell before its hold is over that the path is there again. Where it
         // fails alone, a send does not tell.
         core.hello_due |=
-            core.blocked_told && (M::carries(lane) || !core.park.backoff.is_blocked_alone());
-        if M::carries(lane) {
+            core.blocked_told && (core.carries(lane) || !core.park.backoff.is_blocked_alone());
+        if core.carries(lane) {
             // Whoever opened the session waits for an answer.
             core.hello_due |= !core.reached;
             core.bye_tries += u8::from(core.send().hello.has(HelloFlags::BYE));
@@ -323,6 +349,7 @@ impl<M: Mode> Session<'_, M> {
         self.ask_finals();
         let rto = self.core.rto();
         // Where one answer after the other is lost, what waits goes by its own timer.
+        let single = self.core.is_single();
         let in_vain = !M::SINGLE && self.core.park.backoff.is_in_vain();
         for channel in self.channels.iter_mut() {
             if channel.state != State::Established || M::kind(channel.kind) != crate::Kind::Stream {
@@ -337,7 +364,7 @@ impl<M: Mode> Session<'_, M> {
                     channel.probe = if channel.blocked { Probe::AtOnce } else { Probe::Patient };
                 }
                 // What hangs up to say so is no reason to say it more often.
-                if !M::SINGLE || !self.core.park.broken {
+                if !single || !self.core.park.broken {
                     channel.backoff = 0;
                     channel.probe_at = now + rto;
                 }

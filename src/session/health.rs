@@ -46,17 +46,32 @@ impl<M: Mode> Core<M> {
                 self.back_off(now, lane, times);
             }
         }
+        if let Some(beside) = self.beside_mut() {
+            beside.rate.passes();
+        }
         if !self.is_blocked {
             return;
         }
         // The path is there again: the other lane need not wait, unless it is alone in failing.
-        if M::SINGLE || self.trip(lane.other()).backoff.hasten() {
+        if self.is_single() || self.trip(lane.other()).backoff.hasten() {
             self.is_blocked = false;
             if core::mem::take(&mut self.blocked_told) {
                 self.event(Event::PathRestored);
             }
             self.wake_lanes();
         }
+    }
+
+    /// When the next exchange of a lane may begin.
+    pub fn waits_until(&self, lane: Lane) -> u64 {
+        let park = lane == Lane::Park;
+        let backoff = if park { self.park.backoff } else { self.send().backoff };
+        self.beside().map_or(backoff.until(), |beside| backoff.until().max(beside.rate.until(lane)))
+    }
+
+    /// Whether the next exchange of a lane is not to begin yet.
+    pub fn waits(&self, now: u64, lane: Lane) -> bool {
+        now < self.waits_until(lane)
     }
 
     /// It was in vain to ask: the lane does so again after a pause.
@@ -76,9 +91,10 @@ impl<M: Mode> Core<M> {
             self.event(Event::PathBlocked(cause));
         }
         self.wakes.session = true;
-        if !M::SINGLE && self.trip(lane.other()).backoff.is_open() {
+        let single = self.is_single();
+        if !single && self.trip(lane.other()).backoff.is_open() {
             self.trip(lane).backoff.block();
-        } else if !M::SINGLE {
+        } else if !single {
             self.park.backoff.block_with_other();
             self.send_mut().backoff.block_with_other();
         }
@@ -91,9 +107,19 @@ impl<M: Mode> Core<M> {
             let backoff = &mut self.trip(lane).backoff;
             backoff.wait(backoff.until() + u64::from(seconds) * 1_000);
         }
+        let begun_at = self.trip(lane).begun_at;
+        if let Some(beside) = self.beside_mut() {
+            let many = matches!(cause, Blocked::Http(429) | Blocked::Later(429, _));
+            if many && !beside.gateway.holds(now) {
+                beside.rate.refused(now, begun_at);
+            }
+            if let Blocked::Later(_, seconds) = cause {
+                beside.rate.closes(now, seconds);
+            }
+        }
         match lane {
             Lane::Park => {
-                if !M::SINGLE && cause == Blocked::Silence {
+                if !single && cause == Blocked::Silence {
                     // A send that was begun on the dead path would hang for its own time.
                     let send = self.send_mut();
                     send.broken = send.active;

@@ -24,12 +24,14 @@ mod datagram;
 mod downlink;
 mod ended;
 mod exchange;
+mod gateway;
 mod health;
 mod listener;
 mod meet;
 mod mode;
 mod places;
 mod plan;
+mod rate;
 mod receive;
 mod respond;
 mod ring;
@@ -438,6 +440,7 @@ impl<M: Mode> Session<'_, M> {
             return (wakes && self.speaks()).then_some(Wake::Send);
         }
         if core::mem::take(&mut self.core.wakes.send) {
+            self.go_single(self.core.clock);
             self.core.wakes.send_later = false;
             return Some(Wake::Send);
         }

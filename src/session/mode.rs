@@ -7,6 +7,8 @@ use core::num::NonZeroU64;
 use heapless::Vec;
 
 use super::downlink::Downlink;
+use super::gateway::Gateway;
+use super::rate::Rate;
 use super::settings::{Settings, Timers};
 use super::streaming::Streaming;
 use super::trip::{Course, Trip};
@@ -82,6 +84,8 @@ pub struct Beside {
     pub uplink: Uplink,
     pub downlink: Downlink,
     pub streaming: Streaming,
+    pub gateway: Gateway,
+    pub rate: Rate,
     /// When somebody who connected found no free channel, lately.
     pub places_wanted: Option<NonZeroU64>,
     pub events: Vec<Event, EVENTS, u8>,
@@ -115,8 +119,8 @@ pub(super) mod sealed {
             if Self::SINGLE { Lane::Park } else { lane }
         }
 
-        /// Whether an exchange on this lane carries what goes.
-        fn carries(lane: Lane) -> bool {
+        /// Whether it is on this lane that deadlines are met.
+        fn keeps_time(lane: Lane) -> bool {
             Self::SINGLE || lane == Lane::Send
         }
 
@@ -144,6 +148,8 @@ impl Sealed for Full {
         uplink: Uplink::new(),
         downlink: Downlink::new(),
         streaming: Streaming::new(),
+        gateway: Gateway::new(),
+        rate: Rate::new(),
         places_wanted: None,
         events: Vec::new(),
         stats: Stats::new(),

@@ -58,7 +58,8 @@ impl<M: Mode> Session<'_, M> {
 
     /// A send says everything that waits; `None` if nothing does.
     pub(super) fn plan_send(&mut self, now: u64) -> Option<HelloFlags> {
-        let wake = !M::SINGLE && self.core.claims_changed && self.core.park.active;
+        let single = self.core.is_single();
+        let wake = !single && self.core.claims_changed && self.core.park.active;
         let mut hello = HelloFlags::WAKE.when(wake);
         self.plan_control(now);
         // Behind data that fill the plan they would wait for ever.
@@ -80,11 +81,11 @@ impl<M: Mode> Session<'_, M> {
             hello = hello.with(HelloFlags::BYE);
         }
         let says = !self.core.send().plan.is_empty() || hello != HelloFlags::NONE;
-        if !M::SINGLE && !says && !self.core.hello_due {
+        if !single && !says && !self.core.hello_due {
             return None;
         }
         self.core.hello_due = false;
-        if !M::SINGLE && self.doubts_park() {
+        if !single && self.doubts_park() {
             hello = hello.with(HelloFlags::WAKE);
             // Well above what WAKE and the answer take.
             self.core.park_due = now + u64::from(self.core.timers().send_silence_ms / 2);
@@ -212,6 +213,7 @@ impl<M: Mode> Session<'_, M> {
 
     fn plan_channel(&mut self, now: u64, slot: usize) {
         let timers = *self.core.timers();
+        let single = self.core.is_single();
         let channel = &mut self.channels[slot];
         let (what, head) = match channel.state {
             State::Connecting if !M::CONNECTS => return,
@@ -228,7 +230,7 @@ impl<M: Mode> Session<'_, M> {
             State::Established => {
                 let plan = &mut self.core.send_mut().plan;
                 // The park that it is has said it already.
-                if !M::SINGLE && channel.rx.urgent {
+                if !single && channel.rx.urgent {
                     let _ = plan.push(Item::control(What::Window, slot, WINDOW_HEAD));
                 }
                 let flags = match channel.probe {
@@ -271,7 +273,10 @@ impl<M: Mode> Session<'_, M> {
         }
         let most = self.core.max_body().saturating_sub(CONTROL_ROOM).max(1024);
         let mut budget = match self.core.beside() {
-            Some(beside) => beside.uplink.budget(now, most, candidates > 1),
+            Some(beside) => {
+                let budget = beside.uplink.budget(now, most, candidates > 1);
+                budget.min(self.core.test_payload(now))
+            }
             None => most,
         };
         let share = (budget / candidates).max(1024);
@@ -290,7 +295,7 @@ impl<M: Mode> Session<'_, M> {
                 Kind::Stream => self.plan_stream(now, slot, share.min(budget), several),
                 Kind::Datagram => {
                     // The relay takes no larger body, though one datagram is to go at least.
-                    let fits = M::SINGLE && budget < most;
+                    let fits = self.core.is_single() && budget < most;
                     self.plan_datagrams(now, slot, share.min(budget), several, fits)
                 }
             };
@@ -388,7 +393,7 @@ impl<M: Mode> Session<'_, M> {
     }
 
     /// Whether a channel has data that may go out now.
-    fn has_data(&self, slot: usize, several: bool) -> bool {
+    pub(super) fn has_data(&self, slot: usize, several: bool) -> bool {
         let channel = &self.channels[slot];
         if channel.state != State::Established || channel.blocked || channel.tx.flying {
             return false;
@@ -405,7 +410,7 @@ impl<M: Mode> Session<'_, M> {
     }
 
     /// Whether more than one peer has traffic. Firmware has one, or bears that they wait for each other.
-    fn several_peers(&self, now: u64) -> bool {
+    pub(super) fn several_peers(&self, now: u64) -> bool {
         if M::SINGLE {
             return false;
         }

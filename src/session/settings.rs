@@ -66,6 +66,14 @@ impl Settings {
         }
     }
 
+    /// How long a park may wait that cannot be hung up on, without traffic lately, in ms.
+    pub(super) const fn idle_poll_ms(&self, most: u32, timers: &Timers) -> u32 {
+        match self.pace {
+            Pace::Battery => timers.hold_active_ms,
+            Pace::Streaming | Pace::LongPoll => most,
+        }
+    }
+
     /// How long after traffic more is expected, in ms: shorter to spare the battery.
     pub(super) const fn active_for_ms(&self, timers: &Timers) -> u32 {
         match self.pace {

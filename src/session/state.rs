@@ -4,6 +4,7 @@ use super::backoff::Backoff;
 use super::cipher::encipher;
 use super::downlink::Downlink;
 use super::mode::Beside;
+use super::rate::Rate;
 use super::settings::{Settings, Timers};
 use super::streaming::Streaming;
 use super::trip::Trip;
@@ -199,7 +200,7 @@ impl<M: Mode> Core<M> {
     }
 
     pub fn trip(&mut self, lane: Lane) -> &mut Trip {
-        match M::lane(lane) {
+        match self.lane(lane) {
             Lane::Park => &mut self.park,
             Lane::Send => self.send_mut(),
         }
@@ -221,13 +222,17 @@ impl<M: Mode> Core<M> {
 
     /// The exchange that carries what goes.
     pub fn send(&self) -> &Trip {
-        M::beside(&self.beside).map_or(&self.park, |beside| &beside.send)
+        match M::beside(&self.beside) {
+            Some(beside) if !self.is_single() => &beside.send,
+            _ => &self.park,
+        }
     }
 
     pub fn send_mut(&mut self) -> &mut Trip {
+        let single = self.is_single();
         match M::beside_mut(&mut self.beside) {
-            Some(beside) => &mut beside.send,
-            None => &mut self.park,
+            Some(beside) if !single => &mut beside.send,
+            _ => &mut self.park,
         }
     }
 
@@ -271,7 +276,7 @@ impl<M: Mode> Core<M> {
 
     /// Somebody wrote: the sending lane looks for itself when its exchange is over.
     pub fn wake_send(&mut self) {
-        self.wakes.send |= M::SINGLE || !self.send().active;
+        self.wakes.send |= self.is_single() || !self.send().active;
     }
 
     pub fn wake_lanes(&mut self) {
@@ -320,7 +325,12 @@ impl<M: Mode> Core<M> {
 
     /// Most octets of a body that settings and relay allow.
     pub fn max_body(&self) -> u32 {
-        let most = if M::SINGLE { MAX_SINGLE } else { self.settings.max_body };
+        let most = self.settings.max_body;
+        let most = match self.is_single() {
+            true if M::SINGLE => MAX_SINGLE,
+            true => most.min(MAX_SINGLE),
+            false => most,
+        };
         match self.relay_max_body {
             0 => most,
             relay => most.min(relay),
@@ -439,6 +449,8 @@ impl<M: Mode> Session<'_, M> {
             beside.uplink.reset();
             beside.downlink = Downlink::new();
             beside.streaming = Streaming::new();
+            beside.gateway.forget();
+            beside.rate = Rate::new();
         }
         for lane in [Lane::Park, Lane::Send] {
             let trip = self.core.trip(lane);

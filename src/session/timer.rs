@@ -31,28 +31,28 @@ impl<M: Mode> Session<'_, M> {
         }
         let mut next = Soonest(u64::MAX);
         let parks = lane == Lane::Park || M::SINGLE;
-        if parks && !core.park.active && core.park.backoff.waits(core.clock) {
-            next.at(core.park.backoff.until());
+        if parks && !core.park.active && core.waits(core.clock, Lane::Park) {
+            next.at(core.waits_until(Lane::Park));
         }
-        if M::carries(lane) {
+        if M::keeps_time(lane) {
             (0..self.channels.len()).for_each(|slot| self.channel_timeout(slot, &mut next));
         }
         if !M::SINGLE && lane == Lane::Send {
             if core.send_waits {
-                next.at(core.send().backoff.until());
+                next.at(core.waits_until(lane));
             }
             if core.acks_at != 0 && !core.send().active {
-                next.at(core.acks_at.max(core.send().backoff.until()));
+                next.at(core.acks_at.max(core.waits_until(lane)));
             } else if core.park.is_streaming() && core.clock < core.traffic_at + TRAFFIC_MS {
                 // As soon as an acknowledgement of what may come would be due: to be woken for each
                 // that is begun costs more than to look now and then.
                 next.at(core.clock + u64::from(core.timers().ack_delay_ms));
             }
-            if self.is_finished() && !core.send().active {
+            if self.is_finished() && (core.is_single() || !core.send().active) {
                 // Then BYE is no longer held back.
                 let owed = self.tombstones.iter().filter(|t| t.is_owed(core.clock));
                 let owed = owed.filter_map(|t| t.owed_until);
-                owed.for_each(|until| next.at(until.get().max(core.send().backoff.until())));
+                owed.for_each(|until| next.at(until.get().max(core.waits_until(lane))));
             }
             next.at(core.beside().map_or(0, |beside| beside.streaming.late_at()));
             next.at(core.park_due);
@@ -67,9 +67,9 @@ impl<M: Mode> Session<'_, M> {
         }
         let core = &*self.core;
         // What is due by a send waits for the lane.
-        let waits = if M::SINGLE { channel.due > core.clock } else { !core.send().active };
+        let waits = if core.is_single() { channel.due > core.clock } else { !core.send().active };
         if channel.due != 0 && waits {
-            next.at(channel.due.max(core.send().backoff.until()));
+            next.at(channel.due.max(core.waits_until(Lane::Send)));
         }
         next.at(channel.give_up_at);
         next.at(channel.probe_at);
@@ -106,9 +106,10 @@ impl<M: Mode> Session<'_, M> {
         self.watch_stream(now);
         self.watch_park(now);
         self.core.wakes.send |= self.core.acks_at != 0 && now >= self.core.acks_at;
-        if self.core.send_waits && !self.core.send().backoff.waits(now) {
+        if self.core.send_waits && !self.core.waits(now, Lane::Send) {
             self.core.wakes.send = true;
         }
+        self.go_single(now);
     }
 
     /// Breaks a park that did not end when it was to: its path is gone.

@@ -1,5 +1,7 @@
 //! What a response is, going by its head, if it is no relay's answer.
 
+use std::time::SystemTime;
+
 use ureq::Body;
 use ureq::http::header::{self, HeaderMap};
 use ureq::http::{HeaderName, Response};
@@ -8,11 +10,14 @@ use super::describe;
 use crate::error::{AuthScheme, Blocked, HeadFault};
 
 /// When a full relay is asked again if it does not say when, in seconds.
-const RETRY_AFTER: u32 = 5;
+const RETRY_AFTER: u8 = 5;
 
 /// Longest time after which it is asked again, whatever it says, in seconds: a client that waits
 /// longer looks dead.
-const MAX_RETRY_AFTER: u32 = 30;
+const MAX_RETRY_AFTER: u64 = 30;
+
+/// The same for what is no relay, in seconds: channels ride out more.
+const LONGEST_RETRY_AFTER: u64 = 120;
 
 /// Header lines that the HTTP client takes.
 const MAX_LINES: usize = 128;
@@ -28,10 +33,7 @@ pub(super) fn refusal(response: &Response<Body>, by_proxy: bool) -> Option<Block
         }
         // What it says to a wrong password.
         401 if by_proxy && is_tinyproxy(response) => return Some(Blocked::ProxyAuth),
-        status => {
-            let full = if status == 503 { full(headers) } else { None };
-            return Some(full.map_or(Blocked::Http(status), Blocked::Full));
-        }
+        status => return Some(limit(status, headers).unwrap_or(Blocked::Http(status))),
     }
     let field = |name| headers.get(name).and_then(|v| v.to_str().ok());
     let kind = field(header::CONTENT_TYPE).unwrap_or_default();
@@ -66,13 +68,31 @@ pub(super) fn head(response: &Response<Body>) -> String {
     describe(response.status().as_u16(), &words.join(" "), "")
 }
 
-/// After how many seconds a relay that says that it is full is to be asked again. Any server may
-/// answer 503 with Retry-After; Byway-Status is the relay's.
-fn full(headers: &HeaderMap) -> Option<u8> {
-    headers.get("byway-status").filter(|status| *status == "full")?;
-    let seconds = headers.get(header::RETRY_AFTER).and_then(|v| v.to_str().ok()?.parse().ok());
-    let seconds = seconds.unwrap_or(RETRY_AFTER).clamp(1, MAX_RETRY_AFTER);
-    u8::try_from(seconds).ok()
+/// A status that says when to ask again: of a relay that is full, or of anything on the way that lets
+/// nobody ask as often (429) or is out of order (503). Byway-Status is the relay's.
+fn limit(status: u16, headers: &HeaderMap) -> Option<Blocked> {
+    if !matches!(status, 429 | 503) {
+        return None;
+    }
+    let seconds = |least, most| retry_after(headers).map(|s| s.clamp(least, most) as u8);
+    if status == 503 && headers.get("byway-status").is_some_and(|status| *status == "full") {
+        return Some(Blocked::Full(seconds(1, MAX_RETRY_AFTER).unwrap_or(RETRY_AFTER)));
+    }
+    seconds(1, LONGEST_RETRY_AFTER).map(|seconds| Blocked::Later(status, seconds))
+}
+
+/// Retry-After in seconds (RFC 9110, section 10.2.3). A date counts from that of the answer, by the same
+/// clock, or else from now; one that is over says nothing.
+fn retry_after(headers: &HeaderMap) -> Option<u64> {
+    let value = headers.get(header::RETRY_AFTER)?.to_str().ok()?.trim();
+    if !value.is_empty() && value.bytes().all(|octet| octet.is_ascii_digit()) {
+        // More than any number is long enough.
+        return Some(value.parse().unwrap_or(u64::MAX));
+    }
+    let date = |text: &str| httpdate::parse_http_date(text.trim()).ok();
+    let sent = headers.get(header::DATE).and_then(|value| date(value.to_str().ok()?));
+    let left = date(value)?.duration_since(sent.unwrap_or_else(SystemTime::now)).ok()?;
+    Some(left.as_secs()).filter(|&seconds| seconds > 0)
 }
 
 /// Whether this came by a proxy that serves one request a connection without saying so: what follows

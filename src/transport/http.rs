@@ -261,6 +261,7 @@ impl HttpTransport {
             | Blocked::ProxyAuth
             | Blocked::ProxyScheme(_)
             | Blocked::Full(_)
+            | Blocked::Later(..)
             | Blocked::Relay(_) => false,
         };
         if is_elsewhere {

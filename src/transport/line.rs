@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
+use rustix::net::sockopt::set_socket_linger;
 use ureq::{Error, Timeout};
 
 use super::http::Way;
@@ -107,6 +108,16 @@ impl Line {
         self.silence_ms.fetch_min(silence_ms, Relaxed);
     }
 
+    /// Breaks the connection, in use or idle, by a reset: to a half-open one that ends in order a proxy
+    /// may go on answering, and count it.
+    fn reset(&self) {
+        if let Some(socket) = self.lock().socket.upgrade() {
+            // When the lane closes it. An error means that it is broken already.
+            let _ = set_socket_linger(&*socket, Some(Duration::ZERO));
+            let _ = socket.shutdown(Shutdown::Both);
+        }
+    }
+
     /// Breaks the connection, in use or idle.
     pub fn disconnect(&self) {
         if let Some(socket) = self.lock().socket.upgrade() {
@@ -187,7 +198,7 @@ impl Canceller {
         state.connecting = None;
         drop(state);
         self.0.changed.notify_all();
-        self.0.disconnect();
+        self.0.reset();
     }
 
     /// Allows exchanges again. Whoever decides on the next exchange calls it then, under the lock

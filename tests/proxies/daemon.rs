@@ -154,11 +154,17 @@ impl Daemon {
 
     /// haproxy before a server, with Debian's rules.
     pub fn haproxy(server: SocketAddr) -> Self {
+        Self::haproxy_with("", server, "")
+    }
+
+    /// haproxy before a server, with Debian's rules, these lines more before and these options of
+    /// the server.
+    pub fn haproxy_with(front: &str, server: SocketAddr, options: &str) -> Self {
         Self::haproxy_by(|_, port| {
             format!(
                 "defaults\nmode http\ntimeout connect 5000\ntimeout client 50000\n\
-                 timeout server 50000\nfrontend all\nbind 127.0.0.1:{port}\n\
-                 default_backend relay\nbackend relay\nserver relay {server}\n"
+                 timeout server 50000\nfrontend all\nbind 127.0.0.1:{port}\n{front}\
+                 default_backend relay\nbackend relay\nserver relay {server} {options}\n"
             )
         })
     }

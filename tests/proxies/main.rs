@@ -9,6 +9,7 @@ mod device;
 mod environment;
 mod explicit;
 mod foreign;
+mod gateways;
 mod origin;
 mod pace;
 mod roam;

@@ -8,8 +8,14 @@ pub enum Fate {
     Pass,
     /// No connection.
     Refused,
-    /// The proxy answers in the relay's place.
+    /// Nobody answers who dials.
+    #[allow(dead_code)] // by gateways of the simulation alone
+    Unanswered,
+    /// The proxy answers in the relay's place,
     Status(u16),
+    /// and asks to be let alone for so many seconds.
+    #[allow(dead_code)] // the same
+    Later(u16, u8),
     /// So does a portal, with status 200.
     Portal,
     /// So does a cache, with the client's last answer.

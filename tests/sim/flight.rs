@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use byway::wire::{DataFlags, Decoder, Message, Piece};
+use byway::wire::{DataFlags, Decoder, HelloFlags, Message, Piece};
 
 /// Names an end of a channel; its token does.
 type End = u64;
@@ -14,6 +14,8 @@ pub struct Flight {
     other: HashMap<End, End>,
     /// First offset that an end has not said it would take.
     limit: HashMap<End, u64>,
+    /// Requests that were park and send at once.
+    pub singles: u64,
 }
 
 /// Reads one request.
@@ -31,6 +33,9 @@ impl Flight {
         {
             let Piece::Message(message) = piece else { continue };
             match message {
+                Message::Hello(hello) => {
+                    self.singles += u64::from(hello.flags.has(HelloFlags::SINGLE));
+                }
                 Message::Route(route) => along.to = route.channel.token,
                 Message::ConnectReq(connect) => {
                     self.raise(connect.channel.token, connect.limit);

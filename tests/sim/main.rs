@@ -11,6 +11,8 @@ mod datagrams;
 mod endings;
 mod fate;
 mod flight;
+mod gate;
+mod gateways;
 mod herd;
 mod naive;
 mod net;

@@ -19,6 +19,9 @@ pub type Link = (u64, ExchangeId);
 /// Octets that the kernels on the way take before a connection stands.
 pub const PIPE: usize = 64 << 10;
 
+/// How often a gateway looks if the next exchange may pass, in ms.
+const LOOK_MS: u64 = 3;
+
 /// When a kernel gives up a connection whose other end is gone, in ms.
 const KERNEL_GIVES_UP: u64 = 900_000;
 
@@ -51,6 +54,8 @@ pub struct Trip {
     pub hung: bool,
     pub hung_at: u64,
     pub link: Option<Link>,
+    /// A gateway that passes one exchange at a time has begun with this one.
+    pub admitted: bool,
     /// What a proxy holds of the answer.
     pub answer: Vec<u8>,
     shown: [Decoder; 2],
@@ -106,6 +111,9 @@ impl World {
         let met = self.on_path(n, id, exchange);
         let reused = self.peers[n].path.reuses(lane);
         let fate = met.unwrap_or(fate);
+        if let Fate::Later(..) | Fate::Status(429) = fate {
+            self.refused += 1;
+        }
         if let Fate::Repeat { .. } | Fate::LateUp(_) | Fate::BufferUp = fate
             && body.is_empty()
         {
@@ -136,9 +144,10 @@ impl World {
             heard: false,
             spoken: false,
             reused: single && reused,
-            hung: fate == Fate::Swallowed,
+            hung: matches!(fate, Fate::Swallowed | Fate::Unanswered),
             hung_at: self.now,
             link: None,
+            admitted: false,
             answer: Vec::new(),
             shown: [Decoder::new(), Decoder::new()],
             flight,
@@ -151,9 +160,14 @@ impl World {
         }
         let down = self.now < self.relay_down_until || fate == Fate::Refused;
         match fate {
+            Fate::Unanswered => {}
             _ if down => self.schedule(soon, Happens::Fails(id, Blocked::Connect, false)),
             Fate::Lost => self.schedule(soon, Happens::Fails(id, Blocked::Cut, true)),
             Fate::Status(code) => self.schedule(soon, Happens::Fails(id, status(code), true)),
+            Fate::Later(code, seconds) => {
+                let cause = Blocked::Later(code, seconds);
+                self.schedule(soon, Happens::Fails(id, cause, true));
+            }
             Fate::Portal | Fate::Cached => {
                 let page = match fate {
                     Fate::Portal => b"<!DOCTYPE html><title>Log in</title>".to_vec(),
@@ -229,6 +243,10 @@ impl World {
         let dark_until = self.peers[trip.peer].dark_until;
         self.peers[trip.peer].path.forget(self.now, trip);
         if trip.hung {
+            return true;
+        }
+        if self.queues(id) {
+            self.schedule(self.now + LOOK_MS, what);
             return true;
         }
         if self.now < dark_until {
@@ -333,7 +351,10 @@ impl World {
         peer.trips[index(trip.lane)] = None;
         let unseen = trip.hung || self.now < peer.dark_until;
         self.path_over(&trip, hangs_up);
-        if hangs_up && let Some(link) = trip.link {
+        if hangs_up
+            && let Some(link) = trip.link
+            && !self.overlooks(&trip, link)
+        {
             let after = if unseen { KERNEL_GIVES_UP } else { self.latency(trip.peer) };
             self.schedule(self.now + after, Happens::Gone(link));
         }

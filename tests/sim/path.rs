@@ -5,11 +5,12 @@ use byway::error::Blocked;
 use byway::session::{Exchange, Lane};
 
 use crate::fate::Fate;
+use crate::gate::Gate;
 use crate::net::Trip;
 use crate::world::{Happens, TripId, World, index};
 
 /// When a client gives up a connection that is not answered, in ms.
-const CONNECT_MS: u64 = 3_000;
+pub const CONNECT_MS: u64 = 3_000;
 
 /// When the kernel asks again for a connection, in ms: once before the client gives it up.
 const SYN_AGAIN_MS: u64 = 1_000;
@@ -39,6 +40,8 @@ pub struct Path {
     /// A gateway holds back what it does not know to be the end of an answer, for so long, in ms, from
     /// the first octet on that it holds; 0: not.
     pub corks: u64,
+    /// A gateway lets the client have but so much.
+    pub gate: Option<Gate>,
     /// Largest body that a gateway takes, in octets.
     pub most_body: usize,
     /// Octets that go up in a second; 0: no limit.
@@ -58,6 +61,7 @@ impl Path {
         forgets: u64::MAX,
         tires: None,
         corks: 0,
+        gate: None,
         most_body: usize::MAX,
         uplink: 0,
         uplink_free: 0,
@@ -84,6 +88,11 @@ impl Path {
         if now - trip.last > self.forgets {
             trip.hang(now);
         }
+    }
+
+    /// Connections that are kept, but for that of a lane.
+    pub fn keeps_beside(&self, lane: Lane) -> bool {
+        self.kept[1 - index(lane)].is_some()
     }
 
     /// Whether the lane's next exchange has a connection.
@@ -136,8 +145,9 @@ impl World {
         if let Some((after, _)) = path.tires {
             self.schedule(now + after, Happens::Tires(id));
         }
+        let gated = self.at_gate(peer, lane);
         let path = &mut self.peers[peer].path;
-        let fate = path.meets(now, lane, len);
+        let fate = path.meets(now, lane, len).or(gated);
         if fate == Some(Fate::Swallowed) && path.kept[index(lane)].is_none() {
             // No connection comes about.
             self.schedule(now + CONNECT_MS, Happens::Fails(id, Blocked::Connect, false));

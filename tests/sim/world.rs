@@ -95,6 +95,8 @@ pub struct World {
     pub flight: Flight,
     /// The longest time, in ms, until a client gave up an exchange that hung, for each lane.
     pub longest_hang: [u64; 2],
+    /// Exchanges that a gateway found too many (429).
+    pub refused: u64,
     pub trace: bool,
 }
 
@@ -141,6 +143,7 @@ impl World {
             longest_stall: 0,
             flight: Flight::default(),
             longest_hang: [0; 2],
+            refused: 0,
             trace: std::env::var_os("BYWAY_SIM_TRACE").is_some(),
         }
     }

@@ -3,7 +3,8 @@
 use super::*;
 
 #[test]
-fn a_full_relay_is_known_by_its_header_and_asked_again_when_it_says() {
+fn retry_after_of_429_and_503_is_heeded_and_a_full_relay_known_by_its_header() {
+    let dated = "429 Too Many Requests\r\nDate: Sun, 06 Nov 1994 08:49:37";
     let full = "503 Service Unavailable\r\nByway-Status: full";
     for (head, cause) in [
         (format!("{full}\r\nRetry-After: 7"), Blocked::Full(7)),
@@ -12,7 +13,32 @@ fn a_full_relay_is_known_by_its_header_and_asked_again_when_it_says() {
         (format!("{full}\r\nRetry-After: Fri, 31 Dec 1999 23:59:59 GMT"), Blocked::Full(5)),
         (full.into(), Blocked::Full(5)),
         // A proxy's.
-        ("503 Service Unavailable\r\nRetry-After: 7".into(), Blocked::Http(503)),
+        ("503 Service Unavailable\r\nRetry-After: 7".into(), Blocked::Later(503, 7)),
+        ("503 Service Unavailable".into(), Blocked::Http(503)),
+        ("429 Too Many Requests\r\nRetry-After: 7".into(), Blocked::Later(429, 7)),
+        ("429 Too Many Requests\r\nRetry-After: 0".into(), Blocked::Later(429, 1)),
+        (
+            "429 Too Many Requests\r\nRetry-After: 99999999999999999999".into(),
+            Blocked::Later(429, 120),
+        ),
+        ("429 Too Many Requests\r\nRetry-After: soon".into(), Blocked::Http(429)),
+        ("429 Too Many Requests\r\nRetry-After: -1".into(), Blocked::Http(429)),
+        ("429 Too Many Requests".into(), Blocked::Http(429)),
+        ("502 Bad Gateway\r\nRetry-After: 7".into(), Blocked::Http(502)),
+        // By the clock of who sends it.
+        (
+            format!("{dated} GMT\r\nRetry-After: Sun, 06 Nov 1994 08:50:07 GMT"),
+            Blocked::Later(429, 30),
+        ),
+        (
+            format!("{dated} GMT\r\nRetry-After: Sunday, 06-Nov-94 08:50:07 GMT"),
+            Blocked::Later(429, 30),
+        ),
+        (format!("{dated} GMT\r\nRetry-After: Sun, 06 Nov 1994 08:49:37 GMT"), Blocked::Http(429)),
+        (
+            format!("{dated} GMT\r\nRetry-After: Mon, 07 Nov 1994 08:49:37 GMT"),
+            Blocked::Later(429, 120),
+        ),
     ] {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
