@@ -46,6 +46,10 @@ const PARTING: Duration = Duration::from_secs(1);
 /// their place, the standard streams, listeners, the signals'.
 const DESCRIPTORS: usize = 32;
 
+/// File descriptors of a forwarded connection: its socket, and two that tell of its channel while one
+/// direction has ended.
+const OF_EACH: usize = 3;
+
 const EXIT_CODES: &str = "\
 Exit codes:
   0  all done; what was sent is acknowledged by the peer
@@ -174,7 +178,7 @@ fn open(options: &ClientOptions, profile: Profile, backlog: u8) -> Result<Opened
 /// all of them. Else the client would find none when it is to dial the relay anew.
 fn places(channels: usize) -> usize {
     let may = getrlimit(Resource::Nofile).current.map_or(usize::MAX, |most| most as usize);
-    let places = channels.min(may.saturating_sub(DESCRIPTORS)).max(1);
+    let places = channels.min(may.saturating_sub(DESCRIPTORS) / OF_EACH).max(1);
     if places < channels {
         warn!(
             "at most {places} connections at once, not {channels}: this process may have {may} file descriptors; allow more (ulimit -n)"

@@ -187,7 +187,7 @@ fn few_file_descriptors_leave_some_for_the_relay() {
     let (to, url, from) = (address.to_string(), relay.url.as_str(), "127.0.0.1:0");
     let _listen = Byway::start(["listen", "web:80", "--to", &to, "--relay", url]);
     let args = ["connect", "web:80", "--from", from, "--relay", url];
-    let mut connect = Byway::start_with_descriptors(34, args);
+    let mut connect = Byway::start_with_descriptors(38, args);
     connect.wait_told("at most 2 connections at once, not 256");
     let from: SocketAddr = connect.announced().0.parse().expect("an address");
     let clients: Vec<_> = (0..40)
@@ -202,6 +202,7 @@ fn few_file_descriptors_leave_some_for_the_relay() {
     for _ in 0..40 {
         accept(&listener).read_exact(&mut [0]).expect("it came");
     }
+    assert_eq!(connect.times_told("no file descriptors"), 0);
 }
 
 #[test]

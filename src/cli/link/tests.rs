@@ -58,7 +58,10 @@ fn octets_that_the_system_holds_are_sent_before_the_reset() {
     { &far }.write_all(&vec![7; MUCH]).expect("written");
     far.wait_acked(None).expect("the other client has all");
     far.abort();
-    // The program has not begun to read: all is in buffers on its way.
+    // The program has not begun to read, so all is in buffers on its way, and the reset behind it.
+    let mut fds = [PollFd::new(&program, GONE)];
+    let second = time(Duration::from_secs(1));
+    assert_eq!(poll(&mut fds, Some(&second)), Ok(0), "the reset overtakes the octets");
     let mut read = Vec::new();
     let error = program.read_to_end(&mut read).expect_err("no end in order");
     assert_eq!((read.len(), error.kind()), (MUCH, ErrorKind::ConnectionReset));
