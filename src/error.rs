@@ -264,7 +264,7 @@ pub enum Blocked {
 
 impl Blocked {
     /// Whether to try again soon is in vain: somebody has to change something first. A client tries
-    /// on nevertheless, but who waits for it to open is told at once.
+    /// on nevertheless, but a wait for it to open ends at once.
     pub const fn is_lasting(self) -> bool {
         match self {
             Self::Tls(fault) => !matches!(fault, TlsFault::Broken),

@@ -92,7 +92,7 @@ void test_paths(void) {
     snprintf(url, sizeof url, "https%s", url_of(at) + strlen("http"));
     config = settings();
     config.relay_url = url;
-    blocked(BYWAY_ERROR_TLS, 0, &config);
+    blocked(BYWAY_ERROR_TLS_NONE, 0, &config);
   }
   stop(at);
 }
