@@ -98,7 +98,7 @@ pub enum PeerError {
         "connection refused: nobody listens at that endpoint; check the name, or start the listener"
     )]
     NoListener,
-    /// The listener is full, and stayed so for the time given; a session of one exchange asks once.
+    /// The listener is full; the client asked again and again for the time given, a device once.
     #[error(
         "connection refused: the listener's backlog or channels were used up whenever it was asked; try again later"
     )]

@@ -202,7 +202,7 @@ fn dial_peer(
     let mut waiting = None;
     meet::patiently(
         patience,
-        |left| client.connect_timeout(endpoint, left),
+        |left| meet::connect_once(client, endpoint, left),
         |error| match error {
             // The place was free, so the channel will be.
             Error::Resource(ResourceError::Channels) => true,

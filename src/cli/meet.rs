@@ -42,7 +42,7 @@ pub fn connect(client: &Client, endpoint: Endpoint, patience: Duration) -> Resul
     let mut tell = Teller::new(patience);
     patiently(
         patience,
-        |left| client.connect_timeout(endpoint, left),
+        |left| connect_once(client, endpoint, left),
         |error| match error {
             Error::Peer(PeerError::NoListener) => {
                 tell.once(error, endpoint, "has no listener yet");
@@ -55,6 +55,14 @@ pub fn connect(client: &Client, endpoint: Endpoint, patience: Duration) -> Resul
             _ => false,
         },
     )
+}
+
+/// Connects without trying again where the listener has no room, as the client would by itself: here
+/// that is told.
+pub fn connect_once(client: &Client, endpoint: Endpoint, left: Duration) -> Result<Stream, Error> {
+    let stream = client.start_connect(endpoint)?;
+    stream.wait_open(left)?;
+    Ok(stream)
 }
 
 /// Tries until that succeeds, or fails by what does not pass, or `patience` is over: then it is what

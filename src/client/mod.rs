@@ -35,7 +35,7 @@ mod stream;
 use std::io;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 pub use channel::Channel;
 pub use close::CloseError;
@@ -47,13 +47,19 @@ pub use listener::Listener;
 pub use readiness::{PollFd, Readiness};
 pub use stream::{ReadHalf, Stream, WriteHalf};
 
-use crate::error::Error;
+use crate::error::{Error, PeerError};
 use crate::session::{HeapStorage, Lane, Profile, Stats, StorageBytes};
 use crate::transport::{HttpTransport, Proxy, Transport, Way};
 use crate::{Endpoint, Kind};
 use channel::deadline;
 use readiness::Target;
 use shared::Shared;
+
+/// Pauses before a listener without room is asked again, as CONNECT_REQ is repeated: the first, each
+/// twice as long as the one before,
+const FULL_PAUSE: Duration = Duration::from_millis(500);
+/// up to so long.
+const LONGEST_FULL_PAUSE: Duration = Duration::from_secs(5);
 
 /// A session with a relay. Clones share it; any thread may use it.
 ///
@@ -388,7 +394,38 @@ impl Client {
         Ok(listener)
     }
 
+    /// Connects, and again while the listener has no room.
     fn connect_for(
+        &self,
+        endpoint: Endpoint,
+        kind: Kind,
+        timeout: Option<Duration>,
+    ) -> Result<Channel, Error> {
+        const FULL: Error = Error::Peer(PeerError::BacklogFull);
+        let until = deadline(timeout);
+        let mut pause = FULL_PAUSE;
+        loop {
+            let left = until.map(|until| until.saturating_duration_since(Instant::now()));
+            match self.connect_once(endpoint, kind, left) {
+                Err(FULL) => {}
+                // The listener said so before.
+                Err(Error::TimedOut) if pause > FULL_PAUSE => return Err(FULL),
+                result => return result,
+            }
+            let next = Instant::now() + pause;
+            let next = until.map_or(next, |until| until.min(next));
+            pause = (pause * 2).min(LONGEST_FULL_PAUSE);
+            let shared = &self.handle.shared;
+            shared.wait(shared.on_session(), shared.on_session(), Some(next), |_, _| {
+                Ok(None::<()>)
+            })?;
+            if until.is_some_and(|until| until <= Instant::now()) {
+                return Err(FULL);
+            }
+        }
+    }
+
+    fn connect_once(
         &self,
         endpoint: Endpoint,
         kind: Kind,

@@ -116,10 +116,6 @@ impl<M: Mode> Session<'_, M> {
                 self.acknowledge_set_up(slot);
             }
             (State::Connecting, Status::Retry) => channel.status = status as u8,
-            // There may be room when it is asked for again, as by a kernel whose SYN was dropped.
-            (State::Connecting, Status::BacklogFull) if !M::SINGLE => {
-                channel.status = status as u8;
-            }
             (State::Connecting, status) => self.end(now, slot, End::Refused, status, false),
             (State::Established, Status::Ok)
                 if channel.peer == from.peer && channel.remote == accept.channel =>

@@ -350,7 +350,6 @@ impl<M: Mode> Session<'_, M> {
             (_, Ok(Some(Status::Away | Status::Busy))) => PeerError::Away.into(),
             (_, Ok(Some(Status::NoListener | Status::Retry))) => PeerError::NoListener.into(),
             (_, Ok(Some(Status::Limited))) => ResourceError::Relay.into(),
-            (_, Ok(Some(Status::BacklogFull))) if !M::SINGLE => PeerError::BacklogFull.into(),
             _ => Error::TimedOut,
         }
     }

@@ -311,10 +311,6 @@ impl<M: Mode> Session<'_, M> {
                     Status::NoListener | Status::WrongKind | Status::Limited => {
                         self.end(now, slot, End::Refused, verdict.status, false);
                     }
-                    // The listener's own word may have come before this.
-                    Status::Delivered
-                        if !M::SINGLE
-                            && self.channels[slot].status == Status::BacklogFull as u8 => {}
                     status => self.channels[slot].status = status as u8,
                 }
             }

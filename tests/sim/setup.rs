@@ -152,7 +152,7 @@ fn what_nobody_accepts_ends_after_linger_and_the_connector_learns() {
 }
 
 #[test]
-fn a_connector_waits_for_room_in_a_full_backlog() {
+fn a_full_backlog_refuses_and_room_is_found_again() {
     let mut w = World::new(18);
     let (a, b) = (w.peer(Profile::PHONE), w.peer(Profile::PHONE));
     let listener = w.listen_with(b, "b:1", Kind::Stream, 2, false);
@@ -161,11 +161,13 @@ fn a_connector_waits_for_room_in_a_full_backlog() {
     w.run(500);
     let third = w.with(a, |s, now| s.connect(now, crate::app::endpoint("b:1"), Kind::Stream, &[]));
     let third = third.expect("a slot");
-    w.run(20_000);
-    assert_eq!(w.with(a, |s, _| s.connected(third)), Ok(false));
+    w.run(500);
+    let refused = w.with(a, |s, _| s.connected(third));
+    assert_eq!(refused, Err(PeerError::BacklogFull.into()));
+    w.with(a, |s, now| s.release(now, third));
     w.peers[b].listens[0].accepts = true;
     w.run_listener(b, listener.slot());
-    w.run_until(6_000, "room", |w| w.peers[a].session().connected(third) == Ok(true));
+    w.hold(a, b);
     assert!(first.iter().all(|&n| w.chans[n].ends[1].id.is_some()));
 }
 

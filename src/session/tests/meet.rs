@@ -193,6 +193,7 @@ fn a_verdict_may_also_put_a_connection_off() {
 fn the_listener_refuses_a_connection() {
     for (status, error) in [
         (Status::NoListener, Error::from(PeerError::NoListener)),
+        (Status::BacklogFull, PeerError::BacklogFull.into()),
         (Status::WrongKind, ConfigError::WrongKind.into()),
     ] {
         let mut bench = Bench::reached();
@@ -205,29 +206,6 @@ fn the_listener_refuses_a_connection() {
         assert_eq!(bench.session().connected(id), Err(Error::Closed));
         assert!(bench.begin(Lane::Send).is_none(), "nobody is told");
     }
-}
-
-#[test]
-fn a_listener_without_room_is_asked_again() {
-    let mut bench = Bench::reached();
-    let id = bench.connect(Kind::Stream);
-    for pause in [0, 500, 1_000, 2_000, 4_000, 5_000, 5_000] {
-        bench.pass(pause);
-        bench.dial(Status::BacklogFull, 0);
-        assert_eq!(bench.session().connected(id), Ok(false));
-        assert_eq!(bench.session().connect_cause(id), PeerError::BacklogFull.into());
-        assert!(bench.begin(Lane::Send).is_none(), "it waits");
-    }
-    // The verdict on the last CONNECT_REQ is older than what the listener said.
-    bench.pass(5_000);
-    let request = bench.begin(Lane::Send).unwrap();
-    let (index, _) = request.connect().unwrap();
-    let answer = Answer::to(&request.exchange).verdict(index, Status::Delivered, 0);
-    bench.answer(Lane::Send, &answer.ok());
-    assert_eq!(bench.session().connect_cause(id), PeerError::BacklogFull.into());
-    bench.pass(5_000);
-    bench.dial(Status::Ok, 1);
-    assert_eq!(bench.session().connected(id), Ok(true));
 }
 
 #[test]

@@ -23,17 +23,14 @@ fn connect_rsp_has_only_its_statuses() {
     for &status in Status::ALL {
         let refused = match status {
             Status::NoListener => PeerError::NoListener.into(),
+            Status::BacklogFull => PeerError::BacklogFull.into(),
             Status::WrongKind => ConfigError::WrongKind.into(),
             _ => PROTOCOL,
         };
-        let by_peer = match status {
-            Status::Ok => Ok(true),
-            Status::BacklogFull => Ok(false),
-            _ => Err(refused),
-        };
+        let by_peer = if status == Status::Ok { Ok(true) } else { Err(refused) };
         assert_eq!(connected(PEER, status, REMOTE), by_peer, "{status:?}");
         let by_relay = match status {
-            Status::Retry | Status::BacklogFull => Ok(false),
+            Status::Retry => Ok(false),
             Status::Limited => Err(ResourceError::Relay.into()),
             _ => Err(refused),
         };
