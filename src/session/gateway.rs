@@ -351,6 +351,15 @@ impl<M: Mode> Core<M> {
         false
     }
 
+    /// Longest time between two exchanges, in ms: one is to be beside the other while it is to be found
+    /// out whether that is what gets them refused.
+    pub fn test_gap_ms(&self) -> u32 {
+        match self.beside() {
+            Some(beside) if beside.gateway.is_suspected(self.clock) => TEST_HOLD_MS / 2,
+            _ => u32::MAX,
+        }
+    }
+
     /// Most octets of payload of the next send because of what is to be found out.
     pub fn test_payload(&self, now: u64) -> u32 {
         match self.beside() {

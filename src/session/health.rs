@@ -66,7 +66,8 @@ impl<M: Mode> Core<M> {
     pub fn waits_until(&self, lane: Lane) -> u64 {
         let park = lane == Lane::Park;
         let backoff = if park { self.park.backoff } else { self.send().backoff };
-        self.beside().map_or(backoff.until(), |beside| backoff.until().max(beside.rate.until(lane)))
+        let Some(beside) = self.beside() else { return backoff.until() };
+        backoff.until().max(beside.rate.until(lane, self.test_gap_ms()))
     }
 
     /// Whether the next exchange of a lane is not to begin yet.

@@ -30,9 +30,10 @@ impl Rate {
         Self { gap_ms: 0, raised_at: 0, begun_at: 0, last: Lane::Park, closed_until: 0 }
     }
 
-    /// When the next exchange of this lane may begin. The other lane goes first.
-    pub fn until(&self, lane: Lane) -> u64 {
-        let gap = u64::from(self.gap_ms);
+    /// When the next exchange of this lane may begin, at most so many ms behind the last. The other lane
+    /// goes first.
+    pub fn until(&self, lane: Lane, most_ms: u32) -> u64 {
+        let gap = u64::from(self.gap_ms.min(most_ms));
         let paced = match self.gap_ms {
             0 => 0,
             _ if lane == self.last => self.begun_at + gap + gap / 2,
@@ -80,7 +81,7 @@ mod tests {
             let (mut passed, mut refused) = (0_u64, 0_u64);
             let begun = now;
             while now < begun + 600_000 {
-                now = now.max(rate.until(Lane::Send));
+                now = now.max(rate.until(Lane::Send, u32::MAX));
                 rate.begins(now, Lane::Park);
                 if now < free_at {
                     rate.refused(now + 5, now);
@@ -105,6 +106,6 @@ mod tests {
         let mut rate = Rate::new();
         rate.begins(7, Lane::Send);
         rate.passes();
-        assert_eq!((rate.until(Lane::Send), rate.until(Lane::Park)), (0, 0));
+        assert_eq!([Lane::Send, Lane::Park].map(|lane| rate.until(lane, u32::MAX)), [0, 0]);
     }
 }

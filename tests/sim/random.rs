@@ -5,7 +5,6 @@ use byway::session::{Pace, Profile};
 
 use crate::app::{Finish, Plan};
 use crate::fate::{Fault, Faults};
-use crate::gate::{Gate, Limit};
 use crate::rng::Rng;
 use crate::seeds::{number, spread};
 use crate::world::World;
@@ -74,7 +73,6 @@ fn run(seed: u64) -> World {
             w.listen(n, &format!("p{n}:2"), Kind::Datagram);
         }
     }
-    gate_some(&mut w);
     let trouble = rng.scale(60_000);
     w.faults = match rng.chance(800) {
         true => some_faults(&mut rng, w.now + trouble),
@@ -118,28 +116,6 @@ fn run(seed: u64) -> World {
     w.longest_stall = 0;
     w.finish(PATIENCE);
     w
-}
-
-/// Some are behind a gateway that lets them have but one connection, one exchange at a time, or few.
-fn gate_some(w: &mut World) {
-    // Of its own, so that what else befalls a seed stays as it was.
-    let mut rng = Rng::new(!w.seed);
-    for peer in w.peers.iter_mut().filter(|peer| !peer.storage.is_single()) {
-        if !rng.chance(150) {
-            continue;
-        }
-        let limit = *rng.pick(&[
-            Limit::OneConnection,
-            Limit::OneConnectionInSilence,
-            Limit::OneExchange(503),
-            Limit::OneExchange(429),
-            Limit::Queue,
-            Limit::Rate { every: 200, burst: 2 },
-        ]);
-        let retry_after = rng.chance(300).then_some(1);
-        peer.path.keeps = true;
-        peer.path.gate = Some(Gate { overlooks: rng.chance(300), retry_after, ..Gate::new(limit) });
-    }
 }
 
 /// Some kinds of fault, each more or less likely.
