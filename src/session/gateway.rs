@@ -11,7 +11,7 @@ use crate::error::Blocked;
 
 /// Times that an exchange failed or waited beside another one, and got through without it, with no
 /// two at once that did get through in between, until one at a time is made.
-const STRIKES: u8 = 3;
+const STRIKES: u8 = 4;
 /// One trouble is one strike, however often it shows within so long, in ms.
 const STRIKE_MS: u64 = 700;
 /// A strike is forgotten so long, in ms, after the last one.

@@ -279,6 +279,7 @@ impl<M: Mode> Session<'_, M> {
             }
             None => most,
         };
+        let whole = budget;
         let share = (budget / candidates).max(1024);
         let first = usize::from(self.core.turn);
         let mut second = None;
@@ -295,7 +296,7 @@ impl<M: Mode> Session<'_, M> {
                 Kind::Stream => self.plan_stream(now, slot, share.min(budget), several),
                 Kind::Datagram => {
                     // The relay takes no larger body, though one datagram is to go at least.
-                    let fits = self.core.is_single() && budget < most;
+                    let fits = self.core.is_single() && budget < whole;
                     self.plan_datagrams(now, slot, share.min(budget), several, fits)
                 }
             };

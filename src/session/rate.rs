@@ -7,7 +7,7 @@ const FIRST_GAP_MS: u32 = 100;
 /// up to so long;
 const LONGEST_GAP_MS: u32 = 5_000;
 /// with each that passes a share of it less,
-const EASE: u32 = 64;
+const EASE: u32 = 32;
 /// down to so long, below which there is none.
 const LEAST_GAP_MS: u32 = 50;
 
@@ -74,7 +74,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_limit_of_exchanges_is_kept_but_for_one_in_thirty() {
+    fn a_limit_of_exchanges_is_kept_but_for_one_in_fifteen() {
         for allowed_ms in [70, 200, 1_000, 3_000] {
             let mut rate = Rate::new();
             let (mut now, mut free_at) = (1_000_000, 0);
@@ -94,7 +94,7 @@ mod tests {
                 now += 5;
             }
             assert!(
-                refused <= 6 + passed.div_ceil(30),
+                refused <= 6 + passed.div_ceil(15),
                 "{refused} of {passed} every {allowed_ms} ms"
             );
             assert!(passed >= 600_000 / allowed_ms / 2, "{passed} every {allowed_ms} ms");
