@@ -20,8 +20,8 @@ fn put(body: &mut Vec<u8>, message: Message<'_>) {
     body.extend_from_slice(&octets[..len]);
 }
 
-fn hello(session: u8, seq: u64, hold_ms: u32) -> Vec<u8> {
-    let (flags, secret) = (HelloFlags::NONE, [session; 16]);
+fn hello(session: u8, seq: u64, hold_ms: u32, flags: HelloFlags) -> Vec<u8> {
+    let secret = [session; 16];
     let hello = Hello { version: VERSION, flags, secret, seq, hold_ms, max_response: u32::MAX };
     let mut body = Vec::new();
     put(&mut body, Message::Hello(hello));
@@ -38,7 +38,7 @@ fn post(stream: &mut TcpStream, body: &[u8]) -> std::io::Result<()> {
 
 /// The address of a session, as WELCOME says.
 fn address(stream: &mut TcpStream, session: u8) -> Address {
-    post(stream, &hello(session, 1, 0)).expect("sent");
+    post(stream, &hello(session, 1, 0, HelloFlags::NONE)).expect("sent");
     let mut answer = Vec::new();
     loop {
         let mut octets = [0; 1024];
@@ -60,9 +60,9 @@ fn a_second_signal_ends_the_relay_at_once() {
     // A response that is not taken holds the relay for seconds.
     let mut parked = dial();
     let peer = address(&mut parked, 1);
-    post(&mut parked, &hello(1, 2, 300_000)).expect("sent");
+    post(&mut parked, &hello(1, 2, 300_000, HelloFlags::STREAM)).expect("sent");
     let mut sender = dial();
-    let mut body = hello(2, 1, 0);
+    let mut body = hello(2, 1, 0, HelloFlags::NONE);
     put(&mut body, Message::Route(Route { peer, channel: Channel { id: 1, token: 1 } }));
     let flags = DataFlags::NONE;
     put(&mut body, Message::SendReq(Data { offset: 0, flags, len: PIECE as u32 }));
