@@ -47,7 +47,12 @@ fn redirects_are_not_followed_and_nobody_gets_a_password() {
         Some(nginx.access()).filter(|access| access.contains("407"))
     });
     assert!(noted.lines().all(|line| line.ends_with(" <-> <->")), "{noted}");
-    assert_eq!(relay.stats().sends + relay.stats().parks, 0, "a redirect was followed");
+    assert_eq!(
+        relay.stats().sends + relay.stats().parks,
+        0,
+        "a redirect was followed: {:?} {noted}",
+        relay.stats()
+    );
 }
 
 #[test]
