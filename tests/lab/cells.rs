@@ -27,6 +27,8 @@ pub enum Task {
     Stream(Option<Proxy>),
     /// Datagrams likewise.
     Datagrams(Option<Proxy>),
+    /// A stream without a proxy, where IPv6 swallows packets.
+    DeadIpv6,
     /// A stream without a proxy, and a fault so many times.
     Fault(Fault, u32),
 }
@@ -49,6 +51,14 @@ pub fn full() -> Vec<Cell> {
         }
     }
     cells.push(streaming(Task::Stream(Some(Proxy::Varnish))));
+    for task in [
+        Task::Stream(Some(Proxy::HaproxyOneConnection)),
+        Task::Stream(Some(Proxy::HaproxyOneRequest)),
+        Task::Stream(Some(Proxy::HaproxyTls)),
+        Task::DeadIpv6,
+    ] {
+        cells.extend(paces(task));
+    }
     for fault in [
         Task::Fault(Fault::Roam, 40),
         Task::Fault(Fault::NatAddress, 20),
@@ -76,6 +86,10 @@ pub fn some() -> Vec<Cell> {
         streaming(Task::Stream(Some(Proxy::NginxUnbuffered))),
         long_poll(Task::Datagrams(Some(Proxy::Haproxy))),
         streaming(Task::Stream(Some(Proxy::Varnish))),
+        streaming(Task::Stream(Some(Proxy::HaproxyOneConnection))),
+        streaming(Task::Stream(Some(Proxy::HaproxyOneRequest))),
+        long_poll(Task::Stream(Some(Proxy::HaproxyTls))),
+        streaming(Task::DeadIpv6),
         streaming(Task::Fault(Fault::Roam, 5)),
         long_poll(Task::Fault(Fault::NatAddress, 3)),
         streaming(Task::Fault(Fault::Forget, 2)),
@@ -107,6 +121,7 @@ impl Cell {
         let way = |proxy: Option<Proxy>| proxy.map_or("direct", Proxy::name);
         match self.task {
             Task::Stream(proxy) => format!("{}/stream/{pace}", way(proxy)),
+            Task::DeadIpv6 => format!("dead-ipv6/stream/{pace}"),
             Task::Datagrams(proxy) => format!("{}/datagram/{pace}", way(proxy)),
             Task::Fault(fault, _) => format!("{}/{pace}", fault.name()),
         }
@@ -116,17 +131,20 @@ impl Cell {
     pub fn proxy(&self) -> Option<Proxy> {
         match self.task {
             Task::Stream(proxy) | Task::Datagrams(proxy) => proxy,
-            Task::Fault(..) => None,
+            Task::DeadIpv6 | Task::Fault(..) => None,
         }
     }
 
     /// Runs it; `figures` say how far it came.
     pub fn run(&self, seed: u64, figures: &mut Figures) -> Result<()> {
-        let mut lab = Lab::start(self.proxy(), self.pace, Profile::PC)?;
+        let mut lab = match self.task {
+            Task::DeadIpv6 => Lab::with_dead_ipv6(self.pace, Profile::PC)?,
+            _ => Lab::start(self.proxy(), self.pace, Profile::PC)?,
+        };
         let ways = Ways::new();
         let began = Instant::now();
         let result = match self.task {
-            Task::Stream(_) => stream(&lab, seed, &ways),
+            Task::Stream(_) | Task::DeadIpv6 => stream(&lab, seed, &ways),
             Task::Datagrams(_) => datagrams(&lab, seed, &ways, figures),
             Task::Fault(fault, count) => faulty(&mut lab, seed, &ways, fault, count, figures),
         };

@@ -10,6 +10,8 @@ use std::sync::mpsc;
 use std::thread;
 use std::time::{Duration, Instant};
 
+use byway::client::Config;
+use byway::transport::Roots;
 use tempfile::TempDir;
 
 use crate::net::{Host, PROXY, RELAY};
@@ -94,6 +96,12 @@ pub enum Proxy {
     Nginx,
     NginxUnbuffered,
     Haproxy,
+    /// A second connection from the same address is closed at once.
+    HaproxyOneConnection,
+    /// All requests but one wait until that is answered.
+    HaproxyOneRequest,
+    /// TLS, and behind it octets are passed on as they are.
+    HaproxyTls,
     Varnish,
 }
 
@@ -106,6 +114,9 @@ impl Proxy {
             Self::Nginx => "nginx",
             Self::NginxUnbuffered => "nginx-unbuffered",
             Self::Haproxy => "haproxy",
+            Self::HaproxyOneConnection => "haproxy-one-connection",
+            Self::HaproxyOneRequest => "haproxy-one-request",
+            Self::HaproxyTls => "haproxy-tls-tcp",
             Self::Varnish => "varnish",
         }
     }
@@ -116,7 +127,10 @@ impl Proxy {
             Self::Squid | Self::SquidIcap => ("squid", "-v"),
             Self::Tinyproxy => ("tinyproxy", "-v"),
             Self::Nginx | Self::NginxUnbuffered => ("nginx", "-v"),
-            Self::Haproxy => ("haproxy", "-v"),
+            Self::Haproxy
+            | Self::HaproxyOneConnection
+            | Self::HaproxyOneRequest
+            | Self::HaproxyTls => ("haproxy", "-v"),
             Self::Varnish => ("varnishd", "-V"),
         }
     }
@@ -124,6 +138,24 @@ impl Proxy {
     /// Whether clients must be told of it; the others pose as the relay.
     pub fn is_forward(self) -> bool {
         matches!(self, Self::Squid | Self::SquidIcap | Self::Tinyproxy)
+    }
+
+    /// Whether the PC goes through it, too. Two clients would share the one request.
+    pub fn is_before_the_relay(self) -> bool {
+        !self.is_forward() && self != Self::HaproxyOneRequest
+    }
+
+    /// How a client goes through it.
+    pub fn way(self, running: &Running) -> Config {
+        let (http, https) = (format!("http://{PROXY}:8080"), format!("https://{PROXY}:8080"));
+        match &running.certificate {
+            Some(pem) => Config { roots: Roots::Pem(pem.clone().into()), ..Config::new(https) },
+            None if self.is_forward() => Config {
+                proxy: byway::transport::Proxy::Url(http),
+                ..Config::new(format!("http://{RELAY}:80"))
+            },
+            None => Config::new(http),
+        }
     }
 
     /// Starts it, and waits until it takes connections.
@@ -134,10 +166,14 @@ impl Proxy {
             .permissions(fs::Permissions::from_mode(0o755))
             .tempdir()?;
         let mut command = Host::Proxy.command(self.program().0);
+        let certificate = match self {
+            Self::HaproxyTls => Some(certify(dir.path())?),
+            _ => None,
+        };
         self.configure(&mut command, dir.path())?;
         let log = fs::File::create(dir.path().join("log"))?;
         command.stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log);
-        let mut running = Running { child: command.spawn()?, dir };
+        let mut running = Running { child: command.spawn()?, dir, certificate };
         let began = Instant::now();
         while Host::Proxy.enter(|| TcpStream::connect((PROXY, 8080)))?.is_err() {
             if running.child.try_wait()?.is_some() || began.elapsed() > START {
@@ -206,14 +242,30 @@ impl Proxy {
                     if self == Self::NginxUnbuffered { unbuffered } else { "" },
                 )
             }
-            Self::Haproxy => {
+            Self::Haproxy
+            | Self::HaproxyOneConnection
+            | Self::HaproxyOneRequest
+            | Self::HaproxyTls => {
                 command.args(["-db", "-f"]).arg(&path);
+                let tls = format!(" ssl crt {place}/certificate");
+                let (mode, bind) = match self {
+                    Self::HaproxyTls => ("mode tcp\n  option tcplog", tls.as_str()),
+                    _ => ("mode http\n  option httplog", ""),
+                };
+                let one_connection = "  stick-table type ip size 100 expire 1h store conn_cur\n  \
+                     tcp-request connection track-sc0 src\n  \
+                     tcp-request connection reject if { sc0_conn_cur gt 1 }\n";
+                let (rules, options) = match self {
+                    Self::HaproxyOneConnection => (one_connection, ""),
+                    Self::HaproxyOneRequest => ("", " maxconn 1"),
+                    _ => ("", ""),
+                };
                 format!(
                     "global\n  log stderr format raw local0 err\n\
-                     defaults\n  log global\n  mode http\n  option httplog\n  option dontlognull\n  \
+                     defaults\n  log global\n  {mode}\n  option dontlognull\n  \
                      timeout connect 5000\n  timeout client 50000\n  timeout server 50000\n\
-                     frontend web\n  bind {PROXY}:8080\n  default_backend relay\n\
-                     backend relay\n  server relay {RELAY}:80\n"
+                     frontend web\n  bind {PROXY}:8080{bind}\n{rules}  default_backend relay\n\
+                     backend relay\n  server relay {RELAY}:80{options}\n"
                 )
             }
             Self::Varnish => {
@@ -225,6 +277,14 @@ impl Proxy {
         };
         Ok(fs::write(&path, text)?)
     }
+}
+
+/// Makes a certificate for the proxy, beside its key in a file `certificate`.
+fn certify(dir: &Path) -> Result<String> {
+    let key = rcgen::KeyPair::generate()?;
+    let certificate = rcgen::CertificateParams::new([PROXY.to_owned()])?.self_signed(&key)?.pem();
+    fs::write(dir.join("certificate"), certificate.clone() + &key.serialize_pem())?;
+    Ok(certificate)
 }
 
 /// A content scanner beside the proxy; its port.
@@ -241,6 +301,8 @@ fn start_scanner() -> Result<u16> {
 pub struct Running {
     child: Child,
     dir: TempDir,
+    /// Its own, in PEM, if it speaks TLS.
+    certificate: Option<String>,
 }
 
 impl Drop for Running {

@@ -1,13 +1,14 @@
 //! Phone and PC, with what lies between them.
 
+use std::io;
 use std::time::Duration;
 
 use byway::client::{Client, Config, DatagramChannel, Stream};
 use byway::session::{Pace, Profile};
-use byway::transport;
+use byway::transport::Hooks;
 
 use crate::Result;
-use crate::net::{Host, Net, PROXY, RELAY};
+use crate::net::{Host, Net, RELAY};
 use crate::parts::{Proxy, Relay, Running};
 
 /// How long the end may take: longer than any retransmission.
@@ -32,22 +33,45 @@ pub struct Spent {
 impl Lab {
     /// Starts all parts.
     pub fn start(proxy: Option<Proxy>, pace: Pace, profile: Profile) -> Result<Self> {
+        Self::build(proxy, pace, profile, Ok)
+    }
+
+    /// Starts all parts, without a proxy. The phone has IPv6 which swallows packets, and the relay four
+    /// addresses there and one by IPv4.
+    pub fn with_dead_ipv6(pace: Pace, profile: Profile) -> Result<Self> {
+        Self::build(None, pace, profile, |config| {
+            Host::Phone.sh("ip -6 address add fd00:9::2/64 dev outside nodad
+                 ip -6 neigh add fd00:9::1 lladdr 02:00:00:00:00:01 dev outside nud permanent
+                 ip -6 route add default via fd00:9::1")?;
+            let hooks = Hooks::default().on_resolve(|_, port| {
+                let dead = (1..=4).map(|n| format!("[fd00:8::{n}]:{port}"));
+                let addrs = dead.chain([format!("{RELAY}:{port}")]).map(|addr| addr.parse());
+                addrs.collect::<std::result::Result<_, _>>().map_err(io::Error::other)
+            });
+            Ok(Config { url: "http://relay.lab:80".into(), hooks, ..config })
+        })
+    }
+
+    /// `change` says how the phone's way differs from the usual.
+    fn build(
+        proxy: Option<Proxy>,
+        pace: Pace,
+        profile: Profile,
+        change: impl FnOnce(Config) -> Result<Config>,
+    ) -> Result<Self> {
         let net = Net::build()?;
         let relay = Relay::start()?;
         let running = proxy.map(Proxy::start).transpose()?;
         let direct = Config { pace, profile, ..Config::new(format!("http://{RELAY}:80")) };
-        let by_proxy = match proxy {
+        let by_proxy = match proxy.zip(running.as_ref()) {
             None => direct.clone(),
-            Some(proxy) if proxy.is_forward() => Config {
-                proxy: transport::Proxy::Url(format!("http://{PROXY}:8080")),
-                ..direct.clone()
-            },
-            Some(_) => Config { url: format!("http://{PROXY}:8080"), ..direct.clone() },
+            Some((proxy, running)) => Config { pace, profile, ..proxy.way(running) },
         };
         // The PC has no proxy of its own, but comes through one that stands before the relay.
-        let both = proxy.is_some_and(|proxy| !proxy.is_forward());
+        let both = proxy.is_some_and(Proxy::is_before_the_relay);
         let pc = if both { by_proxy.clone() } else { direct };
-        let phone = Host::Phone.enter(|| Client::open(by_proxy))??;
+        let phone = change(by_proxy)?;
+        let phone = Host::Phone.enter(|| Client::open(phone))??;
         let pc = Host::Pc.enter(|| Client::open(pc))??;
         Ok(Self { phone, pc, relay, _proxy: running, _net: net })
     }
