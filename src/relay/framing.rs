@@ -188,7 +188,7 @@ mod tests {
     }
 
     #[test]
-    fn two_lengths_are_seen_behind_any_request() {
+    fn both_lengths_are_seen_behind_any_request() {
         for one in FINE {
             sees(one.as_bytes(), None);
             for other in FINE {
@@ -201,7 +201,7 @@ mod tests {
     }
 
     #[test]
-    fn two_lengths_are_seen_in_a_long_head() {
+    fn both_lengths_are_seen_in_a_long_head() {
         let long = "y".repeat(10_000);
         for both in BOTH {
             let long = both.replacen("/1.1", &format!("/1.1\r\nX: {long}"), 1);

@@ -60,7 +60,7 @@ pub fn front(at: &Path, relay: u16) -> Daemon {
 }
 
 #[test]
-fn what_openssl_req_x509_makes_is_taken_as_root() {
+fn a_self_signed_certificate_of_openssl_is_taken_as_root() {
     let relay = relay();
     for more in ["", " -addext subjectAltName=DNS:localhost", " -days 2 -sha512"] {
         let at = self_signed(more);

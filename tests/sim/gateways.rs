@@ -64,7 +64,7 @@ fn each(run: impl Fn(u64, Gate, bool) + Sync) {
 }
 
 #[test]
-fn one_connection_or_exchange_is_enough_and_a_key_is_echoed_soon() {
+fn a_single_connection_or_exchange_is_enough_and_a_key_is_echoed_soon() {
     each(|seed, gate, listens| {
         let (mut w, n, sides) = behind(seed, gate, listens);
         let sides = if listens { [1, 0] } else { sides };
@@ -110,7 +110,7 @@ fn everything_crosses_a_gateway_of_one_both_ways() {
 }
 
 #[test]
-fn two_exchanges_at_once_are_tried_again_and_at_once_in_another_network() {
+fn exchanges_beside_each_other_are_tried_again_and_at_once_in_another_network() {
     for told in [false, true] {
         let (mut w, n, sides) = behind(7, Gate::new(Limit::OneExchange(503)), false);
         w.run_until(FIRST, "connection", |w| w.chans[n].ends[1].id.is_some());

@@ -170,7 +170,7 @@ fn refusal_is_told_by_the_descriptor_and_by_every_call() {
 
 /// Of a peer that answers, speaks and closes before this program looks.
 #[test]
-fn what_came_before_an_end_is_not_lost_to_a_program_that_looks_late() {
+fn octets_before_an_end_are_not_lost_to_a_program_that_looks_late() {
     let relay = relay();
     let (server, connector) = (client(&relay), client(&relay));
     let listener = server.listen("banner:1").unwrap();

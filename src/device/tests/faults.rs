@@ -192,7 +192,7 @@ fn dials(fault: Fault<ErrorKind>) -> Vec<u64> {
 }
 
 #[test]
-fn what_the_network_does_not_do_is_tried_ever_more_seldom() {
+fn a_link_that_fails_for_its_own_reason_is_dialled_ever_more_seldom() {
     let steps: [fn(ErrorKind) -> Fault<ErrorKind>; 3] = [Fault::Dial, Fault::Write, Fault::Read];
     for step in steps {
         let network = dials(step(ErrorKind::ConnectionRefused));

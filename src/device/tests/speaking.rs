@@ -110,7 +110,7 @@ fn by_a_proxy_it_speaks_by_dialling_anew() {
 }
 
 #[test]
-fn what_is_said_of_an_answer_goes_with_the_next_request() {
+fn words_about_an_answer_go_with_the_next_request() {
     with_device(DIRECT, |device, line| {
         parked(device, line);
         line.borrow_mut().down.extend(counted(&nothing(2)));

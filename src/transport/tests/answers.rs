@@ -149,7 +149,7 @@ fn a_connection_that_ends_as_it_is_used_again_is_stale_and_a_new_one_is_not() {
 }
 
 #[test]
-fn what_is_no_relay_is_not_asked_again_by_its_old_address() {
+fn an_answer_of_no_relay_forgets_the_address() {
     type Case = (Script, bool);
     let cases: [Case; 5] = [
         (|p| page(p, "200 OK\r\nContent-Type: text/html", "It works"), true),

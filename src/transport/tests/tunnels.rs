@@ -65,7 +65,7 @@ fn any_2xx_to_connect_is_a_tunnel() {
 }
 
 #[test]
-fn what_a_proxy_says_to_connect_is_told() {
+fn a_refused_tunnel_is_told_with_the_proxys_answer() {
     use crate::error::AuthScheme::{Digest, Ntlm};
     let refused = |answer: &str| (tunnel(answer.to_owned()).0, answer.to_owned());
     for ((failure, answer), cause, seen) in [
