@@ -204,7 +204,9 @@ pub enum TransportError {
 #[non_exhaustive]
 pub enum Blocked {
     /// The name of the relay or proxy does not resolve.
-    #[error("its host name does not resolve; check the URL and the network")]
+    #[error(
+        "the host name of the relay, or of the proxy if one is set, does not resolve; check both and the network"
+    )]
     Dns,
     /// No connection.
     #[error(
@@ -226,7 +228,7 @@ pub enum Blocked {
     )]
     Cut,
     /// An HTTP status other than 200.
-    #[error("HTTP status {0} instead of an answer; a proxy, gateway or wrong URL")]
+    #[error("HTTP status {0} instead of an answer; {remedy}", remedy = status_remedy(*.0))]
     Http(u16),
     /// An HTTP status that asks to be let alone for so many seconds: 429 or 503.
     #[error(
@@ -285,6 +287,19 @@ impl Blocked {
     }
 }
 
+/// What to do about an HTTP status that is no relay's (RFC 9110, section 15).
+const fn status_remedy(status: u16) -> &'static str {
+    match status {
+        300..=399 => "no redirect is followed: give the URL that it leads to",
+        400 => "write https:// if that port speaks TLS, or look at the gateway",
+        401 => "the site wants to know its user: give it a header Authorization",
+        403 => "a proxy or gateway forbids it: ask its operator",
+        404 | 405 | 501 => "no relay is there: check host, port and path of the URL",
+        500 | 502..=504 => "a proxy or gateway does not reach the relay: check that it runs",
+        _ => "look at the URL, and at the proxy or gateway",
+    }
+}
+
 /// Why there is no TLS with the server that the URL names.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
@@ -302,12 +317,12 @@ pub enum TlsFault {
     WrongName,
     /// Nobody that is trusted issued its certificate.
     #[error(
-        "the server's certificate is of no trusted issuer; give the issuer's certificate, or the server's own if it is self-signed, as root"
+        "the server's certificate is of no trusted issuer; give the issuer's certificate, or the server's own if it is self-signed, as trusted root (--roots)"
     )]
     UnknownIssuer,
     /// Its certificate cannot be used for another reason.
     #[error(
-        "the server's certificate cannot be used, the event says why; make one of X.509 version 3 for servers"
+        "the server's certificate cannot be used, the event (-v) says why; make one of X.509 version 3 for servers"
     )]
     Certificate,
     /// What answers there speaks no TLS.

@@ -20,9 +20,10 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
-use byway::Endpoint;
-use byway::client::Client;
+use byway::client::{Client, Config};
+use byway::error::TransportError;
 use byway::session::Profile;
+use byway::{Endpoint, Error};
 use clap::{ArgAction, Parser, Subcommand};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tracing::{Level, debug, warn};
@@ -38,6 +39,9 @@ use signals::Signals;
 /// How long the last acknowledgements may take to reach the peers; by then all that was sent is
 /// acknowledged. A client waits for its peers' word for 5 s, and then says goodbye.
 const LAST_WORD: Duration = Duration::from_secs(6);
+
+/// What is in the way so long, when a client opens, is told.
+const SOON: Duration = Duration::from_secs(1);
 
 /// How long peers may take to be told that a signal ended this process.
 const PARTING: Duration = Duration::from_secs(1);
@@ -163,7 +167,7 @@ fn open(options: &ClientOptions, profile: Profile, backlog: u8) -> Result<Opened
     let config = options.config(profile, backlog);
     let places = Arc::new(Places::new(places(config.profile.channels)));
     let patience = config.connect_timeout;
-    let client = Client::open(config)?;
+    let client = reach(config)?;
     let (parting, streams) = (client.clone(), Arc::clone(&places));
     Signals::catch()?.then_exit(move || {
         // Aborted, not closed: the peer must not take a part of the bytes for the whole.
@@ -172,6 +176,23 @@ fn open(options: &ClientOptions, profile: Profile, backlog: u8) -> Result<Opened
         let _ = parting.close(PARTING);
     })?;
     Ok(Opened { client, places, patience })
+}
+
+/// Opens the client. What is in the way is told soon, and waited for.
+fn reach(config: Config) -> Result<Client, Error> {
+    let patience = config.open_timeout;
+    let client = Client::start(config)?;
+    match client.wait_open(patience.min(SOON)) {
+        Err(error @ Error::Transport(TransportError::Blocked(cause)))
+            if !cause.is_lasting() && patience > SOON =>
+        {
+            let seconds = patience.as_secs();
+            say(format_args!("{error}: trying for {seconds} s (--timeout)"));
+            client.wait_open(patience - SOON)?;
+        }
+        opened => opened?,
+    }
+    Ok(client)
 }
 
 /// How many connections there may be at once: as many as channels, if there are file descriptors for

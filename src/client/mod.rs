@@ -158,7 +158,7 @@ impl Client {
 
     /// Waits until the relay has answered, at most for `timeout` (`None`: for ever); zero: only
     /// looks. Gives at once from then on, and with an error where something stands in the way that
-    /// stays there ([`Blocked::is_lasting`]), though the client tries on.
+    /// stays there ([`Blocked::is_lasting`](crate::error::Blocked::is_lasting)), though the client tries on.
     ///
     /// # Errors
     /// [`Blocked`](crate::error::Blocked) with what stood in the way last, or [`Error::TimedOut`] if

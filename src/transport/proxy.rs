@@ -76,13 +76,15 @@ const DEFAULT_PORT: u16 = 80;
 impl ProxyServer {
     fn new(url: &str) -> Result<Self, ConfigError> {
         const INVALID: ConfigError = ConfigError::Setting(
-            "the proxy is not http://user:password@host:port; percent-encode in user and password what is no letter or digit",
+            "the proxy, as set (--proxy) or in http_proxy or https_proxy, is not http://user:password@host:port; percent-encode in user and password what is no letter or digit",
         );
         let url = url.trim();
         let rest = match url.split_once("://") {
             Some((scheme, rest)) if scheme.eq_ignore_ascii_case("http") => rest,
             Some((scheme, _)) if scheme.chars().all(|c| c.is_ascii_alphanumeric()) => {
-                return Err(ConfigError::Setting("only http:// proxies are supported"));
+                return Err(ConfigError::Setting(
+                    "only http:// proxies are supported; look at --proxy, http_proxy and https_proxy",
+                ));
             }
             _ => url,
         };

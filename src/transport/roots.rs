@@ -54,8 +54,9 @@ impl fmt::Debug for Fingerprint {
 
 impl Verifier {
     pub fn new(roots: &Roots, provider: &Arc<CryptoProvider>) -> Result<Self, ConfigError> {
-        const NO_PEM: ConfigError =
-            ConfigError::Setting("the trusted roots are no PEM certificates");
+        const NO_PEM: ConfigError = ConfigError::Setting(
+            "the trusted roots (--roots) are no certificates in PEM; give a file with BEGIN CERTIFICATE in it",
+        );
         const NO_SYSTEM: ConfigError = ConfigError::Setting(
             "the system has no trusted roots that can be read; install them (ca-certificates), look at SSL_CERT_FILE and SSL_CERT_DIR, or give a file",
         );

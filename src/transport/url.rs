@@ -56,7 +56,13 @@ impl Host {
         };
         let is_number = |port: &&str| port.bytes().all(|octet| octet.is_ascii_digit());
         let port = port
-            .map(|port| Some(port).filter(is_number).and_then(|port| port.parse().ok()).ok_or(PORT))
+            .map(|port| {
+                Some(port)
+                    .filter(is_number)
+                    .and_then(|port| port.parse().ok())
+                    .filter(|&port| port != 0)
+                    .ok_or(PORT)
+            })
             .transpose()?;
         Ok((host, port))
     }
