@@ -86,8 +86,10 @@ impl<M: Mode> Core<M> {
         let failed_before = core::mem::replace(&mut self.is_blocked, true);
         let told = !M::SINGLE && self.blocked_told && self.cause == cause;
         self.cause = cause;
-        // A single exchange cut short is everyday life; a second one is news.
-        if !told && (failed_before || !self.reached) {
+        // A single exchange cut short is everyday life; a second one is news, and so is a first one
+        // behind which none is made for seconds.
+        let stands_still = !M::SINGLE && matches!(cause, Blocked::Later(_, 2..));
+        if !told && (failed_before || !self.reached || stands_still) {
             self.blocked_told = true;
             self.event(Event::PathBlocked(cause));
         }

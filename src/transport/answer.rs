@@ -12,12 +12,9 @@ use crate::error::{AuthScheme, Blocked, HeadFault};
 /// When a full relay is asked again if it does not say when, in seconds.
 const RETRY_AFTER: u8 = 5;
 
-/// Longest time after which it is asked again, whatever it says, in seconds: a client that waits
-/// longer looks dead.
+/// Longest time after which it, or what else is on the way, is asked again, whatever it says, in
+/// seconds: a client that waits longer looks dead, and loses its channels after 66 s.
 const MAX_RETRY_AFTER: u64 = 30;
-
-/// The same for what is no relay, in seconds: channels ride out more.
-const LONGEST_RETRY_AFTER: u64 = 120;
 
 /// Header lines that the HTTP client takes.
 const MAX_LINES: usize = 128;
@@ -78,7 +75,7 @@ fn limit(status: u16, headers: &HeaderMap) -> Option<Blocked> {
     if status == 503 && headers.get("byway-status").is_some_and(|status| *status == "full") {
         return Some(Blocked::Full(seconds(1, MAX_RETRY_AFTER).unwrap_or(RETRY_AFTER)));
     }
-    seconds(1, LONGEST_RETRY_AFTER).map(|seconds| Blocked::Later(status, seconds))
+    seconds(1, MAX_RETRY_AFTER).map(|seconds| Blocked::Later(status, seconds))
 }
 
 /// Retry-After in seconds (RFC 9110, section 10.2.3). A date counts from that of the answer, by the same

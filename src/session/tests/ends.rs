@@ -122,6 +122,21 @@ fn a_blocked_path_is_told_once_per_cause_and_its_end_once() {
 }
 
 #[test]
+fn an_order_to_come_back_later_is_told_at_once_if_it_stops_the_client_for_long() {
+    let mut bench = Bench::reached();
+    bench.connect(Kind::Stream);
+    assert_eq!(failed(&mut bench, Blocked::Later(429, 1)), [], "nobody would notice");
+    bench.pass(5_000);
+    bench.exchange(Lane::Send, |answer| answer);
+    let maintenance = Blocked::Later(503, 30);
+    assert_eq!(failed(&mut bench, maintenance), [Event::PathBlocked(maintenance)]);
+    bench.pass(29_000);
+    assert!(bench.begin(Lane::Send).is_none());
+    bench.pass(5_000);
+    assert!(bench.begin(Lane::Send).is_some());
+}
+
+#[test]
 fn a_full_relay_is_left_alone_for_as_long_as_it_asks() {
     let mut bench = Bench::reached();
     bench.connect(Kind::Stream);

@@ -19,7 +19,7 @@ fn retry_after_of_429_and_503_is_heeded_and_a_full_relay_known_by_its_header() {
         ("429 Too Many Requests\r\nRetry-After: 0".into(), Blocked::Later(429, 1)),
         (
             "429 Too Many Requests\r\nRetry-After: 99999999999999999999".into(),
-            Blocked::Later(429, 120),
+            Blocked::Later(429, 30),
         ),
         ("429 Too Many Requests\r\nRetry-After: soon".into(), Blocked::Http(429)),
         ("429 Too Many Requests\r\nRetry-After: -1".into(), Blocked::Http(429)),
@@ -37,7 +37,7 @@ fn retry_after_of_429_and_503_is_heeded_and_a_full_relay_known_by_its_header() {
         (format!("{dated} GMT\r\nRetry-After: Sun, 06 Nov 1994 08:49:37 GMT"), Blocked::Http(429)),
         (
             format!("{dated} GMT\r\nRetry-After: Mon, 07 Nov 1994 08:49:37 GMT"),
-            Blocked::Later(429, 120),
+            Blocked::Later(429, 30),
         ),
     ] {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
