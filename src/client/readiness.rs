@@ -82,10 +82,10 @@ impl Target {
     /// Why it will never be, or is no longer.
     pub fn is_open(self, session: &Session<'_>) -> Result<bool, Error> {
         match self {
-            Self::Client => match session.blocked() {
+            Self::Client => match session.stays_blocked() {
                 _ if session.is_open()? => Ok(true),
-                Some(cause) if cause.is_lasting() => Err(cause.into()),
-                _ => Ok(false),
+                Some(cause) => Err(cause.into()),
+                None => Ok(false),
             },
             Self::Listener(id) => session.listening(id),
             Self::Channel(id) => session.was_connected(id),

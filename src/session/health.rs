@@ -85,6 +85,10 @@ impl<M: Mode> Core<M> {
     pub fn blame_path(&mut self, now: u64, lane: Lane, cause: Blocked, sent: bool) {
         let failed_before = core::mem::replace(&mut self.is_blocked, true);
         let told = !M::SINGLE && self.blocked_told && self.cause == cause;
+        let alike = failed_before && self.cause == cause;
+        if let Some(beside) = self.beside_mut() {
+            beside.fails_alike = alike;
+        }
         self.cause = cause;
         // A single exchange cut short is everyday life; a second one is news, and so is a first one
         // behind which none is made for seconds.

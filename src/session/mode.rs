@@ -90,6 +90,8 @@ pub struct Beside {
     pub places_wanted: Option<NonZeroU64>,
     pub events: Vec<Event, EVENTS, u8>,
     pub stats: Stats,
+    /// The last two exchanges failed for the same cause.
+    pub fails_alike: bool,
 }
 
 pub(super) mod sealed {
@@ -153,6 +155,7 @@ impl Sealed for Full {
         places_wanted: None,
         events: Vec::new(),
         stats: Stats::new(),
+        fails_alike: false,
     };
 
     fn timers(settings: &Settings) -> &Timers {

@@ -388,6 +388,13 @@ impl<M: Mode> Session<'_, M> {
         self.core.is_blocked.then_some(self.core.cause)
     }
 
+    /// What stands in the way, if somebody has to change something before it does not: it was met twice
+    /// in a row, and is [lasting](Blocked::is_lasting).
+    pub fn stays_blocked(&self) -> Option<Blocked> {
+        let is_sure = self.core.beside().is_some_and(|beside| beside.fails_alike);
+        self.blocked().filter(|cause| is_sure && cause.is_lasting())
+    }
+
     /// Ends in order: listeners at once, each channel when what was written is acknowledged or its
     /// linger time is over, then the session itself.
     pub fn close(&mut self, now: u64) {

@@ -149,6 +149,23 @@ fn a_full_relay_is_left_alone_for_as_long_as_it_asks() {
 }
 
 #[test]
+fn an_obstacle_stays_once_it_was_met_twice_in_a_row() {
+    let mut bench = Bench::new();
+    for (cause, stays) in [
+        (Blocked::ProxyAuth, None),
+        (Blocked::Silence, None),
+        (Blocked::Silence, None),
+        (Blocked::ProxyAuth, None),
+        (Blocked::ProxyAuth, Some(Blocked::ProxyAuth)),
+        (Blocked::ProxyAuth, Some(Blocked::ProxyAuth)),
+        (Blocked::Cut, None),
+    ] {
+        failed(&mut bench, cause);
+        assert_eq!(bench.session().stays_blocked(), stays, "behind {cause:?}");
+    }
+}
+
+#[test]
 fn before_the_first_success_the_first_failure_is_told() {
     let mut bench = Bench::new();
     assert_eq!(bench.events(), [Event::Connecting]);
