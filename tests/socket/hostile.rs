@@ -17,8 +17,9 @@ use server::{Answer, ENDLESS, FRUITLESS, Hostile, Lanes};
 const LEARNS: Duration = Duration::from_secs(2);
 /// How long it is watched then,
 const WATCHED: Duration = Duration::from_secs(10);
-/// and how many requests, or connections, it may make meanwhile: two a second.
-const MOST: usize = 20;
+/// and how many requests, or connections, it may make meanwhile: four a second, and half of that but
+/// where it looks whether something lets it have a single exchange at a time.
+const MOST: usize = 40;
 
 /// Says something, and hears it.
 fn echo(stream: &mut Stream, said: &[u8]) {
