@@ -208,7 +208,6 @@ fn a_link_that_fails_for_its_own_reason_is_dialled_ever_more_seldom() {
 /// embedded-io has `Other` for all of them.
 #[test]
 fn dead_networks_are_dialled_as_soon_as_other_faults_of_networks() {
-    use std::io;
     use std::net::ToSocketAddrs;
 
     use rustix::io::Errno;
