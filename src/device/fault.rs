@@ -34,24 +34,17 @@ const FIRST_MS: u32 = 2_000;
 /// certificate that is good again is soon found so.
 const DOUBLINGS: u8 = 4;
 
-/// See [`Link::pause_ms`](super::Link::pause_ms).
+/// See [`Link::pause_ms`](super::Link::pause_ms). `Other` passes: a network that is down or unreachable and
+/// a name that is not found are that in embedded-io.
 pub(super) fn pause_ms(kind: ErrorKind, times: u8) -> u32 {
-    let is_networks = matches!(
+    let stays = matches!(
         kind,
-        ErrorKind::ConnectionRefused
-            | ErrorKind::ConnectionReset
-            | ErrorKind::ConnectionAborted
-            | ErrorKind::NotConnected
-            | ErrorKind::NotFound
-            | ErrorKind::AddrInUse
-            | ErrorKind::AddrNotAvailable
-            | ErrorKind::BrokenPipe
-            | ErrorKind::TimedOut
-            | ErrorKind::Interrupted
-            | ErrorKind::OutOfMemory
-            | ErrorKind::WriteZero
+        ErrorKind::InvalidData
+            | ErrorKind::InvalidInput
+            | ErrorKind::PermissionDenied
+            | ErrorKind::Unsupported
     );
-    if is_networks || times < 2 { 0 } else { FIRST_MS << (times - 2).min(DOUBLINGS) }
+    if !stays || times < 2 { 0 } else { FIRST_MS << (times - 2).min(DOUBLINGS) }
 }
 
 /// How long [`Device::poll`](super::Device::poll) may stay away while nothing is dialled, in ms: the

@@ -92,9 +92,12 @@ pub trait Link: Read + Write + ReadReady {
     /// most are too short; `None`: until [`network_changed`](super::Device::network_changed) is called.
     /// It is the fault number `times` without a whole answer between them, from 1 on.
     ///
-    /// Unless it is given: nothing more after a first one, and after what networks do to connections, by
-    /// the error's [`kind`](embedded_io::Error::kind); after others, as a certificate that is not trusted,
-    /// 2 s, and twice as long each time, up to 32 s.
+    /// Unless it is given: nothing more after a first one. After further ones, if the error's
+    /// [`kind`](embedded_io::Error::kind) says that it does not pass by itself (`InvalidData`, which a certificate
+    /// that is not trusted is with rustls, `InvalidInput`, `PermissionDenied`, `Unsupported`), 2 s, and twice
+    /// as long each time, up to 32 s; after all other kinds nothing more. `Other` is one of these: embedded-io
+    /// has no kind of its own for a network that is down or unreachable, nor for a name that is not found.
+    /// A TLS library whose certificate errors are `Other`, as embedded-tls, wants a `pause_ms` of the link's.
     fn pause_ms(&mut self, fault: &Fault<Self::Error>, times: u8) -> Option<u32> {
         Some(fault::pause_ms(fault.kind(), times))
     }

@@ -3,8 +3,8 @@
 use std::io::{self, Write};
 use std::net::Shutdown;
 use std::pin::pin;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, Ordering::Relaxed};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use hyper::server::conn::http1;
@@ -56,6 +56,8 @@ pub(super) struct Connection {
     stalled: AtomicBool,
     /// Whether a request was answered before its end, behind which the connection is closed.
     early: AtomicBool,
+    /// The number of the request behind whose answer it is closed.
+    last: OnceLock<u32>,
 }
 
 impl Connection {
@@ -70,6 +72,7 @@ impl Connection {
             behind: AtomicBool::new(false),
             stalled: AtomicBool::new(false),
             early: AtomicBool::new(false),
+            last: OnceLock::new(),
         }
     }
 
@@ -117,6 +120,16 @@ impl Connection {
     /// The request is answered before its end.
     pub fn set_early(&self) {
         self.early.store(true, Relaxed);
+    }
+
+    /// Where requests behind the one of this number, from 1, begin is not known for sure.
+    pub fn note_last(&self, request: u32) {
+        self.last.get_or_init(|| request);
+    }
+
+    /// Whether the connection is closed behind the answer to the request under way.
+    pub fn is_last(&self) -> bool {
+        self.last.get().is_some_and(|last| self.requests.load(Relaxed) >= *last)
     }
 
     pub fn is_early(&self) -> bool {

@@ -3,8 +3,9 @@
 //! RFC 9112, 6.1 and 6.3: a request with Content-Length beside Transfer-Encoding may be an attempt to
 //! smuggle another one past a proxy that believes the former. hyper drops Content-Length from what
 //! it shows of such a request, reads it by Transfer-Encoding and closes the connection behind it. So
-//! nothing depends on [`Framing`] but that the request is refused, as it should be: should it ever
-//! lose its place in what it sees, the connection still ends there.
+//! nothing depends on [`Framing`] but that the request is refused, as it should be. Where it cannot
+//! tell how hyper reads on, the connection is closed behind the next answer, so that no request is
+//! served that it did not see.
 
 use heapless::Vec;
 
@@ -15,10 +16,12 @@ const LINE: usize = 64;
 #[derive(Debug, Default)]
 pub(super) struct Framing {
     place: Place,
-    /// The beginning of the line that is being read.
+    /// The beginning of the line that is being read, without blanks behind a blank or a colon.
     line: Vec<u8, LINE, u8>,
     /// Whether the line is longer than that.
     is_long: bool,
+    /// Whether the last octet of a line was CR.
+    after_cr: bool,
     /// Whether a head has begun.
     begun: bool,
     length: Length,
@@ -49,7 +52,7 @@ enum Length {
     #[default]
     None,
     Octets(u64),
-    /// It is said twice, or is no number.
+    /// It is said twice and not the same, or is no number, or too long a line.
     Odd,
 }
 
@@ -71,24 +74,39 @@ impl Framing {
                     used
                 }
                 Place::Head | Place::Size | Place::Trailers => {
-                    let end = octets.iter().position(|octet| *octet == b'\n');
-                    let part = &octets[..end.unwrap_or(octets.len())];
-                    let kept = part.len().min(LINE - self.line.len());
-                    let _ = self.line.extend_from_slice(&part[..kept]);
-                    self.is_long |= kept < part.len();
-                    if end.is_some() {
-                        let line = core::mem::take(&mut self.line);
-                        let is_long = core::mem::take(&mut self.is_long);
-                        if self.end_line(line.strip_suffix(b"\r").unwrap_or(&line), is_long) {
-                            return Some(self.requests);
-                        }
+                    if self.line_octet(octets[0]) {
+                        return Some(self.requests);
                     }
-                    end.map_or(part.len(), |end| end + 1)
+                    1
                 }
             };
             octets = &octets[used..];
         }
         None
+    }
+
+    /// The number, from 1, of the request behind which nothing is looked at, as where that begins is
+    /// not known.
+    pub fn lost(&self) -> Option<u32> {
+        (self.place == Place::Lost).then_some(self.requests)
+    }
+
+    /// True: see [`end_line`](Self::end_line).
+    fn line_octet(&mut self, octet: u8) -> bool {
+        let after_cr = core::mem::replace(&mut self.after_cr, octet == b'\r');
+        match octet {
+            b'\n' if after_cr || self.place == Place::Head => {
+                let line = core::mem::take(&mut self.line);
+                let is_long = core::mem::take(&mut self.is_long);
+                return self.end_line(&line, is_long);
+            }
+            // hyper refuses CR without LF, and takes LF without CR for a part of a trailer.
+            _ if after_cr || octet == b'\n' => self.place = Place::Lost,
+            b'\r' => {}
+            b' ' | b'\t' if matches!(self.line.last(), Some(b' ' | b'\t' | b':')) => {}
+            _ => self.is_long |= self.line.push(octet).is_err(),
+        }
+        false
     }
 
     /// True: it ends a head that says its length in two ways.
@@ -99,7 +117,9 @@ impl Framing {
             Place::Head => self.header(line, is_long),
             Place::Size => {
                 let digits = line.iter().take_while(|octet| octet.is_ascii_hexdigit()).count();
-                self.place = match number(&line[..digits], 16) {
+                // Zeros may be followed by others.
+                let is_whole = digits < line.len() || !is_long;
+                self.place = match number(&line[..digits], 16).filter(|_| is_whole) {
                     Some(0) => Place::Trailers,
                     Some(size) => size.checked_add(2).map_or(Place::Lost, Place::Chunk),
                     None => Place::Lost,
@@ -118,6 +138,10 @@ impl Framing {
             let octets = number(value[1..].trim_ascii(), 10);
             self.length = match (self.length, octets) {
                 (Length::None, Some(octets)) if !is_long => Length::Octets(octets),
+                // hyper takes it, as RFC 9112, 6.3 allows.
+                (Length::Octets(before), Some(octets)) if !is_long && before == octets => {
+                    self.length
+                }
                 _ => Length::Odd,
             };
         } else if name.eq_ignore_ascii_case(b"transfer-encoding") {
@@ -152,13 +176,21 @@ mod tests {
     use super::*;
 
     /// Each is a request with one length.
-    const FINE: [&str; 7] = [
+    const FINE: [&str; 10] = [
         "GET / HTTP/1.1\r\nHost: x\r\n\r\n",
         "\r\nPOST /v1 HTTP/1.1\r\nContent-Length: 0\r\n\r\n",
         "POST /v1 HTTP/1.1\r\nContent-LENGTH:\t 29 \r\n\r\nTransfer-Encoding: chunked\r\n\r\n",
         "POST /v1 HTTP/1.1\nTransfer-Encoding: chunked\n\n1b\r\n\r\n\r\nContent-Length: 5555555\r\n0\r\n\r\n",
         "POST /v1 HTTP/1.1\r\ntransfer-encoding: chunked\r\n\r\n1;Content-Length=5\r\nx\r\n00\r\n\r\n",
         "POST /v1 HTTP/1.1\r\nTransfer-Encoding:chunked\r\n\r\n0\r\nContent-Length: 5\r\nA: b\r\n\r\n",
+        "POST /v1 HTTP/1.1\r\nContent-Length: 5\r\ncontent-length:05\r\nHost: x\r\n\r\nhello",
+        concat!(
+            "POST /v1 HTTP/1.1\r\nContent-Length:                                                  ",
+            "\t\t\t\t\t                                                     5                     ",
+            "                                                                                \r\n\r\nhello"
+        ),
+        "POST /v1 HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n\
+         1;name=xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx\r\na\r\n0\r\n\r\n",
         "POST /Content-Length:5 HTTP/1.1\r\nX-Content-Length: 5\r\nA: Content-Length: 5\r\n\
          Transfer-Encoding: chunked\r\n\r\nA\r\n0123456789\r\n0\r\n\r\n",
     ];
@@ -212,17 +244,33 @@ mod tests {
 
     #[test]
     fn a_place_that_is_lost_stays_lost() {
+        let chunked = "POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n";
+        let counted = "POST / HTTP/1.1\r\nContent-Length: ";
+        let zeros = "0".repeat(LINE);
         for lost in [
-            "POST / HTTP/1.1\r\nContent-Length: 5\r\nContent-Length: 5\r\n\r\nhello",
-            "POST / HTTP/1.1\r\nContent-Length: -5\r\n\r\n",
-            "POST / HTTP/1.1\r\nContent-Length: 99999999999999999999\r\n\r\n",
-            "POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\nx\r\n",
-            "POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\nffffffffffffffff\r\n",
+            format!("{counted}5\r\nContent-Length: 4\r\n\r\nhello"),
+            format!("{counted}-5\r\n\r\n"),
+            format!("{counted}99999999999999999999\r\n\r\n"),
+            format!("{counted}{zeros}5\r\n\r\n"),
+            format!("{counted}5\r\n\r\nhello\rX"),
+            format!("{chunked}x\r\n"),
+            format!("{chunked}5\n"),
+            format!("{chunked}ffffffffffffffff\r\n"),
+            format!("{chunked}{zeros}5\r\n"),
+            format!("{chunked}{zeros}0\r\n"),
+            format!("{chunked}0\r\n\n"),
+            format!("{chunked}0\r\nA: b\n\nPOST"),
+            format!("{chunked}0\r\nA: {zeros}\n\nPOST"),
         ] {
-            let mut framing = Framing::default();
-            assert_eq!(framing.see(lost.as_bytes()), None);
-            assert_eq!(framing.place, Place::Lost, "{lost}");
-            assert_eq!(framing.see(BOTH[0].as_bytes()), None);
+            for cut in 0..=lost.len() {
+                let mut framing = Framing::default();
+                let (first, rest) = lost.split_at(cut);
+                assert_eq!(framing.see(first.as_bytes()), None, "cut at {cut}: {lost}");
+                assert_eq!(framing.see(rest.as_bytes()), None, "cut at {cut}: {lost}");
+                assert_eq!(framing.lost(), Some(1), "cut at {cut}: {lost}");
+                assert_eq!(framing.see(BOTH[0].as_bytes()), None);
+                assert_eq!(framing.lost(), Some(1), "cut at {cut}: {lost}");
+            }
         }
     }
 }

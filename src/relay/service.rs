@@ -49,14 +49,15 @@ impl Service {
         connection: &Arc<Connection>,
     ) -> Result<Response<Answered>, Infallible> {
         let answering = connection.begin();
-        Ok(match self.other_answer(&request, connection) {
+        let response = match self.other_answer(&request, connection) {
             Some((status, why)) => {
                 let early = !request.body().is_end_stream();
                 let response = text(answering, status, why);
                 if early { closing(connection, response) } else { response }
             }
             None => exchange(Driver::open(&self.shared, answering), request.into_body()).await,
-        })
+        };
+        Ok(if connection.is_last() { closing(connection, response) } else { response })
     }
 
     /// The answer to what is no exchange.

@@ -103,6 +103,9 @@ impl AsyncRead for Patient {
         if let Some(request) = this.framing.see(&buffer.filled()[before..]) {
             this.connection.note_contradiction(request);
         }
+        if let Some(request) = this.framing.lost() {
+            this.connection.note_last(request);
+        }
         if this.poll_head(cx, begun, poll.is_pending()).is_ready() {
             return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
         }

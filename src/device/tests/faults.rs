@@ -128,7 +128,7 @@ fn a_new_network_is_dialled_at_once() {
     });
 }
 
-/// The network's, or the link's own: as a certificate that is not trusted, or a refused name.
+/// The network's, the link's own, as a certificate that is not trusted, or any.
 const KINDS: [ErrorKind; 3] =
     [ErrorKind::ConnectionReset, ErrorKind::InvalidData, ErrorKind::Other];
 
@@ -202,6 +202,49 @@ fn a_link_that_fails_for_its_own_reason_is_dialled_ever_more_seldom() {
         assert!(certificate[1] < 500, "a first one may be anything: {certificate:?}");
         let last = &certificate[certificate.len() - 2..];
         assert!((32_000..=35_000).contains(&(last[1] - last[0])), "{certificate:?}");
+    }
+}
+
+/// embedded-io has `Other` for all of them.
+#[test]
+fn dead_networks_are_dialled_as_soon_as_other_faults_of_networks() {
+    use std::net::ToSocketAddrs;
+
+    use rustix::io::Errno;
+
+    // A name that is none, for which no server is asked.
+    let name = ("byway..invalid", 80).to_socket_addrs().expect_err("an empty label");
+    let errors = [
+        Errno::NETUNREACH.into(),
+        Errno::HOSTUNREACH.into(),
+        Errno::NETDOWN.into(),
+        Errno::AGAIN.into(),
+        name,
+    ];
+    let often = dials(Fault::Dial(ErrorKind::ConnectionRefused));
+    for error in errors {
+        let kind = embedded_io::Error::kind(&error);
+        assert_eq!(kind, ErrorKind::Other, "{error}");
+        for step in [Fault::Dial, Fault::Write, Fault::Read] {
+            let tries = dials(step(kind));
+            let gaps = tries.windows(2).map(|pair| pair[1] - pair[0]);
+            // 2 s, and a step of the test's clock.
+            assert!(gaps.max().is_some_and(|gap| gap <= 2_100), "{error}: {tries:?}");
+        }
+        assert_eq!(dials(Fault::Dial(kind)), often, "{error}");
+    }
+}
+
+#[test]
+fn kinds_that_do_not_pass_by_themselves_are_dialled_ever_more_seldom() {
+    for kind in [
+        ErrorKind::InvalidData,
+        ErrorKind::InvalidInput,
+        ErrorKind::PermissionDenied,
+        ErrorKind::Unsupported,
+    ] {
+        let tries = dials(Fault::Dial(kind));
+        assert!((15..=25).contains(&tries.len()), "{kind:?}: {tries:?}");
     }
 }
 

@@ -108,6 +108,63 @@ fn a_request_with_both_lengths_is_refused_wherever_it_stands() {
     }
 }
 
+/// Lengths that are right, and as hyper takes them.
+#[test]
+fn both_lengths_are_refused_behind_lengths_in_odd_forms() {
+    let relay = bound();
+    let body = Body::send(1).done();
+    let n = body.len();
+    let head = HEAD.replace("Transfer-Encoding: chunked\r\n", "");
+    let blanks = " ".repeat(300);
+    let both = format!("{HEAD}Content-Length: 5\r\n\r\n0\r\n\r\n");
+    for length in [
+        format!("Content-Length: {n}\r\nContent-Length: {n}\r\n"),
+        format!("Content-Length: {n}\r\nContent-Length: 0{n}\r\n"),
+        format!("Content-Length:{blanks}{n}{blanks}\r\n"),
+    ] {
+        let mut stream = dial(&relay);
+        stream.write_all(&[format!("{head}{length}\r\n").as_bytes(), &body].concat()).unwrap();
+        let served = reply(&mut stream);
+        assert_eq!(parse(&served.body).end(), Status::Ok, "{length}");
+        assert!(!served.head.contains("connection: close"), "{length}");
+        stream.write_all(both.as_bytes()).unwrap();
+        assert_eq!(reply(&mut stream).status, 400, "{length}");
+        assert!(matches!(stream.read(&mut [0]), Ok(0)), "{length}");
+    }
+}
+
+/// Each is whole, and hyper takes it; the relay does not rely on seeing where the next one begins.
+#[test]
+fn the_connection_ends_behind_a_request_whose_end_is_doubtful() {
+    let relay = bound();
+    let body = Body::send(1).done();
+    let n = body.len();
+    let head = HEAD.replace("Transfer-Encoding: chunked\r\n", "");
+    let zeros = "0".repeat(100);
+    let counted = format!("{head}Content-Length: {zeros}{n}\r\n\r\n");
+    let size = format!("{HEAD}\r\n{zeros}{n:x}\r\n");
+    let usual = format!("{HEAD}\r\n{n:x}\r\n");
+    let both = format!("{HEAD}Content-Length: 5\r\n\r\n0\r\n\r\n");
+    let last = format!("\r\n{zeros}\r\n\r\n");
+    let trailer = format!("\r\n0\r\nA: b\n\n{head}Content-Length: 90000\r\n\r\n");
+    for (before, behind) in [
+        (&counted, ""),
+        (&size, "\r\n0\r\n\r\n"),
+        (&usual, &last),
+        (&usual, &trailer),
+        (&usual, "\r\n0\r\n\nA: b\r\n\r\n"),
+    ] {
+        let octets = [before.as_bytes(), &body, behind.as_bytes(), both.as_bytes()].concat();
+        let shown = String::from_utf8_lossy(&octets).into_owned();
+        let answer = last_word(&relay, &octets);
+        assert!(answer.status == 200 || answer.status == 400, "{shown}");
+        if answer.status == 200 {
+            assert_eq!(parse(&answer.body).end(), Status::Ok, "{shown}");
+        }
+    }
+    is_well(&relay);
+}
+
 #[test]
 fn a_body_in_chunks_has_the_limits_of_others() {
     let config = RelayConfig::default();
