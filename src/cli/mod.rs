@@ -56,7 +56,8 @@ const OF_EACH: usize = 3;
 
 const EXIT_CODES: &str = "\
 Exit codes:
-  0  all done; what was sent is acknowledged by the peer
+  0  all done; what was sent is acknowledged by the peer, which may still fail to write it if it sent
+     nothing itself and heard nothing for 1 s, or had ended before
   1  failed in mid-transfer, or this system failed (stdin, stdout, threads, memory)
   2  wrong usage or configuration, or versions that do not match
   3  refused: nobody listens, backlog full, endpoint or address in use, a limit of the relay
