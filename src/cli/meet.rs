@@ -25,6 +25,7 @@ pub fn listen(
     let mut tell = Teller::new(patience);
     patiently(
         patience,
+        thread::sleep,
         |left| client.listen_timeout(endpoint, left),
         |error| match error {
             Error::Config(ConfigError::InUse) => {
@@ -42,6 +43,7 @@ pub fn connect(client: &Client, endpoint: Endpoint, patience: Duration) -> Resul
     let mut tell = Teller::new(patience);
     patiently(
         patience,
+        thread::sleep,
         |left| connect_once(client, endpoint, left),
         |error| match error {
             Error::Peer(PeerError::NoListener) => {
@@ -66,9 +68,10 @@ pub fn connect_once(client: &Client, endpoint: Endpoint, left: Duration) -> Resu
 }
 
 /// Tries until that succeeds, or fails by what does not pass, or `patience` is over: then it is what
-/// was waited for last that counts.
+/// was waited for last that counts. `wait` waits between two attempts.
 pub fn patiently<T>(
     patience: Duration,
+    mut wait: impl FnMut(Duration),
     mut attempt: impl FnMut(Duration) -> Result<T, Error>,
     mut passes: impl FnMut(Error) -> bool,
 ) -> Result<T, Error> {
@@ -86,7 +89,7 @@ pub fn patiently<T>(
             Err(Error::TimedOut) => return Err(refused.unwrap_or(Error::TimedOut)),
             result => return result,
         }
-        thread::sleep(pause);
+        wait(pause);
         pause = (2 * pause).min(MAX_PAUSE);
     }
 }
@@ -122,6 +125,7 @@ mod tests {
             let mut attempts = 0;
             let result = patiently::<()>(
                 2 * PAUSE,
+                thread::sleep,
                 |_| {
                     attempts += 1;
                     Err(if attempts == 1 { FULL } else { later })
@@ -138,6 +142,7 @@ mod tests {
         let mut attempts = 0;
         let result = patiently::<()>(
             Duration::from_secs(600),
+            thread::sleep,
             |_| {
                 attempts += 1;
                 Err(Error::Closed)
