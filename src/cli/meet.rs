@@ -15,6 +15,11 @@ use super::say;
 const PAUSE: Duration = Duration::from_millis(50);
 const MAX_PAUSE: Duration = Duration::from_millis(500);
 
+/// The same behind BACKLOG_FULL, which each time costs the listener's client an exchange, while it
+/// has no room: the protocol page's advice on connecting, and what `Client::connect` does.
+const FULL_PAUSE: Duration = Duration::from_millis(500);
+const MAX_FULL_PAUSE: Duration = Duration::from_secs(5);
+
 /// Claims the endpoint. One that is in use is waited for, within `patience`: its holder may be
 /// dead, which the relay knows only after a while.
 pub fn listen(
@@ -76,21 +81,45 @@ pub fn patiently<T>(
     mut passes: impl FnMut(Error) -> bool,
 ) -> Result<T, Error> {
     let start = Instant::now();
-    let (mut pause, mut refused) = (PAUSE, None);
+    let (mut pauses, mut refused) = (Pauses::new(), None);
     loop {
         let left = patience.saturating_sub(start.elapsed());
-        match attempt(left.max(PAUSE)) {
+        let pause = match attempt(left.max(PAUSE)) {
             Err(error) if passes(error) => {
+                let pause = pauses.next(error);
                 if start.elapsed() + pause >= patience {
                     return Err(error);
                 }
                 refused = Some(error);
+                pause
             }
             Err(Error::TimedOut) => return Err(refused.unwrap_or(Error::TimedOut)),
             result => return result,
-        }
+        };
         wait(pause);
-        pause = (2 * pause).min(MAX_PAUSE);
+    }
+}
+
+/// How long to wait before the next attempt.
+#[derive(Debug)]
+struct Pauses {
+    soon: Duration,
+    full: Duration,
+}
+
+impl Pauses {
+    fn new() -> Self {
+        Self { soon: PAUSE, full: FULL_PAUSE }
+    }
+
+    fn next(&mut self, error: Error) -> Duration {
+        let (next, most) = match error {
+            Error::Peer(PeerError::BacklogFull) => (&mut self.full, MAX_FULL_PAUSE),
+            _ => (&mut self.soon, MAX_PAUSE),
+        };
+        let pause = *next;
+        *next = (2 * pause).min(most);
+        pause
     }
 }
 
@@ -124,7 +153,7 @@ mod tests {
         for later in [FULL, Error::TimedOut] {
             let mut attempts = 0;
             let result = patiently::<()>(
-                2 * PAUSE,
+                2 * FULL_PAUSE,
                 thread::sleep,
                 |_| {
                     attempts += 1;
@@ -135,6 +164,17 @@ mod tests {
             assert_eq!(result, Err(FULL));
             assert!(attempts > 1);
         }
+    }
+
+    #[test]
+    fn a_full_backlog_is_asked_again_as_the_protocol_advises() {
+        let mut pauses = Pauses::new();
+        let full: Vec<_> = (0..6).map(|_| pauses.next(FULL).as_millis()).collect();
+        assert_eq!(full, [500, 1000, 2000, 4000, 5000, 5000]);
+        // One does not slow the other down.
+        let away = Error::Peer(PeerError::NoListener);
+        let soon: Vec<_> = (0..6).map(|_| pauses.next(away).as_millis()).collect();
+        assert_eq!(soon, [50, 100, 200, 400, 500, 500]);
     }
 
     #[test]
