@@ -79,7 +79,8 @@ struct Command {
 
 #[derive(Debug, Subcommand)]
 enum Action {
-    /// Run a relay; prints its URL when it is ready
+    /// Run a relay; prints its URL when it is ready, one a line where --listen is a name of several
+    /// addresses
     #[command(after_help = EXIT_CODES)]
     Relay(relay::Options),
     /// Listen at an endpoint: join one connection to stdin and stdout, or forward all to a TCP server
@@ -165,6 +166,7 @@ struct Opened {
 
 /// Opens the client, of which at most `backlog` connections wait to be accepted.
 fn open(options: &ClientOptions, profile: Profile, backlog: u8) -> Result<Opened, Failure> {
+    options.check()?;
     let config = options.config(profile, backlog);
     let places = Arc::new(Places::new(places(config.profile.channels)));
     let patience = config.connect_timeout;
