@@ -1,5 +1,6 @@
 //! TCP connections, each over a channel of its own.
 
+use std::cell::Cell;
 use std::io;
 use std::net::{TcpStream, ToSocketAddrs};
 use std::sync::Arc;
@@ -166,12 +167,12 @@ pub fn connect(
         };
         let (client, wants) = (client.clone(), Arc::clone(&wants));
         let started = start(move || {
-            match dial_peer(&client, endpoint, patience, &wants) {
-                Ok(stream) => {
+            match dial_peer(&client, &tcp, endpoint, patience, &wants) {
+                Ok(Some(stream)) => {
                     place.hold(&stream);
                     carry(&tcp, &stream);
                 }
-                Err(Error::Closed) => {}
+                Ok(None) | Err(Error::Closed) => {}
                 Err(error) => warn!("{endpoint}: {error}"),
             }
             drop((tcp, place));
@@ -192,17 +193,25 @@ fn start(work: impl FnOnce() + Send + 'static) -> io::Result<()> {
     thread::Builder::new().stack_size(link::STACK).spawn(work).map(drop)
 }
 
-/// Connects to the endpoint; a listener that is full or not there now may be in a moment.
+/// Connects to the endpoint for `tcp`; a listener that is full or not there now may be in a moment.
+/// `None` if `tcp` was reset meanwhile, or if the listener stays away, which is counted.
 fn dial_peer(
     client: &Client,
+    tcp: &TcpStream,
     endpoint: Endpoint,
     patience: Duration,
     wants: &Wants,
-) -> Result<Stream, Error> {
-    let mut waiting = None;
-    meet::patiently(
+) -> Result<Option<Stream>, Error> {
+    let (mut waiting, is_gone) = (None, Cell::new(false));
+    let dialled = meet::patiently(
         patience,
-        |left| meet::connect_once(client, endpoint, left),
+        |pause| is_gone.set(link::wait_gone(tcp, pause)),
+        |left| {
+            if is_gone.get() {
+                return Ok(None);
+            }
+            meet::connect_once(client, endpoint, left).map(Some)
+        },
         |error| match error {
             // The place was free, so the channel will be.
             Error::Resource(ResourceError::Channels) => true,
@@ -217,7 +226,18 @@ fn dial_peer(
             }
             _ => false,
         },
-    )
+    );
+    match (dialled, waiting) {
+        (
+            Err(error @ Error::Peer(PeerError::BacklogFull | PeerError::NoListener)),
+            Some(waiting),
+        ) => {
+            debug!("{endpoint}: {error}");
+            waiting.refuse();
+            Ok(None)
+        }
+        (dialled, _) => dialled,
+    }
 }
 
 /// Dials the server for a stream.

@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 use byway::Error;
 use byway::client::{Readiness, Stream};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::io::Errno;
 
 /// Octets read and written at once.
 const BUFFER: usize = 32 * 1024;
@@ -84,6 +85,24 @@ fn join_for(tcp: &TcpStream, stream: &Stream, patience: Duration) -> io::Result<
 pub fn reset_at_end(tcp: &TcpStream) {
     // If that fails the connection is gone already.
     let _ = rustix::net::sockopt::set_socket_linger(tcp, Some(Duration::ZERO));
+}
+
+/// Waits for `most`, or until `tcp` was reset; whether it was. A mere end is none: the other side may
+/// have sent its request, and read the reply still.
+pub fn wait_gone(tcp: &TcpStream, most: Duration) -> bool {
+    let mut fds = [PollFd::new(tcp, PollFlags::empty())];
+    let until = Instant::now() + most;
+    loop {
+        let left = until.saturating_duration_since(Instant::now());
+        match poll(&mut fds, Some(&time(left))) {
+            Ok(_) => return fds[0].revents().intersects(GONE),
+            Err(Errno::INTR) => {}
+            Err(_) => {
+                thread::sleep(left);
+                return false;
+            }
+        }
+    }
 }
 
 fn prepare(tcp: &TcpStream) -> io::Result<()> {

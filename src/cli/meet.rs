@@ -15,6 +15,11 @@ use super::say;
 const PAUSE: Duration = Duration::from_millis(50);
 const MAX_PAUSE: Duration = Duration::from_millis(500);
 
+/// The same behind BACKLOG_FULL, which each time costs the listener's client an exchange, while it
+/// has no room: the protocol page's advice on connecting, and what `Client::connect` does.
+const FULL_PAUSE: Duration = Duration::from_millis(500);
+const MAX_FULL_PAUSE: Duration = Duration::from_secs(5);
+
 /// Claims the endpoint. One that is in use is waited for, within `patience`: its holder may be
 /// dead, which the relay knows only after a while.
 pub fn listen(
@@ -25,6 +30,7 @@ pub fn listen(
     let mut tell = Teller::new(patience);
     patiently(
         patience,
+        thread::sleep,
         |left| client.listen_timeout(endpoint, left),
         |error| match error {
             Error::Config(ConfigError::InUse) => {
@@ -42,6 +48,7 @@ pub fn connect(client: &Client, endpoint: Endpoint, patience: Duration) -> Resul
     let mut tell = Teller::new(patience);
     patiently(
         patience,
+        thread::sleep,
         |left| connect_once(client, endpoint, left),
         |error| match error {
             Error::Peer(PeerError::NoListener) => {
@@ -66,28 +73,53 @@ pub fn connect_once(client: &Client, endpoint: Endpoint, left: Duration) -> Resu
 }
 
 /// Tries until that succeeds, or fails by what does not pass, or `patience` is over: then it is what
-/// was waited for last that counts.
+/// was waited for last that counts. `wait` waits between two attempts.
 pub fn patiently<T>(
     patience: Duration,
+    mut wait: impl FnMut(Duration),
     mut attempt: impl FnMut(Duration) -> Result<T, Error>,
     mut passes: impl FnMut(Error) -> bool,
 ) -> Result<T, Error> {
     let start = Instant::now();
-    let (mut pause, mut refused) = (PAUSE, None);
+    let (mut pauses, mut refused) = (Pauses::new(), None);
     loop {
         let left = patience.saturating_sub(start.elapsed());
-        match attempt(left.max(PAUSE)) {
+        let pause = match attempt(left.max(PAUSE)) {
             Err(error) if passes(error) => {
+                let pause = pauses.next(error);
                 if start.elapsed() + pause >= patience {
                     return Err(error);
                 }
                 refused = Some(error);
+                pause
             }
             Err(Error::TimedOut) => return Err(refused.unwrap_or(Error::TimedOut)),
             result => return result,
-        }
-        thread::sleep(pause);
-        pause = (2 * pause).min(MAX_PAUSE);
+        };
+        wait(pause);
+    }
+}
+
+/// How long to wait before the next attempt.
+#[derive(Debug)]
+struct Pauses {
+    soon: Duration,
+    full: Duration,
+}
+
+impl Pauses {
+    fn new() -> Self {
+        Self { soon: PAUSE, full: FULL_PAUSE }
+    }
+
+    fn next(&mut self, error: Error) -> Duration {
+        let (next, most) = match error {
+            Error::Peer(PeerError::BacklogFull) => (&mut self.full, MAX_FULL_PAUSE),
+            _ => (&mut self.soon, MAX_PAUSE),
+        };
+        let pause = *next;
+        *next = (2 * pause).min(most);
+        pause
     }
 }
 
@@ -121,7 +153,8 @@ mod tests {
         for later in [FULL, Error::TimedOut] {
             let mut attempts = 0;
             let result = patiently::<()>(
-                2 * PAUSE,
+                2 * FULL_PAUSE,
+                thread::sleep,
                 |_| {
                     attempts += 1;
                     Err(if attempts == 1 { FULL } else { later })
@@ -134,10 +167,22 @@ mod tests {
     }
 
     #[test]
+    fn a_full_backlog_is_asked_again_as_the_protocol_advises() {
+        let mut pauses = Pauses::new();
+        let full: Vec<_> = (0..6).map(|_| pauses.next(FULL).as_millis()).collect();
+        assert_eq!(full, [500, 1000, 2000, 4000, 5000, 5000]);
+        // One does not slow the other down.
+        let away = Error::Peer(PeerError::NoListener);
+        let soon: Vec<_> = (0..6).map(|_| pauses.next(away).as_millis()).collect();
+        assert_eq!(soon, [50, 100, 200, 400, 500, 500]);
+    }
+
+    #[test]
     fn an_error_that_does_not_pass_is_not_waited_for() {
         let mut attempts = 0;
         let result = patiently::<()>(
             Duration::from_secs(600),
+            thread::sleep,
             |_| {
                 attempts += 1;
                 Err(Error::Closed)

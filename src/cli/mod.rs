@@ -56,7 +56,8 @@ const OF_EACH: usize = 3;
 
 const EXIT_CODES: &str = "\
 Exit codes:
-  0  all done; what was sent is acknowledged by the peer
+  0  all done; what was sent is acknowledged by the peer, which may still fail to write it if it sent
+     nothing itself and heard nothing for 1 s, or had ended before
   1  failed in mid-transfer, or this system failed (stdin, stdout, threads, memory)
   2  wrong usage or configuration, or versions that do not match
   3  refused: nobody listens, backlog full, endpoint or address in use, a limit of the relay
@@ -78,7 +79,8 @@ struct Command {
 
 #[derive(Debug, Subcommand)]
 enum Action {
-    /// Run a relay; prints its URL when it is ready
+    /// Run a relay; prints its URL when it is ready, one a line where --listen is a name of several
+    /// addresses
     #[command(after_help = EXIT_CODES)]
     Relay(relay::Options),
     /// Listen at an endpoint: join one connection to stdin and stdout, or forward all to a TCP server
@@ -164,6 +166,7 @@ struct Opened {
 
 /// Opens the client, of which at most `backlog` connections wait to be accepted.
 fn open(options: &ClientOptions, profile: Profile, backlog: u8) -> Result<Opened, Failure> {
+    options.check()?;
     let config = options.config(profile, backlog);
     let places = Arc::new(Places::new(places(config.profile.channels)));
     let patience = config.connect_timeout;

@@ -9,6 +9,7 @@ use byway::transport::{Proxy, Roots};
 use clap::{Args, ValueEnum};
 use sha2::{Digest, Sha256};
 
+use super::failure::Failure;
 use super::parse;
 
 /// How to reach the relay, and what to be there.
@@ -23,10 +24,10 @@ pub struct ClientOptions {
     /// How what comes is waited for
     #[arg(long, value_enum, default_value_t = PaceName::Streaming)]
     pace: PaceName,
-    /// How long to ride out silence while something is outstanding; at least 60, with --pace battery
-    /// 250, of either peer
-    #[arg(long, value_name = "SECONDS", default_value_t = 180, value_parser = parse::seconds)]
-    linger: u64,
+    /// How long to ride out silence while something is outstanding; at least 66, where either peer has
+    /// --pace battery 250 [default: 180; with --pace battery 250]
+    #[arg(long, value_name = "SECONDS", value_parser = parse::seconds)]
+    linger: Option<u64>,
     /// How often the peer of an idle channel is probed, to find out that it is gone; 0: never
     #[arg(long, value_name = "SECONDS", default_value_t = 60, value_parser = parse::seconds_or_never)]
     keepalive: u64,
@@ -92,7 +93,34 @@ enum PaceName {
     Battery,
 }
 
+/// The linger time if the user asks for none, in seconds: as that of the library.
+const LINGER: u64 = 180;
+
+/// The shortest linger time, in seconds: two parks that are merely slow, each with its grace, as
+/// `Config::linger` says. The session raises what is less.
+const LEAST_LINGER: u64 = 66;
+const LEAST_LINGER_BATTERY: u64 = 250;
+
 impl ClientOptions {
+    /// Refuses what the session would not do as it was asked for.
+    pub fn check(&self) -> Result<(), Failure> {
+        let least = self.least_linger();
+        match self.linger {
+            Some(linger) if linger < least => Err(Failure::usage(format_args!(
+                "--linger {linger} is too short: a path that is merely slow would end channels; write {least} or more{}",
+                if self.pace == PaceName::Battery { ", for --pace battery" } else { "" }
+            ))),
+            Some(_) | None => Ok(()),
+        }
+    }
+
+    fn least_linger(&self) -> u64 {
+        match self.pace {
+            PaceName::Streaming | PaceName::LongPoll => LEAST_LINGER,
+            PaceName::Battery => LEAST_LINGER_BATTERY,
+        }
+    }
+
     /// What the client is opened with; `profile` counts if the user asked for none.
     pub fn config(&self, profile: Profile, backlog: u8) -> Config {
         let mut config = Config::new(&self.relay);
@@ -102,7 +130,7 @@ impl ClientOptions {
             PaceName::LongPoll => Pace::LongPoll,
             PaceName::Battery => Pace::Battery,
         };
-        config.linger = Duration::from_secs(self.linger);
+        config.linger = Duration::from_secs(self.linger.unwrap_or(LINGER.max(self.least_linger())));
         config.keepalive = Some(self.keepalive).filter(|s| *s > 0).map(Duration::from_secs);
         config.backlog = NonZeroU8::new(backlog);
         config.headers.clone_from(&self.headers);

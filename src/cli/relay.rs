@@ -65,10 +65,18 @@ impl Options {
 /// Runs a relay until a signal ends it: the first in order, a second one at once.
 pub fn run(options: &Options) -> Result<(), Failure> {
     let mut signals = Signals::catch()?;
-    let relay = sockets::bind(&options.listen)
-        .and_then(|listeners| Relay::serve(listeners, options.config()))
-        .map_err(|error| Failure::bind(&error, &options.listen, "--listen"))?;
+    let serve = || {
+        let listeners = sockets::bind(&options.listen)?;
+        let addresses = sockets::addresses(&listeners)?;
+        Ok((addresses, Relay::serve(listeners, options.config())?))
+    };
+    let (addresses, relay) =
+        serve().map_err(|error| Failure::bind(&error, &options.listen, "--listen"))?;
+    let first = relay.local_addr();
     announce(relay.url());
+    for other in addresses.iter().filter(|address| **address != first) {
+        announce(relay.url().replacen(&first.to_string(), &other.to_string(), 1));
+    }
     let number = signals.wait();
     info!("stopping on signal {number}");
     signals.then_exit(|| {})?;

@@ -29,6 +29,8 @@ struct Spell {
     last: Instant,
     waiting: u64,
     waited: u64,
+    /// Of those that waited, how many got nothing in the end.
+    refused: u64,
 }
 
 /// A connection that waits, until this is dropped.
@@ -45,7 +47,8 @@ impl Shortage {
         let mut spell = self.lock();
         let now = Instant::now();
         let is_first = spell.is_none();
-        let lasting = spell.get_or_insert(Spell { began: now, last: now, waiting: 0, waited: 0 });
+        let lasting =
+            spell.get_or_insert(Spell { began: now, last: now, waiting: 0, waited: 0, refused: 0 });
         lasting.last = now;
         lasting.waiting += 1;
         lasting.waited += 1;
@@ -77,7 +80,13 @@ impl Shortage {
             let Some(lasting) = &*spell else { return };
             if lasting.waiting == 0 && lasting.last.elapsed() >= QUIET {
                 let (waited, lasted) = (lasting.waited, lasting.last - lasting.began);
-                warn!("{}: over after {lasted:.1?}; waited: {waited}", self.what);
+                match lasting.refused {
+                    0 => warn!("{}: over after {lasted:.1?}; waited: {waited}", self.what),
+                    refused => warn!(
+                        "{}: over after {lasted:.1?}; waited: {waited}, refused: {refused}",
+                        self.what
+                    ),
+                }
                 *spell = None;
                 return;
             }
@@ -86,6 +95,15 @@ impl Shortage {
 
     fn lock(&self) -> MutexGuard<'_, Option<Spell>> {
         self.spell.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Waiting<'_> {
+    /// The connection has waited for nothing.
+    pub fn refuse(self) {
+        if let Some(spell) = &mut *self.0.lock() {
+            spell.refused += 1;
+        }
     }
 }
 

@@ -45,6 +45,11 @@ fn resolve(host_port: &str) -> io::Result<Vec<SocketAddr>> {
     Ok(addresses)
 }
 
+/// Where they listen, in their order.
+pub fn addresses(listeners: &[TcpListener]) -> io::Result<Vec<SocketAddr>> {
+    listeners.iter().map(TcpListener::local_addr).collect()
+}
+
 fn bind_all(addresses: &[SocketAddr]) -> io::Result<Vec<TcpListener>> {
     let (mut listeners, mut refused) = (Vec::<TcpListener>::new(), None);
     for address in addresses {
@@ -83,7 +88,7 @@ impl Acceptor {
     }
 
     pub fn addresses(&self) -> io::Result<Vec<SocketAddr>> {
-        self.listeners.iter().map(TcpListener::local_addr).collect()
+        addresses(&self.listeners)
     }
 
     /// Waits for a connection; whether it was there already.

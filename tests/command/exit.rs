@@ -160,6 +160,10 @@ fn usage() {
         let args = ["connect", "camera:1", "--relay", relay, &linger];
         fails(args, 2, &["--linger", "whole number from 1 to 4233600"]);
     }
+    for (pace, linger, least) in [("streaming", "65", "66"), ("battery", "180", "250")] {
+        let args = ["connect", "camera:1", "--relay", relay, "--pace", pace, "--linger", linger];
+        fails(args, 2, &["--linger", "too short", &format!("write {least} or more")]);
+    }
     fails(["relay", "--listen", "here"], 2, &["--listen", "host:port"]);
     fails(["relay", "--base", "/a/../b"], 2, &["--base", "'..'"]);
     for (flag, bad, why) in [
@@ -223,6 +227,10 @@ fn a_relay_at_a_name_is_reached_at_all_its_addresses() {
     assert_eq!(host, "127.0.0.1");
     for host in reachable() {
         let url = format!("http://{host}:{port}");
+        // Programs read the first line; the others are there before it is used.
+        if url != relay.url {
+            assert_eq!(relay.next_line(), url);
+        }
         let mut listen = Byway::start(["listen", "camera:1", "--relay", &url]);
         listen.wait_told("listening on camera:1");
         listen.signal("TERM");

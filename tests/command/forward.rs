@@ -181,6 +181,61 @@ fn connections_past_the_channels_are_told_once_and_counted() {
 }
 
 #[test]
+fn a_client_that_resets_while_the_listener_is_away_leaves_its_place() {
+    let relay = Relay::start();
+    let (url, from) = (relay.url.as_str(), "127.0.0.1:0");
+    // Two channels, for far longer than the test lasts.
+    let mut connect = Byway::start([
+        "connect",
+        "late:1",
+        "--from",
+        from,
+        "--timeout",
+        "1000",
+        "--profile",
+        "tiny",
+        "--relay",
+        url,
+    ]);
+    let from: SocketAddr = connect.announced().0.parse().expect("an address");
+    let client = |octet: u8| {
+        let mut client = TcpStream::connect(from).expect("connects");
+        client.write_all(&[octet]).expect("written");
+        client
+    };
+    let early = [client(1), client(2)];
+    connect.wait_told("the peer takes no connections: ");
+    let _late = client(3);
+    connect.wait_told("all 2 places are taken");
+    early.into_iter().for_each(reset);
+    connect.wait_told("too many connections: over");
+
+    let (address, listener) = server();
+    let to = address.to_string();
+    let _listen = Byway::start(["listen", "late:1", "--to", &to, "--relay", url]);
+    let mut first = [0];
+    accept(&listener).read_exact(&mut first).expect("it came");
+    assert_eq!(first, [3], "of a client that has gone nothing is served");
+}
+
+#[test]
+fn connections_refused_for_want_of_a_listener_are_told_once_and_counted() {
+    let relay = Relay::start();
+    let (url, from) = (relay.url.as_str(), "127.0.0.1:0");
+    let mut connect =
+        Byway::start(["connect", "nobody:1", "--from", from, "--timeout", "3", "--relay", url]);
+    let from: SocketAddr = connect.announced().0.parse().expect("an address");
+    for mut client in [(); 3].map(|()| TcpStream::connect(from).expect("connects")) {
+        client.set_read_timeout(Some(DEADLINE)).expect("a time-out");
+        let end = client.read(&mut [0]);
+        assert!(end.is_err_and(|error| error.kind() == ErrorKind::ConnectionReset));
+    }
+    connect.wait_told("the peer takes no connections: over");
+    assert_eq!(connect.times_told("waited: 3, refused: 3"), 1);
+    assert_eq!(connect.times_told("nobody listens"), 1);
+}
+
+#[test]
 fn few_file_descriptors_leave_some_for_the_relay() {
     let relay = Relay::start();
     let (address, listener) = server();

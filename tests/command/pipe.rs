@@ -137,6 +137,59 @@ fn a_stdout_that_is_closed_or_full_is_an_error_at_both_ends() {
     connect.end().expect_code(1).expect_line(&["aborted by the peer"]);
 }
 
+/// As under cron or systemd: the side that only writes has an empty stdin.
+#[test]
+fn data_that_cannot_be_written_fails_the_sender_though_the_writer_has_nothing_to_send() {
+    let relay = Relay::start();
+    for actions in [["listen", "connect"], ["connect", "listen"]] {
+        let start = |action, script| {
+            let args = [action, "full:1", "--timeout", "100", "--relay", &relay.url];
+            Byway::start_by(script, args)
+        };
+        // Of a file that is full at its last octets, and of one that takes nothing.
+        for script in [
+            "exec \"$@\" </dev/null >/dev/full",
+            "trap '' XFSZ; ulimit -f 2047; exec \"$@\" </dev/null 1<>\"${TMPDIR:-/tmp}/byway-full-$$\"",
+        ] {
+            let [write, send] = actions;
+            let (writer, mut sender) = (start(write, script), start(send, "exec \"$@\""));
+            let path = std::env::temp_dir().join(format!("byway-full-{}", writer.id()));
+            // That it takes less is told by its exit.
+            let _ = sender.stdin().write_all(&vec![7; 2048 * 512]);
+            let (writer, sender) = (writer.end(), sender.end());
+            let _ = std::fs::remove_file(path);
+            writer.expect_code(1);
+            assert!(writer.told.iter().any(|line| line.contains("write to stdout")));
+            sender.expect_code(1);
+        }
+    }
+}
+
+/// Where both sides have nothing to send, neither waits for the other, and a program that replies to
+/// the end of an empty request gets that end.
+#[test]
+fn an_empty_stdin_ends_the_direction_though_the_peer_waits_for_that() {
+    let relay = Relay::start();
+    let (mut listen, mut connect) = pair(&relay, "empty:1");
+    drop((listen.stdin(), connect.stdin()));
+    connect.end().expect_code(0);
+    listen.end().expect_code(0);
+
+    let (mut listen, mut connect) = pair(&relay, "empty:2");
+    drop(connect.stdin());
+    let mut stdin = listen.stdin();
+    stdin.write_all(b"a banner").expect("stdin");
+    let mut request = String::new();
+    listen.stdout().read_to_string(&mut request).expect("stdout ends while stdin is open");
+    stdin.write_all(b", a reply").expect("stdin");
+    drop(stdin);
+    let mut reply = String::new();
+    connect.stdout().read_to_string(&mut reply).expect("stdout");
+    assert_eq!((request.as_str(), reply.as_str()), ("", "a banner, a reply"));
+    connect.end().expect_code(0);
+    listen.end().expect_code(0);
+}
+
 /// Nobody has to read what comes if the user says so.
 #[test]
 fn a_stdout_that_is_dev_null_is_none_of_ours() {

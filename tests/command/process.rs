@@ -187,6 +187,11 @@ impl Relay {
         Self::start_on(&address)
     }
 
+    /// What it prints next behind the URL.
+    pub fn next_line(&self) -> String {
+        self.stdout.recv_timeout(DEADLINE).expect("a line on stdout")
+    }
+
     /// Its end, and what it printed behind the URL.
     pub fn end(self) -> (Ended, Vec<String>) {
         (self.process.end(), self.stdout.iter().collect())
