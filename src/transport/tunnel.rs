@@ -3,6 +3,7 @@
 use std::fmt::Write;
 
 use ureq::Error;
+use ureq::http::header::{HeaderMap, HeaderName, HeaderValue};
 use ureq::unversioned::transport::{Buffers, ConnectionDetails, Connector, Transport};
 
 use super::address::Target;
@@ -97,7 +98,8 @@ fn take_answer(connection: &mut impl Transport) -> Result<bool, Error> {
                 let cause = match status {
                     // tinyproxy answers 401 to a wrong password.
                     401 | 407 => answer::refused_by_proxy(offers.iter().map(String::as_str)),
-                    status => Blocked::Http(status),
+                    status => answer::later(status, &header_map(response.headers))
+                        .unwrap_or(Blocked::Http(status)),
                 };
                 let page = String::from_utf8_lossy(&input[len..]).into_owned();
                 let wants = match &*offers.join(", ") {
@@ -108,6 +110,15 @@ fn take_answer(connection: &mut impl Transport) -> Result<bool, Error> {
             }
         }
     }
+}
+
+/// The fields that are valid.
+fn header_map(fields: &[httparse::Header<'_>]) -> HeaderMap {
+    let fields = fields.iter().filter_map(|field| {
+        let name = HeaderName::from_bytes(field.name.as_bytes()).ok()?;
+        Some((name, HeaderValue::from_bytes(field.value).ok()?))
+    });
+    fields.collect()
 }
 
 fn unreadable(buffers: &mut dyn Buffers) -> Error {
