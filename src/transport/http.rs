@@ -152,7 +152,7 @@ impl HttpTransport {
         Self { agent, way, line, sight, scratch }
     }
 
-    fn request<'a>(
+    pub(super) fn request<'a>(
         &self,
         request: &Request,
         body: SendBody<'a>,

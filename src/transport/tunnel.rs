@@ -1,6 +1,6 @@
 //! A tunnel through an HTTP proxy (RFC 9110 section 9.3.6).
 
-use std::fmt::Write;
+use std::fmt::{self, Write};
 
 use ureq::Error;
 use ureq::http::header::{HeaderMap, HeaderName, HeaderValue};
@@ -15,7 +15,6 @@ use crate::error::Blocked;
 const FIELDS: usize = 64;
 
 /// Asks the proxy at the other end of a new connection for a tunnel to the relay.
-#[derive(Debug)]
 pub(super) struct Tunnel {
     /// The request; empty: there is no such proxy.
     request: String,
@@ -38,6 +37,13 @@ impl Tunnel {
         }
         request.push_str("\r\n");
         Self { request }
+    }
+}
+
+impl fmt::Debug for Tunnel {
+    /// Its first line: among the others is the proxy's password.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Tunnel").field(&self.request.lines().next()).finish()
     }
 }
 
