@@ -49,11 +49,16 @@ pub(super) struct Names {
 }
 
 impl Names {
-    /// The network is another, or what answered there is not the relay: the addresses are asked for
-    /// again, by a new question, and nothing is known of them.
-    pub fn forget(&mut self) {
+    /// What answered there is not the relay: the addresses are asked for again, by a new question.
+    /// Which of them connections can be made to is as it was.
+    pub fn ask_again(&mut self) {
         self.heard = None;
         self.asking = None;
+    }
+
+    /// The network is another: the addresses are asked for again, and nothing is known of them.
+    pub fn forget(&mut self) {
+        self.ask_again();
         self.worked = None;
         self.failed.clear();
     }
@@ -203,5 +208,28 @@ impl Drop for Question {
         }
         drop(state);
         self.line.changed.notify_all();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn addresses_asked_for_again_keep_which_worked_and_another_network_does_not() {
+        let [first, second] = [1, 2].map(|n| SocketAddr::from(([192, 0, 2, n], 80)));
+        let mut names = Names {
+            addrs: vec![first, second],
+            heard: Some(Instant::now()),
+            asking: Some(1),
+            ..Names::default()
+        };
+        names.note_worked(second);
+        assert!(names.is_fresh());
+        names.ask_again();
+        assert_eq!((names.is_fresh(), names.asking), (false, None));
+        assert_eq!(names.ordered(), [second, first]);
+        names.forget();
+        assert_eq!(names.ordered(), [first, second]);
     }
 }
