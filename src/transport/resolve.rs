@@ -176,7 +176,11 @@ struct Question {
 
 impl Question {
     fn ask(mut self, hooks: &Hooks, host: &str, port: u16) {
-        self.found = match hooks.resolve(host, port) {
+        // A numeric address with a zone is no name; what number the zone has, the system knows.
+        let is_numeric =
+            host.split_once('%').is_some_and(|(address, _)| address.parse::<IpAddr>().is_ok());
+        let hooked = if is_numeric { None } else { hooks.resolve(host, port) };
+        self.found = match hooked {
             Some(found) => found,
             // Why there is none it tells in words that say nothing more.
             None => Ok((host, port).to_socket_addrs().map(Iterator::collect).unwrap_or_default()),
