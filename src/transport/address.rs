@@ -54,7 +54,8 @@ impl HttpConfig {
 }
 
 /// Whose certificates are trusted for `https://`. One that is trusted is also taken from a server
-/// itself, if it is self-signed, say.
+/// itself, whether it is self-signed or somebody issued it, for its names and within its dates. Those
+/// that basicConstraints (RFC 5280 section 4.2.1.9) does not mark as an authority's issue no others.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub enum Roots {
     /// The operating system's, as curl and git have it, so that what its administrator added counts;

@@ -65,17 +65,26 @@ pub(super) fn head(response: &Response<Body>) -> String {
     describe(response.status().as_u16(), &words.join(" "), "")
 }
 
-/// A status that says when to ask again: of a relay that is full, or of anything on the way that lets
-/// nobody ask as often (429) or is out of order (503). Byway-Status is the relay's.
+/// A status that says when to ask again: of a relay that is full, or of anything on the way.
+/// Byway-Status is the relay's.
 fn limit(status: u16, headers: &HeaderMap) -> Option<Blocked> {
+    if status == 503 && headers.get("byway-status").is_some_and(|status| *status == "full") {
+        return Some(Blocked::Full(seconds(headers).unwrap_or(RETRY_AFTER)));
+    }
+    later(status, headers)
+}
+
+/// When to ask again what lets nobody ask as often (429) or is out of order (503), and is no relay.
+pub(super) fn later(status: u16, headers: &HeaderMap) -> Option<Blocked> {
     if !matches!(status, 429 | 503) {
         return None;
     }
-    let seconds = |least, most| retry_after(headers).map(|s| s.clamp(least, most) as u8);
-    if status == 503 && headers.get("byway-status").is_some_and(|status| *status == "full") {
-        return Some(Blocked::Full(seconds(1, MAX_RETRY_AFTER).unwrap_or(RETRY_AFTER)));
-    }
-    seconds(1, MAX_RETRY_AFTER).map(|seconds| Blocked::Later(status, seconds))
+    seconds(headers).map(|seconds| Blocked::Later(status, seconds))
+}
+
+/// Retry-After in seconds, as far as it is heeded.
+fn seconds(headers: &HeaderMap) -> Option<u8> {
+    retry_after(headers).map(|seconds| seconds.clamp(1, MAX_RETRY_AFTER) as u8)
 }
 
 /// Retry-After in seconds (RFC 9110, section 10.2.3). A date counts from that of the answer, by the same

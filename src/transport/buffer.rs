@@ -1,9 +1,10 @@
 //! Input and output buffers of a fixed size.
 
+use std::fmt;
+
 use ureq::unversioned::transport::Buffers;
 
 /// Buffers made once per connection, that never grow. ureq's own keep at least 10 KiB.
-#[derive(Debug)]
 pub(super) struct FixedBuffers {
     input: Box<[u8]>,
     start: usize,
@@ -11,6 +12,14 @@ pub(super) struct FixedBuffers {
     /// The last look at the input consumed some, so another look makes sense.
     progress: bool,
     output: Box<[u8]>,
+}
+
+impl fmt::Debug for FixedBuffers {
+    /// Without the octets, among which may be a password.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut told = f.debug_struct("FixedBuffers");
+        told.field("start", &self.start).field("end", &self.end).finish_non_exhaustive()
+    }
 }
 
 impl FixedBuffers {

@@ -5,6 +5,7 @@
 //! also turns the request line into the absolute form that plain proxies want, and keeps what is
 //! known of an exchange that fails.
 
+use std::fmt;
 use std::io;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -88,7 +89,6 @@ enum Stage {
     Answered,
 }
 
-#[derive(Debug)]
 pub(super) struct Gather<T: Transport> {
     inner: T,
     line: Arc<Line>,
@@ -99,6 +99,14 @@ pub(super) struct Gather<T: Transport> {
     stage: Stage,
     /// Whether an exchange was answered before the one under way.
     has_served: bool,
+}
+
+impl<T: Transport> fmt::Debug for Gather<T> {
+    /// Without the head, which may have a password in it.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut told = f.debug_struct("Gather");
+        told.field("inner", &self.inner).field("stage", &self.stage).finish_non_exhaustive()
+    }
 }
 
 impl<T: Transport> Gather<T> {

@@ -88,10 +88,11 @@ impl Hooks {
         thread: Builder,
         work: impl FnOnce() + Send + 'static,
     ) -> io::Result<JoinHandle<()>> {
-        let (start, end) = (self.thread_start.clone(), End(self.thread_end.clone()));
+        let (start, end) = (self.thread_start.clone(), self.thread_end.clone());
         thread.spawn(move || {
-            // Dropped last.
-            let _end = end;
+            // Dropped last. Made here, since what a thread that cannot start was given is dropped by
+            // the caller.
+            let _end = End(end);
             if let Some(start) = start {
                 start();
             }
@@ -127,5 +128,28 @@ impl fmt::Debug for Hooks {
             .field("thread_start", &self.thread_start.is_some())
             .field("thread_end", &self.thread_end.is_some())
             .finish()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc::channel;
+
+    use super::*;
+
+    #[test]
+    fn hooks_of_threads_are_called_only_in_threads_that_start() {
+        let (tx, rx) = channel();
+        let (on_start, on_end) = (tx.clone(), tx);
+        let hooks = Hooks::default()
+            .on_thread_start(move || on_start.send("start").unwrap())
+            .on_thread_end(move || on_end.send("end").unwrap());
+        // Half of all addresses, in whole pages of any size.
+        let endless = (usize::MAX / 2) & !0xffff;
+        let refused = hooks.spawn(Builder::new().stack_size(endless), || ());
+        assert!(refused.is_err(), "a stack of {endless} octets");
+        assert_eq!(rx.try_iter().next(), None);
+        hooks.spawn(Builder::new(), || ()).unwrap().join().unwrap();
+        assert_eq!(rx.try_iter().collect::<Vec<_>>(), ["start", "end"]);
     }
 }

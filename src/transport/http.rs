@@ -152,7 +152,7 @@ impl HttpTransport {
         Self { agent, way, line, sight, scratch }
     }
 
-    fn request<'a>(
+    pub(super) fn request<'a>(
         &self,
         request: &Request,
         body: SendBody<'a>,
@@ -244,14 +244,20 @@ impl HttpTransport {
         Failure { stale, ..Failure::new(cause, sent, error) }
     }
 
-    /// What is no relay may stand where the relay stood: the next exchange looks where it is now.
+    /// What is no relay may stand where the relay stood: the next exchange looks where it is now, by a
+    /// new connection. By that goes, too, what follows a front's word that it does not reach the relay;
+    /// the front itself is where it was.
     fn look_anew(&self, failure: Failure) -> Failure {
-        let is_elsewhere = match failure.cause {
+        match failure.cause {
+            Blocked::Http(502..=504) => self.line.disconnect(),
             Blocked::Foreign
             | Blocked::Http(300..=399 | 404 | 421 | 500..=599)
             | Blocked::Head(_)
             | Blocked::Compressed
-            | Blocked::Tls(_) => true,
+            | Blocked::Tls(_) => {
+                self.line.lock().names.ask_again();
+                self.line.disconnect();
+            }
             Blocked::Http(_)
             | Blocked::Dns
             | Blocked::Connect
@@ -262,11 +268,7 @@ impl HttpTransport {
             | Blocked::ProxyScheme(_)
             | Blocked::Full(_)
             | Blocked::Later(..)
-            | Blocked::Relay(_) => false,
-        };
-        if is_elsewhere {
-            self.canceller().forget_addresses();
-            self.line.disconnect();
+            | Blocked::Relay(_) => {}
         }
         failure
     }

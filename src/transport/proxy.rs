@@ -1,5 +1,7 @@
 //! The HTTP proxy between this device and the relay: which, and by whose name it is asked.
 
+use std::fmt;
+
 use base64::Engine;
 use ureq::http::HeaderValue;
 
@@ -9,7 +11,9 @@ use crate::error::ConfigError;
 
 /// Whether to go through an HTTP proxy. `http://` relays are asked for in absolute form (never
 /// CONNECT, which most plain proxies refuse for them), `https://` relays through a CONNECT tunnel.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+///
+/// `Debug` shows a URL without user and password.
+#[derive(Clone, Default, PartialEq, Eq)]
 pub enum Proxy {
     /// No proxy, whatever the environment says.
     #[default]
@@ -20,6 +24,30 @@ pub enum Proxy {
     /// `%` and two hexadecimal digits stand for an octet; they may have any character, but for a colon
     /// in the user and an `@` behind the password, both of which Basic or the URL could not tell.
     Url(String),
+}
+
+impl fmt::Debug for Proxy {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Direct => f.write_str("Direct"),
+            Self::Environment => f.write_str("Environment"),
+            Self::Url(url) => {
+                // Without a scheme, what is before :// may be part of a password.
+                let shown = match (url.rsplit_once('@'), url.split_once("://")) {
+                    (None, _) => url.clone(),
+                    (Some((_, place)), Some((scheme, _))) if is_scheme(scheme.trim()) => {
+                        format!("{scheme}://{place}")
+                    }
+                    (Some((_, place)), _) => place.to_owned(),
+                };
+                f.debug_tuple("Url").field(&shown).finish()
+            }
+        }
+    }
+}
+
+fn is_scheme(text: &str) -> bool {
+    text.chars().all(|c| c.is_ascii_alphanumeric())
 }
 
 impl Proxy {
@@ -81,7 +109,7 @@ impl ProxyServer {
         let url = url.trim();
         let rest = match url.split_once("://") {
             Some((scheme, rest)) if scheme.eq_ignore_ascii_case("http") => rest,
-            Some((scheme, _)) if scheme.chars().all(|c| c.is_ascii_alphanumeric()) => {
+            Some((scheme, _)) if is_scheme(scheme) => {
                 return Err(ConfigError::Setting(
                     "only http:// proxies are supported; look at --proxy, http_proxy and https_proxy",
                 ));
@@ -150,6 +178,22 @@ mod tests {
             base64::prelude::BASE64_STANDARD.decode(encoded).expect("base64")
         });
         (proxy.host.bare().to_owned(), proxy.port, told)
+    }
+
+    #[test]
+    fn debug_shows_a_proxy_without_user_and_password() {
+        for (url, shown) in [
+            ("http://user:word@proxy:3128", r#"Url("http://proxy:3128")"#),
+            (" HTTP://user:word@proxy:3128/ ", r#"Url(" HTTP://proxy:3128/ ")"#),
+            ("http://user:p@word@[::1]:3128", r#"Url("http://[::1]:3128")"#),
+            ("user:word@proxy:3128", r#"Url("proxy:3128")"#),
+            ("user:http://word@proxy", r#"Url("proxy")"#),
+            ("http://user:http://word@proxy", r#"Url("http://proxy")"#),
+            ("socks5://user:word@proxy", r#"Url("socks5://proxy")"#),
+            ("http://proxy:3128", r#"Url("http://proxy:3128")"#),
+        ] {
+            assert_eq!(format!("{:?}", Proxy::Url(url.into())), shown, "{url}");
+        }
     }
 
     #[test]

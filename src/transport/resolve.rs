@@ -49,11 +49,16 @@ pub(super) struct Names {
 }
 
 impl Names {
-    /// The network is another, or what answered there is not the relay: the addresses are asked for
-    /// again, by a new question, and nothing is known of them.
-    pub fn forget(&mut self) {
+    /// What answered there is not the relay: the addresses are asked for again, by a new question.
+    /// Which of them connections can be made to is as it was.
+    pub fn ask_again(&mut self) {
         self.heard = None;
         self.asking = None;
+    }
+
+    /// The network is another: the addresses are asked for again, and nothing is known of them.
+    pub fn forget(&mut self) {
+        self.ask_again();
         self.worked = None;
         self.failed.clear();
     }
@@ -171,7 +176,11 @@ struct Question {
 
 impl Question {
     fn ask(mut self, hooks: &Hooks, host: &str, port: u16) {
-        self.found = match hooks.resolve(host, port) {
+        // A numeric address with a zone is no name; what number the zone has, the system knows.
+        let is_numeric =
+            host.split_once('%').is_some_and(|(address, _)| address.parse::<IpAddr>().is_ok());
+        let hooked = if is_numeric { None } else { hooks.resolve(host, port) };
+        self.found = match hooked {
             Some(found) => found,
             // Why there is none it tells in words that say nothing more.
             None => Ok((host, port).to_socket_addrs().map(Iterator::collect).unwrap_or_default()),
@@ -203,5 +212,28 @@ impl Drop for Question {
         }
         drop(state);
         self.line.changed.notify_all();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn addresses_asked_for_again_keep_which_worked_and_another_network_does_not() {
+        let [first, second] = [1, 2].map(|n| SocketAddr::from(([192, 0, 2, n], 80)));
+        let mut names = Names {
+            addrs: vec![first, second],
+            heard: Some(Instant::now()),
+            asking: Some(1),
+            ..Names::default()
+        };
+        names.note_worked(second);
+        assert!(names.is_fresh());
+        names.ask_again();
+        assert_eq!((names.is_fresh(), names.asking), (false, None));
+        assert_eq!(names.ordered(), [second, first]);
+        names.forget();
+        assert_eq!(names.ordered(), [first, second]);
     }
 }

@@ -2,10 +2,14 @@
 
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
-use rustls::client::WebPkiServerVerifier;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
-use rustls::crypto::{CryptoProvider, hash, ring::cipher_suite::TLS13_AES_128_GCM_SHA256};
+use rustls::client::{verify_server_cert_signed_by_trust_anchor, verify_server_name};
+use rustls::crypto::{
+    CryptoProvider, WebPkiSupportedAlgorithms, hash, ring::cipher_suite::TLS13_AES_128_GCM_SHA256,
+    verify_tls12_signature, verify_tls13_signature,
+};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::server::ParsedCertificate;
@@ -17,13 +21,16 @@ use rustls::{
 use super::Roots;
 use crate::error::ConfigError;
 
-/// Trusted certificates, checked by webpki. What it does not take and others do is a server's own
-/// certificate that is among them: such a one may be marked as an authority, and may have its name as
-/// common name alone, as `openssl req -x509` makes them.
+/// Trusted certificates, checked by webpki. What webpki does not take and others do is a server's own
+/// certificate that is among them: such a one may be marked as an authority, may be issued by nobody
+/// that is trusted, and may have its name as common name alone, as `openssl req -x509` makes them.
 #[derive(Debug)]
 pub(super) struct Verifier {
-    webpki: Arc<WebPkiServerVerifier>,
+    /// Those that may issue others.
+    authorities: RootCertStore,
+    /// All of them.
     trusted: Vec<Fingerprint>,
+    algorithms: WebPkiSupportedAlgorithms,
 }
 
 /// The SHA-256 of a certificate.
@@ -60,7 +67,7 @@ impl Verifier {
         const NO_SYSTEM: ConfigError = ConfigError::Setting(
             "the system has no trusted roots that can be read; install them (ca-certificates), look at SSL_CERT_FILE and SSL_CERT_DIR, or give a file",
         );
-        let (store, trusted) = match roots {
+        let (authorities, trusted) = match roots {
             Roots::Pem(pem) => {
                 let certificates = CertificateDer::pem_slice_iter(pem).collect::<Result<_, _>>();
                 store(certificates.map_err(|_| NO_PEM)?).ok_or(NO_PEM)?
@@ -70,42 +77,12 @@ impl Verifier {
             Roots::SystemOrWeb if is_named() => system().ok_or(NO_SYSTEM)?,
             Roots::SystemOrWeb => system().unwrap_or_else(web),
         };
-        let webpki =
-            WebPkiServerVerifier::builder_with_provider(Arc::new(store), Arc::clone(provider));
-        // It fails for an empty store alone, which none of these is.
-        Ok(Self { webpki: webpki.build().map_err(|_| NO_PEM)?, trusted })
+        let algorithms = provider.signature_verification_algorithms;
+        Ok(Self { authorities, trusted, algorithms })
     }
 
-    /// Whether a certificate that webpki refuses for this reason is to be taken, being trusted itself.
-    /// It looks at the dates before it looks for an authority, and at the name last.
-    fn is_taken(
-        &self,
-        certificate: &CertificateDer<'_>,
-        name: &ServerName<'_>,
-        refusal: &Error,
-    ) -> Result<bool, Error> {
-        let Error::InvalidCertificate(refusal) = refusal else { return Ok(false) };
-        let is_excused = match refusal {
-            CertificateError::Other(other) => other
-                .0
-                .downcast_ref::<webpki::Error>()
-                .is_some_and(|error| *error == webpki::Error::CaUsedAsEndEntity),
-            CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. } => {
-                true
-            }
-            _ => false,
-        };
-        if !is_excused || Fingerprint::of(certificate).is_none_or(|it| !self.trusted.contains(&it))
-        {
-            return Ok(false);
-        }
-        let named =
-            rustls::client::verify_server_name(&ParsedCertificate::try_from(certificate)?, name);
-        match named {
-            Ok(()) => Ok(true),
-            Err(_) if is_common_name(certificate, &name.to_str()) => Ok(true),
-            Err(error) => Err(error),
-        }
+    fn is_trusted(&self, certificate: &CertificateDer<'_>) -> bool {
+        Fingerprint::of(certificate).is_some_and(|it| self.trusted.contains(&it))
     }
 }
 
@@ -115,16 +92,30 @@ impl ServerCertVerifier for Verifier {
         end_entity: &CertificateDer<'_>,
         intermediates: &[CertificateDer<'_>],
         name: &ServerName<'_>,
-        ocsp: &[u8],
+        _: &[u8],
         now: UnixTime,
     ) -> Result<ServerCertVerified, Error> {
-        let verified = self.webpki.verify_server_cert(end_entity, intermediates, name, ocsp, now);
-        match verified {
-            Err(refusal) if self.is_taken(end_entity, name, &refusal)? => {
-                Ok(ServerCertVerified::assertion())
+        let certificate = ParsedCertificate::try_from(end_entity)?;
+        let (authorities, algorithms) = (&self.authorities, self.algorithms.all);
+        let issued = verify_server_cert_signed_by_trust_anchor(
+            &certificate,
+            authorities,
+            intermediates,
+            now,
+            algorithms,
+        );
+        let named = || verify_server_name(&certificate, name);
+        match issued.and_then(|()| named()) {
+            Err(_) if self.is_trusted(end_entity) => {
+                kind(&certificate, now)?;
+                match named() {
+                    Err(_) if is_common_name(end_entity, &name.to_str()) => {}
+                    named => named?,
+                }
             }
-            verified => verified,
+            verified => verified?,
         }
+        Ok(ServerCertVerified::assertion())
     }
 
     fn verify_tls12_signature(
@@ -133,7 +124,7 @@ impl ServerCertVerifier for Verifier {
         certificate: &CertificateDer<'_>,
         signature: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
-        self.webpki.verify_tls12_signature(message, certificate, signature)
+        verify_tls12_signature(message, certificate, signature, &self.algorithms)
     }
 
     fn verify_tls13_signature(
@@ -142,26 +133,68 @@ impl ServerCertVerifier for Verifier {
         certificate: &CertificateDer<'_>,
         signature: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
-        self.webpki.verify_tls13_signature(message, certificate, signature)
+        verify_tls13_signature(message, certificate, signature, &self.algorithms)
     }
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.webpki.supported_verify_schemes()
+        self.algorithms.supported_schemes()
     }
 }
 
-/// The certificates that can be trusted; `None`: there is none.
+/// What a certificate is by its basicConstraints (RFC 5280 section 4.2.1.9).
+#[derive(Debug, PartialEq, Eq)]
+enum Kind {
+    Authority,
+    EndEntity,
+}
+
+/// What a certificate is, if it is valid now and, unless it is an authority's, for a server. Nobody
+/// being an authority, webpki says so last: it looks at the dates first.
+fn kind(certificate: &ParsedCertificate<'_>, now: UnixTime) -> Result<Kind, Error> {
+    let nobody = RootCertStore::empty();
+    let refusal =
+        match verify_server_cert_signed_by_trust_anchor(certificate, &nobody, &[], now, &[]) {
+            Ok(()) => return Ok(Kind::EndEntity),
+            Err(refusal) => refusal,
+        };
+    match &refusal {
+        Error::InvalidCertificate(CertificateError::UnknownIssuer) => Ok(Kind::EndEntity),
+        Error::InvalidCertificate(CertificateError::Other(other))
+            if other.0.downcast_ref() == Some(&webpki::Error::CaUsedAsEndEntity) =>
+        {
+            Ok(Kind::Authority)
+        }
+        _ => Err(refusal),
+    }
+}
+
+/// Whether a certificate may issue others, whatever its dates, which nobody looks at in an authority.
+/// Those of old (X.509 version 1), which do not say, may, and those that only webpki's reader of
+/// authorities can read.
+fn is_authority(certificate: &CertificateDer<'_>) -> bool {
+    let Ok(certificate) = ParsedCertificate::try_from(certificate) else { return true };
+    let epoch = UnixTime::since_unix_epoch(Duration::ZERO);
+    let found = match kind(&certificate, epoch) {
+        Err(Error::InvalidCertificate(CertificateError::NotValidYetContext {
+            not_before, ..
+        })) => kind(&certificate, not_before),
+        found => found,
+    };
+    found == Ok(Kind::Authority)
+}
+
+/// The authorities among the certificates, and all that can be trusted; `None`: there is none.
 fn store(certificates: Vec<CertificateDer<'_>>) -> Option<(RootCertStore, Vec<Fingerprint>)> {
     let mut store = RootCertStore::empty();
     let mut trusted = Vec::new();
     for certificate in certificates {
         let fingerprint = Fingerprint::of(&certificate);
         // Stores of systems have some that nobody can read.
-        if store.add(certificate).is_ok() {
+        if !is_authority(&certificate) || store.add(certificate).is_ok() {
             trusted.extend(fingerprint);
         }
     }
-    (!store.is_empty()).then_some((store, trusted))
+    (!trusted.is_empty()).then_some((store, trusted))
 }
 
 /// What the operating system trusts, or what SSL_CERT_FILE and SSL_CERT_DIR name instead.

@@ -418,6 +418,47 @@ fn a_plain_proxy_gets_the_absolute_form() {
     assert_eq!(seen.first, seen.head.len() + seen.body.len(), "one write");
 }
 
+#[test]
+fn a_proxys_password_is_in_no_debug_output() {
+    let (proxy, _) = serve([|peer| {
+        peer.request();
+        peer.ok("by proxy");
+        let _ = peer.stream.read(&mut [0; 16]);
+        None
+    }]);
+    let proxy = Proxy::Url(proxy.replace("http://", "http://user:Wörd-7@"));
+    for url in ["http://relay.invalid", "https://relay.invalid"] {
+        if url.starts_with("https") && cfg!(not(feature = "tls")) {
+            continue;
+        }
+        let mut config = HttpConfig { proxy: proxy.clone(), ..HttpConfig::new(url) };
+        config.roots = Roots::Web;
+        let client =
+            crate::client::Config { proxy: proxy.clone(), ..crate::client::Config::new(url) };
+        let mut transport = HttpTransport::new(&config).unwrap();
+        let before = format!("{transport:?} {transport:#?}");
+        if url.starts_with("http:") {
+            assert_eq!(exchange(&mut transport, 1, b"x").unwrap(), b"by proxy");
+        }
+        let request = transport.request(
+            &Request { seq: 1, len: 1, silence_ms: 1, max_response: 1 },
+            ureq::SendBody::none(),
+        );
+        for told in [
+            format!("{config:?}"),
+            format!("{client:?}"),
+            before,
+            format!("{transport:?}"),
+            format!("{:?}", transport.way()),
+            format!("{:?}", request.unwrap().headers()),
+        ] {
+            for secret in ["Wörd-7", "dXNlcjpXw7ZyZC03"] {
+                assert!(!told.contains(secret), "{secret} in {told}");
+            }
+        }
+    }
+}
+
 #[cfg(feature = "tls")]
 #[test]
 fn what_speaks_no_tls_is_named() {

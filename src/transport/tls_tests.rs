@@ -220,6 +220,74 @@ fn a_trusted_self_signed_certificate_counts_within_its_dates_and_for_its_name() 
     }
 }
 
+/// A certificate that is no authority's and is trusted, with what its key has signed.
+#[test]
+fn a_trusted_certificate_that_is_no_authority_issues_none() {
+    for is_ca in [IsCa::NoCa, IsCa::ExplicitNoCa] {
+        let mut own = params("elsewhere.example", NOW);
+        own.is_ca = is_ca;
+        own.distinguished_name.push(DnType::CommonName, "elsewhere.example");
+        let issuer = CertifiedIssuer::self_signed(own, KeyPair::generate().unwrap()).unwrap();
+        let key = KeyPair::generate().unwrap();
+        let leaf = params("localhost", NOW).signed_by(&key, &issuer).unwrap();
+        let port = serve_as(&leaf, &key, None);
+        let pem = issuer.as_ref().pem();
+        assert_eq!(fault(trusting(port, &pem)), TlsFault::UnknownIssuer, "{is_ca:?}");
+        // Nor does an authority beside it make it one.
+        let pem = pem + &authority().as_ref().pem();
+        assert_eq!(fault(trusting(port, &pem)), TlsFault::UnknownIssuer, "{is_ca:?}");
+        // For itself it counts.
+        let mut own = params("localhost", NOW);
+        own.is_ca = is_ca;
+        let certificate = own.self_signed(&key).unwrap();
+        let port = serve_as(&certificate, &key, None);
+        assert_eq!(exchange(&mut trusting(port, &certificate.pem()), b"x").unwrap(), b"x");
+    }
+}
+
+/// As an expired root in the stores of systems: nobody looks at the dates of an authority.
+#[test]
+fn an_authority_issues_whatever_its_dates() {
+    for years in [(2020, 2021), (3000, 4000)] {
+        let mut own = params("authority.example", years);
+        own.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        let authority = CertifiedIssuer::self_signed(own, KeyPair::generate().unwrap()).unwrap();
+        let key = KeyPair::generate().unwrap();
+        let leaf = params("localhost", NOW).signed_by(&key, &authority).unwrap();
+        let port = serve_as(&leaf, &key, None);
+        let pem = authority.as_ref().pem();
+        assert_eq!(exchange(&mut trusting(port, &pem), b"x").unwrap(), b"x", "{years:?}");
+    }
+}
+
+#[test]
+fn an_issued_certificate_that_is_trusted_itself_is_taken_within_its_dates_and_for_its_name() {
+    for (name, years, cause) in [
+        ("localhost", NOW, None),
+        ("localhost", (2020, 2021), Some(TlsFault::Expired)),
+        ("localhost", (3000, 4000), Some(TlsFault::NotYetValid)),
+        ("elsewhere.example", NOW, Some(TlsFault::WrongName)),
+    ] {
+        let issuer = authority();
+        let key = KeyPair::generate().unwrap();
+        let certificate = params(name, years).signed_by(&key, &issuer).unwrap();
+        let port = serve_as(&certificate, &key, None);
+        // Alone, and beside an authority of the issuer's name and another key.
+        for pem in [certificate.pem(), certificate.pem() + &authority().as_ref().pem()] {
+            let mut transport = trusting(port, &pem);
+            match cause {
+                None => assert_eq!(exchange(&mut transport, b"x").unwrap(), b"x"),
+                Some(cause) => assert_eq!(fault(transport), cause, "{name} in {years:?}"),
+            }
+        }
+        // Another of the same issuer and name.
+        let other = params(name, years).signed_by(&KeyPair::generate().unwrap(), &issuer).unwrap();
+        let cause = cause.filter(|&cause| cause != TlsFault::WrongName);
+        let cause = cause.unwrap_or(TlsFault::UnknownIssuer);
+        assert_eq!(fault(trusting(port, &other.pem())), cause, "{name} in {years:?}");
+    }
+}
+
 /// Where a certificate has a subjectAltName, a common name does not count.
 #[test]
 fn a_common_name_beside_other_names_is_none() {

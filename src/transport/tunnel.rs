@@ -1,8 +1,9 @@
 //! A tunnel through an HTTP proxy (RFC 9110 section 9.3.6).
 
-use std::fmt::Write;
+use std::fmt::{self, Write};
 
 use ureq::Error;
+use ureq::http::header::{HeaderMap, HeaderName, HeaderValue};
 use ureq::unversioned::transport::{Buffers, ConnectionDetails, Connector, Transport};
 
 use super::address::Target;
@@ -14,7 +15,6 @@ use crate::error::Blocked;
 const FIELDS: usize = 64;
 
 /// Asks the proxy at the other end of a new connection for a tunnel to the relay.
-#[derive(Debug)]
 pub(super) struct Tunnel {
     /// The request; empty: there is no such proxy.
     request: String,
@@ -37,6 +37,13 @@ impl Tunnel {
         }
         request.push_str("\r\n");
         Self { request }
+    }
+}
+
+impl fmt::Debug for Tunnel {
+    /// Its first line: among the others is the proxy's password.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Tunnel").field(&self.request.lines().next()).finish()
     }
 }
 
@@ -97,7 +104,8 @@ fn take_answer(connection: &mut impl Transport) -> Result<bool, Error> {
                 let cause = match status {
                     // tinyproxy answers 401 to a wrong password.
                     401 | 407 => answer::refused_by_proxy(offers.iter().map(String::as_str)),
-                    status => Blocked::Http(status),
+                    status => answer::later(status, &header_map(response.headers))
+                        .unwrap_or(Blocked::Http(status)),
                 };
                 let page = String::from_utf8_lossy(&input[len..]).into_owned();
                 let wants = match &*offers.join(", ") {
@@ -108,6 +116,15 @@ fn take_answer(connection: &mut impl Transport) -> Result<bool, Error> {
             }
         }
     }
+}
+
+/// The fields that are valid.
+fn header_map(fields: &[httparse::Header<'_>]) -> HeaderMap {
+    let fields = fields.iter().filter_map(|field| {
+        let name = HeaderName::from_bytes(field.name.as_bytes()).ok()?;
+        Some((name, HeaderValue::from_bytes(field.value).ok()?))
+    });
+    fields.collect()
 }
 
 fn unreadable(buffers: &mut dyn Buffers) -> Error {

@@ -149,12 +149,17 @@ fn a_connection_that_ends_as_it_is_used_again_is_stale_and_a_new_one_is_not() {
 }
 
 #[test]
-fn an_answer_of_no_relay_forgets_the_address() {
+fn an_answer_of_no_relay_forgets_the_address_and_a_fronts_word_does_not() {
     type Case = (Script, bool);
-    let cases: [Case; 5] = [
+    let cases: [Case; 10] = [
         (|p| page(p, "200 OK\r\nContent-Type: text/html", "It works"), true),
         (|p| page(p, "404 Not Found", "no"), true),
-        (|p| page(p, "502 Bad Gateway", "no"), true),
+        (|p| page(p, "500 Internal Server Error", "no"), true),
+        (|p| page(p, "501 Not Implemented", "no"), true),
+        (|p| page(p, "505 HTTP Version Not Supported", "no"), true),
+        (|p| page(p, "502 Bad Gateway", "no"), false),
+        (|p| page(p, "503 Service Unavailable", "no"), false),
+        (|p| page(p, "504 Gateway Timeout", "no"), false),
         (|p| page(p, "413 Too Large", "no"), false),
         (|p| page(p, "200 OK\r\nContent-Type: application/octet-stream", "x"), false),
     ];
@@ -164,6 +169,27 @@ fn an_answer_of_no_relay_forgets_the_address() {
         let _ = exchange(&mut transport, 1, b"x");
         assert_eq!(!transport.canceller().knows_addresses(), forgets, "case {i}");
     }
+}
+
+#[test]
+fn a_connection_on_which_a_front_did_not_reach_the_relay_is_not_used_again() {
+    let (url, _) = serve([
+        |peer| {
+            page(peer, "502 Bad Gateway", "no");
+            // Until the client hangs up.
+            let _ = peer.stream.read(&mut [0; 16]);
+            None
+        },
+        |peer| {
+            peer.request();
+            peer.ok("fine");
+            None
+        },
+    ]);
+    let mut transport = transport(&url);
+    let failure = exchange(&mut transport, 1, b"x").unwrap_err();
+    assert_eq!(failure.cause, Blocked::Http(502), "{failure:?}");
+    assert_eq!(exchange(&mut transport, 2, b"x").unwrap(), b"fine");
 }
 
 #[test]

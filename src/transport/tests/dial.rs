@@ -225,6 +225,30 @@ fn resolve_hook_gets_host_and_port_and_stands_in_for_the_system() {
 }
 
 #[test]
+fn resolve_hook_is_not_called_for_numeric_addresses() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    drop(listener);
+    for host in ["127.0.0.1", "[::1]", "[::1%251]", "[fe80::1%251]", "[fe80::1%25lo]"] {
+        let calls = Arc::new(AtomicUsize::new(0));
+        let count = Arc::clone(&calls);
+        let hooks = Hooks::default().on_resolve(move |_, _| {
+            count.fetch_add(1, SeqCst);
+            Err(io::Error::other("called"))
+        });
+        let url = format!("http://{host}:{port}");
+        let connect_timeout = Duration::from_secs(1);
+        let config = HttpConfig { hooks, connect_timeout, ..HttpConfig::new(url) };
+        let failure = exchange(&mut HttpTransport::new(&config).unwrap(), 1, b"x").unwrap_err();
+        assert_eq!(calls.load(SeqCst), 0, "{host}: {failure:?}");
+        // The loopback has this name on one system and another on others.
+        if !host.ends_with("lo]") {
+            assert_eq!(failure.cause, Blocked::Connect, "{host}: {failure:?}");
+        }
+    }
+}
+
+#[test]
 fn answer_to_a_question_of_an_earlier_network_counts_no_more() {
     let (addr, elsewhere) = (answering(), refusing());
     let (tx, asked) = channel();
