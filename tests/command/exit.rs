@@ -16,6 +16,15 @@ fn fails<const N: usize>(args: [&str; N], code: i32, parts: &[&str]) {
     process.end().expect_code(code).expect_line(parts);
 }
 
+/// Runs what is blocked for two seconds to its end: code 4, and `cause` told soon and at the end.
+fn is_blocked<const N: usize>(args: [&str; N], cause: &[&str]) {
+    let mut process = Byway::start(args);
+    drop(process.stdin());
+    assert_eq!(read_all(process.stdout(), |_| {}).expect("stdout").0, 0);
+    let soon = [cause, &["trying for 2 s (--timeout)"]].concat();
+    process.end().expect_code(4).expect_lines(&[&soon, cause]);
+}
+
 /// A server that answers any request with `response`.
 fn answering(response: &'static [u8]) -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
@@ -112,7 +121,7 @@ fn portal_page() {
     );
     let url = format!("http://{portal}");
     let args = ["connect", "camera:1", "--timeout", "2", "--relay", &url];
-    fails(args, 4, &["a foreign page", "log in to the network's portal"]);
+    is_blocked(args, &["a foreign page", "log in to the network's portal"]);
 }
 
 #[test]
@@ -120,7 +129,7 @@ fn gateway_error() {
     let gateway = answering(b"HTTP/1.1 502 Bad Gateway\r\nContent-Length: 0\r\n\r\n");
     let url = format!("http://{gateway}");
     let args = ["listen", "camera:1", "--timeout", "2", "--relay", &url];
-    fails(args, 4, &["HTTP status 502"]);
+    is_blocked(args, &["HTTP status 502"]);
 }
 
 #[test]
