@@ -49,17 +49,17 @@ pub(super) struct Names {
 }
 
 impl Names {
-    /// What answered there is not the relay: the addresses are asked for again, by a new question.
-    /// Which of them connections can be made to is as it was.
+    /// What answered at the address that worked is not the relay: the addresses are asked for again, by
+    /// a new question, and that one is tried last. Of the others is known what was known.
     pub fn ask_again(&mut self) {
-        self.heard = None;
+        let foreign = self.worked;
+        self.note_failed(foreign.as_slice());
         self.asking = None;
     }
 
     /// The network is another: the addresses are asked for again, and nothing is known of them.
     pub fn forget(&mut self) {
         self.ask_again();
-        self.worked = None;
         self.failed.clear();
     }
 
@@ -220,7 +220,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn addresses_asked_for_again_keep_which_worked_and_another_network_does_not() {
+    fn an_address_of_no_relay_is_last_until_the_network_is_another() {
         let [first, second] = [1, 2].map(|n| SocketAddr::from(([192, 0, 2, n], 80)));
         let mut names = Names {
             addrs: vec![first, second],
@@ -228,7 +228,7 @@ mod tests {
             asking: Some(1),
             ..Names::default()
         };
-        names.note_worked(second);
+        names.note_worked(first);
         assert!(names.is_fresh());
         names.ask_again();
         assert_eq!((names.is_fresh(), names.asking), (false, None));

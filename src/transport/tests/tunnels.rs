@@ -92,10 +92,10 @@ fn a_refused_tunnel_is_told_with_the_proxys_answer() {
             Blocked::Later(429, 7),
             "429: slower",
         ),
-        (refused("HTTP/1.1 503 No\r\nRetry-After: 3600\r\n\r\n"), Blocked::Later(503, 120), "503"),
+        (refused("HTTP/1.1 503 No\r\nRetry-After: 3600\r\n\r\n"), Blocked::Later(503, 30), "503"),
         (
             refused("HTTP/1.1 503 No\r\nByway-Status: full\r\nRetry-After: 60\r\n\r\n"),
-            Blocked::Later(503, 60),
+            Blocked::Later(503, 30),
             "503",
         ),
         (refused("HTTP/1.1 503 No\r\nByway-Status: full\r\n\r\n"), Blocked::Http(503), "503"),
