@@ -87,11 +87,7 @@ fn a_refused_tunnel_is_told_with_the_proxys_answer() {
             Blocked::ProxyScheme(Digest),
             "407 wants Digest",
         ),
-        (
-            refused("HTTP/1.1 429 No\r\nRetry-After: 7\r\n\r\nslower"),
-            Blocked::Later(429, 7),
-            "429: slower",
-        ),
+        (refused("HTTP/1.1 429 No\r\nRetry-After: 7\r\n\r\nslower"), Blocked::Later(429, 7), "429"),
         (refused("HTTP/1.1 503 No\r\nRetry-After: 3600\r\n\r\n"), Blocked::Later(503, 30), "503"),
         (
             refused("HTTP/1.1 503 No\r\nByway-Status: full\r\nRetry-After: 60\r\n\r\n"),
