@@ -72,13 +72,13 @@ enum Suspect {
     /// Of this lane; that was so if the next of the other one gets through,
     Any(Lane),
     /// or if that one does which was under way on the other lane all along.
-    Beside(Lane, u64),
+    Beside(Lane, NonZeroU64),
 }
 
-/// A park that waited for its whole hold. All zeros: none.
+/// A park that waited for its whole hold.
 #[derive(Debug, Clone, Copy)]
 struct Lasted {
-    seq: u64,
+    seq: NonZeroU64,
     begun_at: u64,
     at: u64,
 }
@@ -104,11 +104,11 @@ pub struct Gateway {
     /// When the last strike was.
     struck_at: u64,
     suspect: Suspect,
-    /// Of each lane the exchange that the other one had under way when its own began; 0: none.
-    company: [u64; 2],
-    /// Another exchange passed while this one was under way; if it passes itself, two at once do. 0: none.
-    accompanied: u64,
-    lasted: Lasted,
+    /// Of each lane the exchange that the other one had under way when its own began.
+    company: [Option<NonZeroU64>; 2],
+    /// Another exchange passed while this one was under way; if it passes itself, two at once do.
+    accompanied: Option<NonZeroU64>,
+    lasted: Option<Lasted>,
     /// Pauses, each soon after the one before.
     pauses: u8,
     /// One exchange at a time until then.
@@ -125,9 +125,9 @@ impl Gateway {
             strikes: 0,
             struck_at: 0,
             suspect: Suspect::None,
-            company: [0; 2],
-            accompanied: 0,
-            lasted: Lasted { seq: 0, begun_at: 0, at: 0 },
+            company: [None; 2],
+            accompanied: None,
+            lasted: None,
             pauses: 0,
             until: 0,
             hanging_up: HangingUp::Untried,
@@ -163,14 +163,14 @@ impl Gateway {
 
     /// An exchange begins, beside that of the other lane.
     fn begins(&mut self, lane: Lane, other: Option<u64>) {
-        self.company[lane as usize] = other.unwrap_or(0);
+        self.company[lane as usize] = other.and_then(NonZeroU64::new);
     }
 
     /// Two exchanges at once got through.
     fn clear(&mut self) {
         self.strikes = 0;
         self.suspect = Suspect::None;
-        self.accompanied = 0;
+        self.accompanied = None;
     }
 
     /// An exchange got nowhere while the other lane did.
@@ -200,24 +200,26 @@ impl Gateway {
     /// An exchange got through; `standing` is that of the other lane under way, and whether its answer
     /// has begun.
     fn passes(&mut self, now: u64, lane: Lane, passed: &Over, standing: Option<(u64, bool)>) {
-        let seq = self.company[lane as usize];
-        if self.accompanied == passed.seq {
+        let beside = self.company[lane as usize];
+        if self.accompanied == NonZeroU64::new(passed.seq) {
             return self.clear();
         }
-        match standing {
-            // It began before, and was under way all along: it is there if anything comes of it.
-            Some((other, true)) if other == seq => return self.clear(),
-            Some((other, false)) if other == seq => self.accompanied = other,
-            _ => {}
+        // It began before, and was under way all along: it is there if anything comes of it.
+        if let (Some(seq), Some((other, begun))) = (beside, standing)
+            && seq.get() == other
+        {
+            if begun {
+                return self.clear();
+            }
+            self.accompanied = beside;
         }
         let shortest = u64::from(passed.shortest_ms);
         let waited = || {
-            let Lasted { seq: park, begun_at, at } = self.lasted;
+            let Some(Lasted { seq: park, begun_at, at }) = self.lasted else { return false };
             // Where the first is suspected, one is sent beside each park, and waits for all of it.
             let whole = passed.begun_at <= begun_at + AFTER_MS + shortest;
             lane == Lane::Send
-                && park != 0
-                && park == seq
+                && beside == Some(park)
                 && (self.strikes == 0 || whole && passed.payload <= TEST_PAYLOAD)
                 && at >= passed.begun_at + WAITED_MS + 3 * shortest
                 && now <= at + AFTER_MS + shortest
@@ -225,26 +227,25 @@ impl Gateway {
         let failed = match self.suspect {
             Suspect::None => false,
             Suspect::Any(failed) => failed != lane,
-            Suspect::Beside(failed, beside) => failed != lane && beside == passed.seq,
+            Suspect::Beside(failed, seq) => failed != lane && seq.get() == passed.seq,
         };
         if failed {
             // It is one strike, however many waited for it.
-            self.lasted.seq = 0;
+            self.lasted = None;
             return self.strike(now);
         }
         if waited() {
-            self.lasted.seq = 0;
+            self.lasted = None;
             return self.strike(now);
         }
-        if passed.lasted {
-            self.lasted = Lasted { seq: passed.seq, begun_at: passed.begun_at, at: now };
+        if let Some(seq) = NonZeroU64::new(passed.seq).filter(|_| passed.lasted) {
+            self.lasted = Some(Lasted { seq, begun_at: passed.begun_at, at: now });
         }
     }
 
     /// An exchange failed.
     fn fails(&mut self, now: u64, lane: Lane, cause: Blocked, exchange: &Over) {
         let Over { begun_at, shortest_ms, payload, .. } = *exchange;
-        let seq = self.company[lane as usize];
         let is_early = now < begun_at + TURNED_AWAY_MS + 2 * u64::from(shortest_ms);
         let suspect = match cause {
             Blocked::Connect => Suspect::Any(lane),
@@ -252,11 +253,10 @@ impl Gateway {
                 Suspect::Any(lane)
             }
             Blocked::Silence
-                if lane == Lane::Send
-                    && seq != 0
-                    && (self.strikes == 0 || payload <= TEST_PAYLOAD) =>
+                if lane == Lane::Send && (self.strikes == 0 || payload <= TEST_PAYLOAD) =>
             {
-                Suspect::Beside(lane, seq)
+                let beside = self.company[lane as usize];
+                beside.map_or(Suspect::None, |seq| Suspect::Beside(lane, seq))
             }
             Blocked::Cut | Blocked::Later(..) | Blocked::Silence => Suspect::None,
             Blocked::Dns
@@ -407,7 +407,8 @@ impl<M: Mode> Core<M> {
                 let passed = Over { seq, begun_at, lasted, shortest_ms, payload };
                 gateway.passes(now, lane, &passed, standing);
                 // One that began before the park tells nothing.
-                let tells = standing.is_none_or(|(other, _)| gateway.accompanied == other);
+                let tells =
+                    standing.is_none_or(|(other, _)| gateway.accompanied == NonZeroU64::new(other));
                 if lane == Lane::Send && gateway.is_suspected(now) && !tells {
                     self.hello_due = true;
                     self.wakes.send = true;

@@ -1,5 +1,7 @@
 //! How fast exchanges may follow each other where something on the way limits them (429).
 
+use core::num::NonZeroU32;
+
 use super::Lane;
 
 /// First time between the beginnings of two exchanges, in ms: doubled with each that is refused,
@@ -14,8 +16,8 @@ const LEAST_GAP_MS: u32 = 50;
 /// All zeros is the initial state.
 #[derive(Debug)]
 pub struct Rate {
-    /// Time between the beginnings of two exchanges, in ms; 0: any.
-    gap_ms: u32,
+    /// Time between the beginnings of two exchanges, in ms.
+    gap_ms: Option<NonZeroU32>,
     /// When that was raised last: what began before says nothing more.
     raised_at: u64,
     /// When an exchange began last, and on which lane.
@@ -27,19 +29,16 @@ pub struct Rate {
 
 impl Rate {
     pub const fn new() -> Self {
-        Self { gap_ms: 0, raised_at: 0, begun_at: 0, last: Lane::Park, closed_until: 0 }
+        Self { gap_ms: None, raised_at: 0, begun_at: 0, last: Lane::Park, closed_until: 0 }
     }
 
     /// When the next exchange of this lane may begin, at most so many ms behind the last. The other lane
     /// goes first.
     pub fn until(&self, lane: Lane, most_ms: u32) -> u64 {
-        let gap = u64::from(self.gap_ms.min(most_ms));
-        let paced = match self.gap_ms {
-            0 => 0,
-            _ if lane == self.last => self.begun_at + gap + gap / 2,
-            _ => self.begun_at + gap,
-        };
-        paced.max(self.closed_until)
+        let Some(gap_ms) = self.gap_ms else { return self.closed_until };
+        let gap = u64::from(gap_ms.get().min(most_ms));
+        let behind = if lane == self.last { gap + gap / 2 } else { gap };
+        self.closed_until.max(self.begun_at + behind)
     }
 
     pub fn begins(&mut self, now: u64, lane: Lane) {
@@ -49,16 +48,16 @@ impl Rate {
 
     /// An exchange passed.
     pub fn passes(&mut self) {
-        self.gap_ms -= (self.gap_ms / EASE).max(1).min(self.gap_ms);
-        if self.gap_ms < LEAST_GAP_MS {
-            self.gap_ms = 0;
-        }
+        let Some(gap_ms) = self.gap_ms else { return };
+        let gap_ms = gap_ms.get() - (gap_ms.get() / EASE).max(1);
+        self.gap_ms = NonZeroU32::new(gap_ms).filter(|_| gap_ms >= LEAST_GAP_MS);
     }
 
     /// An exchange that began at `begun_at` was one too many.
     pub fn refused(&mut self, now: u64, begun_at: u64) {
         if begun_at >= self.raised_at {
-            self.gap_ms = (2 * self.gap_ms).clamp(FIRST_GAP_MS, LONGEST_GAP_MS);
+            let doubled = self.gap_ms.map_or(FIRST_GAP_MS, |gap_ms| 2 * gap_ms.get());
+            self.gap_ms = NonZeroU32::new(doubled.min(LONGEST_GAP_MS));
             self.raised_at = now;
         }
     }
