@@ -2,6 +2,7 @@
 //! One peer of each pair is behind the gateway, the other is not.
 
 use std::io::{Read, Write};
+use std::net::SocketAddr;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -13,8 +14,8 @@ use crate::{DEADLINE, carry, http, join, relay};
 
 /// Between two keys.
 const TYPING: Duration = Duration::from_millis(300);
-/// Keys: half of them while the client finds out what it is behind, in some ten seconds.
-const KEYS: u64 = 60;
+/// Keys: half of them while the client finds out what it is behind, if the first echo does not show it.
+const KEYS: u64 = 40;
 /// Until the first echo. What it is aimed at is 15 s; this is what a hang takes.
 const FIRST: Duration = Duration::from_secs(40);
 /// Half of the echoes that follow when it has found out take less.
@@ -27,6 +28,10 @@ struct Took {
     first: Duration,
     /// Echoes after that.
     echoes: Vec<Duration>,
+}
+
+fn loopback(port: u16) -> SocketAddr {
+    ([127, 0, 0, 1], port).into()
 }
 
 /// Keys and their echoes.
@@ -75,10 +80,12 @@ fn pair(front: &str, relay: &Relay, listens_behind: bool) -> ([Client; 2], [Stre
 }
 
 /// Keys are echoed, soon once the client has found out what it is behind; and much crosses.
-fn serves(front: &Daemon, relay: &Relay) {
-    for listens_behind in [false, true] {
+fn serves(front: impl Fn(u16) -> Daemon + Sync) {
+    both([false, true], |listens_behind| {
+        let relay = relay();
+        let front = front(relay.local_addr().port());
         let begun = Instant::now();
-        let ([near, _far], [here, there]) = pair(&front.url(), relay, listens_behind);
+        let ([near, _far], [here, there]) = pair(&front.url(), &relay, listens_behind);
         let mut took = type_keys(begun, &here, &there);
         println!("listens behind it: {listens_behind}: {took:?}, {:?}", near.stats());
         assert!(took.first < FIRST, "{took:?}");
@@ -86,43 +93,50 @@ fn serves(front: &Daemon, relay: &Relay) {
         settled.sort();
         assert!(settled[settled.len() / 2] < ECHO, "{settled:?}");
         carry(&here, &there, 300_000);
-    }
+    });
+}
+
+/// Does what mostly waits for both at once.
+fn both<T: Copy + Send>(cases: [T; 2], test: impl Fn(T) + Sync) {
+    thread::scope(|scope| {
+        for case in cases {
+            let test = &test;
+            scope.spawn(move || test(case));
+        }
+    });
 }
 
 #[test]
 fn haproxy_that_allows_one_connection_is_passed() {
-    let relay = relay();
     let front = "stick-table type ip size 100 expire 1h store conn_cur\n\
                  tcp-request connection track-sc0 src\n\
                  tcp-request connection reject if { sc0_conn_cur gt 1 }\n";
-    serves(&Daemon::haproxy_with(front, relay.local_addr(), ""), &relay);
+    serves(|relay| Daemon::haproxy_with(front, loopback(relay), ""));
 }
 
 #[test]
 fn nginx_that_allows_one_request_is_passed() {
-    let relay = relay();
-    let port = relay.local_addr().port();
-    let nginx = Daemon::nginx(|_, at| {
-        format!(
-            "limit_conn_zone $binary_remote_addr zone=one:1m;\n\
-             server {{ listen 127.0.0.1:{at}; location / {{ limit_conn one 1; \
-             proxy_pass http://127.0.0.1:{port}; }} }}"
-        )
+    serves(|relay| {
+        Daemon::nginx(|_, at| {
+            format!(
+                "limit_conn_zone $binary_remote_addr zone=one:1m;\n\
+                 server {{ listen 127.0.0.1:{at}; location / {{ limit_conn one 1; \
+                 proxy_pass http://127.0.0.1:{relay}; }} }}"
+            )
+        })
     });
-    serves(&nginx, &relay);
 }
 
 #[test]
 fn haproxy_that_queues_all_but_one_request_is_passed() {
-    let relay = relay();
-    serves(&Daemon::haproxy_with("", relay.local_addr(), "maxconn 1"), &relay);
+    serves(|relay| Daemon::haproxy_with("", loopback(relay), "maxconn 1"));
 }
 
 #[test]
 fn nginx_that_limits_requests_is_asked_less() {
-    let relay = relay();
-    let port = relay.local_addr().port();
-    for header in ["", "add_header Retry-After 1 always;"] {
+    both(["", "add_header Retry-After 1 always;"], |header| {
+        let relay = relay();
+        let port = relay.local_addr().port();
         let nginx = Daemon::nginx(|_, at| {
             format!(
                 "limit_req_zone $binary_remote_addr zone=few:1m rate=5r/s;\n\
@@ -139,5 +153,5 @@ fn nginx_that_limits_requests_is_asked_less() {
         let all = access.lines().count();
         println!("{header:?}: {refused} of {all} refused, {took:?}, {:?}", near.stats());
         assert!(refused * 5 < all, "{refused} of {all} refused");
-    }
+    });
 }
