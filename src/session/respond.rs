@@ -83,8 +83,9 @@ impl<M: Mode> Session<'_, M> {
             Message::End(end) => {
                 trip.ended = true;
                 trip.end_status = end.status as u8;
-                // The number of a park that is none of this session's.
-                if end.highest > self.core.seq {
+                // The number of a park that is none of this session's. Sends are numbered with parks, so
+                // that its own last number would show nothing as long as it sends more than the other.
+                if end.highest > self.core.park.seq {
                     self.core.fatal = Fatal::SecretShared;
                     self.core.wakes.session = true;
                 }
