@@ -23,6 +23,8 @@ static struct {
 };
 #define CODES (sizeof codes / sizeof codes[0])
 
+#define NEEDS_TLS "needs a server that speaks TLS: the tests of src/transport"
+
 /* What no C program can provoke, and where it is tested instead. */
 static const struct {
   int32_t code;
@@ -32,6 +34,14 @@ static const struct {
     {BYWAY_ERROR_ENTROPY, "needs a system without random numbers"},
     {BYWAY_ERROR_HANDLES, "needs 2^24 open handles"},
     {BYWAY_ERROR_PEER_PROTOCOL, "needs a peer that breaks the protocol: the tests of src/session"},
+    {BYWAY_ERROR_TLS, NEEDS_TLS},
+    {BYWAY_ERROR_TLS_EXPIRED, NEEDS_TLS},
+    {BYWAY_ERROR_TLS_NOT_YET_VALID, NEEDS_TLS},
+    {BYWAY_ERROR_TLS_WRONG_NAME, NEEDS_TLS},
+    {BYWAY_ERROR_TLS_UNKNOWN_ISSUER, NEEDS_TLS},
+    {BYWAY_ERROR_TLS_CERTIFICATE, NEEDS_TLS},
+    {BYWAY_ERROR_TLS_REFUSED, NEEDS_TLS},
+    {BYWAY_ERROR_TLS_CLIENT_CERTIFICATE, NEEDS_TLS},
 };
 
 bool expect_code(const char *file, int line, const char *call, int32_t wanted, int32_t got) {

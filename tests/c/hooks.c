@@ -168,7 +168,7 @@ static void test_bad_hooks(void) {
 
   /* However the call ends that got them, they are released. */
   config = hooked(&all);
-  config.backlog = 0;
+  config.backlog = 256;
   EXPECT(BYWAY_ERROR_SETTING, byway_client_start(&config, &client));
   released(&all);
   config = hooked(&all);

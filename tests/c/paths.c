@@ -17,6 +17,13 @@ static const char missing[] = "HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r
 static const char ask_user[] =
     "HTTP/1.1 407 Proxy Authentication Required\r\nProxy-Authenticate: Basic realm=\"x\"\r\n"
     "Content-Length: 0\r\n\r\n";
+static const char ask_digest[] =
+    "HTTP/1.1 407 Proxy Authentication Required\r\nProxy-Authenticate: Digest realm=\"x\"\r\n"
+    "Content-Length: 0\r\n\r\n";
+static const char compressed[] =
+    "HTTP/1.1 200 OK\r\nContent-Type: application/octet-stream\r\nContent-Encoding: gzip\r\n"
+    "Content-Length: 0\r\n\r\n";
+static const char no_http[] = "220 mail.example.com ESMTP\r\n\r\n";
 static const char half[] =
     "HTTP/1.1 200 OK\r\nContent-Type: application/octet-stream\r\nContent-Length: 100\r\n\r\n";
 
@@ -69,6 +76,16 @@ void test_paths(void) {
   blocked(BYWAY_ERROR_HTTP, 404, &config);
   stop(at);
 
+  at = answer_with(compressed);
+  config.relay_url = url_of(at);
+  blocked(BYWAY_ERROR_COMPRESSED, 0, &config);
+  stop(at);
+
+  at = answer_with(no_http);
+  config.relay_url = url_of(at);
+  blocked(BYWAY_ERROR_HEAD, 0, &config);
+  stop(at);
+
   at = answer_with(half);
   config.relay_url = url_of(at);
   blocked(BYWAY_ERROR_CUT, 0, &config);
@@ -84,6 +101,11 @@ void test_paths(void) {
   config.proxy = BYWAY_PROXY_URL;
   config.proxy_url = url_of(at);
   blocked(BYWAY_ERROR_PROXY_AUTH, 0, &config);
+  stop(at);
+
+  at = answer_with(ask_digest);
+  config.proxy_url = url_of(at);
+  blocked(BYWAY_ERROR_PROXY_SCHEME, 0, &config);
   stop(at);
 
   at = answer_with(login);
