@@ -1,7 +1,7 @@
 //! What comes in an answer.
 
 use super::channel::{End, Probe, State};
-use super::state::{Fatal, Phase, Reply, ReplyKind};
+use super::state::{Fatal, Reply, ReplyKind};
 use super::tombstone::{Left, Tombstone};
 use super::trip::What;
 use super::{Event, Lane, Mode, Session, datagram};
@@ -83,14 +83,8 @@ impl<M: Mode> Session<'_, M> {
             Message::End(end) => {
                 trip.ended = true;
                 trip.end_status = end.status as u8;
-                // The number of a park that is none of this session's. Sends are numbered with parks, so
-                // that its own last number would show nothing as long as it sends more than the other;
-                // only that of BYE counts as a park's.
-                let newest = match self.core.phase {
-                    Phase::New | Phase::Open => self.core.park.seq,
-                    Phase::Closing | Phase::Closed => self.core.seq,
-                };
-                if end.highest > newest {
+                // The number of a park that is none of this session's.
+                if end.highest > self.core.seq {
                     self.core.fatal = Fatal::SecretShared;
                     self.core.wakes.session = true;
                 }

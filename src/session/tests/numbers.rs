@@ -228,22 +228,6 @@ fn a_highest_that_was_never_given_ends_the_session() {
 }
 
 #[test]
-fn a_highest_above_the_newest_park_ends_the_session_though_a_send_had_that_number() {
-    let (mut bench, id, _) = Bench::connected(Kind::Stream, 256);
-    let park = bench.begin(Lane::Park).unwrap().exchange.seq;
-    let now = bench.now;
-    assert_eq!(bench.session().write(now, id, b"abc"), Ok(3));
-    let send = bench.begin(Lane::Send).unwrap();
-    assert!(send.exchange.seq > park);
-    bench.answer(Lane::Send, &Answer::to(&send.exchange).end_at(Status::Ok, park).0);
-    assert_eq!(bench.session().is_open(), Ok(true));
-    bench.pass(10_000);
-    let send = bench.begin(Lane::Send).unwrap();
-    bench.answer(Lane::Send, &Answer::to(&send.exchange).end_at(Status::Ok, park + 1).0);
-    assert_eq!(bench.session().is_open(), Err(TransportError::SecretShared.into()));
-}
-
-#[test]
 fn claim_taken_by_the_highest_epoch_is_lost() {
     let mut bench = Bench::reached();
     let now = bench.now;
