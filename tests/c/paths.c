@@ -57,6 +57,15 @@ static void blocked(int32_t code, uint64_t detail, const byway_config *config) {
   OK(byway_abort(client));
 }
 
+/* By a server that answers so, and whose URL goes to `url`, a field of `config`. */
+static void blocked_by(const char *answer, int32_t code, uint64_t detail, byway_config *config,
+                       const char **url) {
+  server *at = answer_with(answer);
+  *url = url_of(at);
+  blocked(code, detail, config);
+  stop(at);
+}
+
 void test_paths(void) {
   byway_config config = settings();
   server *at;
@@ -66,47 +75,17 @@ void test_paths(void) {
   config.relay_url = "http://byway-test.invalid";
   blocked(BYWAY_ERROR_DNS, 0, &config);
 
-  at = answer_with(login);
-  config.relay_url = url_of(at);
-  blocked(BYWAY_ERROR_FOREIGN, 0, &config);
-  stop(at);
+  blocked_by(login, BYWAY_ERROR_FOREIGN, 0, &config, &config.relay_url);
+  blocked_by(missing, BYWAY_ERROR_HTTP, 404, &config, &config.relay_url);
+  blocked_by(compressed, BYWAY_ERROR_COMPRESSED, 0, &config, &config.relay_url);
+  blocked_by(no_http, BYWAY_ERROR_HEAD, 0, &config, &config.relay_url);
+  blocked_by(half, BYWAY_ERROR_CUT, 0, &config, &config.relay_url);
+  blocked_by(NULL, BYWAY_ERROR_SILENCE, 0, &config, &config.relay_url);
 
-  at = answer_with(missing);
-  config.relay_url = url_of(at);
-  blocked(BYWAY_ERROR_HTTP, 404, &config);
-  stop(at);
-
-  at = answer_with(compressed);
-  config.relay_url = url_of(at);
-  blocked(BYWAY_ERROR_COMPRESSED, 0, &config);
-  stop(at);
-
-  at = answer_with(no_http);
-  config.relay_url = url_of(at);
-  blocked(BYWAY_ERROR_HEAD, 0, &config);
-  stop(at);
-
-  at = answer_with(half);
-  config.relay_url = url_of(at);
-  blocked(BYWAY_ERROR_CUT, 0, &config);
-  stop(at);
-
-  at = answer_with(NULL);
-  config.relay_url = url_of(at);
-  blocked(BYWAY_ERROR_SILENCE, 0, &config);
-  stop(at);
-
-  at = answer_with(ask_user);
   config = settings();
   config.proxy = BYWAY_PROXY_URL;
-  config.proxy_url = url_of(at);
-  blocked(BYWAY_ERROR_PROXY_AUTH, 0, &config);
-  stop(at);
-
-  at = answer_with(ask_digest);
-  config.proxy_url = url_of(at);
-  blocked(BYWAY_ERROR_PROXY_SCHEME, 0, &config);
-  stop(at);
+  blocked_by(ask_user, BYWAY_ERROR_PROXY_AUTH, 0, &config, &config.proxy_url);
+  blocked_by(ask_digest, BYWAY_ERROR_PROXY_SCHEME, 0, &config, &config.proxy_url);
 
   at = answer_with(login);
   {

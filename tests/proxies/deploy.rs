@@ -100,6 +100,17 @@ fn data_both_ways_through_the_site_and_over_a_restart_of_the_relay() {
     let told = String::from_utf8_lossy(&checked.stderr);
     assert!(checked.status.success() && !told.contains("[warn]"), "{told}");
 
+    carry_over_restarts(relay, port, config);
+    // Written as `flush` says, or at the end.
+    nginx.signal("USR1");
+    let noted = crate::daemon::wait_for("note of a request", || {
+        Some(nginx.access()).filter(|access| access.contains("POST /v1?n="))
+    });
+    assert!(!noted.contains("\" 413 "), "a body that is too long: {noted}");
+}
+
+/// Carries data both ways with each pace, and over a restart of the relay on this port.
+fn carry_over_restarts(relay: Relay, port: u16, config: impl Fn() -> Config) {
     let mut relay = Some(relay);
     for pace in PACES {
         let (one, other) = (client(pace, config()), client(pace, config()));
@@ -111,12 +122,6 @@ fn data_both_ways_through_the_site_and_over_a_restart_of_the_relay() {
             relay = Some(Relay::start(port));
         });
     }
-    // Written as `flush` says, or at the end.
-    nginx.signal("USR1");
-    let noted = crate::daemon::wait_for("note of a request", || {
-        Some(nginx.access()).filter(|access| access.contains("POST /v1?n="))
-    });
-    assert!(!noted.contains("\" 413 "), "a body that is too long: {noted}");
 }
 
 /// The front for devices as its page has it, before a relay on this port; and its certificate.
@@ -144,22 +149,13 @@ fn devices_front(relay: u16) -> (Daemon, String) {
 #[test]
 fn data_both_ways_through_the_front_for_devices_and_over_a_restart_of_the_relay() {
     let port = free_port();
-    let mut relay = Some(Relay::start(port));
+    let relay = Relay::start(port);
     let (haproxy, pem) = devices_front(port);
     let config = || Config {
         roots: Roots::Pem(pem.clone().into()),
         ..Config::new(format!("https://localhost:{}", haproxy.port))
     };
-    for pace in PACES {
-        let (one, other) = (client(pace, config()), client(pace, config()));
-        let (a, b) = join(&one, &other);
-        carry(&a, &b, LEN);
-        thread::scope(|scope| {
-            scope.spawn(|| carry(&a, &b, LEN));
-            drop(relay.take());
-            relay = Some(Relay::start(port));
-        });
-    }
+    carry_over_restarts(relay, port, config);
 }
 
 /// What a device says while its request waits passes a front in TCP mode at once.
