@@ -1,7 +1,7 @@
 //! Opening, listening and connecting by a program that never waits but for descriptors.
 
 use std::io::{ErrorKind, Read, Write};
-use std::net::TcpListener;
+use std::net::{TcpListener, TcpStream};
 use std::time::Duration;
 
 use byway::client::{Client, ClientEvent, Config, PollFd, Readiness};
@@ -12,12 +12,15 @@ use super::{LONG, client, config, readable, relay};
 
 const NOW: Duration = Duration::ZERO;
 
-/// A client whose relay accepts connections and says nothing. The listener has to live as long.
-fn unanswered() -> (TcpListener, Client) {
+/// A client whose relay accepts connections and says nothing. Listener and connection have to live as
+/// long. The first send is under way, so that nothing that is asked for goes out and holds a channel.
+fn unanswered() -> ((TcpListener, TcpStream), Client) {
     let silent = TcpListener::bind("127.0.0.1:0").unwrap();
     let url = format!("http://{}", silent.local_addr().unwrap());
     let client = Client::start(Config::new(url)).unwrap();
-    (silent, client)
+    let (mut asked, _) = silent.accept().unwrap();
+    asked.read_exact(&mut [0]).unwrap();
+    ((silent, asked), client)
 }
 
 /// Waits until the descriptor says so.
