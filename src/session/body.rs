@@ -1,13 +1,14 @@
 //! A request's octets, made as the transport asks for them.
 
-use super::channel::State;
-use super::state::{Phase, ReplyKind};
-use super::tombstone::Left;
+use super::channel::{State, ring};
+use super::mode::Mode;
+use super::state::Phase;
+use super::terms::Lane;
 use super::trip::{Course, Item, What};
-use super::{Lane, Mode, Session, datagram, ring};
+use super::view::Session;
+use crate::Kind;
 use crate::wire::{
-    self, Accept, Close, Closed, Connect, Data, DataFlags, HEADER_LEN, Hello, Message, Route,
-    Status, VERSION, Window,
+    self, Accept, Close, Connect, Data, DataFlags, HEADER_LEN, Hello, Message, Status, VERSION,
 };
 
 /// Octets of HELLO.
@@ -102,131 +103,92 @@ impl<M: Mode> Session<'_, M> {
     /// Writes an item's ROUTE and message; `None` if there is nothing to say any more.
     fn stage(&mut self, lane: Lane, item: &Item, out: &mut [u8]) -> Option<usize> {
         let slot = usize::from(item.slot);
-        let mut greeting = [0; wire::MAX_GREETING];
-        let state = self.channels.get(slot).map_or(State::Free, |channel| channel.state);
-        let of_channel = matches!(
-            item.what,
-            What::Accept | What::Window | What::Probe | What::Data | What::Datagram | What::Close
-        );
-        let mut route = if of_channel { self.route(slot) } else { Route::default() };
-        let message = match item.what {
-            What::Listen => Message::ListenReq(self.listen_req(slot)?),
-            What::Connect if !M::CONNECTS || state != State::Connecting => return None,
-            What::Connect => {
-                let limit = self.ring_len() as u64;
-                let channel = &self.channels[slot];
-                let n = if M::GREETS { channel.greeting().len() } else { 0 };
-                greeting[..n].copy_from_slice(&channel.greeting()[..n]);
-                Message::ConnectReq(Connect {
-                    channel: self.local(slot),
-                    kind: channel.kind,
-                    port: channel.endpoint.port,
-                    limit,
-                    linger_ms: channel.linger_ms,
-                    name: channel.endpoint.name,
-                    greeting: &greeting[..n],
-                })
+        let at = if item.is_routed() { HEADER_LEN + 28 } else { 0 };
+        let (route, len) = match item.what {
+            What::Listen => {
+                let req = self.claims[slot].listen_req(slot, self.core.settings.owner)?;
+                return Message::ListenReq(req).encode(out);
             }
-            What::Accept
-                if !M::LISTENS || !matches!(state, State::Accepting | State::Established) =>
-            {
-                return None;
-            }
-            What::Accept => Message::AcceptRsp(Accept {
-                status: Status::Ok,
-                channel: self.local(slot),
-                limit: self.ring_len() as u64,
-                linger_ms: self.channels[slot].linger_ms,
-                greeting: &[],
-            }),
-            What::Window | What::Probe if state != State::Established => return None,
-            What::Window => Message::ReceiveReq(self.window(slot)),
+            What::Connect => return self.connect_req(slot)?.encode(out),
             What::Final => {
                 let t = &self.tombstones[slot];
-                route = Route { peer: t.peer, channel: t.remote };
-                if !M::SINGLE && t.left == Left::Dead {
-                    Message::CloseReq(Close { status: Status::Linger, offset: t.ack })
-                } else {
-                    Message::ReceiveReq(Window {
-                        ack: t.ack,
-                        // Nothing stands behind the end of a stream.
-                        limit: t.ack,
-                        losses: t.losses,
-                        overflow: 0,
-                        now: true,
-                        done: t.left == Left::Whole,
-                        ask: self.core.phase == Phase::Closing && t.is_owed(self.core.clock),
-                    })
-                }
-            }
-            What::Probe => {
-                let channel = &self.channels[slot];
-                let is_stream = M::kind(channel.kind) == crate::Kind::Stream;
-                // What was sent before this PROBE is there now or was lost: the peer sees which.
-                let offset = match is_stream {
-                    true if channel.tx.flying => channel.tx.pin,
-                    true => channel.tx.next,
-                    false => channel.tx.number,
-                };
-                let flags = if is_stream { item.flags() } else { DataFlags::PROBE };
-                Message::SendReq(Data { offset, flags, len: 0 })
-            }
-            What::Data => {
-                let offset = self.channels[slot].tx.pin;
-                let trip = self.core.trip(lane);
-                trip.bytes_left = item.bytes();
-                trip.bytes_at = offset;
-                Message::SendReq(Data { offset, flags: item.flags(), len: item.bytes() })
-            }
-            What::Datagram if !M::DATAGRAMS => return None,
-            What::Datagram => Message::SendReq(self.stage_datagram(lane, item)),
-            What::Close if state != State::Aborting => return None,
-            What::Close => {
-                let channel = &self.channels[slot];
-                let status = Status::from_code(channel.status).unwrap_or(Status::Aborted);
-                Message::CloseReq(Close { status, offset: channel.end_offset })
+                let asks = self.core.phase == Phase::Closing && t.is_owed(self.core.clock);
+                let (route, message) = t.message(asks, M::SINGLE);
+                (route, message.encode(out.get_mut(at..)?)?)
             }
             What::Reply => {
-                let reply = &self.core.replies[slot];
-                let status = Status::from_code(reply.status).unwrap_or(Status::Unknown);
-                route = Route { peer: reply.peer, channel: wire::Channel::NONE };
-                match reply.kind {
-                    ReplyKind::Refuse if M::LISTENS => {
-                        route.channel = reply.channel;
-                        Message::AcceptRsp(Accept {
-                            status,
-                            channel: wire::Channel::NONE,
-                            limit: 0,
-                            linger_ms: 0,
-                            greeting: &[],
-                        })
-                    }
-                    ReplyKind::Close => {
-                        Message::CloseRsp(Closed { status, channel: reply.channel })
-                    }
-                    ReplyKind::Stray if M::CONNECTS => {
-                        route.channel = reply.channel;
-                        Message::CloseReq(Close { status, offset: 0 })
-                    }
-                    ReplyKind::Free | ReplyKind::Refuse | ReplyKind::Stray => return None,
-                }
+                let (route, message) = self.core.replies.message::<M>(slot)?;
+                (route, message.encode(out.get_mut(at..)?)?)
+            }
+            What::Accept
+            | What::Window
+            | What::Probe
+            | What::Data
+            | What::Datagram
+            | What::Close => {
+                let message = self.message(lane, slot, item)?;
+                (self.channels[slot].route(), message.encode(out.get_mut(at..)?)?)
             }
         };
-        let at = if item.is_routed() { Message::Route(route).encode(out)? } else { 0 };
-        Some(at + message.encode(out.get_mut(at..)?)?)
+        Some(Message::Route(route).encode(out)? + len)
     }
 
-    fn stage_datagram(&mut self, lane: Lane, item: &Item) -> Data {
-        let slot = usize::from(item.slot);
-        // Datagrams go out in the order of the ring.
-        let tx = &mut self.channels[slot].tx;
-        let number = tx.staged_number;
-        tx.staged_number += 1;
-        let at = tx.next + datagram::HEADER as u64;
-        tx.next = at + u64::from(item.bytes());
-        let trip = self.core.trip(lane);
-        trip.bytes_left = item.bytes();
-        trip.bytes_at = at;
-        Data { offset: number, flags: item.flags(), len: item.bytes() }
+    /// CONNECT_REQ of a channel.
+    fn connect_req(&self, slot: usize) -> Option<Message<'_>> {
+        let channel = &self.channels[slot];
+        if !M::CONNECTS || !channel.is_connecting() {
+            return None;
+        }
+        Some(Message::ConnectReq(Connect {
+            channel: self.local(slot),
+            kind: channel.kind::<M>(),
+            port: channel.endpoint().port,
+            limit: self.ring_len() as u64,
+            linger_ms: channel.linger.ms(),
+            name: channel.endpoint().name,
+            greeting: if M::GREETS { channel.greeting() } else { &[] },
+        }))
+    }
+
+    /// What an item says to a channel's peer; `None` if there is nothing to say any more.
+    fn message(&mut self, lane: Lane, slot: usize, item: &Item) -> Option<Message<'static>> {
+        let ring = self.ring_len();
+        let local = self.local(slot);
+        let channel = &mut self.channels[slot];
+        let kind = channel.kind::<M>();
+        Some(match (item.what, channel.state()) {
+            (What::Accept, State::Accepting | State::Established) if M::LISTENS => {
+                Message::AcceptRsp(Accept {
+                    status: Status::Ok,
+                    channel: local,
+                    limit: ring as u64,
+                    linger_ms: channel.linger.ms(),
+                    greeting: &[],
+                })
+            }
+            (What::Window, State::Established) => {
+                let is_done = channel.is_done();
+                Message::ReceiveReq(channel.rx.window(ring, kind, is_done))
+            }
+            (What::Probe, State::Established) => {
+                let flags = if kind == Kind::Stream { item.flags() } else { DataFlags::PROBE };
+                Message::SendReq(Data { offset: channel.tx.probed(kind), flags, len: 0 })
+            }
+            (What::Data, _) => {
+                let offset = channel.tx.staged();
+                self.core.trip(lane).give(offset, item.bytes());
+                Message::SendReq(Data { offset, flags: item.flags(), len: item.bytes() })
+            }
+            (What::Datagram, _) if M::DATAGRAMS => {
+                let (number, at) = channel.tx.stage_datagram(item.bytes());
+                self.core.trip(lane).give(at, item.bytes());
+                Message::SendReq(Data { offset: number, flags: item.flags(), len: item.bytes() })
+            }
+            (What::Close, State::Aborting(end)) => {
+                let offset = channel.end_offset();
+                Message::CloseReq(Close { status: end.status(), offset })
+            }
+            _ => return None,
+        })
     }
 }

@@ -1,10 +1,11 @@
 //! An exchange: one HTTP request and its answer. A session has one under way on each lane.
 
-use super::channel::{Probe, State};
-use super::mode::Beside;
+use super::mode::{Beside, Mode, Purpose, Single};
+use super::settings::Pace;
 use super::state::Phase;
+use super::terms::{Exchange, Lane};
 use super::trip::{Course, Item, MAX_ITEMS, Sink, What};
-use super::{Exchange, Lane, Mode, Pace, Purpose, Session, Single};
+use super::view::Session;
 use crate::error::Blocked;
 use crate::wire::{HEADER_LEN, HelloFlags, Route, Status};
 
@@ -173,9 +174,9 @@ impl<M: Mode> Session<'_, M> {
 
     fn waits_for_something(&self, now: u64) -> bool {
         self.claims().iter().any(|c| c.is_claimed())
-            || self.channels.iter().any(|c| !matches!(c.state, State::Free | State::Ended))
+            || self.channels.iter().any(|c| !c.is_over())
             || match self.core.phase {
-                Phase::Open => self.tombstones.iter().any(|t| t.expires > now),
+                Phase::Open => self.tombstones.iter().any(|t| t.expires_at() > now),
                 Phase::Closing => self.owes_final(),
                 Phase::New | Phase::Closed => false,
             }
@@ -267,7 +268,7 @@ impl<M: Mode> Session<'_, M> {
             core.reached = true;
             core.wakes.session = true;
             if !M::SINGLE {
-                core.event(super::Event::Opened);
+                core.event(super::terms::Event::Opened);
             }
         }
         if core.trip(lane).hello.has(HelloFlags::BYE) {
@@ -343,105 +344,11 @@ impl<M: Mode> Session<'_, M> {
         self.land(now, lane, false);
     }
 
-    /// An answer to a park is lost, and perhaps data with it, or acknowledgements and windows: who
-    /// waits for those asks at once, since its own timer may have backed off while the path was dark.
-    fn note_losses(&mut self, now: u64) {
-        self.ask_finals();
-        let rto = self.core.rto();
-        // Where one answer after the other is lost, what waits goes by its own timer.
-        let single = self.core.is_single();
-        let in_vain = !M::SINGLE && self.core.park.backoff.is_in_vain();
-        for channel in self.channels.iter_mut() {
-            if channel.state != State::Established || M::kind(channel.kind) != crate::Kind::Stream {
-                continue;
-            }
-            if !channel.rx.fin {
-                channel.rx.note_loss();
-                channel.rx.now = true;
-            }
-            if channel.is_outstanding::<M>() && !in_vain {
-                if channel.probe == Probe::None {
-                    channel.probe = if channel.blocked { Probe::AtOnce } else { Probe::Patient };
-                }
-                // What hangs up to say so is no reason to say it more often.
-                if !single || !self.core.park.broken {
-                    channel.backoff = 0;
-                    channel.probe_at = now + rto;
-                }
-                self.core.wakes.send = true;
-            }
-        }
-    }
-
     /// An exchange is over: its messages are let go of, and those that did not get through are due again.
     fn land(&mut self, now: u64, lane: Lane, passed: bool) {
         for i in 0..self.core.trip(lane).plan.len() {
             let item = self.core.trip(lane).plan[i];
-            let slot = usize::from(item.slot);
-            match item.what {
-                What::Listen => self.core.claims_changed |= !passed,
-                What::Reply => {
-                    let reply = &mut self.core.replies[slot];
-                    reply.flying = false;
-                    if passed {
-                        reply.kind = super::state::ReplyKind::Free;
-                    }
-                }
-                What::Final => self.tombstones[slot].answer |= !passed,
-                What::Window => {
-                    let channel = &mut self.channels[slot];
-                    if !passed && channel.state == State::Established {
-                        channel.rx.dirty = true;
-                        channel.rx.now = true;
-                    }
-                }
-                What::Connect | What::Accept | What::Close => {
-                    let channel = &mut self.channels[slot];
-                    if !passed && channel.due != 0 {
-                        channel.due = now;
-                    }
-                }
-                What::Probe => {
-                    let probe = &mut self.channels[slot].probe;
-                    if !passed && *probe == Probe::None {
-                        *probe = Probe::AtOnce;
-                    }
-                }
-                What::Data => {
-                    let tx = &mut self.channels[slot].tx;
-                    tx.flying = false;
-                    if !item.is_judged() {
-                        tx.go_back(tx.pin);
-                    }
-                    if core::mem::take(&mut tx.rewind) {
-                        tx.go_back(tx.una);
-                    }
-                    self.watch(now, slot);
-                    self.wake_channel(slot);
-                }
-                What::Datagram if !M::DATAGRAMS => {}
-                What::Datagram => {
-                    let tx = &mut self.channels[slot].tx;
-                    tx.flying = false;
-                    tx.rewind = false;
-                    tx.next = tx.una;
-                    self.watch(now, slot);
-                    self.wake_channel(slot);
-                }
-            }
-            if matches!(
-                item.what,
-                What::Connect
-                    | What::Accept
-                    | What::Probe
-                    | What::Data
-                    | What::Datagram
-                    | What::Close
-            ) {
-                self.channels[slot].flying = false;
-                self.finish_if_done(now, slot);
-                self.reap(now, slot);
-            }
+            self.land_item(now, &item, passed);
         }
         self.core.trip(lane).plan.clear();
         self.core.claims_owed |= lane == Lane::Park && !passed;

@@ -3,10 +3,11 @@
 
 use core::num::NonZeroU64;
 
-use super::mode::Beside;
+use super::mode::{Beside, Mode};
 use super::rate::Rate;
 use super::state::Core;
-use super::{Lane, Mode, Session};
+use super::terms::Lane;
+use super::view::Session;
 use crate::error::Blocked;
 
 /// Times that an exchange failed or waited beside another one, and got through without it, with no
@@ -346,7 +347,7 @@ impl<M: Mode> Core<M> {
         self.park_due = 0;
         self.park_doubted = false;
         self.send_waits = false;
-        self.acks_at = 0;
+        self.acks_at = super::deadline::Deadline::NONE;
         self.wake_lanes();
         false
     }

@@ -1,8 +1,9 @@
 //! What exchanges that passed and failed say of the path, and when the next may be tried.
 
+use super::mode::Mode;
 use super::state::Core;
+use super::terms::{Event, Lane};
 use super::trip::Item;
-use super::{Event, Lane, Mode};
 use crate::error::Blocked;
 use crate::wire::Status;
 

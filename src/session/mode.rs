@@ -2,10 +2,10 @@
 
 use core::fmt::Debug;
 use core::marker::PhantomData;
-use core::num::NonZeroU64;
 
 use heapless::Vec;
 
+use super::deadline::Deadline;
 use super::downlink::Downlink;
 use super::gateway::Gateway;
 use super::rate::Rate;
@@ -86,8 +86,8 @@ pub struct Beside {
     pub streaming: Streaming,
     pub gateway: Gateway,
     pub rate: Rate,
-    /// When somebody who connected found no free channel, lately.
-    pub places_wanted: Option<NonZeroU64>,
+    /// When a peer that connected found no free channel, lately.
+    pub places_wanted: Deadline,
     pub events: Vec<Event, EVENTS, u8>,
     pub stats: Stats,
     /// The last two exchanges failed for the same cause.
@@ -152,7 +152,7 @@ impl Sealed for Full {
         streaming: Streaming::new(),
         gateway: Gateway::new(),
         rate: Rate::new(),
-        places_wanted: None,
+        places_wanted: Deadline::NONE,
         events: Vec::new(),
         stats: Stats::new(),
         fails_alike: false,

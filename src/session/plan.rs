@@ -1,14 +1,18 @@
 //! What goes into the next exchange.
 
 use super::body::HELLO_LEN;
-use super::channel::{Channel, Probe, State};
-use super::datagram;
-use super::state::{Phase, ReplyKind};
-use super::tombstone::Left;
+use super::channel::probe::Probe;
+use super::channel::tombstone::Left;
+use super::channel::{Channel, State};
+use super::deadline::Deadline;
+use super::mode::Mode;
+use super::replies::ReplyKind;
+use super::state::Phase;
+use super::terms::Lane;
 use super::trip::{Item, MAX_ITEMS, What};
-use super::{Lane, Mode, Session};
+use super::view::Session;
 use crate::Kind;
-use crate::wire::{DATA_HEADER_LEN, DataFlags, HEADER_LEN, HelloFlags, MAX_CONTROL, Route};
+use crate::wire::{DATA_HEADER_LEN, DataFlags, HEADER_LEN, HelloFlags, MAX_CONTROL};
 
 /// Octets of a ROUTE.
 const ROUTE_LEN: u16 = 32;
@@ -35,21 +39,21 @@ impl<M: Mode> Session<'_, M> {
     /// A park says all claims, and every acknowledgement that is due.
     pub(super) fn plan_park(&mut self) {
         for slot in 0..self.claims().len() {
-            if let Some(req) = self.listen_req(slot) {
+            if let Some(req) = self.claims[slot].listen_req(slot, self.core.settings.owner) {
                 let head = (HEADER_LEN + 34 + req.name.len()) as u16;
                 let _ = self.core.park.plan.push(Item::control(What::Listen, slot, head));
             }
         }
         self.core.claims_changed = false;
         self.core.claims_owed = false;
-        self.core.acks_at = 0;
+        self.core.acks_at = Deadline::NONE;
         for slot in 0..self.channels.len() {
             let channel = &mut self.channels[slot];
-            if channel.state != State::Established || !channel.rx.dirty {
+            if !channel.is_established() || !channel.rx.owes_ack() {
                 continue;
             }
             if self.core.park.plan.push(Item::control(What::Window, slot, WINDOW_HEAD)).is_err() {
-                channel.rx.urgent = true;
+                channel.rx.hasten();
                 self.core.wakes.send = true;
             }
         }
@@ -63,7 +67,7 @@ impl<M: Mode> Session<'_, M> {
         let mut hello = HelloFlags::WAKE.when(wake);
         self.plan_control(now);
         // Behind data that fill the plan they would wait for ever.
-        let due = !M::SINGLE && self.core.acks_at != 0 && self.core.acks_at <= now;
+        let due = !M::SINGLE && self.core.acks_at.is_due(now);
         if due {
             self.plan_acks(now);
         }
@@ -107,27 +111,32 @@ impl<M: Mode> Session<'_, M> {
     pub(crate) fn has_to_say(&self) -> bool {
         let core = &*self.core;
         let several = self.several_peers(core.clock);
-        let channel = |(slot, c): (usize, &Channel)| match c.state {
-            State::Free | State::Ended => false,
+        let says = |(slot, c): (usize, &Channel)| match c.state() {
+            State::Free | State::Ended(_) => false,
             State::Established => {
-                c.probe != Probe::None || c.rx.urgent || self.has_data(slot, several)
+                c.prober.due() != Probe::None || c.rx.owes_send() || self.has_data(slot, several)
             }
-            _ => c.due != 0 && c.due <= core.clock,
+            State::Connecting { .. } | State::Accepting | State::Aborting(_) => {
+                c.repeat.at().is_due(core.clock)
+            }
         };
         core.hello_due
             || core.claims_changed
-            || core.replies.iter().any(|r| r.kind != ReplyKind::Free && !r.flying)
-            || self.tombstones.iter().any(|t| t.answer)
-            || self.channels.iter().enumerate().any(channel)
+            || core.replies.wait()
+            || self.tombstones.iter().any(|t| t.is_due())
+            || self.channels.iter().enumerate().any(says)
             || self.says_bye()
     }
 
     /// Whether a session that closes has no channel left.
     pub(super) fn is_finished(&self) -> bool {
-        let over = |c: &Channel| match c.state {
+        let over = |c: &Channel| match c.state() {
             State::Free => true,
-            State::Ended => !M::SINGLE && !c.owned && !c.flying,
-            State::Connecting | State::Accepting | State::Established | State::Aborting => false,
+            State::Ended(_) => !M::SINGLE && !c.is_held() && !c.is_flying(),
+            State::Connecting { .. }
+            | State::Accepting
+            | State::Established
+            | State::Aborting(_) => false,
         };
         self.core.phase == Phase::Closing && self.channels.iter().all(over)
     }
@@ -137,7 +146,7 @@ impl<M: Mode> Session<'_, M> {
         self.is_finished() && !self.owes_final()
     }
 
-    /// Whoever begins to talk while an idle park is under way cannot wait for that to tell, a long
+    /// A session that begins to talk while an idle park is under way cannot wait for that to tell, a long
     /// hold later, that its path is gone: the answers would go there. Nor can anybody once a send
     /// fell silent.
     fn doubts_park(&self) -> bool {
@@ -153,28 +162,25 @@ impl<M: Mode> Session<'_, M> {
     /// The last words of channels that were, as far as they are due.
     fn plan_finals(&mut self, lane: Lane) {
         for (slot, tombstone) in self.tombstones.iter_mut().enumerate() {
-            let is_dead = !M::SINGLE && tombstone.left == Left::Dead;
+            let is_dead = !M::SINGLE && tombstone.left() == Left::Dead;
             let head = if is_dead { CLOSE_HEAD } else { WINDOW_HEAD };
             let item = Item::control(What::Final, slot, head);
-            if tombstone.answer && self.core.trip(lane).plan.push(item).is_ok() {
-                tombstone.answer = false;
+            if tombstone.is_due() && self.core.trip(lane).plan.push(item).is_ok() {
+                tombstone.answered();
             }
         }
     }
 
     fn plan_control(&mut self, now: u64) {
         for slot in 0..self.core.replies.len() {
-            let reply = &self.core.replies[slot];
-            let head = match reply.kind {
-                ReplyKind::Free => continue,
-                ReplyKind::Refuse => ROUTE_LEN + (HEADER_LEN + 26) as u16,
-                ReplyKind::Close => ROUTE_LEN + (HEADER_LEN + 13) as u16,
-                ReplyKind::Stray => ROUTE_LEN + (HEADER_LEN + 9) as u16,
+            let head = match self.core.replies.waiting(slot) {
+                None => continue,
+                Some(ReplyKind::Refuse) => ROUTE_LEN + (HEADER_LEN + 26) as u16,
+                Some(ReplyKind::Close) => ROUTE_LEN + (HEADER_LEN + 13) as u16,
+                Some(ReplyKind::Stray) => CLOSE_HEAD,
             };
-            if !reply.flying
-                && self.core.send_mut().plan.push(Item::control(What::Reply, slot, head)).is_ok()
-            {
-                self.core.replies[slot].flying = true;
+            if self.core.send_mut().plan.push(Item::control(What::Reply, slot, head)).is_ok() {
+                self.core.replies.depart(slot);
             }
         }
         if !M::SINGLE {
@@ -191,22 +197,21 @@ impl<M: Mode> Session<'_, M> {
         let core = &mut *self.core;
         if !core.park.is_streaming() {
             // The next park has them.
-            core.acks_at = 0;
+            core.acks_at = Deadline::NONE;
             return;
         }
-        let due = core.acks_at != 0 && core.acks_at <= now;
+        let due = core.acks_at.is_due(now);
         if core.send().plan.is_empty() && !due {
             return;
         }
-        core.acks_at = 0;
+        core.acks_at = Deadline::NONE;
         for (slot, channel) in self.channels.iter().enumerate() {
-            let rx = &channel.rx;
-            if channel.state != State::Established || !rx.dirty || rx.urgent {
+            if !channel.is_established() || !channel.rx.owes_park() {
                 continue;
             }
             let window = Item::control(What::Window, slot, WINDOW_HEAD);
             if core.send_mut().plan.insert(0, window).is_err() {
-                core.acks_at = now;
+                core.acks_at = Deadline::at(now);
             }
         }
     }
@@ -215,46 +220,41 @@ impl<M: Mode> Session<'_, M> {
         let timers = *self.core.timers();
         let single = self.core.is_single();
         let channel = &mut self.channels[slot];
-        let (what, head) = match channel.state {
-            State::Connecting if !M::CONNECTS => return,
-            State::Connecting => {
-                let fixed = HEADER_LEN + 29 + channel.endpoint.name.len();
-                (
-                    What::Connect,
-                    (fixed + if M::GREETS { channel.greeting().len() } else { 0 }) as u16,
-                )
+        let (what, head) = match channel.state() {
+            State::Connecting { .. } if !M::CONNECTS => return,
+            State::Connecting { .. } => {
+                let greeting = if M::GREETS { channel.greeting().len() } else { 0 };
+                let name = channel.endpoint().name;
+                (What::Connect, (HEADER_LEN + 29 + name.len() + greeting) as u16)
             }
             State::Accepting if !M::LISTENS => return,
             State::Accepting => (What::Accept, ROUTE_LEN + (HEADER_LEN + 26) as u16),
-            State::Aborting => (What::Close, CLOSE_HEAD),
+            State::Aborting(_) => (What::Close, CLOSE_HEAD),
             State::Established => {
                 let plan = &mut self.core.send_mut().plan;
                 // The park that it is has said it already.
-                if !single && channel.rx.urgent {
+                if !single && channel.rx.owes_send() {
                     let _ = plan.push(Item::control(What::Window, slot, WINDOW_HEAD));
                 }
-                let flags = match channel.probe {
+                let flags = match channel.prober.due() {
                     Probe::None => return,
                     Probe::AtOnce => DataFlags::PROBE,
                     Probe::Patient => DataFlags::ACK_NOW,
                 };
                 let probe = Item::control(What::Probe, slot, DATA_HEAD).flagged(flags);
                 if plan.push(probe).is_ok() {
-                    channel.probe = Probe::None;
-                    channel.flying = true;
+                    channel.prober.sent();
+                    channel.depart();
                 }
                 return;
             }
-            State::Free | State::Ended => return,
+            State::Free | State::Ended(_) => return,
         };
-        if channel.due != 0
-            && channel.due <= now
+        if channel.repeat.at().is_due(now)
             && self.core.send_mut().plan.push(Item::control(what, slot, head)).is_ok()
         {
-            let pause = timers.rto_min_ms << channel.backoff.min(6);
-            channel.due = now + u64::from(pause.min(timers.rto_max_ms));
-            channel.backoff = channel.backoff.saturating_add(1);
-            channel.flying = true;
+            channel.repeat.sent(now, timers.rto_min_ms, timers.rto_max_ms);
+            channel.depart();
         }
     }
 
@@ -292,7 +292,7 @@ impl<M: Mode> Session<'_, M> {
             if chosen[slot / 32] >> (slot % 32) & 1 == 0 {
                 continue;
             }
-            let taken = match M::kind(self.channels[slot].kind) {
+            let taken = match self.channels[slot].kind::<M>() {
                 Kind::Stream => self.plan_stream(now, slot, share.min(budget), several),
                 Kind::Datagram => {
                     // The relay takes no larger body, though one datagram is to go at least.
@@ -310,43 +310,24 @@ impl<M: Mode> Session<'_, M> {
     fn plan_stream(&mut self, now: u64, slot: usize, share: u32, several: bool) -> u32 {
         let ring = self.ring_len() as u64;
         let channel = &mut self.channels[slot];
-        let tx = &mut channel.tx;
-        let available = tx.end.min(tx.limit).saturating_sub(tx.next);
-        let bytes = available.min(share.into());
-        let after = tx.next + bytes;
-        let fin = tx.fin && after == tx.end;
-        let window = tx.limit.saturating_sub(tx.una);
-        let short = tx.limit.saturating_sub(after) < window / 2 || tx.end - tx.una > ring / 2;
-        let flags = DataFlags::FIN
-            .when(fin)
-            .with(DataFlags::ACK_NOW.when(fin || short || several || tx.want_ack));
-        let planned = Item::data(What::Data, slot, flags, bytes as u32);
-        if self.core.send_mut().plan.push(planned).is_err() {
-            return 0;
+        let segment = channel.tx.take_segment(ring, share, several);
+        if !M::SINGLE && segment.is_new {
+            channel.tx.measure(now);
         }
-        if after >= tx.end {
-            tx.want_ack = false;
-        }
-        tx.pin = tx.next;
-        tx.next = after + u64::from(fin);
-        tx.flying = true;
-        channel.flying = true;
-        let again = tx.high.min(tx.next) - tx.pin.min(tx.high);
-        tx.retransmitted += again;
-        self.core.count(|stats| stats.retransmitted += again);
-        if tx.next > tx.high {
-            self.core.count(|stats| stats.sent += tx.end.min(tx.next) - tx.high.min(tx.end));
-            tx.high = tx.next;
-            if !M::SINGLE && tx.timed == 0 && again == 0 {
-                tx.timed = tx.next;
-                tx.timed_at = now;
-            }
-        }
+        channel.depart();
+        let planned = Item::data(What::Data, slot, segment.flags, segment.bytes);
+        let is_planned = self.core.send_mut().plan.push(planned).is_ok();
+        debug_assert!(is_planned, "data is planned only while the plan has room");
+        self.core.count(|stats| {
+            stats.retransmitted += segment.again;
+            stats.sent += segment.fresh;
+        });
         self.core.traffic(now);
         self.watch(now, slot);
-        bytes as u32 + u32::from(DATA_HEAD)
+        segment.bytes + u32::from(DATA_HEAD)
     }
 
+    /// With `fits` the first datagram goes only if it fits the share, too.
     fn plan_datagrams(
         &mut self,
         now: u64,
@@ -357,37 +338,26 @@ impl<M: Mode> Session<'_, M> {
     ) -> u32 {
         self.expire_datagrams(now, slot);
         let (ring, _) = self.rings_of(slot);
+        let ring = &self.rings[ring];
         let channel = &mut self.channels[slot];
-        let tx = &mut channel.tx;
         let flags = DataFlags::DATAGRAM.with(DataFlags::ACK_NOW.when(several));
-        let mut at = tx.una;
-        let mut number = tx.number;
-        let mut taken = 0;
-        while at < tx.end {
-            let (len, _) = datagram::read_header(&self.rings[ring.clone()], at);
+        let (mut at, mut count, mut taken) = (None, 0, 0);
+        while let Some((len, after)) = channel.tx.datagram(ring, at) {
             let octets = len as u32 + u32::from(DATA_HEAD);
-            if (taken > 0 || fits) && taken + octets > share {
+            if (count > 0 || fits) && taken + octets > share {
                 break;
             }
             let planned = Item::data(What::Datagram, slot, flags, len as u32);
             if self.core.send_mut().plan.push(planned).is_err() {
                 break;
             }
-            at += (datagram::HEADER + len) as u64;
-            number += 1;
+            at = Some(after);
+            count += 1;
             taken += octets;
         }
-        if taken > 0 {
-            tx.pin = tx.una;
-            tx.next = tx.una;
-            tx.flying = true;
-            tx.rewind = false;
-            tx.staged_number = tx.number;
-            tx.high = tx.high.max(number);
-            if several {
-                tx.sent_number = tx.sent_number.max(number);
-            }
-            channel.flying = true;
+        if count > 0 {
+            channel.tx.take_datagrams(count, several);
+            channel.depart();
             self.core.traffic(now);
         }
         taken
@@ -396,18 +366,26 @@ impl<M: Mode> Session<'_, M> {
     /// Whether a channel has data that may go out now.
     pub(super) fn has_data(&self, slot: usize, several: bool) -> bool {
         let channel = &self.channels[slot];
-        if channel.state != State::Established || channel.blocked || channel.tx.flying {
-            return false;
-        }
-        let tx = &channel.tx;
-        let data = match M::kind(channel.kind) {
-            Kind::Stream => tx.next < tx.end.min(tx.limit) || tx.fin && tx.next == tx.end,
-            Kind::Datagram => tx.una < tx.end,
-        };
+        let peer = channel.peer();
         // While another peer has traffic too, a peer's next body waits for its acknowledgement,
         // which came with a park: no peer makes another wait.
-        data && !(several
-            && self.channels.iter().any(|c| c.peer == channel.peer && c.awaits_ack::<M>()))
+        channel.has_data::<M>()
+            && !(several && self.channels.iter().any(|c| c.peer() == peer && c.awaits_ack::<M>()))
+    }
+
+    /// Whether a datagram is the next of its channel that fits no request which is park and send at
+    /// once.
+    pub(super) fn is_bulky(&self) -> bool {
+        let several = self.several_peers(self.core.clock);
+        (0..self.channels.len()).any(|slot| {
+            let channel = &self.channels[slot];
+            if channel.kind::<M>() != Kind::Datagram || !self.has_data(slot, several) {
+                return false;
+            }
+            let (tx_ring, _) = self.rings_of(slot);
+            let first = channel.tx.datagram(&self.rings[tx_ring], None);
+            first.is_some_and(|(len, _)| len > MAX_SINGLE_DATA)
+        })
     }
 
     /// Whether more than one peer has traffic. Firmware has one, or bears that they wait for each other.
@@ -416,26 +394,8 @@ impl<M: Mode> Session<'_, M> {
             return false;
         }
         let has_traffic =
-            |c: &&Channel| c.is_outstanding::<M>() || now < c.heard_at + PEER_TRAFFIC_MS;
-        let mut busy =
-            self.channels.iter().filter(|c| c.state == State::Established).filter(has_traffic);
-        busy.next().is_some_and(|first| busy.any(|c| c.peer != first.peer))
-    }
-
-    /// The ROUTE to a channel's peer.
-    pub(super) fn route(&self, slot: usize) -> Route {
-        let channel = &self.channels[slot];
-        Route { peer: channel.peer, channel: channel.remote }
-    }
-}
-
-impl super::channel::Channel {
-    /// Whether something sent to the peer is not acknowledged yet.
-    fn awaits_ack<M: Mode>(&self) -> bool {
-        self.state == State::Established
-            && match M::kind(self.kind) {
-                Kind::Stream => self.tx.una < self.tx.next,
-                Kind::Datagram => self.tx.acked_number < self.tx.sent_number,
-            }
+            |c: &&Channel| c.is_outstanding::<M>() || now < c.heard_at() + PEER_TRAFFIC_MS;
+        let mut busy = self.channels.iter().filter(|c| c.is_established()).filter(has_traffic);
+        busy.next().is_some_and(|first| busy.any(|c| c.peer() != first.peer()))
     }
 }

@@ -1,13 +1,13 @@
 //! What comes in an answer.
 
-use super::channel::{End, Probe, State};
-use super::state::{Fatal, Reply, ReplyKind};
-use super::tombstone::{Left, Tombstone};
-use super::trip::What;
-use super::{Event, Lane, Mode, Session, datagram};
-use crate::Kind;
+use super::ids::{self, ListenerId};
+use super::listener::Claimed;
+use super::mode::Mode;
+use super::state::Fatal;
+use super::terms::{Event, Lane};
+use super::view::Session;
 use crate::error::Blocked;
-use crate::wire::{self, MAX_CONTROL, Message, Piece, Place, Route, Status, VERSION, Verdict};
+use crate::wire::{self, ListenRsp, MAX_CONTROL, Message, Piece, Place, Status, VERSION};
 
 impl<M: Mode> Session<'_, M> {
     /// Takes a piece of the answer's body, of any size, as it comes: the request is over with that,
@@ -44,7 +44,7 @@ impl<M: Mode> Session<'_, M> {
         };
         if !M::SINGLE && lane == Lane::Park && self.core.park.is_streaming() {
             self.stream_lives(now);
-            (0..self.channels.len()).for_each(|slot| self.owe_ack(now, slot));
+            self.owe_acks(now);
         }
         result
     }
@@ -56,6 +56,29 @@ impl<M: Mode> Session<'_, M> {
         let trip = self.core.trip(lane);
         trip.came = trip.came.saturating_add(octets as u32);
         trip.came > most
+    }
+
+    /// LISTEN_RSP came; whether it was news.
+    fn on_listen_rsp(&mut self, rsp: &ListenRsp) -> bool {
+        if !M::LISTENS {
+            return false;
+        }
+        let (slot, generation) = ids::slot(rsp.claim);
+        let claimed = match self.claims.get_mut(slot) {
+            Some(claim) if claim.is_held(generation) => claim.on_listen_rsp(rsp, M::SINGLE),
+            _ => return false,
+        };
+        let is_news = match claimed {
+            Claimed::Nothing => return false,
+            Claimed::Heard { is_news } => is_news,
+            Claimed::Lost { is_news } => {
+                self.core.claims_changed = true;
+                self.core.event(Event::ListenerLost(ListenerId(rsp.claim)));
+                is_news
+            }
+        };
+        self.wake_claim(slot);
+        is_news
     }
 
     fn on_message(&mut self, now: u64, lane: Lane, message: Message<'_>) -> Result<(), Blocked> {
@@ -117,7 +140,10 @@ impl<M: Mode> Session<'_, M> {
                 }
             }
             Message::Verdict(verdict) => self.on_verdict(now, lane, &verdict)?,
-            Message::Ready(peer) => self.on_ready(now, peer),
+            Message::Ready(peer) => {
+                self.core.send_mut().readied = true;
+                self.on_ready(now, peer);
+            }
             // By a send it would overtake what comes by the park.
             Message::Gone(_) if !M::SINGLE && lane == Lane::Send && self.core.park.active => {}
             Message::Gone(peer) => self.on_gone(now, peer),
@@ -140,219 +166,6 @@ impl<M: Mode> Session<'_, M> {
         }
         self.core.trip(lane).brought = true;
         Ok(())
-    }
-
-    /// The slot of a channel with both ends known, if the message was addressed to one. What is
-    /// addressed to a channel that is not there is answered.
-    pub(super) fn addressed(&mut self, now: u64, from: &Route, is_data: bool) -> Option<usize> {
-        let (slot, _) = super::slot(from.channel.id);
-        if slot < self.channels.len() && self.local(slot) == from.channel {
-            let channel = &self.channels[slot];
-            return match channel.state {
-                State::Accepting if channel.peer == from.peer => {
-                    self.establish(now, slot);
-                    Some(slot)
-                }
-                State::Established if channel.peer == from.peer => {
-                    self.heard(now, slot);
-                    Some(slot)
-                }
-                // CONNECT_RSP was lost, and will be repeated.
-                State::Connecting => None,
-                State::Aborting if channel.peer == from.peer => None,
-                // Done, but for the exchange under way: the tombstone will answer the repeat.
-                State::Ended if channel.end == End::None => None,
-                _ => {
-                    self.unknown(from);
-                    None
-                }
-            };
-        }
-        let tombstone =
-            self.tombstones.iter_mut().find(|t| t.local == from.channel && t.peer == from.peer);
-        match tombstone {
-            // Only data asks for an answer: two tombstones would answer each other for ever.
-            Some(Tombstone { left: Left::Whole, answer, .. }) => {
-                *answer |= is_data;
-                self.core.wakes.send |= is_data;
-            }
-            Some(Tombstone { left: Left::Dead, answer, .. }) if !M::SINGLE => {
-                *answer = true;
-                self.core.wakes.send = true;
-            }
-            Some(Tombstone { left: Left::Closed, .. }) => {
-                self.reply(ReplyKind::Close, Status::Closed, from.peer, from.channel);
-            }
-            Some(Tombstone { left: Left::Nothing | Left::Dead, .. }) | None => self.unknown(from),
-        }
-        None
-    }
-
-    /// Tells the source of a message that the channel addressed is not there.
-    pub(super) fn unknown(&mut self, from: &Route) {
-        if from.peer != wire::Address::RELAY && from.channel != wire::Channel::NONE {
-            self.reply(ReplyKind::Close, Status::Unknown, from.peer, from.channel);
-        }
-    }
-
-    pub(super) fn reply(
-        &mut self,
-        kind: ReplyKind,
-        status: Status,
-        peer: wire::Address,
-        channel: wire::Channel,
-    ) {
-        self.core.reply(Reply { kind, status: status as u8, flying: false, peer, channel });
-    }
-
-    /// The relay can reach `peer` again.
-    fn on_ready(&mut self, now: u64, peer: wire::Address) {
-        self.core.send_mut().readied = true;
-        for slot in 0..self.channels.len() {
-            let channel = &mut self.channels[slot];
-            match channel.state {
-                State::Connecting => channel.due = now,
-                State::Accepting | State::Aborting if channel.peer == peer => channel.due = now,
-                State::Established if channel.peer == peer => {
-                    // It lives; and what it has of what was sent is not known, nor whether it was
-                    // told how far this end is.
-                    channel.heard_at = now;
-                    channel.rx.urgent |= channel.rx.dirty;
-                    if M::kind(channel.kind) == Kind::Stream && channel.tx.una < channel.tx.next {
-                        channel.probe = Probe::Patient;
-                    }
-                    self.unblock(now, slot);
-                }
-                _ => {}
-            }
-        }
-        let dead = |t: &&mut Tombstone| t.peer == peer && t.left == Left::Dead && now < t.expires;
-        if !M::SINGLE {
-            self.tombstones.iter_mut().filter(dead).for_each(|t| t.answer = true);
-        }
-        self.core.wakes.send = true;
-    }
-
-    fn on_verdict(&mut self, now: u64, lane: Lane, verdict: &Verdict) -> Result<(), Blocked> {
-        let Some(item) = self.core.trip(lane).item_of(verdict.index) else { return Ok(()) };
-        if item.is_judged() {
-            return Ok(());
-        }
-        let place = match item.what {
-            What::Connect => Place::ConnectVerdict,
-            What::Accept | What::Reply => Place::AcceptVerdict,
-            What::Listen
-            | What::Window
-            | What::Final
-            | What::Probe
-            | What::Data
-            | What::Datagram
-            | What::Close => Place::Verdict,
-        };
-        if !M::SINGLE && !verdict.status.fits(place) {
-            return Err(Blocked::Foreign);
-        }
-        item.judge();
-        let item = *item;
-        let slot = usize::from(item.slot);
-        let delivered = verdict.status == Status::Delivered;
-        // Datagrams leave the ring from its front: behind one without a verdict none does.
-        if M::DATAGRAMS
-            && item.what == What::Datagram
-            && self.core.trip(lane).skips_datagram(&item, verdict.index)
-        {
-            self.channels[slot].tx.rewind = true;
-        }
-        match item.what {
-            What::Data => {
-                let tx = &mut self.channels[slot].tx;
-                let passed = if delivered { item.bytes() } else { verdict.bytes.min(item.bytes()) };
-                tx.delivered = tx.delivered.max(tx.pin + u64::from(passed));
-                if !delivered {
-                    tx.go_back(tx.pin + u64::from(passed));
-                    self.block(now, slot, verdict.status);
-                }
-                self.wake_channel(slot);
-            }
-            What::Datagram if !M::DATAGRAMS => {}
-            What::Datagram => {
-                let tx = &mut self.channels[slot].tx;
-                if delivered && !tx.rewind {
-                    tx.una += (datagram::HEADER as u32 + item.bytes()) as u64;
-                    tx.number += 1;
-                    self.core.count(|stats| stats.sent += u64::from(item.bytes()));
-                    self.wake_channel(slot);
-                } else if verdict.status == Status::Limited && !tx.rewind {
-                    // No answer that the peer takes could hold it.
-                    tx.una += (datagram::HEADER as u32 + item.bytes()) as u64;
-                    tx.number += 1;
-                    tx.lost = tx.lost.saturating_add(1);
-                    self.core.count(|stats| stats.datagrams_lost += 1);
-                } else if !delivered {
-                    tx.rewind = true;
-                    self.block(now, slot, verdict.status);
-                }
-            }
-            What::Window if !delivered => {
-                let rx = &mut self.channels[slot].rx;
-                rx.dirty = true;
-                rx.now = true;
-            }
-            What::Probe if delivered => self.unblock(now, slot),
-            What::Probe => {
-                self.block(now, slot, verdict.status);
-                if !M::SINGLE && verdict.status == Status::Away {
-                    self.give_place_away(now, slot);
-                }
-            }
-            What::Connect if self.channels[slot].state == State::Connecting => {
-                match verdict.status {
-                    // The relay refuses in the listener's place.
-                    Status::NoListener | Status::WrongKind | Status::Limited => {
-                        self.end(now, slot, End::Refused, verdict.status, false);
-                    }
-                    status => self.channels[slot].status = status as u8,
-                }
-            }
-            What::Connect
-            | What::Accept
-            | What::Listen
-            | What::Window
-            | What::Final
-            | What::Close
-            | What::Reply => {}
-        }
-        Ok(())
-    }
-
-    /// The relay could not deliver: only PROBEs go to this peer until it is heard of.
-    fn block(&mut self, now: u64, slot: usize, status: Status) {
-        if self.core.send().readied {
-            // READY came by the park before this older word of the send, and will not come again.
-            if M::kind(self.channels[slot].kind) == Kind::Stream {
-                self.channels[slot].probe = Probe::Patient;
-            }
-            return;
-        }
-        let peer = self.channels[slot].peer;
-        for slot in 0..self.channels.len() {
-            let channel = &mut self.channels[slot];
-            if channel.state == State::Established && channel.peer == peer && !channel.blocked {
-                channel.blocked = true;
-                self.watch(now, slot);
-            }
-        }
-        if status == Status::Away && !self.channels[slot].away_reported {
-            self.channels[slot].away_reported = true;
-            let id = self.channel_id(slot);
-            self.core.event(Event::PeerAway(id));
-        }
-    }
-
-    /// This end of a channel.
-    pub(super) fn local(&self, slot: usize) -> wire::Channel {
-        let channel = &self.channels[slot];
-        wire::Channel { id: super::id(slot, channel.generation), token: channel.token }
     }
 }
 

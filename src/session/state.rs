@@ -1,19 +1,15 @@
 //! What a session knows besides its channels and listeners.
 
-use super::backoff::Backoff;
 use super::cipher::encipher;
-use super::downlink::Downlink;
-use super::mode::Beside;
-use super::rate::Rate;
+use super::deadline::Deadline;
+use super::mode::{Beside, Mode};
+use super::replies::Replies;
 use super::settings::{Settings, Timers};
-use super::streaming::Streaming;
-use super::trip::Trip;
-use super::{Event, Lane, Mode, Session, Stats};
+use super::stats::Stats;
+use super::terms::{Event, Lane};
+use super::trip::{Sink, Trip};
 use crate::error::{Blocked, ConfigError, Error, TransportError};
-use crate::wire::{self, Address};
-
-/// Replies waiting for a send: refusals and unknown channels. More are dropped; peers repeat.
-const REPLIES: usize = 4;
+use crate::wire;
 
 /// Most octets of a request that is park and send at once: the relay reads it whole first.
 const MAX_SINGLE: u32 = wire::MAX_SINGLE_BODY as u32;
@@ -49,31 +45,10 @@ pub(super) struct Wakes {
     pub break_send: bool,
     pub session: bool,
     pub events: bool,
-    pub claims: bool,
+    /// A bit for each slot.
+    pub claims: u16,
     /// A bit for each slot.
     pub channels: [u32; 8],
-}
-
-/// An answer to a message that has no channel here.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum ReplyKind {
-    Free = 0,
-    /// ACCEPT_RSP with a status other than OK.
-    Refuse,
-    /// CLOSE_RSP.
-    Close,
-    /// CLOSE_REQ to an end that has no channel here.
-    Stray,
-}
-
-#[derive(Debug)]
-pub(super) struct Reply {
-    pub kind: ReplyKind,
-    pub status: u8,
-    pub flying: bool,
-    pub peer: Address,
-    /// Refuse: the connector's end. Close: the end that was addressed here. Stray: the end there.
-    pub channel: wire::Channel,
 }
 
 /// All zeros is the initial state.
@@ -119,13 +94,13 @@ pub(super) struct Core<M: Mode> {
     /// will.
     pub park_due: u64,
     pub traffic_at: u64,
-    /// When acknowledgements go by a send, as an answer stays open; 0: none waits.
-    pub acks_at: u64,
+    /// When acknowledgements go by a send, as an answer stays open.
+    pub acks_at: Deadline,
     /// In a session with one connection, the only one.
     pub park: Trip,
     pub settings: Settings,
     beside: M::Beside,
-    pub replies: [Reply; REPLIES],
+    pub replies: Replies,
 }
 
 impl<M: Mode> Core<M> {
@@ -157,7 +132,7 @@ impl<M: Mode> Core<M> {
             traffic_at: 0,
             turn: 0,
             arrivals: 0,
-            acks_at: 0,
+            acks_at: Deadline::NONE,
             srtt_ms: 0,
             rttvar_ms: 0,
             wakes: Wakes {
@@ -168,18 +143,10 @@ impl<M: Mode> Core<M> {
                 break_send: false,
                 session: false,
                 events: false,
-                claims: false,
+                claims: 0,
                 channels: [0; 8],
             },
-            replies: [const {
-                Reply {
-                    kind: ReplyKind::Free,
-                    status: 0,
-                    flying: false,
-                    peer: Address::RELAY,
-                    channel: wire::Channel::NONE,
-                }
-            }; REPLIES],
+            replies: Replies::new(),
         }
     }
 
@@ -189,7 +156,7 @@ impl<M: Mode> Core<M> {
     }
 
     /// Begins a life, from the initial state.
-    fn begin(&mut self, now: u64, settings: &Settings) {
+    pub fn begin(&mut self, now: u64, settings: &Settings) {
         self.settings = *settings;
         self.clock = now;
         self.traffic_at = now;
@@ -337,145 +304,21 @@ impl<M: Mode> Core<M> {
         }
     }
 
-    /// Queues a reply, unless the same waits already or all places are taken: peers repeat.
-    pub fn reply(&mut self, reply: Reply) {
-        let same = |r: &Reply| {
-            r.kind == reply.kind && !r.flying && r.peer == reply.peer && r.channel == reply.channel
-        };
-        if self.replies.iter().any(same) {
-            return;
-        }
-        if let Some(free) = self.replies.iter_mut().find(|r| r.kind == ReplyKind::Free) {
-            *free = reply;
-            self.wakes.send = true;
-        }
-    }
-}
-
-impl<M: Mode> Session<'_, M> {
-    /// Begins a life: everything of an earlier one is forgotten. An empty send is due at once, so
-    /// that [`is_open`](Self::is_open) tells whether the relay answers.
-    pub fn open(&mut self, now: u64, settings: &Settings) {
-        if M::SINGLE {
-            if matches!(self.core.phase, Phase::New) {
-                self.core.begin(now, settings);
-            }
-            return;
-        }
-        for channel in self.channels.iter_mut() {
-            *channel = super::channel::Channel::new();
-        }
-        for tombstone in self.tombstones.iter_mut() {
-            *tombstone = super::tombstone::Tombstone::new();
-        }
-        for claim in self.claims.iter_mut() {
-            *claim = super::listener::Claim::new();
-        }
-        self.core.reset(now, settings);
-        self.core.event(Event::Connecting);
-    }
-
-    /// Whether a relay has answered.
-    ///
-    /// # Errors
-    /// What ends every hope of this session: another version, a secret in use elsewhere.
-    pub fn is_open(&self) -> Result<bool, Error> {
-        self.core.fatal().map(|()| self.core.reached)
-    }
-
-    /// What stands in the way; `None` once an exchange has succeeded.
-    pub fn blocked(&self) -> Option<Blocked> {
-        self.core.is_blocked.then_some(self.core.cause)
-    }
-
-    /// What stands in the way, if somebody has to change something before it does not: it was met twice
-    /// in a row, and is [lasting](Blocked::is_lasting).
-    pub fn stays_blocked(&self) -> Option<Blocked> {
-        let is_sure = self.core.beside().is_some_and(|beside| beside.fails_alike);
-        self.blocked().filter(|cause| is_sure && cause.is_lasting())
-    }
-
-    /// Ends in order: listeners at once, each channel when what was written is acknowledged or its
-    /// linger time is over, then the session itself.
-    pub fn close(&mut self, now: u64) {
-        self.begin_close(now);
-        for slot in 0..self.channels.len() {
-            self.give_up(now, slot);
-        }
-    }
-
-    /// Ends at once: each channel is aborted, then the session ends.
-    pub fn abort_all(&mut self, now: u64) {
-        self.begin_close(now);
-        for slot in 0..self.channels.len() {
-            self.abort_slot(now, slot);
-        }
-        self.tombstones.iter_mut().for_each(|t| t.owed_until = None);
-    }
-
-    fn begin_close(&mut self, now: u64) {
-        // Without hope there is nobody to say goodbye to.
-        if matches!(self.core.phase, Phase::New | Phase::Closed) || self.core.fatal().is_err() {
-            self.core.phase = Phase::Closed;
-        } else {
-            self.core.phase = Phase::Closing;
-        }
-        for slot in 0..self.claims().len() {
-            self.unlisten(now, self.listener_id(slot));
-        }
-        self.ask_finals();
-        self.core.wakes.session = true;
-        self.core.wake_lanes();
-    }
-
-    /// Whether the session is over: nothing more will be exchanged.
-    pub fn is_closed(&self) -> bool {
-        matches!(self.core.phase, Phase::Closed)
-    }
-
-    /// The channels with something unacknowledged, each with the first such offset; without those
-    /// that the application gave up.
-    pub fn unacked(&self) -> impl Iterator<Item = (super::ChannelId, u64)> {
-        self.channels
-            .iter()
-            .enumerate()
-            .filter(|(_, c)| c.is_awaited() && c.tx.una < c.tx.goal())
-            .map(|(slot, c)| (self.channel_id(slot), c.tx.una))
-    }
-
-    /// How many streams ended in order lately whose peers may not have the final acknowledgement.
-    pub fn unconfirmed(&self) -> usize {
-        self.tombstones.iter().filter(|t| t.is_owed(self.core.clock)).count()
-    }
-
-    /// The device has another address or network: dial at once, and forget what the old path took.
-    /// The owner of the transport also breaks the exchanges under way.
-    pub fn network_changed(&mut self, now: u64) {
-        self.core.clock = self.core.clock.max(now);
-        if let Some(beside) = self.core.beside_mut() {
-            beside.uplink.reset();
-            beside.downlink = Downlink::new();
-            beside.streaming = Streaming::new();
-            beside.gateway.forget();
-            beside.rate = Rate::new();
-        }
+    /// What is still to come of data messages begun for this slot is for nobody.
+    pub fn drop_incoming(&mut self, slot: usize) {
         for lane in [Lane::Park, Lane::Send] {
-            let trip = self.core.trip(lane);
-            trip.broken = trip.active;
-            trip.backoff = Backoff::new();
+            let incoming = &mut self.trip(lane).incoming;
+            if usize::from(incoming.slot) == slot {
+                incoming.sink = Sink::Drop;
+            }
         }
-        self.core.event(Event::Connecting);
-        self.core.wake_lanes();
     }
 
-    /// Numbers since the session was opened. A [`Single`](super::Single) session keeps none: zeros.
-    pub fn stats(&self) -> Stats {
-        self.core.beside().map_or(Stats::new(), |beside| beside.stats)
-    }
-
-    /// What happened since; `None` when everything was told.
-    pub fn poll_event(&mut self) -> Option<Event> {
-        let events = &mut self.core.beside_mut()?.events;
-        (!events.is_empty()).then(|| events.remove(0))
+    /// Fails unless the session is open, with a reason if there is no hope for it.
+    pub fn check_open(&self) -> Result<(), Error> {
+        match self.phase {
+            Phase::Open => self.fatal(),
+            Phase::New | Phase::Closing | Phase::Closed => Err(Error::Closed),
+        }
     }
 }

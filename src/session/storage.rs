@@ -1,10 +1,10 @@
 //! Where a session lives: its owner gives the memory, one compiled core serves every size.
 
 use super::channel::Channel;
+use super::channel::tombstone::Tombstone;
 use super::listener::Claim;
 use super::mode::{Full, Mode};
 use super::state::Core;
-use super::tombstone::Tombstone;
 use super::trip::Course;
 
 /// Sizes of a session.

@@ -1,8 +1,8 @@
 //! Whether answers that stay open come through promptly, watched all the time. Where they do not,
 //! the session goes back to long polls by itself.
 
-use super::mode::Beside;
-use super::{Mode, Session};
+use super::mode::{Beside, Mode};
+use super::view::Session;
 
 /// An answer is held back on the way, if only for a moment, when its TICKs lag, so many at least: one
 /// may have met a busy machine. haproxy does so for 200 ms with all but the end of an answer.
@@ -29,17 +29,6 @@ const QUIET_MS: u64 = 1_000;
 /// Where it is never quiet, so long, in ms, after the pause: large transfers are faster by such
 /// answers.
 const BUSY_MS: u64 = 30_000;
-
-/// What the application reads opens the window, a quarter of the ring at a time, and acknowledges as
-/// well: by itself what came does so only for an application that is slower, every half of the ring.
-const ACK_SHARE: u64 = 2;
-/// Where an exchange takes so long, in ms, few fit into a round trip between peers: large rings are
-/// acknowledged with each, or they would be full before the next,
-const LONG_PATH_MS: u32 = 10;
-/// that is, for this share of the ring,
-const LONG_ACK_SHARE: u64 = 16;
-/// but not for less than so many octets, what a read from the network brings.
-const LEAST_ACK: u64 = 64 << 10;
 
 /// All zeros is the initial state.
 #[derive(Debug)]
@@ -217,30 +206,6 @@ impl<M: Mode> Session<'_, M> {
         } else if ticks >= LAG_TICKS {
             streaming.strikes = 0;
             streaming.doubted = false;
-        }
-    }
-
-    /// While an answer stays open acknowledgements go by sends: at once when the sender may be
-    /// waiting for one, else soon.
-    pub(super) fn owe_ack(&mut self, now: u64, slot: usize) {
-        let len = self.ring_len() as u64;
-        let core = &mut *self.core;
-        let rx = &mut self.channels[slot].rx;
-        if !core.park.is_streaming() || !rx.dirty || rx.urgent {
-            return;
-        }
-        let round_trip = core.beside().map_or(0, |beside| beside.uplink.round_trip_ms());
-        let most = len / ACK_SHARE;
-        let due = match round_trip >= LONG_PATH_MS {
-            true => (len / LONG_ACK_SHARE).max(LEAST_ACK).min(most),
-            false => most,
-        };
-        if rx.now || rx.next.saturating_sub(rx.acked) >= due {
-            rx.urgent = true;
-            core.wake_send();
-        } else if core.acks_at == 0 {
-            core.acks_at = now + u64::from(core.timers().ack_delay_ms);
-            core.wakes.send_later = true;
         }
     }
 }

@@ -1,22 +1,29 @@
 //! Deadlines: an exhaustive scan, since there are few.
 
-use super::channel::{End, Probe, State};
-use super::{Lane, Mode, Session};
+use super::channel::{End, State};
+use super::deadline::Deadline;
+use super::mode::Mode;
+use super::terms::Lane;
+use super::view::Session;
 use crate::Kind;
 use crate::error::Blocked;
-use crate::wire::{Status, Window};
+use crate::wire::Status;
 
 /// Traffic so long ago, in ms, is likely to go on: time for two looks.
 const TRAFFIC_MS: u64 = 200;
 
-/// The soonest of several times; 0 is none.
+/// The soonest of several times.
 struct Soonest(u64);
 
 impl Soonest {
     #[inline(never)]
     fn at(&mut self, time: u64) {
-        if time != 0 {
-            self.0 = self.0.min(time);
+        self.0 = self.0.min(time);
+    }
+
+    fn by(&mut self, deadline: Deadline) {
+        if let Some(time) = deadline.get() {
+            self.at(time);
         }
     }
 }
@@ -41,8 +48,8 @@ impl<M: Mode> Session<'_, M> {
             if core.send_waits {
                 next.at(core.waits_until(lane));
             }
-            if core.acks_at != 0 && !core.send().active {
-                next.at(core.acks_at.max(core.waits_until(lane)));
+            if let Some(acks_at) = core.acks_at.get().filter(|_| !core.send().active) {
+                next.at(acks_at.max(core.waits_until(lane)));
             } else if core.park.is_streaming() && core.clock < core.traffic_at + TRAFFIC_MS {
                 // As soon as an acknowledgement of what may come would be due: to be woken for each
                 // that is begun costs more than to look now and then.
@@ -51,41 +58,60 @@ impl<M: Mode> Session<'_, M> {
             if self.is_finished() && (core.is_single() || !core.send().active) {
                 // Then BYE is no longer held back.
                 let owed = self.tombstones.iter().filter(|t| t.is_owed(core.clock));
-                let owed = owed.filter_map(|t| t.owed_until);
-                owed.for_each(|until| next.at(until.get().max(core.waits_until(lane))));
+                let owed = owed.filter_map(|t| t.owed_until().get());
+                owed.for_each(|until| next.at(until.max(core.waits_until(lane))));
             }
-            next.at(core.beside().map_or(0, |beside| beside.streaming.late_at()));
-            next.at(core.park_due);
+            for at in [core.beside().map_or(0, |b| b.streaming.late_at()), core.park_due] {
+                if at != 0 {
+                    next.at(at);
+                }
+            }
         }
         (next.0 != u64::MAX).then_some(next.0)
     }
 
     fn channel_timeout(&self, slot: usize, next: &mut Soonest) {
         let channel = &self.channels[slot];
-        if matches!(channel.state, State::Free | State::Ended) {
+        if channel.is_over() {
             return;
         }
         let core = &*self.core;
-        // What is due by a send waits for the lane.
-        let waits = if core.is_single() { channel.due > core.clock } else { !core.send().active };
-        if channel.due != 0 && waits {
-            next.at(channel.due.max(core.waits_until(Lane::Send)));
+        if let Some(due) = channel.repeat.at().get() {
+            // What is due by a send waits for the lane.
+            let waits = if core.is_single() { due > core.clock } else { !core.send().active };
+            if waits {
+                next.at(due.max(core.waits_until(Lane::Send)));
+            }
         }
-        next.at(channel.give_up_at);
-        next.at(channel.probe_at);
-        next.at(channel.lingered_at());
-        if M::kind(channel.kind) == Kind::Datagram {
-            next.at(self.datagram_expiry(slot));
+        next.by(channel.give_up_at());
+        next.by(channel.prober.at());
+        next.by(channel.linger.at());
+        if channel.kind::<M>() == Kind::Datagram {
+            next.by(self.datagram_expiry(slot));
         }
-        next.at(self.keepalive_at(slot));
+        next.by(self.keepalive_at(slot));
     }
 
-    /// When the peer of an idle channel is to be asked; 0: not.
-    fn keepalive_at(&self, slot: usize) -> u64 {
+    /// When the oldest datagram expires.
+    fn datagram_expiry(&self, slot: usize) -> Deadline {
+        let (tx_ring, _) = self.rings_of(slot);
+        let Some(queued) = self.channels[slot].tx.queued_at(&self.rings[tx_ring]) else {
+            return Deadline::NONE;
+        };
+        let life = self.core.timers().datagram_life_ms;
+        // The time queued lies at most `life` before the clock seen last.
+        let age = (self.core.clock as u32).wrapping_sub(queued);
+        Deadline::at((self.core.clock + u64::from(life)).saturating_sub(age.into()))
+    }
+
+    /// When the peer of an idle channel is to be asked.
+    fn keepalive_at(&self, slot: usize) -> Deadline {
         let channel = &self.channels[slot];
         let every = if M::KEEPALIVE { self.core.settings.keepalive_ms } else { 0 };
-        let idle = channel.state == State::Established && channel.quiet_since == 0;
-        if every != 0 && idle { channel.heard_at + u64::from(every) } else { 0 }
+        if every == 0 || !channel.is_established() || !channel.linger.is_idle() {
+            return Deadline::NONE;
+        }
+        Deadline::at(channel.heard_at() + u64::from(every))
     }
 
     /// Does what has come due.
@@ -95,17 +121,16 @@ impl<M: Mode> Session<'_, M> {
             return;
         }
         for slot in 0..self.channels.len() {
-            if matches!(self.channels[slot].state, State::Free | State::Ended) {
-                continue;
+            if !self.channels[slot].is_over() {
+                self.handle_channel_timeout(now, slot);
             }
-            self.handle_channel_timeout(now, slot);
         }
         if M::SINGLE {
             return;
         }
         self.watch_stream(now);
         self.watch_park(now);
-        self.core.wakes.send |= self.core.acks_at != 0 && now >= self.core.acks_at;
+        self.core.wakes.send |= self.core.acks_at.is_due(now);
         if self.core.send_waits && !self.core.waits(now, Lane::Send) {
             self.core.wakes.send = true;
         }
@@ -131,70 +156,38 @@ impl<M: Mode> Session<'_, M> {
     }
 
     fn handle_channel_timeout(&mut self, now: u64, slot: usize) {
-        if M::kind(self.channels[slot].kind) == Kind::Datagram {
+        let kind = self.channels[slot].kind::<M>();
+        if kind == Kind::Datagram {
             self.expire_datagrams(now, slot);
         }
-        let is_over = |at: u64| at != 0 && at <= now;
-        if is_over(self.keepalive_at(slot)) {
+        if self.keepalive_at(slot).is_due(now) {
             // Silence now counts for linger.
-            self.channels[slot].asked = true;
-            self.channels[slot].probe = Probe::AtOnce;
+            self.channels[slot].prober.ask();
             self.watch(now, slot);
             self.core.wakes.send = true;
         }
         let rto = self.core.rto();
         let most = u64::from(self.core.timers().rto_max_ms);
         let channel = &mut self.channels[slot];
-        if is_over(channel.probe_at) {
-            let waits = M::kind(channel.kind) == Kind::Datagram && channel.tx.una < channel.tx.end;
-            if channel.blocked || !waits {
-                channel.probe = Probe::AtOnce;
-                self.core.wakes.send = true;
-            }
-            channel.backoff = channel.backoff.saturating_add(1);
-            channel.probe_at = now + (rto << channel.backoff.min(6)).min(most.max(rto));
+        if channel.prober.at().is_due(now) {
+            let waits = kind == Kind::Datagram && channel.tx.has_unacked_bytes();
+            let asks = channel.prober.is_blocked() || !waits;
+            channel.prober.fire(now, rto, most, asks);
+            self.core.wakes.send |= asks;
         }
-        if channel.due != 0 && channel.due <= now {
-            self.core.wakes.send = true;
+        self.core.wakes.send |= channel.repeat.at().is_due(now);
+        if channel.linger.at().is_due(now) {
+            return self.end(now, slot, End::Here(Status::Linger), true);
         }
-        if is_over(channel.lingered_at()) {
-            return self.end(now, slot, End::Here, Status::Linger, true);
-        }
-        if !is_over(channel.give_up_at) {
+        if !channel.give_up_at().is_due(now) {
             return;
         }
-        match channel.state {
-            State::Aborting => self.settle(now, slot),
-            State::Accepting => self.end(now, slot, End::Here, Status::Aborted, true),
-            _ => self.end(now, slot, End::Here, Status::Linger, true),
-        }
-    }
-
-    /// The RECEIVE_REQ of a channel, as it is put into a request: what is told is no longer due.
-    pub(super) fn window(&mut self, slot: usize) -> Window {
-        let len = self.ring_len();
-        let channel = &mut self.channels[slot];
-        let done = channel.is_done();
-        let rx = &mut channel.rx;
-        rx.told = match M::kind(channel.kind) {
-            Kind::Stream => rx.limit(len),
-            Kind::Datagram => len as u64,
-        };
-        rx.acked = rx.next;
-        rx.dirty = false;
-        rx.urgent = false;
-        let done = M::kind(channel.kind) == Kind::Stream && done;
-        Window {
-            ack: match M::kind(channel.kind) {
-                Kind::Stream => rx.next,
-                Kind::Datagram => rx.number,
-            },
-            limit: rx.told,
-            losses: rx.losses,
-            overflow: rx.overflow,
-            now: core::mem::take(&mut rx.now),
-            done,
-            ask: false,
+        match channel.state() {
+            State::Aborting(_) => self.settle(now, slot),
+            State::Accepting => self.end(now, slot, End::Here(Status::Aborted), true),
+            State::Free | State::Connecting { .. } | State::Established | State::Ended(_) => {
+                self.end(now, slot, End::Here(Status::Linger), true);
+            }
         }
     }
 }

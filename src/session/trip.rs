@@ -169,6 +169,12 @@ impl Trip {
         }
     }
 
+    /// The item whose head was staged last has `bytes` data bytes, which stand at `at`.
+    pub fn give(&mut self, at: u64, bytes: u32) {
+        self.bytes_left = bytes;
+        self.bytes_at = at;
+    }
+
     /// Whether every item of the request is staged or given.
     pub fn is_staged(&self) -> bool {
         self.bytes_left == 0 && usize::from(self.written) > self.plan.len()

@@ -2,7 +2,8 @@
 
 use super::*;
 use crate::error::{Error, ResourceError};
-use crate::session::{Half, MAX_GENERATION};
+use crate::session::Half;
+use crate::session::ids::MAX_GENERATION;
 
 #[test]
 fn a_released_channel_is_closed_to_every_call() {
@@ -54,7 +55,7 @@ fn a_slot_whose_generations_are_used_up_is_not_used_again() {
     let mut bench = Bench::reached();
     let now = bench.now;
     for channel in bench.session().channels.iter_mut() {
-        channel.generation = MAX_GENERATION - 1;
+        channel.wear(MAX_GENERATION - 1);
     }
     for _ in 0..SMALL.channels {
         let id = bench.connect(Kind::Stream);

@@ -316,8 +316,10 @@ impl World {
         }
         for channel in session.channels.iter() {
             let (tx, rx) = (&channel.tx, &channel.rx);
-            assert!(tx.una <= tx.goal() && tx.end - tx.una.min(tx.end) <= 256, "{tx:?}");
-            assert!(rx.read + u64::from(rx.fin) <= rx.next && rx.readable() <= 256, "{rx:?}");
+            let (acked, end) = (tx.acked(), tx.written());
+            assert!(acked <= tx.goal() && end - acked.min(end) <= 256, "{tx:?}");
+            let read = rx.read_to() + u64::from(rx.has_fin());
+            assert!(read <= rx.received() && rx.readable() <= 256, "{rx:?}");
         }
     }
 }

@@ -1,9 +1,9 @@
 //! Room for those who connect while every channel is taken: peers that are gone lose their places.
 
-use core::num::NonZeroU64;
-
-use super::channel::{End, Probe, State};
-use super::{Mode, Session};
+use super::End;
+use crate::session::deadline::Deadline;
+use crate::session::mode::Mode;
+use crate::session::view::Session;
 use crate::wire::Status;
 
 /// How long places count as wanted after somebody found none, in ms: longer than it takes to find
@@ -18,44 +18,37 @@ const GONE_MS: u64 = 10_000;
 const HEARD_MS: u64 = 2_500;
 
 impl<M: Mode> Session<'_, M> {
-    /// Somebody connects and finds no free channel: the peers of all quiet ones are asked whether
+    /// A peer connects and finds no free channel: the peers of all quiet ones are asked whether
     /// they are there. Whether that is still undecided for some, so that there may be room soon.
     pub(super) fn want_place(&mut self, now: u64) -> bool {
         let Some(beside) = self.core.beside_mut() else { return false };
-        let began = match beside.places_wanted {
-            Some(began) if now < began.get() + WANTED_MS => began.get(),
-            _ => {
-                beside.places_wanted = NonZeroU64::new(now);
-                now
-            }
-        };
+        let began = beside.places_wanted.get().filter(|began| now < began + WANTED_MS);
+        if began.is_none() {
+            beside.places_wanted = Deadline::at(now);
+        }
         let mut undecided = false;
         for slot in 0..self.channels.len() {
             let channel = &mut self.channels[slot];
-            if channel.state != State::Established || now < channel.heard_at + HEARD_MS {
+            if !channel.is_established() || now < channel.heard_at + HEARD_MS {
                 continue;
             }
             undecided = true;
-            if !channel.asked {
-                channel.asked = true;
-                channel.probe = Probe::AtOnce;
+            if channel.prober.ask() {
                 self.watch(now, slot);
                 self.core.wakes.send = true;
             }
         }
-        undecided && now < began + UNDECIDED_MS
+        undecided && now < began.unwrap_or(now) + UNDECIDED_MS
     }
 
     /// The relay has not seen the channel's peer within its grace: should its place be wanted, it
     /// is taken once the peer was quiet for long enough.
-    pub(super) fn give_place_away(&mut self, now: u64, slot: usize) {
-        let wanted = self.core.beside().and_then(|beside| beside.places_wanted);
-        let quiet_since = self.channels[slot].quiet_since;
-        if wanted.is_some_and(|began| now < began.get() + WANTED_MS)
-            && quiet_since != 0
-            && now >= quiet_since + GONE_MS
+    pub(in crate::session) fn give_place_away(&mut self, now: u64, slot: usize) {
+        let wanted = self.core.beside().and_then(|beside| beside.places_wanted.get());
+        if wanted.is_some_and(|began| now < began + WANTED_MS)
+            && self.channels[slot].linger.is_quiet_for(now, GONE_MS)
         {
-            self.end(now, slot, End::Here, Status::Linger, false);
+            self.end(now, slot, End::Here(Status::Linger), false);
         }
     }
 }

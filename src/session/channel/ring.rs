@@ -6,7 +6,7 @@ const fn index(ring: &[u8], at: u64) -> usize {
 }
 
 /// Copies `bytes` (at most the ring's length) to offset `at`.
-pub(super) fn copy_in(ring: &mut [u8], at: u64, bytes: &[u8]) {
+pub fn copy_in(ring: &mut [u8], at: u64, bytes: &[u8]) {
     let start = index(ring, at);
     let first = bytes.len().min(ring.len() - start);
     ring[start..start + first].copy_from_slice(&bytes[..first]);
@@ -14,7 +14,7 @@ pub(super) fn copy_in(ring: &mut [u8], at: u64, bytes: &[u8]) {
 }
 
 /// Copies from offset `at` until `out` (at most the ring's length) is full.
-pub(super) fn copy_out(ring: &[u8], at: u64, out: &mut [u8]) {
+pub fn copy_out(ring: &[u8], at: u64, out: &mut [u8]) {
     let start = index(ring, at);
     let first = out.len().min(ring.len() - start);
     let rest = out.len() - first;

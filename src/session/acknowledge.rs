@@ -1,0 +1,47 @@
+//! When an acknowledgement is sent: with the next park; while an answer stays open, so that there is
+//! none, by a send.
+
+use super::deadline::Deadline;
+use super::mode::Mode;
+use super::view::Session;
+
+/// What the application reads opens the window, a quarter of the ring at a time, and acknowledges as
+/// well: by itself what came does so only for an application that is slower, every half of the ring.
+const ACK_SHARE: u64 = 2;
+/// Where an exchange takes so long, in ms, few fit into a round trip between peers: large rings are
+/// acknowledged with each, or they would be full before the next,
+const LONG_PATH_MS: u32 = 10;
+/// that is, for this share of the ring,
+const LONG_ACK_SHARE: u64 = 16;
+/// but not for less than so many octets, what a read from the network brings.
+const LEAST_ACK: u64 = 64 << 10;
+
+impl<M: Mode> Session<'_, M> {
+    /// While an answer stays open acknowledgements go by sends: at once when the sender may be
+    /// waiting for one, else soon.
+    pub(super) fn owe_acks(&mut self, now: u64) {
+        let core = &mut *self.core;
+        if !core.park.is_streaming() {
+            return;
+        }
+        let len = (self.rings.len() / (2 * self.channels.len())) as u64;
+        let round_trip = core.beside().map_or(0, |beside| beside.uplink.round_trip_ms());
+        let most = len / ACK_SHARE;
+        let most = match round_trip >= LONG_PATH_MS {
+            true => (len / LONG_ACK_SHARE).max(LEAST_ACK).min(most),
+            false => most,
+        };
+        for rx in self.channels.iter_mut().map(|channel| &mut channel.rx) {
+            if !rx.owes_park() {
+                continue;
+            }
+            if rx.is_pressing(most) {
+                rx.hasten();
+                core.wake_send();
+            } else if !core.acks_at.is_set() {
+                core.acks_at = Deadline::at(now + u64::from(core.timers().ack_delay_ms));
+                core.wakes.send_later = true;
+            }
+        }
+    }
+}

@@ -1,0 +1,157 @@
+//! Channels from their set-up to their end, as the application sees them.
+
+use super::NOT_MADE_FOR;
+use crate::Kind;
+use crate::error::{ConfigError, Error, PeerError, ResourceError};
+use crate::session::ChannelStats;
+use crate::session::channel::State;
+use crate::session::ids::ChannelId;
+use crate::session::mode::Mode;
+use crate::session::view::Session;
+use crate::wire::{Address, Endpoint, MAX_GREETING, Status};
+
+impl<M: Mode> Session<'_, M> {
+    /// Opens a channel to the session that listens at `endpoint`; `greeting` goes with the request.
+    ///
+    /// It is open when [`connected`](Self::connected) says so. The session asks until the
+    /// application [releases](Self::release) the channel.
+    ///
+    /// # Errors
+    /// `Channels` if no slot is free, `Greeting`, `Closed`.
+    pub fn connect(
+        &mut self,
+        now: u64,
+        endpoint: Endpoint,
+        kind: Kind,
+        greeting: &[u8],
+    ) -> Result<ChannelId, Error> {
+        self.core.check_open()?;
+        if !M::CONNECTS || M::kind(kind) != kind || !M::GREETS && !greeting.is_empty() {
+            return Err(ConfigError::Unsupported(NOT_MADE_FOR).into());
+        }
+        if greeting.len() > MAX_GREETING {
+            return Err(ConfigError::Greeting.into());
+        }
+        let slot = self.open_connecting(now, kind).ok_or(ResourceError::Channels)?;
+        self.channels[slot].dial::<M>(endpoint, greeting);
+        Ok(self.channel_id(slot))
+    }
+
+    /// Whether both ends know each other.
+    ///
+    /// # Errors
+    /// Why the connection was refused, or what ended it.
+    pub fn connected(&self, id: ChannelId) -> Result<bool, Error> {
+        let channel = &self.channels[self.held(id)?];
+        match channel.error() {
+            Some(error) => Err(error),
+            None => self.core.fatal().map(|()| channel.is_established()),
+        }
+    }
+
+    /// Whether both ends knew each other at some time, also if the channel has ended since: what came
+    /// then can still be read.
+    ///
+    /// # Errors
+    /// Why the connection was refused, or what ended it before.
+    pub fn was_connected(&self, id: ChannelId) -> Result<bool, Error> {
+        match self.channels[self.held(id)?].has_met() {
+            true => Ok(true),
+            false => self.connected(id),
+        }
+    }
+
+    /// What has stood in the way of a connection so far.
+    pub fn connect_cause(&self, id: ChannelId) -> Error {
+        let state = match self.held(id) {
+            Ok(slot) => self.channels[slot].state(),
+            Err(error) => return error,
+        };
+        match (self.blocked(), state) {
+            (Some(cause), _) => cause.into(),
+            (None, State::Connecting { heard: Status::Away | Status::Busy }) => {
+                PeerError::Away.into()
+            }
+            (None, State::Connecting { heard: Status::NoListener | Status::Retry }) => {
+                PeerError::NoListener.into()
+            }
+            (None, State::Connecting { heard: Status::Limited }) => ResourceError::Relay.into(),
+            (
+                None,
+                State::Free
+                | State::Connecting { .. }
+                | State::Accepting
+                | State::Established
+                | State::Aborting(_)
+                | State::Ended(_),
+            ) => Error::TimedOut,
+        }
+    }
+
+    /// The address of the other peer's session.
+    ///
+    /// # Errors
+    /// `Closed` if the channel is closed.
+    pub fn peer(&self, id: ChannelId) -> Result<Address, Error> {
+        Ok(self.channels[self.held(id)?].peer())
+    }
+
+    /// Stream or datagram.
+    ///
+    /// # Errors
+    /// `Closed` if the channel is closed.
+    pub fn kind(&self, id: ChannelId) -> Result<Kind, Error> {
+        Ok(self.channels[self.held(id)?].kind::<M>())
+    }
+
+    /// The endpoint that was connected to.
+    ///
+    /// # Errors
+    /// `Closed` if the channel is closed.
+    pub fn endpoint(&self, id: ChannelId) -> Result<Endpoint, Error> {
+        Ok(self.channels[self.held(id)?].endpoint())
+    }
+
+    /// What came with the connection: at the listener the connector's greeting.
+    ///
+    /// # Errors
+    /// `Closed` if the channel is closed.
+    pub fn greeting(&self, id: ChannelId) -> Result<&[u8], Error> {
+        Ok(self.channels[self.held(id)?].greeting())
+    }
+
+    /// Numbers of a channel.
+    ///
+    /// # Errors
+    /// `Closed` if the channel is closed.
+    pub fn channel_stats(&self, id: ChannelId) -> Result<ChannelStats, Error> {
+        let channel = &self.channels[self.held(id)?];
+        let (tx, rx) = (&channel.tx, &channel.rx);
+        Ok(ChannelStats {
+            written: tx.written(),
+            acked: tx.acked(),
+            received: rx.received(),
+            read: rx.read_to(),
+            window: tx.limit(),
+            retransmitted: tx.retransmitted(),
+            overflows: tx.overflows(),
+            datagrams_expired: tx.lost(),
+            datagrams_dropped: rx.lost(),
+        })
+    }
+
+    /// The application lets go of the channel. What was written still goes out, then FIN; what
+    /// comes is dropped. Does nothing if it was let go of before.
+    pub fn release(&mut self, now: u64, id: ChannelId) {
+        if let Ok(slot) = self.held(id) {
+            self.give_up(now, slot);
+        }
+    }
+
+    /// The application gives the channel up: the peer is told at once, nothing more is sent.
+    pub fn abort(&mut self, now: u64, id: ChannelId) {
+        if let Ok(slot) = self.held(id) {
+            self.abort_slot(now, slot);
+        }
+    }
+}

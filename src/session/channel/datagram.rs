@@ -1,0 +1,21 @@
+//! Datagrams in a ring: each stands behind a header of its length and the time it was queued.
+
+use super::ring;
+
+/// Octets before each datagram in a ring: length (2), low half of the time queued in ms (4).
+pub const HEADER: usize = 6;
+
+/// The header of a datagram of `len` octets.
+pub fn header(len: usize, now: u64) -> [u8; HEADER] {
+    let [a, b] = (len as u16).to_be_bytes();
+    let [c, d, e, f] = (now as u32).to_be_bytes();
+    [a, b, c, d, e, f]
+}
+
+/// Length and time queued of the datagram at `at`.
+#[inline(never)]
+pub fn read_header(ring: &[u8], at: u64) -> (usize, u32) {
+    let mut h = [0; HEADER];
+    ring::copy_out(ring, at, &mut h);
+    (u16::from_be_bytes([h[0], h[1]]).into(), u32::from_be_bytes([h[2], h[3], h[4], h[5]]))
+}

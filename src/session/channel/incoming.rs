@@ -1,0 +1,285 @@
+//! Data and acknowledgements that come in an answer.
+
+use super::tombstone::Left;
+use super::{End, State};
+use crate::Kind;
+use crate::session::mode::Mode;
+use crate::session::replies::ReplyKind;
+use crate::session::trip::{Incoming, Sink};
+use crate::session::view::Session;
+use crate::session::{Event, Lane, ids};
+use crate::wire::{Data, DataFlags, Route, Status, Window};
+
+impl<M: Mode> Session<'_, M> {
+    /// The slot of a channel with both ends known, if the message was addressed to one. What is
+    /// addressed to a channel that is not there is answered.
+    pub(in crate::session) fn addressed(
+        &mut self,
+        now: u64,
+        from: &Route,
+        is_data: bool,
+    ) -> Option<usize> {
+        let (slot, _) = ids::slot(from.channel.id);
+        if slot >= self.channels.len() || self.local(slot) != from.channel {
+            self.addressed_to_tombstone(from, is_data);
+            return None;
+        }
+        let channel = &self.channels[slot];
+        let is_peer = channel.peer == from.peer;
+        match channel.state {
+            State::Accepting if is_peer => self.establish(now, slot),
+            State::Established if is_peer => self.heard(now, slot),
+            // CONNECT_RSP was lost, and will be repeated.
+            State::Connecting { .. } => return None,
+            State::Aborting(_) if is_peer => return None,
+            // Done, but for the exchange under way: the tombstone will answer the repeat.
+            State::Ended(End::InOrder) => return None,
+            State::Free
+            | State::Accepting
+            | State::Established
+            | State::Aborting(_)
+            | State::Ended(_) => {
+                self.core.unknown(from);
+                return None;
+            }
+        }
+        Some(slot)
+    }
+
+    fn addressed_to_tombstone(&mut self, from: &Route, is_data: bool) {
+        let tombstone = self.tombstones.iter_mut().find(|t| t.is_of(&from.peer, from.channel));
+        match tombstone.map(|t| (t.left(), t)) {
+            // Only data asks for an answer: two tombstones would answer each other for ever.
+            Some((Left::Whole, t)) => {
+                if is_data {
+                    t.answer();
+                    self.core.wakes.send = true;
+                }
+            }
+            Some((Left::Dead, t)) if !M::SINGLE => {
+                t.answer();
+                self.core.wakes.send = true;
+            }
+            Some((Left::Closed, _)) => {
+                self.core.reply(ReplyKind::Close, Status::Closed, from.peer, from.channel);
+            }
+            Some((Left::Nothing | Left::Dead, _)) | None => self.core.unknown(from),
+        }
+    }
+
+    /// A data message begins.
+    pub(in crate::session) fn on_data(&mut self, now: u64, lane: Lane, from: &Route, data: &Data) {
+        self.core.trip(lane).incoming.sink = Sink::Drop;
+        let is_probe = data.flags.has(DataFlags::PROBE);
+        let Some(slot) = self.addressed(now, from, true) else { return };
+        if !is_probe {
+            self.core.traffic(now);
+        }
+        let channel = &mut self.channels[slot];
+        let kind = channel.kind::<M>();
+        let rx = &mut channel.rx;
+        if is_probe {
+            rx.owe_now();
+            // Nothing before a PROBE is still on its way: what was sent again was lost again.
+            if kind == Kind::Stream && data.offset > rx.received() {
+                rx.note_loss();
+            }
+            return;
+        }
+        if data.flags.has(DataFlags::DATAGRAM) != (kind == Kind::Datagram) {
+            return self.end(now, slot, End::Here(Status::Protocol), true);
+        }
+        if data.flags.has(DataFlags::ACK_NOW) {
+            rx.owe_now();
+        }
+        let begins = match kind {
+            Kind::Datagram => M::DATAGRAMS && self.begin_datagram(now, lane, slot, data),
+            Kind::Stream => self.begin_stream(lane, slot, data),
+        };
+        if begins && data.len == 0 {
+            self.on_bytes(now, lane, &[], 0);
+        }
+    }
+
+    /// Bytes of a stream begin; false if they are not taken.
+    fn begin_stream(&mut self, lane: Lane, slot: usize, data: &Data) -> bool {
+        let rx = &mut self.channels[slot].rx;
+        let fin = data.flags.has(DataFlags::FIN);
+        if data.offset > rx.received() {
+            let asks = data.len == 0 && !fin;
+            if asks {
+                rx.note_loss();
+            } else {
+                rx.note_gap();
+            }
+            return false;
+        }
+        if rx.knows(data.offset + u64::from(data.len) + u64::from(fin)) {
+            return false;
+        }
+        self.core.trip(lane).incoming = Incoming {
+            sink: Sink::Stream,
+            slot: slot as u16,
+            fin,
+            at: data.offset,
+            number: 0,
+            len: data.len,
+        };
+        true
+    }
+
+    /// A datagram begins; false if it is not taken.
+    fn begin_datagram(&mut self, now: u64, lane: Lane, slot: usize, data: &Data) -> bool {
+        if !self.channels[slot].rx.is_new(data.offset) {
+            return false;
+        }
+        let (_, rx_ring) = self.rings_of(slot);
+        let ring = &mut self.rings[rx_ring];
+        let rx = &mut self.channels[slot].rx;
+        let Some(at) = rx.begin_datagram(now, ring, data.offset, data.len as usize) else {
+            self.core.count(|stats| stats.datagrams_lost += 1);
+            return false;
+        };
+        // The ring has one place for the next: an answer on the other lane gives its up.
+        self.core.drop_incoming(slot);
+        self.core.trip(lane).incoming = Incoming {
+            sink: Sink::Datagram,
+            slot: slot as u16,
+            fin: false,
+            at,
+            number: data.offset,
+            len: data.len,
+        };
+        true
+    }
+
+    /// Bytes of the data message begun; `left` are still to come.
+    pub(in crate::session) fn on_bytes(&mut self, now: u64, lane: Lane, bytes: &[u8], left: u32) {
+        let incoming = self.core.trip(lane).incoming;
+        let slot = usize::from(incoming.slot);
+        self.core.trip(lane).incoming.at += bytes.len() as u64;
+        match incoming.sink {
+            Sink::Drop => {}
+            Sink::Stream => {
+                if !self.take_stream(slot, incoming.at, bytes) {
+                    self.core.trip(lane).incoming.sink = Sink::Drop;
+                    return;
+                }
+                if left == 0 && incoming.fin {
+                    self.channels[slot].rx.take_fin(incoming.at + bytes.len() as u64);
+                }
+                if left == 0 {
+                    self.finish_if_done(now, slot);
+                }
+                self.wake_channel(slot);
+            }
+            Sink::Datagram if !M::DATAGRAMS => {}
+            Sink::Datagram => {
+                let (_, rx_ring) = self.rings_of(slot);
+                super::ring::copy_in(&mut self.rings[rx_ring], incoming.at, bytes);
+                if left == 0 {
+                    self.channels[slot].rx.end_datagram(incoming.number, incoming.len);
+                    self.core.count(|stats| stats.received += u64::from(incoming.len));
+                    self.core.trip(lane).incoming.sink = Sink::Drop;
+                    self.wake_channel(slot);
+                }
+            }
+        }
+    }
+
+    /// Puts bytes at `at` into the receive ring; false if some did not fit, which overflows, or if
+    /// the channel has ended meanwhile.
+    fn take_stream(&mut self, slot: usize, at: u64, bytes: &[u8]) -> bool {
+        let (_, rx_ring) = self.rings_of(slot);
+        let channel = &mut self.channels[slot];
+        if !channel.is_established() {
+            return false;
+        }
+        let taken = channel.rx.take(&mut self.rings[rx_ring], at, bytes);
+        self.core.count(|stats| stats.received += taken.new as u64);
+        taken.is_whole
+    }
+
+    /// The peer told how far it is.
+    pub(in crate::session) fn on_window(&mut self, now: u64, slot: usize, window: &Window) {
+        let channel = &mut self.channels[slot];
+        if !channel.tx.is_sound(window) {
+            return self.end(now, slot, End::Here(Status::Protocol), true);
+        }
+        if channel.kind::<M>() == Kind::Datagram {
+            channel.tx.on_datagram_window(window);
+            self.watch(now, slot);
+            self.go_on(slot);
+            return;
+        }
+        if window.ask {
+            channel.rx.owe_at_once();
+        }
+        let probe_at = channel.prober.at();
+        let progress = channel.tx.on_window(window);
+        let round_trip_ms = if M::SINGLE { None } else { channel.tx.measured(now) };
+        if progress.advanced {
+            channel.prober.stop();
+            if channel.prober.is_blocked() {
+                // Something got through to it meanwhile.
+                self.unblock(now, slot);
+            }
+        }
+        self.watch(now, slot);
+        if let Some(ms) = round_trip_ms {
+            self.core.round_trip(ms);
+        }
+        if let Some(offset) = progress.overflow {
+            let channel = self.channel_id(slot);
+            self.core.count(|stats| stats.overflows += 1);
+            self.core.event(Event::Overflow { channel, offset });
+        }
+        self.wake_channel(slot);
+        let fires_at = self.channels[slot].prober.at();
+        if fires_at.get().is_some_and(|at| probe_at.get().is_some_and(|before| at < before)) {
+            self.core.wake_send();
+        }
+        self.go_on(slot);
+        self.finish_if_done(now, slot);
+    }
+
+    /// Wakes the sending lane if something may wait for the word that came from this channel's peer:
+    /// other channels' next body does, too.
+    fn go_on(&mut self, slot: usize) {
+        let peer = self.channels[slot].peer;
+        if M::SINGLE || self.channels.iter().any(|c| c.peer == peer && c.tx.has_unsent()) {
+            self.core.wake_send();
+        }
+    }
+
+    /// The relay can reach `peer` again.
+    pub(in crate::session) fn on_ready(&mut self, now: u64, peer: crate::wire::Address) {
+        for slot in 0..self.channels.len() {
+            let channel = &mut self.channels[slot];
+            match channel.state {
+                State::Connecting { .. } => channel.repeat.hurry(now),
+                State::Accepting | State::Aborting(_) if channel.peer == peer => {
+                    channel.repeat.hurry(now);
+                }
+                State::Established if channel.peer == peer => {
+                    // It lives; and what it has of what was sent is not known, nor whether it was
+                    // told how far this end is.
+                    channel.heard_at = now;
+                    channel.rx.hasten();
+                    channel.await_ack::<M>();
+                    self.unblock(now, slot);
+                }
+                State::Free
+                | State::Accepting
+                | State::Established
+                | State::Aborting(_)
+                | State::Ended(_) => {}
+            }
+        }
+        if !M::SINGLE {
+            let is_dead = |t: &&mut super::Tombstone| t.is_dead_with(&peer, now);
+            self.tombstones.iter_mut().filter(is_dead).for_each(|t| t.answer());
+        }
+        self.core.wakes.send = true;
+    }
+}

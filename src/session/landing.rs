@@ -1,0 +1,87 @@
+//! An exchange is over: its messages are let go of, and those that did not get through are due again.
+
+use super::channel::State;
+use super::mode::Mode;
+use super::trip::{Item, What};
+use super::view::Session;
+use crate::Kind;
+
+impl<M: Mode> Session<'_, M> {
+    /// The request that said this is over; it `passed` if the relay had all of it.
+    pub(super) fn land_item(&mut self, now: u64, item: &Item, passed: bool) {
+        let slot = usize::from(item.slot);
+        match item.what {
+            What::Listen => self.core.claims_changed |= !passed,
+            What::Reply => self.core.replies.land(slot, passed),
+            What::Final if !passed => self.tombstones[slot].answer(),
+            What::Final => {}
+            What::Window => {
+                let channel = &mut self.channels[slot];
+                if !passed && channel.is_established() {
+                    channel.rx.owe_now();
+                }
+            }
+            What::Connect | What::Accept | What::Close => {
+                if !passed {
+                    self.channels[slot].repeat.failed(now);
+                }
+                self.let_go(now, slot);
+            }
+            What::Probe => {
+                if !passed {
+                    self.channels[slot].prober.failed();
+                }
+                self.let_go(now, slot);
+            }
+            What::Data => {
+                self.channels[slot].tx.land(item.is_judged());
+                self.watch(now, slot);
+                self.wake_channel(slot);
+                self.let_go(now, slot);
+            }
+            What::Datagram => {
+                if M::DATAGRAMS {
+                    self.channels[slot].tx.land_datagrams();
+                    self.watch(now, slot);
+                    self.wake_channel(slot);
+                }
+                self.let_go(now, slot);
+            }
+        }
+    }
+
+    /// No body has messages of the channel any more: what waited for that is done.
+    fn let_go(&mut self, now: u64, slot: usize) {
+        self.channels[slot].land();
+        self.finish_if_done(now, slot);
+        self.reap(now, slot);
+    }
+
+    /// An answer to a park is lost, and perhaps data with it, or acknowledgements and windows: a
+    /// channel that waits for those asks at once, since its own timer may have backed off while the
+    /// path was dark.
+    pub(super) fn note_losses(&mut self, now: u64) {
+        self.ask_finals();
+        let rto = self.core.rto();
+        let single = self.core.is_single();
+        // Where one answer after the other is lost, what waits goes by its own timer.
+        let in_vain = !M::SINGLE && self.core.park.backoff.is_in_vain();
+        for channel in self.channels.iter_mut() {
+            if channel.state() != State::Established || channel.kind::<M>() != Kind::Stream {
+                continue;
+            }
+            if !channel.rx.has_fin() {
+                channel.rx.note_loss();
+                channel.rx.owe_now();
+            }
+            if channel.is_outstanding::<M>() && !in_vain {
+                channel.prober.want_any();
+                // What hangs up to say so is no reason to say it more often.
+                if !single || !self.core.park.broken {
+                    channel.prober.restart(now, rto);
+                }
+                self.core.wakes.send = true;
+            }
+        }
+    }
+}

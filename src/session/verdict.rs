@@ -1,0 +1,120 @@
+//! What the relay says of each message of a request.
+
+use super::channel::End;
+use super::channel::probe::Probe;
+use super::mode::Mode;
+use super::terms::Lane;
+use super::trip::{Item, What};
+use super::view::Session;
+use crate::Kind;
+use crate::error::Blocked;
+use crate::wire::{Place, Status, Verdict};
+
+impl<M: Mode> Session<'_, M> {
+    /// The relay says what became of a message of the request.
+    pub(super) fn on_verdict(
+        &mut self,
+        now: u64,
+        lane: Lane,
+        verdict: &Verdict,
+    ) -> Result<(), Blocked> {
+        let Some(item) = self.core.trip(lane).item_of(verdict.index) else { return Ok(()) };
+        if item.is_judged() {
+            return Ok(());
+        }
+        let place = match item.what {
+            What::Connect => Place::ConnectVerdict,
+            What::Accept | What::Reply => Place::AcceptVerdict,
+            What::Listen
+            | What::Window
+            | What::Final
+            | What::Probe
+            | What::Data
+            | What::Datagram
+            | What::Close => Place::Verdict,
+        };
+        if !M::SINGLE && !verdict.status.fits(place) {
+            return Err(Blocked::Foreign);
+        }
+        item.judge();
+        let item = *item;
+        let slot = usize::from(item.slot);
+        let delivered = verdict.status == Status::Delivered;
+        // Datagrams leave the ring from its front: behind one without a verdict none does.
+        if M::DATAGRAMS
+            && item.what == What::Datagram
+            && self.core.trip(lane).skips_datagram(&item, verdict.index)
+        {
+            self.channels[slot].tx.keep_rest();
+        }
+        match item.what {
+            What::Data => {
+                let bytes = if delivered { item.bytes() } else { verdict.bytes.min(item.bytes()) };
+                self.channels[slot].tx.pass_on(bytes, delivered);
+                if !delivered {
+                    self.unreached(now, slot, verdict.status);
+                }
+                self.wake_channel(slot);
+            }
+            What::Datagram if M::DATAGRAMS => self.on_datagram_verdict(now, &item, verdict.status),
+            What::Window if !delivered => self.channels[slot].rx.owe_now(),
+            What::Probe if delivered => self.unblock(now, slot),
+            What::Probe => {
+                self.unreached(now, slot, verdict.status);
+                if !M::SINGLE && verdict.status == Status::Away {
+                    self.give_place_away(now, slot);
+                }
+            }
+            What::Connect if self.channels[slot].is_connecting() => match verdict.status {
+                // The relay refuses in the listener's place.
+                Status::NoListener | Status::WrongKind | Status::Limited => {
+                    self.end(now, slot, End::Refused(verdict.status), false);
+                }
+                status => self.channels[slot].hear(status),
+            },
+            What::Datagram
+            | What::Connect
+            | What::Accept
+            | What::Listen
+            | What::Window
+            | What::Final
+            | What::Close
+            | What::Reply => {}
+        }
+        Ok(())
+    }
+
+    fn on_datagram_verdict(&mut self, now: u64, item: &Item, status: Status) {
+        let slot = usize::from(item.slot);
+        let bytes = item.bytes();
+        let tx = &mut self.channels[slot].tx;
+        match status {
+            Status::Delivered => {
+                if tx.leave(bytes) {
+                    self.core.count(|stats| stats.sent += u64::from(bytes));
+                    self.wake_channel(slot);
+                }
+            }
+            // No answer that the peer takes could hold it.
+            Status::Limited if tx.give_up(bytes) => {
+                self.core.count(|stats| stats.datagrams_lost += 1);
+            }
+            status => {
+                tx.keep_rest();
+                self.unreached(now, slot, status);
+            }
+        }
+    }
+
+    /// The relay could not deliver.
+    fn unreached(&mut self, now: u64, slot: usize, status: Status) {
+        if !self.core.send().readied {
+            return self.block(now, slot, status);
+        }
+        // READY came by the park before this older word of the send, and will not come again.
+        let channel = &mut self.channels[slot];
+        if channel.kind::<M>() == Kind::Stream {
+            channel.prober.want(Probe::Patient);
+        }
+    }
+}

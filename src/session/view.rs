@@ -1,0 +1,87 @@
+//! A session as a view of the memory that its owner gives, and where what lies in it.
+
+use core::ops::Range;
+
+use super::channel::Channel;
+use super::channel::tombstone::Tombstone;
+use super::ids::{self, ChannelId};
+use super::listener::Claim;
+use super::mode::{Full, Mode};
+use super::state::Core;
+use super::trip::Course;
+use crate::error::Error;
+use crate::wire;
+
+/// A session: a view of the memory that its owner gives. See the [module](super).
+#[derive(Debug)]
+pub struct Session<'s, M: Mode = Full> {
+    pub(super) core: &'s mut Core<M>,
+    pub(super) channels: &'s mut [Channel],
+    pub(super) tombstones: &'s mut [Tombstone],
+    pub(super) claims: &'s mut [Claim],
+    pub(super) rings: &'s mut [u8],
+    /// Of each lane's exchange.
+    pub(super) courses: &'s mut [Course],
+}
+
+impl<M: Mode> Session<'_, M> {
+    /// The course of an exchange, and the session without it: what comes is read in place.
+    pub(super) fn apart(&mut self, lane: super::Lane) -> (&mut Course, Session<'_, M>) {
+        let session = Session {
+            core: self.core,
+            channels: self.channels,
+            tombstones: self.tombstones,
+            claims: self.claims,
+            rings: self.rings,
+            courses: &mut [],
+        };
+        (&mut self.courses[lane as usize], session)
+    }
+
+    /// The claims that there can be.
+    pub(super) fn claims(&self) -> &[Claim] {
+        if M::LISTENS { self.claims } else { &[] }
+    }
+
+    /// Octets of each ring.
+    pub(super) fn ring_len(&self) -> usize {
+        self.rings.len() / (2 * self.channels.len())
+    }
+
+    /// Where a channel's transmit and receive rings lie.
+    pub(super) fn rings_of(&self, slot: usize) -> (Range<usize>, Range<usize>) {
+        let len = self.ring_len();
+        let tx = 2 * slot * len;
+        (tx..tx + len, tx + len..tx + 2 * len)
+    }
+
+    /// This end of a channel.
+    pub(super) fn local(&self, slot: usize) -> wire::Channel {
+        self.channels[slot].local(slot)
+    }
+
+    pub(super) fn channel_id(&self, slot: usize) -> ChannelId {
+        ChannelId(ids::id(slot, self.channels[slot].generation()))
+    }
+
+    /// The slot of a channel that the application holds.
+    pub(super) fn held(&self, id: ChannelId) -> Result<usize, Error> {
+        let (slot, generation) = ids::slot(id.0);
+        match self.channels.get(slot) {
+            Some(c) if c.generation() == generation && !c.is_free() && c.is_held() => Ok(slot),
+            _ => Err(Error::Closed),
+        }
+    }
+
+    /// Whoever waits for the channel in this slot is to look again.
+    pub(super) fn wake_channel(&mut self, slot: usize) {
+        if !M::SINGLE {
+            self.core.wakes.channels[slot / 32] |= 1 << (slot % 32);
+        }
+    }
+
+    /// Whoever waits for the claim in this slot is to look again.
+    pub(super) fn wake_claim(&mut self, slot: usize) {
+        self.core.wakes.claims |= 1 << slot;
+    }
+}
