@@ -103,22 +103,21 @@ impl<M: Mode> Session<'_, M> {
     /// Writes an item's ROUTE and message; `None` if there is nothing to say any more.
     fn stage(&mut self, lane: Lane, item: &Item, out: &mut [u8]) -> Option<usize> {
         let slot = usize::from(item.slot);
-        let at = if item.is_routed() { HEADER_LEN + 28 } else { 0 };
-        let (route, len) = match item.what {
+        let (route, message) = match item.what {
             What::Listen => {
                 let req = self.claims[slot].listen_req(slot, self.core.settings.owner)?;
-                return Message::ListenReq(req).encode(out);
+                (None, Message::ListenReq(req))
             }
-            What::Connect => return self.connect_req(slot)?.encode(out),
+            What::Connect => (None, self.connect_req(slot)?),
             What::Final => {
                 let t = &self.tombstones[slot];
                 let asks = self.core.phase == Phase::Closing && t.is_owed(self.core.clock);
                 let (route, message) = t.message(asks, M::SINGLE);
-                (route, message.encode(out.get_mut(at..)?)?)
+                (Some(route), message)
             }
             What::Reply => {
                 let (route, message) = self.core.replies.message::<M>(slot)?;
-                (route, message.encode(out.get_mut(at..)?)?)
+                (Some(route), message)
             }
             What::Accept
             | What::Window
@@ -126,11 +125,15 @@ impl<M: Mode> Session<'_, M> {
             | What::Data
             | What::Datagram
             | What::Close => {
-                let message = self.message(lane, slot, item)?;
-                (self.channels[slot].route(), message.encode(out.get_mut(at..)?)?)
+                let route = self.channels[slot].route();
+                (Some(route), self.message(lane, slot, item)?)
             }
         };
-        Some(Message::Route(route).encode(out)? + len)
+        let at = match route {
+            Some(route) => Message::Route(route).encode(out)?,
+            None => 0,
+        };
+        Some(at + message.encode(out.get_mut(at..)?)?)
     }
 
     /// CONNECT_REQ of a channel.
@@ -144,7 +147,7 @@ impl<M: Mode> Session<'_, M> {
             kind: channel.kind::<M>(),
             port: channel.endpoint().port,
             limit: self.ring_len() as u64,
-            linger_ms: channel.linger.ms(),
+            linger_ms: channel.linger_ms(),
             name: channel.endpoint().name,
             greeting: if M::GREETS { channel.greeting() } else { &[] },
         }))
@@ -162,7 +165,7 @@ impl<M: Mode> Session<'_, M> {
                     status: Status::Ok,
                     channel: local,
                     limit: ring as u64,
-                    linger_ms: channel.linger.ms(),
+                    linger_ms: channel.linger_ms(),
                     greeting: &[],
                 })
             }

@@ -1,6 +1,5 @@
 //! An exchange is over: its messages are let go of, and those that did not get through are due again.
 
-use super::channel::State;
 use super::mode::Mode;
 use super::trip::{Item, What};
 use super::view::Session;
@@ -23,7 +22,7 @@ impl<M: Mode> Session<'_, M> {
             }
             What::Connect | What::Accept | What::Close => {
                 if !passed {
-                    self.channels[slot].repeat.failed(now);
+                    self.channels[slot].repeat_failed(now);
                 }
                 self.let_go(now, slot);
             }
@@ -67,7 +66,7 @@ impl<M: Mode> Session<'_, M> {
         // Where one answer after the other is lost, what waits goes by its own timer.
         let in_vain = !M::SINGLE && self.core.park.backoff.is_in_vain();
         for channel in self.channels.iter_mut() {
-            if channel.state() != State::Established || channel.kind::<M>() != Kind::Stream {
+            if !channel.is_established() || channel.kind::<M>() != Kind::Stream {
                 continue;
             }
             if !channel.rx.has_fin() {

@@ -117,7 +117,7 @@ impl<M: Mode> Session<'_, M> {
                 c.prober.due() != Probe::None || c.rx.owes_send() || self.has_data(slot, several)
             }
             State::Connecting { .. } | State::Accepting | State::Aborting(_) => {
-                c.repeat.at().is_due(core.clock)
+                c.repeats_at().is_due(core.clock)
             }
         };
         core.hello_due
@@ -250,10 +250,10 @@ impl<M: Mode> Session<'_, M> {
             }
             State::Free | State::Ended(_) => return,
         };
-        if channel.repeat.at().is_due(now)
+        if channel.repeats_at().is_due(now)
             && self.core.send_mut().plan.push(Item::control(what, slot, head)).is_ok()
         {
-            channel.repeat.sent(now, timers.rto_min_ms, timers.rto_max_ms);
+            channel.repeated(now, timers.rto_min_ms, timers.rto_max_ms);
             channel.depart();
         }
     }

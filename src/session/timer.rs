@@ -22,9 +22,7 @@ impl Soonest {
     }
 
     fn by(&mut self, deadline: Deadline) {
-        if let Some(time) = deadline.get() {
-            self.at(time);
-        }
+        self.at(deadline.or_never());
     }
 }
 
@@ -76,7 +74,7 @@ impl<M: Mode> Session<'_, M> {
             return;
         }
         let core = &*self.core;
-        if let Some(due) = channel.repeat.at().get() {
+        if let Some(due) = channel.repeats_at().get() {
             // What is due by a send waits for the lane.
             let waits = if core.is_single() { due > core.clock } else { !core.send().active };
             if waits {
@@ -85,7 +83,7 @@ impl<M: Mode> Session<'_, M> {
         }
         next.by(channel.give_up_at());
         next.by(channel.prober.at());
-        next.by(channel.linger.at());
+        next.by(channel.lingers_until());
         if channel.kind::<M>() == Kind::Datagram {
             next.by(self.datagram_expiry(slot));
         }
@@ -108,7 +106,7 @@ impl<M: Mode> Session<'_, M> {
     fn keepalive_at(&self, slot: usize) -> Deadline {
         let channel = &self.channels[slot];
         let every = if M::KEEPALIVE { self.core.settings.keepalive_ms } else { 0 };
-        if every == 0 || !channel.is_established() || !channel.linger.is_idle() {
+        if every == 0 || !channel.is_established() || !channel.is_idle() {
             return Deadline::NONE;
         }
         Deadline::at(channel.heard_at() + u64::from(every))
@@ -175,8 +173,8 @@ impl<M: Mode> Session<'_, M> {
             channel.prober.fire(now, rto, most, asks);
             self.core.wakes.send |= asks;
         }
-        self.core.wakes.send |= channel.repeat.at().is_due(now);
-        if channel.linger.at().is_due(now) {
+        self.core.wakes.send |= channel.repeats_at().is_due(now);
+        if channel.lingers_until().is_due(now) {
             return self.end(now, slot, End::Here(Status::Linger), true);
         }
         if !channel.give_up_at().is_due(now) {

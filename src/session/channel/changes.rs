@@ -38,10 +38,10 @@ impl<M: Mode> Session<'_, M> {
         // The rest of a free one is as it was made.
         channel.kind = kind;
         channel.generation += 1;
-        channel.linger.bear(self.core.settings.linger_ms);
+        channel.linger_ms = self.core.settings.linger_ms;
         channel.token = token;
         channel.heard_at = now;
-        channel.repeat.begin(now);
+        channel.begin_repeats(now);
         channel.rx.open(ring);
         self.core.traffic(now);
         self.core.wake_lanes();
@@ -73,7 +73,7 @@ impl<M: Mode> Session<'_, M> {
         let channel = &mut self.channels[slot];
         channel.heard_at = now;
         channel.prober.answered();
-        channel.linger.stop();
+        channel.break_silence();
         self.watch(now, slot);
         let soon = now + u64::from(self.core.timers().rto_min_ms);
         if self.channels[slot].prober.hurry(soon) {

@@ -235,8 +235,8 @@ impl<M: Mode> Session<'_, M> {
             self.core.event(Event::Overflow { channel, offset });
         }
         self.wake_channel(slot);
-        let fires_at = self.channels[slot].prober.at();
-        if fires_at.get().is_some_and(|at| probe_at.get().is_some_and(|before| at < before)) {
+        let fires_at = self.channels[slot].prober.at().or_never();
+        if probe_at.is_set() && fires_at < probe_at.or_never() {
             self.core.wake_send();
         }
         self.go_on(slot);
@@ -257,9 +257,9 @@ impl<M: Mode> Session<'_, M> {
         for slot in 0..self.channels.len() {
             let channel = &mut self.channels[slot];
             match channel.state {
-                State::Connecting { .. } => channel.repeat.hurry(now),
+                State::Connecting { .. } => channel.repeat_now(now),
                 State::Accepting | State::Aborting(_) if channel.peer == peer => {
-                    channel.repeat.hurry(now);
+                    channel.repeat_now(now);
                 }
                 State::Established if channel.peer == peer => {
                     // It lives; and what it has of what was sent is not known, nor whether it was

@@ -1,43 +1,19 @@
 //! How long a channel rides out silence: it ends when something is outstanding and nothing was heard
-//! of its peer for as long as that.
+//! of its peer for its linger time.
 
+use super::Channel;
 use crate::session::deadline::Deadline;
+use crate::session::mode::Mode;
 
-/// The linger timer of a channel. All zeros is the initial state.
-#[derive(Debug)]
-#[repr(C)]
-pub struct Linger {
+impl Channel {
     /// How long silence is borne, in ms.
-    ms: u32,
-    /// Since when something is outstanding and nothing was heard.
-    quiet_since: Deadline,
-}
-
-impl Linger {
-    pub const fn new() -> Self {
-        Self { ms: 0, quiet_since: Deadline::NONE }
+    pub const fn linger_ms(&self) -> u32 {
+        self.linger_ms
     }
 
-    /// How long silence is borne, in ms.
-    pub const fn ms(&self) -> u32 {
-        self.ms
-    }
-
-    /// Silence is borne for so long, in ms.
-    pub fn bear(&mut self, ms: u32) {
-        self.ms = ms;
-    }
-
-    /// Something is outstanding: the timer runs.
-    pub fn run(&mut self, now: u64) {
-        if !self.quiet_since.is_set() {
-            self.quiet_since = Deadline::at(now);
-        }
-    }
-
-    /// Something was heard, or nothing is outstanding: the timer stops.
-    pub fn stop(&mut self) {
-        self.quiet_since = Deadline::NONE;
+    /// When silence ends the channel.
+    pub const fn lingers_until(&self) -> Deadline {
+        self.quiet_since.plus(self.linger_ms)
     }
 
     /// Whether nothing is outstanding.
@@ -46,14 +22,30 @@ impl Linger {
     }
 
     /// Whether something has been outstanding for `ms`, and nothing was heard.
-    pub fn is_quiet_for(&self, now: u64, ms: u64) -> bool {
-        self.quiet_since.get().is_some_and(|since| now >= since + ms)
+    pub fn is_quiet_for(&self, now: u64, ms: u32) -> bool {
+        self.quiet_since.plus(ms).is_due(now)
     }
 
-    /// When silence ends the channel.
-    pub fn at(&self) -> Deadline {
-        self.quiet_since
-            .get()
-            .map_or(Deadline::NONE, |since| Deadline::at(since + u64::from(self.ms)))
+    /// Starts or stops the linger and probe timers, as something is outstanding or not.
+    pub fn watch<M: Mode>(&mut self, now: u64, rto: u64) {
+        if !self.is_outstanding::<M>() {
+            self.quiet_since = Deadline::NONE;
+            return self.prober.stop();
+        }
+        if self.is_idle() {
+            self.quiet_since = Deadline::at(now);
+        }
+        self.prober.run(now, rto);
+    }
+
+    /// Something was heard: silence begins anew, if anything is still outstanding.
+    pub(super) fn break_silence(&mut self) {
+        self.quiet_since = Deadline::NONE;
+    }
+
+    /// A connection that waits to be accepted, or was dropped with bytes to be sent, is given up
+    /// after the linger time, too.
+    pub(super) fn give_up_at_linger(&mut self, now: u64) {
+        self.give_up_at = Deadline::at(now).plus(self.linger_ms);
     }
 }

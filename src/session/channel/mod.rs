@@ -13,11 +13,11 @@ mod closing;
 pub(super) mod datagram;
 mod ended;
 mod incoming;
-pub(super) mod linger;
+mod linger;
 mod places;
 pub(super) mod probe;
 pub(super) mod receiver;
-pub(super) mod repeat;
+mod repeat;
 pub(super) mod ring;
 pub(super) mod sender;
 mod setup;
@@ -25,10 +25,8 @@ pub(super) mod tombstone;
 
 use core::num::NonZeroU32;
 
-use linger::Linger;
 use probe::{Probe, Prober};
 use receiver::Receiver;
-use repeat::Repeat;
 use sender::Sender;
 use tombstone::Tombstone;
 
@@ -52,7 +50,7 @@ use crate::wire::{self, Address, Endpoint, MAX_GREETING, Route, Status};
 ///                   ▼ nobody holds it, and no body has its messages
 ///                 Free
 /// ```
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy)]
 #[repr(u8)]
 pub enum State {
     /// The slot is free.
@@ -71,7 +69,7 @@ pub enum State {
 }
 
 /// What ended a channel.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy)]
 #[repr(u8)]
 pub enum End {
     /// Both ends wrote FIN, and have each other's.
@@ -116,17 +114,22 @@ pub struct Channel {
     met: bool,
     /// Messages of it are in the body of the send under way.
     flying: bool,
-    greeting_len: u8,
+    /// How often the message that sets it up or ends it was sent.
+    repeats: u8,
     pub tx: Sender,
     pub prober: Prober,
-    pub linger: Linger,
-    pub repeat: Repeat,
     generation: u32,
     /// The listener it came from; none if it was made by connect.
     listener: Option<NonZeroU32>,
     /// Orders those that wait to be accepted.
     arrival: u32,
+    /// How long silence is borne, in ms.
+    linger_ms: u32,
     token: u64,
+    /// Since when something is outstanding and nothing was heard.
+    quiet_since: Deadline,
+    /// When the message that sets it up or ends it is due.
+    repeat_at: Deadline,
     /// When the present state is given up.
     give_up_at: Deadline,
     heard_at: u64,
@@ -135,6 +138,7 @@ pub struct Channel {
     peer: Address,
     remote: wire::Channel,
     endpoint: Endpoint,
+    greeting_len: u8,
     greeting: [u8; MAX_GREETING],
     pub rx: Receiver,
 }
@@ -158,21 +162,23 @@ impl Channel {
             kind: Kind::Stream,
             met: false,
             flying: false,
-            greeting_len: 0,
+            repeats: 0,
             tx: Sender::new(),
             prober: Prober::new(),
-            linger: Linger::new(),
-            repeat: Repeat::new(),
             generation: 0,
             listener: None,
             arrival: 0,
+            linger_ms: 0,
             token: 0,
+            quiet_since: Deadline::NONE,
+            repeat_at: Deadline::NONE,
             give_up_at: Deadline::NONE,
             heard_at: 0,
             end_offset: 0,
             peer: Address::RELAY,
             remote: wire::Channel::NONE,
             endpoint: Endpoint::EMPTY,
+            greeting_len: 0,
             greeting: [0; MAX_GREETING],
             rx: Receiver::new(),
         }
@@ -182,12 +188,14 @@ impl Channel {
         self.state
     }
 
-    pub fn is_free(&self) -> bool {
-        self.state == State::Free
+    #[inline(always)]
+    pub const fn is_free(&self) -> bool {
+        matches!(self.state, State::Free)
     }
 
-    pub fn is_established(&self) -> bool {
-        self.state == State::Established
+    #[inline(always)]
+    pub const fn is_established(&self) -> bool {
+        matches!(self.state, State::Established)
     }
 
     pub const fn is_connecting(&self) -> bool {
@@ -320,17 +328,6 @@ impl Channel {
         self.is_established() && !self.prober.is_blocked() && self.tx.has_data(self.kind::<M>())
     }
 
-    /// Starts or stops the linger and probe timers, as something is outstanding or not.
-    pub fn watch<M: Mode>(&mut self, now: u64, rto: u64) {
-        if self.is_outstanding::<M>() {
-            self.linger.run(now);
-            self.prober.run(now, rto);
-        } else {
-            self.linger.stop();
-            self.prober.stop();
-        }
-    }
-
     /// What the peer has of what was sent is not known: it is to be asked, and may take its time.
     pub fn await_ack<M: Mode>(&mut self) {
         if self.kind::<M>() == Kind::Stream && self.tx.awaits_ack(Kind::Stream) {
@@ -348,7 +345,7 @@ impl Channel {
 
     /// Whether silence ended it: nothing more is to be hoped for.
     pub fn is_dead(&self) -> bool {
-        self.ending() == Some(End::Here(Status::Linger))
+        matches!(self.ending(), Some(End::Here(Status::Linger)))
     }
 
     /// Whether the application still counts on what it wrote.
@@ -387,16 +384,11 @@ impl Channel {
         }
     }
 
-    /// A connection that waits to be accepted, or was dropped with bytes to be sent, is given up then.
-    fn give_up_at_linger(&mut self, now: u64) {
-        self.give_up_at = Deadline::at(now + u64::from(self.linger.ms()));
-    }
-
     /// Both ends know each other; whether a listener is to give it now.
     fn establish(&mut self, now: u64) -> bool {
         self.state = State::Established;
         self.met = true;
-        self.repeat.stop();
+        self.end_repeats();
         self.give_up_at = Deadline::NONE;
         let is_offered = self.held_by == HeldBy::Backlog;
         if is_offered {
@@ -423,7 +415,7 @@ impl Channel {
         if self.held_by == HeldBy::Backlog && !holds {
             self.held_by = HeldBy::Nobody;
         }
-        self.linger.stop();
+        self.break_silence();
         self.prober.end();
         self.rx.relax();
         self.state = State::Ended(end);
@@ -435,14 +427,14 @@ impl Channel {
         if let State::Ended(end) = self.state {
             self.state = State::Aborting(end);
         }
-        self.repeat.begin(now);
+        self.begin_repeats(now);
         self.give_up_at = Deadline::at(give_up_at);
     }
 
     /// The channel is over, in order if nothing ended it before.
     fn settle(&mut self) {
         self.state = State::Ended(self.ending().unwrap_or(End::InOrder));
-        self.repeat.stop();
+        self.end_repeats();
         self.give_up_at = Deadline::NONE;
     }
 }

@@ -13,7 +13,7 @@ const WANTED_MS: u64 = 30_000;
 const UNDECIDED_MS: u64 = 18_000;
 /// A peer that answers nothing for so long, in ms, and that the relay calls away, is gone: twice
 /// the relay's grace, and longer than a client needs to go on after any change of its path.
-const GONE_MS: u64 = 10_000;
+const GONE_MS: u32 = 10_000;
 /// A channel on which something came so recently, in ms, need not be asked for.
 const HEARD_MS: u64 = 2_500;
 
@@ -46,7 +46,7 @@ impl<M: Mode> Session<'_, M> {
     pub(in crate::session) fn give_place_away(&mut self, now: u64, slot: usize) {
         let wanted = self.core.beside().and_then(|beside| beside.places_wanted.get());
         if wanted.is_some_and(|began| now < began + WANTED_MS)
-            && self.channels[slot].linger.is_quiet_for(now, GONE_MS)
+            && self.channels[slot].is_quiet_for(now, GONE_MS)
         {
             self.end(now, slot, End::Here(Status::Linger), false);
         }

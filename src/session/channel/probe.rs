@@ -169,7 +169,7 @@ impl Prober {
             return false;
         }
         self.backoff = 0;
-        let is_sooner = self.at.get().is_some_and(|at| soon < at);
+        let is_sooner = self.at.is_set() && soon < self.at.or_never();
         if is_sooner {
             self.at = Deadline::at(soon);
         }

@@ -16,7 +16,7 @@ use crate::wire::Window;
 ///      ▲                                   │ a request has it                             │
 ///      └───────────────────────────────────┴──────────────────────────────────────────────┘
 /// ```
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy)]
 #[repr(u8)]
 enum AckDue {
     Nothing = 0,
@@ -138,8 +138,8 @@ impl Receiver {
     }
 
     /// Whether the peer is to be told something.
-    pub fn owes_ack(&self) -> bool {
-        self.due != AckDue::Nothing
+    pub const fn owes_ack(&self) -> bool {
+        !matches!(self.due, AckDue::Nothing)
     }
 
     /// Whether the peer is to be told by a send.
@@ -154,7 +154,7 @@ impl Receiver {
 
     /// The peer is to be told with the next park at the latest.
     fn owe(&mut self) {
-        if self.due == AckDue::Nothing {
+        if !self.owes_ack() {
             self.due = AckDue::WithPark { now: false };
         }
     }

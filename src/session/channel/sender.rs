@@ -18,7 +18,7 @@ use crate::wire::{DataFlags, Window};
 ///      ▲                          │ that send is over                   │ that send is over:
 ///      └──────────────────────────┴─────────────────────────────────────┘ all goes again
 /// ```
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy)]
 #[repr(u8)]
 enum InFlight {
     Nothing = 0,
@@ -210,9 +210,14 @@ impl Sender {
         self.next < self.goal()
     }
 
+    /// Whether data of it is in the body of the send under way.
+    const fn is_flying(&self) -> bool {
+        matches!(self.in_flight, InFlight::From { .. })
+    }
+
     /// Whether a body may take data now.
     pub fn has_data(&self, kind: Kind) -> bool {
-        self.in_flight == InFlight::Nothing
+        !self.is_flying()
             && match kind {
                 Kind::Stream => {
                     self.next < self.end.min(self.limit) || self.fin && self.next == self.end
@@ -361,7 +366,7 @@ impl Sender {
 
     /// The offset of the data in the body under way.
     pub fn staged(&self) -> u64 {
-        debug_assert!(self.in_flight != InFlight::Nothing, "no body has data of this channel");
+        debug_assert!(self.is_flying(), "no body has data of this channel");
         match self.in_flight {
             InFlight::From { first, .. } => first,
             InFlight::Nothing => self.next,
@@ -456,7 +461,7 @@ impl Sender {
     /// Drops the datagrams that were queued `life_ms` ago or earlier, unless one is being sent, and
     /// gives how many.
     pub fn expire(&mut self, now: u64, ring: &[u8], life_ms: u32) -> u32 {
-        if self.in_flight != InFlight::Nothing {
+        if self.is_flying() {
             return 0;
         }
         let mut count = 0;
@@ -477,7 +482,7 @@ impl Sender {
 
     /// When the first datagram was queued, in the low half of the clock's ms, if it may expire.
     pub fn queued_at(&self, ring: &[u8]) -> Option<u32> {
-        let waits = self.una < self.end && self.in_flight == InFlight::Nothing;
+        let waits = self.una < self.end && !self.is_flying();
         waits.then(|| datagram::read_header(ring, self.una).1)
     }
 

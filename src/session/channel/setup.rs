@@ -25,7 +25,7 @@ impl Channel {
         self.peer = peer;
         self.remote = accept.channel;
         self.tx.bind(accept.limit);
-        self.linger.bear(linger_ms);
+        self.linger_ms = linger_ms;
         if M::GREETS {
             self.set_greeting(accept.greeting);
         }
@@ -56,8 +56,8 @@ impl<M: Mode> Session<'_, M> {
         let is_same = |c: &Channel| c.listener.is_some() && c.is_with(from.peer, connect.channel);
         if let Some(slot) = self.channels.iter().position(is_same) {
             // A repeat gets the same answer.
-            if self.channels[slot].state == State::Accepting {
-                self.channels[slot].repeat.hurry(now);
+            if matches!(self.channels[slot].state, State::Accepting) {
+                self.channels[slot].repeat_now(now);
                 self.core.wakes.send = true;
             }
             return;
@@ -93,7 +93,7 @@ impl<M: Mode> Session<'_, M> {
         channel.peer = from.peer;
         channel.remote = connect.channel;
         channel.endpoint = endpoint;
-        channel.linger.bear(connect.linger_ms.min(channel.linger.ms()).max(least));
+        channel.linger_ms = connect.linger_ms.min(channel.linger_ms).max(least);
         channel.tx.bind(connect.limit);
         if M::GREETS {
             channel.set_greeting(connect.greeting);
@@ -172,7 +172,7 @@ impl<M: Mode> Session<'_, M> {
         // What the listener needs at most: more than was asked for is its pace's, or nobody's.
         let most =
             Settings { pace: Pace::Battery, ..*settings }.least_linger_ms(self.core.timers());
-        theirs.min(self.channels[slot].linger.ms().max(most)).max(least)
+        theirs.min(self.channels[slot].linger_ms().max(most)).max(least)
     }
 
     /// CONNECT_RSP is answered with RECEIVE_REQ at once.

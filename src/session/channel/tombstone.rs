@@ -81,7 +81,7 @@ impl Tombstone {
             due,
             losses: channel.rx.losses(),
             ack: channel.rx.received(),
-            expires: now + u64::from(channel.linger.ms()),
+            expires: now + u64::from(channel.linger_ms()),
             owed_until: if is_owed { until } else { Deadline::NONE },
             local,
             remote: channel.remote,
@@ -106,7 +106,7 @@ impl Tombstone {
     /// Whether the peer may still wait for the final acknowledgement.
     #[inline(never)]
     pub fn is_owed(&self, now: u64) -> bool {
-        self.owed_until.get().is_some_and(|until| now < until)
+        self.owed_until.is_set() && !self.owed_until.is_due(now)
     }
 
     /// The peer is known to have the final acknowledgement, or need not have it.
