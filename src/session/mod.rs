@@ -16,22 +16,20 @@
 //! [`handle_timeout`](Session::handle_timeout) first each time: exchanges may leave it no pause. The
 //! [`Lane::Park`] exchanges wait at the relay for what comes, the [`Lane::Send`] ones carry what goes.
 
-mod backoff;
+mod acks;
 mod body;
 mod channel;
 mod cipher;
 mod datagram;
-mod downlink;
+mod deadline;
 mod ended;
 mod exchange;
-mod gateway;
-mod health;
 mod listener;
 mod meet;
 mod mode;
+mod path;
 mod places;
 mod plan;
-mod rate;
 mod receive;
 mod respond;
 mod ring;
@@ -40,21 +38,18 @@ mod state;
 mod stats;
 mod storage;
 mod stream;
-mod streaming;
 #[cfg(all(test, feature = "std"))]
 mod tests;
 mod timer;
 mod tombstone;
-mod trip;
-mod uplink;
 
 use core::ops::Range;
 
 use channel::{Channel, End, State};
+use exchange::Transfer;
 use listener::Claim;
 use state::Core;
 use tombstone::Tombstone;
-use trip::Course;
 
 use crate::Kind;
 use crate::error::{Blocked, ConfigError, Error, PeerError, ResourceError};
@@ -80,7 +75,7 @@ pub struct Session<'s, M: Mode = Full> {
     claims: &'s mut [Claim],
     rings: &'s mut [u8],
     /// Of each lane's exchange.
-    courses: &'s mut [Course],
+    transfers: &'s mut [Transfer],
 }
 
 /// What an exchange is for. One is under way on each lane.
@@ -374,8 +369,10 @@ impl<M: Mode> Session<'_, M> {
             self.core.wakes.send_later = false;
             return Some(Wake::Send);
         }
-        if core::mem::take(&mut self.core.wakes.send_later) && self.core.acks_at != 0 {
-            return Some(Wake::SendBy(self.core.acks_at));
+        if core::mem::take(&mut self.core.wakes.send_later)
+            && let Some(acks_at) = self.core.acks_at.get()
+        {
+            return Some(Wake::SendBy(acks_at));
         }
         let wakes = &mut self.core.wakes;
         let mut take = |flag: fn(&mut state::Wakes) -> &mut bool| core::mem::take(flag(wakes));
@@ -411,17 +408,17 @@ impl<M: Mode> Session<'_, M> {
         None
     }
 
-    /// The course of an exchange, and the session without it: what comes is read in place.
-    fn apart(&mut self, lane: Lane) -> (&mut Course, Session<'_, M>) {
+    /// The octets of an exchange, and the session without it: what comes is read in place.
+    fn apart(&mut self, lane: Lane) -> (&mut Transfer, Session<'_, M>) {
         let session = Session {
             core: self.core,
             channels: self.channels,
             tombstones: self.tombstones,
             claims: self.claims,
             rings: self.rings,
-            courses: &mut [],
+            transfers: &mut [],
         };
-        (&mut self.courses[lane as usize], session)
+        (&mut self.transfers[lane as usize], session)
     }
 
     /// The claims that there can be.

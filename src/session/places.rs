@@ -1,8 +1,7 @@
 //! Room for those who connect while every channel is taken: peers that are gone lose their places.
 
-use core::num::NonZeroU64;
-
 use super::channel::{End, Probe, State};
+use super::deadline::Deadline;
 use super::{Mode, Session};
 use crate::wire::Status;
 
@@ -22,10 +21,10 @@ impl<M: Mode> Session<'_, M> {
     /// they are there. Whether that is still undecided for some, so that there may be room soon.
     pub(super) fn want_place(&mut self, now: u64) -> bool {
         let Some(beside) = self.core.beside_mut() else { return false };
-        let began = match beside.places_wanted {
-            Some(began) if now < began.get() + WANTED_MS => began.get(),
+        let began = match beside.places_wanted.get() {
+            Some(began) if now < began + WANTED_MS => began,
             _ => {
-                beside.places_wanted = NonZeroU64::new(now);
+                beside.places_wanted = Deadline::at(now);
                 now
             }
         };
@@ -49,9 +48,9 @@ impl<M: Mode> Session<'_, M> {
     /// The relay has not seen the channel's peer within its grace: should its place be wanted, it
     /// is taken once the peer was quiet for long enough.
     pub(super) fn give_place_away(&mut self, now: u64, slot: usize) {
-        let wanted = self.core.beside().and_then(|beside| beside.places_wanted);
+        let wanted = self.core.beside().and_then(|beside| beside.places_wanted.get());
         let quiet_since = self.channels[slot].quiet_since;
-        if wanted.is_some_and(|began| now < began.get() + WANTED_MS)
+        if wanted.is_some_and(|began| now < began + WANTED_MS)
             && quiet_since != 0
             && now >= quiet_since + GONE_MS
         {

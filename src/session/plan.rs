@@ -3,9 +3,10 @@
 use super::body::HELLO_LEN;
 use super::channel::{Channel, Probe, State};
 use super::datagram;
+use super::deadline::Deadline;
+use super::exchange::{Item, MAX_ITEMS, What};
 use super::state::{Phase, ReplyKind};
 use super::tombstone::Left;
-use super::trip::{Item, MAX_ITEMS, What};
 use super::{Lane, Mode, Session};
 use crate::Kind;
 use crate::wire::{DATA_HEADER_LEN, DataFlags, HEADER_LEN, HelloFlags, MAX_CONTROL, Route};
@@ -37,18 +38,18 @@ impl<M: Mode> Session<'_, M> {
         for slot in 0..self.claims().len() {
             if let Some(req) = self.listen_req(slot) {
                 let head = (HEADER_LEN + 34 + req.name.len()) as u16;
-                let _ = self.core.park.plan.push(Item::control(What::Listen, slot, head));
+                let _ = self.core.park.say(Item::control(What::Listen, slot, head));
             }
         }
         self.core.claims_changed = false;
         self.core.claims_owed = false;
-        self.core.acks_at = 0;
+        self.core.acks_at = Deadline::NONE;
         for slot in 0..self.channels.len() {
             let channel = &mut self.channels[slot];
             if channel.state != State::Established || !channel.rx.dirty {
                 continue;
             }
-            if self.core.park.plan.push(Item::control(What::Window, slot, WINDOW_HEAD)).is_err() {
+            if !self.core.park.say(Item::control(What::Window, slot, WINDOW_HEAD)) {
                 channel.rx.urgent = true;
                 self.core.wakes.send = true;
             }
@@ -59,11 +60,11 @@ impl<M: Mode> Session<'_, M> {
     /// A send says everything that waits; `None` if nothing does.
     pub(super) fn plan_send(&mut self, now: u64) -> Option<HelloFlags> {
         let single = self.core.is_single();
-        let wake = !single && self.core.claims_changed && self.core.park.active;
+        let wake = !single && self.core.claims_changed && self.core.park.is_active();
         let mut hello = HelloFlags::WAKE.when(wake);
         self.plan_control(now);
         // Behind data that fill the plan they would wait for ever.
-        let due = !M::SINGLE && self.core.acks_at != 0 && self.core.acks_at <= now;
+        let due = !M::SINGLE && self.core.acks_at.is_due(now);
         if due {
             self.plan_acks(now);
         }
@@ -80,7 +81,7 @@ impl<M: Mode> Session<'_, M> {
             }
             hello = hello.with(HelloFlags::BYE);
         }
-        let says = !self.core.send().plan.is_empty() || hello != HelloFlags::NONE;
+        let says = !self.core.send().plan().is_empty() || hello != HelloFlags::NONE;
         if !single && !says && !self.core.hello_due {
             return None;
         }
@@ -88,8 +89,10 @@ impl<M: Mode> Session<'_, M> {
         if !single && self.doubts_park() {
             hello = hello.with(HelloFlags::WAKE);
             // Well above what WAKE and the answer take.
-            self.core.park_due = now + u64::from(self.core.timers().send_silence_ms / 2);
-            self.core.park_doubted = false;
+            let due_at = now + u64::from(self.core.timers().send_silence_ms / 2);
+            if let Some(beside) = self.core.beside_mut() {
+                beside.park_doubt.tells(due_at);
+            }
         }
         if wake {
             self.core.claims_changed = false;
@@ -100,7 +103,7 @@ impl<M: Mode> Session<'_, M> {
     /// In a session with one connection: whether the exchange under way only waits, while there is
     /// something to say.
     pub(super) fn speaks(&self) -> bool {
-        !self.core.park.active || self.core.park.waits && self.has_to_say()
+        !self.core.park.is_active() || self.core.only_waits() && self.has_to_say()
     }
 
     /// Whether a send would have anything to say.
@@ -142,12 +145,12 @@ impl<M: Mode> Session<'_, M> {
     /// fell silent.
     fn doubts_park(&self) -> bool {
         let core = &*self.core;
-        let long = core.park.hold_ms > core.timers().hold_active_ms;
+        let long = core.park.hold_ms() > core.timers().hold_active_ms;
         let talks = |item: &Item| matches!(item.what, What::Data | What::Datagram | What::Connect);
-        core.park.active
-            && !core.park.broken
-            && core.park_due == 0
-            && (core.park_doubted || long && core.send().plan.iter().any(talks))
+        let talks = long && core.send().plan().iter().any(talks);
+        core.park.is_active()
+            && !core.park.is_broken()
+            && core.beside().is_some_and(|beside| beside.park_doubt.is_to_tell(talks))
     }
 
     /// The last words of channels that were, as far as they are due.
@@ -156,7 +159,7 @@ impl<M: Mode> Session<'_, M> {
             let is_dead = !M::SINGLE && tombstone.left == Left::Dead;
             let head = if is_dead { CLOSE_HEAD } else { WINDOW_HEAD };
             let item = Item::control(What::Final, slot, head);
-            if tombstone.answer && self.core.trip(lane).plan.push(item).is_ok() {
+            if tombstone.answer && self.core.flight(lane).say(item) {
                 tombstone.answer = false;
             }
         }
@@ -171,9 +174,7 @@ impl<M: Mode> Session<'_, M> {
                 ReplyKind::Close => ROUTE_LEN + (HEADER_LEN + 13) as u16,
                 ReplyKind::Stray => ROUTE_LEN + (HEADER_LEN + 9) as u16,
             };
-            if !reply.flying
-                && self.core.send_mut().plan.push(Item::control(What::Reply, slot, head)).is_ok()
-            {
+            if !reply.flying && self.core.send_mut().say(Item::control(What::Reply, slot, head)) {
                 self.core.replies[slot].flying = true;
             }
         }
@@ -191,22 +192,21 @@ impl<M: Mode> Session<'_, M> {
         let core = &mut *self.core;
         if !core.park.is_streaming() {
             // The next park has them.
-            core.acks_at = 0;
+            core.acks_at = Deadline::NONE;
             return;
         }
-        let due = core.acks_at != 0 && core.acks_at <= now;
-        if core.send().plan.is_empty() && !due {
+        if core.send().plan().is_empty() && !core.acks_at.is_due(now) {
             return;
         }
-        core.acks_at = 0;
+        core.acks_at = Deadline::NONE;
         for (slot, channel) in self.channels.iter().enumerate() {
             let rx = &channel.rx;
             if channel.state != State::Established || !rx.dirty || rx.urgent {
                 continue;
             }
             let window = Item::control(What::Window, slot, WINDOW_HEAD);
-            if core.send_mut().plan.insert(0, window).is_err() {
-                core.acks_at = now;
+            if !core.send_mut().say_first(window) {
+                core.acks_at = Deadline::at(now);
             }
         }
     }
@@ -228,10 +228,10 @@ impl<M: Mode> Session<'_, M> {
             State::Accepting => (What::Accept, ROUTE_LEN + (HEADER_LEN + 26) as u16),
             State::Aborting => (What::Close, CLOSE_HEAD),
             State::Established => {
-                let plan = &mut self.core.send_mut().plan;
+                let flight = self.core.send_mut();
                 // The park that it is has said it already.
                 if !single && channel.rx.urgent {
-                    let _ = plan.push(Item::control(What::Window, slot, WINDOW_HEAD));
+                    let _ = flight.say(Item::control(What::Window, slot, WINDOW_HEAD));
                 }
                 let flags = match channel.probe {
                     Probe::None => return,
@@ -239,7 +239,7 @@ impl<M: Mode> Session<'_, M> {
                     Probe::Patient => DataFlags::ACK_NOW,
                 };
                 let probe = Item::control(What::Probe, slot, DATA_HEAD).flagged(flags);
-                if plan.push(probe).is_ok() {
+                if flight.say(probe) {
                     channel.probe = Probe::None;
                     channel.flying = true;
                 }
@@ -249,7 +249,7 @@ impl<M: Mode> Session<'_, M> {
         };
         if channel.due != 0
             && channel.due <= now
-            && self.core.send_mut().plan.push(Item::control(what, slot, head)).is_ok()
+            && self.core.send_mut().say(Item::control(what, slot, head))
         {
             let pause = timers.rto_min_ms << channel.backoff.min(6);
             channel.due = now + u64::from(pause.min(timers.rto_max_ms));
@@ -274,8 +274,8 @@ impl<M: Mode> Session<'_, M> {
         let most = self.core.max_body().saturating_sub(CONTROL_ROOM).max(1024);
         let mut budget = match self.core.beside() {
             Some(beside) => {
-                let budget = beside.uplink.budget(now, most, candidates > 1);
-                budget.min(self.core.test_payload(now))
+                let budget = beside.body_size.budget(now, most, candidates > 1);
+                budget.min(beside.gateway.payload(now))
             }
             None => most,
         };
@@ -285,7 +285,7 @@ impl<M: Mode> Session<'_, M> {
         let mut second = None;
         for i in 0..count {
             let slot = (first + i) % count;
-            if budget == 0 || self.core.send().plan.is_full() {
+            if budget == 0 || self.core.send().is_full() {
                 self.core.turn = slot as u8;
                 return;
             }
@@ -321,7 +321,7 @@ impl<M: Mode> Session<'_, M> {
             .when(fin)
             .with(DataFlags::ACK_NOW.when(fin || short || several || tx.want_ack));
         let planned = Item::data(What::Data, slot, flags, bytes as u32);
-        if self.core.send_mut().plan.push(planned).is_err() {
+        if !self.core.send_mut().say(planned) {
             return 0;
         }
         if after >= tx.end {
@@ -370,7 +370,7 @@ impl<M: Mode> Session<'_, M> {
                 break;
             }
             let planned = Item::data(What::Datagram, slot, flags, len as u32);
-            if self.core.send_mut().plan.push(planned).is_err() {
+            if !self.core.send_mut().say(planned) {
                 break;
             }
             at += (datagram::HEADER + len) as u64;

@@ -1,14 +1,14 @@
 //! Data and acknowledgements that come in an answer.
 
 use super::channel::{End, State};
-use super::trip::{Incoming, Sink};
+use super::exchange::{Incoming, Sink};
 use super::{Event, Lane, Mode, Session, datagram, ring};
 use crate::Kind;
 use crate::wire::{Data, DataFlags, Route, Status, Window};
 
 impl<M: Mode> Session<'_, M> {
     pub(super) fn on_data(&mut self, now: u64, lane: Lane, from: &Route, data: &Data) {
-        self.core.trip(lane).incoming.sink = Sink::Drop;
+        self.core.flight(lane).drop_incoming();
         let is_window_only = data.flags.has(DataFlags::PROBE);
         let Some(slot) = self.addressed(now, from, true) else { return };
         if !is_window_only {
@@ -52,14 +52,14 @@ impl<M: Mode> Session<'_, M> {
             let (_, rx_ring) = self.rings_of(slot);
             let header = datagram::header(data.len as usize, now);
             ring::copy_in(&mut self.rings[rx_ring], start, &header);
-            self.core.trip(lane).incoming = Incoming {
+            self.core.flight(lane).takes_in(Incoming {
                 sink: Sink::Datagram,
                 slot: slot as u16,
                 fin: false,
                 at: start + datagram::HEADER as u64,
                 number: data.offset,
                 len: data.len,
-            };
+            });
             if data.len == 0 {
                 self.on_bytes(now, lane, &[], 0);
             }
@@ -75,14 +75,14 @@ impl<M: Mode> Session<'_, M> {
             rx.dirty = true;
             return;
         }
-        self.core.trip(lane).incoming = Incoming {
+        self.core.flight(lane).takes_in(Incoming {
             sink: Sink::Stream,
             slot: slot as u16,
             fin,
             at: data.offset,
             number: 0,
             len: data.len,
-        };
+        });
         if data.len == 0 {
             self.on_bytes(now, lane, &[], 0);
         }
@@ -91,23 +91,23 @@ impl<M: Mode> Session<'_, M> {
     /// What is still to come of data messages begun for this slot is for nobody.
     pub(super) fn drop_incoming(&mut self, slot: usize) {
         for lane in [Lane::Park, Lane::Send] {
-            let incoming = &mut self.core.trip(lane).incoming;
-            if usize::from(incoming.slot) == slot {
-                incoming.sink = Sink::Drop;
+            let flight = self.core.flight(lane);
+            if usize::from(flight.incoming().slot) == slot {
+                flight.drop_incoming();
             }
         }
     }
 
     /// Bytes of the data message begun; `left` are still to come.
     pub(super) fn on_bytes(&mut self, now: u64, lane: Lane, bytes: &[u8], left: u32) {
-        let incoming = self.core.trip(lane).incoming;
+        let incoming = self.core.flight(lane).incoming();
         let slot = usize::from(incoming.slot);
-        self.core.trip(lane).incoming.at += bytes.len() as u64;
+        self.core.flight(lane).took_in(bytes.len());
         match incoming.sink {
             Sink::Drop => {}
             Sink::Stream => {
                 if !self.take_stream(slot, incoming.at, bytes) {
-                    self.core.trip(lane).incoming.sink = Sink::Drop;
+                    self.core.flight(lane).drop_incoming();
                     return;
                 }
                 let rx = &mut self.channels[slot].rx;
@@ -131,7 +131,7 @@ impl<M: Mode> Session<'_, M> {
                     datagram::note(channel, incoming.number);
                     channel.rx.next += (datagram::HEADER as u32 + incoming.len) as u64;
                     self.core.count(|stats| stats.received += u64::from(incoming.len));
-                    self.core.trip(lane).incoming.sink = Sink::Drop;
+                    self.core.flight(lane).drop_incoming();
                     self.wake_channel(slot);
                 }
             }

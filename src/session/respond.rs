@@ -1,9 +1,9 @@
 //! What comes in an answer.
 
 use super::channel::{End, Probe, State};
+use super::exchange::What;
 use super::state::{Fatal, Reply, ReplyKind};
 use super::tombstone::{Left, Tombstone};
-use super::trip::What;
 use super::{Event, Lane, Mode, Session, datagram};
 use crate::Kind;
 use crate::error::Blocked;
@@ -24,11 +24,10 @@ impl<M: Mode> Session<'_, M> {
         if self.is_too_long(lane, bytes.len()) {
             return Err(Blocked::Foreign);
         }
-        let (course, mut session) = self.apart(lane);
-        let Some(decoder) = course.decoder() else { return Ok(()) };
+        let (transfer, mut session) = self.apart(lane);
+        let Some(decoder) = transfer.decoder() else { return Ok(()) };
         let result = loop {
-            let trip = session.core.trip(lane);
-            if !trip.active || trip.ended {
+            if !session.core.flight(lane).is_unanswered() {
                 break Ok(());
             }
             match decoder.next_answered(&mut input) {
@@ -43,7 +42,7 @@ impl<M: Mode> Session<'_, M> {
             }
         };
         if !M::SINGLE && lane == Lane::Park && self.core.park.is_streaming() {
-            self.stream_lives(now);
+            self.core.stream_lives(now);
             (0..self.channels.len()).for_each(|slot| self.owe_ack(now, slot));
         }
         result
@@ -53,16 +52,14 @@ impl<M: Mode> Session<'_, M> {
     /// or is behind END, would be read without end.
     fn is_too_long(&mut self, lane: Lane, octets: usize) -> bool {
         let most = self.max_response();
-        let trip = self.core.trip(lane);
-        trip.came = trip.came.saturating_add(octets as u32);
-        trip.came > most
+        self.core.flight(lane).comes(octets) > most
     }
 
     fn on_message(&mut self, now: u64, lane: Lane, message: Message<'_>) -> Result<(), Blocked> {
-        let trip = self.core.trip(lane);
-        let from = trip.from;
+        let flight = self.core.flight(lane);
+        let from = flight.from();
         match message {
-            Message::Welcome(welcome) if !trip.welcomed => {
+            Message::Welcome(welcome) if !flight.is_welcomed() => {
                 if welcome.version != VERSION {
                     self.core.relay_version = welcome.version;
                     self.core.fatal = Fatal::Version;
@@ -70,19 +67,18 @@ impl<M: Mode> Session<'_, M> {
                     return Err(Blocked::Relay(Status::Version));
                 }
                 // A cache's answer belongs to another request.
-                if welcome.seq != trip.seq {
+                if welcome.seq != flight.seq() {
                     return Err(Blocked::Foreign);
                 }
-                trip.welcomed = true;
+                flight.welcome();
                 self.core.relay_max_body = welcome.max_body;
                 return Ok(());
             }
-            _ if !trip.welcomed || !M::SINGLE && !is_sound(&message) => {
+            _ if !flight.is_welcomed() || !M::SINGLE && !is_sound(&message) => {
                 return Err(Blocked::Foreign);
             }
             Message::End(end) => {
-                trip.ended = true;
-                trip.end_status = end.status as u8;
+                flight.end(end.status);
                 // The number of a park that is none of this session's.
                 if end.highest > self.core.seq {
                     self.core.fatal = Fatal::SecretShared;
@@ -91,7 +87,7 @@ impl<M: Mode> Session<'_, M> {
                 return Ok(());
             }
             Message::From(route) => {
-                trip.from = route;
+                flight.comes_from(route);
                 return Ok(());
             }
             // Data comes in answers to parks alone, so that one reader fills the rings.
@@ -119,11 +115,11 @@ impl<M: Mode> Session<'_, M> {
             Message::Verdict(verdict) => self.on_verdict(now, lane, &verdict)?,
             Message::Ready(peer) => self.on_ready(now, peer),
             // By a send it would overtake what comes by the park.
-            Message::Gone(_) if !M::SINGLE && lane == Lane::Send && self.core.park.active => {}
+            Message::Gone(_) if !M::SINGLE && lane == Lane::Send && self.core.park.is_active() => {}
             Message::Gone(peer) => self.on_gone(now, peer),
             Message::Tick(tick) => {
                 if !M::SINGLE && lane == Lane::Park {
-                    self.on_tick(now, tick.age_ms, tick.next_ms);
+                    self.core.on_tick(now, tick.age_ms, tick.next_ms);
                 }
                 return Ok(());
             }
@@ -138,7 +134,7 @@ impl<M: Mode> Session<'_, M> {
             | Message::SendReq(_)
             | Message::ReceiveReq(_) => return Err(Blocked::Foreign),
         }
-        self.core.trip(lane).brought = true;
+        self.core.flight(lane).bring();
         Ok(())
     }
 
@@ -207,7 +203,7 @@ impl<M: Mode> Session<'_, M> {
 
     /// The relay can reach `peer` again.
     fn on_ready(&mut self, now: u64, peer: wire::Address) {
-        self.core.send_mut().readied = true;
+        self.core.send_mut().ready();
         for slot in 0..self.channels.len() {
             let channel = &mut self.channels[slot];
             match channel.state {
@@ -234,7 +230,7 @@ impl<M: Mode> Session<'_, M> {
     }
 
     fn on_verdict(&mut self, now: u64, lane: Lane, verdict: &Verdict) -> Result<(), Blocked> {
-        let Some(item) = self.core.trip(lane).item_of(verdict.index) else { return Ok(()) };
+        let Some(item) = self.core.flight(lane).item_of(verdict.index) else { return Ok(()) };
         if item.is_judged() {
             return Ok(());
         }
@@ -259,7 +255,7 @@ impl<M: Mode> Session<'_, M> {
         // Datagrams leave the ring from its front: behind one without a verdict none does.
         if M::DATAGRAMS
             && item.what == What::Datagram
-            && self.core.trip(lane).skips_datagram(&item, verdict.index)
+            && self.core.flight(lane).skips_datagram(&item, verdict.index)
         {
             self.channels[slot].tx.rewind = true;
         }
@@ -327,7 +323,7 @@ impl<M: Mode> Session<'_, M> {
 
     /// The relay could not deliver: only PROBEs go to this peer until it is heard of.
     fn block(&mut self, now: u64, slot: usize, status: Status) {
-        if self.core.send().readied {
+        if self.core.send().is_readied() {
             // READY came by the park before this older word of the send, and will not come again.
             if M::kind(self.channels[slot].kind) == Kind::Stream {
                 self.channels[slot].probe = Probe::Patient;

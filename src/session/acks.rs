@@ -1,0 +1,41 @@
+//! When acknowledgements go by a send, while an answer stays open.
+
+use super::deadline::Deadline;
+use super::{Mode, Session};
+
+/// What the application reads opens the window, a quarter of the ring at a time, and acknowledges as
+/// well: by itself what came does so only for an application that is slower, every half of the ring.
+const ACK_SHARE: u64 = 2;
+/// Where an exchange takes so long, in ms, few fit into a round trip between peers: large rings are
+/// acknowledged with each, or they would be full before the next,
+const LONG_PATH_MS: u32 = 10;
+/// that is, for this share of the ring,
+const LONG_ACK_SHARE: u64 = 16;
+/// but not for less than so many octets, what a read from the network brings.
+const LEAST_ACK: u64 = 64 << 10;
+
+impl<M: Mode> Session<'_, M> {
+    /// While an answer stays open acknowledgements go by sends: at once when the sender may be
+    /// waiting for one, else soon.
+    pub(super) fn owe_ack(&mut self, now: u64, slot: usize) {
+        let len = self.ring_len() as u64;
+        let core = &mut *self.core;
+        let rx = &mut self.channels[slot].rx;
+        if !core.park.is_streaming() || !rx.dirty || rx.urgent {
+            return;
+        }
+        let round_trip = core.beside().map_or(0, |beside| beside.body_size.round_trip_ms());
+        let most = len / ACK_SHARE;
+        let due = match round_trip >= LONG_PATH_MS {
+            true => (len / LONG_ACK_SHARE).max(LEAST_ACK).min(most),
+            false => most,
+        };
+        if rx.now || rx.next.saturating_sub(rx.acked) >= due {
+            rx.urgent = true;
+            core.wake_send();
+        } else if !core.acks_at.is_set() {
+            core.acks_at = Deadline::at(now + u64::from(core.timers().ack_delay_ms));
+            core.wakes.send_later = true;
+        }
+    }
+}
