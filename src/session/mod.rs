@@ -18,35 +18,23 @@
 
 mod acknowledge;
 mod api;
-mod backoff;
-mod body;
 mod channel;
 mod cipher;
 mod deadline;
-mod downlink;
 mod exchange;
-mod gateway;
-mod health;
 mod ids;
-mod landing;
 mod listener;
 mod mode;
-mod plan;
-mod rate;
+mod path;
 mod replies;
-mod respond;
 mod settings;
 mod state;
 mod stats;
 mod storage;
-mod streaming;
 mod terms;
 #[cfg(all(test, feature = "std"))]
 mod tests;
-mod timer;
-mod trip;
-mod uplink;
-mod verdict;
+mod timers;
 mod view;
 
 pub use ids::{ChannelId, ListenerId};

@@ -6,14 +6,11 @@ use core::marker::PhantomData;
 use heapless::Vec;
 
 use super::deadline::Deadline;
-use super::downlink::Downlink;
-use super::gateway::Gateway;
-use super::rate::Rate;
+use super::exchange::{Flight, Transfer};
+use super::path::{Backoff, BodySize, Gateway, Hold, ParkDoubt, Rate, StreamWatch};
 use super::settings::{Settings, Timers};
-use super::streaming::Streaming;
-use super::trip::{Course, Trip};
-use super::uplink::Uplink;
-use super::{Event, Lane, Stats};
+use super::stats::Stats;
+use super::terms::{Event, Lane};
 use crate::Kind;
 
 /// Events kept until somebody takes them; the oldest is dropped, and counted.
@@ -80,18 +77,20 @@ impl<P: Purpose> Mode for Single<P> {}
 /// What only a [`Full`] session has. All zeros is its initial state.
 #[derive(Debug)]
 pub struct Beside {
-    pub send: Trip,
-    pub uplink: Uplink,
-    pub downlink: Downlink,
-    pub streaming: Streaming,
+    pub send: Flight,
+    pub send_backoff: Backoff,
+    /// The sending lane waits for the end of a pause.
+    pub send_waits: bool,
+    pub park_doubt: ParkDoubt,
+    pub body_size: BodySize,
+    pub hold: Hold,
+    pub stream_watch: StreamWatch,
     pub gateway: Gateway,
     pub rate: Rate,
     /// When a peer that connected found no free channel, lately.
     pub places_wanted: Deadline,
     pub events: Vec<Event, EVENTS, u8>,
     pub stats: Stats,
-    /// The last two exchanges failed for the same cause.
-    pub fails_alike: bool,
 }
 
 pub(super) mod sealed {
@@ -106,8 +105,8 @@ pub(super) mod sealed {
         const GREETS: bool;
         const KEEPALIVE: bool;
         /// One for each lane.
-        type Courses: Debug + AsMut<[Course]>;
-        const COURSES: Self::Courses;
+        type Transfers: Debug + AsMut<[Transfer]>;
+        const TRANSFERS: Self::Transfers;
         /// `Beside`, or nothing.
         type Beside: Debug;
         const BESIDE: Self::Beside;
@@ -142,20 +141,22 @@ impl Sealed for Full {
     const DATAGRAMS: bool = true;
     const GREETS: bool = true;
     const KEEPALIVE: bool = true;
-    type Courses = [Course; 2];
-    const COURSES: [Course; 2] = [const { Course::new() }; 2];
+    type Transfers = [Transfer; 2];
+    const TRANSFERS: [Transfer; 2] = [const { Transfer::new() }; 2];
     type Beside = Beside;
     const BESIDE: Beside = Beside {
-        send: Trip::new(),
-        uplink: Uplink::new(),
-        downlink: Downlink::new(),
-        streaming: Streaming::new(),
+        send: Flight::new(),
+        send_backoff: Backoff::new(),
+        send_waits: false,
+        park_doubt: ParkDoubt::None,
+        body_size: BodySize::new(),
+        hold: Hold::new(),
+        stream_watch: StreamWatch::new(),
         gateway: Gateway::new(),
         rate: Rate::new(),
         places_wanted: Deadline::NONE,
         events: Vec::new(),
         stats: Stats::new(),
-        fails_alike: false,
     };
 
     fn timers(settings: &Settings) -> &Timers {
@@ -178,8 +179,8 @@ impl<P: Purpose> Sealed for Single<P> {
     const DATAGRAMS: bool = P::DATAGRAMS;
     const GREETS: bool = P::GREETS;
     const KEEPALIVE: bool = P::KEEPALIVE;
-    type Courses = [Course; 1];
-    const COURSES: [Course; 1] = [const { Course::new() }; 1];
+    type Transfers = [Transfer; 1];
+    const TRANSFERS: [Transfer; 1] = [const { Transfer::new() }; 1];
     type Beside = ();
     const BESIDE: () = ();
 

@@ -2,13 +2,15 @@
 
 use super::cipher::encipher;
 use super::deadline::Deadline;
-use super::mode::{Beside, Mode};
+use super::exchange::Flight;
+use super::mode::Beside;
+use super::mode::Mode;
+use super::path::{Backoff, Health};
 use super::replies::Replies;
 use super::settings::{Settings, Timers};
 use super::stats::Stats;
 use super::terms::{Event, Lane};
-use super::trip::{Sink, Trip};
-use crate::error::{Blocked, ConfigError, Error, TransportError};
+use crate::error::{ConfigError, Error, TransportError};
 use crate::wire;
 
 /// Most octets of a request that is park and send at once: the relay reads it whole first.
@@ -58,12 +60,6 @@ pub(super) struct Core<M: Mode> {
     pub phase: Phase,
     pub fatal: Fatal,
     pub relay_version: u8,
-    /// A relay has answered at least once.
-    pub reached: bool,
-    pub is_blocked: bool,
-    pub blocked_told: bool,
-    /// Requests that the relay called malformed.
-    pub malformed: u8,
     /// Claims changed since they were told last.
     pub claims_changed: bool,
     /// The relay has not been told them since.
@@ -71,15 +67,12 @@ pub(super) struct Core<M: Mode> {
     /// A send is due even if it has nothing to say.
     pub hello_due: bool,
     pub bye_tries: u8,
-    /// Its path may be gone: it is to be told so with the next send.
-    pub park_doubted: bool,
-    pub send_waits: bool,
     /// With one connection: nothing that is said while it waits gets through.
     pub held_back: bool,
     /// Slot that is served first by the next body.
     pub turn: u8,
     pub wakes: Wakes,
-    pub cause: Blocked,
+    pub health: Health,
     pub relay_max_body: u32,
     pub arrivals: u32,
     srtt_ms: u32,
@@ -90,14 +83,12 @@ pub(super) struct Core<M: Mode> {
     pub clock: u64,
     /// Number of the exchange begun last.
     pub seq: u64,
-    /// When the park under way must have ended, since the relay was told to end it; 0: whenever it
-    /// will.
-    pub park_due: u64,
     pub traffic_at: u64,
-    /// When acknowledgements go by a send, as an answer stays open.
+    /// When acknowledgements go by a send, as an answer stays open, if any wait.
     pub acks_at: Deadline,
     /// In a session with one connection, the only one.
-    pub park: Trip,
+    pub park: Flight,
+    pub park_backoff: Backoff,
     pub settings: Settings,
     beside: M::Beside,
     pub replies: Replies,
@@ -113,21 +104,15 @@ impl<M: Mode> Core<M> {
             drawn: 0,
             clock: 0,
             seq: 0,
-            reached: false,
-            is_blocked: false,
-            cause: Blocked::Dns,
-            blocked_told: false,
-            malformed: 0,
+            health: Health::new(),
             relay_max_body: 0,
             claims_changed: false,
             claims_owed: false,
             hello_due: false,
             bye_tries: 0,
-            park: Trip::new(),
+            park: Flight::new(),
+            park_backoff: Backoff::new(),
             beside: M::BESIDE,
-            park_due: 0,
-            park_doubted: false,
-            send_waits: false,
             held_back: false,
             traffic_at: 0,
             turn: 0,
@@ -166,10 +151,42 @@ impl<M: Mode> Core<M> {
         self.wakes.send = true;
     }
 
-    pub fn trip(&mut self, lane: Lane) -> &mut Trip {
-        match self.lane(lane) {
+    /// Whether one exchange is made at a time, which is park and send at once.
+    pub fn is_single(&self) -> bool {
+        M::SINGLE || self.beside().is_some_and(|beside| beside.gateway.is_single())
+    }
+
+    /// The lane that does the work of `lane`.
+    pub fn lane(&self, lane: Lane) -> Lane {
+        if self.is_single() { Lane::Park } else { lane }
+    }
+
+    /// Whether an exchange on this lane carries what goes.
+    pub fn carries(&self, lane: Lane) -> bool {
+        self.is_single() || lane == Lane::Send
+    }
+
+    /// The exchange of a lane.
+    pub fn flight(&mut self, lane: Lane) -> &mut Flight {
+        match lane {
             Lane::Park => &mut self.park,
             Lane::Send => self.send_mut(),
+        }
+    }
+
+    /// When a lane asks again.
+    pub fn backoff(&self, lane: Lane) -> &Backoff {
+        match M::beside(&self.beside) {
+            Some(beside) if lane == Lane::Send && !self.is_single() => &beside.send_backoff,
+            _ => &self.park_backoff,
+        }
+    }
+
+    pub fn backoff_mut(&mut self, lane: Lane) -> &mut Backoff {
+        let single = self.is_single();
+        match M::beside_mut(&mut self.beside) {
+            Some(beside) if lane == Lane::Send && !single => &mut beside.send_backoff,
+            _ => &mut self.park_backoff,
         }
     }
 
@@ -188,14 +205,14 @@ impl<M: Mode> Core<M> {
     }
 
     /// The exchange that carries what goes.
-    pub fn send(&self) -> &Trip {
+    pub fn send(&self) -> &Flight {
         match M::beside(&self.beside) {
             Some(beside) if !self.is_single() => &beside.send,
             _ => &self.park,
         }
     }
 
-    pub fn send_mut(&mut self) -> &mut Trip {
+    pub fn send_mut(&mut self) -> &mut Flight {
         let single = self.is_single();
         match M::beside_mut(&mut self.beside) {
             Some(beside) if !single => &mut beside.send,
@@ -243,7 +260,7 @@ impl<M: Mode> Core<M> {
 
     /// Somebody wrote: the sending lane looks for itself when its exchange is over.
     pub fn wake_send(&mut self) {
-        self.wakes.send |= self.is_single() || !self.send().active;
+        self.wakes.send |= self.is_single() || !self.send().is_active();
     }
 
     pub fn wake_lanes(&mut self) {
@@ -307,9 +324,9 @@ impl<M: Mode> Core<M> {
     /// What is still to come of data messages begun for this slot is for nobody.
     pub fn drop_incoming(&mut self, slot: usize) {
         for lane in [Lane::Park, Lane::Send] {
-            let incoming = &mut self.trip(lane).incoming;
-            if usize::from(incoming.slot) == slot {
-                incoming.sink = Sink::Drop;
+            let flight = self.flight(lane);
+            if usize::from(flight.incoming().slot) == slot {
+                flight.drop_incoming();
             }
         }
     }

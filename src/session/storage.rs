@@ -2,10 +2,10 @@
 
 use super::channel::Channel;
 use super::channel::tombstone::Tombstone;
+use super::exchange::Transfer;
 use super::listener::Claim;
 use super::mode::{Full, Mode};
 use super::state::Core;
-use super::trip::Course;
 
 /// Sizes of a session.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -51,7 +51,7 @@ impl Profile {
 pub struct Storage<const CHANNELS: usize, const RING: usize, const LISTENERS: usize, M: Mode = Full>
 {
     core: Core<M>,
-    courses: M::Courses,
+    transfers: M::Transfers,
     channels: [Channel; CHANNELS],
     tombstones: [[Tombstone; 2]; CHANNELS],
     claims: [Claim; LISTENERS],
@@ -79,7 +79,7 @@ impl<const CHANNELS: usize, const RING: usize, const LISTENERS: usize, M: Mode>
         let () = Self::VALID;
         Self {
             core: Core::new(),
-            courses: M::COURSES,
+            transfers: M::TRANSFERS,
             channels: [const { Channel::new() }; CHANNELS],
             tombstones: [const { [const { Tombstone::new() }; 2] }; CHANNELS],
             claims: [const { Claim::new() }; LISTENERS],
@@ -95,7 +95,7 @@ impl<const CHANNELS: usize, const RING: usize, const LISTENERS: usize, M: Mode>
             tombstones: self.tombstones.as_flattened_mut(),
             claims: &mut self.claims,
             rings: self.rings.as_flattened_mut().as_flattened_mut(),
-            courses: self.courses.as_mut(),
+            transfers: self.transfers.as_mut(),
         }
     }
 }
@@ -114,7 +114,7 @@ impl Profile {
     pub const fn storage_bytes(&self) -> StorageBytes {
         StorageBytes {
             state: size_of::<Core<Full>>()
-                + size_of::<[Course; 2]>()
+                + size_of::<[Transfer; 2]>()
                 + self.channels * (size_of::<Channel>() + 2 * size_of::<Tombstone>())
                 + self.listeners * size_of::<Claim>(),
             rings: self.channels * 2 * self.ring,
@@ -127,7 +127,7 @@ impl Profile {
 #[derive(Debug)]
 pub struct HeapStorage<M: Mode = Full> {
     core: Box<Core<M>>,
-    courses: Box<M::Courses>,
+    transfers: Box<M::Transfers>,
     channels: Box<[Channel]>,
     tombstones: Box<[Tombstone]>,
     claims: Box<[Claim]>,
@@ -161,7 +161,7 @@ impl<M: Mode> HeapStorage<M> {
         let n = profile.channels;
         Ok(Self {
             core: Box::new(Core::new()),
-            courses: Box::new(M::COURSES),
+            transfers: Box::new(M::TRANSFERS),
             channels: core::iter::repeat_with(Channel::new).take(n).collect(),
             tombstones: core::iter::repeat_with(Tombstone::new).take(2 * n).collect(),
             claims: core::iter::repeat_with(Claim::new).take(profile.listeners).collect(),
@@ -177,7 +177,7 @@ impl<M: Mode> HeapStorage<M> {
             tombstones: &mut self.tombstones,
             claims: &mut self.claims,
             rings: &mut self.rings,
-            courses: (*self.courses).as_mut(),
+            transfers: (*self.transfers).as_mut(),
         }
     }
 }

@@ -4,11 +4,12 @@ use core::ops::Range;
 
 use super::channel::Channel;
 use super::channel::tombstone::Tombstone;
+use super::exchange::Transfer;
 use super::ids::{self, ChannelId};
 use super::listener::Claim;
 use super::mode::{Full, Mode};
 use super::state::Core;
-use super::trip::Course;
+use super::terms::Lane;
 use crate::error::Error;
 use crate::wire;
 
@@ -20,22 +21,22 @@ pub struct Session<'s, M: Mode = Full> {
     pub(super) tombstones: &'s mut [Tombstone],
     pub(super) claims: &'s mut [Claim],
     pub(super) rings: &'s mut [u8],
-    /// Of each lane's exchange.
-    pub(super) courses: &'s mut [Course],
+    /// The room of each lane's exchange.
+    pub(super) transfers: &'s mut [Transfer],
 }
 
 impl<M: Mode> Session<'_, M> {
-    /// The course of an exchange, and the session without it: what comes is read in place.
-    pub(super) fn apart(&mut self, lane: super::Lane) -> (&mut Course, Session<'_, M>) {
+    /// The room of an exchange, and the session without it: what comes is read in place.
+    pub(super) fn apart(&mut self, lane: Lane) -> (&mut Transfer, Session<'_, M>) {
         let session = Session {
             core: self.core,
             channels: self.channels,
             tombstones: self.tombstones,
             claims: self.claims,
             rings: self.rings,
-            courses: &mut [],
+            transfers: &mut [],
         };
-        (&mut self.courses[lane as usize], session)
+        (&mut self.transfers[lane as usize], session)
     }
 
     /// The claims that there can be.

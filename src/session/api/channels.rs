@@ -5,9 +5,9 @@ use crate::error::{ConfigError, Error};
 use crate::session::Half;
 use crate::session::channel::datagram;
 use crate::session::channel::probe::Probe;
+use crate::session::exchange::plan::MAX_SINGLE_DATA;
 use crate::session::ids::ChannelId;
 use crate::session::mode::Mode;
-use crate::session::plan::MAX_SINGLE_DATA;
 use crate::session::view::Session;
 use crate::wire::MAX_DATAGRAM;
 

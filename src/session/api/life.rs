@@ -1,18 +1,15 @@
 //! The life of a session, and what it tells its owner.
 
 use crate::error::{Blocked, Error};
-use crate::session::backoff::Backoff;
 use crate::session::channel::Channel;
 use crate::session::channel::tombstone::Tombstone;
-use crate::session::downlink::Downlink;
 use crate::session::ids::ChannelId;
 use crate::session::listener::Claim;
 use crate::session::mode::Mode;
-use crate::session::rate::Rate;
+use crate::session::path::{Backoff, BodySize, Hold, Rate, StreamWatch};
 use crate::session::settings::Settings;
 use crate::session::state::{Phase, Wakes};
 use crate::session::stats::Stats;
-use crate::session::streaming::Streaming;
 use crate::session::terms::{Event, Lane, Wake};
 use crate::session::view::Session;
 
@@ -44,19 +41,18 @@ impl<M: Mode> Session<'_, M> {
     /// # Errors
     /// What ends every hope of this session: another version, a secret in use elsewhere.
     pub fn is_open(&self) -> Result<bool, Error> {
-        self.core.fatal().map(|()| self.core.reached)
+        self.core.fatal().map(|()| self.core.health.is_reached())
     }
 
     /// What stands in the way; `None` once an exchange has succeeded.
     pub fn blocked(&self) -> Option<Blocked> {
-        self.core.is_blocked.then_some(self.core.cause)
+        self.core.health.cause()
     }
 
     /// What stands in the way, if somebody has to change something before it does not: it was met twice
     /// in a row, and is [lasting](Blocked::is_lasting).
     pub fn stays_blocked(&self) -> Option<Blocked> {
-        let is_sure = self.core.beside().is_some_and(|beside| beside.fails_alike);
-        self.blocked().filter(|cause| is_sure && cause.is_lasting())
+        self.core.health.lasting_cause().filter(|_| !M::SINGLE)
     }
 
     /// Ends in order: listeners at once, each channel when what was written is acknowledged or its
@@ -117,16 +113,18 @@ impl<M: Mode> Session<'_, M> {
     pub fn network_changed(&mut self, now: u64) {
         self.core.clock = self.core.clock.max(now);
         if let Some(beside) = self.core.beside_mut() {
-            beside.uplink.reset();
-            beside.downlink = Downlink::new();
-            beside.streaming = Streaming::new();
+            beside.body_size = BodySize::new();
+            beside.hold = Hold::new();
+            beside.stream_watch = StreamWatch::new();
             beside.gateway.forget();
             beside.rate = Rate::new();
         }
         for lane in [Lane::Park, Lane::Send] {
-            let trip = self.core.trip(lane);
-            trip.broken = trip.active;
-            trip.backoff = Backoff::new();
+            let flight = self.core.flight(lane);
+            if flight.is_active() {
+                flight.break_off();
+            }
+            *self.core.backoff_mut(lane) = Backoff::new();
         }
         self.core.event(Event::Connecting);
         self.core.wake_lanes();

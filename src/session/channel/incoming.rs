@@ -3,9 +3,9 @@
 use super::tombstone::Left;
 use super::{End, State};
 use crate::Kind;
+use crate::session::exchange::{Incoming, Sink};
 use crate::session::mode::Mode;
 use crate::session::replies::ReplyKind;
-use crate::session::trip::{Incoming, Sink};
 use crate::session::view::Session;
 use crate::session::{Event, Lane, ids};
 use crate::wire::{Data, DataFlags, Route, Status, Window};
@@ -69,7 +69,7 @@ impl<M: Mode> Session<'_, M> {
 
     /// A data message begins.
     pub(in crate::session) fn on_data(&mut self, now: u64, lane: Lane, from: &Route, data: &Data) {
-        self.core.trip(lane).incoming.sink = Sink::Drop;
+        self.core.flight(lane).drop_incoming();
         let is_probe = data.flags.has(DataFlags::PROBE);
         let Some(slot) = self.addressed(now, from, true) else { return };
         if !is_probe {
@@ -117,14 +117,14 @@ impl<M: Mode> Session<'_, M> {
         if rx.knows(data.offset + u64::from(data.len) + u64::from(fin)) {
             return false;
         }
-        self.core.trip(lane).incoming = Incoming {
+        self.core.flight(lane).takes_in(Incoming {
             sink: Sink::Stream,
             slot: slot as u16,
             fin,
             at: data.offset,
             number: 0,
             len: data.len,
-        };
+        });
         true
     }
 
@@ -142,27 +142,27 @@ impl<M: Mode> Session<'_, M> {
         };
         // The ring has one place for the next: an answer on the other lane gives its up.
         self.core.drop_incoming(slot);
-        self.core.trip(lane).incoming = Incoming {
+        self.core.flight(lane).takes_in(Incoming {
             sink: Sink::Datagram,
             slot: slot as u16,
             fin: false,
             at,
             number: data.offset,
             len: data.len,
-        };
+        });
         true
     }
 
     /// Bytes of the data message begun; `left` are still to come.
     pub(in crate::session) fn on_bytes(&mut self, now: u64, lane: Lane, bytes: &[u8], left: u32) {
-        let incoming = self.core.trip(lane).incoming;
+        let incoming = self.core.flight(lane).incoming();
         let slot = usize::from(incoming.slot);
-        self.core.trip(lane).incoming.at += bytes.len() as u64;
+        self.core.flight(lane).took_in(bytes.len());
         match incoming.sink {
             Sink::Drop => {}
             Sink::Stream => {
                 if !self.take_stream(slot, incoming.at, bytes) {
-                    self.core.trip(lane).incoming.sink = Sink::Drop;
+                    self.core.flight(lane).drop_incoming();
                     return;
                 }
                 if left == 0 && incoming.fin {
@@ -180,7 +180,7 @@ impl<M: Mode> Session<'_, M> {
                 if left == 0 {
                     self.channels[slot].rx.end_datagram(incoming.number, incoming.len);
                     self.core.count(|stats| stats.received += u64::from(incoming.len));
-                    self.core.trip(lane).incoming.sink = Sink::Drop;
+                    self.core.flight(lane).drop_incoming();
                     self.wake_channel(slot);
                 }
             }

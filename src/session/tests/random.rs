@@ -138,7 +138,7 @@ impl World {
     fn answer(&mut self, park: bool, says: &[Says], end: Option<u8>) -> Vec<u8> {
         let mut local = self.local(0);
         let mut answer = Answer::welcome(VERSION, self.under_way[usize::from(park)].0);
-        if self.bench.session().core.trip(lane(park)).welcomed {
+        if self.bench.session().core.flight(lane(park)).is_welcomed() {
             answer.0.clear();
         }
         answer = answer.from(PEER, local);

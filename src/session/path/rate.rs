@@ -2,7 +2,7 @@
 
 use core::num::NonZeroU32;
 
-use super::Lane;
+use crate::session::terms::Lane;
 
 /// First time between the beginnings of two exchanges, in ms: doubled with each that is refused,
 const FIRST_GAP_MS: u32 = 100;

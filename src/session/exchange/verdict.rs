@@ -1,24 +1,24 @@
 //! What the relay says of each message of a request.
 
-use super::channel::End;
-use super::channel::probe::Probe;
-use super::mode::Mode;
-use super::terms::Lane;
-use super::trip::{Item, What};
-use super::view::Session;
+use super::{Item, What};
 use crate::Kind;
 use crate::error::Blocked;
+use crate::session::channel::End;
+use crate::session::channel::probe::Probe;
+use crate::session::mode::Mode;
+use crate::session::terms::Lane;
+use crate::session::view::Session;
 use crate::wire::{Place, Status, Verdict};
 
 impl<M: Mode> Session<'_, M> {
     /// The relay says what became of a message of the request.
-    pub(super) fn on_verdict(
+    pub(in crate::session) fn on_verdict(
         &mut self,
         now: u64,
         lane: Lane,
         verdict: &Verdict,
     ) -> Result<(), Blocked> {
-        let Some(item) = self.core.trip(lane).item_of(verdict.index) else { return Ok(()) };
+        let Some(item) = self.core.flight(lane).item_of(verdict.index) else { return Ok(()) };
         if item.is_judged() {
             return Ok(());
         }
@@ -43,7 +43,7 @@ impl<M: Mode> Session<'_, M> {
         // Datagrams leave the ring from its front: behind one without a verdict none does.
         if M::DATAGRAMS
             && item.what == What::Datagram
-            && self.core.trip(lane).skips_datagram(&item, verdict.index)
+            && self.core.flight(lane).skips_datagram(&item, verdict.index)
         {
             self.channels[slot].tx.keep_rest();
         }
@@ -108,7 +108,7 @@ impl<M: Mode> Session<'_, M> {
 
     /// The relay could not deliver.
     fn unreached(&mut self, now: u64, slot: usize, status: Status) {
-        if !self.core.send().readied {
+        if !self.core.send().is_readied() {
             return self.block(now, slot, status);
         }
         // READY came by the park before this older word of the send, and will not come again.

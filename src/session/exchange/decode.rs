@@ -1,12 +1,12 @@
 //! What comes in an answer.
 
-use super::ids::{self, ListenerId};
-use super::listener::Claimed;
-use super::mode::Mode;
-use super::state::Fatal;
-use super::terms::{Event, Lane};
-use super::view::Session;
 use crate::error::Blocked;
+use crate::session::ids::{self, ListenerId};
+use crate::session::listener::Claimed;
+use crate::session::mode::Mode;
+use crate::session::state::Fatal;
+use crate::session::terms::{Event, Lane};
+use crate::session::view::Session;
 use crate::wire::{self, ListenRsp, MAX_CONTROL, Message, Piece, Place, Status, VERSION};
 
 impl<M: Mode> Session<'_, M> {
@@ -24,11 +24,10 @@ impl<M: Mode> Session<'_, M> {
         if self.is_too_long(lane, bytes.len()) {
             return Err(Blocked::Foreign);
         }
-        let (course, mut session) = self.apart(lane);
-        let Some(decoder) = course.decoder() else { return Ok(()) };
+        let (transfer, mut session) = self.apart(lane);
+        let Some(decoder) = transfer.decoder() else { return Ok(()) };
         let result = loop {
-            let trip = session.core.trip(lane);
-            if !trip.active || trip.ended {
+            if !session.core.flight(lane).is_unanswered() {
                 break Ok(());
             }
             match decoder.next_answered(&mut input) {
@@ -43,7 +42,7 @@ impl<M: Mode> Session<'_, M> {
             }
         };
         if !M::SINGLE && lane == Lane::Park && self.core.park.is_streaming() {
-            self.stream_lives(now);
+            self.core.stream_lives(now);
             self.owe_acks(now);
         }
         result
@@ -53,9 +52,7 @@ impl<M: Mode> Session<'_, M> {
     /// or is behind END, would be read without end.
     fn is_too_long(&mut self, lane: Lane, octets: usize) -> bool {
         let most = self.max_response();
-        let trip = self.core.trip(lane);
-        trip.came = trip.came.saturating_add(octets as u32);
-        trip.came > most
+        self.core.flight(lane).comes(octets) > most
     }
 
     /// LISTEN_RSP came; whether it was news.
@@ -82,10 +79,10 @@ impl<M: Mode> Session<'_, M> {
     }
 
     fn on_message(&mut self, now: u64, lane: Lane, message: Message<'_>) -> Result<(), Blocked> {
-        let trip = self.core.trip(lane);
-        let from = trip.from;
+        let flight = self.core.flight(lane);
+        let from = flight.from();
         match message {
-            Message::Welcome(welcome) if !trip.welcomed => {
+            Message::Welcome(welcome) if !flight.is_welcomed() => {
                 if welcome.version != VERSION {
                     self.core.relay_version = welcome.version;
                     self.core.fatal = Fatal::Version;
@@ -93,19 +90,18 @@ impl<M: Mode> Session<'_, M> {
                     return Err(Blocked::Relay(Status::Version));
                 }
                 // A cache's answer belongs to another request.
-                if welcome.seq != trip.seq {
+                if welcome.seq != flight.seq() {
                     return Err(Blocked::Foreign);
                 }
-                trip.welcomed = true;
+                flight.welcome();
                 self.core.relay_max_body = welcome.max_body;
                 return Ok(());
             }
-            _ if !trip.welcomed || !M::SINGLE && !is_sound(&message) => {
+            _ if !flight.is_welcomed() || !M::SINGLE && !is_sound(&message) => {
                 return Err(Blocked::Foreign);
             }
             Message::End(end) => {
-                trip.ended = true;
-                trip.end_status = end.status as u8;
+                flight.end(end.status);
                 // The number of a park that is none of this session's.
                 if end.highest > self.core.seq {
                     self.core.fatal = Fatal::SecretShared;
@@ -114,7 +110,7 @@ impl<M: Mode> Session<'_, M> {
                 return Ok(());
             }
             Message::From(route) => {
-                trip.from = route;
+                flight.comes_from(route);
                 return Ok(());
             }
             // Data comes in answers to parks alone, so that one reader fills the rings.
@@ -141,15 +137,15 @@ impl<M: Mode> Session<'_, M> {
             }
             Message::Verdict(verdict) => self.on_verdict(now, lane, &verdict)?,
             Message::Ready(peer) => {
-                self.core.send_mut().readied = true;
+                self.core.send_mut().ready();
                 self.on_ready(now, peer);
             }
             // By a send it would overtake what comes by the park.
-            Message::Gone(_) if !M::SINGLE && lane == Lane::Send && self.core.park.active => {}
+            Message::Gone(_) if !M::SINGLE && lane == Lane::Send && self.core.park.is_active() => {}
             Message::Gone(peer) => self.on_gone(now, peer),
             Message::Tick(tick) => {
                 if !M::SINGLE && lane == Lane::Park {
-                    self.on_tick(now, tick.age_ms, tick.next_ms);
+                    self.core.on_tick(now, tick.age_ms, tick.next_ms);
                 }
                 return Ok(());
             }
@@ -164,7 +160,7 @@ impl<M: Mode> Session<'_, M> {
             | Message::SendReq(_)
             | Message::ReceiveReq(_) => return Err(Blocked::Foreign),
         }
-        self.core.trip(lane).brought = true;
+        self.core.flight(lane).bring();
         Ok(())
     }
 }

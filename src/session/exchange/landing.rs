@@ -1,13 +1,13 @@
 //! An exchange is over: its messages are let go of, and those that did not get through are due again.
 
-use super::mode::Mode;
-use super::trip::{Item, What};
-use super::view::Session;
+use super::{Item, What};
 use crate::Kind;
+use crate::session::mode::Mode;
+use crate::session::view::Session;
 
 impl<M: Mode> Session<'_, M> {
     /// The request that said this is over; it `passed` if the relay had all of it.
-    pub(super) fn land_item(&mut self, now: u64, item: &Item, passed: bool) {
+    pub(in crate::session) fn land_item(&mut self, now: u64, item: &Item, passed: bool) {
         let slot = usize::from(item.slot);
         match item.what {
             What::Listen => self.core.claims_changed |= !passed,
@@ -59,12 +59,12 @@ impl<M: Mode> Session<'_, M> {
     /// An answer to a park is lost, and perhaps data with it, or acknowledgements and windows: a
     /// channel that waits for those asks at once, since its own timer may have backed off while the
     /// path was dark.
-    pub(super) fn note_losses(&mut self, now: u64) {
+    pub(in crate::session) fn note_losses(&mut self, now: u64) {
         self.ask_finals();
         let rto = self.core.rto();
         let single = self.core.is_single();
         // Where one answer after the other is lost, what waits goes by its own timer.
-        let in_vain = !M::SINGLE && self.core.park.backoff.is_in_vain();
+        let in_vain = !M::SINGLE && self.core.park_backoff.is_in_vain();
         for channel in self.channels.iter_mut() {
             if !channel.is_established() || channel.kind::<M>() != Kind::Stream {
                 continue;
@@ -76,7 +76,7 @@ impl<M: Mode> Session<'_, M> {
             if channel.is_outstanding::<M>() && !in_vain {
                 channel.prober.want_any();
                 // What hangs up to say so is no reason to say it more often.
-                if !single || !self.core.park.broken {
+                if !single || !self.core.park.is_broken() {
                     channel.prober.restart(now, rto);
                 }
                 self.core.wakes.send = true;

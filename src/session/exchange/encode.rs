@@ -1,30 +1,28 @@
 //! A request's octets, made as the transport asks for them.
 
-use super::channel::{State, ring};
-use super::mode::Mode;
-use super::state::Phase;
-use super::terms::Lane;
-use super::trip::{Course, Item, What};
-use super::view::Session;
+use super::{Item, Next, Transfer, What};
 use crate::Kind;
+use crate::session::channel::{State, ring};
+use crate::session::mode::Mode;
+use crate::session::state::Phase;
+use crate::session::terms::Lane;
+use crate::session::view::Session;
 use crate::wire::{
-    self, Accept, Close, Connect, Data, DataFlags, HEADER_LEN, Hello, Message, Status, VERSION,
+    self, Accept, Close, Connect, Data, DataFlags, HEADER_LEN, Hello, Message, Route, Status,
+    VERSION,
 };
-
-/// Octets of HELLO.
-pub(super) const HELLO_LEN: usize = HEADER_LEN + 34;
 
 impl<M: Mode> Session<'_, M> {
     /// Gives the next octets of the request under way on `lane`: as many as fit `out`; 0 at its end.
     pub fn poll_body(&mut self, now: u64, lane: Lane, out: &mut [u8]) -> usize {
         self.core.clock = self.core.clock.max(now);
         let lane = M::lane(lane);
-        let (course, mut session) = self.apart(lane);
-        let Course::Up(stage) = course else { return 0 };
+        let (transfer, mut session) = self.apart(lane);
+        let Transfer::Up(stage) = transfer else { return 0 };
         let mut done = 0;
         while done < out.len() {
-            let trip = session.core.trip(lane);
-            if !trip.active {
+            let flight = session.core.flight(lane);
+            if !flight.is_active() {
                 break;
             }
             if stage.at < stage.len {
@@ -33,63 +31,44 @@ impl<M: Mode> Session<'_, M> {
                 out[done..done + n].copy_from_slice(&staged[..n]);
                 stage.at += n as u8;
                 done += n;
-            } else if trip.bytes_left > 0 {
-                let n = (trip.bytes_left as usize).min(out.len() - done);
-                let at = trip.bytes_at;
-                trip.bytes_at += n as u64;
-                trip.bytes_left -= n as u32;
-                let slot = usize::from(trip.plan[usize::from(trip.written) - 2].slot);
+            } else if let Some((slot, at, n)) = flight.take_bytes(out.len() - done) {
                 let (tx_ring, _) = session.rings_of(slot);
                 ring::copy_out(&session.rings[tx_ring], at, &mut out[done..done + n]);
                 done += n;
-            } else if usize::from(trip.written) <= trip.plan.len() {
-                stage.len = session.stage_next(lane, &mut stage.octets) as u8;
+            } else if let Some(next) = flight.write_next() {
+                stage.len = session.stage_next(lane, next, &mut stage.octets) as u8;
                 stage.at = 0;
             } else {
                 break;
             }
         }
-        let is_sent = stage.at >= stage.len && session.core.trip(lane).is_staged();
-        if M::SINGLE || done == 0 || !is_sent {
-            return done;
-        }
-        match lane {
-            _ if self.core.is_single() => {
-                // What it did not take along may be said now.
-                self.core.wakes.send = true;
-            }
-            Lane::Send if self.core.park_due != 0 => {
-                // Only now has the relay been told.
-                self.core.park_due = now + u64::from(self.core.timers().send_silence_ms / 2);
-            }
-            Lane::Park if self.core.park.streams => self.stream_begins(now),
-            _ => {}
+        let is_sent = stage.at >= stage.len && session.core.flight(lane).is_staged();
+        if !M::SINGLE && done > 0 && is_sent {
+            self.core.is_sent(now, lane);
         }
         done
     }
 
     /// Writes what stands before the data bytes of the next item, and gives how much.
-    fn stage_next(&mut self, lane: Lane, out: &mut [u8; wire::MAX_CONTROL]) -> usize {
+    fn stage_next(&mut self, lane: Lane, next: Next, out: &mut [u8; wire::MAX_CONTROL]) -> usize {
         let core = &mut *self.core;
         let (secret, max_response) = (core.settings.secret, core.settings.max_response);
-        let trip = core.trip(lane);
-        trip.written += 1;
-        let Some(planned) = usize::from(trip.written).checked_sub(2) else {
+        let flight = core.flight(lane);
+        let Next::Item(item) = next else {
             let hello = Message::Hello(Hello {
                 version: VERSION,
-                flags: trip.hello,
+                flags: flight.hello(),
                 secret,
-                seq: trip.seq,
-                hold_ms: trip.hold_ms,
+                seq: flight.seq(),
+                hold_ms: flight.hold_ms(),
                 max_response,
             });
             return hello.encode(out).unwrap_or(0);
         };
-        let item = trip.plan[planned];
         let head = item.head();
         if self.stage(lane, &item, out) != Some(head) {
             // What was planned is no longer there: as many messages that say nothing.
-            let route = if item.is_routed() { HEADER_LEN + 28 } else { 0 };
+            let route = if item.is_routed() { Route::LEN } else { 0 };
             *out = [0; wire::MAX_CONTROL];
             if route > 0 {
                 let _ = Message::Pad((route - HEADER_LEN) as u32).encode(out);
@@ -179,12 +158,12 @@ impl<M: Mode> Session<'_, M> {
             }
             (What::Data, _) => {
                 let offset = channel.tx.staged();
-                self.core.trip(lane).give(offset, item.bytes());
+                self.core.flight(lane).owe_bytes(offset, item.bytes());
                 Message::SendReq(Data { offset, flags: item.flags(), len: item.bytes() })
             }
             (What::Datagram, _) if M::DATAGRAMS => {
                 let (number, at) = channel.tx.stage_datagram(item.bytes());
-                self.core.trip(lane).give(at, item.bytes());
+                self.core.flight(lane).owe_bytes(at, item.bytes());
                 Message::SendReq(Data { offset: number, flags: item.flags(), len: item.bytes() })
             }
             (What::Close, State::Aborting(end)) => {

@@ -1,34 +1,33 @@
 //! What goes into the next exchange.
 
-use super::body::HELLO_LEN;
-use super::channel::probe::Probe;
-use super::channel::tombstone::Left;
-use super::channel::{Channel, State};
-use super::deadline::Deadline;
-use super::mode::Mode;
-use super::replies::ReplyKind;
-use super::state::Phase;
-use super::terms::Lane;
-use super::trip::{Item, MAX_ITEMS, What};
-use super::view::Session;
+use super::{DATA_HEAD, Item, MAX_ITEMS, What};
 use crate::Kind;
-use crate::wire::{DATA_HEADER_LEN, DataFlags, HEADER_LEN, HelloFlags, MAX_CONTROL};
+use crate::session::channel::probe::Probe;
+use crate::session::channel::tombstone::Left;
+use crate::session::channel::{Channel, State};
+use crate::session::deadline::Deadline;
+use crate::session::mode::Mode;
+use crate::session::replies::ReplyKind;
+use crate::session::state::Phase;
+use crate::session::terms::Lane;
+use crate::session::view::Session;
+use crate::wire::{
+    Accept, Close, Closed, Connect, DataFlags, Hello, HelloFlags, ListenReq, MAX_CONTROL,
+    MAX_SINGLE_BODY, Route, Window,
+};
 
-/// Octets of a ROUTE.
-const ROUTE_LEN: u16 = 32;
-/// Octets of a ROUTE and a data message's header.
-pub(super) const DATA_HEAD: u16 = ROUTE_LEN + DATA_HEADER_LEN as u16;
 /// Octets of a ROUTE and a RECEIVE_REQ.
-const WINDOW_HEAD: u16 = ROUTE_LEN + (HEADER_LEN + 29) as u16;
+const WINDOW_LEN: usize = Route::LEN + Window::LEN;
 /// Octets of a ROUTE and a CLOSE_REQ.
-const CLOSE_HEAD: u16 = ROUTE_LEN + (HEADER_LEN + 9) as u16;
+const CLOSE_LEN: usize = Route::LEN + Close::LEN;
+/// Octets of a ROUTE and an ACCEPT_RSP, which has no greeting.
+const ACCEPT_LEN: usize = Route::LEN + Accept::len_with(&[]);
 /// Octets that a request's messages take at most, without data: each the longest, behind a ROUTE.
 const CONTROL_ROOM: u32 = 8 << 10;
-const _: () =
-    assert!(CONTROL_ROOM as usize >= MAX_ITEMS * (ROUTE_LEN as usize + MAX_CONTROL) + HELLO_LEN);
+const _: () = assert!(CONTROL_ROOM as usize >= MAX_ITEMS * (Route::LEN + MAX_CONTROL) + Hello::LEN);
 /// Most octets of data that fit a body which is park and send at once.
-pub(super) const MAX_SINGLE_DATA: usize =
-    crate::wire::MAX_SINGLE_BODY - CONTROL_ROOM as usize - DATA_HEAD as usize;
+pub(in crate::session) const MAX_SINGLE_DATA: usize =
+    MAX_SINGLE_BODY - CONTROL_ROOM as usize - DATA_HEAD;
 /// A peer heard of so recently, in ms, may get more at any moment: as long as the relay lets a body
 /// wait for another peer.
 const PEER_TRAFFIC_MS: u64 = 1_000;
@@ -37,11 +36,11 @@ const BYE_TRIES: u8 = 3;
 
 impl<M: Mode> Session<'_, M> {
     /// A park says all claims, and every acknowledgement that is due.
-    pub(super) fn plan_park(&mut self) {
+    pub(in crate::session) fn plan_park(&mut self) {
         for slot in 0..self.claims().len() {
             if let Some(req) = self.claims[slot].listen_req(slot, self.core.settings.owner) {
-                let head = (HEADER_LEN + 34 + req.name.len()) as u16;
-                let _ = self.core.park.plan.push(Item::control(What::Listen, slot, head));
+                let head = ListenReq::len_with(&req.name);
+                let _ = self.core.park.say(Item::control(What::Listen, slot, head));
             }
         }
         self.core.claims_changed = false;
@@ -52,7 +51,7 @@ impl<M: Mode> Session<'_, M> {
             if !channel.is_established() || !channel.rx.owes_ack() {
                 continue;
             }
-            if self.core.park.plan.push(Item::control(What::Window, slot, WINDOW_HEAD)).is_err() {
+            if !self.core.park.say(Item::control(What::Window, slot, WINDOW_LEN)) {
                 channel.rx.hasten();
                 self.core.wakes.send = true;
             }
@@ -61,9 +60,9 @@ impl<M: Mode> Session<'_, M> {
     }
 
     /// A send says everything that waits; `None` if nothing does.
-    pub(super) fn plan_send(&mut self, now: u64) -> Option<HelloFlags> {
+    pub(in crate::session) fn plan_send(&mut self, now: u64) -> Option<HelloFlags> {
         let single = self.core.is_single();
-        let wake = !single && self.core.claims_changed && self.core.park.active;
+        let wake = !single && self.core.claims_changed && self.core.park.is_active();
         let mut hello = HelloFlags::WAKE.when(wake);
         self.plan_control(now);
         // Behind data that fill the plan they would wait for ever.
@@ -84,7 +83,7 @@ impl<M: Mode> Session<'_, M> {
             }
             hello = hello.with(HelloFlags::BYE);
         }
-        let says = !self.core.send().plan.is_empty() || hello != HelloFlags::NONE;
+        let says = !self.core.send().plan().is_empty() || hello != HelloFlags::NONE;
         if !single && !says && !self.core.hello_due {
             return None;
         }
@@ -92,8 +91,10 @@ impl<M: Mode> Session<'_, M> {
         if !single && self.doubts_park() {
             hello = hello.with(HelloFlags::WAKE);
             // Well above what WAKE and the answer take.
-            self.core.park_due = now + u64::from(self.core.timers().send_silence_ms / 2);
-            self.core.park_doubted = false;
+            let due_at = now + u64::from(self.core.timers().send_silence_ms / 2);
+            if let Some(beside) = self.core.beside_mut() {
+                beside.park_doubt.tells(due_at);
+            }
         }
         if wake {
             self.core.claims_changed = false;
@@ -103,8 +104,8 @@ impl<M: Mode> Session<'_, M> {
 
     /// In a session with one connection: whether the exchange under way only waits, while there is
     /// something to say.
-    pub(super) fn speaks(&self) -> bool {
-        !self.core.park.active || self.core.park.waits && self.has_to_say()
+    pub(in crate::session) fn speaks(&self) -> bool {
+        !self.core.park.is_active() || self.core.only_waits() && self.has_to_say()
     }
 
     /// Whether a send would have anything to say.
@@ -129,7 +130,7 @@ impl<M: Mode> Session<'_, M> {
     }
 
     /// Whether a session that closes has no channel left.
-    pub(super) fn is_finished(&self) -> bool {
+    pub(in crate::session) fn is_finished(&self) -> bool {
         let over = |c: &Channel| match c.state() {
             State::Free => true,
             State::Ended(_) => !M::SINGLE && !c.is_held() && !c.is_flying(),
@@ -151,21 +152,21 @@ impl<M: Mode> Session<'_, M> {
     /// fell silent.
     fn doubts_park(&self) -> bool {
         let core = &*self.core;
-        let long = core.park.hold_ms > core.timers().hold_active_ms;
+        let long = core.park.hold_ms() > core.timers().hold_active_ms;
         let talks = |item: &Item| matches!(item.what, What::Data | What::Datagram | What::Connect);
-        core.park.active
-            && !core.park.broken
-            && core.park_due == 0
-            && (core.park_doubted || long && core.send().plan.iter().any(talks))
+        let talks = long && core.send().plan().iter().any(talks);
+        core.park.is_active()
+            && !core.park.is_broken()
+            && core.beside().is_some_and(|beside| beside.park_doubt.is_to_tell(talks))
     }
 
     /// The last words of channels that were, as far as they are due.
     fn plan_finals(&mut self, lane: Lane) {
         for (slot, tombstone) in self.tombstones.iter_mut().enumerate() {
             let is_dead = !M::SINGLE && tombstone.left() == Left::Dead;
-            let head = if is_dead { CLOSE_HEAD } else { WINDOW_HEAD };
+            let head = if is_dead { CLOSE_LEN } else { WINDOW_LEN };
             let item = Item::control(What::Final, slot, head);
-            if tombstone.is_due() && self.core.trip(lane).plan.push(item).is_ok() {
+            if tombstone.is_due() && self.core.flight(lane).say(item) {
                 tombstone.answered();
             }
         }
@@ -175,11 +176,11 @@ impl<M: Mode> Session<'_, M> {
         for slot in 0..self.core.replies.len() {
             let head = match self.core.replies.waiting(slot) {
                 None => continue,
-                Some(ReplyKind::Refuse) => ROUTE_LEN + (HEADER_LEN + 26) as u16,
-                Some(ReplyKind::Close) => ROUTE_LEN + (HEADER_LEN + 13) as u16,
-                Some(ReplyKind::Stray) => CLOSE_HEAD,
+                Some(ReplyKind::Refuse) => ACCEPT_LEN,
+                Some(ReplyKind::Close) => Route::LEN + Closed::LEN,
+                Some(ReplyKind::Stray) => CLOSE_LEN,
             };
-            if self.core.send_mut().plan.push(Item::control(What::Reply, slot, head)).is_ok() {
+            if self.core.send_mut().say(Item::control(What::Reply, slot, head)) {
                 self.core.replies.depart(slot);
             }
         }
@@ -201,7 +202,7 @@ impl<M: Mode> Session<'_, M> {
             return;
         }
         let due = core.acks_at.is_due(now);
-        if core.send().plan.is_empty() && !due {
+        if core.send().plan().is_empty() && !due {
             return;
         }
         core.acks_at = Deadline::NONE;
@@ -209,8 +210,8 @@ impl<M: Mode> Session<'_, M> {
             if !channel.is_established() || !channel.rx.owes_park() {
                 continue;
             }
-            let window = Item::control(What::Window, slot, WINDOW_HEAD);
-            if core.send_mut().plan.insert(0, window).is_err() {
+            let window = Item::control(What::Window, slot, WINDOW_LEN);
+            if !core.send_mut().say_first(window) {
                 core.acks_at = Deadline::at(now);
             }
         }
@@ -223,18 +224,17 @@ impl<M: Mode> Session<'_, M> {
         let (what, head) = match channel.state() {
             State::Connecting { .. } if !M::CONNECTS => return,
             State::Connecting { .. } => {
-                let greeting = if M::GREETS { channel.greeting().len() } else { 0 };
-                let name = channel.endpoint().name;
-                (What::Connect, (HEADER_LEN + 29 + name.len() + greeting) as u16)
+                let greeting = if M::GREETS { channel.greeting() } else { &[] };
+                (What::Connect, Connect::len_with(&channel.endpoint().name, greeting))
             }
             State::Accepting if !M::LISTENS => return,
-            State::Accepting => (What::Accept, ROUTE_LEN + (HEADER_LEN + 26) as u16),
-            State::Aborting(_) => (What::Close, CLOSE_HEAD),
+            State::Accepting => (What::Accept, ACCEPT_LEN),
+            State::Aborting(_) => (What::Close, CLOSE_LEN),
             State::Established => {
-                let plan = &mut self.core.send_mut().plan;
+                let flight = self.core.send_mut();
                 // The park that it is has said it already.
                 if !single && channel.rx.owes_send() {
-                    let _ = plan.push(Item::control(What::Window, slot, WINDOW_HEAD));
+                    let _ = flight.say(Item::control(What::Window, slot, WINDOW_LEN));
                 }
                 let flags = match channel.prober.due() {
                     Probe::None => return,
@@ -242,7 +242,7 @@ impl<M: Mode> Session<'_, M> {
                     Probe::Patient => DataFlags::ACK_NOW,
                 };
                 let probe = Item::control(What::Probe, slot, DATA_HEAD).flagged(flags);
-                if plan.push(probe).is_ok() {
+                if flight.say(probe) {
                     channel.prober.sent();
                     channel.depart();
                 }
@@ -251,7 +251,7 @@ impl<M: Mode> Session<'_, M> {
             State::Free | State::Ended(_) => return,
         };
         if channel.repeats_at().is_due(now)
-            && self.core.send_mut().plan.push(Item::control(what, slot, head)).is_ok()
+            && self.core.send_mut().say(Item::control(what, slot, head))
         {
             channel.repeated(now, timers.rto_min_ms, timers.rto_max_ms);
             channel.depart();
@@ -274,8 +274,8 @@ impl<M: Mode> Session<'_, M> {
         let most = self.core.max_body().saturating_sub(CONTROL_ROOM).max(1024);
         let mut budget = match self.core.beside() {
             Some(beside) => {
-                let budget = beside.uplink.budget(now, most, candidates > 1);
-                budget.min(self.core.test_payload(now))
+                let budget = beside.body_size.budget(now, most, candidates > 1);
+                budget.min(beside.gateway.payload(now))
             }
             None => most,
         };
@@ -285,7 +285,7 @@ impl<M: Mode> Session<'_, M> {
         let mut second = None;
         for i in 0..count {
             let slot = (first + i) % count;
-            if budget == 0 || self.core.send().plan.is_full() {
+            if budget == 0 || self.core.send().is_full() {
                 self.core.turn = slot as u8;
                 return;
             }
@@ -316,7 +316,7 @@ impl<M: Mode> Session<'_, M> {
         }
         channel.depart();
         let planned = Item::data(What::Data, slot, segment.flags, segment.bytes);
-        let is_planned = self.core.send_mut().plan.push(planned).is_ok();
+        let is_planned = self.core.send_mut().say(planned);
         debug_assert!(is_planned, "data is planned only while the plan has room");
         self.core.count(|stats| {
             stats.retransmitted += segment.again;
@@ -324,7 +324,7 @@ impl<M: Mode> Session<'_, M> {
         });
         self.core.traffic(now);
         self.watch(now, slot);
-        segment.bytes + u32::from(DATA_HEAD)
+        segment.bytes + DATA_HEAD as u32
     }
 
     /// With `fits` the first datagram goes only if it fits the share, too.
@@ -343,12 +343,12 @@ impl<M: Mode> Session<'_, M> {
         let flags = DataFlags::DATAGRAM.with(DataFlags::ACK_NOW.when(several));
         let (mut at, mut count, mut taken) = (None, 0, 0);
         while let Some((len, after)) = channel.tx.datagram(ring, at) {
-            let octets = len as u32 + u32::from(DATA_HEAD);
+            let octets = len as u32 + DATA_HEAD as u32;
             if (count > 0 || fits) && taken + octets > share {
                 break;
             }
             let planned = Item::data(What::Datagram, slot, flags, len as u32);
-            if self.core.send_mut().plan.push(planned).is_err() {
+            if !self.core.send_mut().say(planned) {
                 break;
             }
             at = Some(after);
@@ -364,7 +364,7 @@ impl<M: Mode> Session<'_, M> {
     }
 
     /// Whether a channel has data that may go out now.
-    pub(super) fn has_data(&self, slot: usize, several: bool) -> bool {
+    pub(in crate::session) fn has_data(&self, slot: usize, several: bool) -> bool {
         let channel = &self.channels[slot];
         let peer = channel.peer();
         // While another peer has traffic too, a peer's next body waits for its acknowledgement,
@@ -375,7 +375,7 @@ impl<M: Mode> Session<'_, M> {
 
     /// Whether a datagram is the next of its channel that fits no request which is park and send at
     /// once.
-    pub(super) fn is_bulky(&self) -> bool {
+    pub(in crate::session) fn is_bulky(&self) -> bool {
         let several = self.several_peers(self.core.clock);
         (0..self.channels.len()).any(|slot| {
             let channel = &self.channels[slot];
@@ -389,7 +389,7 @@ impl<M: Mode> Session<'_, M> {
     }
 
     /// Whether more than one peer has traffic. Firmware has one, or bears that they wait for each other.
-    pub(super) fn several_peers(&self, now: u64) -> bool {
+    pub(in crate::session) fn several_peers(&self, now: u64) -> bool {
         if M::SINGLE {
             return false;
         }

@@ -6,7 +6,6 @@ use super::mode::Mode;
 use super::terms::Lane;
 use super::view::Session;
 use crate::Kind;
-use crate::error::Blocked;
 use crate::wire::Status;
 
 /// Traffic so long ago, in ms, is likely to go on: time for two looks.
@@ -36,34 +35,33 @@ impl<M: Mode> Session<'_, M> {
         }
         let mut next = Soonest(u64::MAX);
         let parks = lane == Lane::Park || M::SINGLE;
-        if parks && !core.park.active && core.waits(core.clock, Lane::Park) {
+        if parks && !core.park.is_active() && core.waits(core.clock, Lane::Park) {
             next.at(core.waits_until(Lane::Park));
         }
         if M::keeps_time(lane) {
             (0..self.channels.len()).for_each(|slot| self.channel_timeout(slot, &mut next));
         }
-        if !M::SINGLE && lane == Lane::Send {
-            if core.send_waits {
+        if let Some(beside) = core.beside()
+            && lane == Lane::Send
+        {
+            if beside.send_waits {
                 next.at(core.waits_until(lane));
             }
-            if let Some(acks_at) = core.acks_at.get().filter(|_| !core.send().active) {
+            if let Some(acks_at) = core.acks_at.get().filter(|_| !core.send().is_active()) {
                 next.at(acks_at.max(core.waits_until(lane)));
             } else if core.park.is_streaming() && core.clock < core.traffic_at + TRAFFIC_MS {
                 // As soon as an acknowledgement of what may come would be due: to be woken for each
                 // that is begun costs more than to look now and then.
                 next.at(core.clock + u64::from(core.timers().ack_delay_ms));
             }
-            if self.is_finished() && (core.is_single() || !core.send().active) {
+            if self.is_finished() && (core.is_single() || !core.send().is_active()) {
                 // Then BYE is no longer held back.
                 let owed = self.tombstones.iter().filter(|t| t.is_owed(core.clock));
                 let owed = owed.filter_map(|t| t.owed_until().get());
                 owed.for_each(|until| next.at(until.max(core.waits_until(lane))));
             }
-            for at in [core.beside().map_or(0, |b| b.streaming.late_at()), core.park_due] {
-                if at != 0 {
-                    next.at(at);
-                }
-            }
+            next.by(beside.stream_watch.late_at());
+            next.by(beside.park_doubt.due());
         }
         (next.0 != u64::MAX).then_some(next.0)
     }
@@ -76,7 +74,7 @@ impl<M: Mode> Session<'_, M> {
         let core = &*self.core;
         if let Some(due) = channel.repeats_at().get() {
             // What is due by a send waits for the lane.
-            let waits = if core.is_single() { due > core.clock } else { !core.send().active };
+            let waits = if core.is_single() { due > core.clock } else { !core.send().is_active() };
             if waits {
                 next.at(due.max(core.waits_until(Lane::Send)));
             }
@@ -126,31 +124,12 @@ impl<M: Mode> Session<'_, M> {
         if M::SINGLE {
             return;
         }
-        self.watch_stream(now);
-        self.watch_park(now);
-        self.core.wakes.send |= self.core.acks_at.is_due(now);
-        if self.core.send_waits && !self.core.waits(now, Lane::Send) {
-            self.core.wakes.send = true;
-        }
+        self.core.watch_stream(now);
+        self.core.watch_park(now);
+        let send_waits = self.core.beside().is_some_and(|beside| beside.send_waits);
+        self.core.wakes.send |=
+            self.core.acks_at.is_due(now) || send_waits && !self.core.waits(now, Lane::Send);
         self.go_single(now);
-    }
-
-    /// Breaks a park that did not end when it was to: its path is gone.
-    fn watch_park(&mut self, now: u64) {
-        let core = &mut *self.core;
-        if core.park_due == 0 || now < core.park_due {
-            return;
-        }
-        core.park_due = 0;
-        if core.park.active && !core.park.broken && !core.park.ended {
-            let age = u32::try_from(now.saturating_sub(core.park.begun_at)).unwrap_or(u32::MAX);
-            let long = core.park.hold_ms > core.timers().hold_active_ms;
-            if (long || !core.is_blocked) && !core.park.welcomed {
-                core.park_failed(now, Blocked::Silence, age);
-            }
-            core.park.broken = true;
-            core.wakes.break_park = true;
-        }
     }
 
     fn handle_channel_timeout(&mut self, now: u64, slot: usize) {

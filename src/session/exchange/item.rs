@@ -1,0 +1,113 @@
+//! What a request says, message by message, and the data message that is read of an answer.
+
+use crate::wire::{Data, DataFlags, Route};
+
+/// Octets of a ROUTE and a data message's header.
+pub const DATA_HEAD: usize = Route::LEN + Data::LEN;
+
+/// What a request says of a slot. Its octets are made when they are sent, from what is true then.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum What {
+    Listen,
+    Connect,
+    Accept,
+    Window,
+    Final,
+    Probe,
+    Data,
+    Datagram,
+    Close,
+    Reply,
+}
+
+/// Eight octets, since a session has [`MAX_ITEMS`] of them for each lane.
+#[derive(Debug, Clone, Copy)]
+pub struct Item {
+    pub what: What,
+    /// Flags of a data message, and [`JUDGED`].
+    flags: u8,
+    /// Slot of the channel, claim, reply or tombstone.
+    pub slot: u16,
+    /// Of data its bytes; else octets of the message, its ROUTE with it.
+    octets: u32,
+}
+
+/// Its verdict came: no flag of the wire's.
+const JUDGED: u8 = 0x80;
+
+/// Where the octets of the data message that is being read go.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Sink {
+    /// Nowhere.
+    Drop = 0,
+    Stream,
+    Datagram,
+}
+
+/// The data message being read.
+#[derive(Debug, Clone, Copy)]
+pub struct Incoming {
+    pub sink: Sink,
+    /// Slot of the channel.
+    pub slot: u16,
+    pub fin: bool,
+    /// Stream: offset of the next byte. Datagram: where in the ring the next octet goes.
+    pub at: u64,
+    pub number: u64,
+    pub len: u32,
+}
+
+impl Incoming {
+    pub const NONE: Self = Self { sink: Sink::Drop, slot: 0, fin: false, at: 0, number: 0, len: 0 };
+}
+
+impl Item {
+    /// A message without data bytes; `octets` counts its ROUTE.
+    pub fn control(what: What, slot: usize, octets: usize) -> Self {
+        Self { what, flags: 0, slot: slot as u16, octets: octets as u32 }
+    }
+
+    /// Data bytes of a stream, or a datagram.
+    pub fn data(what: What, slot: usize, flags: DataFlags, bytes: u32) -> Self {
+        Self { what, flags: flags.bits(), slot: slot as u16, octets: bytes }
+    }
+
+    /// With these flags of a data message.
+    pub fn flagged(self, flags: DataFlags) -> Self {
+        Self { flags: flags.bits(), ..self }
+    }
+
+    /// Whether it is of a data message.
+    pub fn has_data(&self) -> bool {
+        matches!(self.what, What::Data | What::Datagram)
+    }
+
+    /// Data bytes.
+    pub fn bytes(&self) -> u32 {
+        if self.has_data() { self.octets } else { 0 }
+    }
+
+    /// Octets of everything else: ROUTE, headers, fields.
+    pub fn head(&self) -> usize {
+        if self.has_data() { DATA_HEAD } else { self.octets as usize }
+    }
+
+    /// Flags of a data message.
+    pub fn flags(&self) -> DataFlags {
+        DataFlags::from_bits(self.flags)
+    }
+
+    /// Whether its verdict came.
+    pub fn is_judged(&self) -> bool {
+        self.flags & JUDGED != 0
+    }
+
+    pub fn judge(&mut self) {
+        self.flags |= JUDGED;
+    }
+
+    /// Whether a ROUTE stands before it.
+    pub fn is_routed(&self) -> bool {
+        !matches!(self.what, What::Listen | What::Connect)
+    }
+}

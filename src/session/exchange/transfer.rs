@@ -1,0 +1,42 @@
+//! The room in which an exchange's messages are written, and then read.
+
+use crate::wire::{Decoder, MAX_CONTROL};
+
+/// Which way an exchange goes: its request up, then its answer down. Both want room for one control
+/// message, and a request is over when its answer begins: it is the same room. All zeros: the
+/// beginning.
+///
+/// ```text
+///  Up ── the first octets of the answer ──▶ Down ── the next exchange begins ──▶ Up
+/// ```
+#[derive(Debug)]
+pub enum Transfer {
+    Up(Staged),
+    Down(Decoder),
+}
+
+/// What stands before the data bytes of an item, while it goes up.
+#[derive(Debug)]
+pub struct Staged {
+    pub octets: [u8; MAX_CONTROL],
+    pub len: u8,
+    /// So many have gone.
+    pub at: u8,
+}
+
+impl Transfer {
+    pub const fn new() -> Self {
+        Self::Up(Staged { octets: [0; MAX_CONTROL], len: 0, at: 0 })
+    }
+
+    /// What takes the answer apart. The request is over.
+    pub fn decoder(&mut self) -> Option<&mut Decoder> {
+        if let Self::Up(_) = self {
+            *self = Self::Down(const { Decoder::new() });
+        }
+        match self {
+            Self::Down(decoder) => Some(decoder),
+            Self::Up(_) => None,
+        }
+    }
+}

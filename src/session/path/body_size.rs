@@ -1,0 +1,193 @@
+//! How large the bodies of requests may be: what the path took, and what something on it refused (413).
+
+use core::num::NonZeroU32;
+
+/// Bodies begin with so many octets: fast paths double it at once, slow ones pass it within seconds.
+const FIRST_BODY: u32 = 64 << 10;
+/// Smallest body, in octets: below, headers outweigh the payload.
+const LEAST_BODY: u32 = 4 << 10;
+/// A body takes at most so long, in ms, at the rate measured,
+const BODY_MS: u32 = 250;
+/// and at most so long while other channels wait.
+const SHARED_BODY_MS: u32 = 10;
+/// How long a size that was refused (413) is a ceiling, in ms.
+const CEILING_MS: u64 = 600_000;
+
+/// A size that was refused.
+#[derive(Debug, Clone, Copy)]
+struct Ceiling {
+    /// Octets that are tried instead.
+    octets: u32,
+    /// When the refusal is forgotten.
+    until: u64,
+}
+
+/// How large bodies may be. All zeros is the initial state.
+#[derive(Debug)]
+pub struct BodySize {
+    /// Largest body now, in octets; none: [`FIRST_BODY`].
+    body: Option<NonZeroU32>,
+    /// Octets per ms, smoothed, once they are measured.
+    rate: Option<NonZeroU32>,
+    /// Shortest exchange seen, in ms.
+    shortest_ms: Option<u32>,
+    /// Uploads failed in a row.
+    failed: u8,
+    ceiling: Option<Ceiling>,
+}
+
+impl BodySize {
+    pub const fn new() -> Self {
+        Self { body: None, rate: None, shortest_ms: None, failed: 0, ceiling: None }
+    }
+
+    /// Largest body now, in octets.
+    fn body(&self) -> u32 {
+        self.body.map_or(FIRST_BODY, NonZeroU32::get)
+    }
+
+    /// Octets of payload that the next body may have.
+    pub fn budget(&self, now: u64, most: u32, shared: bool) -> u32 {
+        let mut budget = self.body();
+        if let Some(rate) = self.rate
+            && shared
+        {
+            budget = budget.min(rate.get().saturating_mul(SHARED_BODY_MS));
+        }
+        if let Some(ceiling) = self.ceiling
+            && now < ceiling.until
+        {
+            budget = budget.min(ceiling.octets);
+        }
+        budget.max(LEAST_BODY).min(most)
+    }
+
+    /// Shortest exchange seen, in ms; 0 before the first.
+    pub fn round_trip_ms(&self) -> u32 {
+        self.shortest_ms.unwrap_or(0)
+    }
+
+    /// Shortest exchange seen, in ms, once there was one.
+    pub fn known_round_trip_ms(&self) -> Option<u32> {
+        self.shortest_ms
+    }
+
+    /// A send with `bytes` of payload, perhaps none, took `ms`.
+    pub fn passed(&mut self, bytes: u32, ms: u32, most: u32) {
+        self.failed = 0;
+        // A body says how long the path is only if it takes next to nothing itself: measured by a
+        // large one, a slow path would look long, and every body after it fast.
+        if self.shortest_ms.map_or(bytes <= LEAST_BODY, |shortest| ms < shortest) {
+            self.shortest_ms = Some(ms);
+        }
+        let beyond = ms.saturating_sub(self.round_trip_ms());
+        let body = self.body();
+        let slow = bytes >= LEAST_BODY && beyond > BODY_MS;
+        // Less than a body tells how fast the path is only if it took long.
+        if bytes < body / 2 && !slow {
+            return;
+        }
+        let rate = bytes / beyond.max(1);
+        let rate = self.rate.map_or(rate, |before| before.get() - before.get() / 4 + rate / 4);
+        self.rate = NonZeroU32::new(rate);
+        let target = rate.saturating_mul(BODY_MS);
+        let body = target.clamp(LEAST_BODY, body.saturating_mul(2)).min(most.max(LEAST_BODY));
+        self.body = NonZeroU32::new(body);
+    }
+
+    /// A send with payload failed: the second one in a row halves the body.
+    pub fn failed(&mut self) {
+        self.failed = self.failed.saturating_add(1);
+        if self.failed >= 2 {
+            self.failed = 0;
+            self.body = NonZeroU32::new((self.body() / 2).max(LEAST_BODY));
+        }
+    }
+
+    /// A body of so many octets was refused as too large.
+    pub fn refused(&mut self, now: u64, bytes: u32) {
+        let octets = (bytes / 2).max(LEAST_BODY);
+        self.ceiling = Some(Ceiling { octets, until: now + CEILING_MS });
+        self.body = NonZeroU32::new(octets);
+        self.failed = 0;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn grows_on_a_fast_path_and_shrinks_on_failures() {
+        let mut size = BodySize::new();
+        let most = 1 << 20;
+        assert_eq!(size.budget(0, most, false), FIRST_BODY);
+        for _ in 0..10 {
+            let body = size.budget(0, most, false);
+            size.passed(body, 1, most);
+        }
+        assert_eq!(size.budget(0, most, false), most);
+        size.failed();
+        assert_eq!(size.budget(0, most, false), most);
+        size.failed();
+        assert_eq!(size.budget(0, most, false), most / 2);
+    }
+
+    #[test]
+    fn a_slow_uplink_gets_a_quarter_of_a_second() {
+        let mut size = BodySize::new();
+        size.passed(100, 20, 1 << 20);
+        for _ in 0..20 {
+            let body = size.budget(0, 1 << 20, false);
+            size.passed(body, 20 + body / 32, 1 << 20);
+        }
+        let body = size.budget(0, 1 << 20, false);
+        assert!((7_000..9_000).contains(&body), "{body}");
+    }
+
+    #[test]
+    fn a_slow_uplink_is_known_without_a_small_exchange() {
+        let mut size = BodySize::new();
+        let mut took = 0;
+        for _ in 0..20 {
+            let body = size.budget(0, 1 << 20, false);
+            took = 20 + body / 32;
+            size.passed(body, took, 1 << 20);
+        }
+        assert!((200..400).contains(&took), "{took}");
+    }
+
+    #[test]
+    fn a_slow_uplink_is_known_though_no_body_is_ever_full() {
+        let mut size = BodySize::new();
+        size.passed(0, 20, 1 << 20);
+        for _ in 0..20 {
+            let bytes = size.budget(0, 1 << 20, false).min(16 << 10);
+            size.passed(bytes, 20 + bytes / 32, 1 << 20);
+        }
+        let body = size.budget(0, 1 << 20, false);
+        assert!((7_000..9_000).contains(&body), "{body}");
+    }
+
+    #[test]
+    fn a_long_path_is_not_slow() {
+        let mut size = BodySize::new();
+        for _ in 0..40 {
+            let body = size.budget(0, 1 << 20, false);
+            size.passed(body, 700 + body / 10_000, 1 << 20);
+        }
+        assert_eq!(size.budget(0, 1 << 20, false), 1 << 20);
+    }
+
+    #[test]
+    fn a_refused_size_is_a_ceiling_for_ten_minutes() {
+        let mut size = BodySize::new();
+        size.refused(5, 1 << 20);
+        for _ in 0..10 {
+            let body = size.budget(6, 4 << 20, false);
+            size.passed(body, 1, 4 << 20);
+        }
+        assert_eq!(size.budget(6, 4 << 20, false), 1 << 19);
+        assert!(size.budget(6 + CEILING_MS, 4 << 20, false) > 1 << 19);
+    }
+}

@@ -1,0 +1,120 @@
+//! What follows from what comes, or does not, of the park under way.
+
+use super::stream_watch::LITTLE;
+use crate::error::Blocked;
+use crate::session::mode::Mode;
+use crate::session::state::Core;
+use crate::session::terms::Lane;
+
+impl<M: Mode> Core<M> {
+    /// Breaks the park off on purpose.
+    pub fn break_park(&mut self) {
+        self.park.break_off();
+        self.wakes.break_park = true;
+    }
+
+    /// The request for an answer that stays open has gone up.
+    pub fn stream_begins(&mut self, now: u64) {
+        let spread_ms = self.below(self.timers().stream_late_ms);
+        let spread_ms = u16::try_from(spread_ms).unwrap_or(u16::MAX);
+        if let Some(beside) = self.beside_mut() {
+            beside.stream_watch.begins(now, spread_ms);
+            // Without a round trip nobody can tell what comes late: a send measures it.
+            let is_known = beside.body_size.known_round_trip_ms().is_some();
+            self.hello_due |= !is_known;
+        }
+        self.stream_lives(now);
+        // It is the sending lane that watches.
+        self.wakes.send = true;
+    }
+
+    /// Something of the answer came.
+    pub fn stream_lives(&mut self, now: u64) {
+        let late_ms = self.timers().stream_late_ms;
+        if let Some(beside) = self.beside_mut() {
+            beside.stream_watch.lives(now, beside.body_size.round_trip_ms(), late_ms);
+        }
+    }
+
+    /// A TICK came.
+    pub fn on_tick(&mut self, now: u64, age_ms: u32, next_ms: u32) {
+        let late_ms = self.timers().stream_late_ms;
+        // No relay announces more.
+        let next_ms = next_ms.min(self.timers().hold_active_ms);
+        let little = self.park.came() <= LITTLE;
+        let Some(beside) = self.beside_mut() else { return };
+        let little = little && (!beside.send.is_active() || beside.send.payload() <= LITTLE);
+        let round_trip_ms = beside.body_size.known_round_trip_ms();
+        let tick = (age_ms, next_ms);
+        if beside.stream_watch.ticks(now, tick, round_trip_ms, late_ms, little) {
+            beside.stats.late += 1;
+            // Nothing of it is lost by WAKE.
+            beside.park_doubt.doubt();
+            self.hello_due = true;
+            self.wakes.send = true;
+        }
+    }
+
+    /// Breaks an answer that comes too late.
+    pub fn watch_stream(&mut self, now: u64) {
+        let park = &self.park;
+        let is_open = park.is_unanswered() && park.streams() && !park.is_broken();
+        let Some(beside) = self.beside_mut() else { return };
+        if beside.stream_watch.is_late(now, is_open) {
+            beside.stats.late += 1;
+            self.break_park();
+        }
+    }
+
+    /// An answer that was to stay open is over; `cut` if before its end.
+    pub fn stream_ended(&mut self, now: u64, cut: bool) {
+        let late_ms = self.timers().stream_late_ms;
+        if let Some(beside) = self.beside_mut() {
+            beside.stats.late += u64::from(beside.stream_watch.ended(now, cut, late_ms));
+        }
+    }
+
+    /// Breaks a park that did not end when it was to: its path is gone.
+    pub fn watch_park(&mut self, now: u64) {
+        let Some(beside) = self.beside_mut() else { return };
+        if !beside.park_doubt.is_due(now) {
+            return;
+        }
+        if self.park.is_unanswered() && !self.park.is_broken() {
+            let long = self.park.hold_ms() > self.timers().hold_active_ms;
+            if (long || !self.health.is_failing()) && !self.park.is_welcomed() {
+                self.park_failed(now, Blocked::Silence);
+            }
+            self.break_park();
+        }
+    }
+
+    /// A send failed: the relay was perhaps not told to end the park, and the path on which the send
+    /// went dark may have been the park's, too.
+    pub fn doubt_park(&mut self, cause: Blocked) {
+        let is_parked = self.park.is_active() && !self.park.is_broken();
+        let Some(beside) = self.beside_mut() else { return };
+        if cause != Blocked::Silence {
+            beside.park_doubt.was_not_told();
+        } else if is_parked {
+            beside.park_doubt.doubt();
+            self.hello_due = true;
+        }
+    }
+
+    /// A request has gone up as a whole.
+    pub fn is_sent(&mut self, now: u64, lane: Lane) {
+        let due_at = now + u64::from(self.timers().send_silence_ms / 2);
+        if self.is_single() {
+            // What it did not take along may be said now.
+            self.wakes.send = true;
+        } else if lane == Lane::Park {
+            if self.park.streams() {
+                self.stream_begins(now);
+            }
+        } else if let Some(beside) = self.beside_mut() {
+            // Only now has the relay been told.
+            beside.park_doubt.told(due_at);
+        }
+    }
+}
