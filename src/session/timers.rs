@@ -20,6 +20,7 @@ impl Soonest {
         self.0 = self.0.min(time);
     }
 
+    #[inline(never)]
     fn by(&mut self, deadline: Deadline) {
         self.at(deadline.or_never());
     }
@@ -85,7 +86,9 @@ impl<M: Mode> Session<'_, M> {
         if channel.kind::<M>() == Kind::Datagram {
             next.by(self.datagram_expiry(slot));
         }
-        next.by(self.keepalive_at(slot));
+        if M::KEEPALIVE {
+            next.by(self.keepalive_at(slot));
+        }
     }
 
     /// When the oldest datagram expires.
@@ -103,11 +106,11 @@ impl<M: Mode> Session<'_, M> {
     /// When the peer of an idle channel is to be asked.
     fn keepalive_at(&self, slot: usize) -> Deadline {
         let channel = &self.channels[slot];
-        let every = if M::KEEPALIVE { self.core.settings.keepalive_ms } else { 0 };
+        let every = self.core.settings.keepalive_ms;
         if every == 0 || !channel.is_established() || !channel.is_idle() {
             return Deadline::NONE;
         }
-        Deadline::at(channel.heard_at() + u64::from(every))
+        Deadline::at(channel.heard_at()).plus(every)
     }
 
     /// Does what has come due.
@@ -137,7 +140,7 @@ impl<M: Mode> Session<'_, M> {
         if kind == Kind::Datagram {
             self.expire_datagrams(now, slot);
         }
-        if self.keepalive_at(slot).is_due(now) {
+        if M::KEEPALIVE && self.keepalive_at(slot).is_due(now) {
             // Silence now counts for linger.
             self.channels[slot].prober.ask();
             self.watch(now, slot);
