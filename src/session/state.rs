@@ -268,6 +268,11 @@ impl<M: Mode> Core<M> {
         self.wakes.park = true;
     }
 
+    /// The clock is so far, at least.
+    pub fn tick(&mut self, now: u64) {
+        self.clock = self.clock.max(now);
+    }
+
     pub fn traffic(&mut self, now: u64) {
         self.traffic_at = now;
     }

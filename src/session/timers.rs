@@ -3,6 +3,7 @@
 use super::channel::{End, State};
 use super::deadline::Deadline;
 use super::mode::Mode;
+use super::state::Phase;
 use super::terms::Lane;
 use super::view::Session;
 use crate::Kind;
@@ -27,11 +28,10 @@ impl Soonest {
 }
 
 impl<M: Mode> Session<'_, M> {
-    /// When [`handle_timeout`](Self::handle_timeout) and [`poll_exchange`](Self::poll_exchange) are
-    /// to be called again for `lane` at the latest; `None`: not before something else happens.
-    pub fn poll_timeout(&self, lane: Lane) -> Option<u64> {
+    /// The soonest deadline that is met on `lane`.
+    pub(super) fn next_timeout(&self, lane: Lane) -> Option<u64> {
         let core = &*self.core;
-        if self.is_closed() || core.fatal().is_err() {
+        if core.phase == Phase::Closed || core.fatal().is_err() {
             return None;
         }
         let mut next = Soonest(u64::MAX);
@@ -114,8 +114,7 @@ impl<M: Mode> Session<'_, M> {
     }
 
     /// Does what has come due.
-    pub fn handle_timeout(&mut self, now: u64) {
-        self.core.clock = self.core.clock.max(now);
+    pub(super) fn meet_deadlines(&mut self, now: u64) {
         if self.core.fatal().is_err() {
             return;
         }

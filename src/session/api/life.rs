@@ -111,7 +111,7 @@ impl<M: Mode> Session<'_, M> {
     /// The device has another address or network: dial at once, and forget what the old path took.
     /// The owner of the transport also breaks the exchanges under way.
     pub fn network_changed(&mut self, now: u64) {
-        self.core.clock = self.core.clock.max(now);
+        self.core.tick(now);
         if let Some(beside) = self.core.beside_mut() {
             beside.body_size = BodySize::new();
             beside.hold = Hold::new();

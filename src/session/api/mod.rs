@@ -3,6 +3,7 @@
 
 mod channels;
 mod connections;
+mod exchanges;
 mod life;
 mod listeners;
 

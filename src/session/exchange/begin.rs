@@ -1,7 +1,7 @@
 //! Which exchange begins next, and what it is to wait for.
 
 use super::Transfer;
-use crate::session::mode::{Mode, Purpose, Single};
+use crate::session::mode::Mode;
 use crate::session::settings::Pace;
 use crate::session::state::{Core, Phase};
 use crate::session::terms::{Exchange, Lane};
@@ -23,23 +23,9 @@ struct Terms {
     silence_ms: u32,
 }
 
-impl<P: Purpose> Session<'_, Single<P>> {
-    /// Whether something in the way holds octets behind a request back until its answer is there, while the
-    /// connection serves one request after the other. Then a park begun soon after traffic is as short as
-    /// the quiet before it, 250 ms at least; and what is to be said waits for the end of one of at most a
-    /// second: it does not show in [`poll_wake`](Self::poll_wake).
-    pub fn set_held_back(&mut self, held_back: bool) {
-        self.core.held_back = held_back;
-    }
-}
-
 impl<M: Mode> Session<'_, M> {
-    /// Begins the next exchange on `lane`, if one is due: the owner of the transport makes a request
-    /// of `len` octets, which [`poll_body`](Self::poll_body) gives, hands the answer to
-    /// [`handle_response`](Self::handle_response) as it comes, and ends it with
-    /// [`handle_finished`](Self::handle_finished) or [`handle_failure`](Self::handle_failure).
-    pub fn poll_exchange(&mut self, now: u64, lane: Lane) -> Option<Exchange> {
-        self.core.clock = self.core.clock.max(now);
+    /// Begins the next exchange on `lane`, if one is due.
+    pub(in crate::session) fn begin(&mut self, now: u64, lane: Lane) -> Option<Exchange> {
         if !M::SINGLE && self.core.is_narrow(now) {
             return None;
         }
@@ -47,7 +33,7 @@ impl<M: Mode> Session<'_, M> {
         if is_other
             || self.core.flight(lane).is_active()
             || self.core.fatal().is_err()
-            || self.is_closed()
+            || self.core.phase == Phase::Closed
         {
             return None;
         }

@@ -10,20 +10,15 @@ use crate::session::view::Session;
 use crate::wire::{self, ListenRsp, MAX_CONTROL, Message, Piece, Place, Status, VERSION};
 
 impl<M: Mode> Session<'_, M> {
-    /// Takes a piece of the answer's body, of any size, as it comes: the request is over with that,
-    /// however far [`poll_body`](Self::poll_body) was. The owner of the transport calls
-    /// this only for HTTP status 200 and content type `application/octet-stream`.
-    ///
-    /// # Errors
-    /// This is no relay's answer, or not to this request: the connection is to be dropped and the
-    /// error given to [`handle_failure`](Self::handle_failure).
-    pub fn handle_response(&mut self, now: u64, lane: Lane, bytes: &[u8]) -> Result<(), Blocked> {
-        self.core.clock = self.core.clock.max(now);
-        let lane = M::lane(lane);
+    /// Takes a piece of the answer's body apart. Fails if this is no relay's answer, or not to this
+    /// request.
+    pub(in crate::session) fn decode(
+        &mut self,
+        now: u64,
+        lane: Lane,
+        bytes: &[u8],
+    ) -> Result<(), Blocked> {
         let mut input = bytes;
-        if self.is_too_long(lane, bytes.len()) {
-            return Err(Blocked::Foreign);
-        }
         let (transfer, mut session) = self.apart(lane);
         let Some(decoder) = transfer.decoder() else { return Ok(()) };
         let result = loop {
@@ -46,13 +41,6 @@ impl<M: Mode> Session<'_, M> {
             self.owe_acks(now);
         }
         result
-    }
-
-    /// Whether the answer, with so many octets more, has more than any relay's: what can be skipped,
-    /// or is behind END, would be read without end.
-    fn is_too_long(&mut self, lane: Lane, octets: usize) -> bool {
-        let most = self.max_response();
-        self.core.flight(lane).comes(octets) > most
     }
 
     /// LISTEN_RSP came; whether it was news.

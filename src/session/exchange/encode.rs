@@ -14,9 +14,7 @@ use crate::wire::{
 
 impl<M: Mode> Session<'_, M> {
     /// Gives the next octets of the request under way on `lane`: as many as fit `out`; 0 at its end.
-    pub fn poll_body(&mut self, now: u64, lane: Lane, out: &mut [u8]) -> usize {
-        self.core.clock = self.core.clock.max(now);
-        let lane = M::lane(lane);
+    pub(in crate::session) fn encode(&mut self, now: u64, lane: Lane, out: &mut [u8]) -> usize {
         let (transfer, mut session) = self.apart(lane);
         let Transfer::Up(stage) = transfer else { return 0 };
         let mut done = 0;

@@ -20,6 +20,7 @@ mod verdict;
 use heapless::Vec;
 
 pub(super) use item::{DATA_HEAD, Incoming, Item, Sink, What};
+pub(super) use outcome::VERDICTS;
 pub(super) use transfer::Transfer;
 
 use crate::wire::{HelloFlags, Route, Status};

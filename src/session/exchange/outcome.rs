@@ -7,33 +7,14 @@ use crate::session::path::ParkDoubt;
 use crate::session::state::{Core, Fatal, Phase};
 use crate::session::terms::{Event, Lane};
 use crate::session::view::Session;
-use crate::wire::{HEADER_LEN, HelloFlags, Status};
+use crate::wire::{HelloFlags, Status, Verdict};
 
 /// Octets of the verdicts of a whole request.
-const VERDICTS: u32 = (MAX_ITEMS * (HEADER_LEN + 7)) as u32;
+pub(in crate::session) const VERDICTS: u32 = (MAX_ITEMS * Verdict::LEN) as u32;
 
 impl<M: Mode> Session<'_, M> {
-    /// Whether the answer's END has come: what is behind it is ignored, and need not be read.
-    pub fn is_answered(&self, lane: Lane) -> bool {
-        match M::lane(lane) {
-            Lane::Park => self.core.park.end_status().is_some(),
-            Lane::Send => self.core.send().end_status().is_some(),
-        }
-    }
-
-    /// Most octets that an answer's body has: the relay takes less than 512 for so many, and puts
-    /// the verdicts of the request on top.
-    pub fn max_response(&self) -> u32 {
-        self.core.settings.max_response.max(512).saturating_add(VERDICTS)
-    }
-
-    /// The answer's HTTP body has ended.
-    ///
-    /// # Errors
-    /// It had no END, so it counts as lost, which is dealt with already; the connection is to be dropped.
-    pub fn handle_finished(&mut self, now: u64, lane: Lane) -> Result<(), Blocked> {
-        self.core.clock = self.core.clock.max(now);
-        let lane = M::lane(lane);
+    /// The exchange is over, as its answer has come to its end. An answer without END counts as lost.
+    pub(in crate::session) fn finish(&mut self, now: u64, lane: Lane) -> Result<(), Blocked> {
         let flight = self.core.flight(lane);
         if !flight.is_active() {
             return Ok(());
@@ -71,27 +52,18 @@ impl<M: Mode> Session<'_, M> {
     }
 
     /// The exchange failed, for `cause`; `sent` tells whether octets of the request may have reached
-    /// the relay. Everything in it is said again; it is tried anew after a pause.
-    pub fn handle_failure(&mut self, now: u64, lane: Lane, cause: Blocked, sent: bool) {
-        self.core.clock = self.core.clock.max(now);
-        let lane = M::lane(lane);
+    /// the relay.
+    pub(in crate::session) fn fail(&mut self, now: u64, lane: Lane, cause: Blocked, sent: bool) {
         let flight = self.core.flight(lane);
         if flight.end_status().is_some() {
             // Behind END nothing can be lost; though nobody knows for how long it was there.
             if !M::SINGLE {
                 flight.break_off();
             }
-            let _ = self.handle_finished(now, lane);
+            let _ = self.finish(now, lane);
         } else if flight.is_active() {
             self.failed(now, lane, cause, sent);
         }
-    }
-
-    /// Breaks the exchange under way off, on purpose: its failure says nothing of the path, and what
-    /// it carried is said again. The owner of the transport drops its connection.
-    pub fn break_exchange(&mut self, now: u64, lane: Lane) {
-        self.core.flight(M::lane(lane)).break_off();
-        self.handle_failure(now, lane, Blocked::Cut, true);
     }
 
     fn failed(&mut self, now: u64, lane: Lane, cause: Blocked, sent: bool) {
