@@ -20,11 +20,11 @@ impl<M: Mode> Session<'_, M> {
     /// Somebody connects and finds no free channel: the peers of all quiet ones are asked whether
     /// they are there. Whether that is still undecided for some, so that there may be room soon.
     pub(super) fn want_place(&mut self, now: u64) -> bool {
-        let Some(beside) = self.core.beside_mut() else { return false };
-        let began = match beside.places_wanted.get() {
+        let Some(full) = self.core.full_mut() else { return false };
+        let began = match full.places_wanted.get() {
             Some(began) if now < began + WANTED_MS => began,
             _ => {
-                beside.places_wanted = Deadline::at(now);
+                full.places_wanted = Deadline::at(now);
                 now
             }
         };
@@ -48,7 +48,7 @@ impl<M: Mode> Session<'_, M> {
     /// The relay has not seen the channel's peer within its grace: should its place be wanted, it
     /// is taken once the peer was quiet for long enough.
     pub(super) fn give_place_away(&mut self, now: u64, slot: usize) {
-        let wanted = self.core.beside().and_then(|beside| beside.places_wanted.get());
+        let wanted = self.core.full().and_then(|full| full.places_wanted.get());
         let quiet_since = self.channels[slot].quiet_since;
         if wanted.is_some_and(|began| now < began + WANTED_MS)
             && quiet_since != 0

@@ -1,7 +1,6 @@
 //! Deadlines: an exhaustive scan, since there are few.
 
 use super::channel::{End, Probe, State};
-use super::deadline::Deadline;
 use super::{Lane, Mode, Session};
 use crate::Kind;
 use crate::wire::{Status, Window};
@@ -20,8 +19,8 @@ impl Soonest {
         }
     }
 
-    fn by(&mut self, time: Deadline) {
-        if let Some(time) = time.get() {
+    fn by(&mut self, time: Option<u64>) {
+        if let Some(time) = time {
             self.0 = self.0.min(time);
         }
     }
@@ -43,10 +42,10 @@ impl<M: Mode> Session<'_, M> {
         if M::keeps_time(lane) {
             (0..self.channels.len()).for_each(|slot| self.channel_timeout(slot, &mut next));
         }
-        if let Some(beside) = core.beside()
+        if let Some(full) = core.full()
             && lane == Lane::Send
         {
-            if beside.send_waits {
+            if full.send_waits {
                 next.at(core.waits_until(lane));
             }
             if let Some(acks_at) = core.acks_at.get()
@@ -64,8 +63,8 @@ impl<M: Mode> Session<'_, M> {
                 let owed = owed.filter_map(|t| t.owed_until);
                 owed.for_each(|until| next.at(until.get().max(core.waits_until(lane))));
             }
-            next.by(beside.stream_watch.late_at());
-            next.by(beside.park_doubt.due());
+            next.by(full.stream_watch.late_at());
+            next.by(full.park_doubt.due());
         }
         (next.0 != u64::MAX).then_some(next.0)
     }
@@ -116,7 +115,7 @@ impl<M: Mode> Session<'_, M> {
         }
         self.core.watch_stream(now);
         self.core.watch_park(now);
-        let send_waits = self.core.beside().is_some_and(|beside| beside.send_waits);
+        let send_waits = self.core.full().is_some_and(|full| full.send_waits);
         self.core.wakes.send |=
             self.core.acks_at.is_due(now) || send_waits && !self.core.waits(now, Lane::Send);
         self.go_single(now);

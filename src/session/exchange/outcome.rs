@@ -141,8 +141,8 @@ impl<M: Mode> Session<'_, M> {
         self.core.claims_owed |= lane == Lane::Park && !passed;
         match lane {
             Lane::Park => {
-                if let Some(beside) = self.core.beside_mut() {
-                    beside.park_doubt = ParkDoubt::None;
+                if let Some(full) = self.core.full_mut() {
+                    full.park_doubt = ParkDoubt::None;
                 }
                 self.core.wakes.park = true;
             }
@@ -181,27 +181,7 @@ impl<M: Mode> Session<'_, M> {
                     *probe = Probe::AtOnce;
                 }
             }
-            What::Data => {
-                let tx = &mut self.channels[slot].tx;
-                tx.flying = false;
-                if !item.is_judged() {
-                    tx.go_back(tx.pin);
-                }
-                if core::mem::take(&mut tx.rewind) {
-                    tx.go_back(tx.una);
-                }
-                self.watch(now, slot);
-                self.wake_channel(slot);
-            }
-            What::Datagram if !M::DATAGRAMS => {}
-            What::Datagram => {
-                let tx = &mut self.channels[slot].tx;
-                tx.flying = false;
-                tx.rewind = false;
-                tx.next = tx.una;
-                self.watch(now, slot);
-                self.wake_channel(slot);
-            }
+            What::Data | What::Datagram => self.land_data(now, item),
         }
         if matches!(
             item.what,
@@ -211,6 +191,29 @@ impl<M: Mode> Session<'_, M> {
             self.finish_if_done(now, slot);
             self.reap(now, slot);
         }
+    }
+
+    /// The data of an exchange that is over: what has no verdict goes again.
+    fn land_data(&mut self, now: u64, item: &Item) {
+        let slot = usize::from(item.slot);
+        let tx = &mut self.channels[slot].tx;
+        if item.what == What::Data {
+            tx.flying = false;
+            if !item.is_judged() {
+                tx.go_back(tx.pin);
+            }
+            if core::mem::take(&mut tx.rewind) {
+                tx.go_back(tx.una);
+            }
+        } else if M::DATAGRAMS {
+            tx.flying = false;
+            tx.rewind = false;
+            tx.next = tx.una;
+        } else {
+            return;
+        }
+        self.watch(now, slot);
+        self.wake_channel(slot);
     }
 }
 
@@ -225,11 +228,11 @@ impl<M: Mode> Core<M> {
         }
         self.flight(lane).land();
         let most = self.max_body();
-        if let Some(beside) = self.beside_mut() {
+        if let Some(full) = self.full_mut() {
             match lane {
-                Lane::Park if hold_ms > 1 && age >= hold_ms => beside.hold.lasted(),
+                Lane::Park if hold_ms > 1 && age >= hold_ms => full.hold.lasted(),
                 Lane::Park => {}
-                Lane::Send => beside.body_size.passed(payload, age, most),
+                Lane::Send => full.body_size.passed(payload, age, most),
             }
         }
         if !M::SINGLE {
