@@ -25,7 +25,7 @@ impl<M: Mode> Session<'_, M> {
             return;
         }
         let len = (self.rings.len() / (2 * self.channels.len())) as u64;
-        let round_trip = core.beside().map_or(0, |beside| beside.body_size.round_trip_ms());
+        let round_trip = core.full().map_or(0, |full| full.body_size.round_trip_ms());
         let most = len / ACK_SHARE;
         let most = match round_trip >= LONG_PATH_MS {
             true => (len / LONG_ACK_SHARE).max(LEAST_ACK).min(most),

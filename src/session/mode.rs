@@ -74,9 +74,10 @@ pub trait Purpose: Debug + 'static {
 impl Mode for Full {}
 impl<P: Purpose> Mode for Single<P> {}
 
-/// What only a [`Full`] session has. All zeros is its initial state.
+/// The state that a [`Full`] session has beside [`Core`](super::state::Core), and a [`Single`] one has
+/// not. All zeros is its initial state.
 #[derive(Debug)]
-pub struct Beside {
+pub struct FullState {
     pub send: Flight,
     pub send_backoff: Backoff,
     /// The sending lane waits for the end of a pause.
@@ -107,13 +108,13 @@ pub(super) mod sealed {
         /// One for each lane.
         type Transfers: Debug + AsMut<[Transfer]>;
         const TRANSFERS: Self::Transfers;
-        /// `Beside`, or nothing.
-        type Beside: Debug;
-        const BESIDE: Self::Beside;
+        /// `FullState`, or nothing.
+        type FullState: Debug;
+        const FULL_STATE: Self::FullState;
 
         fn timers(settings: &Settings) -> &Timers;
-        fn beside(beside: &Self::Beside) -> Option<&Beside>;
-        fn beside_mut(beside: &mut Self::Beside) -> Option<&mut Beside>;
+        fn full(full: &Self::FullState) -> Option<&FullState>;
+        fn full_mut(full: &mut Self::FullState) -> Option<&mut FullState>;
 
         /// The lane that does the work of `lane`.
         fn lane(lane: Lane) -> Lane {
@@ -143,8 +144,8 @@ impl Sealed for Full {
     const KEEPALIVE: bool = true;
     type Transfers = [Transfer; 2];
     const TRANSFERS: [Transfer; 2] = [const { Transfer::new() }; 2];
-    type Beside = Beside;
-    const BESIDE: Beside = Beside {
+    type FullState = FullState;
+    const FULL_STATE: FullState = FullState {
         send: Flight::new(),
         send_backoff: Backoff::new(),
         send_waits: false,
@@ -163,12 +164,12 @@ impl Sealed for Full {
         &settings.timers
     }
 
-    fn beside(beside: &Beside) -> Option<&Beside> {
-        Some(beside)
+    fn full(full: &FullState) -> Option<&FullState> {
+        Some(full)
     }
 
-    fn beside_mut(beside: &mut Beside) -> Option<&mut Beside> {
-        Some(beside)
+    fn full_mut(full: &mut FullState) -> Option<&mut FullState> {
+        Some(full)
     }
 }
 
@@ -181,18 +182,18 @@ impl<P: Purpose> Sealed for Single<P> {
     const KEEPALIVE: bool = P::KEEPALIVE;
     type Transfers = [Transfer; 1];
     const TRANSFERS: [Transfer; 1] = [const { Transfer::new() }; 1];
-    type Beside = ();
-    const BESIDE: () = ();
+    type FullState = ();
+    const FULL_STATE: () = ();
 
     fn timers(_: &Settings) -> &Timers {
         &P::TIMERS
     }
 
-    fn beside((): &()) -> Option<&Beside> {
+    fn full((): &()) -> Option<&FullState> {
         None
     }
 
-    fn beside_mut((): &mut ()) -> Option<&mut Beside> {
+    fn full_mut((): &mut ()) -> Option<&mut FullState> {
         None
     }
 }

@@ -3,8 +3,7 @@
 use super::cipher::encipher;
 use super::deadline::Deadline;
 use super::exchange::Flight;
-use super::mode::Beside;
-use super::mode::Mode;
+use super::mode::{FullState, Mode};
 use super::path::{Backoff, Health};
 use super::replies::Replies;
 use super::settings::{Settings, Timers};
@@ -90,7 +89,7 @@ pub(super) struct Core<M: Mode> {
     pub park: Flight,
     pub park_backoff: Backoff,
     pub settings: Settings,
-    beside: M::Beside,
+    full: M::FullState,
     pub replies: Replies,
 }
 
@@ -112,7 +111,7 @@ impl<M: Mode> Core<M> {
             bye_tries: 0,
             park: Flight::new(),
             park_backoff: Backoff::new(),
-            beside: M::BESIDE,
+            full: M::FULL_STATE,
             held_back: false,
             traffic_at: 0,
             turn: 0,
@@ -153,7 +152,7 @@ impl<M: Mode> Core<M> {
 
     /// Whether one exchange is made at a time, which is park and send at once.
     pub fn is_single(&self) -> bool {
-        M::SINGLE || self.beside().is_some_and(|beside| beside.gateway.is_single())
+        M::SINGLE || self.full().is_some_and(|full| full.gateway.is_single())
     }
 
     /// The lane that does the work of `lane`.
@@ -176,16 +175,16 @@ impl<M: Mode> Core<M> {
 
     /// When a lane asks again.
     pub fn backoff(&self, lane: Lane) -> &Backoff {
-        match M::beside(&self.beside) {
-            Some(beside) if lane == Lane::Send && !self.is_single() => &beside.send_backoff,
+        match M::full(&self.full) {
+            Some(full) if lane == Lane::Send && !self.is_single() => &full.send_backoff,
             _ => &self.park_backoff,
         }
     }
 
     pub fn backoff_mut(&mut self, lane: Lane) -> &mut Backoff {
         let single = self.is_single();
-        match M::beside_mut(&mut self.beside) {
-            Some(beside) if lane == Lane::Send && !single => &mut beside.send_backoff,
+        match M::full_mut(&mut self.full) {
+            Some(full) if lane == Lane::Send && !single => &mut full.send_backoff,
             _ => &mut self.park_backoff,
         }
     }
@@ -196,26 +195,26 @@ impl<M: Mode> Core<M> {
     }
 
     /// What only a full session has.
-    pub fn beside(&self) -> Option<&Beside> {
-        M::beside(&self.beside)
+    pub fn full(&self) -> Option<&FullState> {
+        M::full(&self.full)
     }
 
-    pub fn beside_mut(&mut self) -> Option<&mut Beside> {
-        M::beside_mut(&mut self.beside)
+    pub fn full_mut(&mut self) -> Option<&mut FullState> {
+        M::full_mut(&mut self.full)
     }
 
     /// The exchange that carries what goes.
     pub fn send(&self) -> &Flight {
-        match M::beside(&self.beside) {
-            Some(beside) if !self.is_single() => &beside.send,
+        match M::full(&self.full) {
+            Some(full) if !self.is_single() => &full.send,
             _ => &self.park,
         }
     }
 
     pub fn send_mut(&mut self) -> &mut Flight {
         let single = self.is_single();
-        match M::beside_mut(&mut self.beside) {
-            Some(beside) if !single => &mut beside.send,
+        match M::full_mut(&mut self.full) {
+            Some(full) if !single => &mut full.send,
             _ => &mut self.park,
         }
     }
@@ -236,18 +235,18 @@ impl<M: Mode> Core<M> {
 
     /// Counts something, if this session counts.
     pub fn count(&mut self, how: impl FnOnce(&mut Stats)) {
-        if let Some(beside) = self.beside_mut() {
-            how(&mut beside.stats);
+        if let Some(full) = self.full_mut() {
+            how(&mut full.stats);
         }
     }
 
     pub fn event(&mut self, event: Event) {
-        if let Some(beside) = self.beside_mut() {
-            if beside.events.is_full() {
-                beside.events.remove(0);
-                beside.stats.events_lost += 1;
+        if let Some(full) = self.full_mut() {
+            if full.events.is_full() {
+                full.events.remove(0);
+                full.stats.events_lost += 1;
             }
-            let _ = beside.events.push(event);
+            let _ = full.events.push(event);
             self.wakes.events = true;
         }
     }

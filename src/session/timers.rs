@@ -25,6 +25,10 @@ impl Soonest {
     fn by(&mut self, deadline: Deadline) {
         self.at(deadline.or_never());
     }
+
+    fn perhaps(&mut self, time: Option<u64>) {
+        self.at(time.unwrap_or(u64::MAX));
+    }
 }
 
 impl<M: Mode> Session<'_, M> {
@@ -42,10 +46,10 @@ impl<M: Mode> Session<'_, M> {
         if M::keeps_time(lane) {
             (0..self.channels.len()).for_each(|slot| self.channel_timeout(slot, &mut next));
         }
-        if let Some(beside) = core.beside()
+        if let Some(full) = core.full()
             && lane == Lane::Send
         {
-            if beside.send_waits {
+            if full.send_waits {
                 next.at(core.waits_until(lane));
             }
             if let Some(acks_at) = core.acks_at.get().filter(|_| !core.send().is_active()) {
@@ -61,8 +65,8 @@ impl<M: Mode> Session<'_, M> {
                 let owed = owed.filter_map(|t| t.owed_until().get());
                 owed.for_each(|until| next.at(until.max(core.waits_until(lane))));
             }
-            next.by(beside.stream_watch.late_at());
-            next.by(beside.park_doubt.due());
+            next.perhaps(full.stream_watch.late_at());
+            next.perhaps(full.park_doubt.due());
         }
         (next.0 != u64::MAX).then_some(next.0)
     }
@@ -128,7 +132,7 @@ impl<M: Mode> Session<'_, M> {
         }
         self.core.watch_stream(now);
         self.core.watch_park(now);
-        let send_waits = self.core.beside().is_some_and(|beside| beside.send_waits);
+        let send_waits = self.core.full().is_some_and(|full| full.send_waits);
         self.core.wakes.send |=
             self.core.acks_at.is_due(now) || send_waits && !self.core.waits(now, Lane::Send);
         self.go_single(now);

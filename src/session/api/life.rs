@@ -112,12 +112,12 @@ impl<M: Mode> Session<'_, M> {
     /// The owner of the transport also breaks the exchanges under way.
     pub fn network_changed(&mut self, now: u64) {
         self.core.tick(now);
-        if let Some(beside) = self.core.beside_mut() {
-            beside.body_size = BodySize::new();
-            beside.hold = Hold::new();
-            beside.stream_watch = StreamWatch::new();
-            beside.gateway.forget();
-            beside.rate = Rate::new();
+        if let Some(full) = self.core.full_mut() {
+            full.body_size = BodySize::new();
+            full.hold = Hold::new();
+            full.stream_watch = StreamWatch::new();
+            full.gateway.forget();
+            full.rate = Rate::new();
         }
         for lane in [Lane::Park, Lane::Send] {
             let flight = self.core.flight(lane);
@@ -132,12 +132,12 @@ impl<M: Mode> Session<'_, M> {
 
     /// Numbers since the session was opened. A [`Single`](crate::session::Single) session keeps none: zeros.
     pub fn stats(&self) -> Stats {
-        self.core.beside().map_or(Stats::new(), |beside| beside.stats)
+        self.core.full().map_or(Stats::new(), |full| full.stats)
     }
 
     /// What happened since; `None` when everything was told.
     pub fn poll_event(&mut self) -> Option<Event> {
-        let events = &mut self.core.beside_mut()?.events;
+        let events = &mut self.core.full_mut()?.events;
         (!events.is_empty()).then(|| events.remove(0))
     }
 

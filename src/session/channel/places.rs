@@ -21,10 +21,10 @@ impl<M: Mode> Session<'_, M> {
     /// A peer connects and finds no free channel: the peers of all quiet ones are asked whether
     /// they are there. Whether that is still undecided for some, so that there may be room soon.
     pub(super) fn want_place(&mut self, now: u64) -> bool {
-        let Some(beside) = self.core.beside_mut() else { return false };
-        let began = beside.places_wanted.get().filter(|began| now < began + WANTED_MS);
+        let Some(full) = self.core.full_mut() else { return false };
+        let began = full.places_wanted.get().filter(|began| now < began + WANTED_MS);
         if began.is_none() {
-            beside.places_wanted = Deadline::at(now);
+            full.places_wanted = Deadline::at(now);
         }
         let mut undecided = false;
         for slot in 0..self.channels.len() {
@@ -44,7 +44,7 @@ impl<M: Mode> Session<'_, M> {
     /// The relay has not seen the channel's peer within its grace: should its place be wanted, it
     /// is taken once the peer was quiet for long enough.
     pub(in crate::session) fn give_place_away(&mut self, now: u64, slot: usize) {
-        let wanted = self.core.beside().and_then(|beside| beside.places_wanted.get());
+        let wanted = self.core.full().and_then(|full| full.places_wanted.get());
         if wanted.is_some_and(|began| now < began + WANTED_MS)
             && self.channels[slot].is_quiet_for(now, GONE_MS)
         {

@@ -38,10 +38,10 @@ impl<M: Mode> Session<'_, M> {
             return None;
         }
         let waits = self.core.waits(now, lane);
-        if let Some(beside) = self.core.beside_mut()
+        if let Some(full) = self.core.full_mut()
             && lane == Lane::Send
         {
-            beside.send_waits = waits;
+            full.send_waits = waits;
         }
         if waits {
             return None;
@@ -89,7 +89,7 @@ impl<M: Mode> Session<'_, M> {
             hold_ms
         };
         let limit_ms = core.gateway_hold_ms(now, active);
-        let ceiling_ms = core.beside().map_or(u32::MAX, |beside| beside.hold.ceiling(now));
+        let ceiling_ms = core.full().map_or(u32::MAX, |full| full.hold.ceiling(now));
         let hold_ms = hold_ms.min(ceiling_ms).min(limit_ms.unwrap_or(u32::MAX));
         let hold_ms = if waits && !asks { core.spread(hold_ms).max(1) } else { 1 };
         if single {
@@ -103,7 +103,7 @@ impl<M: Mode> Session<'_, M> {
             && waits
             && limit_ms.is_none()
             && core.settings.pace == Pace::Streaming
-            && core.beside().is_some_and(|beside| beside.stream_watch.is_allowed(now, quiet_ms));
+            && core.full().is_some_and(|full| full.stream_watch.is_allowed(now, quiet_ms));
         let hello = HelloFlags::STREAM.when(is_allowed);
         Some(Terms { hello, hold_ms, silence_ms: hold_ms + grace_ms })
     }
@@ -122,6 +122,12 @@ impl<M: Mode> Session<'_, M> {
                 Phase::Closing => self.owes_final(),
                 Phase::New | Phase::Closed => false,
             }
+    }
+
+    /// In a session with one connection: whether the exchange under way only waits, while there is
+    /// something to say.
+    pub(in crate::session) fn speaks(&self) -> bool {
+        !self.core.park.is_active() || self.core.only_waits() && self.has_to_say()
     }
 
     /// Where one exchange is made at a time: sees to it that what there is to say goes, if need be by
@@ -166,17 +172,17 @@ impl<M: Mode> Core<M> {
             self.wakes.send |= self.is_single();
         }
         self.flight(lane).begin(now, seq, terms.hello, terms.hold_ms);
-        let Some(beside) = self.beside_mut() else { return (seq, u32::MAX) };
+        let Some(full) = self.full_mut() else { return (seq, u32::MAX) };
         if lane == Lane::Park {
             // Left by one that was broken: its last octets may have come behind that.
-            beside.stream_watch.unwatch();
+            full.stream_watch.unwatch();
         }
-        beside.rate.begins(now, lane);
-        (seq, beside.hold.ceiling(now))
+        full.rate.begins(now, lane);
+        (seq, full.hold.ceiling(now))
     }
 
     /// Whether the park under way only waits, so that it may be hung up on to say something.
-    pub(in crate::session) fn only_waits(&self) -> bool {
+    fn only_waits(&self) -> bool {
         self.park.only_waits(if M::SINGLE && self.held_back { PATIENCE_MS } else { 0 })
     }
 }

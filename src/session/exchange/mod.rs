@@ -88,15 +88,16 @@ pub struct Flight {
     hold_ms: u32,
     /// Octets of its answer's body so far.
     came: u32,
-    /// Data bytes of the item begun that are still to be written,
-    bytes_left: u32,
     seq: u64,
     begun_at: u64,
-    /// and the offset at which they stand.
+    /// Offset of the data bytes of the item begun that are still to be written, and
     bytes_at: u64,
-    plan: Vec<Item, MAX_ITEMS, u8>,
     from: Route,
     incoming: Incoming,
+    /// how many they are.
+    bytes_left: u32,
+    // Last, since it is large: the others are within the reach of short instructions.
+    plan: Vec<Item, MAX_ITEMS, u8>,
 }
 
 impl Flight {
@@ -299,6 +300,7 @@ impl Flight {
     }
 
     /// Data bytes in the request.
+    #[inline(never)]
     pub fn payload(&self) -> u32 {
         self.plan.iter().map(Item::bytes).sum()
     }

@@ -84,8 +84,8 @@ impl<M: Mode> Session<'_, M> {
         self.core.claims_owed |= lane == Lane::Park && !passed;
         match lane {
             Lane::Park => {
-                if let Some(beside) = self.core.beside_mut() {
-                    beside.park_doubt = ParkDoubt::None;
+                if let Some(full) = self.core.full_mut() {
+                    full.park_doubt = ParkDoubt::None;
                 }
                 self.core.wakes.park = true;
             }
@@ -105,11 +105,11 @@ impl<M: Mode> Core<M> {
         }
         self.flight(lane).land();
         let most = self.max_body();
-        if let Some(beside) = self.beside_mut() {
+        if let Some(full) = self.full_mut() {
             match lane {
-                Lane::Park if hold_ms > 1 && age >= hold_ms => beside.hold.lasted(),
+                Lane::Park if hold_ms > 1 && age >= hold_ms => full.hold.lasted(),
                 Lane::Park => {}
-                Lane::Send => beside.body_size.passed(payload, age, most),
+                Lane::Send => full.body_size.passed(payload, age, most),
             }
         }
         if !M::SINGLE {

@@ -92,20 +92,14 @@ impl<M: Mode> Session<'_, M> {
             hello = hello.with(HelloFlags::WAKE);
             // Well above what WAKE and the answer take.
             let due_at = now + u64::from(self.core.timers().send_silence_ms / 2);
-            if let Some(beside) = self.core.beside_mut() {
-                beside.park_doubt.tells(due_at);
+            if let Some(full) = self.core.full_mut() {
+                full.park_doubt.tells(due_at);
             }
         }
         if wake {
             self.core.claims_changed = false;
         }
         Some(hello)
-    }
-
-    /// In a session with one connection: whether the exchange under way only waits, while there is
-    /// something to say.
-    pub(in crate::session) fn speaks(&self) -> bool {
-        !self.core.park.is_active() || self.core.only_waits() && self.has_to_say()
     }
 
     /// Whether a send would have anything to say.
@@ -157,7 +151,7 @@ impl<M: Mode> Session<'_, M> {
         let talks = long && core.send().plan().iter().any(talks);
         core.park.is_active()
             && !core.park.is_broken()
-            && core.beside().is_some_and(|beside| beside.park_doubt.is_to_tell(talks))
+            && core.full().is_some_and(|full| full.park_doubt.is_to_tell(talks))
     }
 
     /// The last words of channels that were, as far as they are due.
@@ -272,10 +266,10 @@ impl<M: Mode> Session<'_, M> {
             return;
         }
         let most = self.core.max_body().saturating_sub(CONTROL_ROOM).max(1024);
-        let mut budget = match self.core.beside() {
-            Some(beside) => {
-                let budget = beside.body_size.budget(now, most, candidates > 1);
-                budget.min(beside.gateway.payload(now))
+        let mut budget = match self.core.full() {
+            Some(full) => {
+                let budget = full.body_size.budget(now, most, candidates > 1);
+                budget.min(full.gateway.payload(now))
             }
             None => most,
         };

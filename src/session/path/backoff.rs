@@ -1,15 +1,22 @@
 //! When a lane asks again after exchanges that got it nowhere.
 
 /// How the last exchanges of a lane ended.
+///
+/// ```text
+///        block           hasten              block
+///  Open ───────▶ Blocked ──────▶ Hastened ──────────▶ BlockedAlone
+///                   ▲ block_with_other ◀── from any
+///  any ── pass ──▶ Open
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Way {
     /// The last one passed.
     Open = 0,
     /// The last one failed.
     Blocked,
-    /// So it was, but the other lane got through: this one was let try again at once.
+    /// The last one failed, but the other lane got through: this one was let try again at once.
     Hastened,
-    /// That was in vain: what stands in the way of this lane is not in the other's.
+    /// To try again was in vain: what stands in the way of this lane is not in the other's.
     BlockedAlone,
 }
 
@@ -22,9 +29,9 @@ pub struct Backoff {
     way: Way,
     /// Exchanges in a row that failed, or were answered early with nothing.
     in_vain: u8,
-    /// And those that were superseded.
+    /// Exchanges in a row that were superseded.
     superseded: u8,
-    /// Nothing is asked before.
+    /// Nothing is asked before this time.
     until: u64,
 }
 

@@ -17,7 +17,7 @@ const CEILING_MS: u64 = 600_000;
 #[derive(Debug, Clone, Copy)]
 struct Ceiling {
     /// Octets that are tried instead.
-    octets: u32,
+    octets: NonZeroU32,
     /// When the refusal is forgotten.
     until: u64,
 }
@@ -57,7 +57,7 @@ impl BodySize {
         if let Some(ceiling) = self.ceiling
             && now < ceiling.until
         {
-            budget = budget.min(ceiling.octets);
+            budget = budget.min(ceiling.octets.get());
         }
         budget.max(LEAST_BODY).min(most)
     }
@@ -106,9 +106,8 @@ impl BodySize {
 
     /// A body of so many octets was refused as too large.
     pub fn refused(&mut self, now: u64, bytes: u32) {
-        let octets = (bytes / 2).max(LEAST_BODY);
-        self.ceiling = Some(Ceiling { octets, until: now + CEILING_MS });
-        self.body = NonZeroU32::new(octets);
+        self.body = NonZeroU32::new((bytes / 2).max(LEAST_BODY));
+        self.ceiling = self.body.map(|octets| Ceiling { octets, until: now + CEILING_MS });
         self.failed = 0;
     }
 }

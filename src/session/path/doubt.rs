@@ -1,8 +1,6 @@
 //! Whether the park under way waits on a path that is gone: then a send tells the relay to end it
 //! (WAKE), and if no end comes in time the park is broken.
 
-use crate::session::deadline::Deadline;
-
 /// Doubt about the park under way. All zeros: none.
 ///
 /// ```text
@@ -60,16 +58,16 @@ impl ParkDoubt {
     }
 
     /// When the park must have ended.
-    pub fn due(self) -> Deadline {
+    pub fn due(self) -> Option<u64> {
         match self {
-            Self::Due(at) => Deadline::at(at),
-            Self::None | Self::Doubted => Deadline::NONE,
+            Self::Due(at) => Some(at),
+            Self::None | Self::Doubted => None,
         }
     }
 
     /// Whether the park must have ended by now. That is said once.
     pub fn is_due(&mut self, now: u64) -> bool {
-        let is_due = self.due().is_due(now);
+        let is_due = matches!(*self, Self::Due(at) if now >= at);
         if is_due {
             *self = Self::None;
         }

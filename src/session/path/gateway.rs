@@ -76,9 +76,10 @@ enum Way {
 #[repr(u8)] // for zeros at first
 enum Suspect {
     None = 0,
-    /// Of this lane; that was so if the next of the other one gets through,
+    /// An exchange of this lane failed: for want of room if the other lane's next one gets through.
     Any(Lane),
-    /// or if that one does which was under way on the other lane all along.
+    /// An exchange of this lane failed: for want of room if the other lane's with this number, which
+    /// was under way all along, gets through.
     Beside(Lane, NonZeroU64),
 }
 
@@ -90,16 +91,26 @@ struct Lasted {
     at: u64,
 }
 
-/// Whether the gateway notices that the client hangs up.
+/// Whether the gateway notices that the client hangs up: the next exchange passes well before the hold
+/// of the one that was hung up on is over.
+///
+/// ```text
+///           not noticed             not noticed
+///  Untried ─────────────▶ Unnoticed ────────────▶ InVain
+///     │                    ▲    │                    │
+///     │        not noticed │    │ noticed            │ noticed
+///     │ noticed            │    ▼                    │
+///     └──────────────────▶ Noticed ◀─────────────────┘
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum HangingUp {
-    /// It was not tried.
+    /// No exchange was hung up on.
     Untried = 0,
-    /// It does,
+    /// The gateway notices.
     Noticed,
-    /// or did not lately.
+    /// The gateway did not notice the last time.
     Unnoticed,
-    /// Time and again it did not.
+    /// The gateway did not notice twice in a row: the client hangs up no more.
     InVain,
 }
 

@@ -5,15 +5,6 @@ use crate::error::Blocked;
 /// How long a hold that was cut is too long, in ms; then the path may be another.
 const CEILING_MS: u64 = 600_000;
 
-/// A hold that was cut.
-#[derive(Debug, Clone, Copy)]
-struct Ceiling {
-    /// Longest hold instead, in ms.
-    hold_ms: u32,
-    /// When all this is forgotten.
-    until: u64,
-}
-
 /// What is thought of long holds.
 ///
 /// ```text
@@ -27,12 +18,13 @@ struct Ceiling {
 enum Belief {
     /// Nothing stands against them.
     Fine = 0,
-    /// One failed: its path may be gone, or a relay was restarted, or the hold was too long.
-    Suspected(Ceiling),
+    /// One failed: its path may be gone, or a relay was restarted, or the hold was too long. Until it
+    /// is forgotten, holds have this many ms at most.
+    Suspected { hold_ms: u32, until: u64 },
     /// A shorter one did not fail. The next long one will tell.
-    Tried(Ceiling),
+    Tried { until: u64 },
     /// That failed, too.
-    TooLong(Ceiling),
+    TooLong { hold_ms: u32, until: u64 },
 }
 
 /// How long parks may wait. All zeros is the initial state.
@@ -49,17 +41,22 @@ impl Hold {
     /// Longest silence that the path is known to bear, in ms.
     pub fn ceiling(&self, now: u64) -> u32 {
         match self.belief {
-            Belief::Suspected(ceiling) | Belief::TooLong(ceiling) if now < ceiling.until => {
-                ceiling.hold_ms
+            Belief::Suspected { hold_ms, until } | Belief::TooLong { hold_ms, until }
+                if now < until =>
+            {
+                hold_ms
             }
-            Belief::Fine | Belief::Suspected(_) | Belief::Tried(_) | Belief::TooLong(_) => u32::MAX,
+            Belief::Fine
+            | Belief::Suspected { .. }
+            | Belief::Tried { .. }
+            | Belief::TooLong { .. } => u32::MAX,
         }
     }
 
     /// A park waited for its whole hold, and was answered.
     pub fn lasted(&mut self) {
-        if let Belief::Suspected(ceiling) = self.belief {
-            self.belief = Belief::Tried(ceiling);
+        if let Belief::Suspected { until, .. } = self.belief {
+            self.belief = Belief::Tried { until };
         }
     }
 
@@ -77,16 +74,19 @@ impl Hold {
         if age < least {
             return;
         }
-        let ceiling = Ceiling { hold_ms: hold_ms.max(least), until: now + CEILING_MS };
+        let (hold_ms, forgotten_at) = (hold_ms.max(least), now + CEILING_MS);
         self.belief = match self.belief {
-            Belief::Suspected(before) | Belief::Tried(before) | Belief::TooLong(before)
-                if now < before.until =>
+            Belief::Suspected { until, .. }
+            | Belief::Tried { until }
+            | Belief::TooLong { until, .. }
+                if now < until =>
             {
-                Belief::TooLong(ceiling)
+                Belief::TooLong { hold_ms, until: forgotten_at }
             }
-            Belief::Fine | Belief::Suspected(_) | Belief::Tried(_) | Belief::TooLong(_) => {
-                Belief::Suspected(ceiling)
-            }
+            Belief::Fine
+            | Belief::Suspected { .. }
+            | Belief::Tried { .. }
+            | Belief::TooLong { .. } => Belief::Suspected { hold_ms, until: forgotten_at },
         };
     }
 }

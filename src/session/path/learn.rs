@@ -39,8 +39,8 @@ impl<M: Mode> Core<M> {
                 self.back_off(now, lane, times);
             }
         }
-        if let Some(beside) = self.beside_mut() {
-            beside.rate.passes();
+        if let Some(full) = self.full_mut() {
+            full.rate.passes();
         }
         if !self.health.is_failing() {
             return;
@@ -66,13 +66,13 @@ impl<M: Mode> Core<M> {
         self.wakes.session = true;
         self.block(now, lane, cause);
         let begun_at = self.flight(lane).begun_at();
-        if let Some(beside) = self.beside_mut() {
+        if let Some(full) = self.full_mut() {
             let many = matches!(cause, Blocked::Http(429) | Blocked::Later(429, _));
-            if many && !beside.gateway.holds(now) {
-                beside.rate.refused(now, begun_at);
+            if many && !full.gateway.holds(now) {
+                full.rate.refused(now, begun_at);
             }
             if let Blocked::Later(_, seconds) = cause {
-                beside.rate.closes(now, seconds);
+                full.rate.closes(now, seconds);
             }
         }
         match lane {
@@ -90,11 +90,11 @@ impl<M: Mode> Core<M> {
                 }
             }
             Lane::Send => {
-                let Some(beside) = self.beside_mut() else { return };
-                let payload = beside.send.payload();
+                let Some(full) = self.full_mut() else { return };
+                let payload = full.send.payload();
                 match cause {
-                    Blocked::Http(413) => beside.body_size.refused(now, payload),
-                    _ if payload > 0 && sent => beside.body_size.failed(),
+                    Blocked::Http(413) => full.body_size.refused(now, payload),
+                    _ if payload > 0 && sent => full.body_size.failed(),
                     _ => {}
                 }
             }
@@ -122,20 +122,11 @@ impl<M: Mode> Core<M> {
         }
     }
 
-    /// The park failed without a word: its hold may have been too long.
-    pub fn park_failed(&mut self, now: u64, cause: Blocked) {
-        let (hold_ms, age) = (self.park.hold_ms(), self.park.age(now));
-        let least = self.timers().hold_active_ms / 2;
-        if let Some(beside) = self.beside_mut() {
-            beside.hold.failed(now, least, cause, hold_ms, age);
-        }
-    }
-
     /// When the next exchange of a lane may begin.
     pub fn waits_until(&self, lane: Lane) -> u64 {
         let until = self.backoff(lane).until();
-        let Some(beside) = self.beside() else { return until };
-        until.max(beside.rate.until(lane, beside.gateway.gap_ms(self.clock)))
+        let Some(full) = self.full() else { return until };
+        until.max(full.rate.until(lane, full.gateway.gap_ms(self.clock)))
     }
 
     /// Whether the next exchange of a lane is not to begin yet.
@@ -167,24 +158,24 @@ impl<M: Mode> Core<M> {
 
     /// Longest hold of a park because of what a gateway does, or may do; with traffic lately or not.
     pub fn gateway_hold_ms(&self, now: u64, active: bool) -> Option<u32> {
-        let beside = self.beside()?;
+        let full = self.full()?;
         let idle_poll_ms = |most| self.settings.idle_poll_ms(most, self.timers());
-        beside.gateway.hold_ms(now, active, beside.body_size.round_trip_ms(), idle_poll_ms)
+        full.gateway.hold_ms(now, active, full.body_size.round_trip_ms(), idle_poll_ms)
     }
 
     /// Whether no exchange may begin, as those under way are to be over first.
     pub fn is_narrow(&mut self, now: u64) -> bool {
         let (traffic_at, is_parked) = (self.traffic_at, self.park.is_active());
-        let Some(beside) = self.beside_mut() else { return false };
-        let idle = !is_parked && !beside.send.is_active();
-        match beside.gateway.turn(now, idle, traffic_at) {
+        let Some(full) = self.full_mut() else { return false };
+        let idle = !is_parked && !full.send.is_active();
+        match full.gateway.turn(now, idle, traffic_at) {
             Turn::Free => return false,
             Turn::Waits => return true,
             Turn::Turned => {}
         }
-        beside.send_backoff.clear();
-        beside.park_doubt = ParkDoubt::None;
-        beside.send_waits = false;
+        full.send_backoff.clear();
+        full.park_doubt = ParkDoubt::None;
+        full.send_waits = false;
         self.park_backoff.clear();
         self.acks_at = Deadline::NONE;
         self.wake_lanes();
@@ -194,7 +185,7 @@ impl<M: Mode> Core<M> {
     /// The exchange of the lane beside this one, if it is under way.
     fn neighbour(&self, lane: Lane) -> Option<Neighbour> {
         let flight = match lane {
-            Lane::Park => &self.beside()?.send,
+            Lane::Park => &self.full()?.send,
             Lane::Send => &self.park,
         };
         flight.is_active().then(|| Neighbour { seq: flight.seq(), welcomed: flight.is_welcomed() })
@@ -202,7 +193,7 @@ impl<M: Mode> Core<M> {
 
     /// The exchange of this lane, which is over.
     fn over(&mut self, lane: Lane) -> Over {
-        let shortest_ms = self.beside().map_or(0, |beside| beside.body_size.round_trip_ms());
+        let shortest_ms = self.full().map_or(0, |full| full.body_size.round_trip_ms());
         let flight = self.flight(lane);
         Over {
             lane,
@@ -217,8 +208,8 @@ impl<M: Mode> Core<M> {
     /// An exchange begins.
     pub fn gateway_begins(&mut self, now: u64, lane: Lane) {
         let other = self.neighbour(lane).map(|other| other.seq);
-        let Some(beside) = self.beside_mut() else { return };
-        let follow = beside.gateway.begins(now, lane, other);
+        let Some(full) = self.full_mut() else { return };
+        let follow = full.gateway.begins(now, lane, other);
         self.follow(lane, follow);
     }
 
@@ -228,24 +219,24 @@ impl<M: Mode> Core<M> {
             return;
         }
         let (over, neighbour) = (self.over(lane), self.neighbour(lane));
-        let Some(beside) = self.beside_mut() else { return };
-        let follow = beside.gateway.passes(now, &over, neighbour);
+        let Some(full) = self.full_mut() else { return };
+        let follow = full.gateway.passes(now, &over, neighbour);
         self.follow(lane, follow);
     }
 
     /// An exchange failed by itself.
     pub fn gateway_fails(&mut self, now: u64, lane: Lane, cause: Blocked) {
         let over = self.over(lane);
-        let Some(beside) = self.beside_mut() else { return };
-        let follow = beside.gateway.fails(now, cause, &over);
+        let Some(full) = self.full_mut() else { return };
+        let follow = full.gateway.fails(now, cause, &over);
         self.follow(lane, follow);
     }
 
     /// Whether the park under way is hung up on to say something.
     pub fn gateway_hangs_up(&mut self, now: u64) -> bool {
         let until = self.park.begun_at() + u64::from(self.park.hold_ms());
-        let Some(beside) = self.beside_mut() else { return false };
-        beside.gateway.hangs_up(now, until, beside.body_size.round_trip_ms())
+        let Some(full) = self.full_mut() else { return false };
+        full.gateway.hangs_up(now, until, full.body_size.round_trip_ms())
     }
 
     fn follow(&mut self, lane: Lane, follow: Follow) {
@@ -261,12 +252,12 @@ impl<M: Mode> Core<M> {
 
     /// From now on one exchange is made at a time: ends what is under way beside this lane's.
     fn narrow(&mut self, lane: Lane) {
-        let Some(beside) = self.beside_mut() else { return };
-        if lane == Lane::Park && beside.send.is_active() {
-            beside.send.break_off();
+        let Some(full) = self.full_mut() else { return };
+        if lane == Lane::Park && full.send.is_active() {
+            full.send.break_off();
         }
         // It was not how many there were in a while.
-        beside.rate = Rate::new();
+        full.rate = Rate::new();
         // Its connection is one too many even while it is idle.
         self.wakes.break_send = true;
         if lane == Lane::Send && self.park.is_active() {

@@ -23,7 +23,7 @@ pub struct Rate {
     /// When an exchange began last, and on which lane.
     begun_at: u64,
     last: Lane,
-    /// None begins before, as something on the way asked.
+    /// No exchange begins before this time, as something on the way asked.
     closed_until: u64,
 }
 

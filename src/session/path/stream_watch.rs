@@ -1,8 +1,6 @@
 //! Whether answers that stay open come through promptly, watched all the time. Where they do not,
 //! the session goes back to long polls by itself.
 
-use crate::session::deadline::Deadline;
-
 /// An answer is held back on the way, if only for a moment, when its TICKs lag, so many at least: one
 /// may have met a busy machine. haproxy does so for 200 ms with all but the end of an answer.
 const LAG_TICKS: u8 = 2;
@@ -99,10 +97,10 @@ impl StreamWatch {
     }
 
     /// When the answer is late unless something comes.
-    pub fn late_at(&self) -> Deadline {
+    pub fn late_at(&self) -> Option<u64> {
         match self.watch {
-            Watch::Until(late_at) => Deadline::at(late_at),
-            Watch::Off | Watch::Over => Deadline::NONE,
+            Watch::Until(late_at) => Some(late_at),
+            Watch::Off | Watch::Over => None,
         }
     }
 
@@ -156,7 +154,7 @@ impl StreamWatch {
     /// Whether what was to come has not; `is_open` tells whether the answer is still waited for. It
     /// is watched no longer then.
     pub fn is_late(&mut self, now: u64, is_open: bool) -> bool {
-        if !self.late_at().is_due(now) {
+        if !matches!(self.watch, Watch::Until(late_at) if now >= late_at) {
             return false;
         }
         self.watch = Watch::Off;

@@ -13,14 +13,23 @@ impl<M: Mode> Core<M> {
         self.wakes.break_park = true;
     }
 
+    /// The park failed without a word: its hold may have been too long.
+    pub fn park_failed(&mut self, now: u64, cause: Blocked) {
+        let (hold_ms, age) = (self.park.hold_ms(), self.park.age(now));
+        let least = self.timers().hold_active_ms / 2;
+        if let Some(full) = self.full_mut() {
+            full.hold.failed(now, least, cause, hold_ms, age);
+        }
+    }
+
     /// The request for an answer that stays open has gone up.
     pub fn stream_begins(&mut self, now: u64) {
         let spread_ms = self.below(self.timers().stream_late_ms);
         let spread_ms = u16::try_from(spread_ms).unwrap_or(u16::MAX);
-        if let Some(beside) = self.beside_mut() {
-            beside.stream_watch.begins(now, spread_ms);
+        if let Some(full) = self.full_mut() {
+            full.stream_watch.begins(now, spread_ms);
             // Without a round trip nobody can tell what comes late: a send measures it.
-            let is_known = beside.body_size.known_round_trip_ms().is_some();
+            let is_known = full.body_size.known_round_trip_ms().is_some();
             self.hello_due |= !is_known;
         }
         self.stream_lives(now);
@@ -31,8 +40,8 @@ impl<M: Mode> Core<M> {
     /// Something of the answer came.
     pub fn stream_lives(&mut self, now: u64) {
         let late_ms = self.timers().stream_late_ms;
-        if let Some(beside) = self.beside_mut() {
-            beside.stream_watch.lives(now, beside.body_size.round_trip_ms(), late_ms);
+        if let Some(full) = self.full_mut() {
+            full.stream_watch.lives(now, full.body_size.round_trip_ms(), late_ms);
         }
     }
 
@@ -42,14 +51,14 @@ impl<M: Mode> Core<M> {
         // No relay announces more.
         let next_ms = next_ms.min(self.timers().hold_active_ms);
         let little = self.park.came() <= LITTLE;
-        let Some(beside) = self.beside_mut() else { return };
-        let little = little && (!beside.send.is_active() || beside.send.payload() <= LITTLE);
-        let round_trip_ms = beside.body_size.known_round_trip_ms();
+        let Some(full) = self.full_mut() else { return };
+        let little = little && (!full.send.is_active() || full.send.payload() <= LITTLE);
+        let round_trip_ms = full.body_size.known_round_trip_ms();
         let tick = (age_ms, next_ms);
-        if beside.stream_watch.ticks(now, tick, round_trip_ms, late_ms, little) {
-            beside.stats.late += 1;
+        if full.stream_watch.ticks(now, tick, round_trip_ms, late_ms, little) {
+            full.stats.late += 1;
             // Nothing of it is lost by WAKE.
-            beside.park_doubt.doubt();
+            full.park_doubt.doubt();
             self.hello_due = true;
             self.wakes.send = true;
         }
@@ -59,9 +68,9 @@ impl<M: Mode> Core<M> {
     pub fn watch_stream(&mut self, now: u64) {
         let park = &self.park;
         let is_open = park.is_unanswered() && park.streams() && !park.is_broken();
-        let Some(beside) = self.beside_mut() else { return };
-        if beside.stream_watch.is_late(now, is_open) {
-            beside.stats.late += 1;
+        let Some(full) = self.full_mut() else { return };
+        if full.stream_watch.is_late(now, is_open) {
+            full.stats.late += 1;
             self.break_park();
         }
     }
@@ -69,15 +78,15 @@ impl<M: Mode> Core<M> {
     /// An answer that was to stay open is over; `cut` if before its end.
     pub fn stream_ended(&mut self, now: u64, cut: bool) {
         let late_ms = self.timers().stream_late_ms;
-        if let Some(beside) = self.beside_mut() {
-            beside.stats.late += u64::from(beside.stream_watch.ended(now, cut, late_ms));
+        if let Some(full) = self.full_mut() {
+            full.stats.late += u64::from(full.stream_watch.ended(now, cut, late_ms));
         }
     }
 
     /// Breaks a park that did not end when it was to: its path is gone.
     pub fn watch_park(&mut self, now: u64) {
-        let Some(beside) = self.beside_mut() else { return };
-        if !beside.park_doubt.is_due(now) {
+        let Some(full) = self.full_mut() else { return };
+        if !full.park_doubt.is_due(now) {
             return;
         }
         if self.park.is_unanswered() && !self.park.is_broken() {
@@ -93,11 +102,11 @@ impl<M: Mode> Core<M> {
     /// went dark may have been the park's, too.
     pub fn doubt_park(&mut self, cause: Blocked) {
         let is_parked = self.park.is_active() && !self.park.is_broken();
-        let Some(beside) = self.beside_mut() else { return };
+        let Some(full) = self.full_mut() else { return };
         if cause != Blocked::Silence {
-            beside.park_doubt.was_not_told();
+            full.park_doubt.was_not_told();
         } else if is_parked {
-            beside.park_doubt.doubt();
+            full.park_doubt.doubt();
             self.hello_due = true;
         }
     }
@@ -112,9 +121,9 @@ impl<M: Mode> Core<M> {
             if self.park.streams() {
                 self.stream_begins(now);
             }
-        } else if let Some(beside) = self.beside_mut() {
+        } else if let Some(full) = self.full_mut() {
             // Only now has the relay been told.
-            beside.park_doubt.told(due_at);
+            full.park_doubt.told(due_at);
         }
     }
 }
