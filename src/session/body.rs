@@ -1,7 +1,7 @@
 //! A request's octets, made as the transport asks for them.
 
 use super::channel::State;
-use super::exchange::{Item, Next, Transfer, What};
+use super::exchange::{Item, ItemKind, Next, Transfer};
 use super::state::{Phase, ReplyKind};
 use super::tombstone::Left;
 use super::{Lane, Mode, Session, datagram, ring};
@@ -45,7 +45,7 @@ impl<M: Mode> Session<'_, M> {
         }
         let is_sent = stage.at >= stage.len && session.core.flight(lane).is_staged();
         if !M::SINGLE && done > 0 && is_sent {
-            self.core.is_sent(now, lane);
+            self.core.request_sent(now, lane);
         }
         done
     }
@@ -86,14 +86,19 @@ impl<M: Mode> Session<'_, M> {
         let mut greeting = [0; wire::MAX_GREETING];
         let state = self.channels.get(slot).map_or(State::Free, |channel| channel.state);
         let of_channel = matches!(
-            item.what,
-            What::Accept | What::Window | What::Probe | What::Data | What::Datagram | What::Close
+            item.kind,
+            ItemKind::Accept
+                | ItemKind::Window
+                | ItemKind::Probe
+                | ItemKind::Data
+                | ItemKind::Datagram
+                | ItemKind::Close
         );
         let mut route = if of_channel { self.route(slot) } else { Route::default() };
-        let message = match item.what {
-            What::Listen => Message::ListenReq(self.listen_req(slot)?),
-            What::Connect if !M::CONNECTS || state != State::Connecting => return None,
-            What::Connect => {
+        let message = match item.kind {
+            ItemKind::Listen => Message::ListenReq(self.listen_req(slot)?),
+            ItemKind::Connect if !M::CONNECTS || state != State::Connecting => return None,
+            ItemKind::Connect => {
                 let limit = self.ring_len() as u64;
                 let channel = &self.channels[slot];
                 let n = if M::GREETS { channel.greeting().len() } else { 0 };
@@ -108,21 +113,21 @@ impl<M: Mode> Session<'_, M> {
                     greeting: &greeting[..n],
                 })
             }
-            What::Accept
+            ItemKind::Accept
                 if !M::LISTENS || !matches!(state, State::Accepting | State::Established) =>
             {
                 return None;
             }
-            What::Accept => Message::AcceptRsp(Accept {
+            ItemKind::Accept => Message::AcceptRsp(Accept {
                 status: Status::Ok,
                 channel: self.local(slot),
                 limit: self.ring_len() as u64,
                 linger_ms: self.channels[slot].linger_ms,
                 greeting: &[],
             }),
-            What::Window | What::Probe if state != State::Established => return None,
-            What::Window => Message::ReceiveReq(self.window(slot)),
-            What::Final => {
+            ItemKind::Window | ItemKind::Probe if state != State::Established => return None,
+            ItemKind::Window => Message::ReceiveReq(self.window(slot)),
+            ItemKind::Final => {
                 let t = &self.tombstones[slot];
                 route = Route { peer: t.peer, channel: t.remote };
                 if !M::SINGLE && t.left == Left::Dead {
@@ -140,7 +145,7 @@ impl<M: Mode> Session<'_, M> {
                     })
                 }
             }
-            What::Probe => {
+            ItemKind::Probe => {
                 let channel = &self.channels[slot];
                 let is_stream = M::kind(channel.kind) == crate::Kind::Stream;
                 // What was sent before this PROBE is there now or was lost: the peer sees which.
@@ -152,20 +157,20 @@ impl<M: Mode> Session<'_, M> {
                 let flags = if is_stream { item.flags() } else { DataFlags::PROBE };
                 Message::SendReq(Data { offset, flags, len: 0 })
             }
-            What::Data => {
+            ItemKind::Data => {
                 let offset = self.channels[slot].tx.pin;
                 self.core.flight(lane).owe_bytes(offset, item.bytes());
                 Message::SendReq(Data { offset, flags: item.flags(), len: item.bytes() })
             }
-            What::Datagram if !M::DATAGRAMS => return None,
-            What::Datagram => Message::SendReq(self.stage_datagram(lane, item)),
-            What::Close if state != State::Aborting => return None,
-            What::Close => {
+            ItemKind::Datagram if !M::DATAGRAMS => return None,
+            ItemKind::Datagram => Message::SendReq(self.stage_datagram(lane, item)),
+            ItemKind::Close if state != State::Aborting => return None,
+            ItemKind::Close => {
                 let channel = &self.channels[slot];
                 let status = Status::from_code(channel.status).unwrap_or(Status::Aborted);
                 Message::CloseReq(Close { status, offset: channel.end_offset })
             }
-            What::Reply => {
+            ItemKind::Reply => {
                 let reply = &self.core.replies[slot];
                 let status = Status::from_code(reply.status).unwrap_or(Status::Unknown);
                 route = Route { peer: reply.peer, channel: wire::Channel::NONE };

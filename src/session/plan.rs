@@ -4,7 +4,7 @@ use super::body::HELLO_LEN;
 use super::channel::{Channel, Probe, State};
 use super::datagram;
 use super::deadline::Deadline;
-use super::exchange::{Item, MAX_ITEMS, What};
+use super::exchange::{Item, ItemKind, MAX_ITEMS};
 use super::state::{Phase, ReplyKind};
 use super::tombstone::Left;
 use super::{Lane, Mode, Session};
@@ -38,7 +38,7 @@ impl<M: Mode> Session<'_, M> {
         for slot in 0..self.claims().len() {
             if let Some(req) = self.listen_req(slot) {
                 let head = (HEADER_LEN + 34 + req.name.len()) as u16;
-                let _ = self.core.park.say(Item::control(What::Listen, slot, head));
+                let _ = self.core.park.say(Item::control(ItemKind::Listen, slot, head));
             }
         }
         self.core.claims_changed = false;
@@ -49,7 +49,7 @@ impl<M: Mode> Session<'_, M> {
             if channel.state != State::Established || !channel.rx.dirty {
                 continue;
             }
-            if !self.core.park.say(Item::control(What::Window, slot, WINDOW_HEAD)) {
+            if !self.core.park.say(Item::control(ItemKind::Window, slot, WINDOW_HEAD)) {
                 channel.rx.urgent = true;
                 self.core.wakes.send = true;
             }
@@ -140,7 +140,9 @@ impl<M: Mode> Session<'_, M> {
     fn doubts_park(&self) -> bool {
         let core = &*self.core;
         let long = core.park.hold_ms() > core.timers().hold_active_ms;
-        let talks = |item: &Item| matches!(item.what, What::Data | What::Datagram | What::Connect);
+        let talks = |item: &Item| {
+            matches!(item.kind, ItemKind::Data | ItemKind::Datagram | ItemKind::Connect)
+        };
         let talks = long && core.send().plan().iter().any(talks);
         core.park.is_active()
             && !core.park.is_broken()
@@ -152,7 +154,7 @@ impl<M: Mode> Session<'_, M> {
         for (slot, tombstone) in self.tombstones.iter_mut().enumerate() {
             let is_dead = !M::SINGLE && tombstone.left == Left::Dead;
             let head = if is_dead { CLOSE_HEAD } else { WINDOW_HEAD };
-            let item = Item::control(What::Final, slot, head);
+            let item = Item::control(ItemKind::Final, slot, head);
             if tombstone.answer && self.core.flight(lane).say(item) {
                 tombstone.answer = false;
             }
@@ -168,7 +170,8 @@ impl<M: Mode> Session<'_, M> {
                 ReplyKind::Close => ROUTE_LEN + (HEADER_LEN + 13) as u16,
                 ReplyKind::Stray => ROUTE_LEN + (HEADER_LEN + 9) as u16,
             };
-            if !reply.flying && self.core.send_mut().say(Item::control(What::Reply, slot, head)) {
+            if !reply.flying && self.core.send_mut().say(Item::control(ItemKind::Reply, slot, head))
+            {
                 self.core.replies[slot].flying = true;
             }
         }
@@ -198,7 +201,7 @@ impl<M: Mode> Session<'_, M> {
             if channel.state != State::Established || !rx.dirty || rx.urgent {
                 continue;
             }
-            let window = Item::control(What::Window, slot, WINDOW_HEAD);
+            let window = Item::control(ItemKind::Window, slot, WINDOW_HEAD);
             if !core.send_mut().say_first(window) {
                 core.acks_at = Deadline::at(now);
             }
@@ -214,25 +217,25 @@ impl<M: Mode> Session<'_, M> {
             State::Connecting => {
                 let fixed = HEADER_LEN + 29 + channel.endpoint.name.len();
                 (
-                    What::Connect,
+                    ItemKind::Connect,
                     (fixed + if M::GREETS { channel.greeting().len() } else { 0 }) as u16,
                 )
             }
             State::Accepting if !M::LISTENS => return,
-            State::Accepting => (What::Accept, ROUTE_LEN + (HEADER_LEN + 26) as u16),
-            State::Aborting => (What::Close, CLOSE_HEAD),
+            State::Accepting => (ItemKind::Accept, ROUTE_LEN + (HEADER_LEN + 26) as u16),
+            State::Aborting => (ItemKind::Close, CLOSE_HEAD),
             State::Established => {
                 let flight = self.core.send_mut();
                 // The park that it is has said it already.
                 if !single && channel.rx.urgent {
-                    let _ = flight.say(Item::control(What::Window, slot, WINDOW_HEAD));
+                    let _ = flight.say(Item::control(ItemKind::Window, slot, WINDOW_HEAD));
                 }
                 let flags = match channel.probe {
                     Probe::None => return,
                     Probe::AtOnce => DataFlags::PROBE,
                     Probe::Patient => DataFlags::ACK_NOW,
                 };
-                let probe = Item::control(What::Probe, slot, DATA_HEAD).flagged(flags);
+                let probe = Item::control(ItemKind::Probe, slot, DATA_HEAD).flagged(flags);
                 if flight.say(probe) {
                     channel.probe = Probe::None;
                     channel.flying = true;
@@ -314,7 +317,7 @@ impl<M: Mode> Session<'_, M> {
         let flags = DataFlags::FIN
             .when(fin)
             .with(DataFlags::ACK_NOW.when(fin || short || several || tx.want_ack));
-        let planned = Item::data(What::Data, slot, flags, bytes as u32);
+        let planned = Item::data(ItemKind::Data, slot, flags, bytes as u32);
         if !self.core.send_mut().say(planned) {
             return 0;
         }
@@ -363,7 +366,7 @@ impl<M: Mode> Session<'_, M> {
             if (taken > 0 || fits) && taken + octets > share {
                 break;
             }
-            let planned = Item::data(What::Datagram, slot, flags, len as u32);
+            let planned = Item::data(ItemKind::Datagram, slot, flags, len as u32);
             if !self.core.send_mut().say(planned) {
                 break;
             }

@@ -1,7 +1,7 @@
 //! Data and acknowledgements that come in an answer.
 
 use super::channel::{End, State};
-use super::exchange::{Incoming, Sink};
+use super::exchange::{Destination, Incoming};
 use super::{Event, Lane, Mode, Session, datagram, ring};
 use crate::Kind;
 use crate::wire::{Data, DataFlags, Route, Status, Window};
@@ -53,7 +53,7 @@ impl<M: Mode> Session<'_, M> {
             let header = datagram::header(data.len as usize, now);
             ring::copy_in(&mut self.rings[rx_ring], start, &header);
             self.core.flight(lane).takes_in(Incoming {
-                sink: Sink::Datagram,
+                destination: Destination::Datagram,
                 slot: slot as u16,
                 fin: false,
                 at: start + datagram::HEADER as u64,
@@ -76,7 +76,7 @@ impl<M: Mode> Session<'_, M> {
             return;
         }
         self.core.flight(lane).takes_in(Incoming {
-            sink: Sink::Stream,
+            destination: Destination::Stream,
             slot: slot as u16,
             fin,
             at: data.offset,
@@ -103,9 +103,9 @@ impl<M: Mode> Session<'_, M> {
         let incoming = self.core.flight(lane).incoming();
         let slot = usize::from(incoming.slot);
         self.core.flight(lane).took_in(bytes.len());
-        match incoming.sink {
-            Sink::Drop => {}
-            Sink::Stream => {
+        match incoming.destination {
+            Destination::Drop => {}
+            Destination::Stream => {
                 if !self.take_stream(slot, incoming.at, bytes) {
                     self.core.flight(lane).drop_incoming();
                     return;
@@ -122,8 +122,8 @@ impl<M: Mode> Session<'_, M> {
                 }
                 self.wake_channel(slot);
             }
-            Sink::Datagram if !M::DATAGRAMS => {}
-            Sink::Datagram => {
+            Destination::Datagram if !M::DATAGRAMS => {}
+            Destination::Datagram => {
                 let (_, rx_ring) = self.rings_of(slot);
                 ring::copy_in(&mut self.rings[rx_ring], incoming.at, bytes);
                 if left == 0 {

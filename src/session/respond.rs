@@ -1,7 +1,7 @@
 //! What comes in an answer.
 
 use super::channel::{End, Probe, State};
-use super::exchange::What;
+use super::exchange::ItemKind;
 use super::state::{Fatal, Reply, ReplyKind};
 use super::tombstone::{Left, Tombstone};
 use super::{Event, Lane, Mode, Session, datagram};
@@ -234,16 +234,16 @@ impl<M: Mode> Session<'_, M> {
         if item.is_judged() {
             return Ok(());
         }
-        let place = match item.what {
-            What::Connect => Place::ConnectVerdict,
-            What::Accept | What::Reply => Place::AcceptVerdict,
-            What::Listen
-            | What::Window
-            | What::Final
-            | What::Probe
-            | What::Data
-            | What::Datagram
-            | What::Close => Place::Verdict,
+        let place = match item.kind {
+            ItemKind::Connect => Place::ConnectVerdict,
+            ItemKind::Accept | ItemKind::Reply => Place::AcceptVerdict,
+            ItemKind::Listen
+            | ItemKind::Window
+            | ItemKind::Final
+            | ItemKind::Probe
+            | ItemKind::Data
+            | ItemKind::Datagram
+            | ItemKind::Close => Place::Verdict,
         };
         if !M::SINGLE && !verdict.status.fits(place) {
             return Err(Blocked::Foreign);
@@ -254,13 +254,13 @@ impl<M: Mode> Session<'_, M> {
         let delivered = verdict.status == Status::Delivered;
         // Datagrams leave the ring from its front: behind one without a verdict none does.
         if M::DATAGRAMS
-            && item.what == What::Datagram
+            && item.kind == ItemKind::Datagram
             && self.core.flight(lane).skips_datagram(&item, verdict.index)
         {
             self.channels[slot].tx.rewind = true;
         }
-        match item.what {
-            What::Data => {
+        match item.kind {
+            ItemKind::Data => {
                 let tx = &mut self.channels[slot].tx;
                 let passed = if delivered { item.bytes() } else { verdict.bytes.min(item.bytes()) };
                 tx.delivered = tx.delivered.max(tx.pin + u64::from(passed));
@@ -270,8 +270,8 @@ impl<M: Mode> Session<'_, M> {
                 }
                 self.wake_channel(slot);
             }
-            What::Datagram if !M::DATAGRAMS => {}
-            What::Datagram => {
+            ItemKind::Datagram if !M::DATAGRAMS => {}
+            ItemKind::Datagram => {
                 let tx = &mut self.channels[slot].tx;
                 if delivered && !tx.rewind {
                     tx.una += (datagram::HEADER as u32 + item.bytes()) as u64;
@@ -289,19 +289,19 @@ impl<M: Mode> Session<'_, M> {
                     self.block(now, slot, verdict.status);
                 }
             }
-            What::Window if !delivered => {
+            ItemKind::Window if !delivered => {
                 let rx = &mut self.channels[slot].rx;
                 rx.dirty = true;
                 rx.now = true;
             }
-            What::Probe if delivered => self.unblock(now, slot),
-            What::Probe => {
+            ItemKind::Probe if delivered => self.unblock(now, slot),
+            ItemKind::Probe => {
                 self.block(now, slot, verdict.status);
                 if !M::SINGLE && verdict.status == Status::Away {
                     self.give_place_away(now, slot);
                 }
             }
-            What::Connect if self.channels[slot].state == State::Connecting => {
+            ItemKind::Connect if self.channels[slot].state == State::Connecting => {
                 match verdict.status {
                     // The relay refuses in the listener's place.
                     Status::NoListener | Status::WrongKind | Status::Limited => {
@@ -310,13 +310,13 @@ impl<M: Mode> Session<'_, M> {
                     status => self.channels[slot].status = status as u8,
                 }
             }
-            What::Connect
-            | What::Accept
-            | What::Listen
-            | What::Window
-            | What::Final
-            | What::Close
-            | What::Reply => {}
+            ItemKind::Connect
+            | ItemKind::Accept
+            | ItemKind::Listen
+            | ItemKind::Window
+            | ItemKind::Final
+            | ItemKind::Close
+            | ItemKind::Reply => {}
         }
         Ok(())
     }

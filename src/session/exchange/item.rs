@@ -3,9 +3,10 @@
 use crate::session::plan::DATA_HEAD;
 use crate::wire::DataFlags;
 
-/// What a request says of a slot. Its octets are made when they are sent, from what is true then.
+/// What a message of a request says of its slot. The message's octets are made when they are sent,
+/// from what is true then.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum What {
+pub enum ItemKind {
     Listen,
     Connect,
     Accept,
@@ -21,7 +22,7 @@ pub enum What {
 /// Eight octets, since a session has [`MAX_ITEMS`] of them for each lane.
 #[derive(Debug, Clone, Copy)]
 pub struct Item {
-    pub what: What,
+    pub kind: ItemKind,
     /// Flags of a data message, and [`JUDGED`].
     flags: u8,
     /// Slot of the channel, claim, reply or tombstone.
@@ -35,7 +36,7 @@ const JUDGED: u8 = 0x80;
 
 /// Where the octets of the data message that is being read go.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Sink {
+pub enum Destination {
     /// Nowhere.
     Drop = 0,
     Stream,
@@ -45,7 +46,7 @@ pub enum Sink {
 /// The data message being read.
 #[derive(Debug, Clone, Copy)]
 pub struct Incoming {
-    pub sink: Sink,
+    pub destination: Destination,
     /// Slot of the channel.
     pub slot: u16,
     pub fin: bool,
@@ -56,18 +57,19 @@ pub struct Incoming {
 }
 
 impl Incoming {
-    pub const NONE: Self = Self { sink: Sink::Drop, slot: 0, fin: false, at: 0, number: 0, len: 0 };
+    pub const NONE: Self =
+        Self { destination: Destination::Drop, slot: 0, fin: false, at: 0, number: 0, len: 0 };
 }
 
 impl Item {
     /// A message without data bytes; `octets` counts its ROUTE.
-    pub fn control(what: What, slot: usize, octets: u16) -> Self {
-        Self { what, flags: 0, slot: slot as u16, octets: octets.into() }
+    pub fn control(kind: ItemKind, slot: usize, octets: u16) -> Self {
+        Self { kind, flags: 0, slot: slot as u16, octets: octets.into() }
     }
 
     /// Data bytes of a stream, or a datagram.
-    pub fn data(what: What, slot: usize, flags: DataFlags, bytes: u32) -> Self {
-        Self { what, flags: flags.bits(), slot: slot as u16, octets: bytes }
+    pub fn data(kind: ItemKind, slot: usize, flags: DataFlags, bytes: u32) -> Self {
+        Self { kind, flags: flags.bits(), slot: slot as u16, octets: bytes }
     }
 
     /// With these flags of a data message.
@@ -77,7 +79,7 @@ impl Item {
 
     /// Whether it is of a data message.
     pub fn has_data(&self) -> bool {
-        matches!(self.what, What::Data | What::Datagram)
+        matches!(self.kind, ItemKind::Data | ItemKind::Datagram)
     }
 
     /// Data bytes.
@@ -106,6 +108,6 @@ impl Item {
 
     /// Whether a ROUTE stands before it.
     pub fn is_routed(&self) -> bool {
-        !matches!(self.what, What::Listen | What::Connect)
+        !matches!(self.kind, ItemKind::Listen | ItemKind::Connect)
     }
 }

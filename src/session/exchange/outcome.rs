@@ -1,6 +1,6 @@
 //! What follows from an exchange that passed or failed.
 
-use super::{Item, MAX_ITEMS, What};
+use super::{Item, ItemKind, MAX_ITEMS};
 use crate::error::Blocked;
 use crate::session::channel::{Probe, State};
 use crate::session::path::ParkDoubt;
@@ -152,40 +152,45 @@ impl<M: Mode> Session<'_, M> {
 
     fn land_item(&mut self, now: u64, item: &Item, passed: bool) {
         let slot = usize::from(item.slot);
-        match item.what {
-            What::Listen => self.core.claims_changed |= !passed,
-            What::Reply => {
+        match item.kind {
+            ItemKind::Listen => self.core.claims_changed |= !passed,
+            ItemKind::Reply => {
                 let reply = &mut self.core.replies[slot];
                 reply.flying = false;
                 if passed {
                     reply.kind = ReplyKind::Free;
                 }
             }
-            What::Final => self.tombstones[slot].answer |= !passed,
-            What::Window => {
+            ItemKind::Final => self.tombstones[slot].answer |= !passed,
+            ItemKind::Window => {
                 let channel = &mut self.channels[slot];
                 if !passed && channel.state == State::Established {
                     channel.rx.dirty = true;
                     channel.rx.now = true;
                 }
             }
-            What::Connect | What::Accept | What::Close => {
+            ItemKind::Connect | ItemKind::Accept | ItemKind::Close => {
                 let channel = &mut self.channels[slot];
                 if !passed && channel.due != 0 {
                     channel.due = now;
                 }
             }
-            What::Probe => {
+            ItemKind::Probe => {
                 let probe = &mut self.channels[slot].probe;
                 if !passed && *probe == Probe::None {
                     *probe = Probe::AtOnce;
                 }
             }
-            What::Data | What::Datagram => self.land_data(now, item),
+            ItemKind::Data | ItemKind::Datagram => self.land_data(now, item),
         }
         if matches!(
-            item.what,
-            What::Connect | What::Accept | What::Probe | What::Data | What::Datagram | What::Close
+            item.kind,
+            ItemKind::Connect
+                | ItemKind::Accept
+                | ItemKind::Probe
+                | ItemKind::Data
+                | ItemKind::Datagram
+                | ItemKind::Close
         ) {
             self.channels[slot].flying = false;
             self.finish_if_done(now, slot);
@@ -197,7 +202,7 @@ impl<M: Mode> Session<'_, M> {
     fn land_data(&mut self, now: u64, item: &Item) {
         let slot = usize::from(item.slot);
         let tx = &mut self.channels[slot].tx;
-        if item.what == What::Data {
+        if item.kind == ItemKind::Data {
             tx.flying = false;
             if !item.is_judged() {
                 tx.go_back(tx.pin);
