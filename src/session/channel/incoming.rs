@@ -3,7 +3,7 @@
 use super::tombstone::Left;
 use super::{End, State};
 use crate::Kind;
-use crate::session::exchange::{Incoming, Sink};
+use crate::session::exchange::{Destination, Incoming};
 use crate::session::mode::Mode;
 use crate::session::replies::ReplyKind;
 use crate::session::view::Session;
@@ -118,7 +118,7 @@ impl<M: Mode> Session<'_, M> {
             return false;
         }
         self.core.flight(lane).takes_in(Incoming {
-            sink: Sink::Stream,
+            destination: Destination::Stream,
             slot: slot as u16,
             fin,
             at: data.offset,
@@ -143,7 +143,7 @@ impl<M: Mode> Session<'_, M> {
         // The ring has one place for the next: an answer on the other lane gives its up.
         self.core.drop_incoming(slot);
         self.core.flight(lane).takes_in(Incoming {
-            sink: Sink::Datagram,
+            destination: Destination::Datagram,
             slot: slot as u16,
             fin: false,
             at,
@@ -158,9 +158,9 @@ impl<M: Mode> Session<'_, M> {
         let incoming = self.core.flight(lane).incoming();
         let slot = usize::from(incoming.slot);
         self.core.flight(lane).took_in(bytes.len());
-        match incoming.sink {
-            Sink::Drop => {}
-            Sink::Stream => {
+        match incoming.destination {
+            Destination::Drop => {}
+            Destination::Stream => {
                 if !self.take_stream(slot, incoming.at, bytes) {
                     self.core.flight(lane).drop_incoming();
                     return;
@@ -173,8 +173,8 @@ impl<M: Mode> Session<'_, M> {
                 }
                 self.wake_channel(slot);
             }
-            Sink::Datagram if !M::DATAGRAMS => {}
-            Sink::Datagram => {
+            Destination::Datagram if !M::DATAGRAMS => {}
+            Destination::Datagram => {
                 let (_, rx_ring) = self.rings_of(slot);
                 super::ring::copy_in(&mut self.rings[rx_ring], incoming.at, bytes);
                 if left == 0 {

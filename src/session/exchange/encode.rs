@@ -1,6 +1,6 @@
 //! A request's octets, made as the transport asks for them.
 
-use super::{Item, Next, Transfer, What};
+use super::{Item, ItemKind, Next, Transfer};
 use crate::Kind;
 use crate::session::channel::{State, ring};
 use crate::session::mode::Mode;
@@ -42,7 +42,7 @@ impl<M: Mode> Session<'_, M> {
         }
         let is_sent = stage.at >= stage.len && session.core.flight(lane).is_staged();
         if !M::SINGLE && done > 0 && is_sent {
-            self.core.is_sent(now, lane);
+            self.core.request_sent(now, lane);
         }
         done
     }
@@ -80,28 +80,28 @@ impl<M: Mode> Session<'_, M> {
     /// Writes an item's ROUTE and message; `None` if there is nothing to say any more.
     fn stage(&mut self, lane: Lane, item: &Item, out: &mut [u8]) -> Option<usize> {
         let slot = usize::from(item.slot);
-        let (route, message) = match item.what {
-            What::Listen => {
+        let (route, message) = match item.kind {
+            ItemKind::Listen => {
                 let req = self.claims[slot].listen_req(slot, self.core.settings.owner)?;
                 (None, Message::ListenReq(req))
             }
-            What::Connect => (None, self.connect_req(slot)?),
-            What::Final => {
+            ItemKind::Connect => (None, self.connect_req(slot)?),
+            ItemKind::Final => {
                 let t = &self.tombstones[slot];
                 let asks = self.core.phase == Phase::Closing && t.is_owed(self.core.clock);
                 let (route, message) = t.message(asks, M::SINGLE);
                 (Some(route), message)
             }
-            What::Reply => {
+            ItemKind::Reply => {
                 let (route, message) = self.core.replies.message::<M>(slot)?;
                 (Some(route), message)
             }
-            What::Accept
-            | What::Window
-            | What::Probe
-            | What::Data
-            | What::Datagram
-            | What::Close => {
+            ItemKind::Accept
+            | ItemKind::Window
+            | ItemKind::Probe
+            | ItemKind::Data
+            | ItemKind::Datagram
+            | ItemKind::Close => {
                 let route = self.channels[slot].route();
                 (Some(route), self.message(lane, slot, item)?)
             }
@@ -136,8 +136,8 @@ impl<M: Mode> Session<'_, M> {
         let local = self.local(slot);
         let channel = &mut self.channels[slot];
         let kind = channel.kind::<M>();
-        Some(match (item.what, channel.state()) {
-            (What::Accept, State::Accepting | State::Established) if M::LISTENS => {
+        Some(match (item.kind, channel.state()) {
+            (ItemKind::Accept, State::Accepting | State::Established) if M::LISTENS => {
                 Message::AcceptRsp(Accept {
                     status: Status::Ok,
                     channel: local,
@@ -146,25 +146,25 @@ impl<M: Mode> Session<'_, M> {
                     greeting: &[],
                 })
             }
-            (What::Window, State::Established) => {
+            (ItemKind::Window, State::Established) => {
                 let is_done = channel.is_done();
                 Message::ReceiveReq(channel.rx.window(ring, kind, is_done))
             }
-            (What::Probe, State::Established) => {
+            (ItemKind::Probe, State::Established) => {
                 let flags = if kind == Kind::Stream { item.flags() } else { DataFlags::PROBE };
                 Message::SendReq(Data { offset: channel.tx.probed(kind), flags, len: 0 })
             }
-            (What::Data, _) => {
+            (ItemKind::Data, _) => {
                 let offset = channel.tx.staged();
                 self.core.flight(lane).owe_bytes(offset, item.bytes());
                 Message::SendReq(Data { offset, flags: item.flags(), len: item.bytes() })
             }
-            (What::Datagram, _) if M::DATAGRAMS => {
+            (ItemKind::Datagram, _) if M::DATAGRAMS => {
                 let (number, at) = channel.tx.stage_datagram(item.bytes());
                 self.core.flight(lane).owe_bytes(at, item.bytes());
                 Message::SendReq(Data { offset: number, flags: item.flags(), len: item.bytes() })
             }
-            (What::Close, State::Aborting(end)) => {
+            (ItemKind::Close, State::Aborting(end)) => {
                 let offset = channel.end_offset();
                 Message::CloseReq(Close { status: end.status(), offset })
             }

@@ -5,9 +5,10 @@ use crate::wire::{Data, DataFlags, Route};
 /// Octets of a ROUTE and a data message's header.
 pub const DATA_HEAD: usize = Route::LEN + Data::LEN;
 
-/// What a request says of a slot. Its octets are made when they are sent, from what is true then.
+/// What a message of a request says of its slot. The message's octets are made when they are sent,
+/// from what is true then.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum What {
+pub enum ItemKind {
     Listen,
     Connect,
     Accept,
@@ -23,7 +24,7 @@ pub enum What {
 /// Eight octets, since a session has [`MAX_ITEMS`] of them for each lane.
 #[derive(Debug, Clone, Copy)]
 pub struct Item {
-    pub what: What,
+    pub kind: ItemKind,
     /// Flags of a data message, and [`JUDGED`].
     flags: u8,
     /// Slot of the channel, claim, reply or tombstone.
@@ -37,7 +38,7 @@ const JUDGED: u8 = 0x80;
 
 /// Where the octets of the data message that is being read go.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Sink {
+pub enum Destination {
     /// Nowhere.
     Drop = 0,
     Stream,
@@ -47,7 +48,7 @@ pub enum Sink {
 /// The data message being read.
 #[derive(Debug, Clone, Copy)]
 pub struct Incoming {
-    pub sink: Sink,
+    pub destination: Destination,
     /// Slot of the channel.
     pub slot: u16,
     pub fin: bool,
@@ -58,18 +59,19 @@ pub struct Incoming {
 }
 
 impl Incoming {
-    pub const NONE: Self = Self { sink: Sink::Drop, slot: 0, fin: false, at: 0, number: 0, len: 0 };
+    pub const NONE: Self =
+        Self { destination: Destination::Drop, slot: 0, fin: false, at: 0, number: 0, len: 0 };
 }
 
 impl Item {
     /// A message without data bytes; `octets` counts its ROUTE.
-    pub fn control(what: What, slot: usize, octets: usize) -> Self {
-        Self { what, flags: 0, slot: slot as u16, octets: octets as u32 }
+    pub fn control(kind: ItemKind, slot: usize, octets: usize) -> Self {
+        Self { kind, flags: 0, slot: slot as u16, octets: octets as u32 }
     }
 
     /// Data bytes of a stream, or a datagram.
-    pub fn data(what: What, slot: usize, flags: DataFlags, bytes: u32) -> Self {
-        Self { what, flags: flags.bits(), slot: slot as u16, octets: bytes }
+    pub fn data(kind: ItemKind, slot: usize, flags: DataFlags, bytes: u32) -> Self {
+        Self { kind, flags: flags.bits(), slot: slot as u16, octets: bytes }
     }
 
     /// With these flags of a data message.
@@ -79,7 +81,7 @@ impl Item {
 
     /// Whether it is of a data message.
     pub fn has_data(&self) -> bool {
-        matches!(self.what, What::Data | What::Datagram)
+        matches!(self.kind, ItemKind::Data | ItemKind::Datagram)
     }
 
     /// Data bytes.
@@ -108,6 +110,6 @@ impl Item {
 
     /// Whether a ROUTE stands before it.
     pub fn is_routed(&self) -> bool {
-        !matches!(self.what, What::Listen | What::Connect)
+        !matches!(self.kind, ItemKind::Listen | ItemKind::Connect)
     }
 }

@@ -1,6 +1,6 @@
 //! An exchange is over: its messages are let go of, and those that did not get through are due again.
 
-use super::{Item, What};
+use super::{Item, ItemKind};
 use crate::Kind;
 use crate::session::mode::Mode;
 use crate::session::view::Session;
@@ -9,36 +9,36 @@ impl<M: Mode> Session<'_, M> {
     /// The request that said this is over; it `passed` if the relay had all of it.
     pub(in crate::session) fn land_item(&mut self, now: u64, item: &Item, passed: bool) {
         let slot = usize::from(item.slot);
-        match item.what {
-            What::Listen => self.core.claims_changed |= !passed,
-            What::Reply => self.core.replies.land(slot, passed),
-            What::Final if !passed => self.tombstones[slot].answer(),
-            What::Final => {}
-            What::Window => {
+        match item.kind {
+            ItemKind::Listen => self.core.claims_changed |= !passed,
+            ItemKind::Reply => self.core.replies.land(slot, passed),
+            ItemKind::Final if !passed => self.tombstones[slot].answer(),
+            ItemKind::Final => {}
+            ItemKind::Window => {
                 let channel = &mut self.channels[slot];
                 if !passed && channel.is_established() {
                     channel.rx.owe_now();
                 }
             }
-            What::Connect | What::Accept | What::Close => {
+            ItemKind::Connect | ItemKind::Accept | ItemKind::Close => {
                 if !passed {
                     self.channels[slot].repeat_failed(now);
                 }
                 self.let_go(now, slot);
             }
-            What::Probe => {
+            ItemKind::Probe => {
                 if !passed {
                     self.channels[slot].prober.failed();
                 }
                 self.let_go(now, slot);
             }
-            What::Data => {
+            ItemKind::Data => {
                 self.channels[slot].tx.land(item.is_judged());
                 self.watch(now, slot);
                 self.wake_channel(slot);
                 self.let_go(now, slot);
             }
-            What::Datagram => {
+            ItemKind::Datagram => {
                 if M::DATAGRAMS {
                     self.channels[slot].tx.land_datagrams();
                     self.watch(now, slot);

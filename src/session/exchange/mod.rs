@@ -19,7 +19,7 @@ mod verdict;
 
 use heapless::Vec;
 
-pub(super) use item::{DATA_HEAD, Incoming, Item, Sink, What};
+pub(super) use item::{DATA_HEAD, Destination, Incoming, Item, ItemKind};
 pub(super) use outcome::VERDICTS;
 pub(super) use transfer::Transfer;
 
@@ -37,7 +37,7 @@ pub(super) const MAX_ITEMS: usize = 32;
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(u8)] // for zeros at first
-enum Stage {
+enum Leg {
     /// None is under way.
     Idle = 0,
     /// Nothing of its answer has come.
@@ -76,7 +76,7 @@ pub enum Next {
 #[derive(Debug)]
 #[repr(C)]
 pub struct Flight {
-    stage: Stage,
+    leg: Leg,
     haste: Haste,
     /// READY came meanwhile: a peer may be there again that its verdicts call away.
     readied: bool,
@@ -103,7 +103,7 @@ pub struct Flight {
 impl Flight {
     pub const fn new() -> Self {
         Self {
-            stage: Stage::Idle,
+            leg: Leg::Idle,
             haste: Haste::None,
             readied: false,
             brought: false,
@@ -123,7 +123,7 @@ impl Flight {
 
     /// Begins an exchange, of what was planned.
     fn begin(&mut self, now: u64, seq: u64, hello: HelloFlags, hold_ms: u32) {
-        self.stage = Stage::Up;
+        self.leg = Leg::Up;
         self.haste = Haste::None;
         self.readied = false;
         self.brought = false;
@@ -135,47 +135,47 @@ impl Flight {
         self.seq = seq;
         self.begun_at = now;
         self.from = Route::default();
-        self.incoming.sink = Sink::Drop;
+        self.incoming.destination = Destination::Drop;
     }
 
     /// The exchange is over. Whether its answer had begun.
     fn land(&mut self) -> bool {
         let welcomed = self.is_welcomed();
-        self.stage = Stage::Idle;
+        self.leg = Leg::Idle;
         welcomed
     }
 
     /// Whether it is under way.
     pub fn is_active(&self) -> bool {
-        self.stage != Stage::Idle
+        self.leg != Leg::Idle
     }
 
     /// Whether it is under way and its answer has not ended.
     pub fn is_unanswered(&self) -> bool {
-        matches!(self.stage, Stage::Up | Stage::Down)
+        matches!(self.leg, Leg::Up | Leg::Down)
     }
 
     /// Whether its answer has begun.
     pub fn is_welcomed(&self) -> bool {
-        matches!(self.stage, Stage::Down | Stage::Ended(_))
+        matches!(self.leg, Leg::Down | Leg::Ended(_))
     }
 
     /// The status with which its answer has ended.
     pub fn end_status(&self) -> Option<Status> {
-        match self.stage {
-            Stage::Ended(status) => Some(status),
-            Stage::Idle | Stage::Up | Stage::Down => None,
+        match self.leg {
+            Leg::Ended(status) => Some(status),
+            Leg::Idle | Leg::Up | Leg::Down => None,
         }
     }
 
     /// Its answer begins.
     pub fn welcome(&mut self) {
-        self.stage = Stage::Down;
+        self.leg = Leg::Down;
     }
 
     /// Its answer ends.
     pub fn end(&mut self, status: Status) {
-        self.stage = Stage::Ended(status);
+        self.leg = Leg::Ended(status);
     }
 
     /// Whether its answer is to stay open.
@@ -185,17 +185,16 @@ impl Flight {
 
     /// Whether its answer has begun and stays open.
     pub fn is_streaming(&self) -> bool {
-        self.stage == Stage::Down && self.streams()
+        self.leg == Leg::Down && self.streams()
     }
 
     /// Whether it waits for longer than `patience_ms`, and says nothing that a peer waits for. The
     /// last word does not wait, and need not be spoken over.
     pub fn only_waits(&self, patience_ms: u32) -> bool {
         self.hold_ms > patience_ms
-            && self
-                .plan
-                .iter()
-                .all(|item| matches!(item.what, What::Listen | What::Window | What::Final))
+            && self.plan.iter().all(|item| {
+                matches!(item.kind, ItemKind::Listen | ItemKind::Window | ItemKind::Final)
+            })
     }
 
     /// This session has the relay end it.
@@ -268,7 +267,7 @@ impl Flight {
         self.came
     }
 
-    /// So many more octets of its answer's body came. How many that are.
+    /// So many more octets of its answer's body came. How many came in all.
     pub fn comes(&mut self, octets: usize) -> u32 {
         self.came = self.came.saturating_add(octets as u32);
         self.came
@@ -342,7 +341,7 @@ impl Flight {
         self.from
     }
 
-    /// What comes in its answer comes from there.
+    /// The messages that follow in its answer come from there.
     pub fn comes_from(&mut self, route: Route) {
         self.from = route;
     }
@@ -362,9 +361,9 @@ impl Flight {
         self.incoming.at += bytes as u64;
     }
 
-    /// What is still to come of the data message is for nobody.
+    /// The octets that are still to come of the data message are for nobody.
     pub fn drop_incoming(&mut self) {
-        self.incoming.sink = Sink::Drop;
+        self.incoming.destination = Destination::Drop;
     }
 
     /// The item of the `index`-th message of the request, if it is not a ROUTE or HELLO.
@@ -383,14 +382,14 @@ impl Flight {
     /// Whether a datagram of the same slot before this one, which is the `index`-th message, has
     /// no verdict yet.
     pub fn skips_datagram(&self, item: &Item, index: u16) -> bool {
-        let (what, slot) = (item.what, item.slot);
+        let (kind, slot) = (item.kind, item.slot);
         let mut at = 1;
         for before in &self.plan {
             at += u32::from(before.is_routed()) + 1;
             if at > u32::from(index) {
                 break;
             }
-            if before.what == what && before.slot == slot && !before.is_judged() {
+            if before.kind == kind && before.slot == slot && !before.is_judged() {
                 return true;
             }
         }

@@ -1,6 +1,6 @@
 //! What goes into the next exchange.
 
-use super::{DATA_HEAD, Item, MAX_ITEMS, What};
+use super::{DATA_HEAD, Item, ItemKind, MAX_ITEMS};
 use crate::Kind;
 use crate::session::channel::probe::Probe;
 use crate::session::channel::tombstone::Left;
@@ -40,7 +40,7 @@ impl<M: Mode> Session<'_, M> {
         for slot in 0..self.claims().len() {
             if let Some(req) = self.claims[slot].listen_req(slot, self.core.settings.owner) {
                 let head = ListenReq::len_with(&req.name);
-                let _ = self.core.park.say(Item::control(What::Listen, slot, head));
+                let _ = self.core.park.say(Item::control(ItemKind::Listen, slot, head));
             }
         }
         self.core.claims_changed = false;
@@ -51,7 +51,7 @@ impl<M: Mode> Session<'_, M> {
             if !channel.is_established() || !channel.rx.owes_ack() {
                 continue;
             }
-            if !self.core.park.say(Item::control(What::Window, slot, WINDOW_LEN)) {
+            if !self.core.park.say(Item::control(ItemKind::Window, slot, WINDOW_LEN)) {
                 channel.rx.hasten();
                 self.core.wakes.send = true;
             }
@@ -147,7 +147,9 @@ impl<M: Mode> Session<'_, M> {
     fn doubts_park(&self) -> bool {
         let core = &*self.core;
         let long = core.park.hold_ms() > core.timers().hold_active_ms;
-        let talks = |item: &Item| matches!(item.what, What::Data | What::Datagram | What::Connect);
+        let talks = |item: &Item| {
+            matches!(item.kind, ItemKind::Data | ItemKind::Datagram | ItemKind::Connect)
+        };
         let talks = long && core.send().plan().iter().any(talks);
         core.park.is_active()
             && !core.park.is_broken()
@@ -159,7 +161,7 @@ impl<M: Mode> Session<'_, M> {
         for (slot, tombstone) in self.tombstones.iter_mut().enumerate() {
             let is_dead = !M::SINGLE && tombstone.left() == Left::Dead;
             let head = if is_dead { CLOSE_LEN } else { WINDOW_LEN };
-            let item = Item::control(What::Final, slot, head);
+            let item = Item::control(ItemKind::Final, slot, head);
             if tombstone.is_due() && self.core.flight(lane).say(item) {
                 tombstone.answered();
             }
@@ -174,7 +176,7 @@ impl<M: Mode> Session<'_, M> {
                 Some(ReplyKind::Close) => Route::LEN + Closed::LEN,
                 Some(ReplyKind::Stray) => CLOSE_LEN,
             };
-            if self.core.send_mut().say(Item::control(What::Reply, slot, head)) {
+            if self.core.send_mut().say(Item::control(ItemKind::Reply, slot, head)) {
                 self.core.replies.depart(slot);
             }
         }
@@ -204,7 +206,7 @@ impl<M: Mode> Session<'_, M> {
             if !channel.is_established() || !channel.rx.owes_park() {
                 continue;
             }
-            let window = Item::control(What::Window, slot, WINDOW_LEN);
+            let window = Item::control(ItemKind::Window, slot, WINDOW_LEN);
             if !core.send_mut().say_first(window) {
                 core.acks_at = Deadline::at(now);
             }
@@ -215,27 +217,27 @@ impl<M: Mode> Session<'_, M> {
         let timers = *self.core.timers();
         let single = self.core.is_single();
         let channel = &mut self.channels[slot];
-        let (what, head) = match channel.state() {
+        let (kind, head) = match channel.state() {
             State::Connecting { .. } if !M::CONNECTS => return,
             State::Connecting { .. } => {
                 let greeting = if M::GREETS { channel.greeting() } else { &[] };
-                (What::Connect, Connect::len_with(&channel.endpoint().name, greeting))
+                (ItemKind::Connect, Connect::len_with(&channel.endpoint().name, greeting))
             }
             State::Accepting if !M::LISTENS => return,
-            State::Accepting => (What::Accept, ACCEPT_LEN),
-            State::Aborting(_) => (What::Close, CLOSE_LEN),
+            State::Accepting => (ItemKind::Accept, ACCEPT_LEN),
+            State::Aborting(_) => (ItemKind::Close, CLOSE_LEN),
             State::Established => {
                 let flight = self.core.send_mut();
                 // The park that it is has said it already.
                 if !single && channel.rx.owes_send() {
-                    let _ = flight.say(Item::control(What::Window, slot, WINDOW_LEN));
+                    let _ = flight.say(Item::control(ItemKind::Window, slot, WINDOW_LEN));
                 }
                 let flags = match channel.prober.due() {
                     Probe::None => return,
                     Probe::AtOnce => DataFlags::PROBE,
                     Probe::Patient => DataFlags::ACK_NOW,
                 };
-                let probe = Item::control(What::Probe, slot, DATA_HEAD).flagged(flags);
+                let probe = Item::control(ItemKind::Probe, slot, DATA_HEAD).flagged(flags);
                 if flight.say(probe) {
                     channel.prober.sent();
                     channel.depart();
@@ -245,7 +247,7 @@ impl<M: Mode> Session<'_, M> {
             State::Free | State::Ended(_) => return,
         };
         if channel.repeats_at().is_due(now)
-            && self.core.send_mut().say(Item::control(what, slot, head))
+            && self.core.send_mut().say(Item::control(kind, slot, head))
         {
             channel.repeated(now, timers.rto_min_ms, timers.rto_max_ms);
             channel.depart();
@@ -309,7 +311,7 @@ impl<M: Mode> Session<'_, M> {
             channel.tx.measure(now);
         }
         channel.depart();
-        let planned = Item::data(What::Data, slot, segment.flags, segment.bytes);
+        let planned = Item::data(ItemKind::Data, slot, segment.flags, segment.bytes);
         let is_planned = self.core.send_mut().say(planned);
         debug_assert!(is_planned, "data is planned only while the plan has room");
         self.core.count(|stats| {
@@ -341,7 +343,7 @@ impl<M: Mode> Session<'_, M> {
             if (count > 0 || fits) && taken + octets > share {
                 break;
             }
-            let planned = Item::data(What::Datagram, slot, flags, len as u32);
+            let planned = Item::data(ItemKind::Datagram, slot, flags, len as u32);
             if !self.core.send_mut().say(planned) {
                 break;
             }

@@ -1,6 +1,6 @@
 //! What the relay says of each message of a request.
 
-use super::{Item, What};
+use super::{Item, ItemKind};
 use crate::Kind;
 use crate::error::Blocked;
 use crate::session::channel::End;
@@ -22,16 +22,16 @@ impl<M: Mode> Session<'_, M> {
         if item.is_judged() {
             return Ok(());
         }
-        let place = match item.what {
-            What::Connect => Place::ConnectVerdict,
-            What::Accept | What::Reply => Place::AcceptVerdict,
-            What::Listen
-            | What::Window
-            | What::Final
-            | What::Probe
-            | What::Data
-            | What::Datagram
-            | What::Close => Place::Verdict,
+        let place = match item.kind {
+            ItemKind::Connect => Place::ConnectVerdict,
+            ItemKind::Accept | ItemKind::Reply => Place::AcceptVerdict,
+            ItemKind::Listen
+            | ItemKind::Window
+            | ItemKind::Final
+            | ItemKind::Probe
+            | ItemKind::Data
+            | ItemKind::Datagram
+            | ItemKind::Close => Place::Verdict,
         };
         if !M::SINGLE && !verdict.status.fits(place) {
             return Err(Blocked::Foreign);
@@ -42,13 +42,13 @@ impl<M: Mode> Session<'_, M> {
         let delivered = verdict.status == Status::Delivered;
         // Datagrams leave the ring from its front: behind one without a verdict none does.
         if M::DATAGRAMS
-            && item.what == What::Datagram
+            && item.kind == ItemKind::Datagram
             && self.core.flight(lane).skips_datagram(&item, verdict.index)
         {
             self.channels[slot].tx.keep_rest();
         }
-        match item.what {
-            What::Data => {
+        match item.kind {
+            ItemKind::Data => {
                 let bytes = if delivered { item.bytes() } else { verdict.bytes.min(item.bytes()) };
                 self.channels[slot].tx.pass_on(bytes, delivered);
                 if !delivered {
@@ -56,30 +56,32 @@ impl<M: Mode> Session<'_, M> {
                 }
                 self.wake_channel(slot);
             }
-            What::Datagram if M::DATAGRAMS => self.on_datagram_verdict(now, &item, verdict.status),
-            What::Window if !delivered => self.channels[slot].rx.owe_now(),
-            What::Probe if delivered => self.unblock(now, slot),
-            What::Probe => {
+            ItemKind::Datagram if M::DATAGRAMS => {
+                self.on_datagram_verdict(now, &item, verdict.status)
+            }
+            ItemKind::Window if !delivered => self.channels[slot].rx.owe_now(),
+            ItemKind::Probe if delivered => self.unblock(now, slot),
+            ItemKind::Probe => {
                 self.unreached(now, slot, verdict.status);
                 if !M::SINGLE && verdict.status == Status::Away {
                     self.give_place_away(now, slot);
                 }
             }
-            What::Connect if self.channels[slot].is_connecting() => match verdict.status {
+            ItemKind::Connect if self.channels[slot].is_connecting() => match verdict.status {
                 // The relay refuses in the listener's place.
                 Status::NoListener | Status::WrongKind | Status::Limited => {
                     self.end(now, slot, End::Refused(verdict.status), false);
                 }
                 status => self.channels[slot].hear(status),
             },
-            What::Datagram
-            | What::Connect
-            | What::Accept
-            | What::Listen
-            | What::Window
-            | What::Final
-            | What::Close
-            | What::Reply => {}
+            ItemKind::Datagram
+            | ItemKind::Connect
+            | ItemKind::Accept
+            | ItemKind::Listen
+            | ItemKind::Window
+            | ItemKind::Final
+            | ItemKind::Close
+            | ItemKind::Reply => {}
         }
         Ok(())
     }

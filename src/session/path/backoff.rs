@@ -9,7 +9,7 @@
 ///  any ── pass ──▶ Open
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Way {
+enum LaneRecord {
     /// The last one passed.
     Open = 0,
     /// The last one failed.
@@ -26,7 +26,7 @@ const SUPERSEDED: u8 = 100;
 /// The pauses of one lane. All zeros is its initial state.
 #[derive(Debug, Clone, Copy)]
 pub struct Backoff {
-    way: Way,
+    record: LaneRecord,
     /// Exchanges in a row that failed, or were answered early with nothing.
     in_vain: u8,
     /// Exchanges in a row that were superseded.
@@ -37,7 +37,7 @@ pub struct Backoff {
 
 impl Backoff {
     pub const fn new() -> Self {
-        Self { way: Way::Open, in_vain: 0, superseded: 0, until: 0 }
+        Self { record: LaneRecord::Open, in_vain: 0, superseded: 0, until: 0 }
     }
 
     /// When the pause is over.
@@ -51,30 +51,30 @@ impl Backoff {
 
     /// Whether this lane fails although the other gets through.
     pub fn is_blocked_alone(&self) -> bool {
-        self.way == Way::BlockedAlone
+        self.record == LaneRecord::BlockedAlone
     }
 
     /// Whether nothing comes of this lane's exchanges although the path is open.
     pub fn is_in_vain(&self) -> bool {
-        self.is_blocked_alone() || self.way == Way::Open && self.in_vain > 1
+        self.is_blocked_alone() || self.record == LaneRecord::Open && self.in_vain > 1
     }
 
     /// Whether the last exchange passed.
     pub fn is_open(&self) -> bool {
-        self.way == Way::Open
+        self.record == LaneRecord::Open
     }
 
     /// An exchange failed while the other lane gets through.
     pub fn block(&mut self) {
-        self.way = match self.way {
-            Way::Open | Way::Blocked => Way::Blocked,
-            Way::Hastened | Way::BlockedAlone => Way::BlockedAlone,
+        self.record = match self.record {
+            LaneRecord::Open | LaneRecord::Blocked => LaneRecord::Blocked,
+            LaneRecord::Hastened | LaneRecord::BlockedAlone => LaneRecord::BlockedAlone,
         };
     }
 
     /// Neither lane gets through: the path is to blame, and neither lane alone.
     pub fn block_with_other(&mut self) {
-        self.way = Way::Blocked;
+        self.record = LaneRecord::Blocked;
     }
 
     /// An exchange passed.
@@ -104,8 +104,8 @@ impl Backoff {
     /// The other lane got through: this one need not wait, but only once until it gets through
     /// itself. False if that was in vain.
     pub fn hasten(&mut self) -> bool {
-        if self.way == Way::Blocked {
-            self.way = Way::Hastened;
+        if self.record == LaneRecord::Blocked {
+            self.record = LaneRecord::Hastened;
             self.until = 0;
         }
         !self.is_blocked_alone()

@@ -60,7 +60,7 @@ const IDLE_POLL_MS: u32 = 1_000;
 ///  none is under way
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Way {
+enum AtOnce {
     /// A park and a send.
     Two = 0,
     /// The same, but no further ones are begun: from then on it is one.
@@ -158,7 +158,7 @@ pub enum Turn {
 /// What something on the way was seen to do to exchanges. All zeros is the initial state.
 #[derive(Debug)]
 pub struct Gateway {
-    way: Way,
+    at_once: AtOnce,
     strikes: u8,
     /// When the last strike was.
     struck_at: u64,
@@ -180,7 +180,7 @@ pub struct Gateway {
 impl Gateway {
     pub const fn new() -> Self {
         Self {
-            way: Way::Two,
+            at_once: AtOnce::Two,
             strikes: 0,
             struck_at: 0,
             suspect: Suspect::None,
@@ -196,17 +196,17 @@ impl Gateway {
 
     /// Whether one exchange at a time is made.
     pub fn is_single(&self) -> bool {
-        matches!(self.way, Way::One | Way::Widening)
+        matches!(self.at_once, AtOnce::One | AtOnce::Widening)
     }
 
     /// Whether no exchange is to begin before those under way are over.
     fn is_changing(&self) -> bool {
-        matches!(self.way, Way::Narrowing | Way::Widening)
+        matches!(self.at_once, AtOnce::Narrowing | AtOnce::Widening)
     }
 
     /// Whether it is to be found out if two exchanges pass at once.
     fn is_suspected(&self, now: u64) -> bool {
-        self.way == Way::Two && self.strikes > 0 && now < self.struck_at + STRIKES_FOR_MS
+        self.at_once == AtOnce::Two && self.strikes > 0 && now < self.struck_at + STRIKES_FOR_MS
     }
 
     /// Whether what was hung up on may still count as under way.
@@ -216,8 +216,8 @@ impl Gateway {
 
     /// The network is another.
     pub fn forget(&mut self) {
-        let way = if self.is_single() { Way::Widening } else { Way::Two };
-        *self = Self { way, ..Self::new() };
+        let at_once = if self.is_single() { AtOnce::Widening } else { AtOnce::Two };
+        *self = Self { at_once, ..Self::new() };
     }
 
     /// Longest hold of a park because of what the gateway does, or may do; with traffic lately or not.
@@ -230,7 +230,7 @@ impl Gateway {
     ) -> Option<u32> {
         let test_ms = TEST_HOLD_MS + 2 * round_trip_ms;
         match self.hanging_up {
-            _ if self.way == Way::Two => self.is_suspected(now).then_some(test_ms),
+            _ if self.at_once == AtOnce::Two => self.is_suspected(now).then_some(test_ms),
             HangingUp::InVain if active => Some(POLL_MS),
             HangingUp::InVain => Some(idle_poll_ms(IDLE_POLL_MS)),
             HangingUp::Untried | HangingUp::Unnoticed => active.then_some(test_ms),
@@ -252,10 +252,10 @@ impl Gateway {
     /// An exchange is about to begin; `idle` tells whether none is under way, `traffic_at` when there
     /// was traffic last.
     pub fn turn(&mut self, now: u64, idle: bool, traffic_at: u64) -> Turn {
-        let Self { way, until, .. } = *self;
+        let Self { at_once, until, .. } = *self;
         let quiet = now >= traffic_at + QUIET_MS;
-        if way == Way::One && idle && now >= until && (quiet || now >= until + OVERDUE_MS) {
-            self.way = Way::Widening;
+        if at_once == AtOnce::One && idle && now >= until && (quiet || now >= until + OVERDUE_MS) {
+            self.at_once = AtOnce::Widening;
             // Once more is enough.
             self.strikes = STRIKES - 1;
             self.struck_at = now;
@@ -264,7 +264,7 @@ impl Gateway {
             false => Turn::Free,
             true if !idle => Turn::Waits,
             true => {
-                self.way = if way == Way::Narrowing { Way::One } else { Way::Two };
+                self.at_once = if at_once == AtOnce::Narrowing { AtOnce::One } else { AtOnce::Two };
                 Turn::Turned
             }
         }
@@ -272,7 +272,7 @@ impl Gateway {
 
     /// An exchange has begun, beside the one of the other lane with that number.
     pub fn begins(&mut self, now: u64, lane: Lane, other: Option<u64>) -> Follow {
-        if self.way != Way::Two {
+        if self.at_once != AtOnce::Two {
             return Follow::Nothing;
         }
         self.company[lane as usize] = other.and_then(NonZeroU64::new);
@@ -296,21 +296,21 @@ impl Gateway {
 
     /// An exchange got through; `neighbour` is the other lane's.
     pub fn passes(&mut self, now: u64, passed: &Over, neighbour: Option<Neighbour>) -> Follow {
-        match self.way {
-            Way::Two => {
+        match self.at_once {
+            AtOnce::Two => {
                 self.passes_as_two(now, passed, neighbour);
                 // One that began before the park tells nothing.
                 let tells =
                     neighbour.is_none_or(|other| self.accompanied == NonZeroU64::new(other.seq));
-                match self.way {
-                    Way::Narrowing => Follow::Narrow,
+                match self.at_once {
+                    AtOnce::Narrowing => Follow::Narrow,
                     _ if passed.lane == Lane::Send && self.is_suspected(now) && !tells => {
                         Follow::Ask
                     }
-                    Way::Two | Way::One | Way::Widening => Follow::Nothing,
+                    AtOnce::Two | AtOnce::One | AtOnce::Widening => Follow::Nothing,
                 }
             }
-            Way::One => {
+            AtOnce::One => {
                 if let Some(until) = core::mem::take(&mut self.held_until).get() {
                     self.hanging_up = match self.hanging_up {
                         _ if now + NOTICED_MS < until => HangingUp::Noticed,
@@ -320,13 +320,13 @@ impl Gateway {
                 }
                 Follow::Nothing
             }
-            Way::Narrowing | Way::Widening => Follow::Nothing,
+            AtOnce::Narrowing | AtOnce::Widening => Follow::Nothing,
         }
     }
 
     /// An exchange failed by itself.
     pub fn fails(&mut self, now: u64, cause: Blocked, failed: &Over) -> Follow {
-        if self.way != Way::Two {
+        if self.at_once != AtOnce::Two {
             return Follow::Nothing;
         }
         self.fails_as_two(now, cause, failed);
@@ -361,7 +361,7 @@ impl Gateway {
         let before = if now < self.until + FORGIVEN_MS { self.pauses } else { 0 };
         let pause = (PAUSE_MS << before).min(LONGEST_PAUSE_MS);
         *self = Self {
-            way: Way::Narrowing,
+            at_once: AtOnce::Narrowing,
             pauses: (before + 1).min(MOST_PAUSES),
             until: now + u64::from(pause),
             ..Self::new()

@@ -64,7 +64,7 @@ impl<M: Mode> Core<M> {
             self.event(Event::PathBlocked(cause));
         }
         self.wakes.session = true;
-        self.block(now, lane, cause);
+        self.pause_lane(now, lane, cause);
         let begun_at = self.flight(lane).begun_at();
         if let Some(full) = self.full_mut() {
             let many = matches!(cause, Blocked::Http(429) | Blocked::Later(429, _));
@@ -102,7 +102,7 @@ impl<M: Mode> Core<M> {
     }
 
     /// The lane of an exchange that failed waits.
-    fn block(&mut self, now: u64, lane: Lane, cause: Blocked) {
+    fn pause_lane(&mut self, now: u64, lane: Lane, cause: Blocked) {
         let single = self.is_single();
         if !single && self.backoff_mut(lane.other()).is_open() {
             self.backoff_mut(lane).block();

@@ -38,7 +38,7 @@ const BUSY_MS: u64 = 30_000;
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(u8)] // for zeros at first
-enum Watch {
+enum Alarm {
     /// No answer is watched.
     Off = 0,
     /// The answer is late unless something comes before this time.
@@ -63,7 +63,7 @@ pub struct StreamWatch {
     paused_until: u64,
     /// When the request was sent.
     sent_at: u64,
-    watch: Watch,
+    alarm: Alarm,
     /// Within so many ms the relay writes something.
     next_ms: u32,
     /// So much later than others this one is called late, in ms: where all are, as a relay stood
@@ -83,7 +83,7 @@ impl StreamWatch {
             pauses: 0,
             paused_until: 0,
             sent_at: 0,
-            watch: Watch::Off,
+            alarm: Alarm::Off,
             next_ms: 0,
             spread_ms: 0,
             lag_ms: 0,
@@ -98,16 +98,16 @@ impl StreamWatch {
 
     /// When the answer is late unless something comes.
     pub fn late_at(&self) -> Option<u64> {
-        match self.watch {
-            Watch::Until(late_at) => Some(late_at),
-            Watch::Off | Watch::Over => None,
+        match self.alarm {
+            Alarm::Until(late_at) => Some(late_at),
+            Alarm::Off | Alarm::Over => None,
         }
     }
 
     /// No answer is under way any more, however it ended.
     pub fn unwatch(&mut self) {
-        if let Watch::Until(_) = self.watch {
-            self.watch = Watch::Off;
+        if let Alarm::Until(_) = self.alarm {
+            self.alarm = Alarm::Off;
         }
     }
 
@@ -121,9 +121,9 @@ impl StreamWatch {
     /// Something of the answer came; more is to come within what was announced, a round trip and
     /// `late_ms`.
     pub fn lives(&mut self, now: u64, round_trip_ms: u32, late_ms: u32) {
-        if self.watch != Watch::Over {
+        if self.alarm != Alarm::Over {
             let silence_ms = self.next_ms + round_trip_ms + late_ms + u32::from(self.spread_ms);
-            self.watch = Watch::Until(now + u64::from(silence_ms));
+            self.alarm = Alarm::Until(now + u64::from(silence_ms));
         }
     }
 
@@ -143,10 +143,10 @@ impl StreamWatch {
         let took = now.saturating_sub(self.sent_at);
         let lag = took.saturating_sub(u64::from(age_ms) + u64::from(round_trip_ms));
         let lags = self.lags(u32::try_from(lag).unwrap_or(u32::MAX), late_ms / LAG_SHARE);
-        let ends = lags && little && self.watch != Watch::Over;
+        let ends = lags && little && self.alarm != Alarm::Over;
         if ends {
             self.strike(now);
-            self.watch = Watch::Over;
+            self.alarm = Alarm::Over;
         }
         ends
     }
@@ -154,10 +154,10 @@ impl StreamWatch {
     /// Whether what was to come has not; `is_open` tells whether the answer is still waited for. It
     /// is watched no longer then.
     pub fn is_late(&mut self, now: u64, is_open: bool) -> bool {
-        if !matches!(self.watch, Watch::Until(late_at) if now >= late_at) {
+        if !matches!(self.alarm, Alarm::Until(late_at) if now >= late_at) {
             return false;
         }
-        self.watch = Watch::Off;
+        self.alarm = Alarm::Off;
         if is_open {
             self.strike(now);
         }
@@ -166,10 +166,10 @@ impl StreamWatch {
 
     /// An answer that was to stay open is over; `cut` if before its end. Whether it was late.
     pub fn ended(&mut self, now: u64, cut: bool, late_ms: u32) -> bool {
-        if self.watch == Watch::Over {
+        if self.alarm == Alarm::Over {
             return false;
         }
-        self.watch = Watch::Off;
+        self.alarm = Alarm::Off;
         let ticks = self.ticks;
         let lags = ticks >= LAG_TICKS && self.lag_ms / u32::from(ticks) > late_ms / LAG_SHARE;
         if cut || lags {

@@ -112,7 +112,7 @@ impl<M: Mode> Core<M> {
     }
 
     /// A request has gone up as a whole.
-    pub fn is_sent(&mut self, now: u64, lane: Lane) {
+    pub fn request_sent(&mut self, now: u64, lane: Lane) {
         let due_at = now + u64::from(self.timers().send_silence_ms / 2);
         if self.is_single() {
             // What it did not take along may be said now.
