@@ -1,7 +1,7 @@
 //! What comes in an answer.
 
 use super::channel::{End, Probe, State};
-use super::state::{Fatal, Reply, ReplyKind};
+use super::state::{Fatal, Phase, Reply, ReplyKind};
 use super::tombstone::{Left, Tombstone};
 use super::trip::What;
 use super::{Event, Lane, Mode, Session, datagram};
@@ -83,8 +83,11 @@ impl<M: Mode> Session<'_, M> {
             Message::End(end) => {
                 trip.ended = true;
                 trip.end_status = end.status as u8;
-                // The number of a park that is none of this session's.
-                if end.highest > self.core.seq {
+                // Sends are numbered with the parks, and say nothing of another session's parks. The
+                // relay counts BYE as a park.
+                let closes = matches!(self.core.phase, Phase::Closing | Phase::Closed);
+                let newest = if M::SINGLE || closes { self.core.seq } else { self.core.park.seq };
+                if end.highest > newest {
                     self.core.fatal = Fatal::SecretShared;
                     self.core.wakes.session = true;
                 }
