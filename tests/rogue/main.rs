@@ -1,5 +1,6 @@
 //! A misbehaving proxy on real sockets, between real clients and a real relay: each fault alone,
-//! and all together. `BYWAY_ROGUE_RUNS` sets how many runs, `BYWAY_ROGUE_SEED` replays one.
+//! and all together. `BYWAY_ROGUE_RUNS` sets how many runs, `BYWAY_ROGUE_SEED` replays one, and
+//! `BYWAY_ROGUE_FAULT`, such as `LoseAnswer`, leaves out the other faults.
 
 mod carry;
 mod cell;
@@ -41,6 +42,10 @@ fn faults() -> impl Iterator<Item = Option<Fault>> {
     std::iter::once(None).chain(Fault::OF_A_PROXY.iter().copied().map(Some))
 }
 
+fn name(fault: Option<Fault>) -> String {
+    fault.map_or("all together".into(), |fault| format!("{fault:?}"))
+}
+
 #[test]
 fn clients_survive_a_misbehaving_proxy() {
     let seeds = match number("BYWAY_ROGUE_SEED") {
@@ -48,7 +53,8 @@ fn clients_survive_a_misbehaving_proxy() {
         None => 0..number("BYWAY_ROGUE_RUNS").unwrap_or(RUNS),
     };
     let mut cells = Vec::new();
-    for fault in faults() {
+    let only = std::env::var("BYWAY_ROGUE_FAULT").ok();
+    for fault in faults().filter(|fault| only.as_ref().is_none_or(|only| name(*fault) == *only)) {
         cells.extend(seeds.clone().map(|seed| {
             let (kind, pace) = of_run(seed);
             Cell { seed, kind, pace, fault, forward: seed & 4 == 0 }
@@ -66,7 +72,7 @@ fn clients_survive_a_misbehaving_proxy() {
             else {
                 continue;
             };
-            let name = fault.map_or("all together".into(), |fault| format!("{fault:?}"));
+            let name = name(fault);
             let [stall, took] = [stall, took].map(|time: Duration| time.as_millis());
             println!("{name:14} {stall:6} {took:6} {exchanges:6} {struck:5} {lost:5}");
         }

@@ -15,6 +15,10 @@ use crate::rng::Rng;
 /// Nothing lasts so long here; a connection that brings nothing meanwhile is given up.
 const IDLE: Duration = Duration::from_secs(60);
 
+/// Answers of 429 in a run at most. Clients set their exchanges up to 5 s apart then, which is not
+/// scaled down with the holds: with more of them a send hardly ever meets a park of its peer.
+const RATE_LIMITS: u64 = 3;
+
 /// A running proxy, until it is dropped.
 pub struct Proxy {
     pub address: SocketAddr,
@@ -28,6 +32,7 @@ struct Shared {
     rng: Mutex<Rng>,
     exchanges: AtomicU64,
     struck: AtomicU64,
+    rate_limits: AtomicU64,
     over: AtomicBool,
 }
 
@@ -41,6 +46,7 @@ impl Proxy {
             rng: Mutex::new(Rng::new(seed)),
             exchanges: AtomicU64::new(0),
             struck: AtomicU64::new(0),
+            rate_limits: AtomicU64::new(0),
             over: AtomicBool::new(false),
         });
         let of_thread = shared.clone();
@@ -75,7 +81,12 @@ impl Drop for Proxy {
 impl Shared {
     fn draw(&self, len: usize) -> Fate {
         let mut rng = self.rng.lock().unwrap_or_else(PoisonError::into_inner);
-        let fate = self.faults.draw(0, &mut rng, len);
+        let mut fate = self.faults.draw(0, &mut rng, len);
+        if let Fate::Status(code @ 429) | Fate::StatusAfter(code @ 429) = &mut fate
+            && self.rate_limits.fetch_add(1, Ordering::Relaxed) >= RATE_LIMITS
+        {
+            *code = 503;
+        }
         self.exchanges.fetch_add(1, Ordering::Relaxed);
         self.struck.fetch_add(u64::from(fate != Fate::Pass), Ordering::Relaxed);
         fate

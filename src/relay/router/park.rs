@@ -135,6 +135,10 @@ impl Router {
             }
             _ => {}
         }
+        // The park that ends tells of this one.
+        if let Some(session) = self.sessions.get_mut(&peer) {
+            session.highest = Some(hello.seq);
+        }
         if let Some(park) = before {
             self.end_park(now, park, Status::Superseded);
         }
@@ -149,7 +153,6 @@ impl Router {
             }
         }
         if let Some(session) = self.sessions.get_mut(&peer) {
-            session.highest = Some(hello.seq);
             session.park = Some(id);
             session.draining = None;
             session.gap = session.park_ended.map_or(0, |ended| now.saturating_sub(ended));

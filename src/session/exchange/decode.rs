@@ -4,7 +4,7 @@ use crate::error::Blocked;
 use crate::session::ids::{self, ListenerId};
 use crate::session::listener::Claimed;
 use crate::session::mode::Mode;
-use crate::session::state::Fatal;
+use crate::session::state::{Fatal, Phase};
 use crate::session::terms::{Event, Lane};
 use crate::session::view::Session;
 use crate::wire::{self, ListenRsp, MAX_CONTROL, Message, Piece, Place, Status, VERSION};
@@ -90,8 +90,12 @@ impl<M: Mode> Session<'_, M> {
             }
             Message::End(end) => {
                 flight.end(end.status);
-                // The number of a park that is none of this session's.
-                if end.highest > self.core.seq {
+                // Sends are numbered with the parks, and say nothing of another session's parks. The
+                // relay counts BYE as a park.
+                let closes = matches!(self.core.phase, Phase::Closing | Phase::Closed);
+                let is_any = M::SINGLE || closes;
+                let newest = if is_any { self.core.seq } else { self.core.park.seq() };
+                if end.highest > newest {
                     self.core.fatal = Fatal::SecretShared;
                     self.core.wakes.session = true;
                 }

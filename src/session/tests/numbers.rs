@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::error::{ConfigError, Error, PeerError, TransportError};
-use crate::wire::{Close, ListenRsp, Tick};
+use crate::wire::{Close, HelloFlags, ListenRsp, Tick};
 
 /// A channel on which three octets went out, or three datagrams, and its end here.
 fn spoken(kind: Kind) -> (Bench, ChannelId, Channel) {
@@ -224,6 +224,42 @@ fn a_highest_that_was_never_given_ends_the_session() {
         assert_eq!(bench.session().is_open(), Err(TransportError::SecretShared.into()));
         bench.pass(10_000);
         assert!(bench.begin(Lane::Send).is_none());
+    }
+}
+
+#[test]
+fn a_highest_above_the_newest_park_ends_the_session_though_a_send_had_that_number() {
+    let (mut bench, id, _) = Bench::connected(Kind::Stream, 256);
+    let park = bench.begin(Lane::Park).unwrap().exchange.seq;
+    let now = bench.now;
+    assert_eq!(bench.session().write(now, id, b"abc"), Ok(3));
+    let send = bench.begin(Lane::Send).unwrap();
+    assert!(send.exchange.seq > park);
+    bench.answer(Lane::Send, &Answer::to(&send.exchange).end_at(Status::Ok, park).0);
+    assert_eq!(bench.session().is_open(), Ok(true));
+    bench.pass(10_000);
+    let send = bench.begin(Lane::Send).unwrap();
+    bench.answer(Lane::Send, &Answer::to(&send.exchange).end_at(Status::Ok, park + 1).0);
+    assert_eq!(bench.session().is_open(), Err(TransportError::SecretShared.into()));
+}
+
+#[test]
+fn a_highest_that_is_the_number_of_bye_is_of_the_session_itself() {
+    for status in [Status::Ok, Status::Limited] {
+        let mut bench = Bench::reached();
+        let park = bench.begin(Lane::Park).map_or(0, |park| park.exchange.seq);
+        let now = bench.now;
+        bench.session().close(now);
+        let bye = bench.begin(Lane::Send).unwrap();
+        assert!(bye.exchange.seq > park);
+        let Message::Hello(hello) = bye.messages[0] else { panic!("{:?}", bye.messages) };
+        assert!(hello.flags.has(HelloFlags::BYE));
+        let end = Answer::to(&bye.exchange).end_at(status, bye.exchange.seq);
+        bench.answer(Lane::Send, &end.0);
+        assert_eq!(bench.session().is_closed(), status == Status::Ok);
+        bench.pass(10_000);
+        let again = bench.begin(Lane::Send);
+        assert_eq!(again.is_some(), status != Status::Ok, "{again:?}");
     }
 }
 

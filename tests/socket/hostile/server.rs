@@ -1,6 +1,7 @@
 //! An HTTP server before a relay: it passes requests on, until it is told to answer them itself, in
 //! all the ways in which proxies and broken relays do.
 
+use std::collections::HashMap;
 use std::io::{self, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::sync::{Arc, Mutex};
@@ -75,6 +76,8 @@ struct Shared {
     relay: SocketAddr,
     turned: Mutex<Option<(Lanes, Answer)>>,
     counts: Mutex<Counts>,
+    /// The highest number of a park of each session, by its secret.
+    highest: Mutex<HashMap<[u8; 16], u64>>,
     /// The connections that parks passed on wait on.
     waiting: Mutex<Vec<TcpStream>>,
     /// How long each answer without end was taken.
@@ -87,6 +90,12 @@ struct Request {
     body: Vec<u8>,
 }
 
+impl Request {
+    fn is_park(&self) -> bool {
+        self.hello.hold_ms > 0
+    }
+}
+
 impl Hostile {
     /// One that passes everything on to `relay`.
     pub fn before(relay: SocketAddr) -> Self {
@@ -96,6 +105,7 @@ impl Hostile {
             relay,
             turned: Mutex::new(None),
             counts: Mutex::default(),
+            highest: Mutex::default(),
             waiting: Mutex::default(),
             taken: Mutex::default(),
         });
@@ -143,7 +153,8 @@ impl Shared {
         loop {
             let request = read_request(client)?;
             self.counts.lock().expect("no panic").requests += 1;
-            let is_park = request.hello.hold_ms > 0;
+            let is_park = request.is_park();
+            let highest = self.highest(&request);
             let turned = self.turned.lock().expect("no panic").filter(|(lanes, _)| match lanes {
                 Lanes::Parks => is_park,
                 Lanes::Sends => !is_park,
@@ -159,12 +170,14 @@ impl Shared {
                     );
                     client.write_all(head.as_bytes())?;
                 }
-                Some((_, Answer::End(status))) => respond(client, &answer(&request, status, &[]))?,
+                Some((_, Answer::End(status))) => {
+                    respond(client, &answer(&request, status, highest, &[]))?
+                }
                 Some((_, Answer::Taken)) => {
-                    respond(client, &answer(&request, Status::Ok, &request.claims))?;
+                    respond(client, &answer(&request, Status::Ok, highest, &request.claims))?;
                 }
                 Some((_, Answer::Pads)) => {
-                    let welcome = answer(&request, Status::Ok, &[]);
+                    let welcome = answer(&request, Status::Ok, highest, &[]);
                     let pad = [[0x40, 0, 0x03, 0xfc].as_slice(), &[0; 0x3fc]].concat();
                     let chunk = [b"10000\r\n".as_slice(), &pad.repeat(64), b"\r\n"].concat();
                     // END has 13 octets.
@@ -174,7 +187,7 @@ impl Shared {
                     return end;
                 }
                 Some((_, Answer::Trailers)) => {
-                    let begin = chunked(&answer(&request, Status::Ok, &[]));
+                    let begin = chunked(&answer(&request, Status::Ok, highest, &[]));
                     let begin = [&begin[..], b"0\r\n"].concat();
                     let end = endless(client, &begin, &b"X-More: and more\r\n".repeat(4_000));
                     self.taken.lock().expect("no panic").push(begun.elapsed());
@@ -182,7 +195,7 @@ impl Shared {
                 }
                 Some((_, Answer::Extensions)) => {
                     // END has 13 octets.
-                    let whole = answer(&request, Status::Ok, &[]);
+                    let whole = answer(&request, Status::Ok, highest, &[]);
                     let begin = chunked(&whole[..whole.len() - 13]);
                     let begin = [&begin[..], b"d"].concat();
                     let end = endless(client, &begin, &b";more=more".repeat(8_000));
@@ -191,6 +204,16 @@ impl Shared {
                 }
             }
         }
+    }
+
+    /// The highest number of a park that came of the request's session.
+    fn highest(&self, request: &Request) -> u64 {
+        let mut all = self.highest.lock().expect("no panic");
+        let highest = all.entry(request.hello.secret).or_default();
+        if request.is_park() {
+            *highest = request.hello.seq.max(*highest);
+        }
+        *highest
     }
 
     fn pass(&self, request: &Request, is_park: bool, client: &TcpStream) -> io::Result<()> {
@@ -233,7 +256,7 @@ fn endless(mut client: &TcpStream, begin: &[u8], more: &[u8]) -> io::Result<()> 
     }
 }
 
-fn answer(request: &Request, status: Status, taken: &[ListenReq]) -> Vec<u8> {
+fn answer(request: &Request, status: Status, highest: u64, taken: &[ListenReq]) -> Vec<u8> {
     let Hello { seq, .. } = request.hello;
     let mut out = Vec::new();
     let mut put = |message: &Message<'_>| {
@@ -247,7 +270,7 @@ fn answer(request: &Request, status: Status, taken: &[ListenReq]) -> Vec<u8> {
         let rsp = ListenRsp { claim: *claim, status: Status::Taken, epoch: epoch + 1 };
         put(&Message::ListenRsp(rsp));
     }
-    put(&Message::End(End { status, highest: seq }));
+    put(&Message::End(End { status, highest }));
     out
 }
 

@@ -47,7 +47,9 @@ fn a_newer_park_supersedes() {
     let mut lab = Lab::new();
     let mut old = lab.post(Body::park(1, 1, 5_000));
     let mut new = lab.post(Body::park(1, 2, 5_000));
-    assert_eq!(lab.answer(&mut old).end(), Status::Superseded);
+    let seen = lab.answer(&mut old);
+    assert_eq!(seen.end(), Status::Superseded);
+    assert!(matches!(seen.messages.last(), Some(Message::End(end)) if end.highest == 2));
     assert!(lab.waits(&mut new));
 }
 

@@ -91,6 +91,8 @@ struct World {
     ids: Vec<ChannelId>,
     listener: Option<ListenerId>,
     trips: [Option<Trip>; 2],
+    /// Number of its newest park; END with a higher one would end the session.
+    newest_park: u64,
     /// This session's ends of channels, as it told them, the last one first to be looked for.
     ends: Vec<Channel>,
     /// Whose remote end has this id.
@@ -198,7 +200,7 @@ impl World {
                 Message::Tick(Tick { age_ms: age.into(), next_ms: next.into() })
             }
             Say::End(code, highest) => {
-                Message::End(End { status: status(code), highest: seq.min(highest) })
+                Message::End(End { status: status(code), highest: self.newest_park.min(highest) })
             }
             Say::From { channel, peer: n } => {
                 let known = self.ends.iter().rev().nth(channel.into());
@@ -355,6 +357,9 @@ impl World {
             Op::Begin(park) => {
                 if let Some(exchange) = self.session().poll_exchange(now, lane(park)) {
                     let (seq, left) = (exchange.seq, exchange.len);
+                    if exchange.lane == Lane::Park {
+                        self.newest_park = seq;
+                    }
                     let (body, route) = (Decoder::new(), Route::default());
                     self.trips[usize::from(park)] = Some(Trip { seq, left, body, route });
                 }
@@ -408,6 +413,7 @@ pub fn run(ops: &[Op]) {
         ids: Vec::new(),
         listener: None,
         trips: [None, None],
+        newest_park: 0,
         ends: Vec::new(),
         remotes: HashMap::new(),
         read: HashMap::new(),
