@@ -1,13 +1,11 @@
 //! How the messages are laid out: the one place that writes and reads their fields.
 
+use super::field::{Field, Fields, layout};
 use super::message::{
-    Accept, Address, Channel, Close, Closed, Connect, Data, DataFlags, End, Hello, HelloFlags,
-    ListenReq, ListenRsp, Message, Route, Tick, Verdict, Welcome, Window,
+    Accept, Address, Channel, Close, Closed, Connect, Data, DataFlags, End, Hello, ListenReq,
+    ListenRsp, Message, Route, Tick, Verdict, Welcome, Window,
 };
-use super::{
-    DATA_HEADER_LEN, HEADER_LEN, MAGIC, MAX_GREETING, Name, Reader, Status, WireError, Writer,
-};
-use crate::Kind;
+use super::{HEADER_LEN, MAGIC, MAX_GREETING, MAX_NAME, Name, WireError, Writer};
 
 /// Type octets. From 0x80 on, a receiver skips what it does not know.
 pub(crate) mod kind {
@@ -68,25 +66,24 @@ impl<'a> Message<'a> {
 
     /// Octets that [`encode`](Self::encode) writes: header and fields, without the bytes of a data message.
     pub const fn encoded_len(&self) -> usize {
-        let fields = match self {
-            Self::Hello(_) => 34,
-            Self::Welcome(_) => 32,
-            Self::End(_) => 9,
-            Self::Route(_) | Self::From(_) => 28,
-            Self::ListenReq(m) => 34 + m.name.len(),
-            Self::ListenRsp(_) => 13,
-            Self::ConnectReq(m) | Self::AcceptReq(m) => 29 + m.name.len() + m.greeting.len(),
-            Self::ConnectRsp(m) | Self::AcceptRsp(m) => 26 + m.greeting.len(),
-            Self::SendReq(_) | Self::ReceiveRsp(_) => DATA_HEADER_LEN - HEADER_LEN,
-            Self::SendRsp(_) | Self::ReceiveReq(_) => 29,
-            Self::CloseReq(_) => 9,
-            Self::CloseRsp(_) => 13,
-            Self::Verdict(_) => 7,
-            Self::Ready(_) | Self::Gone(_) => 16,
-            Self::Tick(_) => 8,
-            Self::Pad(_) => 0,
-        };
-        HEADER_LEN + fields
+        match self {
+            Self::Hello(_) => Hello::LEN,
+            Self::Welcome(_) => Welcome::LEN,
+            Self::End(_) => End::LEN,
+            Self::Route(_) | Self::From(_) => Route::LEN,
+            Self::ListenReq(m) => ListenReq::len_with(&m.name),
+            Self::ListenRsp(_) => ListenRsp::LEN,
+            Self::ConnectReq(m) | Self::AcceptReq(m) => Connect::len_with(&m.name, m.greeting),
+            Self::ConnectRsp(m) | Self::AcceptRsp(m) => Accept::len_with(m.greeting),
+            Self::SendReq(_) | Self::ReceiveRsp(_) => Data::LEN,
+            Self::SendRsp(_) | Self::ReceiveReq(_) => Window::LEN,
+            Self::CloseReq(_) => Close::LEN,
+            Self::CloseRsp(_) => Closed::LEN,
+            Self::Verdict(_) => Verdict::LEN,
+            Self::Ready(_) | Self::Gone(_) => Address::MESSAGE_LEN,
+            Self::Tick(_) => Tick::LEN,
+            Self::Pad(_) => HEADER_LEN,
+        }
     }
 
     /// Writes the message to the start of `out` (for a data message or PAD, what stands before the
@@ -103,58 +100,21 @@ impl<'a> Message<'a> {
         let mut w = Writer::new(out);
         w.u32(0);
         match self {
-            Self::Hello(m) => w
-                .u8(m.version)
-                .u8(m.flags.bits())
-                .bytes(&m.secret)
-                .u64(m.seq)
-                .u32(m.hold_ms)
-                .u32(m.max_response),
-            Self::Welcome(m) => {
-                w.u8(m.version).bytes(&MAGIC).u64(m.seq).bytes(&m.address.0).u32(m.max_body)
-            }
-            Self::End(m) => w.u8(m.status as u8).u64(m.highest),
-            Self::Route(m) | Self::From(m) => {
-                w.bytes(&m.peer.0).u32(m.channel.id).u64(m.channel.token)
-            }
-            Self::ListenReq(m) => w
-                .u32(m.claim)
-                .u8(m.kind as u8)
-                .u16(m.port)
-                .bytes(&m.owner)
-                .u64(m.epoch)
-                .u8(m.backlog)
-                .u8(m.heard.map_or(NOT_HEARD, |status| status as u8))
-                .counted(m.name.as_bytes()),
-            Self::ListenRsp(m) => w.u32(m.claim).u8(m.status as u8).u64(m.epoch),
-            Self::ConnectReq(m) | Self::AcceptReq(m) => w
-                .u32(m.channel.id)
-                .u64(m.channel.token)
-                .u8(m.kind as u8)
-                .u16(m.port)
-                .u64(m.limit)
-                .u32(m.linger_ms)
-                .counted(m.name.as_bytes())
-                .counted(m.greeting),
-            Self::ConnectRsp(m) | Self::AcceptRsp(m) => w
-                .u8(m.status as u8)
-                .u32(m.channel.id)
-                .u64(m.channel.token)
-                .u64(m.limit)
-                .u32(m.linger_ms)
-                .counted(m.greeting),
-            Self::SendReq(m) | Self::ReceiveRsp(m) => w.u64(m.offset).u8(m.flags.bits()),
-            Self::SendRsp(m) | Self::ReceiveReq(m) => w
-                .u64(m.ack)
-                .u64(m.limit)
-                .u32(m.losses)
-                .u64(m.overflow)
-                .u8(u8::from(m.now) | u8::from(m.done) << 1 | u8::from(m.ask) << 2),
-            Self::CloseReq(m) => w.u8(m.status as u8).u64(m.offset),
-            Self::CloseRsp(m) => w.u8(m.status as u8).u32(m.channel.id).u64(m.channel.token),
-            Self::Verdict(m) => w.u16(m.index).u8(m.status as u8).u32(m.bytes),
-            Self::Ready(address) | Self::Gone(address) => w.bytes(&address.0),
-            Self::Tick(m) => w.u32(m.age_ms).u32(m.next_ms),
+            Self::Hello(m) => Field::put(m, &mut w),
+            Self::Welcome(m) => Field::put(m, &mut w),
+            Self::End(m) => Field::put(m, &mut w),
+            Self::Route(m) | Self::From(m) => Field::put(m, &mut w),
+            Self::ListenReq(m) => Field::put(m, &mut w),
+            Self::ListenRsp(m) => Field::put(m, &mut w),
+            Self::ConnectReq(m) | Self::AcceptReq(m) => Field::put(m, &mut w),
+            Self::ConnectRsp(m) | Self::AcceptRsp(m) => Field::put(m, &mut w),
+            Self::SendReq(m) | Self::ReceiveRsp(m) => (m.offset, m.flags).put(&mut w),
+            Self::SendRsp(m) | Self::ReceiveReq(m) => Field::put(m, &mut w),
+            Self::CloseReq(m) => Field::put(m, &mut w),
+            Self::CloseRsp(m) => Field::put(m, &mut w),
+            Self::Verdict(m) => Field::put(m, &mut w),
+            Self::Ready(address) | Self::Gone(address) => Field::put(address, &mut w),
+            Self::Tick(m) => Field::put(m, &mut w),
             Self::Pad(_) => &mut w,
         };
         let trailing = match self {
@@ -163,6 +123,7 @@ impl<'a> Message<'a> {
             _ => 0,
         };
         let len = w.finish()?;
+        debug_assert_eq!(len, self.encoded_len());
         let length = trailing.checked_add((len - HEADER_LEN) as u32)?;
         if length as usize > super::MAX_MESSAGE {
             return None;
@@ -179,103 +140,13 @@ impl<'a> Message<'a> {
     }
 
     pub(super) fn decode_of(kind: u8, payload: &'a [u8], side: Side) -> Result<Self, WireError> {
-        let length = payload.len() as u32;
-        let mut fields = Fields { r: Reader::new(payload), valid: true };
-        let message = fields.message(kind, side).ok_or(WireError::Unknown { kind })?;
-        if fields.r.is_short() || fields.valid && !fields.r.is_empty() {
-            return Err(WireError::Length { kind, length });
-        }
-        if fields.valid { Ok(message) } else { Err(WireError::Field { kind }) }
-    }
-}
-
-/// Whose messages are read: firmware that reads only answers need not have the rest.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) enum Side {
-    Both,
-    Answers,
-}
-
-/// On the wire for "no status heard yet".
-const NOT_HEARD: u8 = 0xff;
-
-/// Fields being read. What is not there or not valid reads as something harmless, and is noted:
-/// checked once at the end, that is half the code of as many early returns.
-struct Fields<'a> {
-    r: Reader<'a>,
-    valid: bool,
-}
-
-impl<'a> Fields<'a> {
-    fn valid<T>(&mut self, value: Option<T>, else_: T) -> T {
-        self.valid &= value.is_some();
-        value.unwrap_or(else_)
-    }
-
-    fn status(&mut self) -> Status {
-        let code = self.r.u8();
-        self.valid(Status::from_code(code), Status::Ok)
-    }
-
-    fn kind(&mut self) -> Kind {
-        let code = self.r.u8();
-        self.valid(Kind::from_code(code), Kind::Stream)
-    }
-
-    fn address(&mut self) -> Address {
-        Address(self.r.array())
-    }
-
-    fn channel(&mut self) -> Channel {
-        Channel { id: self.r.u32(), token: self.r.u64() }
-    }
-
-    fn name(&mut self) -> Name {
-        let name = Name::from_bytes(self.r.counted()).ok();
-        self.valid(name, Name::EMPTY)
-    }
-
-    fn greeting(&mut self) -> &'a [u8] {
-        let greeting = self.r.counted();
-        self.valid &= greeting.len() <= MAX_GREETING;
-        greeting
-    }
-
-    fn route(&mut self) -> Route {
-        Route { peer: self.address(), channel: self.channel() }
-    }
-
-    fn connect(&mut self) -> Connect<'a> {
-        Connect {
-            channel: self.channel(),
-            kind: self.kind(),
-            port: self.r.u16(),
-            limit: self.r.u64(),
-            linger_ms: self.r.u32(),
-            name: self.name(),
-            greeting: self.greeting(),
-        }
-    }
-
-    fn accept(&mut self) -> Accept<'a> {
-        Accept {
-            status: self.status(),
-            channel: self.channel(),
-            limit: self.r.u64(),
-            linger_ms: self.r.u32(),
-            greeting: self.greeting(),
-        }
-    }
-
-    fn window(&mut self) -> Window {
-        let (ack, limit) = (self.r.u64(), self.r.u64());
-        let (losses, overflow, flags) = (self.r.u32(), self.r.u64(), self.r.u8());
-        let [now, done, ask] = [1, 2, 4].map(|flag| flags & flag != 0);
-        Window { ack, limit, losses, overflow, now, done, ask }
+        let mut fields = Fields::new(payload);
+        let message = Self::take(&mut fields, kind, side).ok_or(WireError::Unknown { kind })?;
+        fields.finish(kind, payload.len() as u32).map(|()| message)
     }
 
     /// `None` if there is no such message.
-    fn message(&mut self, kind: u8, side: Side) -> Option<Message<'a>> {
+    fn take(fields: &mut Fields<'a>, kind: u8, side: Side) -> Option<Self> {
         Some(match kind {
             kind::HELLO
             | kind::ROUTE
@@ -287,80 +158,136 @@ impl<'a> Fields<'a> {
             {
                 return None;
             }
-            kind::HELLO => Message::Hello(Hello {
-                version: self.r.u8(),
-                flags: HelloFlags::from_bits(self.r.u8()),
-                secret: self.r.array(),
-                seq: self.r.u64(),
-                hold_ms: self.r.u32(),
-                max_response: self.r.u32(),
-            }),
-            kind::WELCOME => {
-                let version = self.r.u8();
-                self.valid &= self.r.array() == MAGIC;
-                Message::Welcome(Welcome {
-                    version,
-                    seq: self.r.u64(),
-                    address: self.address(),
-                    max_body: self.r.u32(),
-                })
-            }
-            kind::END => Message::End(End { status: self.status(), highest: self.r.u64() }),
-            kind::ROUTE => Message::Route(self.route()),
-            kind::FROM => Message::From(self.route()),
-            kind::LISTEN_REQ => Message::ListenReq(ListenReq {
-                claim: self.r.u32(),
-                kind: self.kind(),
-                port: self.r.u16(),
-                owner: self.r.array(),
-                epoch: self.r.u64(),
-                backlog: self.r.u8(),
-                heard: match self.r.u8() {
-                    NOT_HEARD => None,
-                    code => Some(self.valid(Status::from_code(code), Status::Ok)),
-                },
-                name: self.name(),
-            }),
-            kind::LISTEN_RSP => Message::ListenRsp(ListenRsp {
-                claim: self.r.u32(),
-                status: self.status(),
-                epoch: self.r.u64(),
-            }),
-            kind::CONNECT_REQ => Message::ConnectReq(self.connect()),
-            kind::ACCEPT_REQ => Message::AcceptReq(self.connect()),
-            kind::CONNECT_RSP => Message::ConnectRsp(self.accept()),
-            kind::ACCEPT_RSP => Message::AcceptRsp(self.accept()),
-            kind::SEND_RSP => Message::SendRsp(self.window()),
-            kind::RECEIVE_REQ => Message::ReceiveReq(self.window()),
-            kind::CLOSE_REQ => {
-                Message::CloseReq(Close { status: self.status(), offset: self.r.u64() })
-            }
-            kind::CLOSE_RSP => {
-                Message::CloseRsp(Closed { status: self.status(), channel: self.channel() })
-            }
-            kind::VERDICT => Message::Verdict(Verdict {
-                index: self.r.u16(),
-                status: self.status(),
-                bytes: self.r.u32(),
-            }),
-            kind::READY => Message::Ready(self.address()),
-            kind::GONE => Message::Gone(self.address()),
-            kind::TICK => Message::Tick(Tick { age_ms: self.r.u32(), next_ms: self.r.u32() }),
+            kind::HELLO => Self::Hello(Hello::take(fields)),
+            kind::WELCOME => Self::Welcome(Welcome::take(fields)),
+            kind::END => Self::End(End::take(fields)),
+            kind::ROUTE => Self::Route(Route::take(fields)),
+            kind::FROM => Self::From(Route::take(fields)),
+            kind::LISTEN_REQ => Self::ListenReq(ListenReq::take(fields)),
+            kind::LISTEN_RSP => Self::ListenRsp(ListenRsp::take(fields)),
+            kind::CONNECT_REQ => Self::ConnectReq(Connect::take(fields)),
+            kind::CONNECT_RSP => Self::ConnectRsp(Accept::take(fields)),
+            kind::ACCEPT_REQ => Self::AcceptReq(Connect::take(fields)),
+            kind::ACCEPT_RSP => Self::AcceptRsp(Accept::take(fields)),
+            kind::SEND_RSP => Self::SendRsp(Window::take(fields)),
+            kind::RECEIVE_REQ => Self::ReceiveReq(Window::take(fields)),
+            kind::CLOSE_REQ => Self::CloseReq(Close::take(fields)),
+            kind::CLOSE_RSP => Self::CloseRsp(Closed::take(fields)),
+            kind::VERDICT => Self::Verdict(Verdict::take(fields)),
+            kind::READY => Self::Ready(Field::take(fields)),
+            kind::GONE => Self::Gone(Field::take(fields)),
+            kind::TICK => Self::Tick(Tick::take(fields)),
             _ => return None,
         })
     }
 }
 
+/// Whose messages are read: firmware that reads only answers need not have the rest.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Side {
+    Both,
+    Answers,
+}
+
+layout! { <'a>
+    Channel { id, token }
+    Hello { version, flags, secret, seq, hold_ms, max_response }
+    End { status, highest }
+    Route { peer, channel }
+    ListenReq { claim, kind, port, owner, epoch, backlog, heard, name }
+    ListenRsp { claim, status, epoch }
+    Connect<'a> { channel, kind, port, limit, linger_ms, name, greeting }
+    Accept<'a> { status, channel, limit, linger_ms, greeting }
+    Window { ack, limit, losses, overflow; now = 1, done = 2, ask = 4 }
+    Close { status, offset }
+    Closed { status, channel }
+    Verdict { index, status, bytes }
+    Tick { age_ms, next_ms }
+}
+
+/// The magic stands behind the version.
+type WelcomeFields = (u8, [u8; 3], u64, Address, u32);
+
+impl Field<'_> for Welcome {
+    const SIZE: usize = WelcomeFields::SIZE;
+
+    fn put<'w, 'o>(&self, w: &'w mut Writer<'o>) -> &'w mut Writer<'o> {
+        (self.version, MAGIC, self.seq, self.address, self.max_body).put(w)
+    }
+
+    fn take(fields: &mut Fields<'_>) -> Self {
+        let (version, magic, seq, address, max_body) = WelcomeFields::take(fields);
+        fields.require(magic == MAGIC);
+        Self { version, seq, address, max_body }
+    }
+}
+
+/// What stands before the bytes of a data message; their number is part of the header.
+type DataFields = (u64, DataFlags);
+
+macro_rules! lengths {
+    ($($Type:ident: $name:literal;)*) => {$(
+        impl $Type {
+            #[doc = concat!("Octets of ", $name, " with its header.")]
+            pub const LEN: usize = HEADER_LEN + Self::SIZE;
+        }
+    )*};
+}
+
+lengths! {
+    Hello: "HELLO";
+    Welcome: "WELCOME";
+    End: "END";
+    Route: "ROUTE, and of FROM,";
+    ListenRsp: "LISTEN_RSP";
+    Window: "RECEIVE_REQ, and of SEND_RSP,";
+    Close: "CLOSE_REQ";
+    Closed: "CLOSE_RSP";
+    Verdict: "VERDICT";
+    Tick: "TICK";
+}
+
+impl Address {
+    /// Octets of READY, and of GONE, with its header.
+    pub(crate) const MESSAGE_LEN: usize = HEADER_LEN + Self::SIZE;
+}
+
+impl ListenReq {
+    /// Octets of LISTEN_REQ with its header, for this name.
+    pub const fn len_with(name: &Name) -> usize {
+        HEADER_LEN + Self::SIZE + name.len()
+    }
+}
+
+impl Connect<'_> {
+    /// Octets of the longest CONNECT_REQ with its header.
+    pub(super) const MAX_LEN: usize = HEADER_LEN + Self::SIZE + MAX_NAME + MAX_GREETING;
+
+    /// Octets of CONNECT_REQ, and of ACCEPT_REQ, with its header, for this name and greeting.
+    pub const fn len_with(name: &Name, greeting: &[u8]) -> usize {
+        HEADER_LEN + Self::SIZE + name.len() + greeting.len()
+    }
+}
+
+impl Accept<'_> {
+    /// Octets of ACCEPT_RSP, and of CONNECT_RSP, with its header, for this greeting.
+    pub const fn len_with(greeting: &[u8]) -> usize {
+        HEADER_LEN + Self::SIZE + greeting.len()
+    }
+}
+
 impl Data {
-    /// Reads what stands before the bytes. `length` is the whole payload's, `fields` its first nine octets.
+    /// Octets of SEND_REQ, and of RECEIVE_RSP, before the bytes: header and fields.
+    pub const LEN: usize = HEADER_LEN + DataFields::SIZE;
+
+    /// Reads what stands before the bytes. `length` is the whole payload's, `fields` is what stands
+    /// before the bytes and no more.
     pub(crate) fn decode(kind: u8, length: u32, fields: &[u8]) -> Result<Self, WireError> {
         let wrong = WireError::Length { kind, length };
-        let len = length.checked_sub((DATA_HEADER_LEN - HEADER_LEN) as u32).ok_or(wrong)?;
-        let mut r = Reader::new(fields);
-        let (offset, flags) = (r.u64(), DataFlags::from_bits(r.u8()));
-        if r.is_short() {
-            return Err(wrong);
-        }
+        let len = length.checked_sub(DataFields::SIZE as u32).ok_or(wrong)?;
+        let mut fields = Fields::new(fields);
+        let (offset, flags) = DataFields::take(&mut fields);
+        fields.finish(kind, length)?;
         let whole = flags.has(DataFlags::DATAGRAM);
         if flags.has(DataFlags::PROBE) && len != 0 || whole && len as usize > super::MAX_DATAGRAM {
             return Err(wrong);

@@ -10,6 +10,7 @@
 mod codec;
 mod decoder;
 mod endpoint;
+mod field;
 mod layout;
 mod message;
 mod status;
@@ -35,7 +36,7 @@ pub const MAGIC: [u8; 3] = *b"byw";
 pub const HEADER_LEN: usize = 4;
 
 /// Octets of a data message before its bytes: header (4), offset (8), flags (1).
-pub const DATA_HEADER_LEN: usize = HEADER_LEN + 9;
+pub const DATA_HEADER_LEN: usize = Data::LEN;
 
 /// Largest payload of a message, in octets: what fits the 24-bit length.
 pub const MAX_MESSAGE: usize = 0xff_ffff;
@@ -52,7 +53,7 @@ pub const MAX_GREETING: usize = 96;
 pub const MAX_DATAGRAM: usize = 64 * 1024 - 1;
 
 /// Largest control message with its header, in octets: CONNECT_REQ with the longest name and greeting.
-pub const MAX_CONTROL: usize = HEADER_LEN + 27 + 1 + MAX_NAME + 1 + MAX_GREETING;
+pub const MAX_CONTROL: usize = Connect::MAX_LEN;
 
 /// Most claims (LISTEN_REQ) in a park.
 pub const MAX_CLAIMS: usize = 16;

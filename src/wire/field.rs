@@ -1,0 +1,229 @@
+//! The fields that messages are made of: how each is written and read, and how long it is.
+
+use super::{
+    Address, DataFlags, HelloFlags, MAX_GREETING, Name, Reader, Status, WireError, Writer,
+};
+use crate::Kind;
+
+/// A field of a payload, or several that follow each other.
+// `put` is inlined everywhere, and gives the writer back: that is the smallest in firmware.
+pub(super) trait Field<'a>: Sized {
+    /// Octets of the field. Of a name or greeting only the octet that counts the others.
+    const SIZE: usize;
+
+    /// Writes the field.
+    fn put<'w, 'o>(&self, w: &'w mut Writer<'o>) -> &'w mut Writer<'o>;
+
+    /// Reads the field.
+    fn take(fields: &mut Fields<'a>) -> Self;
+}
+
+/// Fields being read. A field that is missing or not valid reads as something harmless, and is
+/// noted: checked once at the end, that is half the code of as many early returns.
+pub(super) struct Fields<'a> {
+    r: Reader<'a>,
+    valid: bool,
+}
+
+impl<'a> Fields<'a> {
+    pub fn new(payload: &'a [u8]) -> Self {
+        Self { r: Reader::new(payload), valid: true }
+    }
+
+    /// Notes that a field is not valid unless `condition` holds.
+    pub fn require(&mut self, condition: bool) {
+        self.valid &= condition;
+    }
+
+    fn valid<T>(&mut self, value: Option<T>, else_: T) -> T {
+        self.require(value.is_some());
+        value.unwrap_or(else_)
+    }
+
+    /// Whether the fields read are valid and the whole payload of a message of this type.
+    pub fn finish(&self, kind: u8, length: u32) -> Result<(), WireError> {
+        if self.r.is_short() || self.valid && !self.r.is_empty() {
+            return Err(WireError::Length { kind, length });
+        }
+        if self.valid { Ok(()) } else { Err(WireError::Field { kind }) }
+    }
+}
+
+macro_rules! numbers {
+    ($($number:ident)*) => {$(
+        impl Field<'_> for $number {
+            const SIZE: usize = size_of::<Self>();
+
+            #[inline(always)]
+            fn put<'w, 'o>(&self, w: &'w mut Writer<'o>) -> &'w mut Writer<'o> {
+                w.$number(*self)
+            }
+
+            #[inline(always)]
+            fn take(fields: &mut Fields<'_>) -> Self {
+                fields.r.$number()
+            }
+        }
+    )*};
+}
+
+numbers!(u8 u16 u32 u64);
+
+impl<const N: usize> Field<'_> for [u8; N] {
+    const SIZE: usize = N;
+
+    #[inline(always)]
+    fn put<'w, 'o>(&self, w: &'w mut Writer<'o>) -> &'w mut Writer<'o> {
+        w.bytes(self)
+    }
+
+    #[inline(always)]
+    fn take(fields: &mut Fields<'_>) -> Self {
+        fields.r.array()
+    }
+}
+
+/// A struct whose fields follow each other on the wire in the order of this list: from the list the
+/// struct is written and read, and its length comes. Booleans are bits of the last octet.
+macro_rules! layout {
+    (<$life:lifetime> $($Type:ty { $($field:ident),* $(; $($flag:ident = $bit:literal),+)? })*) => {$(
+        impl<$life> Field<$life> for $Type {
+            const SIZE: usize = 0
+                $(+ $crate::wire::field::len_of(|s: &Self| &s.$field))*
+                $(+ { $(let _ = $bit;)+ u8::SIZE })?;
+
+            #[inline(always)]
+            fn put<'w, 'o>(&self, w: &'w mut Writer<'o>) -> &'w mut Writer<'o> {
+                $(let w = self.$field.put(w);)*
+                $(let w = w.u8(0 $(| u8::from(self.$flag) * $bit)+);)?
+                w
+            }
+
+            fn take(fields: &mut Fields<$life>) -> Self {
+                layout!(@take fields $($field)* $(; $($flag = $bit)+)?)
+            }
+        }
+    )*};
+    (@take $fields:ident $($field:ident)*) => {
+        Self { $($field: Field::take($fields)),* }
+    };
+    (@take $fields:ident $($field:ident)*; $($flag:ident = $bit:literal)+) => {{
+        $(let $field = Field::take($fields);)*
+        let bits = u8::take($fields);
+        Self { $($field,)* $($flag: bits & $bit != 0),+ }
+    }};
+}
+pub(super) use layout;
+
+/// Octets of a field of `S`.
+pub(super) const fn len_of<'a, S, F: Field<'a>>(_: fn(&S) -> &F) -> usize {
+    F::SIZE
+}
+
+/// Fields that follow each other, where they are not those of a struct.
+macro_rules! tuples {
+    ($(($($F:ident)*))*) => {$(
+        #[allow(non_snake_case)]
+        impl<'a, $($F: Field<'a>),*> Field<'a> for ($($F,)*) {
+            const SIZE: usize = 0 $(+ $F::SIZE)*;
+
+            #[inline(always)]
+            fn put<'w, 'o>(&self, w: &'w mut Writer<'o>) -> &'w mut Writer<'o> {
+                let ($($F,)*) = self;
+                $(let w = $F.put(w);)*
+                w
+            }
+
+            #[inline(always)]
+            fn take(fields: &mut Fields<'a>) -> Self {
+                ($($F::take(fields),)*)
+            }
+        }
+    )*};
+}
+
+tuples!((A B) (A B C D E));
+
+/// Fields of one octet: how the octet is made, and how the field is made of an octet.
+macro_rules! octets {
+    ($($Type:ty: $put:expr, $take:expr;)*) => {$(
+        impl Field<'_> for $Type {
+            const SIZE: usize = u8::SIZE;
+
+            #[inline(always)]
+            fn put<'w, 'o>(&self, w: &'w mut Writer<'o>) -> &'w mut Writer<'o> {
+                let put: fn(&Self) -> u8 = $put;
+                w.u8(put(self))
+            }
+
+            #[inline(always)]
+            fn take(fields: &mut Fields<'_>) -> Self {
+                let octet = fields.r.u8();
+                let take: fn(&mut Fields<'_>, u8) -> Self = $take;
+                take(fields, octet)
+            }
+        }
+    )*};
+}
+
+/// On the wire for "no status heard yet".
+const NOT_HEARD: u8 = 0xff;
+
+octets! {
+    Status: |status| *status as u8,
+        |fields, code| fields.valid(Status::from_code(code), Status::Ok);
+    Option<Status>: |heard| heard.map_or(NOT_HEARD, |status| status as u8),
+        |fields, code| match code {
+            NOT_HEARD => None,
+            code => Some(fields.valid(Status::from_code(code), Status::Ok)),
+        };
+    Kind: |kind| *kind as u8, |fields, code| fields.valid(Kind::from_code(code), Kind::Stream);
+    HelloFlags: |flags| flags.bits(), |_, bits| HelloFlags::from_bits(bits);
+    DataFlags: |flags| flags.bits(), |_, bits| DataFlags::from_bits(bits);
+}
+
+impl Field<'_> for Address {
+    const SIZE: usize = <[u8; 16]>::SIZE;
+
+    #[inline(always)]
+    fn put<'w, 'o>(&self, w: &'w mut Writer<'o>) -> &'w mut Writer<'o> {
+        self.0.put(w)
+    }
+
+    #[inline(always)]
+    fn take(fields: &mut Fields<'_>) -> Self {
+        Self(<[u8; 16]>::take(fields))
+    }
+}
+
+impl Field<'_> for Name {
+    const SIZE: usize = u8::SIZE;
+
+    #[inline(always)]
+    fn put<'w, 'o>(&self, w: &'w mut Writer<'o>) -> &'w mut Writer<'o> {
+        w.counted(self.as_bytes())
+    }
+
+    #[inline(always)]
+    fn take(fields: &mut Fields<'_>) -> Self {
+        let name = Name::from_bytes(fields.r.counted()).ok();
+        fields.valid(name, Name::EMPTY)
+    }
+}
+
+/// A greeting.
+impl<'a> Field<'a> for &'a [u8] {
+    const SIZE: usize = u8::SIZE;
+
+    #[inline(always)]
+    fn put<'w, 'o>(&self, w: &'w mut Writer<'o>) -> &'w mut Writer<'o> {
+        w.counted(self)
+    }
+
+    #[inline(always)]
+    fn take(fields: &mut Fields<'a>) -> Self {
+        let greeting = fields.r.counted();
+        fields.require(greeting.len() <= MAX_GREETING);
+        greeting
+    }
+}
