@@ -11,6 +11,11 @@ pub(super) trait Field<'a>: Sized {
     /// Octets of the field. Of a name or greeting only the octet that counts the others.
     const SIZE: usize;
 
+    /// Octets that follow the octet that counts them.
+    fn counted(&self) -> usize {
+        0
+    }
+
     /// Writes the field.
     fn put<'w, 'o>(&self, w: &'w mut Writer<'o>) -> &'w mut Writer<'o>;
 
@@ -91,6 +96,10 @@ macro_rules! layout {
             const SIZE: usize = 0
                 $(+ $crate::wire::field::len_of(|s: &Self| &s.$field))*
                 $(+ { $(let _ = $bit;)+ u8::SIZE })?;
+
+            fn counted(&self) -> usize {
+                0 $(+ self.$field.counted())*
+            }
 
             #[inline(always)]
             fn put<'w, 'o>(&self, w: &'w mut Writer<'o>) -> &'w mut Writer<'o> {
@@ -199,6 +208,10 @@ impl Field<'_> for Address {
 impl Field<'_> for Name {
     const SIZE: usize = u8::SIZE;
 
+    fn counted(&self) -> usize {
+        self.len()
+    }
+
     #[inline(always)]
     fn put<'w, 'o>(&self, w: &'w mut Writer<'o>) -> &'w mut Writer<'o> {
         w.counted(self.as_bytes())
@@ -214,6 +227,10 @@ impl Field<'_> for Name {
 /// A greeting.
 impl<'a> Field<'a> for &'a [u8] {
     const SIZE: usize = u8::SIZE;
+
+    fn counted(&self) -> usize {
+        self.len()
+    }
 
     #[inline(always)]
     fn put<'w, 'o>(&self, w: &'w mut Writer<'o>) -> &'w mut Writer<'o> {

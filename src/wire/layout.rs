@@ -7,85 +7,102 @@ use super::message::{
 };
 use super::{HEADER_LEN, MAGIC, MAX_GREETING, MAX_NAME, Name, WireError, Writer};
 
-/// Type octets. From 0x80 on, a receiver skips what it does not know.
-pub(crate) mod kind {
-    pub const HELLO: u8 = 0x01;
-    pub const WELCOME: u8 = 0x02;
-    pub const END: u8 = 0x03;
-    pub const ROUTE: u8 = 0x04;
-    pub const FROM: u8 = 0x05;
-    pub const LISTEN_REQ: u8 = 0x10;
-    pub const LISTEN_RSP: u8 = 0x11;
-    pub const CONNECT_REQ: u8 = 0x12;
-    pub const CONNECT_RSP: u8 = 0x13;
-    pub const ACCEPT_REQ: u8 = 0x14;
-    pub const ACCEPT_RSP: u8 = 0x15;
-    pub const SEND_REQ: u8 = 0x20;
-    pub const SEND_RSP: u8 = 0x21;
-    pub const RECEIVE_REQ: u8 = 0x22;
-    pub const RECEIVE_RSP: u8 = 0x23;
-    pub const CLOSE_REQ: u8 = 0x24;
-    pub const CLOSE_RSP: u8 = 0x25;
-    pub const VERDICT: u8 = 0x30;
-    pub const READY: u8 = 0x31;
-    pub const TICK: u8 = 0x32;
-    pub const PAD: u8 = 0x40;
-    pub const GONE: u8 = 0x80;
-    /// What this version does not know is skipped from here on.
-    pub const FIRST_UNKNOWN: u8 = 0x81;
+/// What follows from the table of the messages: their type octets, and how each is written and read.
+macro_rules! messages {
+    (
+        clients { $($c_name:ident = $c_code:literal: $c_variant:ident($c_type:ty);)* }
+        answers { $($a_name:ident = $a_code:literal: $a_variant:ident($a_type:ty);)* }
+        data { $($d_name:ident = $d_code:literal: $d_variant:ident;)* }
+    ) => {
+        /// Type octets. From 0x80 on, a receiver skips what it does not know.
+        pub(crate) mod kind {
+            $(pub const $c_name: u8 = $c_code;)*
+            $(pub const $a_name: u8 = $a_code;)*
+            $(pub const $d_name: u8 = $d_code;)*
+            pub const PAD: u8 = 0x40;
+            /// What this version does not know is skipped from here on.
+            pub const FIRST_UNKNOWN: u8 = 0x81;
+        }
+
+        impl<'a> Message<'a> {
+            /// The message's type octet.
+            pub const fn kind(&self) -> u8 {
+                match self {
+                    $(Self::$c_variant(_) => kind::$c_name,)*
+                    $(Self::$a_variant(_) => kind::$a_name,)*
+                    $(Self::$d_variant(_) => kind::$d_name,)*
+                    Self::Pad(_) => kind::PAD,
+                }
+            }
+
+            /// Octets that [`encode`](Self::encode) writes: header and fields, without the bytes of
+            /// a data message.
+            pub fn encoded_len(&self) -> usize {
+                HEADER_LEN + match self {
+                    $(Self::$c_variant(m) => <$c_type>::SIZE + Field::counted(m),)*
+                    $(Self::$a_variant(m) => <$a_type>::SIZE + Field::counted(m),)*
+                    $(Self::$d_variant(_) => DataFields::SIZE,)*
+                    Self::Pad(_) => 0,
+                }
+            }
+
+            /// Writes the fields.
+            #[inline(always)]
+            fn put(&self, w: &mut Writer<'_>) {
+                match self {
+                    $(Self::$c_variant(m) => Field::put(m, w),)*
+                    $(Self::$a_variant(m) => Field::put(m, w),)*
+                    $(Self::$d_variant(m) => (m.offset, m.flags).put(w),)*
+                    Self::Pad(_) => w,
+                };
+            }
+
+            /// Reads a control message; `None` if there is no such message on that side.
+            fn take(fields: &mut Fields<'a>, kind: u8, side: Side) -> Option<Self> {
+                Some(match kind {
+                    $(kind::$c_name)|* if side == Side::Answers => return None,
+                    $(kind::$c_name => Self::$c_variant(Field::take(fields)),)*
+                    $(kind::$a_name => Self::$a_variant(Field::take(fields)),)*
+                    _ => return None,
+                })
+            }
+        }
+    };
+}
+
+messages! {
+    // Only clients send these: firmware, which reads only answers, does not have their reader.
+    clients {
+        HELLO = 0x01: Hello(Hello);
+        ROUTE = 0x04: Route(Route);
+        LISTEN_REQ = 0x10: ListenReq(ListenReq);
+        CONNECT_REQ = 0x12: ConnectReq(Connect<'a>);
+        ACCEPT_RSP = 0x15: AcceptRsp(Accept<'a>);
+        RECEIVE_REQ = 0x22: ReceiveReq(Window);
+    }
+    answers {
+        WELCOME = 0x02: Welcome(Welcome);
+        END = 0x03: End(End);
+        FROM = 0x05: From(Route);
+        LISTEN_RSP = 0x11: ListenRsp(ListenRsp);
+        CONNECT_RSP = 0x13: ConnectRsp(Accept<'a>);
+        ACCEPT_REQ = 0x14: AcceptReq(Connect<'a>);
+        SEND_RSP = 0x21: SendRsp(Window);
+        CLOSE_REQ = 0x24: CloseReq(Close);
+        CLOSE_RSP = 0x25: CloseRsp(Closed);
+        VERDICT = 0x30: Verdict(Verdict);
+        READY = 0x31: Ready(Address);
+        TICK = 0x32: Tick(Tick);
+        GONE = 0x80: Gone(Address);
+    }
+    // Their bytes follow, and may not all be there when what stands before them is read.
+    data {
+        SEND_REQ = 0x20: SendReq;
+        RECEIVE_RSP = 0x23: ReceiveRsp;
+    }
 }
 
 impl<'a> Message<'a> {
-    /// The message's type octet.
-    pub const fn kind(&self) -> u8 {
-        match self {
-            Self::Hello(_) => kind::HELLO,
-            Self::Welcome(_) => kind::WELCOME,
-            Self::End(_) => kind::END,
-            Self::Route(_) => kind::ROUTE,
-            Self::From(_) => kind::FROM,
-            Self::ListenReq(_) => kind::LISTEN_REQ,
-            Self::ListenRsp(_) => kind::LISTEN_RSP,
-            Self::ConnectReq(_) => kind::CONNECT_REQ,
-            Self::ConnectRsp(_) => kind::CONNECT_RSP,
-            Self::AcceptReq(_) => kind::ACCEPT_REQ,
-            Self::AcceptRsp(_) => kind::ACCEPT_RSP,
-            Self::SendReq(_) => kind::SEND_REQ,
-            Self::SendRsp(_) => kind::SEND_RSP,
-            Self::ReceiveReq(_) => kind::RECEIVE_REQ,
-            Self::ReceiveRsp(_) => kind::RECEIVE_RSP,
-            Self::CloseReq(_) => kind::CLOSE_REQ,
-            Self::CloseRsp(_) => kind::CLOSE_RSP,
-            Self::Verdict(_) => kind::VERDICT,
-            Self::Ready(_) => kind::READY,
-            Self::Tick(_) => kind::TICK,
-            Self::Gone(_) => kind::GONE,
-            Self::Pad(_) => kind::PAD,
-        }
-    }
-
-    /// Octets that [`encode`](Self::encode) writes: header and fields, without the bytes of a data message.
-    pub const fn encoded_len(&self) -> usize {
-        match self {
-            Self::Hello(_) => Hello::LEN,
-            Self::Welcome(_) => Welcome::LEN,
-            Self::End(_) => End::LEN,
-            Self::Route(_) | Self::From(_) => Route::LEN,
-            Self::ListenReq(m) => ListenReq::len_with(&m.name),
-            Self::ListenRsp(_) => ListenRsp::LEN,
-            Self::ConnectReq(m) | Self::AcceptReq(m) => Connect::len_with(&m.name, m.greeting),
-            Self::ConnectRsp(m) | Self::AcceptRsp(m) => Accept::len_with(m.greeting),
-            Self::SendReq(_) | Self::ReceiveRsp(_) => Data::LEN,
-            Self::SendRsp(_) | Self::ReceiveReq(_) => Window::LEN,
-            Self::CloseReq(_) => Close::LEN,
-            Self::CloseRsp(_) => Closed::LEN,
-            Self::Verdict(_) => Verdict::LEN,
-            Self::Ready(_) | Self::Gone(_) => Address::MESSAGE_LEN,
-            Self::Tick(_) => Tick::LEN,
-            Self::Pad(_) => HEADER_LEN,
-        }
-    }
-
     /// Writes the message to the start of `out` (for a data message or PAD, what stands before the
     /// bytes) and gives the octets written, or `None` if `out` is too short or a field too long.
     pub fn encode(&self, out: &mut [u8]) -> Option<usize> {
@@ -99,24 +116,7 @@ impl<'a> Message<'a> {
         }
         let mut w = Writer::new(out);
         w.u32(0);
-        match self {
-            Self::Hello(m) => Field::put(m, &mut w),
-            Self::Welcome(m) => Field::put(m, &mut w),
-            Self::End(m) => Field::put(m, &mut w),
-            Self::Route(m) | Self::From(m) => Field::put(m, &mut w),
-            Self::ListenReq(m) => Field::put(m, &mut w),
-            Self::ListenRsp(m) => Field::put(m, &mut w),
-            Self::ConnectReq(m) | Self::AcceptReq(m) => Field::put(m, &mut w),
-            Self::ConnectRsp(m) | Self::AcceptRsp(m) => Field::put(m, &mut w),
-            Self::SendReq(m) | Self::ReceiveRsp(m) => (m.offset, m.flags).put(&mut w),
-            Self::SendRsp(m) | Self::ReceiveReq(m) => Field::put(m, &mut w),
-            Self::CloseReq(m) => Field::put(m, &mut w),
-            Self::CloseRsp(m) => Field::put(m, &mut w),
-            Self::Verdict(m) => Field::put(m, &mut w),
-            Self::Ready(address) | Self::Gone(address) => Field::put(address, &mut w),
-            Self::Tick(m) => Field::put(m, &mut w),
-            Self::Pad(_) => &mut w,
-        };
+        self.put(&mut w);
         let trailing = match self {
             Self::SendReq(data) | Self::ReceiveRsp(data) => data.len,
             Self::Pad(len) => *len,
@@ -143,42 +143,6 @@ impl<'a> Message<'a> {
         let mut fields = Fields::new(payload);
         let message = Self::take(&mut fields, kind, side).ok_or(WireError::Unknown { kind })?;
         fields.finish(kind, payload.len() as u32).map(|()| message)
-    }
-
-    /// `None` if there is no such message.
-    fn take(fields: &mut Fields<'a>, kind: u8, side: Side) -> Option<Self> {
-        Some(match kind {
-            kind::HELLO
-            | kind::ROUTE
-            | kind::LISTEN_REQ
-            | kind::CONNECT_REQ
-            | kind::ACCEPT_RSP
-            | kind::RECEIVE_REQ
-                if side == Side::Answers =>
-            {
-                return None;
-            }
-            kind::HELLO => Self::Hello(Hello::take(fields)),
-            kind::WELCOME => Self::Welcome(Welcome::take(fields)),
-            kind::END => Self::End(End::take(fields)),
-            kind::ROUTE => Self::Route(Route::take(fields)),
-            kind::FROM => Self::From(Route::take(fields)),
-            kind::LISTEN_REQ => Self::ListenReq(ListenReq::take(fields)),
-            kind::LISTEN_RSP => Self::ListenRsp(ListenRsp::take(fields)),
-            kind::CONNECT_REQ => Self::ConnectReq(Connect::take(fields)),
-            kind::CONNECT_RSP => Self::ConnectRsp(Accept::take(fields)),
-            kind::ACCEPT_REQ => Self::AcceptReq(Connect::take(fields)),
-            kind::ACCEPT_RSP => Self::AcceptRsp(Accept::take(fields)),
-            kind::SEND_RSP => Self::SendRsp(Window::take(fields)),
-            kind::RECEIVE_REQ => Self::ReceiveReq(Window::take(fields)),
-            kind::CLOSE_REQ => Self::CloseReq(Close::take(fields)),
-            kind::CLOSE_RSP => Self::CloseRsp(Closed::take(fields)),
-            kind::VERDICT => Self::Verdict(Verdict::take(fields)),
-            kind::READY => Self::Ready(Field::take(fields)),
-            kind::GONE => Self::Gone(Field::take(fields)),
-            kind::TICK => Self::Tick(Tick::take(fields)),
-            _ => return None,
-        })
     }
 }
 
@@ -245,11 +209,6 @@ lengths! {
     Closed: "CLOSE_RSP";
     Verdict: "VERDICT";
     Tick: "TICK";
-}
-
-impl Address {
-    /// Octets of READY, and of GONE, with its header.
-    pub(crate) const MESSAGE_LEN: usize = HEADER_LEN + Self::SIZE;
 }
 
 impl ListenReq {
