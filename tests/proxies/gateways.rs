@@ -1,5 +1,5 @@
-//! Gateways with limits: one connection a client, one request at a time, so many requests a second.
-//! One peer of each pair is behind the gateway, the other is not.
+//! Gateways with limits: one connection a client, one request at a time, or a rate of requests. One
+//! peer of each pair is behind the gateway, the other is not.
 
 use std::io::{Read, Write};
 use std::net::SocketAddr;
@@ -12,21 +12,22 @@ use byway::relay::Relay;
 use crate::daemon::Daemon;
 use crate::{DEADLINE, carry, http, join, relay};
 
-/// Between two keys.
+/// The pause between two keys.
 const TYPING: Duration = Duration::from_millis(300);
-/// Keys: half of them while the client finds out what it is behind, if the first echo does not show it.
+/// The number of keys: half of them while the client finds out the kind of its gateway, if the
+/// first echo does not show it.
 const KEYS: u64 = 40;
-/// Until the first echo. What it is aimed at is 15 s; this is what a hang takes.
+/// The longest time until the first echo. The aim is 15 s; a hang takes this long.
 const FIRST: Duration = Duration::from_secs(40);
-/// Half of the echoes that follow when it has found out take less.
+/// Half of the echoes behind the discovery take less than this.
 const ECHO: Duration = Duration::from_secs(1);
 
-/// How long things took.
+/// The times of a run.
 #[derive(Debug)]
 struct Took {
-    /// Until the first echo, from the opening of the client on.
+    /// From the opening of the client to the first echo.
     first: Duration,
-    /// Echoes after that.
+    /// The times of the echoes after the first.
     echoes: Vec<Duration>,
 }
 
@@ -34,7 +35,7 @@ fn loopback(port: u16) -> SocketAddr {
     ([127, 0, 0, 1], port).into()
 }
 
-/// Keys and their echoes.
+/// Types keys, and waits for their echoes.
 fn type_keys(begun: Instant, mut near: &Stream, far: &Stream) -> Took {
     near.set_read_timeout(Some(DEADLINE)).expect("not zero");
     far.set_read_timeout(Some(DEADLINE)).expect("not zero");
@@ -66,7 +67,7 @@ fn type_keys(begun: Instant, mut near: &Stream, far: &Stream) -> Took {
     })
 }
 
-/// A client behind the front, one that is not, and the stream that they make; either may listen.
+/// A client behind the front, one that is not, and the stream between them; either may listen.
 fn pair(front: &str, relay: &Relay, listens_behind: bool) -> ([Client; 2], [Stream; 2]) {
     let open = |url: &str| {
         let config = Config { connect_timeout: DEADLINE, ..Config::new(url) };
@@ -79,7 +80,7 @@ fn pair(front: &str, relay: &Relay, listens_behind: bool) -> ([Client; 2], [Stre
     ([near, far], streams)
 }
 
-/// Keys are echoed, soon once the client has found out what it is behind; and much crosses.
+/// Checks that keys are echoed, soon once the client knows its gateway, and that bulk data cross.
 fn serves(front: impl Fn(u16) -> Daemon + Sync) {
     both([false, true], |listens_behind| {
         let relay = relay();
@@ -96,7 +97,7 @@ fn serves(front: impl Fn(u16) -> Daemon + Sync) {
     });
 }
 
-/// Does what mostly waits for both at once.
+/// Runs tests that mostly wait, both at once.
 fn both<T: Copy + Send>(cases: [T; 2], test: impl Fn(T) + Sync) {
     thread::scope(|scope| {
         for case in cases {

@@ -1,4 +1,4 @@
-//! How answers come down, and what befalls them on the way.
+//! How answers come down, and what happens to them on the way.
 
 use byway::error::Blocked;
 use byway::relay::router::Answer;
@@ -9,7 +9,7 @@ use crate::seen::Seen;
 use crate::world::{Happens, TripId, World};
 
 impl World {
-    /// Takes what the router has of an answer, as far as the connection takes it.
+    /// Takes the octets of an answer from the router, as far as the connection takes them.
     pub fn drain(&mut self, link: Link) {
         loop {
             let Some(served) = self.served.get_mut(&link) else { return };
@@ -132,7 +132,7 @@ impl World {
         }
     }
 
-    /// Gives octets of the answer to the session; false if it wants no more of it.
+    /// Gives octets of the answer to the session; false if the session wants no more.
     fn hand_down(&mut self, id: TripId, mut piece: &[u8]) -> bool {
         let Some(trip) = self.trips.get(&id) else { return false };
         let (n, lane, fate, is_first) = (trip.peer, trip.lane, trip.fate, trip.got == piece.len());

@@ -9,7 +9,7 @@ use crate::fate::Fate;
 use crate::seeds::spread;
 use crate::world::World;
 
-/// How the clients exchange, and which of them have one connection.
+/// The pace of the clients, and the numbers of those with one connection.
 #[derive(Debug, Clone, Copy)]
 struct Clients {
     pace: Pace,
@@ -24,17 +24,17 @@ const CLIENTS: [Clients; 5] = [
     Clients { pace: Pace::LongPoll, single: &[0, 1] },
 ];
 
-/// What the applications do. Side 0 connected, side 1 accepted; each closes its client as soon as
+/// How the applications end. Side 0 connected, side 1 accepted; each closes its client as soon as
 /// it is done.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Ending {
-    /// This side has ended its stream, and that was acknowledged. Now the other ends its own.
+    /// This side has ended its stream, which was acknowledged. Now the other side ends its own.
     FirstBy(usize),
-    /// Both end their streams at once.
+    /// Both sides end their streams at once.
     Together,
-    /// This side writes, ends its stream and closes its client, all at once.
+    /// This side writes, ends its stream and closes its client at once.
     Leaves(usize),
-    /// This side gives the channel up.
+    /// This side aborts the channel.
     Aborts(usize),
 }
 
@@ -48,7 +48,7 @@ const ENDINGS: [Ending; 7] = [
     Ending::Aborts(1),
 ];
 
-/// What befalls an exchange: it is lost on the way there, on the way back, with a word and without.
+/// The fates of an exchange: it is lost on the way there or back, with or without a notice.
 const FATES: [Fate; 4] = [Fate::Lost, Fate::CutDown(0), Fate::Swallowed, Fate::Mute];
 
 #[derive(Debug, Clone, Copy)]
@@ -61,19 +61,19 @@ struct Case {
 /// The exchange that goes wrong.
 #[derive(Debug, Clone, Copy)]
 enum Struck {
-    /// The park of this client that is under way when the ending begins: what else comes of its
-    /// answer is lost, and the client is told of that or not.
+    /// The park of this client that is under way when the ending begins: the rest of its answer is
+    /// lost, and the client may be told or not.
     Park(usize, bool),
-    /// Of those that this client begins in the ending, the one with this place.
+    /// The exchange of this client with this place among those that begin in the ending.
     Begun(usize, usize, Fate),
 }
 
-/// What came of it.
+/// The result of an ending.
 #[derive(Debug)]
 struct Outcome {
-    /// Until both clients were closed, in ms.
+    /// The time until both clients were closed, in ms.
     took: u64,
-    /// Exchanges of each client that begun meanwhile.
+    /// The exchanges of each client that began meanwhile.
     begun: [usize; 2],
 }
 
@@ -144,7 +144,7 @@ fn exchanges(w: &World, peer: usize) -> usize {
     (parks + sends) as usize
 }
 
-/// Whoever succeeded was told so.
+/// Checks that an application that succeeded was told so.
 fn check(w: &World, n: usize, case: &Case) {
     let ends = &w.chans[n].ends;
     let whole = |side: usize| ends[side].read == ends[1 - side].written && ends[side].eof;
@@ -172,11 +172,11 @@ fn check(w: &World, n: usize, case: &Case) {
 }
 
 /// A silent park is noticed after its active hold and the grace, 7 s, and made up for by a repeat;
-/// nobody waits for linger, which is 180 s.
+/// no side waits for linger, which is 180 s.
 const MOST: u64 = 12_000;
 
 #[test]
-fn each_exchange_of_an_ending_may_be_lost() {
+fn ending_survives_the_loss_of_each_exchange() {
     for ending in ENDINGS {
         for clients in CLIENTS {
             let clean = run(&Case { clients, ending, struck: None });

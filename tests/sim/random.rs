@@ -1,4 +1,5 @@
-//! Random faults over random workloads. `BYWAY_SIM_SEEDS` sets how many, `BYWAY_SIM_SEED` replays one.
+//! Random faults over random workloads. `BYWAY_SIM_SEEDS` sets how many, `BYWAY_SIM_SEED` replays
+//! one.
 
 use byway::Kind;
 use byway::session::{Pace, Profile};
@@ -35,7 +36,7 @@ fn nothing_is_lost_or_doubled_whatever_happens_to_exchanges() {
     ran.check();
 }
 
-/// What befalls all of a peer's exchanges at once, or all of a relay's.
+/// A fault of all exchanges of a peer at once, or of the relay.
 #[derive(Debug, Clone, Copy)]
 enum Blow {
     Restart(u64),
@@ -118,7 +119,7 @@ fn run(seed: u64) -> World {
     w
 }
 
-/// Some kinds of fault, each more or less likely.
+/// Draws some kinds of fault, each more or less likely.
 fn some_faults(rng: &mut Rng, until: u64) -> Faults {
     let odds = Fault::ALL.map(|_| if rng.chance(300) { rng.scale(150) } else { 0 });
     Faults { odds, until, longest: 4000 }
@@ -132,7 +133,7 @@ fn plan_channel(rng: &mut Rng, peers: usize, w: &World) -> (usize, usize, Kind, 
     let ring = w.peers[from].profile.ring.min(w.peers[to].profile.ring) as u64;
     let most = if datagrams { 60 } else { (ring * 10).min(400_000) };
     let counts = [rng.scale(most), rng.scale(most)];
-    // Nobody takes longer than a few minutes by itself.
+    // No application takes longer than a few minutes by itself.
     let unit = if datagrams { 1 } else { 1 + counts[0].max(counts[1]) / 200 };
     let mut end = |side: usize| {
         let pause = |rng: &mut Rng| if rng.chance(700) { 0 } else { rng.scale(300) };

@@ -130,7 +130,7 @@ fn line(text: &'static str) -> (Vec<u8>, &'static str) {
 }
 
 #[test]
-fn decode_and_encode() {
+fn examples_decode_and_encode_as_the_page_has_them() {
     let (blocks, expected) = (blocks(), expected());
     assert_eq!(blocks.len(), expected.len());
     let names = samples(1, 0);
