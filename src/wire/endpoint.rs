@@ -71,6 +71,7 @@ impl Name {
 
     /// The name as text.
     pub fn as_str(&self) -> &str {
+        debug_assert!(self.as_bytes().is_ascii(), "a name is checked when it is made");
         core::str::from_utf8(self.as_bytes()).unwrap_or("")
     }
 }

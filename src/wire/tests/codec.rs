@@ -1,4 +1,4 @@
-//! Messages survive encoding and decoding; bodies may come in any pieces.
+//! Messages survive encoding and decoding, and bodies may come in any pieces.
 
 use proptest::prelude::*;
 use proptest::sample::select;
@@ -106,7 +106,8 @@ fn windows() -> impl Strategy<Value = Window> {
     )
 }
 
-/// Only what may be said: PROBE has no bytes; a datagram is short; neither goes with the other or FIN.
+/// Data messages that the protocol allows: PROBE has no bytes, a datagram is short, and neither goes
+/// with the other or with FIN.
 fn data() -> impl Strategy<Value = Data> {
     let most = (MAX_MESSAGE - (DATA_HEADER_LEN - HEADER_LEN)) as u32;
     (0..u64::MAX - u64::from(most), any::<u8>(), 0..=most).prop_map(|(offset, bits, len)| {

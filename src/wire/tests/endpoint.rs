@@ -1,4 +1,4 @@
-//! Endpoints as text.
+//! Tests of endpoints as text.
 
 use proptest::prelude::*;
 

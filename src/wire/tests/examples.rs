@@ -1,4 +1,4 @@
-//! The page's worked examples, against the codec in both directions.
+//! The page's worked examples, compared with the codec in both directions.
 
 use sha2::{Digest, Sha256};
 
@@ -163,7 +163,7 @@ fn examples_decode_and_encode_as_the_page_has_them() {
     }
 }
 
-/// What one client sends is what the other gets, but for the type octet.
+/// The relay forwards a payload as it is, and changes the type octet only.
 #[test]
 fn forwarded_payloads_are_equal() {
     let lines: Vec<_> = blocks().into_iter().flatten().collect();

@@ -1,4 +1,4 @@
-//! Bodies that break the rules.
+//! Bodies that break the protocol.
 
 use super::*;
 

@@ -1,4 +1,4 @@
-//! The page's tables, against the code.
+//! Compares the page's tables with the code.
 
 use super::*;
 use crate::session::{Settings, Timers};
