@@ -123,15 +123,10 @@ pub fn connect(
     permits: &Arc<Permits>,
     patience: Duration,
 ) -> Result<(), CommandError> {
-    let bind = || {
-        let acceptor = Acceptor::new(sockets::bind(from)?)?;
-        Ok((acceptor.addresses()?, acceptor))
-    };
-    let (addresses, mut acceptor) =
-        bind().map_err(|error| CommandError::bind(&error, from, "--from"))?;
-    addresses.iter().for_each(announce);
+    let mut acceptor = bind(from).map_err(|error| CommandError::bind(&error, from, "--from"))?;
     let wants = Wants::new();
-    // The resource that the connection before waited for: those that queued behind it waited for it, too.
+    // The resource that the connection before waited for: those that queued behind it waited for
+    // it, too.
     let mut queued: Option<&Arc<Shortage>> = None;
     loop {
         let mut waited = false;
@@ -182,6 +177,13 @@ pub fn connect(
             warn!("cannot serve a connection: {error}");
         }
     }
+}
+
+/// Listens on the TCP addresses `from`, and announces them.
+fn bind(from: &str) -> io::Result<Acceptor> {
+    let acceptor = Acceptor::new(sockets::bind(from)?)?;
+    acceptor.addresses()?.iter().for_each(announce);
+    Ok(acceptor)
 }
 
 /// Whether the process or the system has no file descriptor or memory left for a socket.

@@ -90,24 +90,7 @@ impl World {
             trip.last = self.now;
         }
         let whole = buffers || self.on_answer.is_some();
-        let Some(mut piece) = piece else {
-            match trip.fate {
-                Fate::StatusAfter(code) => return self.fail(id, status(code), true),
-                Fate::CutDown(at) if at == trip.got => return self.fail(id, Blocked::Cut, true),
-                _ => {}
-            }
-            if whole {
-                let answer = std::mem::take(&mut trip.answer);
-                let seen = Seen { peer: trip.peer, lane: trip.lane, body: &answer };
-                if self.on_answer.as_mut().is_some_and(|hook| hook(&seen)) {
-                    return self.fail(id, Blocked::Cut, true);
-                }
-                if !self.hand_down(id, &answer) {
-                    return;
-                }
-            }
-            return self.answered(id);
-        };
+        let Some(mut piece) = piece else { return self.end_down(id, whole) };
         if let Fate::StatusAfter(_) = trip.fate {
             return;
         }
@@ -130,6 +113,27 @@ impl World {
             true => self.fail(id, Blocked::Cut, true),
             false => {}
         }
+    }
+
+    /// The end of the answer arrives at the client, behind the `whole` answer or its pieces.
+    fn end_down(&mut self, id: TripId, whole: bool) {
+        let Some(trip) = self.trips.get_mut(&id) else { return };
+        match trip.fate {
+            Fate::StatusAfter(code) => return self.fail(id, status(code), true),
+            Fate::CutDown(at) if at == trip.got => return self.fail(id, Blocked::Cut, true),
+            _ => {}
+        }
+        if whole {
+            let answer = std::mem::take(&mut trip.answer);
+            let seen = Seen { peer: trip.peer, lane: trip.lane, body: &answer };
+            if self.on_answer.as_mut().is_some_and(|hook| hook(&seen)) {
+                return self.fail(id, Blocked::Cut, true);
+            }
+            if !self.hand_down(id, &answer) {
+                return;
+            }
+        }
+        self.answered(id);
     }
 
     /// Gives octets of the answer to the session; false if the session wants no more.

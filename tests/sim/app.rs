@@ -313,7 +313,7 @@ impl World {
         let plan = end.plan;
         let before = (end.read, end.eof);
         let mut session = self.peers[end.peer].storage.session();
-        let mut buffer = vec![0; plan.write.max(plan.read)];
+        let mut buffer = vec![0; plan.write];
         while end.written < plan.count && now >= end.next_write && end.error.is_none() {
             let most = (plan.count - end.written).min(plan.write as u64) as usize;
             fill(key | side as u64, end.written, &mut buffer[..most]);
@@ -330,24 +330,17 @@ impl World {
                 end.next_write = now + plan.write_pause;
             }
         }
-        let mut expected = vec![0; plan.read];
+        let (mut buffer, mut expected) = (vec![0; plan.read], vec![0; plan.read]);
         while !end.eof && now >= end.next_read {
-            match session.read(now, id, &mut buffer[..plan.read])? {
-                None => break,
-                Some(0) => {
-                    end.eof = true;
-                    end.progress(now);
-                }
-                Some(got) => {
-                    fill(key | (1 - side) as u64, end.read, &mut expected[..got]);
-                    let same = buffer[..got] == expected[..got];
-                    assert!(same, "seed {}: chan {n} side {side} at {}", self.seed, end.read);
-                    end.read += got as u64;
-                    end.progress(now);
-                    if plan.read_pause > 0 {
-                        end.next_read = now + plan.read_pause;
-                    }
-                }
+            let Some(got) = session.read(now, id, &mut buffer)? else { break };
+            fill(key | (1 - side) as u64, end.read, &mut expected[..got]);
+            let same = buffer[..got] == expected[..got];
+            assert!(same, "seed {}: chan {n} side {side} at {}", self.seed, end.read);
+            end.eof = got == 0;
+            end.read += got as u64;
+            end.progress(now);
+            if got > 0 && plan.read_pause > 0 {
+                end.next_read = now + plan.read_pause;
             }
         }
         // An application that drops a stream before it is connected wants no connection.

@@ -77,6 +77,24 @@ struct Outcome {
     begun: [usize; 2],
 }
 
+/// Has an exchange go wrong, now or when it begins.
+fn strike(w: &mut World, struck: Option<Struck>) {
+    let mut begun = [0; 2];
+    w.on_request = Some(Box::new(move |seen| {
+        let nth = begun[seen.peer];
+        begun[seen.peer] += 1;
+        match struck {
+            Some(Struck::Begun(peer, at, fate)) if peer == seen.peer && at == nth => fate,
+            _ => Fate::Pass,
+        }
+    }));
+    if let Some(Struck::Park(peer, told)) = struck
+        && let Some(trip) = w.peers[peer].trips[0].and_then(|id| w.trips.get_mut(&id))
+    {
+        trip.fate = if told { Fate::CutDown(trip.got) } else { Fate::Mute };
+    }
+}
+
 fn run(case: &Case) -> Outcome {
     let mut w = World::new(9);
     w.single = case.clients.single.to_vec();
@@ -98,21 +116,7 @@ fn run(case: &Case) -> Outcome {
     }
     w.run(200);
     let before = [0, 1].map(|peer| exchanges(&w, peer));
-    let mut begun = [0; 2];
-    let struck = case.struck;
-    w.on_request = Some(Box::new(move |seen| {
-        let nth = begun[seen.peer];
-        begun[seen.peer] += 1;
-        match struck {
-            Some(Struck::Begun(peer, at, fate)) if peer == seen.peer && at == nth => fate,
-            _ => Fate::Pass,
-        }
-    }));
-    if let Some(Struck::Park(peer, told)) = struck
-        && let Some(trip) = w.peers[peer].trips[0].and_then(|id| w.trips.get_mut(&id))
-    {
-        trip.fate = if told { Fate::CutDown(trip.got) } else { Fate::Mute };
-    }
+    strike(&mut w, case.struck);
     let began = w.now;
     match case.ending {
         Ending::FirstBy(_) | Ending::Together => w.hang_up(n),

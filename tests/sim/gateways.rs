@@ -159,20 +159,18 @@ enum Bad {
     Resets,
 }
 
+const BAD: [Bad; 6] = [
+    Bad::Dark(Dialling::Refused),
+    Bad::Dark(Dialling::Unanswered),
+    Bad::Slow,
+    Bad::Restarts,
+    Bad::Cuts,
+    Bad::Resets,
+];
+
 #[test]
 fn other_troubles_are_not_taken_for_a_gateway_of_one() {
-    let bad = [
-        Bad::Dark(Dialling::Refused),
-        Bad::Dark(Dialling::Unanswered),
-        Bad::Slow,
-        Bad::Restarts,
-        Bad::Cuts,
-        Bad::Resets,
-    ];
-    let mut cases = Vec::new();
-    for bad in bad {
-        cases.extend((0..SEEDS).map(|seed| (seed, bad)));
-    }
+    let cases = BAD.iter().flat_map(|&bad| (0..SEEDS).map(move |seed| (seed, bad))).collect();
     let ran = spread(cases, None, |&(seed, bad)| {
         let mut w = World::new(seed);
         w.pace = if seed & 1 == 0 { Pace::Streaming } else { Pace::LongPoll };

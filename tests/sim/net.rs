@@ -63,6 +63,38 @@ pub struct Trip {
     flight: Along,
 }
 
+impl Trip {
+    fn new(peer: usize, exchange: &Exchange, now: u64, fate: Fate, flight: Along) -> Self {
+        Self {
+            peer,
+            lane: exchange.lane,
+            len: exchange.len,
+            begun: now,
+            silence: exchange.silence_ms.into(),
+            last: now,
+            fate,
+            sent: 0,
+            passed: 0,
+            got: 0,
+            paused: false,
+            up: VecDeque::new(),
+            down: VecDeque::new(),
+            up_at: 0,
+            down_at: 0,
+            heard: false,
+            spoken: false,
+            reused: false,
+            hung: matches!(fate, Fate::Swallowed | Fate::Unanswered),
+            hung_at: now,
+            link: None,
+            admitted: false,
+            answer: Vec::new(),
+            shown: [Decoder::new(), Decoder::new()],
+            flight,
+        }
+    }
+}
+
 /// An exchange as the relay's server sees it.
 #[derive(Debug)]
 pub struct Served {
@@ -126,36 +158,19 @@ impl World {
         }
         let mut flight = Along::default();
         self.flight.hear(&mut flight, &body);
-        let mut trip = Trip {
-            peer: n,
-            lane,
-            len: exchange.len,
-            begun: self.now,
-            silence: exchange.silence_ms.into(),
-            last: self.now,
-            fate,
-            sent: body.len(),
-            passed: 0,
-            got: 0,
-            paused: false,
-            up: VecDeque::new(),
-            down: VecDeque::new(),
-            up_at: 0,
-            down_at: 0,
-            heard: false,
-            spoken: false,
-            reused: single && reused,
-            hung: matches!(fate, Fate::Swallowed | Fate::Unanswered),
-            hung_at: self.now,
-            link: None,
-            admitted: false,
-            answer: Vec::new(),
-            shown: [Decoder::new(), Decoder::new()],
-            flight,
-        };
+        let mut trip = Trip::new(n, exchange, self.now, fate, flight);
+        trip.sent = body.len();
+        trip.reused = single && reused;
+        self.schedule(self.now + trip.silence, Happens::Silence(id));
+        self.dial(id, &mut trip, body);
+        self.trips.insert(id, trip);
+    }
+
+    /// The fate of an exchange takes its course: the request goes out, or fails.
+    fn dial(&mut self, id: TripId, trip: &mut Trip, body: Vec<u8>) {
+        let (n, fate) = (trip.peer, trip.fate);
         let rtt = self.latency(n) + self.latency(n);
         let soon = self.now + rtt;
-        self.schedule(self.now + trip.silence, Happens::Silence(id));
         if let Fate::Reset(after) = fate {
             self.schedule(self.now + after, Happens::Reset(id));
         }
@@ -194,7 +209,6 @@ impl World {
             }
             _ => self.schedule(self.now + rtt / 2, Happens::Pull(id)),
         }
-        self.trips.insert(id, trip);
     }
 
     /// Has the client's transport take a piece of the body from the session, and send it.

@@ -52,27 +52,7 @@ fn run(seed: u64) -> World {
     let mut w = World::new(seed);
     let peers = rng.range(2, 4) as usize;
     for n in 0..peers {
-        if rng.chance(300) {
-            w.single.push(n);
-        }
-        w.pace = if rng.chance(700) { Pace::Streaming } else { Pace::LongPoll };
-        let profile =
-            *rng.pick(&[LEAST, Profile::TINY, Profile::TINY, Profile::PHONE, Profile::PC]);
-        let n = w.peer_with(profile, |settings| {
-            settings.max_response = *rng.pick(&[2048, 64 << 10, 16 << 20]);
-            settings.keepalive_ms = *rng.pick(&[0, 0, 0, 10_000]);
-        });
-        let peer = &mut w.peers[n];
-        peer.latency = *rng.pick(&[(0, 1), (5, 5), (1, 40), (50, 60), (150, 300)]);
-        peer.chunk = *rng.pick(&[50, 1500, 16 << 10, 64 << 10]);
-        peer.whole = rng.chance(300);
-        peer.one_thread = rng.chance(300);
-        peer.speech.by_proxy = rng.chance(250);
-        peer.speech.kept_back = rng.chance(250);
-        w.listen(n, &format!("p{n}:1"), Kind::Stream);
-        if profile.listeners > 1 {
-            w.listen(n, &format!("p{n}:2"), Kind::Datagram);
-        }
+        add_peer(&mut rng, &mut w, n);
     }
     let trouble = rng.scale(60_000);
     w.faults = match rng.chance(800) {
@@ -117,6 +97,29 @@ fn run(seed: u64) -> World {
     w.longest_stall = 0;
     w.finish(PATIENCE);
     w
+}
+
+fn add_peer(rng: &mut Rng, w: &mut World, n: usize) {
+    if rng.chance(300) {
+        w.single.push(n);
+    }
+    w.pace = if rng.chance(700) { Pace::Streaming } else { Pace::LongPoll };
+    let profile = *rng.pick(&[LEAST, Profile::TINY, Profile::TINY, Profile::PHONE, Profile::PC]);
+    let n = w.peer_with(profile, |settings| {
+        settings.max_response = *rng.pick(&[2048, 64 << 10, 16 << 20]);
+        settings.keepalive_ms = *rng.pick(&[0, 0, 0, 10_000]);
+    });
+    let peer = &mut w.peers[n];
+    peer.latency = *rng.pick(&[(0, 1), (5, 5), (1, 40), (50, 60), (150, 300)]);
+    peer.chunk = *rng.pick(&[50, 1500, 16 << 10, 64 << 10]);
+    peer.whole = rng.chance(300);
+    peer.one_thread = rng.chance(300);
+    peer.speech.by_proxy = rng.chance(250);
+    peer.speech.kept_back = rng.chance(250);
+    w.listen(n, &format!("p{n}:1"), Kind::Stream);
+    if profile.listeners > 1 {
+        w.listen(n, &format!("p{n}:2"), Kind::Datagram);
+    }
 }
 
 /// Draws some kinds of fault, each more or less likely.

@@ -84,6 +84,29 @@ fn converse(
     Ok(longest)
 }
 
+/// Newcomer `n` asks the relay again and again; gives how often it asked, was answered, and was
+/// refused. Some newcomers send a request, some begin one, some send nothing.
+fn knock(address: SocketAddr, n: u64, over: &AtomicBool) -> (u64, u64, u64) {
+    let (mut asked, mut answered, mut refused) = (0, 0, 0);
+    while !over.load(Relaxed) {
+        let request = request(1_000 + n, 0);
+        let len = [request.len(), request.len(), 30, 0][n as usize % 4];
+        if len == request.len() {
+            let answer = ask(address, &request).unwrap_or_default();
+            // Now and then there is room for a moment.
+            answered += u64::from(answer.starts_with("HTTP/1.1 "));
+            refused += u64::from(answer.starts_with("HTTP/1.1 503"));
+            asked += 1;
+        } else if let Ok(mut stream) = TcpStream::connect(address) {
+            // The relay may have closed the connection.
+            let _ = stream.write_all(&request[..len]);
+            thread::sleep(Duration::from_millis(50));
+        }
+        thread::sleep(Duration::from_millis(10));
+    }
+    (asked, answered, refused)
+}
+
 #[test]
 fn pairs_go_on_beside_parked_clients_and_newcomers() {
     let max_connections = CONNECTIONS;
@@ -106,27 +129,7 @@ fn pairs_go_on_beside_parked_clients_and_newcomers() {
         let newcomers: Vec<_> = (0..20)
             .map(|n| {
                 let over = &over;
-                scope.spawn(move || {
-                    let (mut asked, mut answered, mut refused) = (0, 0, 0);
-                    while !over.load(Relaxed) {
-                        // Some newcomers send a request, some begin one, some send nothing.
-                        let request = request(1_000 + n, 0);
-                        let len = [request.len(), request.len(), 30, 0][n as usize % 4];
-                        if len == request.len() {
-                            let answer = ask(address, &request).unwrap_or_default();
-                            // Now and then there is room for a moment.
-                            answered += u64::from(answer.starts_with("HTTP/1.1 "));
-                            refused += u64::from(answer.starts_with("HTTP/1.1 503"));
-                            asked += 1;
-                        } else if let Ok(mut stream) = TcpStream::connect(address) {
-                            // The relay may have closed the connection.
-                            let _ = stream.write_all(&request[..len]);
-                            thread::sleep(Duration::from_millis(50));
-                        }
-                        thread::sleep(Duration::from_millis(10));
-                    }
-                    (asked, answered, refused)
-                })
+                scope.spawn(move || knock(address, n, over))
             })
             .collect();
         let talks: Vec<_> =

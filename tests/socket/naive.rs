@@ -231,25 +231,28 @@ fn sender_that_ignores_the_window_is_told_where_it_overflowed() {
     assert_eq!(heard, sent);
 }
 
+/// The naive client's claim of an endpoint.
+fn claim(endpoint: Endpoint, heard: Option<Status>) -> Vec<u8> {
+    encoded(&Message::ListenReq(ListenReq {
+        claim: 1,
+        kind: Kind::Stream,
+        port: endpoint.port,
+        owner: [2; 16],
+        epoch: 1,
+        backlog: 1,
+        heard,
+        name: endpoint.name,
+    }))
+}
+
 #[test]
 fn overflow_is_told_once_and_the_stream_goes_on() {
     let relay = relay();
     let mut naive = Naive::new(relay.local_addr(), 2);
     let endpoint = "camera:1".parse::<Endpoint>().unwrap();
-    let claim = |heard| {
-        encoded(&Message::ListenReq(ListenReq {
-            claim: 1,
-            kind: Kind::Stream,
-            port: endpoint.port,
-            owner: [2; 16],
-            epoch: 1,
-            backlog: 1,
-            heard,
-            name: endpoint.name,
-        }))
-    };
-    naive.park_for(&claim(None), |seen| (*seen == Seen::ListenRsp(Status::Ok)).then_some(()));
-    let claim = claim(Some(Status::Ok));
+    let claimed = |seen: &Seen| (*seen == Seen::ListenRsp(Status::Ok)).then_some(());
+    naive.park_for(&claim(endpoint, None), claimed);
+    let claim = claim(endpoint, Some(Status::Ok));
 
     let connector = std::thread::scope(|scope| {
         let connector = client(&relay);
@@ -277,7 +280,7 @@ fn overflow_is_told_once_and_the_stream_goes_on() {
         });
         assert_eq!(first, sent[..1_000], "no more than the window");
 
-        // The naive client takes 600 of them, has no room for the rest, and the naive client says so twice.
+        // The naive client takes 600 of them, has no room for the rest, and says so twice.
         for _ in 0..2 {
             naive.send(&to(&route, &Message::ReceiveReq(window(600, 1_000, 601))));
         }

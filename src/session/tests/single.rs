@@ -2,8 +2,7 @@
 
 use super::*;
 use crate::error::{ConfigError, Error};
-use crate::session::Wake;
-use crate::session::{Purpose, Single, Storage};
+use crate::session::{Half, Pace, Purpose, Single, Storage, Wake};
 use crate::wire::{HelloFlags, MAX_SINGLE_BODY};
 
 type One<const RING: usize, P = crate::session::Anything> = Storage<2, RING, 1, Single<P>>;
@@ -271,7 +270,7 @@ fn calls_beyond_the_purpose_are_refused() {
 
 #[test]
 fn bye_of_a_single_session_waits_no_longer_than_an_active_park() {
-    for pace in [crate::session::Pace::LongPoll, crate::session::Pace::Battery] {
+    for pace in [Pace::LongPoll, Pace::Battery] {
         let mut storage = One::<1024>::new();
         let mut session = storage.session();
         let mut settings = Settings::new([1; 16], 5);
@@ -284,7 +283,7 @@ fn bye_of_a_single_session_waits_no_longer_than_an_active_park() {
         answer(&mut session, NOW, reply);
         let request = begin(&mut session, NOW);
         // The peer sends its FIN, and acknowledges ours.
-        session.shutdown(NOW, id, crate::session::Half::Write).unwrap();
+        session.shutdown(NOW, id, Half::Write).unwrap();
         let reply = Answer::to(&request.exchange).from(PEER, local).data(0, DataFlags::FIN, b"");
         answer(&mut session, NOW, reply);
         let request = begin(&mut session, NOW);
@@ -327,7 +326,6 @@ fn bye_of_a_single_session_waits_no_longer_than_an_active_park() {
             }
             now += 100;
         }
-        println!("{pace:?} closed after {} ms", now - closed_at);
         assert!(now - closed_at <= 10_500, "{pace:?} {}", now - closed_at);
     }
 }
