@@ -1,4 +1,5 @@
-//! Errors, grouped by who has to change something. Each is one line: the cause, then the remedy.
+//! The errors, grouped by the party that has to change something. The text of each is one line: the
+//! cause, then the remedy.
 
 use crate::wire::{EndpointError, MAX_GREETING, Status};
 
@@ -6,34 +7,34 @@ use crate::wire::{EndpointError, MAX_GREETING, Status};
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
-    /// This program's configuration or use of byway.
+    /// This program's configuration, or its use of byway, is at fault.
     #[error(transparent)]
     Config(#[from] ConfigError),
-    /// The other peer.
+    /// The other peer is at fault, or not there.
     #[error(transparent)]
     Peer(#[from] PeerError),
-    /// Something fixed in size is used up.
+    /// A limit is reached: something of a fixed size is used up.
     #[error(transparent)]
     Resource(#[from] ResourceError),
-    /// The path to the relay, or the relay.
+    /// The path to the relay, or the relay, is at fault.
     #[error(transparent)]
     Transport(#[from] TransportError),
-    /// The time given for the operation is over. It may or may not take effect later.
+    /// The time given for the operation is over. The operation may still take effect later.
     #[error("timed out: allow more time, or look at the client's events for the cause")]
     TimedOut,
     /// This end closed the client, listener or channel, perhaps in another thread.
     #[error("closed by this program: open a new one to go on")]
     Closed,
-    /// Another thread of this program cancelled the wait. What was waited for may still happen.
+    /// Another thread of this program cancelled the wait. The event waited for may still happen.
     #[error("cancelled by this program: call again to go on")]
     Cancelled,
 }
 
-/// Faults of the configuration or of the use.
+/// The faults of this program's configuration, or of its use of byway.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum ConfigError {
-    /// No endpoint.
+    /// The text or name is no valid endpoint.
     #[error(transparent)]
     Endpoint(#[from] EndpointError),
     /// The relay's URL cannot be used.
@@ -42,7 +43,7 @@ pub enum ConfigError {
     /// A proxy, header or other transport setting cannot be used.
     #[error("transport setting: {0}")]
     Setting(&'static str),
-    /// Somebody else holds the endpoint.
+    /// Another owner's client holds the endpoint.
     #[error(
         "endpoint in use: another owner listens there; choose another name or port, or stop it"
     )]
@@ -50,10 +51,10 @@ pub enum ConfigError {
     /// A newer process of the same owner holds the endpoint.
     #[error("endpoint taken over: a newer process of the same owner listens there; run only one")]
     Taken,
-    /// This session listens there already.
+    /// This client listens at the endpoint already.
     #[error("endpoint in use: this client listens there already; close that listener first")]
     Duplicate,
-    /// Stream asked for where datagrams are served, or the reverse.
+    /// The program asked for a stream where datagrams are served, or the reverse.
     #[error(
         "wrong kind: the endpoint serves the other of stream and datagram; use its counterpart"
     )]
@@ -61,97 +62,97 @@ pub enum ConfigError {
     /// The operation does not fit the channel's kind or direction.
     #[error("not possible on this channel: {0}")]
     Unsupported(&'static str),
-    /// The relay speaks another version.
+    /// The relay speaks another version of the protocol.
     #[error(
         "version mismatch: the relay speaks protocol version {relay}, this client 1; update the older"
     )]
     Version {
-        /// Version that the relay named.
+        /// The version that the relay speaks.
         relay: u8,
     },
     /// The relay could not read what this client sent.
     #[error("the relay calls the request malformed: update the older of client and relay")]
     Malformed,
-    /// Too long a greeting.
+    /// The greeting is too long.
     #[error("greeting too long: at most {MAX_GREETING} octets")]
     Greeting,
-    /// Too long a datagram.
+    /// The datagram is too long for the channel.
     #[error("datagram too long: this channel takes at most {max} octets; send less at once")]
     DatagramTooLong {
-        /// Most octets.
+        /// The most octets of a datagram on this channel.
         max: usize,
     },
-    /// Too small a buffer for the next datagram, which stays.
+    /// The buffer is too small for the next datagram, which stays where it is.
     #[error("buffer too small: the next datagram has {len} octets and stays; give a larger buffer")]
     BufferTooSmall {
-        /// Octets of the datagram.
+        /// The length of the datagram in octets.
         len: usize,
     },
 }
 
-/// Faults of the other peer.
+/// The faults of the other peer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum PeerError {
-    /// Nobody listens.
+    /// No listener is at the endpoint.
     #[error(
         "connection refused: nobody listens at that endpoint; check the name, or start the listener"
     )]
     NoListener,
-    /// The listener is full; the client asked again and again for the time given, a device once.
+    /// The listener has no room. A client has asked again and again for the time given, a device once.
     #[error(
         "connection refused: the listener's backlog or channels were used up whenever it was asked; try again later"
     )]
     BacklogFull,
-    /// The listener is known, but has not been seen lately.
+    /// The relay knows the listener, but has not heard from its client lately.
     #[error("peer away: it has not asked the relay for data lately; check its network, try again")]
     Away,
-    /// The peer closed the channel.
+    /// The peer closed the channel in order.
     #[error("channel closed by the peer; connect anew if there is more to say")]
     Closed,
-    /// The peer gave the channel up.
+    /// The peer's program gave the channel up.
     #[error(
         "channel aborted by the peer; it had received up to offset {received}; ask it why, connect anew"
     )]
     Aborted {
-        /// First offset that the peer had not received.
+        /// The first offset that the peer had not received.
         received: u64,
     },
-    /// The peer knows no such channel: its program ended, was restarted, or gave the channel up before.
+    /// The peer does not know the channel: its program ended, was restarted, or gave the channel up.
     #[error(
         "channel unknown to the peer, which ended or was restarted; acknowledged up to offset {acked}; connect anew"
     )]
     Unknown {
-        /// First offset not acknowledged.
+        /// The first offset that the peer has not acknowledged.
         acked: u64,
     },
-    /// The peer gave up after silence.
+    /// The peer gave the channel up after it had heard nothing for the linger time.
     #[error(
         "channel given up by the peer after silence; it had received up to offset {received}; connect anew"
     )]
     GaveUp {
-        /// First offset that the peer had not received.
+        /// The first offset that the peer had not received.
         received: u64,
     },
     /// The peer broke the protocol.
     #[error("peer broke the protocol; acknowledged up to offset {acked}; update the older side")]
     Protocol {
-        /// First offset not acknowledged.
+        /// The first offset that the peer has not acknowledged.
         acked: u64,
     },
 }
 
-/// Limits reached.
+/// The limits that can be reached.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum ResourceError {
-    /// All channels are in use.
+    /// All channels of the client's profile are in use.
     #[error("no free channel: close one, or open the client with a larger profile")]
     Channels,
-    /// All listeners are in use.
+    /// All listeners of the client's profile are in use.
     #[error("no free listener: close one, or open the client with a larger profile")]
     Listeners,
-    /// The relay's limits.
+    /// One of the relay's limits is reached.
     #[error(
         "refused by the relay: one of its limits is reached; ask its operator, try again later"
     )]
@@ -159,47 +160,47 @@ pub enum ResourceError {
     /// The relay has no place for another client.
     #[error("the relay is full; it asks to come back in {seconds} s; ask its operator for room")]
     Full {
-        /// After how many seconds it is asked again.
+        /// The time in seconds after which the client asks the relay again.
         seconds: u8,
     },
-    /// No entropy.
+    /// The system gives no random numbers.
     #[error("no random numbers from the system: give the configuration a seed")]
     Entropy,
-    /// No thread or memory.
+    /// The system gives no thread or no memory.
     #[error("the system gives no thread or memory: free some")]
     System,
 }
 
-/// Faults of the path or the relay.
+/// The faults of the path or the relay.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum TransportError {
-    /// The path is blocked.
+    /// The path to the relay is blocked.
     #[error("path to the relay blocked: {0}")]
     Blocked(Blocked),
-    /// Nothing was heard for the linger time.
+    /// The peer was not heard for the linger time, and this end gave the channel up.
     #[error(
         "channel given up after silence; the peer acknowledged up to offset {acked}; connect anew"
     )]
     Linger {
-        /// First offset not acknowledged.
+        /// The first offset that the peer has not acknowledged.
         acked: u64,
     },
-    /// Nothing was heard for the linger time, and nothing but the end of the stream is missing: the
+    /// The peer was not heard for the linger time, and only the end of the stream is unconfirmed: the
     /// peer acknowledged every byte, and ended its own stream.
     #[error(
         "the peer acknowledged all {acked} bytes, but never that the stream ends there; if that matters, ask it anew"
     )]
     EndUnconfirmed {
-        /// First offset not acknowledged: that of the end.
+        /// The first offset that the peer has not acknowledged: that of the end.
         acked: u64,
     },
-    /// Somebody else uses this session's secret.
+    /// Another client uses this session's secret.
     #[error("another client uses this session's secret: seed each process differently")]
     SecretShared,
 }
 
-/// What stands in the way of exchanges with the relay.
+/// The obstacles to exchanges with the relay.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum Blocked {
@@ -208,18 +209,18 @@ pub enum Blocked {
         "the host name of the relay, or of the proxy if one is set, does not resolve; check both and the network"
     )]
     Dns,
-    /// No connection.
+    /// No connection is made.
     #[error(
         "no connection; check that the relay runs, and the proxy if one is set, and that the network reaches it"
     )]
     Connect,
-    /// The program's own hook for sockets refused each, see `Hooks::on_socket`.
+    /// The program's own hook for sockets refused every socket, see `Hooks::on_socket`.
     #[error("the program's hook for sockets failed; look at what the event has seen, and mend it")]
     Hook,
-    /// TLS failed.
+    /// The TLS handshake fails.
     #[error(transparent)]
     Tls(TlsFault),
-    /// Nothing came within the deadline.
+    /// No octet of an answer came within the deadline.
     #[error("silence within the deadline; check the network, or wait until it is back")]
     Silence,
     /// The connection ended before the answer did.
@@ -227,36 +228,38 @@ pub enum Blocked {
         "the answer was cut short on the way; look at the proxies before the relay, and at the relay"
     )]
     Cut,
-    /// An HTTP status other than 200.
+    /// The answer has an HTTP status other than 200.
     #[error("HTTP status {0} instead of an answer; {remedy}", remedy = status_remedy(*.0))]
     Http(u16),
-    /// An HTTP status that asks to be let alone for so many seconds: 429 or 503.
+    /// The answer has an HTTP status (429 or 503) and asks the client to come back after a number of
+    /// seconds.
     #[error(
         "HTTP status {0} instead of an answer, which asks to come back in {1} s; a gateway's limit: ask for less, or its operator for more"
     )]
     Later(u16, u8),
-    /// The configured proxy wants a password, or another one.
+    /// The configured proxy wants a password, or another password.
     #[error("the proxy wants authentication; give the right user and password")]
     ProxyAuth,
-    /// The configured proxy takes no password in the way that byway gives it.
+    /// The configured proxy does not take passwords by Basic, the scheme that byway speaks.
     #[error(
         "the proxy wants {0}, byway speaks Basic; allow Basic there, or go through a local proxy that speaks {0}, such as cntlm or px"
     )]
     ProxyScheme(AuthScheme),
-    /// The relay's answer in another encoding.
+    /// A proxy or front compressed the relay's answer.
     #[error(
         "the answer was compressed on the way; have the proxy or front that does so leave application/octet-stream and no-transform alone"
     )]
     Compressed,
-    /// An answer whose head cannot be read.
+    /// The head of the answer cannot be read.
     #[error(transparent)]
     Head(HeadFault),
-    /// A page that is no relay's.
+    /// The answer is a page that no relay wrote.
     #[error(
         "a foreign page instead of the relay's answer; log in to the network's portal, check the URL"
     )]
     Foreign,
-    /// The relay has no place for another client, and is asked again after so many seconds.
+    /// The relay has no place for another client, and asks it to come back after this number of
+    /// seconds.
     #[error("the relay is full; it asks to come back in {0} s; ask its operator for room")]
     Full(u8),
     /// The relay refused the exchange.
@@ -265,8 +268,8 @@ pub enum Blocked {
 }
 
 impl Blocked {
-    /// Whether to try again soon is in vain: somebody has to change something first. A client tries
-    /// on nevertheless, but a wait for it to open ends at once.
+    /// Whether another try is in vain until a person has changed something. A client tries on
+    /// nevertheless, but a wait for the client to open ends at once.
     pub const fn is_lasting(self) -> bool {
         match self {
             Self::Tls(fault) => !matches!(fault, TlsFault::Broken),
@@ -287,7 +290,7 @@ impl Blocked {
     }
 }
 
-/// What to do about an HTTP status that is no relay's (RFC 9110, section 15).
+/// The remedy for an HTTP status that no relay gives (RFC 9110, section 15).
 const fn status_remedy(status: u16) -> &'static str {
     match status {
         300..=399 => "no redirect is followed: give the URL that it leads to",
@@ -304,28 +307,28 @@ const fn status_remedy(status: u16) -> &'static str {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum TlsFault {
-    /// Its certificate has expired, or this device's clock is ahead.
+    /// The server's certificate has expired, or this device's clock is ahead.
     #[error("the server's certificate has expired; renew it there, or set this device's clock")]
     Expired,
-    /// Its certificate is not valid yet, or this device's clock is behind.
+    /// The server's certificate is not valid yet, or this device's clock is behind.
     #[error("the server's certificate is not valid yet; set this device's clock")]
     NotYetValid,
-    /// Its certificate names other hosts.
+    /// The server's certificate names other hosts.
     #[error(
         "the server's certificate is for another name; check the host in the URL, and whether a login portal or another server answers there"
     )]
     WrongName,
-    /// Nobody that is trusted issued its certificate.
+    /// No trusted authority issued the server's certificate.
     #[error(
         "the server's certificate is of no trusted issuer; give the issuer's certificate, or the server's own if it is self-signed, as trusted root (--roots)"
     )]
     UnknownIssuer,
-    /// Its certificate cannot be used for another reason.
+    /// The server's certificate cannot be used for another reason.
     #[error(
         "the server's certificate cannot be used, the event (-v) says why; make one of X.509 version 3 for servers"
     )]
     Certificate,
-    /// What answers there speaks no TLS.
+    /// The server at that port does not speak TLS.
     #[error("no TLS at that port; write http://, or give the port that speaks TLS")]
     NotTls,
     /// The server knows no version or cipher that byway knows.
@@ -333,7 +336,7 @@ pub enum TlsFault {
         "the server refuses the TLS handshake, which byway makes with TLS 1.2 and 1.3; update the server, check its ciphers"
     )]
     Refused,
-    /// The server wants to know the client by a certificate.
+    /// The server asks for a client certificate.
     #[error(
         "the server wants a client certificate, and byway has none; let the relay's path be asked for without one"
     )]
@@ -345,20 +348,20 @@ pub enum TlsFault {
     Broken,
 }
 
-/// How a proxy wants to be told who asks (RFC 9110 section 11).
+/// The scheme by which a proxy wants its users to authenticate (RFC 9110, section 11).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum AuthScheme {
-    /// RFC 7616.
+    /// The proxy wants Digest (RFC 7616).
     #[error("Digest")]
     Digest,
-    /// Microsoft's.
+    /// The proxy wants NTLM, Microsoft's scheme.
     #[error("NTLM")]
     Ntlm,
-    /// RFC 4559: Kerberos, or NTLM.
+    /// The proxy wants Negotiate (RFC 4559), which is Kerberos or NTLM.
     #[error("Negotiate")]
     Negotiate,
-    /// Another one; the event names it.
+    /// The proxy wants another scheme, which the event names.
     #[error("another scheme")]
     Other,
 }
@@ -367,25 +370,25 @@ pub enum AuthScheme {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum HeadFault {
-    /// It is none of HTTP.
+    /// The answer is not HTTP.
     #[error("what answers there is no HTTP; check the port, and whether it wants https://")]
     NotHttp,
-    /// More header lines than byway takes.
+    /// The answer has more header lines than byway takes.
     #[error(
         "the answer has more than 128 header lines; have the proxies and fronts on the way add fewer"
     )]
     TooMany,
-    /// More octets than byway takes.
+    /// The answer's header has more octets than byway takes.
     #[error(
         "the answer's header is longer than the buffer of the profile; have the proxies and fronts on the way add less"
     )]
     TooLong,
-    /// A header field that goes on in the next line, which RFC 9112 section 5.2 forbids.
+    /// A header field goes on in the next line, which RFC 9112, section 5.2 forbids.
     #[error(
         "the answer has a header field folded over two lines; have the front that adds it write one line"
     )]
     Folded,
-    /// Something else that HTTP forbids.
+    /// The answer's header breaks another rule of HTTP.
     #[error(
         "the answer's header breaks the rules of HTTP, the event shows it; mend the front that writes it"
     )]
@@ -408,7 +411,7 @@ impl From<Blocked> for Error {
     }
 }
 
-/// What is an endpoint already needs no conversion that could fail.
+/// A function that takes text or an endpoint converts the endpoint without a possible failure.
 impl From<core::convert::Infallible> for Error {
     fn from(never: core::convert::Infallible) -> Self {
         match never {}

@@ -1,6 +1,6 @@
-//! byway gives two devices that can only make outbound HTTP requests a socket between them: both
-//! dial a relay, what one sends goes up in an HTTP request and comes down to the other in an HTTP
-//! response.
+//! byway gives two devices that can only make outbound HTTP requests a socket between them. Both
+//! dial a relay: the bytes of the sender go up in an HTTP request, and come down to the receiver in an
+//! HTTP response.
 //!
 //! The modules are the way of a byte, from an application to its peer's:
 //!
@@ -16,15 +16,15 @@
 //! ```
 //!
 //! - [`client`]: listen, accept, connect, send, receive, close, as with TCP sockets. Begin here.
-//! - `capi`: the same as a C library. Its reference is `src/capi/byway.h`.
+//! - `capi`: the client as a C library. Its reference is `src/capi/byway.h`.
 //! - [`session`]: the state machine; sans-I/O, in memory of fixed size that its owner gives.
 //! - [`wire`]: the messages. Their specification is `src/wire/README.md`.
 //! - [`device`]: the front for firmware, over any connection that `embedded-io` describes.
 //! - [`transport`]: carries one HTTP exchange after another.
-//! - [`relay`]: the server in the middle, to embed or to run by the `byway` command.
+//! - [`relay`]: the server between the peers, to embed or to run by the `byway` command.
 //!
-//! Features: `client`, `tls`, `relay` and `cli` are on by default, `capi` is not. Without default
-//! features what remains is `session`, `wire` and `device`, without std and without an allocator.
+//! Features: `client`, `tls`, `relay` and `cli` are on by default, `capi` is not. Without the default
+//! features the crate is `session`, `wire` and `device`, and needs neither std nor an allocator.
 #![cfg_attr(not(feature = "std"), no_std)]
 
 #[cfg(feature = "capi")]
@@ -43,18 +43,18 @@ pub mod wire;
 pub use error::Error;
 pub use wire::{Address, Endpoint, EndpointError, Name};
 
-/// What a channel carries.
+/// The kind of data that a channel carries.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[repr(u8)]
 pub enum Kind {
-    /// A reliable stream of bytes.
+    /// The channel carries a reliable stream of bytes.
     Stream = 0,
-    /// Datagrams: each whole and at most once, or lost.
+    /// The channel carries datagrams, each whole and at most once; a datagram may be lost.
     Datagram = 1,
 }
 
 impl Kind {
-    /// The kind with this code on the wire.
+    /// Gives the kind of a code on the wire; `None` if no kind has it.
     pub const fn from_code(code: u8) -> Option<Self> {
         match code {
             0 => Some(Self::Stream),
@@ -64,7 +64,7 @@ impl Kind {
     }
 }
 
-/// The README's example compiles.
+/// The README, whose examples the documentation tests compile.
 #[cfg(all(doctest, feature = "client"))]
 #[doc = include_str!("../README.md")]
 pub struct Readme;

@@ -1,13 +1,13 @@
-//! `src/capi/byway.h` is what cbindgen writes, and compiles as C99 and as C++17 without a warning. As
-//! a module of Objective-C it is imported by `tests/c/install`.
+//! Compares `src/capi/byway.h` with the output of cbindgen, and compiles it as C99 and as C++17
+//! without a warning. `tests/c/install` imports it as a module of Objective-C.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-/// Set to write the header instead of comparing it.
+/// The variable that has the test write the header instead of comparing it.
 const RENEW: &str = "BYWAY_RENEW_HEADER";
 
-/// In the order of the header.
+/// The sources of the header, in its order.
 const SOURCES: [&str; 13] = [
     "error", "library", "handle", "hooks", "config", "client", "listener", "channel", "stream",
     "datagram", "ready", "event", "stats",
@@ -21,8 +21,8 @@ fn header() -> PathBuf {
     folder().join("byway.h")
 }
 
-/// What cbindgen writes, with enums that have a type of their own in Objective-C and Swift, too: by
-/// its own settings they have one in C++ and C23 alone.
+/// The output of cbindgen, with enums that have a type of their own in Objective-C and Swift, too:
+/// by cbindgen's own settings they have one in C++ and C23 only.
 fn generated() -> String {
     let config = cbindgen::Config::from_file(folder().join("cbindgen.toml")).expect("its settings");
     let sources = SOURCES.iter().chain(&["log"]);
@@ -50,7 +50,7 @@ fn generated() -> String {
 }
 
 #[test]
-fn the_committed_header_is_the_generated_one() {
+fn committed_header_is_the_generated_one() {
     let generated = generated();
     if std::env::var_os(RENEW).is_some() {
         std::fs::write(header(), &generated).expect("the header can be written");
@@ -60,7 +60,7 @@ fn the_committed_header_is_the_generated_one() {
     assert!(same, "byway.h is out of date: {RENEW}=1 cargo test --features capi --test header");
 }
 
-/// What a function's file exports is in the header: none was forgotten in [`SOURCES`].
+/// Every exported function of a file is in the header: no file was forgotten in [`SOURCES`].
 #[test]
 fn every_function_is_in_the_header() {
     let header = std::fs::read_to_string(header()).expect("a header");
@@ -89,7 +89,7 @@ fn every_function_is_in_the_header() {
 fn compiles(compiler: &str, standard: &str, suffix: &str) {
     let folder = tempfile::tempdir().expect("a folder");
     let source = folder.path().join("twice").with_extension(suffix);
-    // It needs nothing before it, and does no harm when it comes again.
+    // The header needs no other before it, and may be included twice.
     let text = "#include \"byway.h\"\n#include \"byway.h\"\nint main(void) { return BYWAY_OK; }\n";
     std::fs::write(&source, text).expect("the source can be written");
     let output = Command::new(compiler)
@@ -102,11 +102,11 @@ fn compiles(compiler: &str, standard: &str, suffix: &str) {
 }
 
 #[test]
-fn it_is_c99() {
+fn header_compiles_as_c99() {
     compiles("cc", "-std=c99", "c");
 }
 
 #[test]
-fn it_is_cpp17() {
+fn header_compiles_as_cpp17() {
     compiles("c++", "-std=c++17", "cpp");
 }

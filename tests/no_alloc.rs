@@ -9,7 +9,7 @@ use byway::session::{ChannelId, Half, Pace, Profile};
 use byway::{Endpoint, Kind};
 use pump::Pump;
 
-/// Counts what a thread allocates or frees where it may not.
+/// Counts the allocations of a thread that must not allocate.
 #[global_allocator]
 static HEAP: AllocDisabler = AllocDisabler;
 
@@ -26,7 +26,7 @@ fn guarded<T>(call: impl FnOnce() -> T) -> T {
     result
 }
 
-/// `BULK` octets each way at once, then FIN each way.
+/// Sends [`BULK`] octets each way at once, then FIN each way.
 fn bulk(pump: &mut Pump, ids: [ChannelId; 2]) {
     let (mut written, mut read, mut ended) = ([0; 2], [0; 2], [false; 2]);
     let mut out = [0; PIECE];
@@ -63,7 +63,7 @@ fn bulk(pump: &mut Pump, ids: [ChannelId; 2]) {
     assert_eq!((written, read), ([BULK; 2], [BULK; 2]));
 }
 
-/// A datagram each way, again and again until it comes.
+/// Sends a datagram each way, again and again until it arrives.
 fn datagrams(pump: &mut Pump, ids: [ChannelId; 2]) {
     let (mut got, mut out) = ([0; 2], [0; PIECE]);
     pump.until(|peers, now| {
@@ -80,8 +80,8 @@ fn datagrams(pump: &mut Pump, ids: [ChannelId; 2]) {
 }
 
 #[test]
-fn a_session_never_allocates() {
-    // The detector works.
+fn session_never_allocates() {
+    // The detector itself works.
     assert_no_alloc(|| drop(std::hint::black_box(Box::new(1))));
     assert_ne!(violation_count(), 0);
     reset_violation_count();

@@ -1,20 +1,20 @@
-//! What is measured: by which way, with which work, for which systems.
+//! The measurements: by which path, with which work, for which systems.
 
 use crate::floor::BUFFER;
 use crate::peer::Work;
 use crate::posts::PING;
 use crate::system::System::{self, Bare, Httptunnel, LongPoll, Post, Streaming, Tcp};
 
-/// What lies between a peer and the relay.
+/// The path between a peer and the relay.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Path {
     Direct,
-    /// 50 ms there and back on each leg, with so many octets under way each way at most: all of
+    /// 50 ms there and back on each leg, with at most this many octets under way each way: all of
     /// them arrive within 25 ms, so that this bounds the rate, too.
     Long {
         hold: usize,
     },
-    /// Squid, with Debian's rules, as the peers' HTTP proxy.
+    /// Squid with Debian's rules, as the peers' HTTP proxy.
     Squid,
 }
 
@@ -30,13 +30,13 @@ pub struct Cell {
     pub spins: bool,
 }
 
-/// 80 MB/s.
+/// A rate of 80 MB/s.
 const WIDE: Path = Path::Long { hold: 2_000_000 };
-/// 40 MB/s.
+/// A rate of 40 MB/s.
 const NARROW: Path = Path::Long { hold: 1_000_000 };
 
 const DIRECT: (u64, u64) = (300, 800);
-/// Longer, as bodies grow over round trips.
+/// This cell takes longer, as bodies grow over round trips.
 const LONG: (u64, u64) = (2_000, 1_500);
 
 const fn pings(name: &'static str, path: Path, systems: &'static [System]) -> Cell {
@@ -110,7 +110,7 @@ pub const ALL: &[Cell] = &[
     bulk("phone, 50 ms", WIDE, "phone", 1, BYWAY),
 ];
 
-/// Not measured unless asked for.
+/// The cells that are measured only if asked for.
 pub fn on_request(system: System) -> bool {
     system == Httptunnel
 }

@@ -1,4 +1,4 @@
-//! A small program on a phone: what a client takes by itself, without what the bench is made of.
+//! A small program on a phone: the memory of a client without the bench around it.
 
 use std::io::{Read, Write};
 
@@ -12,7 +12,7 @@ fn main() -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
     let url = std::env::args().nth(1).ok_or("usage: bench-client URL")?;
     let client = Client::open(Config { profile: Profile::PHONE, ..Config::new(url) })?;
     let mut stream = client.connect("bench:1")?;
-    // The name that the bench's listener wants first.
+    // The bench's listener expects the name first.
     stream.write_all(&[0])?;
     let mut writer = stream.try_clone()?;
     let mut buffer = [0; 4 << 10];
@@ -27,7 +27,7 @@ fn main() -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
     }
     writing.join().map_err(|_| "the writer panicked")??;
     println!("carried");
-    // Until the bench has looked at this process.
+    // The bench looks at this process before it ends.
     std::io::stdin().read_line(&mut String::new())?;
     Ok(())
 }

@@ -1,5 +1,5 @@
-//! A long path in user space: what arrives goes on after a fixed time, and so much at most is
-//! under way in each direction. As on a real path, that bounds the rate: hold divided by delay.
+//! A long path in user space: octets go on after a fixed time, and the octets under way are bounded
+//! in each direction. As on a real path, that bounds the rate: octets under way divided by delay.
 
 use std::collections::VecDeque;
 use std::io::{Read, Write};
@@ -15,18 +15,18 @@ use crate::Result;
 use crate::floor::BUFFER;
 use crate::part::say;
 
-/// What a leg is like.
+/// The properties of a leg.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Order {
-    /// Where it leads, for each leg.
+    /// The address to which each leg leads.
     pub to: [String; 2],
-    /// Milliseconds each way.
+    /// The delay each way in ms.
     pub ms: u64,
-    /// Octets under way at most, each way.
+    /// The most octets under way each way.
     pub hold: usize,
 }
 
-/// Both legs, for each an address to dial.
+/// Both legs, each with the address to dial.
 pub fn run(order: &Order) -> Result<()> {
     let mut legs = Vec::new();
     for to in &order.to {
@@ -62,7 +62,7 @@ impl Leg {
         let (up, down, to) = (Arc::clone(&leg.up), Arc::clone(&leg.down), to.to_owned());
         thread::spawn(move || {
             while let Ok((near, _)) = listener.accept() {
-                // Whoever dialled sees the end of the connection.
+                // The program that dialled sees the end of the connection.
                 let _ = carry(near, &to, &up, &down);
             }
         });
@@ -79,18 +79,18 @@ fn carry(near: TcpStream, to: &str, up: &Arc<Pipe>, down: &Arc<Pipe>) -> Result<
     Ok(())
 }
 
-/// One direction of a leg, of all its connections.
+/// One direction of a leg, for all its connections.
 pub struct Pipe {
     delay: Duration,
     hold: usize,
     /// Octets under way.
     used: Mutex<usize>,
     freed: Condvar,
-    /// Octets that went through.
+    /// Octets that have passed.
     pub octets: AtomicU64,
 }
 
-/// What is under way in a connection, and when each piece is due; an empty piece is the end.
+/// The octets under way in a connection, and when each piece is due; an empty piece is the end.
 #[derive(Default)]
 struct Queue {
     pieces: Mutex<VecDeque<(Instant, Vec<u8>)>>,
@@ -133,14 +133,14 @@ impl Pipe {
                     let _ = to.shutdown(Shutdown::Write);
                     return;
                 }
-                // Nobody is there any more: the rest is read and dropped.
+                // The receiver is gone: the rest is read and dropped.
                 let _ = to.write_all(&piece);
                 pipe.free(piece.len());
             }
         });
     }
 
-    /// Waits for room for so many octets, which have been read: only they are not counted.
+    /// Waits for room for this many octets. They have been read already, and are only counted here.
     fn take(&self, octets: usize) {
         let mut used = self.used.lock().unwrap_or_else(PoisonError::into_inner);
         while *used + octets > self.hold {

@@ -11,7 +11,7 @@ use crate::{Result, posts};
 /// Octets of a copy, in a relay and in a peer.
 pub const BUFFER: usize = 64 << 10;
 
-/// Joins each two connections whose first octet is the same. The first octet is not passed on.
+/// Joins two connections whose first octet is the same. That octet is not passed on.
 pub fn tcp_relay() -> Result<()> {
     let listener = TcpListener::bind(("127.0.0.1", 0))?;
     say(listener.local_addr()?);
@@ -34,7 +34,7 @@ pub fn tcp_relay() -> Result<()> {
     }
 }
 
-/// Until either side is gone.
+/// Copies until either side is gone.
 fn pump(mut from: TcpStream, mut to: TcpStream) {
     let mut buffer = vec![0; BUFFER];
     while let Ok(n) = from.read(&mut buffer) {

@@ -1,4 +1,4 @@
-//! What a client costs that has nothing to do, counted beside everything else, as it takes minutes.
+//! The cost of idle clients, counted beside all other measurements, as it takes minutes.
 
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, Instant};
@@ -12,11 +12,11 @@ use crate::Result;
 use crate::delay::Leg;
 use crate::part::{say, until_told};
 
-/// From then on a client that was opened counts as idle: it was busy, to its mind, for 30 s, and then
+/// From then on a client that was opened counts as idle: it took itself for busy for 30 s, and then
 /// a hold of 5 s was under way.
 const SETTLED: Duration = Duration::from_secs(36);
 
-/// What was counted in `seconds` of a client with one name that nobody calls.
+/// The cost of a client with one name and no peer, over `seconds`.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Idle {
     pub pace: String,
@@ -25,7 +25,7 @@ pub struct Idle {
     pub octets: u64,
 }
 
-/// Opens the clients, and counts until told.
+/// Opens the clients, and counts until told to end.
 pub fn run(paces: &[String]) -> Result<()> {
     let mut clients = Vec::new();
     for pace in paces {
@@ -59,7 +59,7 @@ pub fn run(paces: &[String]) -> Result<()> {
         });
     }
     say(serde_json::to_string(&counted)?);
-    // Until the main process is gone.
+    // The main process ends this one.
     until_told();
     Ok(())
 }

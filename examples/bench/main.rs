@@ -1,5 +1,5 @@
-//! Measures byway against its floors: a plain TCP relay, and plain HTTP. Everything is run by turns,
-//! in processes of its own, and quoted as median and range.
+//! Measures byway against its floors: a plain TCP relay, and plain HTTP. The systems run by turns,
+//! in processes of their own, and the figures are median and range.
 //!
 //! `cargo run --release --example bench`; README.md beside this file tells how to read it.
 
@@ -35,7 +35,7 @@ static HEAP: &StatsAlloc<std::alloc::System> = &INSTRUMENTED_SYSTEM;
 
 type Result<T> = std::result::Result<T, Box<dyn std::error::Error + Send + Sync>>;
 
-/// How long a proxy may take to start, and a part of a measurement to say something.
+/// How long a proxy may take to start, and a part of a measurement to report.
 pub const DEADLINE: Duration = Duration::from_secs(60);
 
 /// A URL of a server on loopback.
@@ -56,7 +56,8 @@ struct Args {
     /// Turns.
     #[arg(long, default_value_t = 5)]
     rounds: usize,
-    /// One turn of a tenth of a second, whatever else is said: shows that everything works, no more.
+    /// One turn of a tenth of a second, whatever the other options: shows that everything works, no
+    /// more
     #[arg(long)]
     smoke: bool,
     /// Seconds for which each cell is measured, in the place of its own time.

@@ -1,5 +1,5 @@
-//! The processes that a measurement is made of: this program again, each with one part to play, so
-//! that what each costs can be told apart.
+//! The processes of a measurement: this program again, each with one part to play, so that the cost
+//! of each can be told apart.
 
 use std::io::{self, BufRead, BufReader, Write};
 use std::process::{Child, ChildStdin, Command, Stdio};
@@ -14,10 +14,10 @@ use serde::de::DeserializeOwned;
 
 use crate::{DEADLINE, Result, delay, floor, idle, peer};
 
-/// The argument that says that a part follows.
+/// The argument before the name of a part.
 pub const PART: &str = "part";
 
-/// Plays the part of that name, as the order says.
+/// Plays the part of that name, with its order.
 pub fn play(name: &str, order: &str) -> Result<()> {
     LazyLock::force(&TOLD);
     match name {
@@ -39,17 +39,17 @@ fn relay() -> Result<()> {
     Ok(())
 }
 
-/// Tells the main process something, in a line.
+/// Sends a line to the main process.
 pub fn say(what: impl std::fmt::Display) {
     println!("{what}");
 }
 
-/// Lines of the main process. When there are no more it is gone, and this process with it.
+/// The lines of the main process. At their end the main process is gone, and so is this one.
 static TOLD: LazyLock<Mutex<Receiver<()>>> = LazyLock::new(|| {
     let (tell, told) = channel();
     std::thread::spawn(move || {
         for _ in io::stdin().lock().lines().map_while(|line| line.ok()) {
-            // Nobody waits in a process that ends.
+            // A process that ends has no reader of the line.
             let _ = tell.send(());
         }
         std::process::exit(1);
@@ -60,12 +60,12 @@ static TOLD: LazyLock<Mutex<Receiver<()>>> = LazyLock::new(|| {
 /// Waits for a line of the main process.
 pub fn until_told() {
     let told = TOLD.lock().unwrap_or_else(PoisonError::into_inner);
-    // The thread at the other end takes the process with it.
+    // The reading thread ends the process instead.
     let _ = told.recv();
 }
 
-/// Keeps a core from being halted while everybody waits for a packet: waking it takes longer than
-/// all that is measured. Gives way to everything else.
+/// Keeps a core from being halted while all processes wait for a packet: waking a core takes longer
+/// than everything that is measured. Gives way to all other work.
 fn spin(core: usize) -> Result<()> {
     let mut cores = CpuSet::new();
     cores.set(core);
@@ -76,7 +76,7 @@ fn spin(core: usize) -> Result<()> {
     }
 }
 
-/// A part under way; dropped, it is ended.
+/// A part that plays, ended when dropped.
 pub struct Part {
     child: Child,
     stdin: Option<ChildStdin>,
@@ -102,14 +102,15 @@ impl Part {
         let stdin = child.stdin.take();
         let stdout = child.stdout.take().ok_or("a part without output")?;
         let (said, lines) = channel();
-        // Ends with the child, or when nobody listens.
+        // The thread ends with the child, or when the receiver is gone.
         std::thread::spawn(move || {
             let _ = BufReader::new(stdout).lines().try_for_each(|line| said.send(line));
         });
         Ok(Self { child, stdin, lines })
     }
 
-    /// A spinner on each core, of the kernel's class for idle times. They spin when this returns.
+    /// Starts a spinner on each core, of the kernel's class for idle times. They spin when this
+    /// returns.
     pub fn spinners() -> Result<Vec<Self>> {
         let cores = sched_getaffinity(None)?;
         let mut spinners = Vec::new();
@@ -123,9 +124,10 @@ impl Part {
         Ok(spinners)
     }
 
-    /// The small program on a phone, by the profile `small`; cargo, if it runs this, builds it.
+    /// Starts the small program on a phone, with the profile `small`; cargo, if it runs this,
+    /// builds it.
     pub fn phone(url: &str) -> Result<Self> {
-        // From target/release/examples/bench.
+        // This program is target/release/examples/bench.
         let here = std::env::current_exe()?;
         let target = here.ancestors().nth(3).ok_or("not below cargo's target folder")?;
         let program = target.join("small/examples/bench-client");
@@ -141,7 +143,7 @@ impl Part {
         Self::of(child.spawn().map_err(|e| format!("{}: {e}; {why}", program.display()))?)
     }
 
-    /// The next line that it says.
+    /// The part's next line.
     pub fn says(&mut self) -> Result<String> {
         match self.lines.recv_timeout(DEADLINE) {
             Ok(line) => Ok(line?),
@@ -152,12 +154,12 @@ impl Part {
         }
     }
 
-    /// What it says next, as a value.
+    /// The part's next line, as a value.
     pub fn reports<T: DeserializeOwned>(&mut self) -> Result<T> {
         Ok(serde_json::from_str(&self.says()?)?)
     }
 
-    /// Lets it go on.
+    /// Tells the part to go on.
     pub fn tell(&mut self) -> Result<()> {
         Ok(self.stdin.as_mut().ok_or("a part without input")?.write_all(b"\n")?)
     }
@@ -169,14 +171,14 @@ impl Part {
 
 impl Drop for Part {
     fn drop(&mut self) {
-        // It ends by itself, or has ended.
+        // The part ends by itself, or has ended.
         drop(self.stdin.take());
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
 }
 
-/// What a process has used so far.
+/// The resources that a process has used so far.
 #[derive(Debug, Clone, Copy, Default, Serialize)]
 pub struct Usage {
     pub cpu: Duration,
@@ -189,8 +191,8 @@ pub struct Usage {
 impl Usage {
     pub fn of(process: u32) -> Result<Self> {
         let stat = std::fs::read_to_string(format!("/proc/{process}/stat"))?;
-        // Behind the name, which may have spaces: the 12th and 13th are ticks of 10 ms, ended threads'
-        // too.
+        // Behind the name, which may have spaces, the 12th and 13th fields are ticks of 10 ms,
+        // those of ended threads included.
         let fields =
             stat.rsplit(')').next().unwrap_or_default().split_whitespace().skip(11).take(2);
         let ticks: u64 = fields.filter_map(|ticks| ticks.parse::<u64>().ok()).sum();

@@ -1,4 +1,4 @@
-//! A peer: it opens its channels, says so, waits for the word, does its work, and reports.
+//! A peer: it opens its channels, tells so, waits for the order, does its work, and reports.
 
 use std::io::{self, Read, Write};
 use std::net::{Shutdown, TcpStream};
@@ -17,35 +17,35 @@ use crate::posts::{Bare, ByClient, PING, Posts};
 use crate::system::System;
 use crate::{HEAP, Result};
 
-/// How much longer than it is measured data is sent, so that the end is not measured too.
+/// How much longer than the measurement data is sent, so that the end is not measured.
 const BEYOND: Duration = Duration::from_millis(200);
 
-/// What a peer is to do.
+/// The orders of a peer.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Order {
-    /// It is the one that is called, and answers.
+    /// Whether the peer listens, and answers.
     pub listens: bool,
     pub system: System,
     /// The relay's URL, or an address.
     pub at: String,
-    /// A proxy's URL.
+    /// The URL of a proxy.
     pub proxy: Option<String>,
     pub profile: String,
     pub work: Work,
 }
 
-/// What is carried.
+/// The work of a cell.
 #[derive(Debug, Clone, Copy, Serialize, Deserialize)]
 pub struct Work {
     /// Whether a channel plays ping-pong.
     pub pings: bool,
-    /// Channels that are kept full.
+    /// The number of channels that are kept full.
     pub bulk: usize,
-    /// Whether they are both ways.
+    /// Whether these channels carry both ways.
     pub both: bool,
-    /// Octets of each write to them.
+    /// The octets of each write to these channels.
     pub write: usize,
-    /// Milliseconds before it is measured, and for which it is.
+    /// How long before the measurement the work begins, and how long the measurement takes, in ms.
     pub warm_ms: u64,
     pub run_ms: u64,
 }
@@ -60,12 +60,12 @@ impl Work {
     }
 }
 
-/// What a peer saw.
+/// The measurements of a peer.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub struct Seen {
-    /// Round trips, in µs, sorted.
+    /// The round trips in µs, sorted.
     pub round_trips: Vec<f64>,
-    /// Octets received by each channel while it was measured, and in all.
+    /// The octets that each channel received during the measurement, and in all.
     pub measured: Vec<u64>,
     pub received: u64,
     pub exchanges: u64,
@@ -114,13 +114,13 @@ pub fn run(order: &Order) -> Result<()> {
     seen.exchanges = stats.sends + stats.parks - begun.sends - begun.parks;
     seen.retransmitted = stats.retransmitted - begun.retransmitted;
     say(serde_json::to_string(&seen)?);
-    // Until the main process has looked at this one, and ends it.
+    // The main process looks at this one, and then ends it.
     until_told();
     Ok(())
 }
 
 impl Work {
-    /// How many channels there are; each is named by an octet.
+    /// The number of channels; each is named by an octet.
     fn channels(&self) -> u8 {
         (usize::from(self.pings) + self.bulk) as u8
     }
@@ -138,7 +138,7 @@ fn open(order: &Order, links: &mut Vec<Link>) -> Result<(Client, Option<Listener
         _ => Pace::Streaming,
     };
     let mut config = Config { profile, pace, ..Config::new(&order.at) };
-    // All are called at once.
+    // All channels are opened at once.
     config.backlog = NonZeroU8::new(u8::MAX);
     if let Some(proxy) = &order.proxy {
         config.proxy = byway::transport::Proxy::Url(proxy.clone());
@@ -210,7 +210,7 @@ fn do_work(order: &Order, links: &[Link], seen: &mut Seen) -> Result<()> {
     Ok(())
 }
 
-/// Times round trips, without those that warm up.
+/// Measures round trips, without those that warm up.
 fn measure_pings(work: &Work, mut trip: impl FnMut() -> Result<()>) -> Result<Vec<f64>> {
     let mut times = Vec::new();
     let begin = Instant::now();
@@ -240,7 +240,7 @@ fn echo(mut link: &Link) -> Result<()> {
 fn send(work: &Work, mut link: &Link) -> Result<()> {
     let bytes = vec![b'.'; work.write];
     let until = Instant::now() + work.warm() + work.run() + BEYOND;
-    // The clock is not asked for every small message.
+    // A look at the clock for every small message would cost too much.
     let batch = (BUFFER / work.write).max(1);
     while Instant::now() < until {
         for _ in 0..batch {
@@ -250,7 +250,7 @@ fn send(work: &Work, mut link: &Link) -> Result<()> {
     Ok(link.shut()?)
 }
 
-/// Octets received while it was measured, and in all.
+/// The octets received during the measurement, and in all.
 fn receive(work: &Work, mut link: &Link, first: &OnceLock<Instant>) -> Result<(u64, u64)> {
     let mut buffer = vec![0; BUFFER];
     let (mut measured, mut all) = (0, 0);
@@ -267,7 +267,7 @@ fn receive(work: &Work, mut link: &Link, first: &OnceLock<Instant>) -> Result<(u
     }
 }
 
-/// A channel of whatever system.
+/// A channel of any of the systems.
 enum Link {
     Tcp(TcpStream),
     Byway(Stream),

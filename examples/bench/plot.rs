@@ -12,7 +12,7 @@ use crate::system::System;
 /// Size of a picture, in pixels.
 const SIZE: (u32, u32) = (760, 320);
 
-/// One picture: its file, title, unit, figure, divisor of the figure, and the cells in it.
+/// A picture: its file, title, unit, figure, divisor of the figure, and its cells.
 struct Plot {
     file: &'static str,
     title: &'static str,
@@ -63,7 +63,7 @@ fn colour(system: System) -> RGBColor {
     }
 }
 
-/// Draws every plot that has something in it.
+/// Draws every plot that has data.
 pub fn all(report: &Report, folder: &Path) -> Result<()> {
     for plot in &PLOTS {
         draw(report, plot, &folder.join(plot.file))?;

@@ -35,13 +35,14 @@ async fn echo(
     Ok(Response::new(Full::new(body)))
 }
 
-/// Whoever makes a POST there and back. A message needs two through any relay that is only asked.
+/// A client that makes POSTs there and back. A message needs two through any relay that only
+/// answers.
 pub trait Posts {
-    /// Makes one.
+    /// Makes one POST, and reads the answer.
     fn post(&mut self) -> Result<()>;
 }
 
-/// By a well-kept client: the one that byway uses, as it comes.
+/// The POSTs by the client that byway uses, with its own settings.
 pub struct ByClient {
     agent: ureq::Agent,
     url: String,
@@ -57,20 +58,20 @@ impl ByClient {
 impl Posts for ByClient {
     fn post(&mut self) -> Result<()> {
         let mut answer = self.agent.post(&self.url).send(&[b'.'; PING])?;
-        // To its end: the connection is kept for the next only then.
+        // The answer is read to its end: only then is the connection kept for the next request.
         answer.body_mut().read_to_vec()?;
         Ok(())
     }
 }
 
-/// By a socket that knows what the answer will be.
+/// The POSTs by a socket that knows the answer beforehand.
 pub struct Bare {
     stream: TcpStream,
     request: Vec<u8>,
 }
 
 impl Bare {
-    /// To the server at `at`, or to a proxy that leads there.
+    /// Connects to the server at `at`, or to a proxy that leads there.
     pub fn new(at: &str, proxy: Option<&str>) -> Result<Self> {
         let proxy = proxy.map(|url| url.trim_start_matches("http://"));
         let stream = TcpStream::connect(proxy.unwrap_or(at))?;

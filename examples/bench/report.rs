@@ -1,4 +1,4 @@
-//! The table, and what is asked of it.
+//! The table, and the limits for its figures.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -11,7 +11,7 @@ use crate::idle::Idle;
 use crate::part::Usage;
 use crate::system::{Figures, System};
 
-/// Everything that was measured.
+/// All measurements of a run.
 #[derive(Debug, Serialize)]
 pub struct Report {
     pub spinners: usize,
@@ -19,7 +19,7 @@ pub struct Report {
     pub rows: Vec<Row>,
     pub idle: Vec<Idle>,
     pub phone: Option<Usage>,
-    /// What could not be measured, and why.
+    /// The measurements that could not be made, each with the reason.
     pub failures: Vec<String>,
 }
 
@@ -66,7 +66,7 @@ impl Row {
     }
 }
 
-/// Three digits that matter.
+/// Rounds to three significant digits.
 pub fn short(x: f64) -> String {
     match x.abs() {
         x if x >= 1e6 => format!("{:.2} M", x / 1e6),
@@ -77,10 +77,10 @@ pub fn short(x: f64) -> String {
     }
 }
 
-/// A shorter time shows nothing of idle clients, of which one asks every two minutes.
+/// A shorter time shows nothing of idle clients, each of which makes a request every two minutes.
 const LEAST_MINUTES: f64 = 4.0;
 
-/// Something asked of the figures.
+/// A limit for a figure.
 struct Target {
     what: String,
     is: f64,
@@ -104,7 +104,7 @@ impl Report {
         self.rows.iter().find(|row| row.cell == cell && row.system == system)?.median(figure)
     }
 
-    /// Ratios within this run, and the limits that the project sets itself.
+    /// The ratios within this run, and the limits that the project sets itself.
     fn targets(&self) -> Vec<Target> {
         use System::{Bare, LongPoll, Post, Streaming, Tcp};
         let mut targets = Vec::new();
@@ -218,7 +218,7 @@ impl Report {
             if minutes < LEAST_MINUTES {
                 continue;
             }
-            // Of holds as long as they are to be, one more may end in this time than go into it.
+            // One more hold may end in this time than fits into it.
             ask(
                 format!("idle, {}: requests in {minutes:.1} minutes", idle.pace),
                 Some(requests),
@@ -297,7 +297,7 @@ impl fmt::Display for Report {
 }
 
 impl Report {
-    /// The figures that a cell has.
+    /// The figures of a cell.
     fn columns(&self, cell: &str) -> impl Iterator<Item = &'static str> {
         let has = move |column: &&'static str| {
             self.rows.iter().any(|row| row.cell == cell && row.figures.contains_key(column))

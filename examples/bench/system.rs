@@ -1,4 +1,4 @@
-//! What is compared, and how one measurement of it is made.
+//! The systems that are compared, and how one measurement is made.
 
 use std::collections::BTreeMap;
 use std::process::{Child, Command, Stdio};
@@ -13,7 +13,7 @@ use crate::peer::{Order, Seen, Work};
 use crate::posts::PING;
 use crate::{Result, delay};
 
-/// What carries the bytes.
+/// The system that carries the bytes.
 #[derive(
     Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, clap::ValueEnum,
 )]
@@ -23,11 +23,11 @@ pub enum System {
     Tcp,
     /// Two POSTs there and back by ureq, to a trivial hyper server: the floor of HTTP.
     Post,
-    /// The same by a bare socket that knows what the answer will be.
+    /// Two POSTs by a bare socket that knows the answer beforehand.
     Bare,
-    /// byway by long polls.
+    /// byway with long polls.
     LongPoll,
-    /// byway by answers that stay open.
+    /// byway with answers that stay open.
     Streaming,
     /// GNU httptunnel, one for each peer, before the relay of TCP connections.
     Httptunnel,
@@ -49,7 +49,7 @@ impl System {
         matches!(self, Self::LongPoll | Self::Streaming)
     }
 
-    /// Whether it is no more than a pair of POSTs.
+    /// Whether the system is just a pair of POSTs.
     pub fn is_posts(self) -> bool {
         matches!(self, Self::Post | Self::Bare)
     }
@@ -72,7 +72,7 @@ pub fn measure(cell: &Cell, system: System) -> Result<Figures> {
     let mut squid = None;
     let mut tunnels = Vec::new();
     if system == System::Httptunnel {
-        // The tunnels' far ends stand beside the relay: the long path is before them.
+        // The far ends of the tunnels stand beside the relay: the long path is before them.
         for at in &mut ats {
             let end = Tunnel::far(at)?;
             *at = format!("127.0.0.1:{}", end.port);
@@ -138,7 +138,7 @@ pub fn measure(cell: &Cell, system: System) -> Result<Figures> {
     Ok(figures(cell, system, &seen, &before, &after))
 }
 
-/// What a small client on a phone takes, after some megabytes each way.
+/// Measures a small client on a phone, after some megabytes each way.
 pub fn phone() -> Result<Usage> {
     let mut relay = Part::start("relay", &())?;
     let url = relay.says()?;
@@ -217,7 +217,7 @@ fn figures(
     figures
 }
 
-/// An end of GNU httptunnel; it goes when dropped.
+/// An end of GNU httptunnel, killed when dropped.
 struct Tunnel {
     child: Child,
     port: u16,
@@ -228,7 +228,7 @@ impl Tunnel {
     fn far(to: &str) -> Result<Self> {
         let port = free_port();
         let end = Self::start(Command::new("hts").args(["-w", "-F", to, &port.to_string()]), port)?;
-        // It serves one tunnel and nobody else: a connection to see whether it is up would be it.
+        // This end serves a single tunnel: a connection to see whether it is up would take it.
         wait_for("hts", || listens(port).then_some(()));
         Ok(end)
     }
@@ -248,7 +248,7 @@ impl Tunnel {
     }
 }
 
-/// Whether somebody listens at a port of this machine, without a connection to it.
+/// Whether a program listens at a port of this machine; makes no connection.
 fn listens(port: u16) -> bool {
     let tcp = std::fs::read_to_string("/proc/net/tcp").unwrap_or_default();
     let address = format!(":{port:04X}");

@@ -5,7 +5,7 @@ use tokio::runtime::Runtime;
 
 use crate::posts::{self, Bare, ByClient, Posts};
 
-/// A trivial server, and two clients of it, each with its connection.
+/// A trivial server and two clients of it, each with its connection.
 pub struct Floor {
     client: ByClient,
     bare: Bare,
@@ -26,13 +26,13 @@ impl Floor {
         Ok(Self { client: ByClient::new(&address), bare, _server: server })
     }
 
-    /// One request and its answer, twice, by ureq.
+    /// Makes one request twice by ureq, and reads the answers.
     pub fn two_posts(&mut self) -> Result<()> {
         self.client.post()?;
         self.client.post()
     }
 
-    /// The same by the socket: what the machine can do at best.
+    /// Does the same on the socket: the best that the machine can do.
     pub fn two_bare_posts(&mut self) -> Result<()> {
         self.bare.post()?;
         self.bare.post()

@@ -1,4 +1,4 @@
-//! The main job, seen working: a relay, two clients, a file there and back, datagrams beside it.
+//! The main job at work: a relay, two clients, a file there and back, datagrams beside it.
 //!
 //! `cargo run --release --example demo -- [FILE] [--relay URL]`
 
@@ -27,13 +27,13 @@ use report::Report;
 #[global_allocator]
 static HEAP: PeakAlloc = PeakAlloc;
 
-/// How long the end may take: longer than any retransmission.
+/// How long the close may take: longer than any retransmission.
 const CLOSE: Duration = Duration::from_secs(30);
 
 /// Sends FILE from one peer to the other and back, through a relay, over nothing but HTTP requests.
 #[derive(Debug, Parser)]
 struct Args {
-    /// What to send; this program itself if left out.
+    /// The file to send; this program itself if left out.
     file: Option<PathBuf>,
     /// Use the relay at this URL rather than one in this process.
     #[arg(long, value_name = "URL")]

@@ -1,4 +1,4 @@
-//! What the two peers do.
+//! The work of the two peers.
 
 use std::fs::File;
 use std::io::{self, Read, Write};
@@ -13,30 +13,30 @@ use indicatif::ProgressBar;
 use crate::floor::Floor;
 use crate::posts::PING;
 
-/// Round trips measured in turn, a block with the floor and a block with byway,
+/// Round trips measured in turn: a block with the floor, then a block with byway.
 const BLOCK: usize = 200;
-/// so many times: enough for a 99th percentile.
+/// The number of blocks: enough for a 99th percentile.
 const BLOCKS: usize = 10;
-/// A datagram not answered for so long is lost.
+/// After this time an unanswered datagram is lost.
 const LOST_AFTER: Duration = Duration::from_secs(2);
 
-/// What was seen.
+/// The measurements of the peers.
 pub struct Outcome {
-    /// What came to the camera, and what came back to the viewer.
+    /// The file as it arrived at the camera, and as it came back to the viewer.
     pub there: File,
     pub back: File,
     pub there_in: Duration,
     pub back_in: Duration,
     pub quiet: Quiet,
-    /// Round trips of datagrams beside the file.
+    /// The round trips of datagrams beside the file.
     pub loaded: Vec<Duration>,
     pub pings_lost: u64,
 }
 
-/// Times measured by turns, while nothing else was carried.
+/// The times measured by turns, with no other traffic.
 #[derive(Default)]
 pub struct Quiet {
-    /// Round trips of a message on a stream.
+    /// The round trips of a message on a stream.
     pub stream: Vec<Duration>,
     /// Two plain POSTs by ureq, and by a bare socket.
     pub posts: Vec<Duration>,
@@ -85,7 +85,7 @@ pub fn run(
     })
 }
 
-/// Answers the pings that come first, takes the file whole, and sends it back.
+/// Answers the first pings, takes the whole file, and sends it back.
 fn serve_file(stream: &Stream, len: u64, bar: &ProgressBar) -> Result<(File, Duration)> {
     let mut ping = [0; PING];
     for _ in 0..BLOCK * BLOCKS {
@@ -112,14 +112,14 @@ fn serve_pings(datagrams: &DatagramChannel) -> Result<()> {
     loop {
         let n = datagrams.recv(&mut ping)?;
         datagrams.send(&ping[..n])?;
-        // The last one is empty.
+        // The last ping is empty.
         if n == 0 {
             return Ok(());
         }
     }
 }
 
-/// Round trips on a stream that carries nothing else, and the floor, by turns.
+/// Measures round trips on a stream without other data, and the floor, by turns.
 fn measure_quiet(stream: &Stream) -> Result<Quiet> {
     let mut floor = Floor::start()?;
     let mut quiet = Quiet::default();
@@ -147,7 +147,8 @@ fn timed<E>(run: impl FnOnce() -> std::result::Result<(), E>) -> std::result::Re
     run().map(|()| began.elapsed())
 }
 
-/// Plays ping-pong until the file is over; gives the round trips, and how many got no answer.
+/// Sends pings until the file is over; gives the round trips, and the number of pings without an
+/// answer.
 fn ping(datagrams: DatagramChannel, over: &AtomicBool) -> Result<(Vec<Duration>, u64)> {
     let mut round_trips = Vec::new();
     let mut lost = 0;
@@ -163,7 +164,7 @@ fn ping(datagrams: DatagramChannel, over: &AtomicBool) -> Result<(Vec<Duration>,
             match datagrams.recv(&mut answer) {
                 Ok(0) if last => return Ok((round_trips, lost)),
                 Ok(PING) if answer == question => round_trips.push(began.elapsed()),
-                // An answer that is later than it may be.
+                // This answer is later than it may be.
                 Ok(_) => continue,
                 Err(e)
                     if matches!(e.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut) =>

@@ -7,7 +7,7 @@ use byway::session::{Stats, StorageBytes};
 
 use crate::peers::Quiet;
 
-/// What the demo measured.
+/// The measurements of the demo.
 pub struct Report {
     pub len: u64,
     pub sent: [u8; 32],
@@ -25,7 +25,7 @@ pub struct Report {
 }
 
 impl Report {
-    /// Whether every byte matched, there and back.
+    /// Whether every byte was right, there and back.
     pub fn is_equal(&self) -> bool {
         self.sent == self.there && self.sent == self.back
     }
@@ -81,7 +81,7 @@ impl fmt::Display for Report {
     }
 }
 
-/// Median and 99th percentile.
+/// Gives the median and the 99th percentile.
 struct Spread<'a>(&'a [Duration]);
 
 impl fmt::Display for Spread<'_> {

@@ -8,7 +8,7 @@ use byway::Error;
 use byway::error::{PeerError, ResourceError, TransportError};
 use clap::error::ErrorKind;
 
-/// What kind of failure it is, told by the exit code.
+/// The kind of a failure, which the exit code tells.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(u8)]
 pub enum Code {
@@ -21,12 +21,12 @@ pub enum Code {
 
 /// Why the command fails: cause and remedy in one line.
 #[derive(Debug)]
-pub struct Failure {
+pub struct CommandError {
     code: Code,
     line: String,
 }
 
-impl Failure {
+impl CommandError {
     pub fn new(code: Code, line: impl Display) -> Self {
         Self { code, line: line.to_string() }
     }
@@ -35,12 +35,12 @@ impl Failure {
         Self::new(Code::Usage, line)
     }
 
-    /// Something ended what was under way.
+    /// A failure of work that had begun.
     pub fn failed(line: impl Display) -> Self {
         Self::new(Code::Failed, line)
     }
 
-    /// A TCP socket cannot listen at `address`; `option` says where else.
+    /// The failure of a TCP socket to listen at `address`, which `option` gave.
     pub fn bind(error: &io::Error, address: impl Display, option: &str) -> Self {
         let (code, remedy) = match error.kind() {
             io::ErrorKind::AddrInUse => (Code::Refused, "stop the program that listens there"),
@@ -58,8 +58,8 @@ impl Failure {
     }
 }
 
-/// Of what happens before a transfer begins.
-impl From<Error> for Failure {
+/// The failure of a client before a transfer begins.
+impl From<Error> for CommandError {
     fn from(error: Error) -> Self {
         use byway::error::ConfigError::{Duplicate, InUse, Taken};
         let code = match error {
@@ -75,15 +75,15 @@ impl From<Error> for Failure {
     }
 }
 
-/// Of threads and signals.
-impl From<io::Error> for Failure {
+/// The system's failure to give a thread or to catch signals.
+impl From<io::Error> for CommandError {
     fn from(error: io::Error) -> Self {
         Self::failed(format_args!("the system refuses: {error}; free memory or threads"))
     }
 }
 
-/// Ends with what clap says: the whole help if nothing was asked for, else in one line what it
-/// says in several.
+/// Prints clap's error and gives the exit code: the whole help if there are no arguments, else the
+/// error's lines joined to one.
 pub fn usage(error: clap::Error) -> ExitCode {
     if error.kind() == ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand {
         let _ = error.print();
@@ -93,5 +93,5 @@ pub fn usage(error: clap::Error) -> ExitCode {
     let cause = text.lines().map(str::trim).take_while(|line| !line.is_empty());
     let cause = cause.collect::<Vec<_>>().join(" ");
     let cause = cause.strip_prefix("error: ").unwrap_or(&cause);
-    Failure::usage(format_args!("{cause}; see byway --help")).exit()
+    CommandError::usage(format_args!("{cause}; see byway --help")).exit()
 }

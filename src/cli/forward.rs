@@ -1,4 +1,4 @@
-//! TCP connections, each over a channel of its own.
+//! Forwarding: every TCP connection goes over a channel of its own.
 
 use std::cell::Cell;
 use std::io;
@@ -13,22 +13,22 @@ use byway::{Endpoint, Error};
 use rustix::io::Errno;
 use tracing::{debug, warn};
 
-use super::failure::Failure;
-use super::meet;
-use super::places::{Place, Places};
+use super::failure::CommandError;
+use super::permits::{Permit, Permits};
+use super::retry;
 use super::shortage::Shortage;
 use super::sockets::{self, Acceptor};
-use super::{LAST_WORD, announce, link, say};
+use super::{LAST_WORD, announce, say, splice};
 
 /// Pause before the system is asked again for a file descriptor that it did not have.
 const PAUSE: Duration = Duration::from_millis(100);
 
-/// How long a TCP connection to one address may take: a SYN and three repeats of it.
+/// How long a TCP connection to one address may take to be made: a SYN and three repeats of it.
 const DIAL: Duration = Duration::from_secs(8);
 
-/// What may be wanting.
+/// The resources that connections may have to wait for.
 struct Wants {
-    places: Arc<Shortage>,
+    permits: Arc<Shortage>,
     descriptors: Arc<Shortage>,
     peer: Arc<Shortage>,
 }
@@ -36,25 +36,25 @@ struct Wants {
 impl Wants {
     fn new() -> Arc<Self> {
         Arc::new(Self {
-            places: Shortage::new("too many connections"),
+            permits: Shortage::new("too many connections"),
             descriptors: Shortage::new("no file descriptors"),
             peer: Shortage::new("the peer takes no connections"),
         })
     }
 
-    /// A place, waited for if there is none.
-    fn place(&self, places: &Arc<Places>) -> Place {
-        places.try_take().unwrap_or_else(|| {
-            let most = places.most();
+    /// Takes a permit, and waits for one if none is free.
+    fn permit(&self, permits: &Arc<Permits>) -> Permit {
+        permits.try_take().unwrap_or_else(|| {
+            let most = permits.most();
             let _waiting = self
-                .places
+                .permits
                 .wait(format_args!("all {most} places are taken, others wait until one is free"));
-            places.take()
+            permits.take()
         })
     }
 
-    /// Does what takes a file descriptor, again and again while the system has none, at most until
-    /// `deadline`.
+    /// Does `work`, which takes a file descriptor, again and again while the system has none, at most
+    /// until `deadline`.
     fn with_descriptors<T>(
         &self,
         deadline: Option<Instant>,
@@ -79,58 +79,54 @@ impl Wants {
     }
 }
 
-/// Accepts what connects to `endpoint` and dials `to` for each, until the endpoint is lost.
+/// Accepts the channels that peers open to `endpoint` and dials `to` for each, until the endpoint is
+/// lost.
 pub fn listen(
     client: &Client,
     endpoint: Endpoint,
     to: &str,
-    places: &Arc<Places>,
+    permits: &Arc<Permits>,
     patience: Duration,
-) -> Result<(), Failure> {
-    let listener = meet::listen(client, endpoint, patience)?;
+) -> Result<(), CommandError> {
+    let listener = retry::listen(client, endpoint, patience)?;
     say(format_args!("listening on {endpoint}"));
     let wants = Wants::new();
     let lost = loop {
-        let mut place = wants.place(places);
+        let mut permit = wants.permit(permits);
         let stream = match listener.accept() {
             Ok(stream) => stream,
             Err(error) => break error,
         };
-        place.hold(&stream);
+        permit.hold(&stream);
         let (served, to, wants) = (stream.clone(), to.to_owned(), Arc::clone(&wants));
         let started = start(move || {
             answer(&served, &to, &wants);
-            drop((served, place));
+            drop((served, permit));
         });
         if let Err(error) = started {
             warn!("cannot serve a connection: {error}");
             stream.abort();
         }
     };
-    // A newer process may have taken over; what this one has accepted it brings to an end.
-    places.wait_empty();
+    // A newer process may have taken over: this process still brings to an end what it accepted.
+    permits.wait_empty();
     let _ = client.close(LAST_WORD);
     Err(lost.into())
 }
 
-/// Listens on the TCP addresses `from` and connects to `endpoint` for each connection. Those for
-/// which there is no channel wait.
+/// Listens on the TCP addresses `from` and connects to `endpoint` for each connection. Connections
+/// without a free channel wait.
 pub fn connect(
     client: &Client,
     endpoint: Endpoint,
     from: &str,
-    places: &Arc<Places>,
+    permits: &Arc<Permits>,
     patience: Duration,
-) -> Result<(), Failure> {
-    let bind = || {
-        let acceptor = Acceptor::new(sockets::bind(from)?)?;
-        Ok((acceptor.addresses()?, acceptor))
-    };
-    let (addresses, mut acceptor) =
-        bind().map_err(|error| Failure::bind(&error, from, "--from"))?;
-    addresses.iter().for_each(announce);
+) -> Result<(), CommandError> {
+    let mut acceptor = bind(from).map_err(|error| CommandError::bind(&error, from, "--from"))?;
     let wants = Wants::new();
-    // For what the connection before has waited, and those behind it that are there already.
+    // The resource that the connection before waited for: those that queued behind it waited for
+    // it, too.
     let mut queued: Option<&Arc<Shortage>> = None;
     loop {
         let mut waited = false;
@@ -147,40 +143,47 @@ pub fn connect(
                 continue;
             }
         };
-        link::reset_at_end(&tcp);
+        splice::reset_at_end(&tcp);
         if waited {
             queued = Some(&wants.descriptors);
         } else if !was_there {
             queued = None;
         }
-        let mut place = match places.try_take() {
-            Some(place) => {
+        let mut permit = match permits.try_take() {
+            Some(permit) => {
                 if let Some(wanting) = queued.filter(|_| !waited) {
                     wanting.note_one();
                 }
-                place
+                permit
             }
             None => {
-                queued = Some(&wants.places);
-                wants.place(places)
+                queued = Some(&wants.permits);
+                wants.permit(permits)
             }
         };
         let (client, wants) = (client.clone(), Arc::clone(&wants));
         let started = start(move || {
             match dial_peer(&client, &tcp, endpoint, patience, &wants) {
                 Ok(Some(stream)) => {
-                    place.hold(&stream);
+                    permit.hold(&stream);
                     carry(&tcp, &stream);
                 }
                 Ok(None) | Err(Error::Closed) => {}
                 Err(error) => warn!("{endpoint}: {error}"),
             }
-            drop((tcp, place));
+            drop((tcp, permit));
         });
         if let Err(error) = started {
             warn!("cannot serve a connection: {error}");
         }
     }
+}
+
+/// Listens on the TCP addresses `from`, and announces them.
+fn bind(from: &str) -> io::Result<Acceptor> {
+    let acceptor = Acceptor::new(sockets::bind(from)?)?;
+    acceptor.addresses()?.iter().for_each(announce);
+    Ok(acceptor)
 }
 
 /// Whether the process or the system has no file descriptor or memory left for a socket.
@@ -190,11 +193,11 @@ fn is_shortage(error: &io::Error) -> bool {
 }
 
 fn start(work: impl FnOnce() + Send + 'static) -> io::Result<()> {
-    thread::Builder::new().stack_size(link::STACK).spawn(work).map(drop)
+    thread::Builder::new().stack_size(splice::STACK).spawn(work).map(drop)
 }
 
-/// Connects to the endpoint for `tcp`; a listener that is full or not there now may be in a moment.
-/// `None` if `tcp` was reset meanwhile, or if the listener stays away, which is counted.
+/// Connects to the endpoint for `tcp`, and tries again while the listener is full or not there.
+/// `None` if `tcp` was reset meanwhile, or if the listener stays away; [`Shortage`] counts that.
 fn dial_peer(
     client: &Client,
     tcp: &TcpStream,
@@ -203,17 +206,17 @@ fn dial_peer(
     wants: &Wants,
 ) -> Result<Option<Stream>, Error> {
     let (mut waiting, is_gone) = (None, Cell::new(false));
-    let dialled = meet::patiently(
+    let dialled = retry::patiently(
         patience,
-        |pause| is_gone.set(link::wait_gone(tcp, pause)),
+        |pause| is_gone.set(splice::wait_gone(tcp, pause)),
         |left| {
             if is_gone.get() {
                 return Ok(None);
             }
-            meet::connect_once(client, endpoint, left).map(Some)
+            retry::connect_once(client, endpoint, left).map(Some)
         },
         |error| match error {
-            // The place was free, so the channel will be.
+            // The permit was free, so a channel will soon be free, too.
             Error::Resource(ResourceError::Channels) => true,
             Error::Peer(PeerError::BacklogFull | PeerError::NoListener) => {
                 waiting.get_or_insert_with(|| {
@@ -240,12 +243,12 @@ fn dial_peer(
     }
 }
 
-/// Dials the server for a stream.
+/// Dials the server for a stream, and carries bytes between the two.
 fn answer(stream: &Stream, to: &str, wants: &Wants) {
     let deadline = Instant::now() + DIAL;
     match wants.with_descriptors(Some(deadline), || dial(to)) {
         Ok(tcp) => {
-            link::reset_at_end(&tcp);
+            splice::reset_at_end(&tcp);
             carry(&tcp, stream);
         }
         Err(error) => {
@@ -267,7 +270,7 @@ fn dial(to: &str) -> io::Result<TcpStream> {
 }
 
 fn carry(tcp: &TcpStream, stream: &Stream) {
-    match link::join(tcp, stream) {
+    match splice::join(tcp, stream) {
         Ok(()) => debug!("connection ended"),
         Err(error) => debug!("connection broke off: {error}"),
     }

@@ -1,17 +1,17 @@
-//! The command line: what can be asked for, what is logged, and how it ends.
+//! The command line: its commands and options, its log, and its exit codes.
 
 mod failure;
 mod forward;
-mod link;
-mod meet;
 mod options;
 mod parse;
+mod permits;
 mod pipe;
-mod places;
 mod relay;
+mod retry;
 mod shortage;
 mod signals;
 mod sockets;
+mod splice;
 mod stdout;
 
 use std::fmt::Display;
@@ -31,27 +31,27 @@ use tracing_subscriber::filter::Targets;
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 
-use failure::Failure;
+use failure::CommandError;
 use options::ClientOptions;
-use places::Places;
+use permits::Permits;
 use signals::Signals;
 
-/// How long the last acknowledgements may take to reach the peers; by then all that was sent is
-/// acknowledged. A client waits for its peers' word for 5 s, and then says goodbye.
+/// How long the last acknowledgements may take to reach the peers; all data is acknowledged before. A
+/// client waits 5 s for its peers to confirm, and then says goodbye.
 const LAST_WORD: Duration = Duration::from_secs(6);
 
-/// What is in the way so long, when a client opens, is told.
+/// How long an obstacle may last, when a client opens, before a line tells of it.
 const SOON: Duration = Duration::from_secs(1);
 
-/// How long peers may take to be told that a signal ended this process.
+/// How long this process, ended by a signal, takes at most to tell its peers.
 const PARTING: Duration = Duration::from_secs(1);
 
-/// File descriptors that are no forwarded connection's: two connections to the relay and what takes
-/// their place, the standard streams, listeners, the signals'.
+/// File descriptors beside those of forwarded connections: two connections to the relay and two that
+/// replace them, the standard streams, listeners, those of the signals.
 const DESCRIPTORS: usize = 32;
 
-/// File descriptors of a forwarded connection: its socket, and two that tell of its channel while one
-/// direction has ended.
+/// File descriptors of a forwarded connection: its socket, and two by which the process waits for its
+/// channel while one direction has ended.
 const OF_EACH: usize = 3;
 
 const EXIT_CODES: &str = "\
@@ -115,7 +115,7 @@ pub fn main() -> ExitCode {
     let command = match Command::try_parse() {
         Ok(command) => command,
         Err(error) if !error.use_stderr() => {
-            // Help or version; a reader that went away has seen enough.
+            // Help or version: a failed write means that the reader went away.
             let _ = error.print();
             return ExitCode::SUCCESS;
         }
@@ -126,62 +126,62 @@ pub fn main() -> ExitCode {
     result.map_or_else(|failure| failure.exit(), |()| ExitCode::SUCCESS)
 }
 
-fn run(action: Action) -> Result<(), Failure> {
+fn run(action: Action) -> Result<(), CommandError> {
     raise_descriptors();
     match action {
         Action::Relay(options) => relay::run(&options),
         Action::Listen { endpoint, to: None, options } => {
             stdout::check()?;
-            let Opened { client, places, patience } = open(&options, Profile::PC, 1)?;
-            let listener = meet::listen(&client, endpoint, patience)?;
+            let Opened { client, permits, patience } = open(&options, Profile::PC, 1)?;
+            let listener = retry::listen(&client, endpoint, patience)?;
             say(format_args!("listening on {endpoint}"));
             let stream = listener.accept()?;
             drop(listener);
-            pipe::join(&client, &stream, &places)
+            pipe::join(&client, &stream, &permits)
         }
         Action::Connect { endpoint, from: None, options } => {
             stdout::check()?;
-            let Opened { client, places, patience } = open(&options, Profile::PC, 1)?;
-            let stream = meet::connect(&client, endpoint, patience)?;
-            pipe::join(&client, &stream, &places)
+            let Opened { client, permits, patience } = open(&options, Profile::PC, 1)?;
+            let stream = retry::connect(&client, endpoint, patience)?;
+            pipe::join(&client, &stream, &permits)
         }
         Action::Listen { endpoint, to: Some(to), options } => {
-            let Opened { client, places, patience } = open(&options, Profile::SERVER, u8::MAX)?;
-            forward::listen(&client, endpoint, &to, &places, patience)
+            let Opened { client, permits, patience } = open(&options, Profile::SERVER, u8::MAX)?;
+            forward::listen(&client, endpoint, &to, &permits, patience)
         }
         Action::Connect { endpoint, from: Some(from), options } => {
-            let Opened { client, places, patience } = open(&options, Profile::SERVER, u8::MAX)?;
-            forward::connect(&client, endpoint, &from, &places, patience)
+            let Opened { client, permits, patience } = open(&options, Profile::SERVER, u8::MAX)?;
+            forward::connect(&client, endpoint, &from, &permits, patience)
         }
     }
 }
 
-/// A client that is closed in order when a signal comes.
+/// An open client, which a signal closes in order.
 struct Opened {
     client: Client,
-    places: Arc<Places>,
-    /// How long the endpoint or the peer is waited for.
+    permits: Arc<Permits>,
+    /// How long the command waits for the endpoint or the peer.
     patience: Duration,
 }
 
-/// Opens the client, of which at most `backlog` connections wait to be accepted.
-fn open(options: &ClientOptions, profile: Profile, backlog: u8) -> Result<Opened, Failure> {
+/// Opens the client, whose listeners let at most `backlog` connections wait to be accepted.
+fn open(options: &ClientOptions, profile: Profile, backlog: u8) -> Result<Opened, CommandError> {
     options.check()?;
     let config = options.config(profile, backlog);
-    let places = Arc::new(Places::new(places(config.profile.channels)));
+    let permits = Arc::new(Permits::new(permits(config.profile.channels)));
     let patience = config.connect_timeout;
     let client = reach(config)?;
-    let (parting, streams) = (client.clone(), Arc::clone(&places));
+    let (parting, streams) = (client.clone(), Arc::clone(&permits));
     Signals::catch()?.then_exit(move || {
-        // Aborted, not closed: the peer must not take a part of the bytes for the whole.
+        // An abort, not a close: the peer must not take a part of the bytes for the whole.
         streams.abort_all();
-        // That something is not acknowledged is what the signal asked for.
+        // The signal asked for an end with bytes unacknowledged: that is no error.
         let _ = parting.close(PARTING);
     })?;
-    Ok(Opened { client, places, patience })
+    Ok(Opened { client, permits, patience })
 }
 
-/// Opens the client. What is in the way is told soon, and waited for.
+/// Opens the client. An obstacle is told after [`SOON`]; the client tries on until its time is over.
 fn reach(config: Config) -> Result<Client, Error> {
     let patience = config.open_timeout;
     let client = Client::start(config)?;
@@ -198,32 +198,32 @@ fn reach(config: Config) -> Result<Client, Error> {
     Ok(client)
 }
 
-/// How many connections there may be at once: as many as channels, if there are file descriptors for
-/// all of them. Else the client would find none when it is to dial the relay anew.
-fn places(channels: usize) -> usize {
+/// How many connections there may be at once: one for each channel, as far as there are file
+/// descriptors. Connections that took the last ones would keep the client from dialling the relay.
+fn permits(channels: usize) -> usize {
     let may = getrlimit(Resource::Nofile).current.map_or(usize::MAX, |most| most as usize);
-    let places = channels.min(may.saturating_sub(DESCRIPTORS) / OF_EACH).max(1);
-    if places < channels {
+    let permits = channels.min(may.saturating_sub(DESCRIPTORS) / OF_EACH).max(1);
+    if permits < channels {
         warn!(
-            "at most {places} connections at once, not {channels}: this process may have {may} file descriptors; allow more (ulimit -n)"
+            "at most {permits} connections at once, not {channels}: this process may have {may} file descriptors; allow more (ulimit -n)"
         );
     }
-    places
+    permits
 }
 
-/// Takes as many file descriptors as the system lets this process have: every connection has one.
+/// Raises the limit of file descriptors as far as the system allows: every connection takes some.
 fn raise_descriptors() {
     let Rlimit { current, maximum } = getrlimit(Resource::Nofile);
-    // With what it has it runs, too, with fewer connections.
+    // With the old limit the command serves fewer connections.
     if let Err(error) = setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum }) {
         debug!("the limit of file descriptors stays {current:?}: {error}");
     }
 }
 
-fn start_log(verbose: u8) -> Result<(), Failure> {
+fn start_log(verbose: u8) -> Result<(), CommandError> {
     let filter = match std::env::var("BYWAY_LOG") {
         Ok(spec) if !spec.is_empty() => spec.parse::<Targets>().map_err(|error| {
-            Failure::usage(format_args!("BYWAY_LOG: {error}; write it like byway=debug"))
+            CommandError::usage(format_args!("BYWAY_LOG: {error}; write it like byway=debug"))
         })?,
         _ => {
             let (ours, others) = match verbose {
@@ -245,20 +245,19 @@ fn start_log(verbose: u8) -> Result<(), Failure> {
     Ok(())
 }
 
-/// A line for people, on stderr. Nobody has to be there to read it.
+/// Writes a line for people to stderr. A closed stderr is no error.
 fn say(line: impl Display) {
     let _ = writeln!(std::io::stderr(), "{line}");
 }
 
-/// A line that programs wait for, on stdout. They may have gone.
+/// Writes a line that programs wait for to stdout. A closed stdout is no error.
 fn announce(line: impl Display) {
     let mut stdout = std::io::stdout();
     let _ = writeln!(stdout, "{line}").and_then(|()| stdout.flush());
 }
 
-/// The command is consistent in itself.
 #[test]
-fn arguments() {
+fn arguments_do_not_contradict_each_other() {
     use clap::CommandFactory;
     Command::command().debug_assert();
 }

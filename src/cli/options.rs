@@ -9,10 +9,10 @@ use byway::transport::{Proxy, Roots};
 use clap::{Args, ValueEnum};
 use sha2::{Digest, Sha256};
 
-use super::failure::Failure;
+use super::failure::CommandError;
 use super::parse;
 
-/// How to reach the relay, and what to be there.
+/// The options of a client: how it reaches the relay, and how it behaves there.
 #[derive(Debug, Args)]
 pub struct ClientOptions {
     /// The relay: http://host:port or https://host, with a path if it has one
@@ -93,20 +93,20 @@ enum PaceName {
     Battery,
 }
 
-/// The linger time if the user asks for none, in seconds: as that of the library.
+/// The linger time in seconds if the user asks for none: that of the library.
 const LINGER: u64 = 180;
 
-/// The shortest linger time, in seconds: two parks that are merely slow, each with its grace, as
-/// `Config::linger` says. The session raises what is less.
+/// The shortest linger time in seconds: two parks that are merely slow, each with its grace, as
+/// `Config::linger` says. The session raises a shorter one.
 const LEAST_LINGER: u64 = 66;
 const LEAST_LINGER_BATTERY: u64 = 250;
 
 impl ClientOptions {
-    /// Refuses what the session would not do as it was asked for.
-    pub fn check(&self) -> Result<(), Failure> {
+    /// Refuses options that the session would not keep to.
+    pub fn check(&self) -> Result<(), CommandError> {
         let least = self.least_linger();
         match self.linger {
-            Some(linger) if linger < least => Err(Failure::usage(format_args!(
+            Some(linger) if linger < least => Err(CommandError::usage(format_args!(
                 "--linger {linger} is too short: a path that is merely slow would end channels; write {least} or more{}",
                 if self.pace == PaceName::Battery { ", for --pace battery" } else { "" }
             ))),
@@ -121,7 +121,7 @@ impl ClientOptions {
         }
     }
 
-    /// What the client is opened with; `profile` counts if the user asked for none.
+    /// The client's configuration; `profile` is that of the command, which the user may override.
     pub fn config(&self, profile: Profile, backlog: u8) -> Config {
         let mut config = Config::new(&self.relay);
         config.profile = self.profile.map_or(profile, ProfileName::profile);
@@ -166,7 +166,7 @@ impl ProfileName {
     }
 }
 
-/// Any text has an owner's 16 octets.
+/// Makes an owner's 16 octets of any text.
 fn owner(text: &str) -> [u8; 16] {
     let digest: [u8; 32] = Sha256::digest(text).into();
     std::array::from_fn(|i| digest[i])

@@ -1,15 +1,15 @@
-//! Values of options, and in plain words what is wrong with them.
+//! The values of options, and plain words for what is wrong with them.
 
 use std::num::NonZeroUsize;
 use std::ops::RangeInclusive;
 
-/// At most what the protocol can say in milliseconds: 49 days.
+/// The longest time in seconds, 49 days: the protocol counts milliseconds in 32 bits.
 const MAX_SECONDS: usize = 49 * 24 * 60 * 60;
 
-/// As many as anybody may want.
+/// The upper bound of a number that only memory bounds.
 const MANY: usize = u32::MAX as usize;
 
-/// A TCP address; names are resolved when they are used.
+/// Parses a TCP address; a name in it is resolved when it is used.
 pub fn host_port(text: &str) -> Result<String, String> {
     let wrong = |cause: &str| format!("{cause}; write it as host:port, as in 127.0.0.1:8080");
     if text.contains("://") {
@@ -29,7 +29,7 @@ pub fn host_port(text: &str) -> Result<String, String> {
     Ok(text.to_owned())
 }
 
-/// The address of a TCP server.
+/// Parses the address of a TCP server, which has a port other than 0.
 pub fn server(text: &str) -> Result<String, String> {
     let address = host_port(text)?;
     if address.rsplit_once(':').is_some_and(|(_, port)| port.parse() == Ok(0_u16)) {
@@ -38,7 +38,7 @@ pub fn server(text: &str) -> Result<String, String> {
     Ok(address)
 }
 
-/// A path of a URL, percent-encoded where that is needed. What is encoded already stays.
+/// Parses a path of a URL, and percent-encodes it where needed. Octets that are encoded stay so.
 pub fn base(text: &str) -> Result<String, String> {
     if text.split('/').any(|segment| matches!(segment, "." | "..")) {
         return Err("'.' and '..' have no place in it: proxies resolve them".into());
@@ -65,35 +65,35 @@ pub fn base(text: &str) -> Result<String, String> {
     }
 }
 
-/// Connections of a relay.
+/// Parses the number of a relay's connections.
 pub fn connections(text: &str) -> Result<usize, String> {
     let why = "a client needs two, and two clients are the least that can talk";
     whole(text, 4..=MANY).map_err(|cause| format!("{cause}: {why}"))
 }
 
-/// Connections of one address.
+/// Parses the number of connections of one address.
 pub fn connections_per_address(text: &str) -> Result<NonZeroUsize, String> {
     let most = whole(text, 2..=MANY).map_err(|cause| format!("{cause}: a client needs two"))?;
     NonZeroUsize::new(most).ok_or_else(|| "it is zero".into())
 }
 
-/// Sessions of a relay.
+/// Parses the number of a relay's sessions.
 pub fn sessions(text: &str) -> Result<usize, String> {
     whole(text, 2..=MANY)
         .map_err(|cause| format!("{cause}: two clients are the least that can talk"))
 }
 
-/// Threads.
+/// Parses the number of threads.
 pub fn workers(text: &str) -> Result<usize, String> {
     whole(text, 1..=1024)
 }
 
-/// A time.
+/// Parses a time in seconds.
 pub fn seconds(text: &str) -> Result<u64, String> {
     whole(text, 1..=MAX_SECONDS).map(|seconds| seconds as u64)
 }
 
-/// A time, or 0.
+/// Parses a time in seconds; 0 stands for never.
 pub fn seconds_or_never(text: &str) -> Result<u64, String> {
     whole(text, 0..=MAX_SECONDS).map(|seconds| seconds as u64)
 }
@@ -103,7 +103,7 @@ fn whole(text: &str, range: RangeInclusive<usize>) -> Result<usize, String> {
     let is_number = !text.is_empty() && text.bytes().all(|octet| octet.is_ascii_digit());
     match text.parse() {
         Ok(number) if is_number && range.contains(&number) => Ok(number),
-        // Too many digits for any number.
+        // Out of range, or too many digits for any number.
         Ok(_) | Err(_) => Err(format!("write a whole number from {least} to {most}")),
     }
 }
@@ -113,7 +113,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_tcp_address_is_no_url_and_has_host_and_port() {
+    fn tcp_address_is_no_url_and_has_host_and_port() {
         for good in ["127.0.0.1:80", "[::1]:80", "host.example:0", "localhost:65535"] {
             assert_eq!(host_port(good).as_deref(), Ok(good));
         }
@@ -137,7 +137,7 @@ mod tests {
     }
 
     #[test]
-    fn a_base_path_is_percent_encoded_once() {
+    fn base_path_is_percent_encoded_once() {
         for (text, path) in [
             ("", ""),
             ("/by/way", "/by/way"),

@@ -1,4 +1,4 @@
-//! Stdin and stdout, joined to a channel.
+//! The pipe: stdin and stdout, joined to a channel.
 
 use std::fs::File;
 use std::io::{self, ErrorKind, Read, Write};
@@ -11,26 +11,26 @@ use std::time::{Duration, Instant};
 use byway::client::{Client, Stream};
 
 use super::LAST_WORD;
-use super::failure::Failure;
-use super::places::Places;
+use super::failure::CommandError;
+use super::permits::Permits;
 
 /// Octets read and written at once: what a pipe of the system holds.
 const BUFFER: usize = 64 * 1024;
 
-/// How long a peer that may be waiting for our end is waited for, if our stdin was empty: the time
-/// that a reply to nothing is late.
+/// How long this end waits for the peer's end, if its own stdin was empty: the peer may be waiting for
+/// ours, and its reply is that much late.
 const QUIET: Duration = Duration::from_secs(1);
 
 /// How a direction ended well.
-enum End {
-    /// Everything is through.
+enum HalfEnd {
+    /// The direction has ended, and everything went through.
     Eof,
-    /// Nobody reads our stdout any more.
+    /// The reader of our stdout went away.
     Unread,
 }
 
-/// How far what the peer sends is written to stdout. Our end waits for that, because a peer that has
-/// it and the acknowledgement of its own end is done and exits with 0: it would never hear that the
+/// How far the peer's bytes are written to stdout. This end sends its end only when they are: a peer
+/// that has our end, and the acknowledgement of its own, exits with 0 and would never hear that the
 /// rest could not be written.
 #[derive(Debug)]
 struct Received {
@@ -40,11 +40,11 @@ struct Received {
 
 #[derive(Debug, Clone, Copy)]
 enum Progress {
-    /// All that came is written, the last of it then.
+    /// All bytes received are written, the last of them at this time.
     Written(Instant),
-    /// Something is being written, or could not be.
+    /// Bytes are being written, or could not be written.
     Writing,
-    /// All is written, and the peer has ended.
+    /// All bytes are written, and the peer has ended.
     Ended,
 }
 
@@ -59,10 +59,10 @@ impl Received {
         self.changed.notify_all();
     }
 
-    /// Waits until our end may be sent. Behind a request that is as soon as nothing is being
-    /// written: the reply may wait for it. Where there was nothing to send, as from `/dev/null`, the
-    /// peer is most likely one that only sends, and its end is waited for; but it may be waiting
-    /// for ours, too, so not when it was silent for [`QUIET`].
+    /// Waits until our end may be sent. Behind a request our end goes as soon as nothing is being
+    /// written: the peer's reply may wait for it. Where there was nothing to send, as from
+    /// `/dev/null`, the peer most likely only sends, and our end waits for the peer's; but the peer
+    /// may be waiting for ours, so our end goes once the peer was silent for [`QUIET`].
     fn wait_for_end(&self, sent_nothing: bool) {
         let mut progress = self.lock();
         loop {
@@ -93,22 +93,22 @@ impl Received {
 
 /// Carries stdin and stdout over `stream` until both directions have ended and the peer has
 /// acknowledged what was sent.
-pub fn join(client: &Client, stream: &Stream, places: &Arc<Places>) -> Result<(), Failure> {
-    let mut place = places.take();
-    place.hold(stream);
-    let stdout = take_stdout().map_err(|e| Failure::failed(format_args!("stdout: {e}")))?;
+pub fn join(client: &Client, stream: &Stream, permits: &Arc<Permits>) -> Result<(), CommandError> {
+    let mut permit = permits.take();
+    permit.hold(stream);
+    let stdout = take_stdout().map_err(|e| CommandError::failed(format_args!("stdout: {e}")))?;
     let (ends, ended) = mpsc::channel();
     let received = Received::new();
     let (up, up_ends, written) = (stream.clone(), ends.clone(), Arc::clone(&received));
     thread::Builder::new().spawn(move || up_ends.send(send(&up, &written)))?;
     let down = stream.clone();
     thread::Builder::new().spawn(move || ends.send(receive(&down, stdout, &received)))?;
-    // Stdin may never end by itself, so nobody waits for its thread once the other is at a loss.
+    // Stdin may never end by itself: once the other direction has failed its thread is left alone.
     for _ in 0..2 {
-        let end = ended.recv().unwrap_or_else(|_| Err(Failure::failed("a thread has ended")));
+        let end = ended.recv().unwrap_or_else(|_| Err(CommandError::failed("a thread has ended")));
         match end {
-            Ok(End::Eof) => {}
-            Ok(End::Unread) => return stop(client, stream),
+            Ok(HalfEnd::Eof) => {}
+            Ok(HalfEnd::Unread) => return stop(client, stream),
             Err(failure) => {
                 stream.abort();
                 let _ = client.close(LAST_WORD);
@@ -116,61 +116,67 @@ pub fn join(client: &Client, stream: &Stream, places: &Arc<Places>) -> Result<()
             }
         }
     }
-    stream.clone().close().map_err(Failure::failed)?;
-    // All is acknowledged; this is for the peer to learn that as well.
+    stream.clone().close().map_err(CommandError::failed)?;
+    // All is acknowledged; the close tells the peer so.
     let _ = client.close(LAST_WORD);
     Ok(())
 }
 
-/// Ends without a reader of stdout: what was read from stdin is still delivered.
-fn stop(client: &Client, stream: &Stream) -> Result<(), Failure> {
-    stream.clone().close().map_err(Failure::failed)?;
+/// Ends without a reader of stdout: the bytes read from stdin are still delivered.
+fn stop(client: &Client, stream: &Stream) -> Result<(), CommandError> {
+    stream.clone().close().map_err(CommandError::failed)?;
     stream.abort();
     let _ = client.close(LAST_WORD);
     Ok(())
 }
 
-fn send(mut stream: &Stream, received: &Received) -> Result<End, Failure> {
+fn send(mut stream: &Stream, received: &Received) -> Result<HalfEnd, CommandError> {
     let mut stdin = io::stdin().lock();
     let (mut buffer, mut sent_nothing) = (vec![0; BUFFER], true);
     loop {
         match stdin.read(&mut buffer) {
             Ok(0) => break,
             Ok(n) => {
-                stream.write_all(&buffer[..n]).map_err(Failure::failed)?;
+                stream.write_all(&buffer[..n]).map_err(CommandError::failed)?;
                 sent_nothing = false;
             }
             Err(e) if e.kind() == ErrorKind::Interrupted => {}
             Err(e) => {
-                // What was read before is delivered before the peer is told.
+                // The bytes read before are delivered before the peer is told.
                 let _ = stream.wait_acked(LAST_WORD);
-                return Err(Failure::failed(format_args!("cannot read stdin: {e}")));
+                return Err(CommandError::failed(format_args!("cannot read stdin: {e}")));
             }
         }
     }
     received.wait_for_end(sent_nothing);
-    stream.shutdown(Shutdown::Write).map_err(Failure::failed)?;
-    Ok(End::Eof)
+    stream.shutdown(Shutdown::Write).map_err(CommandError::failed)?;
+    Ok(HalfEnd::Eof)
 }
 
-fn receive(mut stream: &Stream, mut stdout: File, received: &Received) -> Result<End, Failure> {
+fn receive(
+    mut stream: &Stream,
+    mut stdout: File,
+    received: &Received,
+) -> Result<HalfEnd, CommandError> {
     let mut buffer = vec![0; BUFFER];
     loop {
-        let n = stream.read(&mut buffer).map_err(Failure::failed)?;
+        let n = stream.read(&mut buffer).map_err(CommandError::failed)?;
         if n == 0 {
             received.is(Progress::Ended);
-            return Ok(End::Eof);
+            return Ok(HalfEnd::Eof);
         }
         received.is(Progress::Writing);
         match stdout.write_all(&buffer[..n]) {
             Ok(()) => received.is(Progress::Written(Instant::now())),
-            Err(e) if e.kind() == ErrorKind::BrokenPipe => return Ok(End::Unread),
-            Err(e) => return Err(Failure::failed(format_args!("cannot write to stdout: {e}"))),
+            Err(e) if e.kind() == ErrorKind::BrokenPipe => return Ok(HalfEnd::Unread),
+            Err(e) => {
+                return Err(CommandError::failed(format_args!("cannot write to stdout: {e}")));
+            }
         }
     }
 }
 
-/// The only handle of what is stdout, so that dropping it closes that.
+/// Takes the only handle of stdout, so that dropping the handle closes stdout.
 fn take_stdout() -> io::Result<File> {
     let stdout = File::from(io::stdout().as_fd().try_clone_to_owned()?);
     rustix::stdio::dup2_stdout(File::options().write(true).open("/dev/null")?)?;

@@ -1,4 +1,4 @@
-//! The relay.
+//! The command that runs a relay.
 
 use std::num::NonZeroUsize;
 use std::time::Duration;
@@ -7,15 +7,15 @@ use byway::relay::{Relay, RelayConfig};
 use clap::Args;
 use tracing::info;
 
-use super::failure::Failure;
+use super::failure::CommandError;
 use super::signals::Signals;
 use super::{announce, parse, sockets};
 
-/// How long exchanges under way may take when it is to stop. Parks are answered at once, and a
-/// client has given up on a send after 4 s.
+/// How long exchanges under way may take when the relay stops. The relay answers parks at once, and a
+/// client gives up on a send after 4 s.
 const SHUTDOWN: Duration = Duration::from_secs(4);
 
-/// Where the relay is to be found, and how much it takes.
+/// The options of a relay: its addresses and limits.
 #[derive(Debug, Args)]
 pub struct Options {
     /// Where to listen, at all addresses of a name; port 0 takes a free one
@@ -62,8 +62,8 @@ impl Options {
     }
 }
 
-/// Runs a relay until a signal ends it: the first in order, a second one at once.
-pub fn run(options: &Options) -> Result<(), Failure> {
+/// Runs a relay until a signal ends it. The first signal ends it in order, a second one at once.
+pub fn run(options: &Options) -> Result<(), CommandError> {
     let mut signals = Signals::catch()?;
     let serve = || {
         let listeners = sockets::bind(&options.listen)?;
@@ -71,7 +71,7 @@ pub fn run(options: &Options) -> Result<(), Failure> {
         Ok((addresses, Relay::serve(listeners, options.config())?))
     };
     let (addresses, relay) =
-        serve().map_err(|error| Failure::bind(&error, &options.listen, "--listen"))?;
+        serve().map_err(|error| CommandError::bind(&error, &options.listen, "--listen"))?;
     let first = relay.local_addr();
     announce(relay.url());
     for other in addresses.iter().filter(|address| **address != first) {

@@ -1,4 +1,4 @@
-//! What lasts for a while: told when it begins, and when it is over with what it did.
+//! A shortage that lasts for a while: one line when it begins, and one when it is over.
 
 use std::fmt::Display;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -7,17 +7,17 @@ use std::time::{Duration, Instant};
 
 use tracing::warn;
 
-/// How long nobody has to wait until a shortage is over, lest one at its edge tells of each
-/// connection.
+/// How long no connection has to wait before a shortage counts as over, lest a shortage at its edge
+/// tells of each connection.
 const QUIET: Duration = Duration::from_secs(5);
 
-/// Stack of the thread that waits for the end, in octets.
+/// Stack of the thread that waits for the end of a shortage, in octets.
 const STACK: usize = 64 * 1024;
 
-/// Something that is wanting, so that connections wait.
+/// A resource that may be used up, so that connections wait.
 #[derive(Debug)]
 pub struct Shortage {
-    /// Of what, as a line begins.
+    /// The shortage in words, with which each line begins.
     what: &'static str,
     spell: Mutex<Option<Spell>>,
 }
@@ -25,15 +25,15 @@ pub struct Shortage {
 #[derive(Debug)]
 struct Spell {
     began: Instant,
-    /// When one last began or ceased to wait.
+    /// When a connection last began or ceased to wait.
     last: Instant,
     waiting: u64,
     waited: u64,
-    /// Of those that waited, how many got nothing in the end.
+    /// How many of those that waited got nothing in the end.
     refused: u64,
 }
 
-/// A connection that waits, until this is dropped.
+/// A connection that waits, until this value is dropped.
 #[derive(Debug)]
 pub struct Waiting<'s>(&'s Shortage);
 
@@ -42,7 +42,7 @@ impl Shortage {
         Arc::new(Self { what, spell: Mutex::new(None) })
     }
 
-    /// A connection begins to wait. Of the first one `line` tells.
+    /// Notes that a connection begins to wait. The first one of a shortage writes `line`.
     pub fn wait(self: &Arc<Self>, line: impl Display) -> Waiting<'_> {
         let mut spell = self.lock();
         let now = Instant::now();
@@ -58,14 +58,14 @@ impl Shortage {
             let shortage = Arc::clone(self);
             let told = thread::Builder::new().stack_size(STACK).spawn(move || shortage.tell_end());
             if told.is_err() {
-                // The next one is told of again.
+                // The next connection that waits writes the line again.
                 *self.lock() = None;
             }
         }
         Waiting(self)
     }
 
-    /// Another connection has waited, behind one that was told of.
+    /// Notes that another connection has waited, behind one that is noted already.
     pub fn note_one(&self) {
         if let Some(spell) = &mut *self.lock() {
             spell.waited += 1;
@@ -99,7 +99,7 @@ impl Shortage {
 }
 
 impl Waiting<'_> {
-    /// The connection has waited for nothing.
+    /// Notes that the connection has waited in vain.
     pub fn refuse(self) {
         if let Some(spell) = &mut *self.0.lock() {
             spell.refused += 1;

@@ -1,4 +1,4 @@
-//! SIGINT, SIGTERM and SIGHUP.
+//! The signals that end the process: SIGINT, SIGTERM and SIGHUP.
 
 use std::future::poll_fn;
 use std::io;
@@ -23,7 +23,7 @@ impl Signals {
         let runtime = Builder::new_current_thread().enable_io().build()?;
         let context = runtime.enter();
         let mut kinds = vec![SignalKind::interrupt(), SignalKind::terminate()];
-        // Under nohup it stays ignored.
+        // Under nohup SIGHUP stays ignored.
         if !is_ignored(SignalKind::hangup()) {
             kinds.push(SignalKind::hangup());
         }
@@ -33,7 +33,7 @@ impl Signals {
         Ok(Self { runtime, signals })
     }
 
-    /// Blocks until one comes and gives its number.
+    /// Blocks until a signal comes, and gives its number.
     pub fn wait(&mut self) -> i32 {
         let signals = &mut self.signals;
         self.runtime.block_on(poll_fn(|context| {
@@ -46,8 +46,8 @@ impl Signals {
         }))
     }
 
-    /// When one comes, does `last` and exits with 128 and its number, as shells call it; at once
-    /// when another one comes.
+    /// When a signal comes, does `last` and exits with 128 and the signal's number, as shells have it.
+    /// A second signal exits at once.
     pub fn then_exit(mut self, last: impl FnOnce() + Send + 'static) -> io::Result<()> {
         thread::Builder::new().spawn(move || {
             let number = self.wait();

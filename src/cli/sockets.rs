@@ -6,11 +6,11 @@ use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, TcpStream, ToSocketA
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::io::Errno;
 
-/// How often a port that the system chose for one address is tried at the others.
+/// How many ports that the system chose for one address are tried at the others.
 const TRIES: usize = 16;
 
-/// Listens at all addresses of `host:port` that are this machine's, IPv4 first. Port 0 takes one that
-/// is free at all of them.
+/// Listens at all addresses of `host:port` that are this machine's, IPv4 first. Port 0 takes a port
+/// that is free at all of them.
 ///
 /// # Errors
 /// The name has no address, none of them is this machine's, or one is in use.
@@ -45,7 +45,7 @@ fn resolve(host_port: &str) -> io::Result<Vec<SocketAddr>> {
     Ok(addresses)
 }
 
-/// Where they listen, in their order.
+/// The addresses at which the listeners listen, in the order of the listeners.
 pub fn addresses(listeners: &[TcpListener]) -> io::Result<Vec<SocketAddr>> {
     listeners.iter().map(TcpListener::local_addr).collect()
 }
@@ -72,17 +72,17 @@ fn bind_all(addresses: &[SocketAddr]) -> io::Result<Vec<TcpListener>> {
     }
 }
 
-/// What connects to any of several listeners.
+/// Accepts connections from several listeners.
 #[derive(Debug)]
 pub struct Acceptor {
     listeners: Vec<TcpListener>,
-    /// Which is asked first.
+    /// The listener that was asked last.
     turn: usize,
 }
 
 impl Acceptor {
     pub fn new(listeners: Vec<TcpListener>) -> io::Result<Self> {
-        // One that is ready may not be any more.
+        // A listener that was ready may not be any more.
         listeners.iter().try_for_each(|listener| listener.set_nonblocking(true))?;
         Ok(Self { listeners, turn: 0 })
     }
@@ -91,10 +91,10 @@ impl Acceptor {
         addresses(&self.listeners)
     }
 
-    /// Waits for a connection; whether it was there already.
+    /// Waits for a connection, and tells whether it was there already.
     ///
     /// # Errors
-    /// The system does not give it. It still waits then.
+    /// The system does not give the connection, which still waits then.
     pub fn accept(&mut self) -> io::Result<(TcpStream, bool)> {
         let mut was_there = true;
         loop {
@@ -106,7 +106,7 @@ impl Acceptor {
                         return Ok((tcp, was_there));
                     }
                     Err(error) => match error.kind() {
-                        // None waits, or it went away.
+                        // No connection waits, or the one that waited went away.
                         ErrorKind::WouldBlock
                         | ErrorKind::ConnectionAborted
                         | ErrorKind::Interrupted => {}
@@ -136,7 +136,7 @@ mod tests {
     }
 
     #[test]
-    fn an_address_is_bound_alone() {
+    fn numeric_address_is_bound_alone() {
         assert!(matches!(ports("127.0.0.1:0")[..], [(false, 1..)]));
     }
 
@@ -159,7 +159,7 @@ mod tests {
     }
 
     #[test]
-    fn an_address_in_use_is_not_left_out() {
+    fn address_in_use_is_not_left_out() {
         let holder = TcpListener::bind("127.0.0.2:0").expect("a free port");
         let taken = holder.local_addr().expect("an address");
         let free = SocketAddr::from(([127, 0, 0, 3], taken.port()));

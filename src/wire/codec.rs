@@ -1,6 +1,6 @@
 //! Bounds-checked reading and writing of big-endian fields.
 
-/// Reads fields from a slice. What is not there reads as zeros, and [`Reader::is_short`] tells.
+/// Reads fields from a slice. A field that is missing reads as zeros, and [`Reader::is_short`] tells.
 #[derive(Debug, Clone, Copy)]
 pub struct Reader<'a> {
     bytes: &'a [u8],
@@ -8,12 +8,12 @@ pub struct Reader<'a> {
 }
 
 impl<'a> Reader<'a> {
-    /// Starts at the first octet of `bytes`.
+    /// A reader that begins at the first octet of `bytes`.
     pub const fn new(bytes: &'a [u8]) -> Self {
         Self { bytes, short: false }
     }
 
-    /// The next `n` octets; none if there are fewer.
+    /// Reads `n` octets; the slice is empty if fewer are left.
     pub fn bytes(&mut self, n: usize) -> &'a [u8] {
         match self.bytes.split_at_checked(n) {
             Some((head, rest)) => {
@@ -27,49 +27,49 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// The next `N` octets as an array.
+    /// Reads `N` octets as an array; all zeros if fewer are left.
     pub fn array<const N: usize>(&mut self) -> [u8; N] {
         self.bytes(N).try_into().unwrap_or([0; N])
     }
 
-    /// One octet.
+    /// Reads one octet; 0 if none is left.
     pub fn u8(&mut self) -> u8 {
         self.bytes(1).first().copied().unwrap_or(0)
     }
 
-    /// Two octets.
+    /// Reads two octets; 0 if fewer are left.
     pub fn u16(&mut self) -> u16 {
         u16::from_be_bytes(self.array())
     }
 
-    /// Four octets.
+    /// Reads four octets; 0 if fewer are left.
     pub fn u32(&mut self) -> u32 {
         u32::from_be_bytes(self.array())
     }
 
-    /// Eight octets.
+    /// Reads eight octets; 0 if fewer are left.
     pub fn u64(&mut self) -> u64 {
         u64::from_be_bytes(self.array())
     }
 
-    /// One octet of length, then so many octets.
+    /// Reads one octet that counts, then as many octets as it says.
     pub fn counted(&mut self) -> &'a [u8] {
         let n = self.u8();
         self.bytes(n.into())
     }
 
-    /// Whether something read was not there.
+    /// Whether a field was read that the slice does not hold.
     pub const fn is_short(&self) -> bool {
         self.short
     }
 
-    /// Whether everything was read.
+    /// Whether the slice is read to its end.
     pub const fn is_empty(&self) -> bool {
         self.bytes.is_empty()
     }
 }
 
-/// Writes fields into a slice. What does not fit is not written, and [`Writer::finish`] tells.
+/// Writes fields into a slice. A field that does not fit is left out, and [`Writer::finish`] tells.
 #[derive(Debug)]
 pub struct Writer<'a> {
     out: &'a mut [u8],
@@ -78,7 +78,7 @@ pub struct Writer<'a> {
 }
 
 impl<'a> Writer<'a> {
-    /// Starts at the first octet of `out`.
+    /// A writer that begins at the first octet of `out`.
     pub const fn new(out: &'a mut [u8]) -> Self {
         Self { out, len: 0, overrun: false }
     }
@@ -115,7 +115,7 @@ impl<'a> Writer<'a> {
         self.bytes(&v.to_be_bytes())
     }
 
-    /// Appends one octet of length, then `bytes` (at most 255).
+    /// Appends one octet that counts `bytes`, at most 255, then `bytes` themselves.
     pub fn counted(&mut self, bytes: &[u8]) -> &mut Self {
         match u8::try_from(bytes.len()) {
             Ok(n) => self.u8(n).bytes(bytes),
@@ -126,7 +126,7 @@ impl<'a> Writer<'a> {
         }
     }
 
-    /// Octets written, or `None` if something did not fit.
+    /// The number of octets written, or `None` if a field did not fit.
     pub fn finish(&self) -> Option<usize> {
         (!self.overrun).then_some(self.len)
     }

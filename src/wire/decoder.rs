@@ -1,28 +1,28 @@
-//! Taking a body apart as it arrives.
+//! The decoder takes a body apart as it arrives.
 
-use super::layout::Side;
+use super::layout::Direction;
 use super::layout::kind;
 use super::{DATA_HEADER_LEN, Data, HEADER_LEN, MAX_CONTROL, Message, WireError};
 
 /// What a [`Decoder`] found.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Piece<'a> {
-    /// A whole control message, or what stands before the bytes of a data message, of which
-    /// [`Piece::Bytes`] follow unless there are none.
+    /// A whole control message, or the part of a data message before its bytes, which follow as
+    /// [`Piece::Bytes`] unless there are none.
     Message(Message<'a>),
-    /// Bytes of the data message begun last; how many are still to come.
+    /// Bytes of the data message begun last, and how many of its bytes are still to come.
     Bytes(&'a [u8], u32),
 }
 
-/// Takes a body apart, whatever the pieces it comes in. Holds at most one control message.
-/// All zeros is its initial state.
+/// Takes a body apart that arrives in pieces of any size. The decoder holds at most one control
+/// message; all zeros is its initial state.
 #[derive(Debug, Clone)]
 pub struct Decoder {
     head: [u8; MAX_CONTROL],
     have: u8,
-    /// Bytes still to come of the data message begun.
+    /// How many bytes of the data message begun are still to come.
     bytes: u32,
-    /// Octets still to be skipped.
+    /// How many octets are still to be skipped.
     skip: u32,
 }
 
@@ -33,7 +33,7 @@ impl Default for Decoder {
 }
 
 impl Decoder {
-    /// At the start of a body.
+    /// A decoder at the start of a body.
     pub const fn new() -> Self {
         Self { head: [0; MAX_CONTROL], have: 0, bytes: 0, skip: 0 }
     }
@@ -43,35 +43,40 @@ impl Decoder {
         self.have == 0 && self.bytes == 0 && self.skip == 0
     }
 
-    /// Takes from the front of `input` until a piece is complete; `None` when `input` is used up.
-    /// After an error the body is lost: nothing behind it can be read.
+    /// Takes octets from the front of `input` until a piece is complete; `None` when `input` is used
+    /// up.
+    ///
+    /// # Errors
+    /// The body breaks the protocol. The rest of the body cannot be read then.
     pub fn next<'a, 'i: 'a>(
         &'a mut self,
         input: &mut &'i [u8],
     ) -> Result<Option<Piece<'a>>, WireError> {
-        self.next_of(input, Side::Both)
+        self.next_of(input, Direction::Both)
     }
 
-    /// As [`next`](Self::next), of the body of an answer: what only clients say is unknown there.
+    /// Does as [`next`](Self::next) with the body of an answer, where messages that only clients send
+    /// are unknown.
+    ///
+    /// # Errors
+    /// The body breaks the protocol. The rest of the body cannot be read then.
     pub fn next_answered<'a, 'i: 'a>(
         &'a mut self,
         input: &mut &'i [u8],
     ) -> Result<Option<Piece<'a>>, WireError> {
-        self.next_of(input, Side::Answers)
+        self.next_of(input, Direction::Answers)
     }
 
     #[inline(never)]
     fn next_of<'a, 'i: 'a>(
         &'a mut self,
         input: &mut &'i [u8],
-        side: Side,
+        side: Direction,
     ) -> Result<Option<Piece<'a>>, WireError> {
         loop {
+            self.skip -= take(input, self.skip).len() as u32;
             if self.skip > 0 {
-                self.skip -= take(input, self.skip).len() as u32;
-                if self.skip > 0 {
-                    return Ok(None);
-                }
+                return Ok(None);
             }
             if self.bytes > 0 {
                 let bytes = take(input, self.bytes);
@@ -123,7 +128,7 @@ impl Decoder {
         }
     }
 
-    /// Fills `head` up to `upto`; false when `input` is used up before.
+    /// Fills `head` up to `upto`; false if `input` is used up before.
     fn fill(&mut self, input: &mut &[u8], upto: usize) -> bool {
         let have = usize::from(self.have);
         let bytes = take(input, upto.saturating_sub(have) as u32);

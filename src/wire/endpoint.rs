@@ -1,4 +1,4 @@
-//! Names and endpoints.
+//! Names and endpoints, as text and as octets.
 
 use core::fmt;
 use core::str::FromStr;
@@ -6,7 +6,7 @@ use core::str::FromStr;
 use super::MAX_NAME;
 
 /// A name under which a session listens: 1 to [`MAX_NAME`] octets of `A–Z a–z 0–9 . _ -`.
-/// Case matters. All zeros is the empty name, which no endpoint has.
+/// Upper and lower case differ. All zeros is the empty name, which no endpoint has.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Name {
     len: u8,
@@ -17,7 +17,10 @@ impl Name {
     /// The empty name, for storage not yet in use.
     pub const EMPTY: Self = Self { len: 0, bytes: [0; MAX_NAME] };
 
-    /// Takes a name's octets, if they are a valid name.
+    /// Makes a name of its octets.
+    ///
+    /// # Errors
+    /// The octets are no valid name.
     pub fn from_bytes(name: &[u8]) -> Result<Self, EndpointError> {
         if name.is_empty() {
             return Err(EndpointError::Empty);
@@ -33,11 +36,11 @@ impl Name {
         Ok(Self { len: name.len() as u8, bytes })
     }
 
-    /// A name that is known when the program is compiled: one that is not valid does not compile,
-    /// if it stands in a constant.
+    /// Makes a name that is known when the program is compiled. In a constant a text that is no valid
+    /// name does not compile.
     ///
     /// # Panics
-    /// If it is not a valid name.
+    /// The text is no valid name.
     pub const fn constant(name: &str) -> Self {
         let name = name.as_bytes();
         assert!(!name.is_empty() && name.len() <= MAX_NAME, "a name has 1 to 48 characters");
@@ -55,7 +58,7 @@ impl Name {
         Self { len: name.len() as u8, bytes }
     }
 
-    /// Length in octets.
+    /// The name's length in octets.
     #[allow(clippy::len_without_is_empty)] // a valid name is never empty
     pub const fn len(&self) -> usize {
         self.len as usize
@@ -68,6 +71,7 @@ impl Name {
 
     /// The name as text.
     pub fn as_str(&self) -> &str {
+        debug_assert!(self.as_bytes().is_ascii(), "a name is checked when it is made");
         core::str::from_utf8(self.as_bytes()).unwrap_or("")
     }
 }
@@ -81,9 +85,9 @@ impl fmt::Debug for Name {
 /// Where a peer listens: `name:port`, as in `camera:1`.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Endpoint {
-    /// The name.
+    /// The name before the colon.
     pub name: Name,
-    /// The port, 0 to 65535; no port is special.
+    /// The port behind the colon, 0 to 65535; no port is special.
     pub port: u16,
 }
 
@@ -92,22 +96,22 @@ impl Endpoint {
     pub const EMPTY: Self = Self { name: Name::EMPTY, port: 0 };
 }
 
-/// Why a text is no endpoint.
+/// Why a text is no valid endpoint.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum EndpointError {
-    /// No colon.
+    /// The text has no colon.
     #[error("an endpoint is written name:port, as in camera:1")]
     NoPort,
-    /// Not a number from 0 to 65535.
+    /// The port is no number from 0 to 65535.
     #[error("the port after the colon must be a number from 0 to 65535")]
     Port,
-    /// Nothing before the colon.
+    /// No name stands before the colon.
     #[error("the name before the colon is empty: give 1 to 48 characters")]
     Empty,
-    /// More than 48 characters.
+    /// The name has more than 48 characters.
     #[error("the name before the colon is too long: at most 48 characters")]
     TooLong,
-    /// A character outside the alphabet.
+    /// The name has a character outside the alphabet.
     #[error("the name may hold only letters, digits, '.', '_' and '-'")]
     Alphabet,
 }

@@ -1,17 +1,18 @@
-//! The fields that messages are made of: how each is written and read, and how long it is.
+//! The fields of messages: how each is written and read, and how long it is.
 
 use super::{
     Address, DataFlags, HelloFlags, MAX_GREETING, Name, Reader, Status, WireError, Writer,
 };
 use crate::Kind;
 
-/// A field of a payload, or several that follow each other.
-// `put` is inlined everywhere, and gives the writer back: that is the smallest in firmware.
+/// A field of a payload, or several fields that follow each other.
+// Firmware is smallest with every `put` inlined and the writer given back.
 pub(super) trait Field<'a>: Sized {
-    /// Octets of the field. Of a name or greeting only the octet that counts the others.
+    /// Length of the field in octets. A name or greeting counts as its first octet, which says how many
+    /// follow.
     const SIZE: usize;
 
-    /// Octets that follow the octet that counts them.
+    /// The number of octets that follow those of [`SIZE`](Self::SIZE): those of a name or greeting.
     fn counted(&self) -> usize {
         0
     }
@@ -23,8 +24,8 @@ pub(super) trait Field<'a>: Sized {
     fn take(fields: &mut Fields<'a>) -> Self;
 }
 
-/// Fields being read. A field that is missing or not valid reads as something harmless, and is
-/// noted: checked once at the end, that is half the code of as many early returns.
+/// The fields being read. A field that is missing or not valid reads as a harmless value, and is
+/// noted: one check at the end is half the code of as many early returns.
 pub(super) struct Fields<'a> {
     r: Reader<'a>,
     valid: bool,
@@ -45,7 +46,7 @@ impl<'a> Fields<'a> {
         value.unwrap_or(else_)
     }
 
-    /// Whether the fields read are valid and the whole payload of a message of this type.
+    /// Checks that all fields read are valid, and that they are the whole payload.
     pub fn finish(&self, kind: u8, length: u32) -> Result<(), WireError> {
         if self.r.is_short() || self.valid && !self.r.is_empty() {
             return Err(WireError::Length { kind, length });
@@ -124,12 +125,12 @@ macro_rules! layout {
 }
 pub(super) use layout;
 
-/// Octets of a field of `S`.
+/// Length of a field of `S` in octets, by a function that borrows the field.
 pub(super) const fn len_of<'a, S, F: Field<'a>>(_: fn(&S) -> &F) -> usize {
     F::SIZE
 }
 
-/// Fields that follow each other, where they are not those of a struct.
+/// Fields that follow each other and are not those of a struct.
 macro_rules! tuples {
     ($(($($F:ident)*))*) => {$(
         #[allow(non_snake_case)]
@@ -153,7 +154,7 @@ macro_rules! tuples {
 
 tuples!((A B) (A B C D E));
 
-/// Fields of one octet: how the octet is made, and how the field is made of an octet.
+/// Fields of one octet, each with the functions that make the octet and that read it.
 macro_rules! octets {
     ($($Type:ty: $put:expr, $take:expr;)*) => {$(
         impl Field<'_> for $Type {
@@ -175,7 +176,7 @@ macro_rules! octets {
     )*};
 }
 
-/// On the wire for "no status heard yet".
+/// The octet that stands on the wire for no status.
 const NOT_HEARD: u8 = 0xff;
 
 octets! {
@@ -224,7 +225,7 @@ impl Field<'_> for Name {
     }
 }
 
-/// A greeting.
+/// A greeting, which is the only field of this type.
 impl<'a> Field<'a> for &'a [u8] {
     const SIZE: usize = u8::SIZE;
 

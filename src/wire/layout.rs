@@ -1,4 +1,5 @@
-//! How the messages are laid out: the one place that writes and reads their fields.
+//! The layout of the messages: their type octets, the order of their fields, and their lengths. The
+//! writer, the reader and the lengths all come from the two lists here, `messages!` and `layout!`.
 
 use super::field::{Field, Fields, layout};
 use super::message::{
@@ -7,7 +8,7 @@ use super::message::{
 };
 use super::{HEADER_LEN, MAGIC, MAX_GREETING, MAX_NAME, Name, WireError, Writer};
 
-/// What follows from the table of the messages: their type octets, and how each is written and read.
+/// Makes the type octets, the writer and the reader of the table of the messages.
 macro_rules! messages {
     (
         clients { $($c_name:ident = $c_code:literal: $c_variant:ident($c_type:ty);)* }
@@ -20,7 +21,7 @@ macro_rules! messages {
             $(pub const $a_name: u8 = $a_code;)*
             $(pub const $d_name: u8 = $d_code;)*
             pub const PAD: u8 = 0x40;
-            /// What this version does not know is skipped from here on.
+            /// From this octet on, a message that this version does not know is skipped.
             pub const FIRST_UNKNOWN: u8 = 0x81;
         }
 
@@ -35,8 +36,8 @@ macro_rules! messages {
                 }
             }
 
-            /// Octets that [`encode`](Self::encode) writes: header and fields, without the bytes of
-            /// a data message.
+            /// The number of octets that [`encode`](Self::encode) writes: header and fields, without the
+            /// bytes of a data message.
             pub fn encoded_len(&self) -> usize {
                 HEADER_LEN + match self {
                     $(Self::$c_variant(m) => <$c_type>::SIZE + Field::counted(m),)*
@@ -57,10 +58,10 @@ macro_rules! messages {
                 };
             }
 
-            /// Reads a control message; `None` if there is no such message on that side.
-            fn take(fields: &mut Fields<'a>, kind: u8, side: Side) -> Option<Self> {
+            /// Reads a control message; `None` if that side has no such message.
+            fn take(fields: &mut Fields<'a>, kind: u8, side: Direction) -> Option<Self> {
                 Some(match kind {
-                    $(kind::$c_name)|* if side == Side::Answers => return None,
+                    $(kind::$c_name)|* if side == Direction::Answers => return None,
                     $(kind::$c_name => Self::$c_variant(Field::take(fields)),)*
                     $(kind::$a_name => Self::$a_variant(Field::take(fields)),)*
                     _ => return None,
@@ -71,7 +72,7 @@ macro_rules! messages {
 }
 
 messages! {
-    // Only clients send these: firmware, which reads only answers, does not have their reader.
+    // Only clients send these. Firmware, which reads only answers, goes without their readers.
     clients {
         HELLO = 0x01: Hello(Hello);
         ROUTE = 0x04: Route(Route);
@@ -95,7 +96,7 @@ messages! {
         TICK = 0x32: Tick(Tick);
         GONE = 0x80: Gone(Address);
     }
-    // Their bytes follow, and may not all be there when what stands before them is read.
+    // Their bytes follow, and may arrive later than the fields before them.
     data {
         SEND_REQ = 0x20: SendReq;
         RECEIVE_RSP = 0x23: ReceiveRsp;
@@ -103,8 +104,8 @@ messages! {
 }
 
 impl<'a> Message<'a> {
-    /// Writes the message to the start of `out` (for a data message or PAD, what stands before the
-    /// bytes) and gives the octets written, or `None` if `out` is too short or a field too long.
+    /// Writes the message to the start of `out`, without the bytes of a data message or PAD, and gives
+    /// the number of octets written, or `None` if `out` is too short or a field too long.
     pub fn encode(&self, out: &mut [u8]) -> Option<usize> {
         let greeting = match self {
             Self::ConnectReq(m) | Self::AcceptReq(m) => m.greeting,
@@ -133,22 +134,29 @@ impl<'a> Message<'a> {
         Some(len)
     }
 
-    /// Reads the fields of a control message: `payload` is all of it. Data messages are read with
-    /// `Data::decode`, as their bytes may not all be there.
+    /// Reads the fields of a control message, of which `payload` is the whole payload. Data messages
+    /// are read by [`Decoder`](super::Decoder), since their bytes may arrive later.
+    ///
+    /// # Errors
+    /// The message is unknown, or its length or a field is wrong.
     pub fn decode(kind: u8, payload: &'a [u8]) -> Result<Self, WireError> {
-        Self::decode_of(kind, payload, Side::Both)
+        Self::decode_of(kind, payload, Direction::Both)
     }
 
-    pub(super) fn decode_of(kind: u8, payload: &'a [u8], side: Side) -> Result<Self, WireError> {
+    pub(super) fn decode_of(
+        kind: u8,
+        payload: &'a [u8],
+        side: Direction,
+    ) -> Result<Self, WireError> {
         let mut fields = Fields::new(payload);
         let message = Self::take(&mut fields, kind, side).ok_or(WireError::Unknown { kind })?;
         fields.finish(kind, payload.len() as u32).map(|()| message)
     }
 }
 
-/// Whose messages are read: firmware that reads only answers need not have the rest.
+/// The side whose messages are read: firmware that reads only answers goes without the rest.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) enum Side {
+pub(super) enum Direction {
     Both,
     Answers,
 }
@@ -169,7 +177,7 @@ layout! { <'a>
     Tick { age_ms, next_ms }
 }
 
-/// The magic stands behind the version.
+/// The fields of WELCOME, in which the magic stands behind the version.
 type WelcomeFields = (u8, [u8; 3], u64, Address, u32);
 
 impl Field<'_> for Welcome {
@@ -186,13 +194,13 @@ impl Field<'_> for Welcome {
     }
 }
 
-/// What stands before the bytes of a data message; their number is part of the header.
+/// The fields of a data message, which stand before its bytes; the header says how many these are.
 type DataFields = (u64, DataFlags);
 
 macro_rules! lengths {
     ($($Type:ident: $name:literal;)*) => {$(
         impl $Type {
-            #[doc = concat!("Octets of ", $name, " with its header.")]
+            #[doc = concat!("Length of ", $name, " with its header, in octets.")]
             pub const LEN: usize = HEADER_LEN + Self::SIZE;
         }
     )*};
@@ -202,9 +210,9 @@ lengths! {
     Hello: "HELLO";
     Welcome: "WELCOME";
     End: "END";
-    Route: "ROUTE, and of FROM,";
+    Route: "ROUTE and of FROM";
     ListenRsp: "LISTEN_RSP";
-    Window: "RECEIVE_REQ, and of SEND_RSP,";
+    Window: "RECEIVE_REQ and of SEND_RSP";
     Close: "CLOSE_REQ";
     Closed: "CLOSE_RSP";
     Verdict: "VERDICT";
@@ -212,35 +220,35 @@ lengths! {
 }
 
 impl ListenReq {
-    /// Octets of LISTEN_REQ with its header, for this name.
+    /// Length in octets of a LISTEN_REQ of this name, with its header.
     pub const fn len_with(name: &Name) -> usize {
         HEADER_LEN + Self::SIZE + name.len()
     }
 }
 
 impl Connect<'_> {
-    /// Octets of the longest CONNECT_REQ with its header.
+    /// Length of the longest CONNECT_REQ with its header, in octets.
     pub(super) const MAX_LEN: usize = HEADER_LEN + Self::SIZE + MAX_NAME + MAX_GREETING;
 
-    /// Octets of CONNECT_REQ, and of ACCEPT_REQ, with its header, for this name and greeting.
+    /// Length in octets of a CONNECT_REQ or ACCEPT_REQ of this name and greeting, with its header.
     pub const fn len_with(name: &Name, greeting: &[u8]) -> usize {
         HEADER_LEN + Self::SIZE + name.len() + greeting.len()
     }
 }
 
 impl Accept<'_> {
-    /// Octets of ACCEPT_RSP, and of CONNECT_RSP, with its header, for this greeting.
+    /// Length in octets of an ACCEPT_RSP or CONNECT_RSP of this greeting, with its header.
     pub const fn len_with(greeting: &[u8]) -> usize {
         HEADER_LEN + Self::SIZE + greeting.len()
     }
 }
 
 impl Data {
-    /// Octets of SEND_REQ, and of RECEIVE_RSP, before the bytes: header and fields.
+    /// Length of SEND_REQ and of RECEIVE_RSP before the bytes, in octets: header and fields.
     pub const LEN: usize = HEADER_LEN + DataFields::SIZE;
 
-    /// Reads what stands before the bytes. `length` is the whole payload's, `fields` is what stands
-    /// before the bytes and no more.
+    /// Reads the fields before the bytes. `length` is that of the whole payload; `fields` holds the
+    /// fields and nothing else.
     pub(crate) fn decode(kind: u8, length: u32, fields: &[u8]) -> Result<Self, WireError> {
         let wrong = WireError::Length { kind, length };
         let len = length.checked_sub(DataFields::SIZE as u32).ok_or(wrong)?;
@@ -253,7 +261,7 @@ impl Data {
         }
         let special = flags.bits()
             & (DataFlags::FIN.bits() | DataFlags::PROBE.bits() | DataFlags::DATAGRAM.bits());
-        // Each is said alone: a FIN, a PROBE, a datagram.
+        // FIN, PROBE and DATAGRAM exclude each other.
         if special & special.wrapping_sub(1) != 0
             || offset.checked_add(u64::from(len) + 1).is_none()
         {

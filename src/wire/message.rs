@@ -1,16 +1,16 @@
-//! The messages.
+//! The messages as types. The order of their fields on the wire stands in `layout.rs`.
 
 use core::fmt;
 
 use super::{Name, Status};
 use crate::Kind;
 
-/// A session's address: the first 16 octets of SHA-256 of its secret. All zeros means the relay.
+/// A session's address: the first 16 octets of SHA-256 of its secret. All zeros is the relay's.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Default)]
 pub struct Address(pub [u8; 16]);
 
 impl Address {
-    /// The relay itself, and the initial state of storage.
+    /// The address of the relay itself, and the initial state of storage.
     pub const RELAY: Self = Self([0; 16]);
 }
 
@@ -27,85 +27,86 @@ impl fmt::Debug for Address {
 }
 
 /// One end of a channel within its session: the id (slot in the upper 8 bits, generation in the
-/// lower 24, never reused within a session) and the random token its owner adds.
+/// lower 24, never reused within a session) and a random token, which the end's session chooses.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub struct Channel {
-    /// Slot and generation; 0 is no channel.
+    /// The slot and its generation; 0 is no channel.
     pub id: u32,
-    /// Random; proves that the sender was told of this channel.
+    /// A random number, which proves that the sender of a message was told of this channel.
     pub token: u64,
 }
 
 impl Channel {
-    /// No channel: what messages to a session rather than to one of its channels are routed to.
+    /// No channel: the address of messages to a session rather than to one of its channels.
     pub const NONE: Self = Self { id: 0, token: 0 };
 }
 
 /// HELLO, the first message of a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Hello {
-    /// [`VERSION`](super::VERSION) of the sender.
+    /// The sender's [`VERSION`](super::VERSION).
     pub version: u8,
-    /// See [`HelloFlags`].
+    /// The flags of the request, see [`HelloFlags`].
     pub flags: HelloFlags,
     /// The session's secret.
     pub secret: [u8; 16],
-    /// Number of the exchange, rising; compared among parks only.
+    /// The exchange's number, which rises with every exchange; the relay compares those of parks only.
     pub seq: u64,
-    /// 0: a send. Else a park, to be answered after so many milliseconds at the latest.
+    /// 0 marks a send. Any other number marks a park, and says after how many milliseconds the relay
+    /// answers it at the latest.
     pub hold_ms: u32,
-    /// Most octets of payload that the answer may have.
+    /// The most octets that the answer's body may have.
     pub max_response: u32,
 }
 
 /// WELCOME, the first message of a response.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Welcome {
-    /// [`VERSION`](super::VERSION) of the relay.
+    /// The relay's [`VERSION`](super::VERSION).
     pub version: u8,
-    /// `seq` of the HELLO that is answered: a cached answer shows by it.
+    /// The `seq` of the HELLO that is answered, which gives a cached answer away.
     pub seq: u64,
     /// The session's own address.
     pub address: Address,
-    /// Most octets that a request may have.
+    /// The most octets that a request's body may have.
     pub max_body: u32,
 }
 
 /// END, the last message of a response: without it the response was lost.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct End {
-    /// OK, LIMITED, SUPERSEDED, REPEATED, STALE, SHUTDOWN, MALFORMED or VERSION.
+    /// Why the response ends: OK, LIMITED, SUPERSEDED, REPEATED, STALE, SHUTDOWN, MALFORMED or VERSION.
     pub status: Status,
-    /// Highest `seq` of a park that the relay has seen of this session.
+    /// The highest `seq` of a park of this session that the relay has seen.
     pub highest: u64,
 }
 
-/// ROUTE (client to relay): where the messages after it go. FROM (relay to client): which session
-/// sent the messages after it, and which of the receiver's channels they are for.
+/// ROUTE (client to relay): the destination of the messages after it. FROM (relay to client): the
+/// session that sent the messages after it, and the receiver's channel that they are for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Route {
-    /// ROUTE: the destination. FROM: the source.
+    /// The destination (ROUTE) or the source (FROM).
     pub peer: Address,
-    /// The addressed end of the channel.
+    /// The end of the channel that is addressed.
     pub channel: Channel,
 }
 
 /// LISTEN_REQ: a claim of a name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ListenReq {
-    /// Slot and generation of the claim, as for channels.
+    /// The claim's slot and generation, as for channels.
     pub claim: u32,
-    /// What is accepted.
+    /// The kind of channels that the listener accepts.
     pub kind: Kind,
     /// The port.
     pub port: u16,
-    /// Who claims: the same owner may take its name over.
+    /// The owner of the name: a later session of the same owner may take the name over.
     pub owner: [u8; 16],
-    /// Start time of the claiming process; the higher one wins.
+    /// The start time of the claiming process; the higher epoch wins.
     pub epoch: u64,
-    /// How many connections may wait to be accepted.
+    /// The most connections that may wait to be accepted.
     pub backlog: u8,
-    /// Status last heard in LISTEN_RSP; `None` (0xff on the wire) if none was.
+    /// The status that LISTEN_RSP gave last; `None` (0xff on the wire) if none has come.
     pub heard: Option<Status>,
     /// The name.
     pub name: Name,
@@ -114,11 +115,11 @@ pub struct ListenReq {
 /// LISTEN_RSP: what became of a claim.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ListenRsp {
-    /// The claim.
+    /// The claim that is answered.
     pub claim: u32,
-    /// OK, IN_USE, TAKEN, LIMITED or RETRY.
+    /// What became of the claim: OK, IN_USE, TAKEN, LIMITED or RETRY.
     pub status: Status,
-    /// Highest epoch that holds the name.
+    /// The highest epoch that holds the name.
     pub epoch: u64,
 }
 
@@ -127,103 +128,105 @@ pub struct ListenRsp {
 pub struct Connect<'a> {
     /// The connector's end of the channel.
     pub channel: Channel,
-    /// Stream or datagram.
+    /// The kind of channel that is asked for.
     pub kind: Kind,
     /// The port.
     pub port: u16,
-    /// First offset that the connector would not take.
+    /// The first offset that does not fit the connector's receive ring.
     pub limit: u64,
-    /// Linger asked for, in milliseconds.
+    /// The linger time that the connector asks for, in milliseconds.
     pub linger_ms: u32,
     /// The name.
     pub name: Name,
-    /// At most [`MAX_GREETING`](super::MAX_GREETING) octets for the listener's application.
+    /// The connector's greeting to the listener's application, at most
+    /// [`MAX_GREETING`](super::MAX_GREETING) octets.
     pub greeting: &'a [u8],
 }
 
 /// ACCEPT_RSP, which reaches the connector as CONNECT_RSP.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Accept<'a> {
-    /// OK, or why not.
+    /// OK, or why the connection is refused.
     pub status: Status,
     /// The listener's end of the channel.
     pub channel: Channel,
-    /// First offset that the listener would not take.
+    /// The first offset that does not fit the listener's receive ring.
     pub limit: u64,
-    /// Linger agreed, in milliseconds.
+    /// The linger time agreed, in milliseconds.
     pub linger_ms: u32,
-    /// At most [`MAX_GREETING`](super::MAX_GREETING) octets for the connector's application.
+    /// The listener's greeting to the connector's application, at most
+    /// [`MAX_GREETING`](super::MAX_GREETING) octets.
     pub greeting: &'a [u8],
 }
 
-/// What stands before the bytes of SEND_REQ, which reaches the receiver as RECEIVE_RSP.
+/// The part of SEND_REQ before its bytes. SEND_REQ reaches the receiver as RECEIVE_RSP.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Data {
-    /// Streams: offset of the first byte. Datagrams: number of the datagram.
+    /// The offset of the first byte (streams), or the number of the datagram.
     pub offset: u64,
-    /// See [`DataFlags`].
+    /// The flags of the message, see [`DataFlags`].
     pub flags: DataFlags,
-    /// How many bytes follow.
+    /// The number of bytes that follow.
     pub len: u32,
 }
 
 /// RECEIVE_REQ, which reaches the sender as SEND_RSP: how far the receiver is. Every number is
-/// absolute and only rises.
+/// absolute and never falls.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Window {
-    /// First offset (number) not yet received.
+    /// The first offset, or datagram number, that was not yet received.
     pub ack: u64,
-    /// First offset that would not fit.
+    /// The first offset that does not fit the receive ring.
     pub limit: u64,
-    /// Rises with every loss that the receiver noticed.
+    /// The number of losses that the receiver has noticed.
     pub losses: u32,
-    /// First offset that did not fit, plus one; 0 if everything did.
+    /// The first offset that did not fit, plus one; 0 if every byte did.
     pub overflow: u64,
-    /// Whether the sender is to hear of it at once rather than within 100 ms.
+    /// Whether the relay passes the message on at once rather than within 100 ms.
     pub now: bool,
-    /// Whether the stream is over for the end that says so: that end has the whole stream of the
-    /// other, and was told that the other has the whole of its own.
+    /// DONE: the stream is over for this end, which has the whole stream of the other end, and was
+    /// told that the other end has the whole of its own.
     pub done: bool,
-    /// Whether the end that says so wants to hear DONE: its session closes.
+    /// ASK: this end's session closes, and wants to be told DONE.
     pub ask: bool,
 }
 
-/// CLOSE_REQ: the channel ends here and now.
+/// CLOSE_REQ: the channel ends at once.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Close {
-    /// CLOSED, ABORTED, LINGER or PROTOCOL.
+    /// Why the channel ends: CLOSED, ABORTED, LINGER or PROTOCOL.
     pub status: Status,
-    /// First offset (number) that the sender of this has not received.
+    /// The first offset, or datagram number, that the sender of the message has not received.
     pub offset: u64,
 }
 
 /// CLOSE_RSP: the channel is closed (CLOSED), or was never there (UNKNOWN).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Closed {
-    /// CLOSED or UNKNOWN.
+    /// Whether the channel was closed (CLOSED) or did not exist (UNKNOWN).
     pub status: Status,
-    /// The channel's end that was addressed.
+    /// The end of the channel that was addressed.
     pub channel: Channel,
 }
 
 /// VERDICT: what became of a message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Verdict {
-    /// Its place in the request; HELLO has 0.
+    /// The place of the message in the request; HELLO has 0.
     pub index: u16,
-    /// DELIVERED, BUSY, AWAY, LIMITED or RETRY; of CONNECT_REQ also NO_LISTENER or
-    /// WRONG_KIND, of ACCEPT_RSP also NO_LISTENER.
+    /// What became of the message: DELIVERED, BUSY, AWAY, LIMITED or RETRY; for CONNECT_REQ also
+    /// NO_LISTENER or WRONG_KIND, for ACCEPT_RSP also NO_LISTENER.
     pub status: Status,
-    /// How many of its bytes were delivered.
+    /// How many of the message's bytes were delivered.
     pub bytes: u32,
 }
 
-/// TICK: an answer that stays open is alive.
+/// TICK: a response that stays open is alive.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Tick {
-    /// How long ago it began, in milliseconds.
+    /// How long ago the response began, in milliseconds.
     pub age_ms: u32,
-    /// Something more is written within so many milliseconds.
+    /// Within how many milliseconds the relay writes the next octets.
     pub next_ms: u32,
 }
 
@@ -239,12 +242,12 @@ macro_rules! flags {
             $($(#[doc = $fdoc])+ pub const $flag: Self = Self($bit);)+
             const ALL: u8 = 0 $(| $bit)+;
 
-            /// The flags of an octet; bits that this version does not know are ignored.
+            /// Makes flags of an octet; bits that this version does not know are ignored.
             pub const fn from_bits(bits: u8) -> Self {
                 Self(bits & Self::ALL)
             }
 
-            /// The octet.
+            /// The flags as an octet.
             pub const fn bits(self) -> u8 {
                 self.0
             }
@@ -264,7 +267,7 @@ macro_rules! flags {
                 Self(self.0 & !other.0)
             }
 
-            /// `self` if `condition`, else none.
+            /// These flags if `condition` holds, else none.
             pub const fn when(self, condition: bool) -> Self {
                 if condition { self } else { Self::NONE }
             }
@@ -273,13 +276,13 @@ macro_rules! flags {
 }
 
 flags! {
-    /// Flags of HELLO.
+    /// The flags of HELLO.
     HelloFlags {
-        /// The session's park is to be answered: its claims changed.
+        /// The relay is to answer the session's park at once: the session's claims changed.
         WAKE = 0x01;
-        /// The session ends: the relay forgets it, its claims and its wishes.
+        /// The session ends: the relay forgets the session, its claims, and the peers that it waits for.
         BYE = 0x02;
-        /// The park's answer begins at once and stays open until its hold is over.
+        /// The park's response begins at once and stays open until its hold is over.
         STREAM = 0x04;
         /// This park is also the session's send: the client has one socket.
         SINGLE = 0x08;
@@ -287,45 +290,64 @@ flags! {
 }
 
 flags! {
-    /// Flags of SEND_REQ and RECEIVE_RSP.
+    /// The flags of SEND_REQ and RECEIVE_RSP.
     DataFlags {
         /// The stream ends behind these bytes. FIN takes one offset and is acknowledged like a byte.
         FIN = 0x01;
-        /// No bytes: the receiver is to say how far it is. The verdict is immediate.
+        /// The message has no bytes: the receiver is to say how far it is. The verdict comes at once.
         PROBE = 0x02;
         /// The receiver is to acknowledge at once.
         ACK_NOW = 0x04;
-        /// A datagram: whole or not at all.
+        /// The bytes are a datagram, which is delivered whole or not at all.
         DATAGRAM = 0x08;
     }
 }
 
-/// A message. Of SEND_REQ and RECEIVE_RSP it is what stands before the bytes.
+/// A message. SEND_REQ and RECEIVE_RSP are here without their bytes, PAD without its octets.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[allow(missing_docs)] // the variants carry the names of the types inside them
 pub enum Message<'a> {
+    /// HELLO opens a request: its session, and what kind of exchange it is.
     Hello(Hello),
+    /// WELCOME opens a response.
     Welcome(Welcome),
+    /// END is the last message of a response.
     End(End),
+    /// ROUTE gives the destination of the messages after it.
     Route(Route),
+    /// FROM gives the source of the messages after it.
     From(Route),
+    /// LISTEN_REQ claims a name.
     ListenReq(ListenReq),
+    /// LISTEN_RSP answers a claim.
     ListenRsp(ListenRsp),
+    /// CONNECT_REQ asks for a channel.
     ConnectReq(Connect<'a>),
+    /// CONNECT_RSP tells the connector what the listener says.
     ConnectRsp(Accept<'a>),
+    /// ACCEPT_REQ tells the listener that a peer asks for a channel.
     AcceptReq(Connect<'a>),
+    /// ACCEPT_RSP takes or refuses the channel.
     AcceptRsp(Accept<'a>),
+    /// SEND_REQ carries data to the relay.
     SendReq(Data),
+    /// SEND_RSP tells the sender how far the receiver is.
     SendRsp(Window),
+    /// RECEIVE_REQ says how far the receiver is.
     ReceiveReq(Window),
+    /// RECEIVE_RSP carries data to the receiver.
     ReceiveRsp(Data),
+    /// CLOSE_REQ ends a channel.
     CloseReq(Close),
+    /// CLOSE_RSP confirms that a channel has ended.
     CloseRsp(Closed),
+    /// VERDICT tells what became of a message of the request.
     Verdict(Verdict),
+    /// READY tells that the peer of this address, which was busy or away, has parked again.
     Ready(Address),
+    /// TICK tells that a response which stays open is alive.
     Tick(Tick),
-    /// The session of this address is over.
+    /// GONE tells that the session of this address is over.
     Gone(Address),
-    /// Nothing; so many octets of payload follow, to be ignored.
+    /// PAD says nothing: its receiver ignores this many octets of payload.
     Pad(u32),
 }

@@ -1,38 +1,38 @@
-//! Status codes: one table for verdicts, refusals, ends of exchanges and reasons to close.
+//! The status codes: one table for verdicts, refusals, ends of exchanges and reasons to close.
 
-/// Who has to change something when a status other than OK is seen.
+/// The party that has to change something when a status other than OK is seen.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Fault {
-    /// Nobody: the operation succeeded, or is expected to happen.
+    /// Nothing is to be changed: the operation succeeded, or the status is expected to happen.
     Nobody,
-    /// This client's configuration or use.
+    /// This client's configuration, or the program's use of it, is at fault.
     Config,
-    /// The other peer.
+    /// The other peer is at fault, or not ready.
     Peer,
     /// A limit was reached.
     Resource,
-    /// The path or the relay.
+    /// The path or the relay is at fault.
     Transport,
 }
 
-/// Where a status may stand.
+/// The field of a message in which a status may stand.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Place {
-    /// END.
+    /// The status of END.
     End,
-    /// LISTEN_RSP.
+    /// The status of LISTEN_RSP.
     ListenRsp,
-    /// ACCEPT_RSP and CONNECT_RSP, as listeners say it.
+    /// The status of ACCEPT_RSP and CONNECT_RSP, as a listener gives it.
     AcceptRsp,
-    /// CLOSE_REQ.
+    /// The status of CLOSE_REQ.
     CloseReq,
-    /// CLOSE_RSP.
+    /// The status of CLOSE_RSP.
     CloseRsp,
-    /// VERDICT of any message.
+    /// The VERDICT of any message.
     Verdict,
-    /// VERDICT of CONNECT_REQ.
+    /// The VERDICT of CONNECT_REQ.
     ConnectVerdict,
-    /// VERDICT of ACCEPT_RSP.
+    /// The VERDICT of ACCEPT_RSP.
     AcceptVerdict,
 }
 
@@ -58,12 +58,12 @@ macro_rules! statuses {
                 match self { $(Status::$name => $wire,)+ }
             }
 
-            /// Who has to change something.
+            /// The party that has to change something.
             pub const fn fault(self) -> Fault {
                 match self { $(Status::$name => Fault::$fault,)+ }
             }
 
-            /// Whether the protocol has the status there. Elsewhere it is a fault of the sender.
+            /// Whether the protocol has the status in that field. Elsewhere the sender is at fault.
             // The place is known where it is called: inlined this is a test of a few bits.
             #[inline(always)]
             pub const fn fits(self, place: Place) -> bool {
@@ -77,35 +77,36 @@ macro_rules! statuses {
 }
 
 statuses! {
-    /// It is so.
+    /// The request was granted.
     Ok = 0x00, "OK", Nobody, [End ListenRsp AcceptRsp];
-    /// Verdict: written into a response to the peer, or kept for its next one (RECEIVE_REQ).
+    /// Verdict: the message was written into a response to the peer, or kept for its next response
+    /// (RECEIVE_REQ).
     Delivered = 0x01, "DELIVERED", Nobody, [Verdict ConnectVerdict AcceptVerdict];
-    /// Verdict: the peer is between two parks, or its response does not drain.
+    /// Verdict: the peer is between two parks, or its connection does not take its response.
     Busy = 0x10, "BUSY", Peer, [Verdict ConnectVerdict AcceptVerdict];
     /// Verdict: the peer has not parked within the relay's grace.
     Away = 0x11, "AWAY", Peer, [Verdict ConnectVerdict AcceptVerdict];
     /// A limit of the relay was reached.
     Limited = 0x12, "LIMITED", Resource, [End ListenRsp Verdict ConnectVerdict AcceptVerdict];
-    /// The relay is young: the name or peer may be on its way back.
+    /// The relay was started a moment ago: the name or peer may be on its way back.
     Retry = 0x13, "RETRY", Transport, [ListenRsp Verdict ConnectVerdict AcceptVerdict];
-    /// Nobody listens at the endpoint.
+    /// No listener is at the endpoint.
     NoListener = 0x20, "NO_LISTENER", Peer, [AcceptRsp ConnectVerdict AcceptVerdict];
     /// Another owner holds the endpoint.
     InUse = 0x21, "IN_USE", Config, [ListenRsp];
     /// The listener has no room: its backlog or its channels are used up.
     BacklogFull = 0x22, "BACKLOG_FULL", Peer, [AcceptRsp];
-    /// The endpoint is there, but of the other kind (stream, datagram).
+    /// The endpoint serves the other kind (stream, datagram).
     WrongKind = 0x23, "WRONG_KIND", Config, [AcceptRsp ConnectVerdict];
     /// A process of the same owner with a higher epoch holds the endpoint.
     Taken = 0x24, "TAKEN", Config, [ListenRsp];
     /// A newer park took the place of this one.
     Superseded = 0x30, "SUPERSEDED", Nobody, [End];
-    /// This park was answered before: that answer is lost.
+    /// The relay answered this park before, and that answer is lost.
     Repeated = 0x31, "REPEATED", Transport, [End];
-    /// A later park was seen, whose number END tells.
+    /// The relay has seen a later park, whose number END tells.
     Stale = 0x32, "STALE", Nobody, [End];
-    /// The relay shuts down.
+    /// The relay is shutting down.
     Shutdown = 0x33, "SHUTDOWN", Transport, [End];
     /// The request's body is no sequence of messages of this protocol.
     Malformed = 0x40, "MALFORMED", Config, [End];
@@ -115,7 +116,7 @@ statuses! {
     Closed = 0x50, "CLOSED", Nobody, [CloseReq CloseRsp];
     /// Close: the application gave the channel up with bytes unacknowledged.
     Aborted = 0x51, "ABORTED", Peer, [CloseReq];
-    /// Close: there is no such channel here.
+    /// Close: the channel addressed does not exist here.
     Unknown = 0x52, "UNKNOWN", Peer, [CloseRsp];
     /// Close: nothing was heard for the linger time with something outstanding.
     Linger = 0x53, "LINGER", Transport, [CloseReq];

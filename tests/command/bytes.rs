@@ -4,13 +4,13 @@ use std::io::{self, Read, Write};
 
 use sha2::{Digest, Sha256};
 
-/// Octets at once.
+/// Octets written or read at once.
 const BLOCK: usize = 64 * 1024;
 
-/// SHA-256.
+/// A SHA-256 digest.
 pub type Hash = [u8; 32];
 
-/// A stream of bytes that a seed decides (xorshift64).
+/// A stream of bytes that follows from a seed (xorshift64).
 pub struct Noise(u64);
 
 impl Noise {
@@ -27,7 +27,7 @@ impl Noise {
         }
     }
 
-    /// Writes `len` of them and gives their hash.
+    /// Writes `len` bytes, and gives their hash.
     pub fn write(&mut self, mut to: impl Write, len: usize) -> io::Result<Hash> {
         let (mut hash, mut block) = (Sha256::new(), vec![0; BLOCK]);
         let mut left = len;

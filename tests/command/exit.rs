@@ -1,4 +1,4 @@
-//! Exit codes, the line that tells why, and that stdout has nothing that does not belong there.
+//! Exit codes, the line that tells the cause, and a stdout without anything else.
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener};
@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use crate::bytes::read_all;
 use crate::process::{Byway, Relay};
 
-/// Runs it to its end: the code, and a line with `parts`; nothing on stdout.
+/// Runs the command to its end: expects the code, a line with `parts`, and nothing on stdout.
 fn fails<const N: usize>(args: [&str; N], code: i32, parts: &[&str]) {
     let mut process = Byway::start(args);
     drop(process.stdin());
@@ -16,7 +16,8 @@ fn fails<const N: usize>(args: [&str; N], code: i32, parts: &[&str]) {
     process.end().expect_code(code).expect_line(parts);
 }
 
-/// Runs what is blocked for two seconds to its end: code 4, and `cause` told soon and at the end.
+/// Runs a command whose path is blocked for two seconds: expects code 4, and `cause` told soon and
+/// at the end.
 fn is_blocked<const N: usize>(args: [&str; N], cause: &[&str]) {
     let mut process = Byway::start(args);
     drop(process.stdin());
@@ -32,7 +33,8 @@ fn answering(response: &'static [u8]) -> SocketAddr {
     thread::spawn(move || {
         for stream in listener.incoming() {
             let mut stream = stream.expect("accepts");
-            // The client's first request comes in one piece; if not, it sees a reset and retries.
+            // The client's first request comes in one piece; if not, the client sees a reset and
+            // retries.
             let _ = stream.read(&mut [0; 4096]).and_then(|_| stream.write_all(response));
         }
     });
@@ -40,7 +42,7 @@ fn answering(response: &'static [u8]) -> SocketAddr {
 }
 
 #[test]
-fn nobody_listens() {
+fn missing_listener_is_refused() {
     let relay = Relay::start();
     let mut connect =
         Byway::start(["connect", "nobody:1", "--timeout", "1", "--relay", &relay.url]);
@@ -52,7 +54,7 @@ fn nobody_listens() {
 }
 
 #[test]
-fn endpoint_in_use() {
+fn endpoint_in_use_is_refused() {
     let relay = Relay::start();
     let mut first = Byway::start(["listen", "one:1", "--relay", &relay.url]);
     first.wait_told("listening");
@@ -64,10 +66,10 @@ fn endpoint_in_use() {
     ]);
 }
 
-/// The peer of a process that was killed and started anew is told so within two seconds, with the
-/// default linger of three minutes and nothing to say.
+/// The relay tells the peer of a process that was killed and started anew, within two seconds, with
+/// the default linger of three minutes and no data outstanding.
 #[test]
-fn an_idle_peer_of_a_restarted_process_is_told_within_two_seconds() {
+fn idle_peer_of_a_restarted_process_is_told_within_two_seconds() {
     let relay = Relay::start();
     let listen = ["listen", "one:1", "--owner", "me", "--relay", &relay.url];
     let mut listener = Byway::start(listen);
@@ -84,14 +86,14 @@ fn an_idle_peer_of_a_restarted_process_is_told_within_two_seconds() {
     let took = began.elapsed();
     println!("told {took:?} after the restart");
     ended.expect_code(1).expect_line(&["ended or was restarted"]);
-    // The relay's word comes 1.5 s after the claim of the new process.
+    // The relay tells it 1.5 s after the claim of the new process.
     assert!(took < Duration::from_secs(30), "{took:?}");
     again.wait_told("listening");
     drop(stdin);
 }
 
 #[test]
-fn the_same_owner_takes_over() {
+fn newer_process_of_the_same_owner_takes_over() {
     let relay = Relay::start();
     let (server, url) = ("127.0.0.1:9", relay.url.as_str());
     let args = ["listen", "one:1", "--to", server, "--owner", "me", "--relay", url];
@@ -105,7 +107,7 @@ fn the_same_owner_takes_over() {
 }
 
 #[test]
-fn relay_unreachable() {
+fn unreachable_relay_is_blocked() {
     let relay = Relay::start();
     let url = relay.url.clone();
     relay.signal("KILL");
@@ -115,7 +117,7 @@ fn relay_unreachable() {
 }
 
 #[test]
-fn portal_page() {
+fn portal_page_is_blocked() {
     let portal = answering(
         b"HTTP/1.1 200 OK\r\nContent-Type: text/html\r\nContent-Length: 20\r\n\r\n<html>Log in!</html>",
     );
@@ -125,7 +127,7 @@ fn portal_page() {
 }
 
 #[test]
-fn gateway_error() {
+fn gateway_error_is_blocked() {
     let gateway = answering(b"HTTP/1.1 502 Bad Gateway\r\nContent-Length: 0\r\n\r\n");
     let url = format!("http://{gateway}");
     let args = ["listen", "camera:1", "--timeout", "2", "--relay", &url];
@@ -133,8 +135,8 @@ fn gateway_error() {
 }
 
 #[test]
-fn silence() {
-    // Connects, since the kernel accepts, and answers nothing.
+fn silent_relay_is_blocked() {
+    // The kernel accepts the connection, and no answer comes.
     let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
     let url = format!("http://{}", listener.local_addr().expect("its address"));
     let mut process = Byway::start(["connect", "camera:1", "--timeout", "1", "--relay", &url]);
@@ -146,7 +148,7 @@ fn silence() {
 }
 
 #[test]
-fn usage() {
+fn wrong_usage_is_told_in_one_line() {
     let relay = "http://127.0.0.1:9";
     fails(["connect", "camera", "--relay", relay], 2, &["name:port", "--help"]);
     fails(["listen", "a b:1", "--relay", relay], 2, &["letters, digits"]);
@@ -188,7 +190,7 @@ fn usage() {
 }
 
 #[test]
-fn address_in_use() {
+fn address_in_use_is_refused() {
     let relay = Relay::start();
     let address = relay.address();
     fails(["relay", "--listen", address], 3, &["cannot listen", "in use", "--listen"]);
@@ -197,7 +199,7 @@ fn address_in_use() {
 }
 
 #[test]
-fn the_relay_stops_on_a_signal() {
+fn relay_stops_on_a_signal() {
     for signal in ["TERM", "INT", "HUP"] {
         let relay = Relay::start();
         let mut listen = Byway::start(["listen", "parked:1", "--relay", &relay.url]);
@@ -210,7 +212,7 @@ fn the_relay_stops_on_a_signal() {
 }
 
 #[test]
-fn the_relay_serves_below_a_path() {
+fn relay_serves_below_a_path() {
     let mut relay = Byway::start(["relay", "--listen", "127.0.0.1:0", "--base", "/by/way"]);
     let (url, _stdout) = relay.announced();
     assert!(url.starts_with("http://127.0.0.1:") && url.ends_with("/by/way"), "{url}");
@@ -221,7 +223,7 @@ fn the_relay_serves_below_a_path() {
 }
 
 #[test]
-fn a_base_path_that_needs_encoding_is_reachable() {
+fn base_path_that_needs_encoding_is_reachable() {
     let mut relay = Byway::start(["relay", "--listen", "127.0.0.1:0", "--base", "/a b/ü"]);
     let (url, _stdout) = relay.announced();
     assert!(url.ends_with("/a%20b/%C3%BC"), "{url}");
@@ -230,13 +232,13 @@ fn a_base_path_that_needs_encoding_is_reachable() {
 }
 
 #[test]
-fn a_relay_at_a_name_is_reached_at_all_its_addresses() {
+fn relay_at_a_name_is_reached_at_all_its_addresses() {
     let relay = Relay::start_on("localhost:0");
     let (host, port) = relay.address().rsplit_once(':').expect("a port");
     assert_eq!(host, "127.0.0.1");
     for host in reachable() {
         let url = format!("http://{host}:{port}");
-        // Programs read the first line; the others are there before it is used.
+        // Programs read the first line; the other addresses listen before it is written.
         if url != relay.url {
             assert_eq!(relay.next_line(), url);
         }
@@ -247,14 +249,14 @@ fn a_relay_at_a_name_is_reached_at_all_its_addresses() {
     }
 }
 
-/// What `localhost` is on this machine.
+/// The addresses of `localhost` on this machine.
 pub fn reachable() -> Vec<&'static str> {
     let is_bound = |host: &&str| TcpListener::bind(format!("{host}:0")).is_ok();
     ["127.0.0.1", "[::1]"].into_iter().filter(is_bound).collect()
 }
 
 #[test]
-fn every_command_takes_all_file_descriptors_that_it_may_have() {
+fn commands_raise_their_limit_of_file_descriptors() {
     let script = "ulimit -S -n 100; exec \"$@\"";
     let args = ["relay", "--listen", "127.0.0.1:0"];
     let relay = Byway::start_by(script, args);

@@ -1,4 +1,4 @@
-//! TCP connections, forwarded.
+//! Forwards of TCP connections.
 
 use std::io::{ErrorKind, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
@@ -54,7 +54,7 @@ impl Forward {
     }
 }
 
-/// A server for one connection, and the means to be it.
+/// A server for one connection, with what it needs to live.
 pub fn server() -> (SocketAddr, TcpListener) {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
     (listener.local_addr().expect("its address"), listener)
@@ -67,11 +67,11 @@ pub fn accept(listener: &TcpListener) -> TcpStream {
 }
 
 #[test]
-fn curl_through_the_forward() {
+fn forward_carries_a_download_of_curl() {
     let forward = Forward::to(web::serve());
     let (page, code) = web::run(web::curl().arg(forward.url("/hello")));
     assert_eq!((page.as_slice(), code), (b"/hello".as_slice(), Some(0)));
-    // Several over one connection.
+    // Several requests over one connection.
     let paths = ["/a", "/b", "/c"].map(|path| forward.url(path));
     let (pages, code) = web::run(web::curl().args(paths));
     assert_eq!((pages.as_slice(), code), (b"/a/b/c".as_slice(), Some(0)));
@@ -82,7 +82,7 @@ fn curl_through_the_forward() {
 }
 
 #[test]
-fn sixteen_curls_at_once() {
+fn forward_carries_sixteen_downloads_at_once() {
     let forward = Forward::to(web::serve());
     let expected = Noise::new(3).write(std::io::sink(), web::FILE).expect("hashed");
     let curls: Vec<_> = (0..16)
@@ -105,7 +105,7 @@ fn sixteen_curls_at_once() {
 
 #[test]
 fn more_connections_than_channels_wait() {
-    // Two channels.
+    // The profile has two channels.
     let forward = Forward::with(web::serve(), "tiny");
     let curls: Vec<_> = (0..8)
         .map(|i| {
@@ -119,9 +119,9 @@ fn more_connections_than_channels_wait() {
     }
 }
 
-/// A program that waits for its server to come, as one behind `ssh -L` cannot.
+/// A client may connect before the listener is there, which a tunnel of `ssh -L` would refuse.
 #[test]
-fn a_connection_waits_for_the_listener() {
+fn forwarded_connection_waits_for_the_listener() {
     let relay = Relay::start();
     let (url, from) = (relay.url.as_str(), "127.0.0.1:0");
     let mut connect =
@@ -139,7 +139,7 @@ fn a_connection_waits_for_the_listener() {
 }
 
 #[test]
-fn a_name_is_served_at_all_its_addresses() {
+fn forward_listens_at_all_addresses_of_a_name() {
     let relay = Relay::start();
     let (address, listener) = server();
     let (to, url) = (address.to_string(), relay.url.as_str());
@@ -161,9 +161,9 @@ fn a_name_is_served_at_all_its_addresses() {
 }
 
 #[test]
-fn connections_past_the_channels_are_told_once_and_counted() {
+fn connections_beyond_the_channels_are_told_once_and_counted() {
     let (address, listener) = server();
-    // Two channels.
+    // The profile has two channels.
     let mut forward = Forward::with(address, "tiny");
     let open = |n: usize| (0..n).map(|_| forward.connect()).collect::<Vec<_>>();
     let serve = |n: usize| (0..n).map(|_| accept(&listener)).collect::<Vec<_>>();
@@ -181,10 +181,10 @@ fn connections_past_the_channels_are_told_once_and_counted() {
 }
 
 #[test]
-fn a_client_that_resets_while_the_listener_is_away_leaves_its_place() {
+fn client_that_resets_while_the_listener_is_away_frees_its_place() {
     let relay = Relay::start();
     let (url, from) = (relay.url.as_str(), "127.0.0.1:0");
-    // Two channels, for far longer than the test lasts.
+    // Two channels, taken for far longer than the test lasts.
     let mut connect = Byway::start([
         "connect",
         "late:1",
@@ -219,7 +219,7 @@ fn a_client_that_resets_while_the_listener_is_away_leaves_its_place() {
 }
 
 #[test]
-fn connections_refused_for_want_of_a_listener_are_told_once_and_counted() {
+fn connections_refused_without_a_listener_are_told_once_and_counted() {
     let relay = Relay::start();
     let (url, from) = (relay.url.as_str(), "127.0.0.1:0");
     let mut connect =
@@ -236,7 +236,7 @@ fn connections_refused_for_want_of_a_listener_are_told_once_and_counted() {
 }
 
 #[test]
-fn few_file_descriptors_leave_some_for_the_relay() {
+fn forward_keeps_file_descriptors_for_the_relay() {
     let relay = Relay::start();
     let (address, listener) = server();
     let (to, url, from) = (address.to_string(), relay.url.as_str(), "127.0.0.1:0");
@@ -261,7 +261,7 @@ fn few_file_descriptors_leave_some_for_the_relay() {
 }
 
 #[test]
-fn a_want_of_file_descriptors_is_told_once_and_connections_wait() {
+fn shortage_of_file_descriptors_is_told_once_and_connections_wait() {
     use rustix::process::{Pid, Resource, Rlimit, getrlimit, prlimit};
     let relay = Relay::start();
     let (address, listener) = server();
@@ -270,7 +270,7 @@ fn a_want_of_file_descriptors_is_told_once_and_connections_wait() {
     let mut connect = Byway::start(["connect", "web:80", "--from", from, "--relay", url]);
     let from: SocketAddr = connect.announced().0.parse().expect("an address");
     let pid = Pid::from_raw(connect.id() as i32).expect("a process");
-    // Both have it of the same parent.
+    // The hard limit of the process is that of its parent, which the test knows.
     let maximum = getrlimit(Resource::Nofile).maximum;
     let limit = |current| {
         let limit = Rlimit { current: Some(current), maximum };
@@ -290,7 +290,7 @@ fn a_want_of_file_descriptors_is_told_once_and_connections_wait() {
 }
 
 #[test]
-fn each_direction_ends_by_itself() {
+fn directions_end_independently() {
     let (address, listener) = server();
     let forward = Forward::to(address);
     let mut client = forward.connect();
@@ -308,7 +308,7 @@ fn each_direction_ends_by_itself() {
 }
 
 #[test]
-fn a_server_that_speaks_first_and_ends_first() {
+fn server_may_speak_and_end_first() {
     let (address, listener) = server();
     let forward = Forward::to(address);
     let mut client = forward.connect();
@@ -326,7 +326,7 @@ fn a_server_that_speaks_first_and_ends_first() {
 }
 
 #[test]
-fn a_reset_is_carried_to_the_server() {
+fn reset_is_carried_to_the_server() {
     let (address, listener) = server();
     let forward = Forward::to(address);
     let mut client = forward.connect();
@@ -339,7 +339,7 @@ fn a_reset_is_carried_to_the_server() {
 }
 
 #[test]
-fn a_reset_is_carried_to_the_client() {
+fn reset_is_carried_to_the_client() {
     let (address, listener) = server();
     let forward = Forward::to(address);
     let mut client = forward.connect();
@@ -352,7 +352,7 @@ fn a_reset_is_carried_to_the_client() {
 }
 
 #[test]
-fn a_failed_dial_resets_the_connection() {
+fn failed_dial_resets_the_connection() {
     let (address, listener) = server();
     drop(listener);
     let forward = Forward::to(address);

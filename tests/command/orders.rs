@@ -1,5 +1,5 @@
-//! In all orders of FIN and RST a forward behaves as a connection of the kernel: the same two
-//! programs see the same.
+//! In all orders of FIN and RST a forward behaves as a connection of the kernel: two programs see
+//! the same through either.
 
 use std::io::{ErrorKind, Read, Write};
 use std::net::{Shutdown, TcpStream};
@@ -11,40 +11,40 @@ use crate::process::DEADLINE;
 use Side::{Left, Right};
 use Step::{Close, End, Fin, Notice, Refused, Reset, Send, Take};
 
-/// One of the two programs.
+/// The position of one of the two programs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Side {
     Left,
     Right,
 }
 
-/// What a program does.
+/// A step of a program.
 #[derive(Debug, Clone, Copy)]
 enum Step {
-    /// Writes so many octets.
+    /// The program writes this many octets.
     Send(Side, usize),
-    /// Reads so many octets.
+    /// The program reads this many octets.
     Take(Side, usize),
-    /// Waits for octets and leaves them unread.
+    /// The program waits for octets and leaves them unread.
     Notice(Side),
-    /// Shuts its sending direction down.
+    /// The program shuts its sending direction down.
     Fin(Side),
-    /// Closes with a reset.
+    /// The program closes with a reset.
     Reset(Side),
-    /// Closes: with a reset if octets are unread.
+    /// The program closes, with a reset if octets are unread.
     Close(Side),
-    /// Reads to the end, and notes how many octets that were and how it came.
+    /// The program reads to the end, and notes how many octets it read and how the data ended.
     End(Side),
-    /// Writes until that fails, and notes how.
+    /// The program writes until a write fails, and notes the error.
     Refused(Side),
 }
 
-/// What a program noted.
+/// A note of a program.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Note {
-    /// The end of the data behind so many octets.
+    /// The end of the data behind this many octets.
     Eof(usize),
-    /// An error behind so many octets.
+    /// An error behind this many octets.
     Broken(usize, ErrorKind),
     /// A write failed.
     Refused(ErrorKind),
@@ -118,14 +118,14 @@ const ORDERS: &[(&str, &[Step])] = &[
     ("both reset at once", &[Send(Left, 700), Send(Right, 700), Reset(Left), Reset(Right)]),
 ];
 
-/// The programs, as long as they have their sockets.
+/// The programs, while they have their sockets.
 struct Programs {
     left: Option<TcpStream>,
     right: Option<TcpStream>,
 }
 
 impl Programs {
-    /// Two that have heard of each other, `left` the one that dialled or the other.
+    /// Two programs that have heard of each other; `left` is the one that dialled, or the other.
     fn new(client: TcpStream, server: TcpStream, dialled: Side) -> Self {
         for (mut from, mut to) in [(&client, &server), (&server, &client)] {
             from.write_all(b"!").expect("written");
@@ -149,7 +149,7 @@ impl Programs {
         self.slot(side).as_mut().expect("open")
     }
 
-    /// What it notes, if it does.
+    /// Does a step, and gives the program's note, if the step has one.
     fn take(&mut self, step: Step) -> Option<Note> {
         match step {
             Send(side, len) => self.socket(side).write_all(&vec![7; len]).expect("written"),
@@ -187,7 +187,7 @@ fn until_refused(tcp: &mut TcpStream) -> Note {
     panic!("writes go on");
 }
 
-/// Closes with a reset, as closing with data unread does.
+/// Closes with a reset, as a close with unread data does.
 pub fn reset(tcp: TcpStream) {
     rustix::net::sockopt::set_socket_linger(&tcp, Some(Duration::ZERO)).expect("no linger");
 }
@@ -196,7 +196,7 @@ fn notes(steps: &[Step], mut programs: Programs) -> Vec<Note> {
     steps.iter().filter_map(|step| programs.take(*step)).collect()
 }
 
-/// What is seen through a forward in all orders is what is seen without one.
+/// Checks that the programs note the same through a forward as without one, in all orders.
 fn compare(profile: &str) {
     let (address, listener) = server();
     let forward = Forward::with(address, profile);
@@ -213,19 +213,19 @@ fn compare(profile: &str) {
 }
 
 #[test]
-fn all_orders_of_fin_and_rst_are_as_the_kernel_has_them() {
+fn orders_of_fin_and_rst_are_as_the_kernel_has_them() {
     compare("server");
 }
 
-/// With two channels, which none of the orders may keep, and rings that are smaller than the data.
+/// With two channels, which no order may leave taken, and rings that are smaller than the data.
 #[test]
-fn all_orders_of_fin_and_rst_are_as_the_kernel_has_them_with_rings_of_a_kilobyte() {
+fn orders_of_fin_and_rst_hold_with_rings_of_a_kilobyte() {
     compare("tiny");
 }
 
 /// A server that answers before it has read the request, and closes.
 #[test]
-fn an_early_answer_comes_before_the_reset() {
+fn early_answer_arrives_before_the_reset() {
     const ANSWER: &[u8] = b"HTTP/1.1 401 Unauthorized\r\nContent-Length: 0\r\n\r\n";
     let (address, listener) = server();
     let forward = Forward::to(address);
@@ -234,13 +234,13 @@ fn an_early_answer_comes_before_the_reset() {
             let mut tcp = accept(&listener);
             tcp.read_exact(&mut [0; 100]).expect("the head");
             tcp.write_all(ANSWER).expect("written");
-            // Otherwise the end comes in order.
+            // Without unread data the end would come in order.
             assert!(tcp.peek(&mut [0]).expect("more of it") > 0);
         }
     });
     for _ in 0..20 {
         let mut client = forward.connect();
-        // It may be refused on the way.
+        // The rest of the request may be refused on the way.
         let _ = client.write_all(&[7; 200_000]);
         let mut answer = Vec::new();
         let _ = client.read_to_end(&mut answer);
@@ -250,7 +250,7 @@ fn an_early_answer_comes_before_the_reset() {
 }
 
 #[test]
-fn data_comes_though_the_banner_stays_unread() {
+fn data_arrives_though_the_banner_stays_unread() {
     let (address, listener) = server();
     let forward = Forward::to(address);
     let from = forward.address;

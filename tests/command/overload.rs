@@ -1,4 +1,4 @@
-//! A relay with more to do than it can, and how it ends then.
+//! A relay with more work than it can do, and its end.
 
 use std::io::{Read, Write};
 use std::net::TcpStream;
@@ -10,7 +10,7 @@ use byway::wire::{
 
 use crate::process::Byway;
 
-/// Octets of a message, and how many: more than the kernel's buffers take on the way.
+/// Octets of a message, and the number of messages: more than the kernel's buffers take on the way.
 const PIECE: usize = 4_000_000;
 const PIECES: usize = 4;
 
@@ -36,7 +36,7 @@ fn post(stream: &mut TcpStream, body: &[u8]) -> std::io::Result<()> {
     stream.write_all(&[head.as_bytes(), body].concat())
 }
 
-/// The address of a session, as WELCOME says.
+/// The address of a session, as WELCOME gives it.
 fn address(stream: &mut TcpStream, session: u8) -> Address {
     post(stream, &hello(session, 1, 0, HelloFlags::NONE)).expect("sent");
     let mut answer = Vec::new();
@@ -53,11 +53,11 @@ fn address(stream: &mut TcpStream, session: u8) -> Address {
 }
 
 #[test]
-fn a_second_signal_ends_the_relay_at_once() {
+fn second_signal_ends_the_relay_at_once() {
     let mut relay = Byway::start(["relay", "--listen", "127.0.0.1:0", "-v"]);
     let (url, _stdout) = relay.announced();
     let dial = || TcpStream::connect(&url["http://".len()..]).expect("connects");
-    // A response that is not taken holds the relay for seconds.
+    // A response whose client does not read holds the relay for seconds.
     let mut parked = dial();
     let peer = address(&mut parked, 1);
     post(&mut parked, &hello(1, 2, 300_000, HelloFlags::STREAM)).expect("sent");
@@ -77,13 +77,13 @@ fn a_second_signal_ends_the_relay_at_once() {
 }
 
 #[test]
-fn few_file_descriptors_keep_nobody_out() {
+fn half_open_connections_do_not_keep_clients_out() {
     let mut relay = Byway::start_with_descriptors(200, ["relay", "--listen", "127.0.0.1:0"]);
     let (url, _stdout) = relay.announced();
     let begun: Vec<_> = (0..500)
         .map(|n| {
             let mut stream = TcpStream::connect(&url["http://".len()..]).expect("connects");
-            // The relay may have closed it.
+            // The relay may have closed the connection.
             let _ = stream.write_all(&b"POST"[..n % 5]);
             stream
         })

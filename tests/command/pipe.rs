@@ -14,7 +14,7 @@ fn pair(relay: &Relay, endpoint: &str) -> (Byway, Byway) {
 }
 
 #[test]
-fn two_hundred_megabytes() {
+fn pipe_carries_two_hundred_megabytes() {
     const LEN: usize = 200_000_000;
     let relay = Relay::start();
     let (mut listen, mut connect) = pair(&relay, "bulk:1");
@@ -29,7 +29,7 @@ fn two_hundred_megabytes() {
 }
 
 #[test]
-fn both_ways_at_once() {
+fn pipe_carries_both_ways_at_once() {
     const LEN: usize = 20_000_000;
     let relay = Relay::start();
     let (mut listen, mut connect) = pair(&relay, "both.ways_at-once:65535");
@@ -54,7 +54,7 @@ fn both_ways_at_once() {
 }
 
 #[test]
-fn the_reply_comes_after_the_end_of_the_request() {
+fn reply_arrives_after_the_end_of_the_request() {
     let relay = Relay::start();
     let (mut listen, mut connect) = pair(&relay, "echo:7");
     let mut stdin = connect.stdin();
@@ -76,7 +76,7 @@ fn the_reply_comes_after_the_end_of_the_request() {
 }
 
 #[test]
-fn a_relay_killed_and_started_again_loses_nothing() {
+fn relay_killed_and_started_again_loses_nothing() {
     const LEN: usize = 60_000_000;
     let mut relay = Some(Relay::start());
     let (mut listen, mut connect) = pair(relay.as_ref().expect("a relay"), "bulk:1");
@@ -97,7 +97,7 @@ fn a_relay_killed_and_started_again_loses_nothing() {
 }
 
 #[test]
-fn a_stdout_that_nobody_reads_ends_the_pipe() {
+fn stdout_without_a_reader_ends_the_pipe() {
     let relay = Relay::start();
     let (mut listen, mut connect) = pair(&relay, "pipe:1");
     let (_open, mut stdin) = (connect.stdin(), listen.stdin());
@@ -112,9 +112,9 @@ fn a_stdout_that_nobody_reads_ends_the_pipe() {
     sender.join().expect("its stdin breaks");
 }
 
-/// What cannot be written is an error at both ends.
+/// Bytes that cannot be written are an error at both ends.
 #[test]
-fn a_stdout_that_is_closed_or_full_is_an_error_at_both_ends() {
+fn stdout_that_is_closed_or_full_is_an_error_at_both_ends() {
     let relay = Relay::start();
     for args in [["listen", "pipe:1"], ["connect", "pipe:1"]] {
         let [action, endpoint] = args;
@@ -137,7 +137,7 @@ fn a_stdout_that_is_closed_or_full_is_an_error_at_both_ends() {
     connect.end().expect_code(1).expect_line(&["aborted by the peer"]);
 }
 
-/// As under cron or systemd: the side that only writes has an empty stdin.
+/// Under cron or systemd the side that only writes has an empty stdin.
 #[test]
 fn data_that_cannot_be_written_fails_the_sender_though_the_writer_has_nothing_to_send() {
     let relay = Relay::start();
@@ -146,7 +146,7 @@ fn data_that_cannot_be_written_fails_the_sender_though_the_writer_has_nothing_to
             let args = [action, "full:1", "--timeout", "100", "--relay", &relay.url];
             Byway::start_by(script, args)
         };
-        // Of a file that is full at its last octets, and of one that takes nothing.
+        // One file that is full at its last octets, and one that takes no octet.
         for script in [
             "exec \"$@\" </dev/null >/dev/full",
             "trap '' XFSZ; ulimit -f 2047; exec \"$@\" </dev/null 1<>\"${TMPDIR:-/tmp}/byway-full-$$\"",
@@ -154,7 +154,7 @@ fn data_that_cannot_be_written_fails_the_sender_though_the_writer_has_nothing_to
             let [write, send] = actions;
             let (writer, mut sender) = (start(write, script), start(send, "exec \"$@\""));
             let path = std::env::temp_dir().join(format!("byway-full-{}", writer.id()));
-            // That it takes less is told by its exit.
+            // The writer may end early, of which its exit code tells.
             let _ = sender.stdin().write_all(&vec![7; 2048 * 512]);
             let (writer, sender) = (writer.end(), sender.end());
             let _ = std::fs::remove_file(path);
@@ -165,10 +165,10 @@ fn data_that_cannot_be_written_fails_the_sender_though_the_writer_has_nothing_to
     }
 }
 
-/// Where both sides have nothing to send, neither waits for the other, and a program that replies to
+/// Where both sides have an empty stdin, neither waits for the other, and a program that replies to
 /// the end of an empty request gets that end.
 #[test]
-fn an_empty_stdin_ends_the_direction_though_the_peer_waits_for_that() {
+fn empty_stdin_ends_the_direction_for_a_waiting_peer() {
     let relay = Relay::start();
     let (mut listen, mut connect) = pair(&relay, "empty:1");
     drop((listen.stdin(), connect.stdin()));
@@ -190,11 +190,11 @@ fn an_empty_stdin_ends_the_direction_though_the_peer_waits_for_that() {
     listen.end().expect_code(0);
 }
 
-/// Nobody has to read what comes if the user says so.
+/// A user may discard stdout.
 #[test]
-fn a_stdout_that_is_dev_null_is_none_of_ours() {
+fn stdout_may_be_dev_null() {
     let relay = Relay::start();
-    // As Python opens it.
+    // Python opens it so.
     let args = ["listen", "pipe:1", "--relay", &relay.url];
     let mut listen = Byway::start_by("exec \"$@\" 1<> /dev/null", args);
     listen.wait_told("listening");
@@ -233,7 +233,7 @@ fn listen_waits_until_a_dead_holder_is_forgotten() {
 }
 
 #[test]
-fn a_pipe_is_for_one() {
+fn pipe_accepts_one_peer_only() {
     let relay = Relay::start();
     let (mut listen, mut first) = pair(&relay, "one:1");
     drop(listen.stdin());
@@ -250,7 +250,7 @@ fn a_pipe_is_for_one() {
 }
 
 #[test]
-fn of_many_at_once_a_pipe_takes_one() {
+fn pipe_accepts_one_of_many_peers_at_once() {
     let relay = Relay::start();
     let mut listen = Byway::start(["listen", "one:1", "--relay", &relay.url]);
     listen.wait_told("listening on one:1");
@@ -270,7 +270,7 @@ fn of_many_at_once_a_pipe_takes_one() {
 }
 
 #[test]
-fn a_signal_tells_the_peer() {
+fn signal_aborts_the_channel_at_the_peer() {
     let relay = Relay::start();
     for (signal, code) in [("INT", 130), ("TERM", 143), ("HUP", 129)] {
         let (mut listen, mut connect) = pair(&relay, "pipe:2");
@@ -286,7 +286,7 @@ fn a_signal_tells_the_peer() {
 }
 
 #[test]
-fn a_signal_frees_the_endpoint_at_once() {
+fn signal_frees_the_endpoint_at_once() {
     let relay = Relay::start();
     let listen = || {
         let mut listen = Byway::start(["listen", "free:1", "--relay", &relay.url]);
@@ -300,7 +300,7 @@ fn a_signal_frees_the_endpoint_at_once() {
 }
 
 #[test]
-fn the_events_are_told() {
+fn verbose_pipe_tells_the_events() {
     let relay = Relay::start();
     let mut listen = Byway::start(["listen", "events:1", "-v", "--relay", &relay.url]);
     listen.wait_told("listening on events:1");

@@ -6,7 +6,7 @@ use std::sync::mpsc::{self, Receiver};
 use std::thread;
 use std::time::Duration;
 
-/// Longer than anything here takes on a slow and busy machine.
+/// Longer than any step takes on a slow and busy machine.
 pub const DEADLINE: Duration = Duration::from_secs(120);
 
 /// A running `byway`, killed when dropped.
@@ -16,10 +16,10 @@ pub struct Byway {
     told: Vec<String>,
 }
 
-/// How a process ended.
+/// The end of a process.
 pub struct Ended {
     pub status: ExitStatus,
-    /// Lines of stderr.
+    /// The lines of stderr.
     pub told: Vec<String>,
 }
 
@@ -28,12 +28,12 @@ impl Byway {
         Self::spawn(Command::new(env!("CARGO_BIN_EXE_byway")).args(args))
     }
 
-    /// With so many file descriptors.
+    /// Starts the command with this many file descriptors.
     pub fn start_with_descriptors<const N: usize>(most: u32, args: [&str; N]) -> Self {
         Self::start_by(&format!("ulimit -n {most}; exec \"$@\""), args)
     }
 
-    /// By a shell, for which `script` has the command and its arguments as `"$@"`.
+    /// Starts the command by a shell, for which `script` has it and its arguments as `"$@"`.
     pub fn start_by<const N: usize>(script: &str, args: [&str; N]) -> Self {
         let mut shell = Command::new("sh");
         Self::spawn(shell.args(["-c", script, "sh", env!("CARGO_BIN_EXE_byway")]).args(args))
@@ -43,7 +43,7 @@ impl Byway {
         self.child.id()
     }
 
-    /// How many lines of stderr so far contain `text`.
+    /// The number of lines of stderr so far that contain `text`.
     pub fn times_told(&mut self, text: &str) -> usize {
         self.told.extend(self.stderr.try_iter());
         self.told.iter().filter(|line| line.contains(text)).count()
@@ -70,7 +70,7 @@ impl Byway {
         self.child.stdout.take().expect("taken once")
     }
 
-    /// The first line of stdout, and what comes behind it once it has ended.
+    /// The first line of stdout, and the rest of stdout once the process has ended.
     pub fn announced(&mut self) -> (String, Receiver<String>) {
         let lines = lines(self.stdout());
         let Ok(line) = lines.recv_timeout(DEADLINE) else {
@@ -95,13 +95,13 @@ impl Byway {
         assert!(sent.is_ok_and(|status| status.success()), "kill -s {name} {pid}");
     }
 
-    /// SIGKILL.
+    /// Kills the process by SIGKILL.
     pub fn kill(mut self) {
         self.child.kill().expect("killed");
         self.child.wait().expect("waited for");
     }
 
-    /// Waits for its end, which closes its stderr.
+    /// Waits for the end of the process, which closes its stderr.
     pub fn end(mut self) -> Ended {
         loop {
             match self.stderr.recv_timeout(DEADLINE) {
@@ -133,12 +133,12 @@ impl Ended {
         self
     }
 
-    /// Exactly one line on stderr, with these parts.
+    /// Expects exactly one line on stderr, with these parts.
     pub fn expect_line(&self, parts: &[&str]) -> &Self {
         self.expect_lines(&[parts])
     }
 
-    /// Exactly these lines on stderr, each with its parts.
+    /// Expects exactly these lines on stderr, each with its parts.
     pub fn expect_lines(&self, lines: &[&[&str]]) -> &Self {
         assert_eq!(self.told.len(), lines.len(), "so many lines: {:?}", self.told);
         for (told, parts) in self.told.iter().zip(lines) {
@@ -166,7 +166,7 @@ impl Relay {
         Self::of(Byway::start(["relay", "--listen", address]))
     }
 
-    /// One that was started in some way.
+    /// A relay that was started in another way.
     pub fn of(mut process: Byway) -> Self {
         let (url, stdout) = process.announced();
         Self { process, url, stdout }
@@ -180,19 +180,19 @@ impl Relay {
         self.process.signal(name);
     }
 
-    /// Kills it and starts another one on the same address.
+    /// Kills the relay, and starts another one on the same address.
     pub fn replace(self) -> Self {
         let address = self.address().to_owned();
         self.process.kill();
         Self::start_on(&address)
     }
 
-    /// What it prints next behind the URL.
+    /// The line that the relay prints next behind the URL.
     pub fn next_line(&self) -> String {
         self.stdout.recv_timeout(DEADLINE).expect("a line on stdout")
     }
 
-    /// Its end, and what it printed behind the URL.
+    /// The relay's end, and the lines that it printed behind the URL.
     pub fn end(self) -> (Ended, Vec<String>) {
         (self.process.end(), self.stdout.iter().collect())
     }

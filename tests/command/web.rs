@@ -1,4 +1,4 @@
-//! A web server of the plainest kind, and curl.
+//! A plain web server, and curl.
 
 use std::io::{self, BufRead, BufReader, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -7,7 +7,7 @@ use std::thread;
 
 use crate::bytes::Noise;
 
-/// Octets of `/file`.
+/// The octets of `/file`.
 pub const FILE: usize = 20_000_000;
 
 /// Serves on a free port until the tests end.
@@ -51,14 +51,14 @@ fn answer(mut stream: TcpStream) -> io::Result<()> {
     Ok(())
 }
 
-/// A curl that says nothing but errors and follows no environment.
+/// A curl that prints only errors, and ignores the environment.
 pub fn curl() -> Command {
     let mut curl = Command::new("curl");
     curl.args(["-q", "--silent", "--show-error", "--noproxy", "*", "--max-time", "100"]);
     curl
 }
 
-/// What curl printed and its exit code.
+/// The output of curl and its exit code.
 pub fn run(curl: &mut Command) -> (Vec<u8>, Option<i32>) {
     let output = curl.output().expect("curl runs: install the package curl");
     (output.stdout, output.status.code())

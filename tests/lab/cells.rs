@@ -1,4 +1,4 @@
-//! The cells: what stands in the way, what is carried, at which pace, and what goes wrong.
+//! The cells: the proxy in between, the task, the pace, and the fault.
 
 use std::time::Instant;
 
@@ -11,10 +11,10 @@ use crate::report::{Carried, Figures};
 use crate::streams::Ways;
 use crate::{Result, datagrams, streams};
 
-/// Octets that a stream carries each way, where no faults say how long it lasts.
+/// Octets that a stream carries each way, unless faults decide how long it lasts.
 const VOLUME: u64 = 8 << 20;
 
-/// One row of the table.
+/// A row of the table.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Cell {
     pub task: Task,
@@ -23,13 +23,13 @@ pub struct Cell {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Task {
-    /// A stream, by a proxy or directly.
+    /// A stream, through a proxy or directly.
     Stream(Option<Proxy>),
-    /// Datagrams likewise.
+    /// Datagrams, through a proxy or directly.
     Datagrams(Option<Proxy>),
     /// A stream without a proxy, where IPv6 swallows packets.
     DeadIpv6,
-    /// A stream without a proxy, and a fault so many times.
+    /// A stream without a proxy, and a number of faults of one kind.
     Fault(Fault, u32),
 }
 
@@ -127,7 +127,7 @@ impl Cell {
         }
     }
 
-    /// The proxy that it needs.
+    /// The proxy that the cell needs.
     pub fn proxy(&self) -> Option<Proxy> {
         match self.task {
             Task::Stream(proxy) | Task::Datagrams(proxy) => proxy,
@@ -135,7 +135,7 @@ impl Cell {
         }
     }
 
-    /// Runs it; `figures` say how far it came.
+    /// Runs the cell; `figures` tell how far it got.
     pub fn run(&self, seed: u64, figures: &mut Figures) -> Result<()> {
         let mut lab = match self.task {
             Task::DeadIpv6 => Lab::with_dead_ipv6(self.pace, Profile::PC)?,

@@ -11,26 +11,26 @@ use crate::pattern::Pattern;
 use crate::streams::{HUNG, Ways};
 use crate::watch::Watch;
 
-/// Datagrams each way;
+/// Datagrams each way.
 pub const COUNT: u64 = 4096;
-/// with the longest, and 2 KiB in the mean, they are 8 MiB.
+/// The longest datagram: with 2 KiB in the mean, all of them are 8 MiB.
 const LONGEST: u64 = 4080;
-/// Octets of the number that each begins with.
+/// Octets of the number at the beginning of each datagram.
 const NUMBER: usize = 8;
-/// Octets on their way at once: half of a ring, since each takes some more there.
+/// Octets on their way at once: half of a ring, since each datagram takes some more there.
 const WINDOW: u64 = 128 << 10;
-/// What has not come by then is lost: a client keeps a datagram for 2 s, and both pauses that a
+/// After this time a datagram is lost: a client keeps a datagram for 2 s, and both pauses that a
 /// dead connection can cause take 4 s.
 const LOST_AFTER: Duration = Duration::from_secs(10);
 
-/// What came, in one direction.
+/// The datagrams that arrived, in one direction.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Came {
     pub datagrams: u64,
     pub lost: u64,
 }
 
-/// Carries both ways; gives what came there and back.
+/// Carries datagrams both ways; gives those that arrived there and back.
 pub fn carry(
     seed: u64,
     phone: &DatagramChannel,
@@ -53,7 +53,7 @@ pub fn carry(
             scope.spawn(|| receive(phone, back, &ways.back)),
         ];
         let came = receivers.map(|job| job.join().unwrap_or_else(|_| Err("panicked".into())));
-        // A receiver that failed leaves nobody for its sender to wait for.
+        // A receiver that failed must not leave its sender waiting.
         if came.iter().any(Result::is_err) {
             ways.fail();
         }
@@ -74,8 +74,8 @@ fn fill(pattern: Pattern, number: u64, out: &mut [u8]) {
     pattern.fill(number * LONGEST, &mut out[NUMBER..]);
 }
 
-/// Sends as the receiver's progress allows. What is lost never opens the window again: then it
-/// opens by time.
+/// Sends as the receiver's progress allows. A lost datagram never opens the window again: time
+/// opens it then.
 fn send(channel: &DatagramChannel, pattern: Pattern, way: &Watch) -> Result<()> {
     let mut buffer = [0; LONGEST as usize];
     let mut sent = 0;

@@ -1,4 +1,4 @@
-//! What goes wrong while a stream carries both ways.
+//! The faults that strike while a stream carries both ways.
 
 use std::thread;
 use std::time::{Duration, Instant};
@@ -10,33 +10,33 @@ use crate::peers::Lab;
 use crate::report::Figures;
 use crate::streams::Ways;
 
-/// Both directions must go on so soon after a fault is over: a client notices a dead path within
-/// 8 s while there is traffic.
+/// Both directions must go on within this time after a fault is over: a client notices a dead path
+/// within 8 s while there is traffic.
 const RECOVERY: Duration = Duration::from_secs(8);
-/// By then nothing will recover any more.
+/// A direction that stands for this long will not recover any more.
 const GIVE_UP: Duration = Duration::from_secs(60);
 
-/// Octets that both directions carry between two faults, at most.
+/// The most octets that both directions carry between two faults.
 const BETWEEN: u64 = 1 << 20;
 
-/// The forgetful NAT: it keeps a connection so many seconds after its last packet,
+/// How many seconds the forgetful NAT keeps a connection after its last packet.
 const MEMORY_S: u32 = 5;
-/// and nothing is said for longer.
+/// How long the peers then say nothing: longer than the NAT remembers.
 const PAUSE: Duration = Duration::from_secs(7);
 
-/// Bits per second of the phone's network each way: the rings are always full, so that every fault
-/// hits bytes on their way, and the machine's processors are not what limits.
+/// The rate of the phone's network each way in bits per second: the rings are always full, so that
+/// every fault hits bytes on their way, and the machine's processors are no limit.
 const RATE: &str = "16mbit";
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Fault {
-    /// The phone has another address and network; the client is told every other time.
+    /// The phone changes its network and address; the client is told every other time.
     Roam,
-    /// The NAT has another address outside.
+    /// The outer address of the NAT changes.
     NatAddress,
     /// The NAT forgets connections during pauses.
     Forget,
-    /// The NAT drops every packet for so many seconds.
+    /// The NAT drops every packet for this many seconds.
     Dark(u32),
     /// All TCP connections of the phone, the PC or the relay are reset.
     Reset,
@@ -56,7 +56,8 @@ impl Fault {
         }
     }
 
-    /// Makes it `count` times while both directions carry, and sees to it that they go on each time.
+    /// Makes the fault `count` times while both directions carry, and checks that they go on each
+    /// time.
     pub fn script(
         self,
         count: u32,
@@ -74,7 +75,7 @@ impl Fault {
                 pause(ways)?;
             } else {
                 ways.allow(u64::MAX);
-                // Wherever in the transfer that is.
+                // The fault strikes at any point of the transfer.
                 let more = random.number(u64::from(n)) % BETWEEN;
                 wait_for(ways, |way| way.figures().received + more)?;
                 self.make(n, lab).map_err(|error| format!("fault {n}: {error}"))?;
@@ -83,7 +84,8 @@ impl Fault {
             if self == Self::Forget {
                 ways.allow(u64::MAX);
             }
-            // More than was on its way: what comes from now on was sent when the fault was over.
+            // More bytes than were on their way: those that arrive behind them were sent when the
+            // fault was over.
             wait_for(ways, |way| way.figures().sent + 1)
                 .map_err(|error| format!("after fault {n}: {error}"))?;
             figures.faults += 1;
@@ -132,7 +134,7 @@ impl Fault {
             Self::Reset => {
                 let host = [Host::Phone, Host::Pc, Host::Relay][n as usize % 3];
                 let end = if host == Host::Relay { "src" } else { "dst" };
-                // Without a connection that it ends, it is no fault.
+                // A fault needs a connection that it ends.
                 host.sh(&format!("ss -HtK state established {end} {} | grep -q .", net::RELAY))
             }
             Self::Kill => lab.relay.kill_and_restart(),
@@ -144,7 +146,8 @@ impl Fault {
 /// Limits the phone's network.
 pub fn limit_rate() -> Result<()> {
     for (host, device) in [(Host::PhoneNat, "inside"), (Host::Phone, "outside")] {
-        // A burst is what one write makes at most; what waits for more than 200 ms is dropped.
+        // A burst is at most what one write makes; a packet that waits for more than 200 ms is
+        // dropped.
         host.sh(&format!(
             "tc qdisc add dev {device} root tbf rate {RATE} burst 64kb latency 200ms"
         ))?;
@@ -152,7 +155,7 @@ pub fn limit_rate() -> Result<()> {
     Ok(())
 }
 
-/// What was allowed arrives, and then nothing is sent for longer than the NAT's memory.
+/// Waits until the allowed bytes have arrived, and then for longer than the NAT remembers.
 fn pause(ways: &Ways) -> Result<()> {
     for way in ways.both() {
         way.allow(way.figures().sent + BETWEEN, false);
@@ -170,7 +173,7 @@ fn forgetful() -> String {
         .join("\n")
 }
 
-/// Waits until each direction has received what `goal` says of it now.
+/// Waits until each direction has received as much as `goal` makes of its progress now.
 fn wait_for(ways: &Ways, goal: impl Fn(&crate::watch::Watch) -> u64) -> Result<()> {
     let goals = ways.both().map(&goal);
     let deadline = Instant::now() + GIVE_UP;

@@ -27,10 +27,10 @@ use cells::Cell;
 use net::Net;
 use report::Figures;
 
-/// What may fail here fails with a text for people.
+/// A result of the lab: an error is a text for people.
 type Result<T> = std::result::Result<T, Box<dyn Error + Send + Sync>>;
 
-/// What the lab itself needs, as command and Debian's package.
+/// The programs that the lab itself needs, each with Debian's package.
 const TOOLS: [(&str, &str); 6] = [
     ("ip", "iproute2"),
     ("tc", "iproute2"),
@@ -111,7 +111,7 @@ fn run(cell: &Cell, seed: u64) -> ([String; 9], Result<()>) {
     (report::row(&cell.name(), &figures, outcome.is_ok()), outcome)
 }
 
-/// Why no cell can run, if that is so.
+/// The reason why no cell can run, if there is one.
 fn obstacle() -> Option<String> {
     if !rustix::process::geteuid().is_root() {
         return Some("the lab needs root".into());
@@ -124,7 +124,7 @@ fn obstacle() -> Option<String> {
     tried.err().map(|error| format!("no network namespaces here: {error}"))
 }
 
-/// Why this cell cannot run.
+/// The reason why this cell cannot run.
 fn missing(cell: &Cell) -> Option<String> {
     let program = cell.proxy()?.program().0;
     (!parts::is_there(program)).then(|| format!("{program} is not there"))

@@ -19,13 +19,13 @@ use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
 use crate::Result;
 use crate::parts::PATH;
 
-/// Addresses of the hosts that everybody reaches.
+/// The addresses of the hosts that all others reach.
 pub const RELAY: &str = "10.9.0.1";
 pub const PROXY: &str = "10.9.0.2";
 
 /// Where `ip netns` keeps its namespaces.
 const NETNS: &str = "/run/netns";
-/// Names of namespaces begin so, then follow the process and the host.
+/// The prefix of the names of namespaces, before the process and the host.
 const PREFIX: &str = "byway-lab-";
 
 /// A machine of the lab.
@@ -80,7 +80,7 @@ impl Host {
             .map_err(|error| format!("{}: nft: {error}", self.name()).into())
     }
 
-    /// Calls `f` on a thread that lives on this host, and so do the threads that it starts.
+    /// Calls `f` on a thread that lives on this host, as do the threads that it starts.
     pub fn enter<T: Send>(self, f: impl FnOnce() -> T + Send) -> Result<T> {
         let namespace = File::open(Path::new(NETNS).join(self.namespace()))?;
         thread::scope(|scope| {
@@ -93,7 +93,7 @@ impl Host {
     }
 }
 
-/// All hosts; they go away with it.
+/// All hosts, which are removed with this value.
 pub struct Net(());
 
 impl Net {
@@ -121,13 +121,13 @@ impl Net {
                 .sh(&format!("ip link set to-{name} master bridge; ip link set to-{name} up"))?;
             host.sh(&format!("ip address add {address}/24 dev outside; ip link set outside up"))?;
         }
-        // The phone has two networks to roam between, the PC one.
+        // The phone has two networks to roam between, the PC has one.
         inside(Host::PhoneNat, Host::Phone, &["10.1.0", "10.1.1"])?;
         inside(Host::PcNat, Host::Pc, &["10.2.0"])?;
         Ok(net)
     }
 
-    /// Removes what dead runs left behind: their processes and namespaces.
+    /// Removes the processes and namespaces that dead runs left behind.
     pub fn remove_leftovers() -> Result<()> {
         for name in namespaces()? {
             let process = name.strip_prefix(PREFIX).and_then(|rest| rest.split('-').next());
@@ -153,7 +153,7 @@ impl Drop for Net {
     }
 }
 
-/// Puts a host behind a NAT, whose address there ends in 1 and the host's in 2.
+/// Puts a host behind a NAT; the NAT's address there ends in 1 and the host's in 2.
 fn inside(nat: Host, host: Host, nets: &[&str]) -> Result<()> {
     sh(&format!(
         "ip link add inside netns {} type veth peer name outside netns {}",
@@ -169,7 +169,7 @@ fn inside(nat: Host, host: Host, nets: &[&str]) -> Result<()> {
         "ip link set outside up; ip address add {net}.2/24 dev outside; \
          ip route add default via {net}.1",
     ))?;
-    // Only what begins with a SYN is new, so that no NAT takes up connections it has forgotten.
+    // Only a SYN begins a connection, so that no NAT takes up connections that it has forgotten.
     nat.nft(
         "table ip lab {
             chain forward {
@@ -207,12 +207,12 @@ fn namespaces() -> Result<Vec<String>> {
     }
 }
 
-/// Runs a shell script in the network that this process was started in.
+/// Runs a shell script in the network in which this process was started.
 fn sh(script: &str) -> Result<()> {
     feed(Command::new("sh").args(["-e", "-s"]).env("PATH", PATH), script)
 }
 
-/// Runs a command with a text as its input; what it says on stderr is the error.
+/// Runs a command with a text as its input; its stderr is the error.
 fn feed(command: &mut Command, input: &str) -> Result<()> {
     let mut child =
         command.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::piped()).spawn()?;

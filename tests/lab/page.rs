@@ -8,7 +8,7 @@ use crate::report::HEAD;
 use crate::{Result, parts::PATH};
 
 const PAGE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/README.md");
-/// What stands between these is the lab's.
+/// The marks between which the lab writes.
 const BEGIN: &str = "<!-- written by the lab: begin -->\n";
 const END: &str = "<!-- written by the lab: end -->\n";
 
@@ -47,7 +47,7 @@ fn versions() -> Result<String> {
     Ok(text)
 }
 
-/// What a program prints, on stdout and stderr.
+/// The output of a program, on stdout and stderr.
 fn said(program: &str, option: &str) -> Result<String> {
     let output = Command::new(program).arg(option).env("PATH", PATH).output()?;
     let both = [output.stdout, output.stderr].concat();

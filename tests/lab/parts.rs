@@ -17,15 +17,15 @@ use tempfile::TempDir;
 use crate::net::{Host, PROXY, RELAY};
 use crate::{Result, scanner};
 
-/// Longer than anything here takes to start on a slow and busy machine.
+/// Longer than any part takes to start on a slow and busy machine.
 const START: Duration = Duration::from_secs(30);
-/// How often a proxy that starts is asked whether it is there: none of them says so by itself.
+/// How often a starting proxy is asked whether it is up: no proxy tells so by itself.
 const ASK: Duration = Duration::from_millis(20);
 
-/// Where programs are: those that the system's administrator runs as well.
+/// The folders of programs, with those for the system's administrator.
 pub const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
-/// Whether there is such a program.
+/// Whether there is a program of that name.
 pub fn is_there(program: &str) -> bool {
     PATH.split(':').any(|dir| Path::new(dir).join(program).is_file())
 }
@@ -53,7 +53,7 @@ impl Relay {
         let (give, take) = mpsc::channel();
         thread::spawn(move || {
             let mut line = String::new();
-            // Whoever waits for it has given up if this fails.
+            // A receiver that has given up makes this fail, which is no error.
             let _ = give.send(BufReader::new(stdout).read_line(&mut line).map(|_| line));
         });
         match take.recv_timeout(START)?? {
@@ -62,7 +62,7 @@ impl Relay {
         }
     }
 
-    /// SIGKILL, and another one in its place.
+    /// Kills the relay by SIGKILL, and starts another one in its place.
     pub fn kill_and_restart(&mut self) -> Result<()> {
         if let Some(mut child) = self.0.take() {
             child.kill()?;
@@ -71,7 +71,7 @@ impl Relay {
         self.run()
     }
 
-    /// Whether it is still there.
+    /// Whether the relay still runs.
     pub fn lives(&mut self) -> Result<bool> {
         Ok(self.0.as_mut().map(Child::try_wait).transpose()?.is_some_and(|end| end.is_none()))
     }
@@ -86,21 +86,21 @@ impl Drop for Relay {
     }
 }
 
-/// What stands between the peers and the relay, on the host [`Host::Proxy`].
+/// The program between the peers and the relay, on the host [`Host::Proxy`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Proxy {
     Squid,
-    /// With a content scanner, for which it sends bodies in chunks.
+    /// Squid with a content scanner, for which it sends bodies in chunks.
     SquidIcap,
     Tinyproxy,
     Nginx,
     NginxUnbuffered,
     Haproxy,
-    /// A second connection from the same address is closed at once.
+    /// Haproxy that closes a second connection of an address at once.
     HaproxyOneConnection,
-    /// All requests but one wait until that is answered.
+    /// Haproxy that lets all requests but one wait until that one is answered.
     HaproxyOneRequest,
-    /// TLS, and behind it octets are passed on as they are.
+    /// Haproxy that speaks TLS, and passes the octets in it on as they are.
     HaproxyTls,
     Varnish,
 }
@@ -121,7 +121,7 @@ impl Proxy {
         }
     }
 
-    /// The program, and the option that makes it say its version.
+    /// The program, and the option by which it tells its version.
     pub fn program(self) -> (&'static str, &'static str) {
         match self {
             Self::Squid | Self::SquidIcap => ("squid", "-v"),
@@ -135,17 +135,17 @@ impl Proxy {
         }
     }
 
-    /// Whether clients must be told of it; the others pose as the relay.
+    /// Whether clients must be told of the proxy; the others pose as the relay.
     pub fn is_forward(self) -> bool {
         matches!(self, Self::Squid | Self::SquidIcap | Self::Tinyproxy)
     }
 
-    /// Whether the PC goes through it, too. Two clients would share the one request.
+    /// Whether the PC goes through the proxy, too. Two clients would share the one request.
     pub fn is_before_the_relay(self) -> bool {
         !self.is_forward() && self != Self::HaproxyOneRequest
     }
 
-    /// How a client goes through it.
+    /// How a client goes through the proxy.
     pub fn way(self, running: &Running) -> Config {
         let (http, https) = (format!("http://{PROXY}:8080"), format!("https://{PROXY}:8080"));
         match &running.certificate {
@@ -158,11 +158,11 @@ impl Proxy {
         }
     }
 
-    /// Starts it, and waits until it takes connections.
+    /// Starts the proxy, and waits until it takes connections.
     pub fn start(self) -> Result<Running> {
         let dir = tempfile::Builder::new()
             .prefix("byway-lab-")
-            // Workers of other users look into it.
+            // Workers of other users read the folder.
             .permissions(fs::Permissions::from_mode(0o755))
             .tempdir()?;
         let mut command = Host::Proxy.command(self.program().0);
@@ -185,7 +185,7 @@ impl Proxy {
         Ok(running)
     }
 
-    /// The settings that Debian ships, as far as they touch what passes, in the foreground.
+    /// The settings that Debian ships, as far as they affect requests, in the foreground.
     fn configure(self, command: &mut Command, dir: &Path) -> Result<()> {
         let path = dir.join("conf");
         let place = dir.display();
@@ -287,7 +287,7 @@ fn certify(dir: &Path) -> Result<String> {
     Ok(certificate)
 }
 
-/// A content scanner beside the proxy; its port.
+/// Starts a content scanner beside the proxy, and gives its port.
 fn start_scanner() -> Result<u16> {
     Host::Proxy.enter(|| {
         let listener = TcpListener::bind("127.0.0.1:0")?;
@@ -301,13 +301,13 @@ fn start_scanner() -> Result<u16> {
 pub struct Running {
     child: Child,
     dir: TempDir,
-    /// Its own, in PEM, if it speaks TLS.
+    /// The proxy's certificate in PEM, if it speaks TLS.
     certificate: Option<String>,
 }
 
 impl Drop for Running {
     fn drop(&mut self) {
-        // By itself it takes its workers along. Those that stay end with the namespace.
+        // A proxy ends its workers by itself; the rest end with the namespace.
         let id = self.child.id().to_string();
         let told = Command::new("kill").arg(&id).status();
         let began = Instant::now();

@@ -1,16 +1,16 @@
-//! Content that shows every byte that is lost, doubled or somebody else's.
+//! Content that shows every byte that is lost, doubled or of another channel.
 
-/// What one direction of one channel carries.
+/// The content of one direction of one channel.
 #[derive(Debug, Clone, Copy)]
 pub struct Pattern(u64);
 
 impl Pattern {
-    /// Another content for every seed, channel and direction.
+    /// Content that differs with seed, channel and direction.
     pub fn new(seed: u64, channel: u64, direction: u64) -> Self {
         Self(mix(seed ^ mix(channel << 8 | direction)))
     }
 
-    /// What stands from byte `offset` on.
+    /// Fills `out` with the content from byte `offset` on.
     pub fn fill(self, offset: u64, out: &mut [u8]) {
         let mut at = offset;
         let mut rest = out;
@@ -24,7 +24,7 @@ impl Pattern {
         }
     }
 
-    /// The first offset at which `bytes`, from `offset` on, are not what they should be.
+    /// The first offset at which `bytes`, from `offset` on, differ from the content.
     pub fn first_wrong(self, offset: u64, bytes: &[u8]) -> Option<u64> {
         let mut right = vec![0; bytes.len()];
         self.fill(offset, &mut right);

@@ -1,4 +1,4 @@
-//! Phone and PC, with what lies between them.
+//! Phone and PC, with the parts between them.
 
 use std::io;
 use std::time::Duration;
@@ -11,10 +11,10 @@ use crate::Result;
 use crate::net::{Host, Net, RELAY};
 use crate::parts::{Proxy, Relay, Running};
 
-/// How long the end may take: longer than any retransmission.
+/// How long the close may take: longer than any retransmission.
 const CLOSE: Duration = Duration::from_secs(20);
 
-/// A lab that runs. Its parts go away in this order, the hosts last.
+/// A lab that runs. Its parts are dropped in this order, the hosts last.
 pub struct Lab {
     pub phone: Client,
     pc: Client,
@@ -23,7 +23,7 @@ pub struct Lab {
     _net: Net,
 }
 
-/// Exchanges and repeats of both clients.
+/// The exchanges and repeats of both clients.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Spent {
     pub exchanges: u64,
@@ -36,8 +36,8 @@ impl Lab {
         Self::build(proxy, pace, profile, Ok)
     }
 
-    /// Starts all parts, without a proxy. The phone has IPv6 which swallows packets, and the relay four
-    /// addresses there and one by IPv4.
+    /// Starts all parts, without a proxy. The phone's IPv6 swallows packets, and the relay has four
+    /// addresses by IPv6 and one by IPv4.
     pub fn with_dead_ipv6(pace: Pace, profile: Profile) -> Result<Self> {
         Self::build(None, pace, profile, |config| {
             Host::Phone.sh("ip -6 address add fd00:9::2/64 dev outside nodad
@@ -52,7 +52,7 @@ impl Lab {
         })
     }
 
-    /// `change` says how the phone's way differs from the usual.
+    /// `change` says how the phone's configuration differs from the usual one.
     fn build(
         proxy: Option<Proxy>,
         pace: Pace,
@@ -67,7 +67,7 @@ impl Lab {
             None => direct.clone(),
             Some((proxy, running)) => Config { pace, profile, ..proxy.way(running) },
         };
-        // The PC has no proxy of its own, but comes through one that stands before the relay.
+        // The PC has no proxy of its own, but passes one that stands before the relay.
         let both = proxy.is_some_and(Proxy::is_before_the_relay);
         let pc = if both { by_proxy.clone() } else { direct };
         let phone = change(by_proxy)?;
@@ -82,7 +82,7 @@ impl Lab {
         Ok((self.phone.connect("pc:1")?, listener.accept_timeout(CLOSE)?))
     }
 
-    /// A datagram channel likewise.
+    /// A datagram channel from the phone to the PC: the phone's end, then the PC's.
     pub fn datagrams(&self) -> Result<(DatagramChannel, DatagramChannel)> {
         let listener = self.pc.listen_datagram("pc:2")?;
         Ok((self.phone.connect_datagram("pc:2")?, listener.accept_timeout(CLOSE)?))

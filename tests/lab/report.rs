@@ -1,24 +1,25 @@
-//! What a cell carried, as a line of a table.
+//! The figures of a cell, as a row of a table.
 
 use std::fmt;
 use std::time::Duration;
 
 use crate::peers::Spent;
 
-/// What a cell measured.
+/// The measurements of a cell.
 #[derive(Debug, Clone, Default)]
 pub struct Figures {
     pub carried: Carried,
     pub seconds: f64,
     pub spent: Spent,
-    /// Longest time in which a receiver got nothing though there was something to get.
+    /// The longest time in which a receiver got nothing although data were due.
     pub stall: Duration,
-    /// Faults made, and the longest time from the end of one until both directions went on.
+    /// The number of faults, and the longest time from the end of a fault until both directions
+    /// went on.
     pub faults: u32,
     pub recovery: Option<Duration>,
 }
 
-/// What came to the PC and to the phone.
+/// The data that arrived at the PC and at the phone.
 #[derive(Debug, Clone, Copy)]
 pub enum Carried {
     Octets(u64, u64),
@@ -45,7 +46,7 @@ impl fmt::Display for Carried {
     }
 }
 
-/// The table's head, in the form of a page and of what is printed.
+/// The table's head, for the page and for print.
 pub const HEAD: [&str; 9] = [
     "cell",
     "carried, there + back",
@@ -58,7 +59,7 @@ pub const HEAD: [&str; 9] = [
     "result",
 ];
 
-/// One row below [`HEAD`].
+/// A row below [`HEAD`].
 pub fn row(name: &str, figures: &Figures, passed: bool) -> [String; 9] {
     let seconds = |time: Duration| format!("{:.2} s", time.as_secs_f64());
     [
@@ -74,7 +75,7 @@ pub fn row(name: &str, figures: &Figures, passed: bool) -> [String; 9] {
     ]
 }
 
-/// A row as it is printed.
+/// A row for print.
 pub fn line<S: AsRef<str>>(row: &[S; 9]) -> String {
     const WIDTHS: [usize; 9] = [34, 36, 8, 10, 19, 14, 7, 17, 6];
     let mut line = String::new();

@@ -1,4 +1,4 @@
-//! A stream between phone and PC that carries both ways at once, every byte checked.
+//! A stream between phone and PC that carries both ways at once; every byte is checked.
 
 use std::io::{Read, Write};
 use std::net::Shutdown;
@@ -12,11 +12,11 @@ use crate::Result;
 use crate::pattern::Pattern;
 use crate::watch::{State, Watch};
 
-/// A read or write that takes longer has hung: more than the longest time in the dark and its
-/// recovery take together.
+/// A read or write that takes longer has hung: longer than the longest darkness and the recovery
+/// from it.
 pub const HUNG: Duration = Duration::from_secs(150);
 
-/// Octets written at once at most: not a multiple of anything that is sized by powers of two.
+/// The most octets of a write, which is no multiple of a power of two.
 const PIECE: usize = 50_021;
 
 /// The directions, from the phone's point of view.
@@ -55,7 +55,8 @@ impl Ways {
     }
 }
 
-/// Carries both ways as far as `script` allows, which runs meanwhile; then both ends end the stream.
+/// Carries both ways as far as `script` allows, which runs meanwhile; then both ends end the
+/// stream.
 pub fn carry(
     seed: u64,
     phone: Stream,
@@ -67,7 +68,7 @@ pub fn carry(
         stream.set_read_timeout(Some(HUNG))?;
         stream.set_write_timeout(Some(HUNG))?;
     }
-    // The first that fails ends all others, and is what is told.
+    // The first thread that fails ends all others, and its error is the result.
     let failure = Mutex::new(None);
     let run = |what: &str, job: &mut dyn FnMut() -> Result<()>| {
         if let Err(error) = job() {

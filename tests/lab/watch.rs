@@ -1,9 +1,9 @@
-//! One direction of a channel, as it is watched while it carries.
+//! Progress of one direction of a channel while it carries.
 
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-/// Counts of one direction, in octets; for its sender, its receiver and who makes the faults.
+/// The counts of one direction in octets, for its sender, its receiver and the faults.
 #[derive(Debug)]
 pub struct Watch {
     state: Mutex<State>,
@@ -13,23 +13,23 @@ pub struct Watch {
 /// The counts, in octets.
 #[derive(Debug, Clone, Copy)]
 pub struct State {
-    /// The sender may go so far,
+    /// How far the sender may go.
     pub allowed: u64,
-    /// and then it is over.
+    /// Whether the sender ends there.
     last: bool,
-    /// Handed over for sending.
+    /// Octets handed over for sending.
     pub sent: u64,
-    /// Received and right.
+    /// Octets received, and found right.
     pub received: u64,
-    /// When something came last, or when there was something to wait for.
+    /// When octets arrived last, or when octets became due.
     progress: Instant,
-    /// Longest time without progress.
+    /// The longest time without progress.
     pub stall: Duration,
     failed: bool,
 }
 
 impl Watch {
-    /// Nothing is allowed yet.
+    /// A direction whose sender may not send yet.
     pub fn new() -> Self {
         let state = State {
             allowed: 0,
@@ -43,7 +43,7 @@ impl Watch {
         Self { state: Mutex::new(state), changed: Condvar::new() }
     }
 
-    /// Lets the sender go on to `allowed` octets in all, and then end if this is the `last` word.
+    /// Lets the sender go on to `allowed` octets in all, and then end if this is the `last` time.
     pub fn allow(&self, allowed: u64, last: bool) {
         let mut state = self.lock();
         if state.received == state.allowed {
@@ -60,7 +60,8 @@ impl Watch {
         self.changed.notify_all();
     }
 
-    /// How much the sender may send, at most `most`; waits until it is something. `None`: it is over.
+    /// Waits until the sender may send, and gives how much, at most `most`. `None` if the direction
+    /// is over.
     pub fn claim(&self, most: usize) -> Option<usize> {
         let over = |state: &mut State| state.failed || (state.last && state.sent >= state.allowed);
         let state = self.lock();
@@ -76,7 +77,7 @@ impl Watch {
         Some(n)
     }
 
-    /// The receiver has `n` octets more.
+    /// Notes that the receiver has `n` octets more.
     pub fn received(&self, n: usize) {
         let mut state = self.lock();
         let now = Instant::now();
@@ -86,13 +87,14 @@ impl Watch {
         self.changed.notify_all();
     }
 
-    /// The transfer failed: whoever waits need not.
+    /// Notes that the transfer failed, and ends all waits.
     pub fn fail(&self) {
         self.lock().failed = true;
         self.changed.notify_all();
     }
 
-    /// Waits until the receiver has `octets` in all, at most until `deadline`; whether it has.
+    /// Waits until the receiver has `octets` in all, at most until `deadline`, and tells whether it
+    /// has.
     pub fn wait_received(&self, octets: u64, deadline: Instant) -> bool {
         let state = self.lock();
         let left = deadline.saturating_duration_since(Instant::now());

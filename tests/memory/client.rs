@@ -1,4 +1,4 @@
-//! A client's memory: heap, threads, stacks.
+//! The memory of a client: heap, threads, stacks.
 
 use std::collections::HashMap;
 use std::io::{Read, Write};
@@ -13,12 +13,12 @@ use peak_alloc::PeakAlloc;
 use crate::process::{Helper, SAYS};
 use crate::{HEAP, page, peer, proxy};
 
-/// The helper's orders: profile, the relay's URL, the certificate to trust, and the proxy.
+/// The helper's orders: the profile, the relay's URL, the certificate to trust, and the proxy.
 const VARIABLE: &str = "BYWAY_MEMORY_CLIENT";
 
-/// Octets of a lane's stack, which the page says too.
+/// Octets of a lane's stack, which the page has, too.
 const STACK: u64 = 128 << 10;
-/// What never answers fails the test rather than hang it.
+/// A call that never returns fails the test rather than hang it.
 const DEADLINE: Duration = Duration::from_secs(120);
 const WARM_UP: usize = 200;
 const ROUND_TRIPS: usize = 1_000;
@@ -26,26 +26,26 @@ const ROUND_TRIPS: usize = 1_000;
 const BULK: u64 = 8 << 20;
 
 #[test]
-fn a_phone_stays_within_the_page() {
+fn phone_stays_within_the_page() {
     check("PHONE");
 }
 
 #[test]
-fn a_pc_stays_within_the_page() {
+fn pc_stays_within_the_page() {
     check("PC");
 }
 
 #[test]
-fn a_phone_with_tls_stays_within_the_page() {
+fn phone_with_tls_stays_within_the_page() {
     check("PHONE, TLS");
 }
 
 #[test]
-fn a_phone_behind_a_proxy_stays_within_the_page() {
+fn phone_behind_a_proxy_stays_within_the_page() {
     check("PHONE, proxy");
 }
 
-/// Runs a client of that profile and compares what it took with the page.
+/// Runs a client of that profile, and compares its memory with the page.
 fn check(profile: &str) {
     let peer = peer::start();
     let order = match profile {
@@ -91,7 +91,7 @@ fn helper() {
     stream.set_read_timeout(Some(DEADLINE)).expect("a time");
     stream.set_write_timeout(Some(DEADLINE)).expect("a time");
     let memory = client.memory();
-    // Beyond state and rings.
+    // The heap without state and rings.
     let beyond = |octets: usize| octets.saturating_sub(before + memory.state + memory.rings);
 
     round_trips(&mut stream, WARM_UP);
@@ -109,7 +109,7 @@ fn helper() {
     say("allocations an exchange, small messages", small.per_exchange());
     say("allocations an exchange, 8 MiB each way", large.per_exchange());
     let stacks = stacks();
-    // That of a thread may be joined with a large block above it, and is then not known for a stack.
+    // The stack of a thread may be joined with a large block above it, and is not recognised then.
     assert!(
         (1..=2).contains(&stacks.len()),
         "each thread has a stack of the size that the page says"
@@ -123,7 +123,7 @@ fn say(what: &str, number: impl std::fmt::Display) {
     println!("{SAYS}{what} {number}");
 }
 
-/// Allocations and exchanges while something was done.
+/// The allocations and exchanges during a piece of work.
 struct Count {
     allocations: usize,
     exchanges: u64,
@@ -139,7 +139,7 @@ impl Count {
         Self { allocations: change.allocations + change.reallocations, exchanges }
     }
 
-    /// Rounded up.
+    /// The number of allocations per exchange, rounded up.
     fn per_exchange(&self) -> u64 {
         (self.allocations as u64).div_ceil(self.exchanges.max(1))
     }
@@ -153,7 +153,7 @@ fn round_trips(stream: &mut Stream, count: usize) {
     }
 }
 
-/// [`BULK`] octets there and back at once.
+/// Carries [`BULK`] octets there and back at once.
 fn bulk(stream: &mut Stream) {
     let mut writer = stream.try_clone().expect("a clone");
     thread::scope(|scope| {
@@ -167,7 +167,7 @@ fn bulk(stream: &mut Stream) {
         for _ in 0..BULK / octets.len() as u64 {
             stream.read_exact(&mut octets).expect("sent back");
         }
-        // The scope's end would not wait until the system has no such thread any more.
+        // The end of the scope would not wait until the system has ended the thread.
         writing.join().expect("the writer does not panic");
     });
 }
@@ -186,8 +186,8 @@ fn status(name: &str) -> u64 {
 /// Octets of the page below a thread's stack.
 const GUARD: u64 = 4096;
 
-/// Touched octets of every stack of a client's thread: a mapping of just that size behind a guard
-/// page.
+/// The touched octets of the stack of every thread of a client: a mapping of just that size behind
+/// a guard page.
 fn stacks() -> Vec<u64> {
     let maps = std::fs::read_to_string("/proc/self/smaps").expect("/proc");
     let mut stacks = Vec::new();
@@ -199,7 +199,7 @@ fn stacks() -> Vec<u64> {
         if let Some((from, to)) = first.split_once('-') {
             let address = |hex| u64::from_str_radix(hex, 16).unwrap_or_default();
             let len = address(to) - address(from);
-            // The kernel may have joined it with what lies above.
+            // The kernel may have joined the stack with a block above it.
             is_stack = guarded && second == "rw-p" && (STACK..2 * STACK).contains(&len);
             guarded = second == "---p" && len == GUARD;
         } else if is_stack && first == "Rss:" {

@@ -1,4 +1,4 @@
-//! What `memory-budget.md` says, against what is: this fails when reality exceeds the page.
+//! Compares `memory-budget.md` with what is measured: a test fails when reality exceeds the page.
 //!
 //! Each measurement runs in a process of its own, which is this program with the helper test in
 //! [`peer`] or [`client`] and nothing else; relay and the other peer are in a third.

@@ -9,12 +9,12 @@ use byway::relay::{Relay, RelayConfig};
 use crate::process::{Helper, SAYS};
 use crate::{proxy, tls};
 
-/// Where the other peer listens; it sends back whatever comes.
+/// The endpoint of the other peer, which echoes every octet.
 pub const ECHO: &str = "echo:1";
 
 const VARIABLE: &str = "BYWAY_MEMORY_PEER";
 
-/// Relay and peer under way.
+/// The relay and the peer, which run.
 pub struct Peer {
     _helper: Helper,
     pub url: String,
@@ -54,7 +54,7 @@ fn helper() {
             thread::spawn(move || echo(stream));
         }
     });
-    // Until whoever started this closes it.
+    // The process that started this one closes stdin to end it.
     let _ = std::io::stdin().read_to_end(&mut Vec::new());
 }
 

@@ -3,19 +3,19 @@
 use std::io::{BufRead, BufReader, Lines};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 
-/// What a helper says begins so; the rest of its output is libtest's.
+/// The prefix of a helper's own lines; the rest of its output is libtest's.
 pub const SAYS: &str = "helper says: ";
 
-/// A helper under way; dropped, it is ended.
+/// A helper that runs, and that is ended when dropped.
 pub struct Helper {
     child: Child,
-    /// Closed, it tells the helper to end.
+    /// The helper's stdin; closing it tells the helper to end.
     stdin: Option<ChildStdin>,
     lines: Lines<BufReader<ChildStdout>>,
 }
 
 impl Helper {
-    /// Runs the helper test of that name; what it finds in `variable` is for it alone.
+    /// Runs the helper test of that name; only the helper gets the value in `variable`.
     pub fn start(test: &str, variable: &str, value: &str) -> Self {
         let mut child = Command::new(std::env::current_exe().expect("path of this program"))
             .args([test, "--exact", "--ignored", "--nocapture", "--test-threads=1"])
@@ -29,7 +29,7 @@ impl Helper {
         Self { child, stdin, lines }
     }
 
-    /// The next line that the helper says; `None` when it has ended.
+    /// The next line of the helper; `None` when the helper has ended.
     pub fn says(&mut self) -> Option<String> {
         let said =
             |line: Result<String, _>| line.ok()?.split_once(SAYS).map(|(_, said)| said.to_owned());

@@ -1,4 +1,4 @@
-//! A plain proxy before the relay, which alone knows where that is.
+//! A plain proxy before the relay. The client does not know the relay's address.
 
 use std::io;
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -21,7 +21,7 @@ pub fn serve(relay: SocketAddr) -> String {
     url
 }
 
-/// Ends by an error, when either side hangs up.
+/// Ends with an error when either side hangs up.
 fn connection(mut client: TcpStream, relay: SocketAddr) -> io::Result<()> {
     client.set_nodelay(true)?;
     let mut relay = TcpStream::connect(relay)?;
@@ -32,13 +32,13 @@ fn connection(mut client: TcpStream, relay: SocketAddr) -> io::Result<()> {
     }
 }
 
-/// A request in absolute form, as an origin wants it.
+/// Rewrites a request in absolute form as an origin expects it.
 fn origin_form(head: &str) -> String {
     let path = head.strip_prefix("POST ").and_then(|rest| rest.strip_prefix(RELAY));
     format!("POST {}", path.expect("the absolute form"))
 }
 
-/// An answer with what squid adds to each.
+/// Adds the header fields of squid to an answer.
 fn as_proxies_do(head: &str) -> String {
     let fields =
         "\r\nvia: 1.1 proxy\r\ncache-status: proxy;detail=mismatch\r\nconnection: keep-alive";

@@ -1,11 +1,11 @@
-//! What the relay holds.
+//! The memory of the relay.
 
 use byway::relay::RelayConfig;
 
 use crate::page::{number, table};
 
 #[test]
-fn the_relay_has_the_limits_of_the_page() {
+fn relay_has_the_limits_of_the_page() {
     let RelayConfig { max_connections, router, .. } = RelayConfig::default();
     let page = table("relay");
     for (what, limit) in [

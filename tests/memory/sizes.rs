@@ -1,4 +1,4 @@
-//! A session's own memory.
+//! The memory of a session.
 
 use byway::session::{HeapStorage, Profile, Storage};
 

@@ -37,7 +37,7 @@ pub fn serve(relay: SocketAddr) -> (u16, String) {
     (port, certificate.pem())
 }
 
-/// Ends by an error, when either side hangs up.
+/// Ends with an error when either side hangs up.
 fn connection(config: Arc<ServerConfig>, client: TcpStream, relay: SocketAddr) -> io::Result<()> {
     client.set_nodelay(true)?;
     let connection = ServerConnection::new(config).map_err(io::Error::other)?;
@@ -50,7 +50,7 @@ fn connection(config: Arc<ServerConfig>, client: TcpStream, relay: SocketAddr) -
     }
 }
 
-/// Passes on one HTTP message as it comes, with its head as `edit` leaves it.
+/// Passes on one HTTP message as it comes, with the head that `edit` makes.
 pub fn forward(
     from: &mut impl Read,
     to: &mut impl Write,
@@ -62,7 +62,7 @@ pub fn forward(
     loop {
         match body {
             Some((at, Some(len))) if seen.len() >= at + len => return Ok(()),
-            // Chunked.
+            // The body is chunked.
             Some((_, None)) if seen.ends_with(b"\r\n0\r\n\r\n") => return Ok(()),
             _ => {}
         }

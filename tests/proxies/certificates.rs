@@ -1,4 +1,4 @@
-//! What OpenSSL makes and serves: certificates of `openssl req -x509`, and why there is no TLS.
+//! Certificates that OpenSSL makes and serves (`openssl req -x509`), and the causes of failed TLS.
 
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -14,7 +14,7 @@ use tempfile::TempDir;
 use crate::daemon::{Daemon, free_port, wait_for, write};
 use crate::{DEADLINE, carry, client, join, relay};
 
-/// What `openssl` is asked for, apart by blanks.
+/// Runs `openssl` with these arguments, separated by blanks.
 fn openssl(at: &Path, arguments: &str) {
     let output = Command::new("openssl").args(arguments.split(' ')).current_dir(at).output();
     let output = output.expect("openssl; tests/run installs it");
@@ -29,7 +29,7 @@ fn self_signed(more: &str) -> TempDir {
     at
 }
 
-/// The same of the last century, which `openssl req` does not make.
+/// A certificate of the last century, which `openssl req` does not make.
 fn expired() -> TempDir {
     let at = tempfile::tempdir().expect("a directory");
     let key = rcgen::KeyPair::generate().expect("a key");
@@ -60,7 +60,7 @@ pub fn front(at: &Path, relay: u16) -> Daemon {
 }
 
 #[test]
-fn a_self_signed_certificate_of_openssl_is_taken_as_root() {
+fn self_signed_certificate_of_openssl_is_taken_as_root() {
     let relay = relay();
     for more in ["", " -addext subjectAltName=DNS:localhost", " -days 2 -sha512"] {
         let at = self_signed(more);
@@ -82,7 +82,7 @@ impl Server {
         let serve = format!("s_server -accept 127.0.0.1:{port} -cert certificate -key key -quiet");
         let mut command = Command::new("openssl");
         command.args(format!("{serve}{more}").split(' ')).current_dir(at);
-        // At the end of its input it would end.
+        // At the end of its input `openssl` would end.
         command.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null());
         let server = Self(command.spawn().expect("openssl; tests/run installs it"));
         wait_for("s_server", || std::net::TcpStream::connect(("127.0.0.1", port)).ok());
@@ -98,7 +98,7 @@ impl Drop for Server {
 }
 
 #[test]
-fn each_cause_is_named_at_once() {
+fn causes_of_failed_tls_are_named_at_once() {
     let good = self_signed("");
     let old = expired();
     let other = self_signed(" -addext subjectAltName=DNS:elsewhere.example");
@@ -134,9 +134,9 @@ fn each_cause_is_named_at_once() {
     assert_eq!(relay.stats().sends, 0);
 }
 
-/// A client that was started tries on: the clock may be set, the certificate renewed.
+/// A client that was started tries on: a user may set the clock, or renew the certificate.
 #[test]
-fn a_client_in_the_background_outlives_a_certificate_that_is_not_trusted() {
+fn client_in_the_background_outlives_an_untrusted_certificate() {
     let relay = relay();
     let at = self_signed("");
     let nginx = front(at.path(), relay.local_addr().port());

@@ -1,4 +1,4 @@
-//! A front that closes each connection when its next request is on the way, without having said so.
+//! A front that closes each connection when its next request is on the way, without a notice.
 
 use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -15,7 +15,7 @@ fn front(server: SocketAddr) -> u16 {
     let port = listener.local_addr().expect("bound").port();
     thread::spawn(move || {
         for connection in listener.incoming().flatten() {
-            // A peer that hangs up is none of the front's faults.
+            // A peer that hangs up is no fault of the front.
             thread::spawn(move || serve(connection, server));
         }
     });
@@ -50,7 +50,7 @@ fn serve(mut client: TcpStream, server: SocketAddr) -> io::Result<()> {
         answer.drain(at..at + close.len());
     }
     client.write_all(&answer)?;
-    // An end of the connection now and the next request cross.
+    // Now the end of the connection and the next request cross.
     client.peek(&mut [0]).map(drop)
 }
 

@@ -10,10 +10,10 @@ use tempfile::TempDir;
 
 use crate::DEADLINE;
 
-/// Between two looks at a port or a log, which tell nobody when they change.
+/// The pause between two looks at a port or a log, whose changes cause no event.
 const LOOK: Duration = Duration::from_millis(20);
 
-/// Starts, as another process may take a port that was free a moment ago.
+/// How often a start is tried, as another process may take a port that was free a moment ago.
 const TRIES: usize = 5;
 
 /// A running proxy, killed when dropped.
@@ -29,7 +29,7 @@ pub fn free_port() -> u16 {
     listener.local_addr().expect("bound").port()
 }
 
-/// Waits until it is so.
+/// Waits until `look` gives a value.
 pub fn wait_for<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
     let until = Instant::now() + DEADLINE;
     loop {
@@ -42,7 +42,7 @@ pub fn wait_for<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
 }
 
 impl Daemon {
-    /// Starts what `make` gives for a directory and a free port.
+    /// Starts the proxy that `make` describes for a directory and a free port.
     fn start(make: impl Fn(&Path, u16) -> Command) -> Self {
         for _ in 0..TRIES {
             let directory = tempfile::tempdir().expect("a directory");
@@ -73,8 +73,8 @@ impl Daemon {
         panic!("it does not start");
     }
 
-    /// squid with Debian's rules, but that CONNECT is allowed to `tls_port` in the place of 443; if
-    /// there are `users`, for them alone.
+    /// squid with Debian's rules, except that CONNECT is allowed to `tls_port` in the place of 443,
+    /// and that only `users`, if there are any, may use it.
     pub fn squid(tls_port: u16, users: &[(&str, &str)]) -> Self {
         Self::squid_that_asks(tls_port, |at| {
             if users.is_empty() {
@@ -85,12 +85,12 @@ impl Daemon {
         })
     }
 
-    /// The same for the users that these lines of its configuration know; none: for all.
+    /// squid for the users that these lines of its configuration know; for all if there are none.
     pub fn squid_that_asks(tls_port: u16, users: impl Fn(&Path) -> String) -> Self {
         Self::squid_with(tls_port, users, "")
     }
 
-    /// squid with these rules, too.
+    /// squid with these rules in addition.
     pub fn squid_that_scans(rules: &str) -> Self {
         Self::squid_with(443, |_| String::new(), rules)
     }
@@ -118,7 +118,7 @@ impl Daemon {
         })
     }
 
-    /// tinyproxy with Debian's rules; if there is a user, for that one alone.
+    /// tinyproxy with Debian's rules; with a user, for that user alone.
     pub fn tinyproxy(user: Option<(&str, &str)>) -> Self {
         Self::start(|at, port| {
             let auth = user.map(|(name, word)| format!("BasicAuth {name} {word}\n"));
@@ -157,7 +157,7 @@ impl Daemon {
         Self::haproxy_with("", server, "")
     }
 
-    /// haproxy before a server, with Debian's rules, these lines more before and these options of
+    /// haproxy before a server, with Debian's rules, these lines before them and these options of
     /// the server.
     pub fn haproxy_with(front: &str, server: SocketAddr, options: &str) -> Self {
         Self::haproxy_by(|_, port| {
@@ -169,7 +169,7 @@ impl Daemon {
         })
     }
 
-    /// haproxy by these rules, which get a directory and a port.
+    /// haproxy with these rules, which get a directory and a port.
     pub fn haproxy_by(rules: impl Fn(&Path, u16) -> String) -> Self {
         Self::start(|at, port| {
             let rules = rules(at, port);
@@ -208,7 +208,7 @@ impl Daemon {
         self.directory.path().join(name)
     }
 
-    /// What it noted of requests; squid also notes the connection by which `start` found it up.
+    /// The proxy's log of requests; squid also logs the connection by which `start` found it up.
     pub fn access(&self) -> String {
         let access = fs::read_to_string(self.path("access")).unwrap_or_default();
         let ours = |line: &&str| !line.contains("transaction-end-before-headers");
@@ -222,7 +222,7 @@ impl Daemon {
 
 impl Drop for Daemon {
     fn drop(&mut self) {
-        // nginx and squid have children of their own, which a SIGKILL would leave behind.
+        // nginx and squid have child processes, which a SIGKILL would leave behind.
         signal(self.child.id(), "TERM");
         let until = Instant::now() + Duration::from_secs(5);
         while self.child.try_wait().is_ok_and(|status| status.is_none()) {

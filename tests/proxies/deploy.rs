@@ -18,16 +18,16 @@ const SITE: &str = include_str!("../../examples/deploy/byway.conf");
 const DEVICES: &str = include_str!("../../examples/deploy/byway-devices.cfg");
 const SERVICE: &str = include_str!("../../examples/deploy/byway-relay.service");
 
-/// Each way; more than one of the client's bodies, which are the largest that go up.
+/// Octets each way: more than one of the client's bodies, which are the largest that go up.
 const LEN: usize = 6 << 20;
 
-/// Puts something in the place of what stands in a file.
+/// Replaces a text in a file.
 fn put(text: &mut String, there: &str, instead: &str) {
     assert!(text.contains(there), "no {there:?} to be replaced");
     *text = text.replace(there, instead);
 }
 
-/// The relay as the service starts it, but on another port; killed when dropped.
+/// The relay as the service starts it, on another port; killed when dropped.
 pub struct Relay(Child);
 
 impl Relay {
@@ -49,7 +49,7 @@ impl Relay {
         Self(child)
     }
 
-    /// Octets of memory that it has now.
+    /// The octets of memory that the relay has now.
     pub fn resident(&self) -> u64 {
         let status = fs::read_to_string(format!("/proc/{}/status", self.0.id()));
         let status = status.expect("it runs");
@@ -101,7 +101,7 @@ fn data_both_ways_through_the_site_and_over_a_restart_of_the_relay() {
     assert!(checked.status.success() && !told.contains("[warn]"), "{told}");
 
     carry_over_restarts(relay, port, config);
-    // Written as `flush` says, or at the end.
+    // The log is written as `flush` says, or at the end.
     nginx.signal("USR1");
     let noted = crate::daemon::wait_for("note of a request", || {
         Some(nginx.access()).filter(|access| access.contains("POST /v1?n="))
@@ -109,7 +109,7 @@ fn data_both_ways_through_the_site_and_over_a_restart_of_the_relay() {
     assert!(!noted.contains("\" 413 "), "a body that is too long: {noted}");
 }
 
-/// Carries data both ways with each pace, and over a restart of the relay on this port.
+/// Carries data both ways at each pace, and over a restart of the relay on this port.
 fn carry_over_restarts(relay: Relay, port: u16, config: impl Fn() -> Config) {
     let mut relay = Some(relay);
     for pace in PACES {
@@ -135,7 +135,7 @@ fn devices_front(relay: u16) -> (Daemon, String) {
         put(&mut rules, "/etc/haproxy/relay.example.pem", &both.to_string_lossy());
         // Not every machine gives a test so many files.
         put(&mut rules, "maxconn 10000", "maxconn 200");
-        // Tests run as anybody.
+        // Tests may run as any user.
         put(&mut rules, "    user haproxy\n    group haproxy\n", "");
         rules
     });
@@ -158,9 +158,9 @@ fn data_both_ways_through_the_front_for_devices_and_over_a_restart_of_the_relay(
     carry_over_restarts(relay, port, config);
 }
 
-/// What a device says while its request waits passes a front in TCP mode at once.
+/// A front in TCP mode passes octets behind a waiting request on at once.
 #[test]
-fn a_device_speaks_through_the_front_for_devices_by_one_handshake() {
+fn device_uses_one_handshake_through_the_front_for_devices() {
     let relay = crate::relay();
     let (haproxy, pem) = devices_front(relay.local_addr().port());
     let link = Tls::new(haproxy.port, &pem);
@@ -172,7 +172,7 @@ fn a_device_speaks_through_the_front_for_devices_by_one_handshake() {
 }
 
 #[test]
-fn a_device_behind_the_site_makes_few_handshakes() {
+fn device_behind_the_site_makes_few_handshakes() {
     let relay = crate::relay();
     let (nginx, pem) = site(relay.local_addr().port());
     let link = Tls::new(nginx.port, &pem);
@@ -184,7 +184,7 @@ fn a_device_behind_the_site_makes_few_handshakes() {
 }
 
 #[test]
-fn the_service_is_one_that_systemd_takes() {
+fn service_file_is_valid_for_systemd() {
     let directory = tempfile::tempdir().expect("a directory");
     let mut service = SERVICE.to_owned();
     put(&mut service, "/usr/local/bin/byway", env!("CARGO_BIN_EXE_byway"));

@@ -1,4 +1,4 @@
-//! Firmware's front behind proxies: in absolute form, and before a relay that nginx stands for.
+//! Firmware's front behind proxies: in absolute form, and behind nginx that stands for the relay.
 
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
@@ -17,15 +17,15 @@ use crate::tls::Tls;
 use crate::tunnel::tls_front;
 use crate::{DEADLINE, pattern, relay};
 
-/// What goes each way.
+/// Octets that go each way.
 const LEN: usize = 64 << 10;
 
-/// Octets of the device's ring: firmware's.
+/// Octets of the device's ring, which are those of firmware.
 const RING: usize = 2_048;
 
 type Front<'s, L = Tcp> = Sockets<'s, L, Watch, Anything>;
 
-/// Runs `test` with a device that is connected, by `link`, to a client that mirrors.
+/// Runs `test` with a device that is connected by `link` to a client that echoes.
 fn with_device<L: Link>(
     relay: &Relay,
     link: L,
@@ -50,7 +50,7 @@ fn with_device<L: Link>(
     });
 }
 
-/// Says whatever it hears.
+/// Echoes every octet.
 fn mirror(stream: Stream) {
     let mut octets = [0; 4_096];
     loop {
@@ -63,7 +63,7 @@ fn mirror(stream: Stream) {
     stream.wait_acked(DEADLINE).expect("acknowledged");
 }
 
-/// Sends and hears everything, by turns of what fits.
+/// Sends and receives all octets, by turns as the ring has room.
 fn carry(front: &mut Front<'_>, id: ChannelId) {
     let said = pattern(3, 0, LEN);
     let (mut sent, mut heard) = (0, Vec::new());
@@ -99,24 +99,24 @@ fn by_proxy(proxy: &Daemon, fields: &str) {
 }
 
 #[test]
-fn by_squid() {
+fn device_works_through_squid() {
     by_proxy(&Daemon::squid(443, &[]), "");
 }
 
 #[test]
-fn by_squid_for_its_users() {
+fn device_gives_squid_its_password() {
     let squid = Daemon::squid(443, &[("ann", "secret")]);
     by_proxy(&squid, "Proxy-Authorization: Basic YW5uOnNlY3JldA==\r\n");
     assert!(!squid.access().contains("/407"), "{}", squid.access());
 }
 
 #[test]
-fn by_tinyproxy() {
+fn device_works_through_tinyproxy() {
     by_proxy(&Daemon::tinyproxy(None), "");
 }
 
-/// A device's round trips by `link`, each begun once `ready`: how long they took, sorted, and how often
-/// it dialled by then, as `dialled` knows.
+/// The round trips of a device by `link`, each begun once `ready`: the sorted times, and how often
+/// the device had dialled by then, as `dialled` tells.
 pub fn round_trips<L: Link>(
     relay: &Relay,
     link: L,
@@ -143,14 +143,14 @@ pub fn round_trips<L: Link>(
     (times, connections)
 }
 
-/// Once the device's request waits at the relay, beside the peer's.
+/// Waits until the device's park is at the relay, beside the peer's.
 pub fn parked<L: Link>(front: &mut Front<'_, L>, relay: &Relay) {
     while relay.stats().parked < 2 {
         front.poll();
     }
 }
 
-/// nginx before a relay, with its defaults.
+/// nginx with its defaults before a relay.
 fn nginx(relay: &Relay) -> (Daemon, Tcp) {
     let origin = relay.local_addr();
     let nginx = Daemon::nginx(|_, port| {
@@ -162,14 +162,15 @@ fn nginx(relay: &Relay) -> (Daemon, Tcp) {
     (nginx, Tcp::new(to))
 }
 
-/// Connections that a device makes until it knows that words are held back: its first, and one behind
-/// each of the two words that brought no answer. Two more, since a busy machine may look like that.
+/// The most connections of a device until it knows that octets are held back: its first, and one
+/// behind each of the two attempts without an answer. Two more, since a busy machine may look like
+/// that.
 pub const FOUND_OUT: usize = 5;
 
-/// nginx before the relay keeps back what comes behind a request. The device finds that out once, and
-/// says what it has to say at the end of requests that are short, on the connection that it has.
+/// nginx before the relay keeps back octets behind a request. The device finds that out once, and
+/// then sends at the end of short requests, on the connection that it has.
 #[test]
-fn a_device_that_speaks_while_it_waits_behind_nginx_keeps_its_connection() {
+fn device_that_speaks_while_it_waits_keeps_its_connection_behind_nginx() {
     let relay = relay();
     let (_nginx, link) = nginx(&relay);
     let (times, dialled) = round_trips(&relay, link, parked, |link| link.dialled);
@@ -181,7 +182,7 @@ fn a_device_that_speaks_while_it_waits_behind_nginx_keeps_its_connection() {
 }
 
 #[test]
-fn a_device_that_asks_and_hears_behind_nginx_waits_for_nothing() {
+fn device_behind_nginx_is_answered_without_a_wait() {
     let relay = relay();
     let (_nginx, link) = nginx(&relay);
     let (times, dialled) = round_trips(&relay, link, |_, _| {}, |link| link.dialled);
@@ -191,9 +192,10 @@ fn a_device_that_asks_and_hears_behind_nginx_waits_for_nothing() {
     assert!(median.as_millis() < 100, "{median:?}");
 }
 
-/// The link's own error says what is wrong with a certificate, and few handshakes are made for it.
+/// The link's own error tells what is wrong with a certificate, and the device makes few
+/// handshakes.
 #[test]
-fn a_certificate_that_is_not_trusted_is_told_and_seldom_tried() {
+fn untrusted_certificate_is_told_and_seldom_tried() {
     let relay = relay();
     let (nginx, _) = tls_front(relay.local_addr().port());
     let (_, other) = tls_front(relay.local_addr().port());
@@ -215,6 +217,6 @@ fn a_certificate_that_is_not_trusted_is_told_and_seldom_tried() {
     assert!(matches!(cause, Some(rustls::Error::InvalidCertificate(_))), "{error:?}");
     let dialled = front.device().link().dialled;
     println!("a certificate that is not trusted: {dialled} handshakes in 10 s");
-    // At 0, soon after, 2 s and 6 s later.
+    // Tries are made at 0, soon after, and 2 s and 6 s later.
     assert!((2..=4).contains(&dialled), "{dialled} handshakes in 10 s");
 }

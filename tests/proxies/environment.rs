@@ -1,4 +1,4 @@
-//! Proxies that the environment names, which counts only if the application asks for it.
+//! Proxies of the environment, which count only if the application asks for them.
 
 use std::process::Command;
 
@@ -10,7 +10,7 @@ use crate::daemon::Daemon;
 use crate::tunnel::tls_front;
 use crate::{carry, client, join, relay};
 
-/// What the child is told.
+/// The variables by which the child gets its orders.
 const URL: &str = "BYWAY_TEST_URL";
 const PEM: &str = "BYWAY_TEST_PEM";
 const ASKS: &str = "BYWAY_TEST_ASKS";
@@ -51,7 +51,7 @@ fn run(url: &str, pem: &str, asks: bool, environment: &[(&str, &str)]) {
     assert!(works, "{environment:?}: {told}");
 }
 
-/// Whether it works with this environment, and what the child says.
+/// Whether the child's clients work with this environment, and what the child prints.
 fn tried(url: &str, pem: &str, asks: bool, environment: &[(&str, &str)]) -> (bool, String) {
     let mut command = Command::new(std::env::current_exe().expect("this test"));
     command.args(["--ignored", "--exact", "environment::child"]);
@@ -66,7 +66,7 @@ fn tried(url: &str, pem: &str, asks: bool, environment: &[(&str, &str)]) -> (boo
 }
 
 #[test]
-fn only_when_asked_and_only_what_counts() {
+fn environment_counts_only_when_asked_for() {
     let relay = relay();
     let squid = Daemon::squid(443, &[("ann", "secret")]);
     let proxy = squid.url_for("ann", "secret");
@@ -78,7 +78,7 @@ fn only_when_asked_and_only_what_counts() {
         (true, &[("HTTP_PROXY", proxy), ("https_proxy", proxy)]),
         (true, &[("http_proxy", proxy), ("no_proxy", "example.org, 127.0.0.1")]),
         (true, &[("http_proxy", proxy), ("no_proxy", "example.org 127.0.0.0/8")]),
-        // What is not asked need not be right.
+        // A variable that is not asked for need not be valid.
         (true, &[("http_proxy", "socks5://nowhere:x/"), ("no_proxy", "*")]),
     ] {
         run(relay.url(), "", asks, environment);
@@ -95,9 +95,9 @@ fn only_when_asked_and_only_what_counts() {
     );
 }
 
-/// As curl and git do, a client looks at the variables that OpenSSL knows.
+/// A client looks at the variables that OpenSSL knows, as curl and git do.
 #[test]
-fn the_system_is_trusted_as_ssl_cert_file_names_it() {
+fn roots_of_the_system_are_those_of_ssl_cert_file() {
     let relay = relay();
     let at = tempfile::tempdir().expect("a directory");
     let (certificate, key) = crate::tunnel::certificate();
@@ -106,14 +106,14 @@ fn the_system_is_trusted_as_ssl_cert_file_names_it() {
     let nginx = crate::certificates::front(at.path(), relay.local_addr().port());
     let url = format!("https://localhost:{}", nginx.port);
     run(&url, "", false, &[("SSL_CERT_FILE", &file.display().to_string())]);
-    // What cannot be read is not replaced by what nobody named.
+    // Roots that cannot be read are not replaced by others.
     let none = at.path().join("none").display().to_string();
     let (works, told) = tried(&url, "", false, &[("SSL_CERT_FILE", &none)]);
     assert!(!works && told.contains("SSL_CERT_FILE"), "{told}");
 }
 
 #[test]
-fn a_tunnel_for_https() {
+fn https_proxy_of_the_environment_is_used_for_https() {
     let relay = relay();
     let (nginx, pem) = tls_front(relay.local_addr().port());
     let squid = Daemon::squid(nginx.port, &[]);

@@ -1,4 +1,5 @@
-//! A plain relay behind the proxies that people configure: asked in absolute form, never by CONNECT.
+//! A plain relay behind the proxies that users configure, asked in absolute form and never by
+//! CONNECT.
 
 use std::net::TcpListener;
 
@@ -12,7 +13,7 @@ use crate::{PACES, carry, client, http, join, relay, scanner};
 
 const LEN: usize = 2 << 20;
 
-/// A password with characters that a URL must escape, and as it stands in one.
+/// A password with characters that a URL must escape, and its form in a URL.
 const WORD: (&str, &str) = ("s:e/c@t", "s%3Ae%2Fc%40t");
 
 fn behind(proxy: String, port: u16) -> Config {
@@ -24,7 +25,8 @@ fn behind(proxy: String, port: u16) -> Config {
     }
 }
 
-/// Carries data through the proxy in both paces; gives what the proxy noted, and what the origin saw.
+/// Carries data through the proxy at both paces; gives the proxy's log, and the heads at the
+/// origin.
 fn works(proxy: &Daemon, url: &str, mark: &str) -> (String, String) {
     let relay = relay();
     let tap = Tap::before(relay.local_addr());
@@ -38,7 +40,7 @@ fn works(proxy: &Daemon, url: &str, mark: &str) -> (String, String) {
     for line in ["\r\nx-site: seven\r\n", "\r\nuser-agent: gateway-friendly/1.0\r\n"] {
         assert!(seen.contains(line), "no {line:?} in {seen}");
     }
-    // It may note a request only when that is over.
+    // The proxy may log a request only when the request is over.
     let access = wait_for("note of both a send and a park", || {
         let access = proxy.access();
         (access.matches(mark).count() >= 4).then_some(access)
@@ -62,14 +64,14 @@ fn refused(proxy: String, cause: Blocked) {
 }
 
 #[test]
-fn squid() {
+fn streams_cross_squid() {
     let squid = Daemon::squid(443, &[]);
     works(&squid, &squid.url(), "TCP_MISS/200");
 }
 
-/// squid sends what was scanned in chunks, since nobody says how long it is.
+/// squid sends a scanned body in chunks, since its length is not known.
 #[test]
-fn squid_with_a_content_scanner() {
+fn streams_cross_squid_with_a_content_scanner() {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
     let port = listener.local_addr().expect("bound").port();
     let squid = Daemon::squid_that_scans(&scanner::squid_rules(port));
@@ -86,7 +88,7 @@ fn squid_with_a_content_scanner() {
 }
 
 #[test]
-fn squid_for_its_users() {
+fn streams_cross_squid_with_a_password() {
     let squid = Daemon::squid(443, &[("ann", WORD.0)]);
     let (access, seen) = works(&squid, &squid.url_for("ann", WORD.1), "TCP_MISS/200");
     assert!(!seen.contains("proxy-authorization"), "not the origin's to see: {seen}");
@@ -97,7 +99,8 @@ fn squid_for_its_users() {
     assert!(squid.access().contains("TCP_DENIED/407"));
 }
 
-/// The proxy is asked once, and not for the whole time-out: the password may be locked.
+/// The client asks the proxy once, and not for the whole time-out: the proxy might lock the
+/// password.
 #[test]
 fn squid_without_basic_is_named_by_what_it_wants() {
     let digest = "auth_param digest program /usr/lib/squid/digest_file_auth -c";
@@ -111,16 +114,16 @@ fn squid_without_basic_is_named_by_what_it_wants() {
     refused(squid.url_for("ann", "secret"), Blocked::ProxyScheme(AuthScheme::Digest));
     let squid = Daemon::squid_that_asks(443, |_| ntlm.to_owned());
     refused(squid.url_for(r"DOM\ann", "secret"), Blocked::ProxyScheme(AuthScheme::Ntlm));
-    // Twice is sure; a third may have begun meanwhile.
+    // Two tries are certain; a third may have begun meanwhile.
     let asked = squid.access().matches("TCP_DENIED/407").count();
     assert!((2..=3).contains(&asked), "{}", squid.access());
     let squid = Daemon::squid_that_asks(443, |_| negotiate.to_owned());
     refused(squid.url_for("ann", "secret"), Blocked::ProxyScheme(AuthScheme::Negotiate));
 }
 
-/// squid takes users in small letters.
+/// squid takes user names in small letters.
 #[test]
-fn passwords_work_as_they_are_typed() {
+fn password_needs_no_encoding_in_the_url() {
     for (user, word) in
         [("ann", "p/ss"), ("ann", "p@s#s?"), (r"dom\ann", "50%"), ("jürgen", "schlüssel")]
     {
@@ -133,19 +136,19 @@ fn passwords_work_as_they_are_typed() {
 }
 
 #[test]
-fn tinyproxy() {
+fn streams_cross_tinyproxy() {
     let tinyproxy = Daemon::tinyproxy(None);
     works(&tinyproxy, &tinyproxy.url(), "POST http://");
 }
 
-/// This proxy serves one request a connection without saying so, and what comes behind it in the
-/// moment before it closes goes to the origin as it is.
+/// tinyproxy serves one request a connection without saying so, and passes octets behind it, in the
+/// moment before it closes, to the origin as they are.
 #[test]
-fn tinyproxy_for_its_user() {
+fn streams_cross_tinyproxy_with_a_password() {
     let tinyproxy = Daemon::tinyproxy(Some(("ann", "secret")));
     let (_, seen) = works(&tinyproxy, &tinyproxy.url_for("ann", "secret"), "POST http://");
     assert!(!seen.contains("proxy-authorization"), "not the origin's to see: {seen}");
-    // To a wrong password this proxy says 401, as an origin would.
+    // tinyproxy answers a wrong password with 401, as an origin would.
     refused(tinyproxy.url_for("ann", "wrong"), Blocked::ProxyAuth);
     refused(tinyproxy.url(), Blocked::ProxyAuth);
 }

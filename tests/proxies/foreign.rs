@@ -1,4 +1,4 @@
-//! Answers that are not the relay's, as nginx gives them.
+//! Answers that no relay wrote, as nginx gives them.
 
 use std::time::Duration;
 
@@ -28,7 +28,7 @@ fn nginx(relay: u16) -> Daemon {
 }
 
 #[test]
-fn redirects_are_not_followed_and_nobody_gets_a_password() {
+fn redirects_are_not_followed_and_get_no_password() {
     let relay = relay();
     let nginx = nginx(relay.local_addr().port());
     let asked = |path: &str| {
@@ -56,7 +56,7 @@ fn redirects_are_not_followed_and_nobody_gets_a_password() {
 }
 
 #[test]
-fn a_portal_that_comes_up_blocks_the_path_and_says_what_was_seen() {
+fn portal_blocks_the_path_and_the_event_shows_it() {
     for pace in PACES {
         portal(pace);
     }

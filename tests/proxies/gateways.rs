@@ -1,5 +1,5 @@
-//! Gateways with limits: one connection a client, one request at a time, so many requests a second.
-//! One peer of each pair is behind the gateway, the other is not.
+//! Gateways with limits: one connection a client, one request at a time, or a rate of requests. One
+//! peer of each pair is behind the gateway, the other is not.
 
 use std::io::{Read, Write};
 use std::net::SocketAddr;
@@ -12,27 +12,27 @@ use byway::relay::Relay;
 use crate::daemon::Daemon;
 use crate::{DEADLINE, carry, http, join, relay};
 
-/// Between two keys.
+/// The pause between two keys.
 const TYPING: Duration = Duration::from_millis(300);
 /// Keys, where they are counted.
 const KEYS: usize = 40;
-/// The last word behind the keys.
+/// The last value behind the keys.
 const LAST: u64 = u64::MAX;
-/// Until the first echo. What it is aimed at is 15 s; this is what a hang takes.
+/// The longest time until the first echo. The aim is 15 s; a hang takes this long.
 const FIRST: Duration = Duration::from_secs(40);
-/// Half of the echoes take less once the client has found out what it is behind.
+/// Half of the echoes take less than this once the client has found out what it is behind.
 const ECHO: Duration = Duration::from_secs(1);
 /// So many echoes in a row show that it has.
 const SETTLED: usize = 12;
 /// Keys until then at most: of some seconds each, on a machine so busy that it finds out late.
 const MOST_KEYS: usize = 80;
 
-/// How long things took.
+/// The times of a run.
 #[derive(Debug)]
 struct Took {
-    /// Until the first echo, from the opening of the client on.
+    /// From the opening of the client to the first echo.
     first: Duration,
-    /// Echoes after that.
+    /// The times of the echoes after the first.
     echoes: Vec<Duration>,
 }
 
@@ -96,7 +96,7 @@ fn pair(front: &str, relay: &Relay, listens_behind: bool) -> ([Client; 2], [Stre
     ([near, far], streams)
 }
 
-/// Keys are echoed, soon once the client has found out what it is behind; and much crosses.
+/// Checks that keys are echoed, soon once the client knows its gateway, and that bulk data cross.
 fn serves(front: impl Fn(u16) -> Daemon + Sync) {
     both([false, true], |listens_behind| {
         let relay = relay();
@@ -113,7 +113,7 @@ fn serves(front: impl Fn(u16) -> Daemon + Sync) {
     });
 }
 
-/// Does what mostly waits for both at once.
+/// Runs tests that mostly wait, both at once.
 fn both<T: Copy + Send>(cases: [T; 2], test: impl Fn(T) + Sync) {
     thread::scope(|scope| {
         for case in cases {

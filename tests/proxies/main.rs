@@ -28,10 +28,10 @@ use byway::client::{Client, Config, Stream};
 use byway::relay::{Relay, RelayConfig};
 use byway::session::Pace;
 
-/// Longer than anything here takes on a slow and busy machine.
+/// Longer than any step takes on a slow and busy machine.
 pub const DEADLINE: Duration = Duration::from_secs(60);
 
-/// How the tests receive, each with every pace that differs on the wire.
+/// The paces that differ on the wire, at each of which the tests receive.
 pub const PACES: [Pace; 2] = [Pace::Streaming, Pace::LongPoll];
 
 /// A relay in this process.
@@ -58,7 +58,7 @@ pub fn join(listener: &Client, connector: &Client) -> (Stream, Stream) {
     (listening.accept_timeout(DEADLINE).expect("accepts"), stream)
 }
 
-/// Carries so many bytes each way at once, and checks every one of them.
+/// Carries this many bytes each way at once, and checks every byte.
 pub fn carry(one: &Stream, other: &Stream, len: usize) {
     thread::scope(|scope| {
         for (key, from, to) in [(1, one, other), (2, other, one)] {
@@ -78,7 +78,7 @@ pub fn carry(one: &Stream, other: &Stream, len: usize) {
     });
 }
 
-/// A client at this pace, by this configuration.
+/// A client at this pace, with this configuration.
 pub fn client(pace: Pace, config: Config) -> Client {
     Client::open(Config { pace, ..config }).expect("the relay answers")
 }

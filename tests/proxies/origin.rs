@@ -1,4 +1,4 @@
-//! Who stands before the relay and sees what arrives there.
+//! A server before the relay, which sees the requests that arrive there.
 
 use std::io::{Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
@@ -8,7 +8,7 @@ use std::thread;
 /// Octets of a connection's requests that are kept.
 const KEPT: usize = 4 << 10;
 
-/// Passes connections on to a server, and keeps what their requests begin with.
+/// Passes connections on to a server, and keeps the beginning of their requests.
 pub struct Tap {
     pub port: u16,
     seen: Arc<Mutex<Vec<Vec<u8>>>>,

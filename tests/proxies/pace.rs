@@ -1,4 +1,5 @@
-//! Which pace a client finds behind real proxies that pass answers on at once, late, or when whole.
+//! The pace that a client finds behind real proxies, which pass answers on at once, late, or when
+//! whole.
 
 use std::io::{Read, Write};
 use std::thread;
@@ -10,10 +11,10 @@ use byway::session::Pace;
 use crate::daemon::Daemon;
 use crate::{DEADLINE, client, http, join, relay};
 
-/// Round trips by which a client that streams shows it: each would else take a park.
+/// Round trips by which a client that streams shows it: without streaming each would take a park.
 const ROUNDS: u64 = 200;
 
-/// A message there and back.
+/// Sends a message there and back.
 fn round(mut one: &Stream, mut other: &Stream, n: u64) {
     let message = n.to_be_bytes();
     let mut got = [0; 8];
@@ -33,7 +34,7 @@ fn pair(url: &str) -> (Client, Client, Stream, Stream) {
     (one, other, a, b)
 }
 
-/// Whether answers stay open, going by the parks that round trips take.
+/// Whether answers stay open, by the number of parks that round trips take.
 fn streams(clients: [&Client; 2], a: &Stream, b: &Stream) -> bool {
     let parks = || clients.map(|client| client.stats().parks).iter().sum::<u64>();
     let before = parks();
@@ -42,7 +43,7 @@ fn streams(clients: [&Client; 2], a: &Stream, b: &Stream) -> bool {
 }
 
 #[test]
-fn it_streams_through_squid_and_a_stock_nginx() {
+fn answers_stream_through_squid_and_a_stock_nginx() {
     let relay = relay();
     let port = relay.local_addr().port();
     let nginx = Daemon::nginx(|_, at| {
@@ -64,7 +65,7 @@ fn it_streams_through_squid_and_a_stock_nginx() {
     assert!(streams([&far, &near], &a, &b), "squid: {:?} {:?}", far.stats(), near.stats());
 }
 
-/// Talks until both clients are content with long polls.
+/// Exchanges messages until both clients have gone over to long polls.
 fn falls_back(proxy: &Daemon) {
     let (one, other, a, b) = pair(&proxy.url());
     let content = |client: &Client| {
@@ -83,13 +84,13 @@ fn falls_back(proxy: &Daemon) {
 }
 
 #[test]
-fn it_falls_back_where_answers_are_passed_on_when_whole() {
+fn client_long_polls_where_answers_pass_only_whole() {
     let relay = relay();
     falls_back(&Daemon::varnish_that_holds(relay.local_addr()));
 }
 
 #[test]
-fn it_falls_back_where_answers_are_held_for_a_moment() {
+fn client_long_polls_where_answers_are_held_back() {
     let relay = relay();
     falls_back(&Daemon::haproxy(relay.local_addr()));
 }

@@ -16,13 +16,13 @@ use crate::origin::Tap;
 use crate::tunnel::tls_front;
 use crate::{DEADLINE, PACES, carry, client, http, join, pattern, relay};
 
-/// Octets that come each way in each network at least.
+/// The least number of octets that arrive each way in each network.
 const LEN: u64 = 1 << 20;
 
 /// Octets of a write and of a read.
 const PIECE: usize = 50_000;
 
-/// Writes until it is over; gives how much.
+/// Writes until `is_over`; gives the number of octets.
 fn write(mut to: &Stream, key: u64, over: &AtomicBool) -> u64 {
     let mut sent = 0;
     while !over.load(SeqCst) {
@@ -33,7 +33,7 @@ fn write(mut to: &Stream, key: u64, over: &AtomicBool) -> u64 {
     sent
 }
 
-/// Reads to the end, and checks every octet; gives how much.
+/// Reads to the end, and checks every octet; gives the number of octets.
 fn read(mut from: &Stream, key: u64, came: &AtomicU64) -> u64 {
     from.set_read_timeout(Some(DEADLINE)).expect("not zero");
     let mut buffer = vec![0; PIECE];
@@ -49,8 +49,8 @@ fn read(mut from: &Stream, key: u64, came: &AtomicU64) -> u64 {
     }
 }
 
-/// By which proxies requests came to the relay, as their heads say: how many by that of this name,
-/// and how many by none.
+/// The proxies by which requests came to the relay, by their heads: how many by the proxy of this
+/// name, and how many by none.
 fn ways(tap: &Tap, name: &str) -> (usize, usize) {
     let seen = tap.seen();
     let requests = seen.split("post /v1?n=").skip(1);
@@ -88,7 +88,7 @@ fn stream_goes_on_from_one_proxy_to_none_and_to_another() {
                 "{by_office} by the office, {straight} straight"
             );
 
-            // What cannot be used changes nothing.
+            // A proxy that cannot be used changes nothing.
             let refused = phone.network_changed_with(Proxy::Url("socks5://proxy".into()));
             assert!(refused.is_err());
             phone.network_changed();
@@ -129,7 +129,7 @@ fn tunnel_goes_on_from_one_proxy_to_none_and_to_another() {
     let (near, far) = join(&phone, &pc);
     carry(&near, &far, LEN as usize);
     phone.network_changed_with(Proxy::Direct).expect("no proxy is one");
-    // squid notes a tunnel when it ends.
+    // squid logs a tunnel when it ends.
     wait_for("end of both tunnels", || (tunnels(&office) >= 2).then_some(()));
     drop(office);
     carry(&near, &far, LEN as usize);

@@ -1,25 +1,26 @@
-//! A content scanner that squid asks by ICAP (RFC 3507) about requests. It lets each pass, but no
-//! longer says how long the body is, as scanners that may change it do: squid then sends chunks.
+//! A content scanner that squid asks by ICAP (RFC 3507) about requests. The scanner lets each pass,
+//! but no longer gives the length of the body, as scanners that may change it do: squid then sends
+//! chunks.
 
 use std::io::{self, BufRead, BufReader, Write};
 use std::net::{TcpListener, TcpStream};
 use std::thread;
 
-/// What it says of itself, once in a while.
+/// The scanner's answer to OPTIONS, for which squid asks now and then.
 const OPTIONS: &str = "ICAP/1.0 200 OK\r\nMethods: REQMOD\r\nISTag: \"1\"\r\n\
                        Options-TTL: 3600\r\nEncapsulated: null-body=0\r\n\r\n";
 
-/// Serves on threads of its own, for as long as the process lives.
+/// Serves on threads of its own, as long as the process lives.
 pub fn scan(listener: TcpListener) {
     thread::spawn(move || {
         for stream in listener.incoming().flatten() {
-            // squid closes it when it ends.
+            // squid closes the connection when it ends.
             thread::spawn(move || serve(&stream));
         }
     });
 }
 
-/// The lines of squid's configuration that have it ask a scanner at this port.
+/// The lines of squid's configuration by which it asks a scanner at this port.
 pub fn squid_rules(port: u16) -> String {
     format!(
         "icap_enable on\nicap_service scan reqmod_precache icap://127.0.0.1:{port}/scan\n\
@@ -53,7 +54,7 @@ fn serve(stream: &TcpStream) -> io::Result<()> {
     }
 }
 
-/// Lines up to an empty one, that included.
+/// Reads the lines up to an empty line, that included.
 fn lines(from: &mut impl BufRead) -> io::Result<String> {
     let mut all = String::new();
     while !all.ends_with("\r\n\r\n") {
@@ -64,7 +65,7 @@ fn lines(from: &mut impl BufRead) -> io::Result<String> {
     Ok(all)
 }
 
-/// Passes a chunk on; its size.
+/// Passes a chunk on, and gives its size.
 fn chunk(from: &mut impl BufRead, mut to: impl Write) -> io::Result<usize> {
     let mut line = String::new();
     from.read_line(&mut line)?;

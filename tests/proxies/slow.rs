@@ -1,5 +1,5 @@
-//! Readers that stand, or take a byte a second, behind a proxy that takes whatever it is given: what
-//! is under way stays within the windows, the relay holds nothing of it, and others go on.
+//! Readers that stand, or take a byte a second, behind a proxy that takes whatever it is given: the
+//! bytes under way stay within the windows, the relay holds none of them, and other channels go on.
 
 use std::io::{ErrorKind, Read, Write};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::SeqCst};
@@ -16,27 +16,27 @@ use crate::{DEADLINE, PACES, client, pattern, relay};
 const RING: usize = 256 << 10;
 const PROFILE: Profile = Profile { channels: 4, ring: RING, listeners: 1, io_buffer: 64 << 10 };
 
-/// Bytes of a slow channel: more than both rings and the proxy's and kernels' buffers for them, if
-/// nothing but the window held them back.
+/// Bytes of a slow channel: more than both rings and the buffers of the proxy and the kernels take,
+/// if only the window held them back.
 const SLOW_LEN: usize = 8 * RING;
 
-/// Longest time without a byte on the busy channel: probes and polls of the slow ones included.
+/// The longest time without a byte on the busy channel, beside probes and polls of the slow ones.
 const STALL: Duration = Duration::from_secs(3);
 
-/// Octets that the relay may hold: what it queues for the two clients, and control.
+/// Octets that the relay may hold: those queued for the two clients, and control messages.
 const HELD: u64 = 128 << 10;
 
 /// Octets by which the relay process may grow after its first seconds.
 const GROWTH: u64 = 4 << 20;
 
-/// How long they are slow.
+/// How long the readers are slow.
 fn duration() -> Duration {
     let seconds = std::env::var("BYWAY_SLOW_SECONDS").ok();
     Duration::from_secs(seconds.map_or(10, |text| text.parse().expect("a number of seconds")))
 }
 
 #[test]
-fn the_relay_holds_nothing() {
+fn relay_holds_no_data_for_a_slow_reader() {
     for pace in PACES {
         let relay = relay();
         let most = AtomicU64::new(0);
@@ -50,7 +50,7 @@ fn the_relay_holds_nothing() {
 }
 
 #[test]
-fn the_relay_does_not_grow() {
+fn relay_does_not_grow_with_slow_readers() {
     for pace in PACES {
         let port = free_port();
         let relay = Relay::start(port);
@@ -68,7 +68,7 @@ fn the_relay_does_not_grow() {
     }
 }
 
-/// A channel: who writes, and who reads.
+/// A channel with its writer and its reader.
 struct Pair {
     writer: Stream,
     reader: Stream,
@@ -76,8 +76,8 @@ struct Pair {
 }
 
 impl Pair {
-    /// What is under way fits the reader's ring, and nobody sends more than was asked for. Gives the
-    /// window.
+    /// The bytes under way fit the reader's ring, and no writer sends more than it was given. Gives
+    /// the window.
     fn check(&self) -> u64 {
         let sent = self.writer.stats().expect("open");
         let got = self.reader.stats().expect("open");
@@ -113,7 +113,7 @@ fn pairs(from: &Client, to: &Client) -> [Pair; 3] {
     })
 }
 
-/// Runs the scene, and calls `look` with the time since its begin, ten times a second.
+/// Runs the scene, and calls `look` with the time since its beginning, ten times a second.
 fn run(pace: Pace, relay: u16, mut look: impl FnMut(Duration)) {
     let nginx = Daemon::nginx(|_, port| {
         format!(
@@ -128,7 +128,7 @@ fn run(pace: Pace, relay: u16, mut look: impl FnMut(Duration)) {
     let read = [0; 3].map(AtomicU64::new);
     let over = AtomicBool::new(false);
     thread::scope(|scope| {
-        // However the scene ends, the threads in it do.
+        // Ends the threads in the scene, however the scene ends.
         let guard = Guard(&over);
         for pair in [stopped, trickle] {
             scope.spawn(|| write(pair, SLOW_LEN as u64, &AtomicBool::new(false)));
@@ -180,9 +180,9 @@ impl Drop for Guard<'_> {
     }
 }
 
-/// Writes so many bytes, or until told otherwise, and tells how many.
+/// Writes `len` bytes, or until told otherwise, and gives the number.
 fn write(pair: &Pair, len: u64, over: &AtomicBool) -> u64 {
-    // However long the reader stands; behind that the test has failed.
+    // The reader may stand for this long; the test has failed behind that.
     pair.writer.set_write_timeout(Some(duration() + DEADLINE)).expect("not zero");
     let mut at = 0;
     while at < len && !over.load(SeqCst) {

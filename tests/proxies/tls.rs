@@ -1,4 +1,4 @@
-//! A device's link by TLS, as one over a microcontroller's TLS is written.
+//! A device's link by TLS, written like one over a microcontroller's TLS.
 
 use std::io::{self, BufRead as _, Read as _, Write as _};
 use std::net::TcpStream;
@@ -14,13 +14,13 @@ pub struct Tls {
     port: u16,
     config: Arc<ClientConfig>,
     line: Option<(ClientConnection, TcpStream)>,
-    /// Handshakes that were begun.
+    /// The number of handshakes that were begun.
     pub dialled: usize,
 }
 
 impl Tls {
-    /// To `localhost`, trusting in a certificate in PEM alone. Each connection is a handshake from the
-    /// beginning: nothing is resumed.
+    /// A link to `localhost` that trusts one certificate in PEM. Each connection makes a whole
+    /// handshake: no session is resumed.
     pub fn new(port: u16, trusted: &str) -> Self {
         let mut roots = RootCertStore::empty();
         let trusted = CertificateDer::from_pem_slice(trusted.as_bytes()).expect("a certificate");
@@ -79,7 +79,7 @@ impl Write for Tls {
 }
 
 impl ReadReady for Tls {
-    /// Tickets and other records that bring no octets are nothing to read.
+    /// Tickets and other records without data give no octets to read.
     fn read_ready(&mut self) -> io::Result<bool> {
         let (tls, from) = self.line()?;
         from.set_nonblocking(true)?;

@@ -11,8 +11,8 @@ use crate::{PACES, carry, client, join, relay};
 
 const LEN: usize = 2 << 20;
 
-/// nginx with TLS for `localhost` before a relay, and the certificate to trust. It notes who asks a
-/// proxy, which inside a tunnel nobody does.
+/// nginx with TLS for `localhost` before a relay, and the certificate to trust. nginx logs
+/// credentials for a proxy, which no request in a tunnel has.
 pub fn tls_front(relay: u16) -> (Daemon, String) {
     let (certificate, key) = certificate();
     let pem = Arc::new(certificate);
@@ -50,7 +50,7 @@ fn config(nginx: &Daemon, pem: &str, proxy: String) -> Config {
 }
 
 #[test]
-fn a_tunnel_for_users_of_squid() {
+fn tunnel_gives_the_password_to_the_proxy_only() {
     let relay = relay();
     let (nginx, pem) = tls_front(relay.local_addr().port());
     let squid = Daemon::squid(nginx.port, &[("ann", "secret")]);
@@ -66,7 +66,7 @@ fn a_tunnel_for_users_of_squid() {
     assert!(access.contains(&format!("CONNECT localhost:{}", nginx.port)), "{access}");
     assert!(!access.contains("POST"), "{access}");
 
-    // Who asks for a password inside the tunnel is not the proxy, and does not get it.
+    // A server in the tunnel that asks for a password is not the proxy, and does not get it.
     let mut asks = config(&nginx, &pem, squid.url_for("ann", "secret"));
     asks.url += "/asks";
     asks.open_timeout = std::time::Duration::from_secs(2);
@@ -76,7 +76,7 @@ fn a_tunnel_for_users_of_squid() {
 }
 
 #[test]
-fn a_tunnel_that_is_refused_says_why() {
+fn refused_tunnel_says_why() {
     let relay = relay();
     let (nginx, pem) = tls_front(relay.local_addr().port());
     let refusal = |proxy: &Daemon, user: &str| {
@@ -87,7 +87,7 @@ fn a_tunnel_that_is_refused_says_why() {
         Client::open(config).expect_err("refused")
     };
     let blocked = |cause| Error::Transport(TransportError::Blocked(cause));
-    // Not the port that this squid lets through.
+    // This squid does not let this port through.
     let strict = Daemon::squid(443, &[]);
     assert_eq!(refusal(&strict, "ann"), blocked(Blocked::Http(403)));
     let squid = Daemon::squid(nginx.port, &[("ann", "secret")]);

@@ -12,9 +12,9 @@ use crate::fate::Fate;
 use crate::world::World;
 
 const PACES: [Pace; 2] = [Pace::LongPoll, Pace::Streaming];
-/// How long what was learnt holds, in ms.
+/// How long the session trusts what it learnt, in ms.
 const LEARNT: u64 = 600_000;
-/// A message that waits for no deadline, in ms.
+/// The longest time of a message that waits for no deadline, in ms.
 const AT_ONCE: u64 = 300;
 
 /// Two clients with a stream that both keep.
@@ -29,7 +29,7 @@ fn pair(seed: u64, profile: Profile, set: impl Fn(&mut Settings)) -> (World, usi
     (w, n)
 }
 
-/// The holds that a client asks for, and when, from now on.
+/// The holds that a client asks for from now on, and when.
 type Holds = Rc<RefCell<Vec<u64>>>;
 
 fn holds(w: &mut World, peer: usize) -> Holds {
@@ -47,7 +47,7 @@ fn holds(w: &mut World, peer: usize) -> Holds {
     holds
 }
 
-/// A message crosses; how long that took.
+/// Carries a message, and gives how long that took.
 #[track_caller]
 fn message(w: &mut World, n: usize, side: usize) -> u64 {
     w.say(n, side, 100);
@@ -55,7 +55,7 @@ fn message(w: &mut World, n: usize, side: usize) -> u64 {
 }
 
 #[test]
-fn holds_fall_below_what_a_translator_remembers() {
+fn holds_fall_below_the_memory_of_a_translator() {
     for pace in PACES {
         for keeps in [false, true] {
             let (mut w, n) = pair(1, Profile::PHONE, |settings| settings.pace = pace);
@@ -69,7 +69,7 @@ fn holds_fall_below_what_a_translator_remembers() {
             let mut first = 0;
             let mut later = 0;
             for round in 0..10 {
-                // The idle park before a message is older than the translator remembers.
+                // The idle park before a message is older than the memory of the translator.
                 let pause = w.rng.range(50_000, 56_000);
                 w.run(pause);
                 asked.borrow_mut().clear();
@@ -89,7 +89,7 @@ fn holds_fall_below_what_a_translator_remembers() {
             w.run(45_000);
             let hold = asked.borrow().last().copied().expect("parks");
             assert!(hold < 12_000, "{hold}");
-            // Another network may remember longer.
+            // Another network may have a longer memory.
             w.move_away(1, true);
             w.run(100);
             let hold = asked.borrow().last().copied();
@@ -100,7 +100,7 @@ fn holds_fall_below_what_a_translator_remembers() {
 
 #[test]
 fn holds_fall_below_the_patience_of_gateways() {
-    // haproxy's and nginx's.
+    // The patience of haproxy and of nginx.
     for cut in [50_000, 60_000] {
         let (mut w, n) = pair(2, Profile::PHONE, |settings| settings.pace = Pace::Battery);
         let asked = holds(&mut w, 1);
@@ -145,7 +145,7 @@ fn gateways_cut_no_hold_of_the_other_paces() {
 }
 
 #[test]
-fn bodies_fall_below_what_a_gateway_takes_and_grow_again_after_ten_minutes() {
+fn bodies_fall_below_the_limit_of_a_gateway_and_grow_after_ten_minutes() {
     for pace in PACES {
         let profile = Profile { ring: 4 << 20, ..Profile::PC };
         let (mut w, n) = pair(4, profile, |settings| {
@@ -167,7 +167,7 @@ fn bodies_fall_below_what_a_gateway_takes_and_grow_again_after_ten_minutes() {
         println!("{pace:?}: 413 above 1 MiB: {refused} refused, then bodies of {settled}");
         assert!((1..=2).contains(&refused), "{refused}");
         assert!((1 << 18..=1 << 20).contains(&settled), "{settled}");
-        // The limit is gone, but nobody is told.
+        // The limit is gone, and no client is told.
         w.peers[0].path.most_body = usize::MAX;
         assert!(transfer(&mut w).iter().all(|&body| body <= 1 << 20));
         w.run(LEARNT);
@@ -176,7 +176,7 @@ fn bodies_fall_below_what_a_gateway_takes_and_grow_again_after_ten_minutes() {
     }
 }
 
-/// Echoes of one octet, one each 300 ms, for so long, in ms: how long each took.
+/// Echoes one octet each 300 ms for this long, in ms, and gives how long each echo took.
 fn typing(w: &mut World, n: usize, ms: u64) -> Vec<u64> {
     let until = w.now + ms;
     let mut took = Vec::new();
@@ -192,9 +192,9 @@ fn typing(w: &mut World, n: usize, ms: u64) -> Vec<u64> {
     took
 }
 
-/// As haproxy does with its defaults. Long polls are not held back.
+/// Haproxy does so with its defaults. Long polls are not held back.
 #[test]
-fn answers_that_are_held_back_for_a_moment_are_given_up_at_once_and_tried_while_it_is_quiet() {
+fn answers_held_back_are_given_up_at_once_and_tried_in_quiet() {
     let mut w = World::new(7);
     for _ in 0..2 {
         let n = w.peer_with(Profile::PC, |settings| settings.pace = Pace::Streaming);
@@ -204,7 +204,7 @@ fn answers_that_are_held_back_for_a_moment_are_given_up_at_once_and_tried_while_
     w.listen(1, "b:1", Kind::Stream);
     let n = w.hold(0, 1);
     let slow = |took: &[u64]| took.iter().filter(|took| **took > 100).count();
-    // How many echoes until none was slow any more, of a new client and in a new network.
+    // The number of echoes until the last slow one, of a new client and in a new network.
     for _ in 0..2 {
         let first = typing(&mut w, n, 15_000);
         let noticed = first.iter().rposition(|took| *took > 100).map_or(0, |last| last + 1);
@@ -215,7 +215,7 @@ fn answers_that_are_held_back_for_a_moment_are_given_up_at_once_and_tried_while_
         }
     }
     typing(&mut w, n, 15_000);
-    // Half an hour, with a pause now and then: the tries fall into the pauses.
+    // Half an hour with a pause now and then: the tries fall into the pauses.
     let mut later = Vec::new();
     for _ in 0..90 {
         later.extend(typing(&mut w, n, 15_000));
@@ -229,7 +229,7 @@ fn answers_that_are_held_back_for_a_moment_are_given_up_at_once_and_tried_while_
     let busy = typing(&mut w, n, 1_800_000);
     println!("{} of {} where it is never quiet", slow(&busy), busy.len());
     assert!(slow(&busy) <= 12, "{}", slow(&busy));
-    // The gateway is replaced, and nobody is told: within ten minutes they stream again.
+    // The gateway is replaced, and no client is told: within ten minutes answers stream again.
     for peer in &mut w.peers {
         peer.path.corks = 0;
     }
@@ -242,7 +242,7 @@ fn answers_that_are_held_back_for_a_moment_are_given_up_at_once_and_tried_while_
     }
 }
 
-/// Typical body of the last few, in octets.
+/// The median of the last few bodies, in octets.
 fn typical(w: &World) -> u64 {
     let mut last: Vec<_> = w.peers[0].path.bodies.iter().rev().take(9).copied().collect();
     last.sort_unstable();
@@ -251,7 +251,7 @@ fn typical(w: &World) -> u64 {
 
 fn set_uplink(w: &mut World, rate: u64) {
     w.peers[0].path.uplink = rate;
-    // The kernel takes 10 ms' worth at a time, or a packet.
+    // The kernel takes octets for 10 ms at a time, or a packet.
     w.peers[0].chunk = (rate / 100).clamp(1460, 64 << 10) as usize;
 }
 
@@ -282,7 +282,7 @@ fn bodies_follow_the_uplink() {
 }
 
 #[test]
-fn a_message_is_not_kept_waiting_by_a_bulk_transfer() {
+fn message_is_not_delayed_by_a_bulk_transfer() {
     for pace in PACES {
         for rate in [20_000, 200_000, 10_000_000] {
             let (mut w, n) = pair(6, Profile::PC, |settings| settings.pace = pace);
@@ -298,7 +298,7 @@ fn a_message_is_not_kept_waiting_by_a_bulk_transfer() {
                 w.run(pause);
             }
             println!("{pace:?}: {rate} octets/s: a message beside a transfer took {slowest} ms");
-            // The body under way, and the message's own.
+            // The body under way, and the body of the message itself.
             assert!(slowest <= 1_000, "{slowest}");
         }
     }

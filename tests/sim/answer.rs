@@ -1,4 +1,4 @@
-//! How answers come down, and what befalls them on the way.
+//! How answers come down, and what happens to them on the way.
 
 use byway::error::Blocked;
 use byway::relay::router::Answer;
@@ -9,7 +9,7 @@ use crate::seen::Seen;
 use crate::world::{Happens, TripId, World};
 
 impl World {
-    /// Takes what the router has of an answer, as far as the connection takes it.
+    /// Takes the octets of an answer from the router, as far as the connection takes them.
     pub fn drain(&mut self, link: Link) {
         loop {
             let Some(served) = self.served.get_mut(&link) else { return };
@@ -90,24 +90,7 @@ impl World {
             trip.last = self.now;
         }
         let whole = buffers || self.on_answer.is_some();
-        let Some(mut piece) = piece else {
-            match trip.fate {
-                Fate::StatusAfter(code) => return self.fail(id, status(code), true),
-                Fate::CutDown(at) if at == trip.got => return self.fail(id, Blocked::Cut, true),
-                _ => {}
-            }
-            if whole {
-                let answer = std::mem::take(&mut trip.answer);
-                let seen = Seen { peer: trip.peer, lane: trip.lane, body: &answer };
-                if self.on_answer.as_mut().is_some_and(|hook| hook(&seen)) {
-                    return self.fail(id, Blocked::Cut, true);
-                }
-                if !self.hand_down(id, &answer) {
-                    return;
-                }
-            }
-            return self.answered(id);
-        };
+        let Some(mut piece) = piece else { return self.end_down(id, whole) };
         if let Fate::StatusAfter(_) = trip.fate {
             return;
         }
@@ -132,7 +115,28 @@ impl World {
         }
     }
 
-    /// Gives octets of the answer to the session; false if it wants no more of it.
+    /// The end of the answer arrives at the client, behind the `whole` answer or its pieces.
+    fn end_down(&mut self, id: TripId, whole: bool) {
+        let Some(trip) = self.trips.get_mut(&id) else { return };
+        match trip.fate {
+            Fate::StatusAfter(code) => return self.fail(id, status(code), true),
+            Fate::CutDown(at) if at == trip.got => return self.fail(id, Blocked::Cut, true),
+            _ => {}
+        }
+        if whole {
+            let answer = std::mem::take(&mut trip.answer);
+            let seen = Seen { peer: trip.peer, lane: trip.lane, body: &answer };
+            if self.on_answer.as_mut().is_some_and(|hook| hook(&seen)) {
+                return self.fail(id, Blocked::Cut, true);
+            }
+            if !self.hand_down(id, &answer) {
+                return;
+            }
+        }
+        self.answered(id);
+    }
+
+    /// Gives octets of the answer to the session; false if the session wants no more.
     fn hand_down(&mut self, id: TripId, mut piece: &[u8]) -> bool {
         let Some(trip) = self.trips.get(&id) else { return false };
         let (n, lane, fate, is_first) = (trip.peer, trip.lane, trip.fate, trip.got == piece.len());

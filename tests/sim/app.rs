@@ -1,4 +1,4 @@
-//! What applications do: they write known octets, and check every octet they read.
+//! The applications: they write known octets, and check every octet that they read.
 
 use std::collections::BTreeSet;
 
@@ -18,26 +18,26 @@ pub struct ListenPlan {
     pub accepts: bool,
 }
 
-/// How an end of a channel is used up.
+/// How an application uses up its end of a channel.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Finish {
-    /// Streams: FIN behind the last byte, then read to the end. Datagrams: side 0 closes when all
-    /// were sent, side 1 when side 0 did.
+    /// Streams: the end sends FIN behind the last byte, and reads to the end. Datagrams: side 0
+    /// closes when all were sent, side 1 when side 0 has closed.
     Both,
-    /// Let go of as soon as everything is written.
+    /// The application releases the end as soon as everything is written.
     Drop,
-    /// Given up when so many bytes were read.
+    /// The application aborts the end when it has read this many bytes.
     Abort(u64),
-    /// Kept.
+    /// The application keeps the end.
     Hold,
 }
 
-/// What an end of a channel does.
+/// What an application does with its end of a channel.
 #[derive(Debug, Clone, Copy)]
 pub struct Plan {
-    /// Bytes to write, or datagrams.
+    /// The number of bytes, or datagrams, to write.
     pub count: u64,
-    /// Most bytes of a write, or of a datagram.
+    /// The most bytes of one write, or of one datagram.
     pub write: usize,
     pub write_pause: u64,
     pub read: usize,
@@ -63,7 +63,7 @@ pub struct End {
     pub eof: bool,
     pub error: Option<Error>,
     pub done: bool,
-    /// When the last byte came, and the longest wait for one since the end is there, in ms.
+    /// When the last byte arrived, and the longest wait for a byte since the end exists, in ms.
     pub read_at: u64,
     pub stall: u64,
     next_read: u64,
@@ -78,17 +78,17 @@ pub struct Chan {
     pub kind: Kind,
     pub endpoint: Endpoint,
     pub key: u64,
-    /// The connector, then the listener.
+    /// The connector's end, then the listener's.
     pub ends: [End; 2],
     pub attempts: u32,
-    /// When something of it last reached an application.
+    /// When a byte of the channel last reached an application.
     pub moved_at: u64,
 }
 
 impl Chan {
     fn is_done(&self) -> bool {
         let [connector, listener] = &self.ends;
-        // It may have been closed before it was accepted.
+        // The channel may have been closed before it was accepted.
         let closed = connector.plan.finish != Finish::Both || self.kind == Kind::Datagram;
         connector.done && (listener.done || closed && listener.id.is_none())
     }
@@ -115,7 +115,7 @@ impl End {
         }
     }
 
-    /// Something has come.
+    /// Notes that a byte arrived.
     pub fn progress(&mut self, now: u64) {
         self.stall = self.stall.max(now - self.read_at);
         self.read_at = now;
@@ -127,7 +127,7 @@ pub fn endpoint(text: &str) -> Endpoint {
 }
 
 impl World {
-    /// An application listens, and accepts whatever comes.
+    /// Has an application listen, and accept every connection.
     pub fn listen(&mut self, peer: usize, at: &str, kind: Kind) -> ListenerId {
         self.listen_with(peer, at, kind, 8, true)
     }
@@ -146,7 +146,7 @@ impl World {
         id
     }
 
-    /// An application closes its first listener, and opens another on the same endpoint.
+    /// Has an application close its first listener, and open another on the same endpoint.
     pub fn listen_anew(&mut self, peer: usize) {
         let plan = self.peers[peer].listens[0];
         self.with(peer, |s, now| s.unlisten(now, plan.id));
@@ -156,7 +156,7 @@ impl World {
         self.peers[peer].listens.insert(0, ListenPlan { id, ..plan });
     }
 
-    /// An application connects; the listener's side of the channel is to behave as `plans[1]`.
+    /// Has an application connect; the listener's side of the channel behaves as `plans[1]`.
     pub fn connect(
         &mut self,
         peer: usize,
@@ -174,7 +174,7 @@ impl World {
         n
     }
 
-    /// The session woke whoever waits for a channel.
+    /// The session woke the applications that wait for a channel.
     pub fn run_channel(&mut self, peer: usize, slot: usize) {
         let is = |end: &End| end.peer == peer && end.id.is_some_and(|id| id.slot() == slot);
         for n in 0..self.chans.len() {
@@ -186,7 +186,7 @@ impl World {
         }
     }
 
-    /// The application of a peer looks at everything.
+    /// The application of a peer looks at all its channels.
     pub fn look(&mut self, peer: usize) {
         for n in 0..self.chans.len() {
             for side in 0..2 {
@@ -202,7 +202,7 @@ impl World {
         }
     }
 
-    /// The session woke whoever waits to accept.
+    /// The session woke the applications that wait to accept.
     pub fn run_listener(&mut self, peer: usize, slot: usize) {
         let Some(plan) = self.peers[peer].listens.iter().rev().find(|l| l.id.slot() == slot) else {
             return;
@@ -229,7 +229,7 @@ impl World {
         self.woken(peer);
     }
 
-    /// An application does what it can.
+    /// Has an application do all that it can do now.
     pub fn run_end(&mut self, n: usize, side: usize) {
         if self.chans[n].ends[side].done {
             return;
@@ -269,8 +269,8 @@ impl World {
         self.chans[n].ends[0].id.is_some()
     }
 
-    /// Later after each attempt: two that have more to connect than slots, and refuse each other,
-    /// are not to do so in step.
+    /// The pause grows with each attempt: two applications that have more to connect than slots,
+    /// and refuse each other, must not do so in step.
     fn connect_later(&mut self, n: usize) {
         let more = u64::from(self.chans[n].attempts.min(50)) * 100;
         let pause = self.rng.range(500, 500 + more);
@@ -313,11 +313,11 @@ impl World {
         let plan = end.plan;
         let before = (end.read, end.eof);
         let mut session = self.peers[end.peer].storage.session();
-        let mut buffer = vec![0; plan.write.max(plan.read)];
+        let mut buffer = vec![0; plan.write];
         while end.written < plan.count && now >= end.next_write && end.error.is_none() {
             let most = (plan.count - end.written).min(plan.write as u64) as usize;
             fill(key | side as u64, end.written, &mut buffer[..most]);
-            // What has come can be read even if nothing can be written any more.
+            // Bytes that arrived can be read even if nothing can be written any more.
             let taken = session.write(now, id, &buffer[..most]).unwrap_or_else(|error| {
                 end.error = Some(error);
                 0
@@ -330,27 +330,20 @@ impl World {
                 end.next_write = now + plan.write_pause;
             }
         }
-        let mut expected = vec![0; plan.read];
+        let (mut buffer, mut expected) = (vec![0; plan.read], vec![0; plan.read]);
         while !end.eof && now >= end.next_read {
-            match session.read(now, id, &mut buffer[..plan.read])? {
-                None => break,
-                Some(0) => {
-                    end.eof = true;
-                    end.progress(now);
-                }
-                Some(got) => {
-                    fill(key | (1 - side) as u64, end.read, &mut expected[..got]);
-                    let same = buffer[..got] == expected[..got];
-                    assert!(same, "seed {}: chan {n} side {side} at {}", self.seed, end.read);
-                    end.read += got as u64;
-                    end.progress(now);
-                    if plan.read_pause > 0 {
-                        end.next_read = now + plan.read_pause;
-                    }
-                }
+            let Some(got) = session.read(now, id, &mut buffer)? else { break };
+            fill(key | (1 - side) as u64, end.read, &mut expected[..got]);
+            let same = buffer[..got] == expected[..got];
+            assert!(same, "seed {}: chan {n} side {side} at {}", self.seed, end.read);
+            end.eof = got == 0;
+            end.read += got as u64;
+            end.progress(now);
+            if got > 0 && plan.read_pause > 0 {
+                end.next_read = now + plan.read_pause;
             }
         }
-        // Whoever drops a stream that is not connected yet wants none.
+        // An application that drops a stream before it is connected wants no connection.
         let ready = session.connected(id).unwrap_or(true);
         if end.written == plan.count && !end.finished && plan.finish != Finish::Hold && ready {
             end.finished = true;
@@ -366,7 +359,7 @@ impl World {
             session.abort(now, id);
             end.done = true;
         }
-        // Dropping it earlier would leave it no more than the linger time.
+        // An earlier drop would leave the channel no more than the linger time.
         let acked = end.finished && session.acked(id).unwrap_or(true);
         let finished = acked || end.error.is_some();
         if end.eof && finished && !end.done && plan.finish == Finish::Both {
@@ -382,13 +375,13 @@ impl World {
         Ok(())
     }
 
-    /// An application does not read for so long.
+    /// Keeps an application from reading for this long.
     pub fn pause_reading(&mut self, n: usize, side: usize, ms: u64) {
         self.chans[n].ends[side].next_read = self.now + ms;
         self.run_end(n, side);
     }
 
-    /// An application looks again at that time.
+    /// Has an application look again at that time.
     pub fn alarm(&mut self, n: usize, side: usize, at: Option<u64>) {
         let end = &mut self.chans[n].ends[side];
         if let Some(at) = at
@@ -399,7 +392,7 @@ impl World {
         }
     }
 
-    /// Runs until every application is done, closes every session, and checks what came.
+    /// Runs until every application is done, closes every session, and checks what arrived.
     #[track_caller]
     pub fn finish(&mut self, ms: u64) {
         self.run_until(ms, "end of the applications", |w| w.chans.iter().all(Chan::is_done));
@@ -407,7 +400,7 @@ impl World {
         self.check();
     }
 
-    /// Closes every session, and waits for it.
+    /// Closes every session, and waits until all are closed.
     #[track_caller]
     pub fn close(&mut self, ms: u64) {
         for peer in 0..self.peers.len() {
@@ -418,7 +411,7 @@ impl World {
         });
     }
 
-    /// Every stream came whole, and nothing failed.
+    /// Checks that every stream arrived whole, and that no channel failed.
     #[track_caller]
     pub fn check(&mut self) {
         for n in 0..self.chans.len() {

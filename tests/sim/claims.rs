@@ -1,4 +1,4 @@
-//! Who holds a name.
+//! Claims: which client holds a name.
 
 use byway::Kind;
 use byway::error::{ConfigError, Error};
@@ -19,13 +19,13 @@ fn listening(w: &mut World, peer: usize, id: ListenerId) -> Result<bool, Error> 
 }
 
 #[test]
-fn an_app_restarted_within_the_grace_has_its_name_at_once() {
+fn restarted_app_has_its_name_at_once_within_the_grace() {
     let mut w = World::new(51);
     let a = w.peer(Profile::TINY);
     let ghost = owned(&mut w, 9, 1);
     w.listen(ghost, "b:1", Kind::Stream);
     w.hold(a, ghost);
-    // The process is gone without a word, and its park still waits at the relay.
+    // The process vanishes without a word, and its park still waits at the relay.
     w.roam(ghost, false);
     w.peers[ghost].dark_until = u64::MAX / 2;
     w.run(500);
@@ -38,7 +38,7 @@ fn an_app_restarted_within_the_grace_has_its_name_at_once() {
 }
 
 #[test]
-fn of_two_processes_with_one_owner_the_newer_has_the_name() {
+fn newer_process_of_an_owner_takes_the_name() {
     let mut w = World::new(52);
     let old = owned(&mut w, 9, 1000);
     let first = w.listen(old, "b:1", Kind::Stream);
@@ -57,7 +57,7 @@ fn of_two_processes_with_one_owner_the_newer_has_the_name() {
 }
 
 #[test]
-fn a_wrong_clock_does_no_harm() {
+fn epoch_of_a_wrong_clock_does_no_harm() {
     let mut w = World::new(53);
     let old = owned(&mut w, 9, 9_000_000);
     let first = w.listen(old, "b:1", Kind::Stream);
@@ -70,7 +70,7 @@ fn a_wrong_clock_does_no_harm() {
 }
 
 #[test]
-fn another_owner_is_told_that_the_name_is_in_use() {
+fn name_in_use_is_refused_to_another_owner() {
     let mut w = World::new(54);
     let holder = owned(&mut w, 1, 1);
     let first = w.listen(holder, "b:1", Kind::Stream);
@@ -80,7 +80,7 @@ fn another_owner_is_told_that_the_name_is_in_use() {
     w.run(500);
     assert_eq!(listening(&mut w, other, second), Err(ConfigError::InUse.into()));
     assert_eq!(listening(&mut w, holder, first), Ok(true));
-    // Once it is given up, it is free at once.
+    // A name that was given up is free at once.
     w.with(holder, |s, now| s.unlisten(now, first));
     w.with(other, |s, now| s.unlisten(now, second));
     w.run(500);
@@ -90,7 +90,7 @@ fn another_owner_is_told_that_the_name_is_in_use() {
 }
 
 #[test]
-fn a_name_of_the_other_kind_is_refused() {
+fn connect_to_a_name_of_the_other_kind_is_refused() {
     let mut w = World::new(55);
     let (a, b) = w.pair(Profile::PHONE);
     w.run(500);
@@ -103,7 +103,7 @@ fn a_name_of_the_other_kind_is_refused() {
 }
 
 #[test]
-fn a_listener_closed_and_opened_again_is_not_blocked_by_itself() {
+fn listener_closed_and_opened_again_is_not_blocked_by_itself() {
     let mut w = World::new(56);
     let (a, b) = (w.peer(Profile::TINY), w.peer(Profile::TINY));
     for _ in 0..10 {

@@ -1,4 +1,4 @@
-//! A client, whose session is made for either mode.
+//! A client, whose session is made for one lane or for two.
 
 use byway::error::{Blocked, Error};
 use byway::session::{
@@ -20,17 +20,18 @@ pub struct Peer {
     pub trips: [Option<TripId>; 2],
     pub timers: [Option<u64>; 2],
     pub begun: [u64; 2],
-    /// One way, in ms.
+    /// The time from the client to the relay, in ms: the least and the most.
     pub latency: (u64, u64),
     /// Octets in a piece of a body.
     pub chunk: usize,
-    /// Request and answer pass as wholes.
+    /// Whether requests and answers pass only as wholes.
     pub whole: bool,
-    /// One thread does everything: deadlines are met while an exchange is under way, too.
+    /// Whether one thread does everything, so that deadlines are met while an exchange is under
+    /// way, too.
     pub one_thread: bool,
-    /// With one connection.
+    /// Whether the client has one connection.
     pub speech: Speech,
-    /// It is about to be polled; its application looks at everything then.
+    /// Whether the client is about to be polled; its application looks at everything then.
     pub polls: bool,
     pub looks: bool,
     pub dark_until: u64,
@@ -46,14 +47,14 @@ impl Peer {
     }
 }
 
-/// Where a session lives.
+/// The memory in which a session lives.
 #[derive(Debug)]
 pub enum Memory {
     Full(HeapStorage),
     Single(HeapStorage<Single>),
 }
 
-/// The session in it.
+/// The session in its memory.
 #[derive(Debug)]
 pub enum Client<'s> {
     Full(Session<'s>),

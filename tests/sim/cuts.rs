@@ -8,7 +8,7 @@ use crate::fate::Fate;
 use crate::seeds::spread;
 use crate::world::World;
 
-/// How the clients exchange, and which of them have one connection.
+/// The pace of the clients, and the numbers of those with one connection.
 #[derive(Debug, Clone, Copy)]
 struct Clients {
     pace: Pace,
@@ -23,7 +23,7 @@ const SINGLE: [Clients; 3] = [
     Clients { pace: Pace::LongPoll, single: &[0, 1] },
 ];
 
-/// Which of a client's exchanges, in the order they begin, has which fate.
+/// The exchange of a client, counted in the order in which they begin, and its fate.
 #[derive(Debug, Clone, Copy)]
 struct Cut {
     clients: Clients,
@@ -32,7 +32,7 @@ struct Cut {
     fate: Fate,
 }
 
-/// Connect, three messages to and fro, close.
+/// Connects, sends three messages there and back, and closes.
 fn session(clients: Clients, cut: Option<Cut>) -> World {
     let mut w = World::new(7);
     w.single = clients.single.to_vec();
@@ -58,12 +58,12 @@ fn session(clients: Clients, cut: Option<Cut>) -> World {
     w
 }
 
-/// Every position of the requests (0) or answers (1), and the one behind the last octet.
+/// Every position in the requests (0) or answers (1), and the one behind the last octet.
 fn every_position(way: usize, fate: fn(usize) -> Fate) {
     let mut cuts = Vec::new();
     for clients in FULL.into_iter().chain(SINGLE) {
         let mut clean = session(clients, None);
-        // By client, and then as they began.
+        // The lengths by client, in the order in which the exchanges began.
         clean.carried.sort_unstable();
         for peer in 0..2 {
             let of_peer = clean.carried.iter().filter(|(id, _)| World::peer_of(*id) == peer);
@@ -78,21 +78,21 @@ fn every_position(way: usize, fate: fn(usize) -> Fate) {
 }
 
 #[test]
-fn a_request_may_be_cut_at_any_octet() {
+fn request_cut_at_any_octet_loses_nothing() {
     every_position(0, Fate::CutUp);
 }
 
 #[test]
-fn an_answer_may_be_cut_at_any_octet() {
+fn answer_cut_at_any_octet_loses_nothing() {
     every_position(1, Fate::CutDown);
 }
 
 #[test]
-fn a_cut_answer_may_look_complete() {
+fn cut_answer_that_looks_complete_loses_nothing() {
     every_position(1, |at| Fate::Http10(Some(at)));
 }
 
 #[test]
-fn a_proxy_may_pass_on_any_part_of_a_request() {
+fn request_passed_on_in_part_loses_nothing() {
     every_position(0, Fate::Truncated);
 }

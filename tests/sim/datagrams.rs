@@ -1,4 +1,4 @@
-//! What applications do with datagrams.
+//! What the applications do with datagrams.
 
 use byway::error::Error;
 
@@ -6,14 +6,14 @@ use crate::app::Finish;
 use crate::rng::fill;
 use crate::world::World;
 
-/// So long after the last was sent, in ms, some may still be on their way.
+/// How long after the last datagram was sent others may still be on their way, in ms.
 const LATE: u64 = 3000;
 
-/// Who heard nothing for so long, in ms, waits no more.
+/// How long an application waits without a datagram before it gives up, in ms.
 const QUIET: u64 = 60_000;
 
 impl World {
-    /// An application sends and receives what it can.
+    /// Has an application send and receive what it can.
     pub fn run_datagrams(&mut self, n: usize, side: usize) -> Result<(), Error> {
         let now = self.now;
         let key = self.chans[n].key;
@@ -50,7 +50,7 @@ impl World {
             end.finished = true;
             end.next_write = now + LATE;
         }
-        // The word of the other's end may be lost for good, with nothing outstanding.
+        // The message that the other end has closed may be lost for good, with nothing outstanding.
         let quiet_at = end.read_at.max(end.next_write) + QUIET;
         let closes_at = match all_sent_at {
             Some(at) if side == 0 => at.max(end.next_write),
@@ -71,7 +71,7 @@ impl World {
     }
 }
 
-/// Datagram `number`: its number, then octets that follow from it.
+/// Datagram `number`: the number, then octets that follow from it.
 fn datagram(key: u64, number: u64, out: &mut [u8]) {
     fill(key ^ number << 32, 0, out);
     out[..8].copy_from_slice(&number.to_be_bytes());

@@ -9,7 +9,7 @@ use crate::fate::Fate;
 use crate::seeds::spread;
 use crate::world::World;
 
-/// How the clients exchange, and which of them have one connection.
+/// The pace of the clients, and the numbers of those with one connection.
 #[derive(Debug, Clone, Copy)]
 struct Clients {
     pace: Pace,
@@ -24,17 +24,17 @@ const CLIENTS: [Clients; 5] = [
     Clients { pace: Pace::LongPoll, single: &[0, 1] },
 ];
 
-/// What the applications do. Side 0 connected, side 1 accepted; each closes its client as soon as
+/// How the applications end. Side 0 connected, side 1 accepted; each closes its client as soon as
 /// it is done.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Ending {
-    /// This side has ended its stream, and that was acknowledged. Now the other ends its own.
+    /// This side has ended its stream, which was acknowledged. Now the other side ends its own.
     FirstBy(usize),
-    /// Both end their streams at once.
+    /// Both sides end their streams at once.
     Together,
-    /// This side writes, ends its stream and closes its client, all at once.
+    /// This side writes, ends its stream and closes its client at once.
     Leaves(usize),
-    /// This side gives the channel up.
+    /// This side aborts the channel.
     Aborts(usize),
 }
 
@@ -48,7 +48,7 @@ const ENDINGS: [Ending; 7] = [
     Ending::Aborts(1),
 ];
 
-/// What befalls an exchange: it is lost on the way there, on the way back, with a word and without.
+/// The fates of an exchange: it is lost on the way there or back, with or without a notice.
 const FATES: [Fate; 4] = [Fate::Lost, Fate::CutDown(0), Fate::Swallowed, Fate::Mute];
 
 #[derive(Debug, Clone, Copy)]
@@ -61,20 +61,38 @@ struct Case {
 /// The exchange that goes wrong.
 #[derive(Debug, Clone, Copy)]
 enum Struck {
-    /// The park of this client that is under way when the ending begins: what else comes of its
-    /// answer is lost, and the client is told of that or not.
+    /// The park of this client that is under way when the ending begins: the rest of its answer is
+    /// lost, and the client may be told or not.
     Park(usize, bool),
-    /// Of those that this client begins in the ending, the one with this place.
+    /// The exchange of this client with this place among those that begin in the ending.
     Begun(usize, usize, Fate),
 }
 
-/// What came of it.
+/// The result of an ending.
 #[derive(Debug)]
 struct Outcome {
-    /// Until both clients were closed, in ms.
+    /// The time until both clients were closed, in ms.
     took: u64,
-    /// Exchanges of each client that begun meanwhile.
+    /// The exchanges of each client that began meanwhile.
     begun: [usize; 2],
+}
+
+/// Has an exchange go wrong, now or when it begins.
+fn strike(w: &mut World, struck: Option<Struck>) {
+    let mut begun = [0; 2];
+    w.on_request = Some(Box::new(move |seen| {
+        let nth = begun[seen.peer];
+        begun[seen.peer] += 1;
+        match struck {
+            Some(Struck::Begun(peer, at, fate)) if peer == seen.peer && at == nth => fate,
+            _ => Fate::Pass,
+        }
+    }));
+    if let Some(Struck::Park(peer, told)) = struck
+        && let Some(trip) = w.peers[peer].trips[0].and_then(|id| w.trips.get_mut(&id))
+    {
+        trip.fate = if told { Fate::CutDown(trip.got) } else { Fate::Mute };
+    }
 }
 
 fn run(case: &Case) -> Outcome {
@@ -98,21 +116,7 @@ fn run(case: &Case) -> Outcome {
     }
     w.run(200);
     let before = [0, 1].map(|peer| exchanges(&w, peer));
-    let mut begun = [0; 2];
-    let struck = case.struck;
-    w.on_request = Some(Box::new(move |seen| {
-        let nth = begun[seen.peer];
-        begun[seen.peer] += 1;
-        match struck {
-            Some(Struck::Begun(peer, at, fate)) if peer == seen.peer && at == nth => fate,
-            _ => Fate::Pass,
-        }
-    }));
-    if let Some(Struck::Park(peer, told)) = struck
-        && let Some(trip) = w.peers[peer].trips[0].and_then(|id| w.trips.get_mut(&id))
-    {
-        trip.fate = if told { Fate::CutDown(trip.got) } else { Fate::Mute };
-    }
+    strike(&mut w, case.struck);
     let began = w.now;
     match case.ending {
         Ending::FirstBy(_) | Ending::Together => w.hang_up(n),
@@ -144,7 +148,7 @@ fn exchanges(w: &World, peer: usize) -> usize {
     (parks + sends) as usize
 }
 
-/// Whoever succeeded was told so.
+/// Checks that an application that succeeded was told so.
 fn check(w: &World, n: usize, case: &Case) {
     let ends = &w.chans[n].ends;
     let whole = |side: usize| ends[side].read == ends[1 - side].written && ends[side].eof;
@@ -172,11 +176,11 @@ fn check(w: &World, n: usize, case: &Case) {
 }
 
 /// A silent park is noticed after its active hold and the grace, 7 s, and made up for by a repeat;
-/// nobody waits for linger, which is 180 s.
+/// no side waits for linger, which is 180 s.
 const MOST: u64 = 12_000;
 
 #[test]
-fn each_exchange_of_an_ending_may_be_lost() {
+fn ending_survives_the_loss_of_each_exchange() {
     for ending in ENDINGS {
         for clients in CLIENTS {
             let clean = run(&Case { clients, ending, struck: None });

@@ -1,55 +1,56 @@
-//! What a misbehaving proxy does to an exchange: the kinds of fault, and the fates drawn of them.
+//! What a misbehaving proxy does to an exchange: the kinds of fault, and the fates drawn from them.
 
 use crate::rng::Rng;
 
-/// What becomes of an exchange.
+/// The fate of an exchange.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Fate {
     Pass,
-    /// No connection.
+    /// No connection is made.
     Refused,
-    /// Nobody answers who dials.
+    /// The server to which the client dials does not answer.
     #[allow(dead_code)] // by gateways of the simulation alone
     Unanswered,
-    /// The proxy answers in the relay's place,
+    /// The proxy answers in the relay's place with this status.
     Status(u16),
-    /// and asks to be let alone for so many seconds.
+    /// The proxy answers with this status, and asks the client to come back after this many
+    /// seconds.
     #[allow(dead_code)] // the same
     Later(u16, u8),
-    /// So does a portal, with status 200.
+    /// A portal answers with status 200.
     Portal,
-    /// So does a cache, with the client's last answer.
+    /// A cache answers with the client's last answer.
     Cached,
-    /// The connection ends before the relay sees anything.
+    /// The connection ends before the relay sees an octet.
     Lost,
-    /// It ends for both when so many octets of the request have passed,
+    /// The connection ends for both sides when this many octets of the request have passed.
     CutUp(usize),
-    /// or of the answer.
+    /// The connection ends for both sides when this many octets of the answer have passed.
     CutDown(usize),
-    /// The answer comes as HTTP/1.0, which ends with the connection: a cut behind so many octets
-    /// looks like that.
+    /// The answer comes as HTTP/1.0, which ends with the connection: a cut behind this many octets
+    /// looks like its end.
     Http10(Option<usize>),
-    /// The connections of both are reset after so many ms.
+    /// The connections of both sides are reset after this many ms.
     Reset(u64),
-    /// The relay gets so many octets of the request, as if they were all.
+    /// The relay gets this many octets of the request, as if they were all.
     Truncated(usize),
-    /// The relay sees nothing, the client neither.
+    /// The request vanishes: neither relay nor client sees anything.
     Swallowed,
-    /// The relay acts, the client sees nothing.
+    /// The relay acts, and the client sees nothing.
     Mute,
     /// The relay acts, and the proxy replaces the answer.
     StatusAfter(u16),
-    /// The request passes when it is whole,
+    /// The request passes only when it is whole.
     BufferUp,
-    /// the answer does,
+    /// The answer passes only when it is whole.
     BufferDown,
-    /// or what has come of the answer does, every so many ms.
+    /// The answer passes in bundles, one every so many ms.
     HoldDown(u64),
-    /// The request reaches the relay so many ms later,
+    /// The request reaches the relay this many ms late.
     LateUp(u64),
-    /// or every part of the answer the client.
+    /// Every part of the answer reaches the client this many ms late.
     LateDown(u64),
-    /// The request reaches the relay again and again, each time so many ms later. The client gets
+    /// The request reaches the relay again and again, each time this many ms later. The client gets
     /// the answer to the first, or to the last.
     Repeat {
         times: u64,
@@ -82,14 +83,14 @@ pub enum Fault {
     Truncate,
 }
 
-/// What proxies and gateways answer of their own accord.
+/// The statuses that proxies and gateways give by themselves.
 const STATUSES: [u16; 6] = [407, 413, 429, 502, 503, 504];
 
-/// Behind so many octets an answer is cut at most; cuts near its beginning are as likely.
+/// An answer is cut behind this many octets at most; cuts near its beginning are as likely.
 const LATEST_CUT: u64 = 1 << 19;
 
 impl Fault {
-    /// What one proxy does; the others are of other things on the way.
+    /// The faults of one proxy; the others are faults of other things on the way.
     pub const OF_A_PROXY: &[Self] = Self::ALL.split_at(16).0;
 
     pub const ALL: [Self; 19] = [
@@ -114,7 +115,7 @@ impl Fault {
         Self::Truncate,
     ];
 
-    /// A fate of this kind for a request of `len` octets; what is late is so by `longest` ms at most.
+    /// Draws a fate of this kind for a request of `len` octets; delays are `longest` ms at most.
     pub fn draw(self, rng: &mut Rng, len: usize, longest: u64) -> Fate {
         let at = |rng: &mut Rng| rng.below(len as u64 + 1) as usize;
         let either = |rng: &mut Rng, one, other| if rng.chance(500) { one } else { other };
@@ -156,20 +157,20 @@ fn repeat(rng: &mut Rng, after: u64) -> Fate {
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Faults {
     pub odds: [u64; Fault::ALL.len()],
-    /// No more of them from then on, in ms.
+    /// When the faults end, in ms.
     pub until: u64,
-    /// What is late is so by so many ms at most.
+    /// The longest delay of a fault, in ms.
     pub longest: u64,
 }
 
 impl Faults {
-    /// These, each so likely, at all times.
+    /// These faults, each as likely as `per_mille` says, at all times.
     pub fn each(faults: &[Fault], per_mille: u64, longest: u64) -> Self {
         let odds = Fault::ALL.map(|fault| if faults.contains(&fault) { per_mille } else { 0 });
         Self { odds, until: u64::MAX, longest }
     }
 
-    /// The fate of a request of `len` octets.
+    /// Draws the fate of a request of `len` octets.
     pub fn draw(&self, now: u64, rng: &mut Rng, len: usize) -> Fate {
         if now >= self.until {
             return Fate::Pass;

@@ -1,20 +1,20 @@
-//! Whether what is in flight stays within the windows: reads along whatever clients say.
+//! Checks that the data in flight stay within the windows, by reading along with all requests.
 
 use std::collections::HashMap;
 
 use byway::wire::{DataFlags, Decoder, HelloFlags, Message, Piece};
 
-/// Names an end of a channel; its token does.
+/// Names an end of a channel by its token.
 type End = u64;
 
-/// What was said of windows so far.
+/// The windows that were told so far.
 #[derive(Debug, Default)]
 pub struct Flight {
     /// The end at the other side of a channel.
     other: HashMap<End, End>,
-    /// First offset that an end has not said it would take.
+    /// The first offset beyond the window that an end has told.
     limit: HashMap<End, u64>,
-    /// Requests that were park and send at once.
+    /// The number of requests that were park and send at once.
     pub singles: u64,
 }
 
@@ -27,7 +27,7 @@ pub struct Along {
 }
 
 impl Flight {
-    /// A client says so much more of a request.
+    /// A client has sent these octets of a request.
     pub fn hear(&mut self, along: &mut Along, mut said: &[u8]) {
         while let Some(piece) = along.decoder.next(&mut said).expect("what a client says is right")
         {

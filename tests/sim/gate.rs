@@ -1,4 +1,4 @@
-//! Gateways that let a client have but one connection, one exchange at a time, or so many a second.
+//! Gateways that allow a client one connection, one exchange at a time, or a rate of exchanges.
 
 use byway::error::Blocked;
 use byway::session::Lane;
@@ -8,18 +8,18 @@ use crate::net::{Link, Trip};
 use crate::path::CONNECT_MS;
 use crate::world::{Happens, TripId, World, index};
 
-/// What a client may have at once.
+/// The limit of a gateway for one client.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Limit {
-    /// One connection: who dials for another is turned away,
+    /// One connection: the gateway refuses a client that dials for another.
     OneConnection,
-    /// or not answered.
+    /// One connection: the gateway does not answer a client that dials for another.
     OneConnectionInSilence,
-    /// One exchange: another one is answered this status,
+    /// One exchange: the gateway answers another one with this status.
     OneExchange(u16),
-    /// or waits until the first is over.
+    /// One exchange: another one waits until the first is over.
     Queue,
-    /// An exchange every so many ms, and so many more at once.
+    /// One exchange every so many ms, and a burst of so many more.
     Rate { every: u64, burst: u64 },
 }
 
@@ -27,13 +27,13 @@ pub enum Limit {
 #[derive(Debug)]
 pub struct Gate {
     pub limit: Limit,
-    /// It does not notice that the client hangs up before the relay has answered.
+    /// Whether the gateway overlooks that the client hangs up before the relay has answered.
     pub overlooks: bool,
-    /// After how many seconds it says that it may be asked again.
+    /// The seconds after which the gateway asks the client to come back.
     pub retry_after: Option<u8>,
-    /// Exchanges that are under way for it alone.
+    /// The exchanges that are under way for the gateway alone.
     pub overlooked: Vec<Link>,
-    /// When what has passed so far has been let pass by the rate.
+    /// The time up to which the rate is used up.
     pub paid_until: u64,
 }
 
@@ -51,7 +51,7 @@ impl Gate {
 }
 
 impl World {
-    /// What a gateway does to an exchange that begins.
+    /// What the gateway does to an exchange that begins.
     pub fn at_gate(&mut self, peer: usize, lane: Lane) -> Option<Fate> {
         let now = self.now;
         let beside = self.peers[peer].trips[1 - index(lane)]
@@ -102,13 +102,13 @@ impl World {
         waits
     }
 
-    /// Whether a gateway does not notice that the client has hung up.
+    /// Whether a gateway overlooks that the client has hung up.
     pub fn overlooks(&mut self, trip: &Trip, link: Link) -> bool {
         let Some(gate) = self.peers[trip.peer].path.gate.as_mut() else { return false };
         if !gate.overlooks || !self.served.contains_key(&link) {
             return false;
         }
-        // Nobody takes the answer any more.
+        // The answer has no reader any more.
         if let Some(served) = self.served.get_mut(&link) {
             served.trip = None;
         }
@@ -118,7 +118,7 @@ impl World {
 }
 
 impl Trip {
-    /// Whether it has a connection, or a request at the gateway.
+    /// Whether the client has a connection, or a request, at the gateway.
     fn connects(&self) -> bool {
         !matches!(
             self.fate,

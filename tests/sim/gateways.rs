@@ -11,9 +11,9 @@ use crate::seeds::spread;
 use crate::world::World;
 
 const SEEDS: u64 = 40;
-/// Until the first byte is there, in ms.
+/// The longest time until the first byte, in ms.
 const FIRST: u64 = 15_000;
-/// A key and its echo, in ms.
+/// The longest time of a key and its echo, in ms.
 const ECHO: u64 = 1_000;
 
 const LIMITS: [Limit; 5] = [
@@ -24,7 +24,8 @@ const LIMITS: [Limit; 5] = [
     Limit::Queue,
 ];
 
-/// Two clients and a stream between them; the first is behind this gateway, and listens or connects.
+/// Two clients and a stream between them; the first is behind this gateway, and listens or
+/// connects.
 fn behind(seed: u64, gate: Gate, listens: bool) -> (World, usize, [usize; 2]) {
     let mut w = World::new(seed);
     for n in 0..2 {
@@ -41,7 +42,7 @@ fn behind(seed: u64, gate: Gate, listens: bool) -> (World, usize, [usize; 2]) {
     (w, n, if listens { [1, 0] } else { [0, 1] })
 }
 
-/// A key that the client behind the gateway types, and its echo; how long that took.
+/// The client behind the gateway types a key; gives the time until its echo.
 #[track_caller]
 fn echo(w: &mut World, n: usize, [near, far]: [usize; 2], within: u64) -> u64 {
     w.say(n, near, 8);
@@ -64,11 +65,11 @@ fn each(run: impl Fn(u64, Gate, bool) + Sync) {
 }
 
 #[test]
-fn a_single_connection_or_exchange_is_enough_and_a_key_is_echoed_soon() {
+fn gateway_of_one_connection_or_exchange_is_enough_for_a_terminal() {
     each(|seed, gate, listens| {
         let (mut w, n, sides) = behind(seed, gate, listens);
         let sides = if listens { [1, 0] } else { sides };
-        // There each dialling takes its whole time-out.
+        // Behind these each dialling takes its whole time-out.
         let silent = w.peers[0].path.gate.as_ref().map(|gate| gate.limit);
         let silent = silent == Some(Limit::OneConnectionInSilence);
         let within = if silent { 2 * FIRST } else { FIRST };
@@ -78,7 +79,8 @@ fn a_single_connection_or_exchange_is_enough_and_a_key_is_echoed_soon() {
         let first = w.now - begun;
         assert!(first <= within, "{first}");
         let singles = w.flight.singles;
-        // By these it learns what it is behind, and whether it can hang up there.
+        // By these keys the client learns the kind of its gateway, and whether it can hang up to
+        // send.
         let until = w.now + FIRST;
         while w.now < until {
             w.run(500);
@@ -96,7 +98,7 @@ fn a_single_connection_or_exchange_is_enough_and_a_key_is_echoed_soon() {
 }
 
 #[test]
-fn everything_crosses_a_gateway_of_one_both_ways() {
+fn streams_cross_a_gateway_of_one_both_ways() {
     each(|seed, gate, listens| {
         let (mut w, n, _) = behind(seed, gate, listens);
         w.run_until(30_000, "connection", |w| w.chans[n].ends[1].id.is_some());
@@ -110,7 +112,7 @@ fn everything_crosses_a_gateway_of_one_both_ways() {
 }
 
 #[test]
-fn exchanges_beside_each_other_are_tried_again_and_at_once_in_another_network() {
+fn parallel_exchanges_are_tried_again_and_at_once_in_another_network() {
     for told in [false, true] {
         let (mut w, n, sides) = behind(7, Gate::new(Limit::OneExchange(503)), false);
         w.run_until(FIRST, "connection", |w| w.chans[n].ends[1].id.is_some());
@@ -134,7 +136,7 @@ fn exchanges_beside_each_other_are_tried_again_and_at_once_in_another_network() 
 }
 
 #[test]
-fn a_gateway_that_stays_is_tested_rarely() {
+fn gateway_that_stays_is_tested_rarely() {
     for limit in LIMITS {
         let (mut w, n, sides) = behind(3, Gate::new(limit), false);
         w.run_until(FIRST, "connection", |w| w.chans[n].ends[1].id.is_some());
@@ -147,7 +149,7 @@ fn a_gateway_that_stays_is_tested_rarely() {
     }
 }
 
-/// Paths that are bad, but not of this kind.
+/// Paths that are bad in another way than these gateways.
 #[derive(Debug, Clone, Copy)]
 enum Bad {
     Dark(Dialling),
@@ -157,20 +159,18 @@ enum Bad {
     Resets,
 }
 
+const BAD: [Bad; 6] = [
+    Bad::Dark(Dialling::Refused),
+    Bad::Dark(Dialling::Unanswered),
+    Bad::Slow,
+    Bad::Restarts,
+    Bad::Cuts,
+    Bad::Resets,
+];
+
 #[test]
-fn other_troubles_are_not_taken_for_such_a_gateway() {
-    let bad = [
-        Bad::Dark(Dialling::Refused),
-        Bad::Dark(Dialling::Unanswered),
-        Bad::Slow,
-        Bad::Restarts,
-        Bad::Cuts,
-        Bad::Resets,
-    ];
-    let mut cases = Vec::new();
-    for bad in bad {
-        cases.extend((0..SEEDS).map(|seed| (seed, bad)));
-    }
+fn other_troubles_are_not_taken_for_a_gateway_of_one() {
+    let cases = BAD.iter().flat_map(|&bad| (0..SEEDS).map(move |seed| (seed, bad))).collect();
     let ran = spread(cases, None, |&(seed, bad)| {
         let mut w = World::new(seed);
         w.pace = if seed & 1 == 0 { Pace::Streaming } else { Pace::LongPoll };
@@ -223,7 +223,7 @@ fn other_troubles_are_not_taken_for_such_a_gateway() {
 }
 
 #[test]
-fn the_pace_goes_down_where_a_gateway_limits_it() {
+fn rate_of_exchanges_falls_to_the_limit_of_a_gateway() {
     for (retry_after, most) in [(None, 10), (Some(1), 12)] {
         for seed in 0..SEEDS {
             let limit = Limit::Rate { every: 200, burst: seed % 3 };

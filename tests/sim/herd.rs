@@ -1,5 +1,5 @@
-//! Many clients at one relay that stands still, or is started again: they must not do all at once
-//! what each would do alone.
+//! Many clients at a relay that stands still, or is started again: together they must not do what
+//! each does alone.
 
 use byway::Kind;
 use byway::session::{Pace, Profile};
@@ -9,7 +9,7 @@ use crate::world::World;
 
 const CLIENTS: usize = 200;
 
-/// Clients that answers stay open for, in pairs; the channels.
+/// Clients in pairs whose answers stay open, and their channels.
 fn streaming(seed: u64) -> (World, Vec<usize>) {
     let mut w = World::new(seed);
     w.pace = Pace::Streaming;
@@ -25,7 +25,7 @@ fn streaming(seed: u64) -> (World, Vec<usize>) {
     (w, channels)
 }
 
-/// Everybody says something, so that answers stay open for the next half minute.
+/// Every client sends a message, so that answers stay open for the next half minute.
 fn talk(w: &mut World, channels: &[usize]) {
     for &n in channels {
         w.say(n, 0, 10);
@@ -34,12 +34,12 @@ fn talk(w: &mut World, channels: &[usize]) {
     w.run(1_000);
 }
 
-/// How many answers were late so far, of all clients.
+/// The number of late answers of all clients so far.
 fn late(w: &mut World) -> u64 {
     w.peers.iter_mut().map(|peer| peer.session().stats().late).sum()
 }
 
-/// The relay stands still: how many answers are broken off, and within how many ms.
+/// The relay stands still: gives how many answers are broken off, and within how many ms.
 fn stand_still(w: &mut World, ms: u64) -> (u64, u64) {
     w.relay_stands_until = w.now + ms;
     let mut breaks = Vec::new();
@@ -53,13 +53,13 @@ fn stand_still(w: &mut World, ms: u64) -> (u64, u64) {
 }
 
 #[test]
-fn a_relay_that_stands_still_for_a_moment_loses_few_streams_and_none_for_long() {
+fn relay_that_stands_still_for_a_moment_loses_few_streams_briefly() {
     let (mut w, channels) = streaming(80);
     talk(&mut w, &channels);
     let (broken, _) = stand_still(&mut w, 300);
     println!("stood still for 300 ms: {broken} of {CLIENTS} streams broken off");
     assert!(broken <= CLIENTS as u64 / 200, "{broken}");
-    // Twice, and for longer: some are late twice in a row.
+    // Two pauses that are longer: some answers are late twice in a row.
     talk(&mut w, &channels);
     let (broken, spread) = stand_still(&mut w, 700);
     let (again, _) = stand_still(&mut w, 700);
@@ -76,7 +76,7 @@ fn a_relay_that_stands_still_for_a_moment_loses_few_streams_and_none_for_long() 
 }
 
 #[test]
-fn idle_clients_do_not_come_back_all_at_once_for_ever() {
+fn idle_clients_spread_their_parks_after_a_restart() {
     let mut w = World::new(81);
     for n in 0..CLIENTS {
         let peer = w.peer(Profile::TINY);
@@ -84,7 +84,7 @@ fn idle_clients_do_not_come_back_all_at_once_for_ever() {
     }
     w.run(60_000);
     w.restart_relay(0);
-    // The first parks behind that are as one.
+    // The first parks behind the restart come together.
     w.run(15_000);
     let parks = |w: &World| (0..CLIENTS).map(|peer| w.exchanges(peer).0).sum::<u64>();
     let mut most = 0;
@@ -98,6 +98,6 @@ fn idle_clients_do_not_come_back_all_at_once_for_ever() {
     let minute = all as f64 / CLIENTS as f64 / 20.0;
     println!("{CLIENTS} idle clients: {most} parks a second at most, {minute:.2} a minute each");
     assert!(most <= CLIENTS as u64 / 4, "{most}");
-    // What an idle client may cost.
+    // The most exchanges of an idle client.
     assert!(minute <= 2.4, "{minute}");
 }

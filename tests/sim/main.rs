@@ -1,5 +1,5 @@
 //! Deterministic simulation: real sessions and the relay's router under a virtual clock, joined by
-//! HTTP exchanges to which everything happens that happens to HTTP exchanges.
+//! HTTP exchanges with every fault that HTTP exchanges can have.
 
 mod adapt;
 mod answer;

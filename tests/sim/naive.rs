@@ -1,4 +1,4 @@
-//! A client made by hand, which ignores windows, and everything else that is told to it.
+//! A client made by hand, which ignores windows and all messages to it.
 
 use bytes::Bytes;
 use byway::Kind;
@@ -13,20 +13,20 @@ use crate::app::{ListenPlan, endpoint};
 use crate::rng::fill;
 use crate::world::World;
 
-/// Knows where its peer's channel is, and counts its exchanges.
+/// A client that knows its peer's channel, and counts its exchanges.
 struct Naive {
     seq: u64,
     route: Route,
     channel: Channel,
 }
 
-/// What an answer had, as far as it matters here.
+/// The part of an answer that the tests look at.
 #[derive(Debug, Default, PartialEq, Eq)]
 struct Told {
     delivered: u32,
     ack: u64,
     limit: u64,
-    /// Of each acknowledgement: its overflow.
+    /// The overflow of each acknowledgement.
     overflows: Vec<u64>,
     accepted: Option<(Address, Channel)>,
 }
@@ -49,7 +49,7 @@ impl Naive {
         let told = naive.exchange(w, 5000, &[]);
         let (peer, theirs) = told.accepted.expect("CONNECT_RSP");
         naive.route = Route { peer, channel: theirs };
-        // The first word of the connector establishes the channel.
+        // The connector's first message establishes the channel.
         let window = Message::ReceiveReq(Window { limit: 1 << 20, now: true, ..Window::default() });
         naive.exchange(w, 0, &[(Message::Route(naive.route), &[]), (window, &[])]);
         naive
@@ -60,7 +60,7 @@ impl Naive {
         self.exchange(w, 0, &[(route, &[]), (Message::SendReq(data), bytes)])
     }
 
-    /// Stream bytes `at..to`, whatever the window.
+    /// Sends stream bytes `at..to`, whatever the window.
     fn send(&mut self, w: &mut World, key: u64, at: u64, to: u64) -> Told {
         let mut bytes = vec![0; (to - at) as usize];
         fill(key, at, &mut bytes);
@@ -68,7 +68,7 @@ impl Naive {
         self.say(w, data, &bytes)
     }
 
-    /// One exchange, with no network between it and the relay.
+    /// Makes one exchange, with no network between the client and the relay.
     fn exchange(&mut self, w: &mut World, hold_ms: u32, say: &[(Message<'_>, &[u8])]) -> Told {
         self.seq += 1;
         let hello = Hello {
@@ -163,11 +163,11 @@ fn read_all(w: &mut World, b: usize, id: byway::session::ChannelId, key: u64, at
 }
 
 #[test]
-fn overflow_is_told_once_with_the_first_lost_offset_and_the_stream_goes_on() {
+fn overflow_is_told_once_and_the_stream_goes_on() {
     let (mut w, b, id, mut naive) = scene(Kind::Stream);
     let (key, mut read) = (5, 0);
     naive.park(&mut w);
-    // The ring takes 1,024 of 3,000.
+    // The ring takes 1,024 of 3,000 bytes.
     let told = naive.send(&mut w, key, 0, 3000);
     assert_eq!(told.delivered, 3000, "the relay does not count windows");
     let told = naive.park(&mut w);
@@ -176,7 +176,7 @@ fn overflow_is_told_once_with_the_first_lost_offset_and_the_stream_goes_on() {
     read_all(&mut w, b, id, key, &mut read);
     assert_eq!(read, 1024);
     w.run(50);
-    // The window opens, and says the same overflow again: it only rises.
+    // The window opens, and repeats the same overflow, which never falls.
     let told = naive.park(&mut w);
     assert_eq!((told.ack, told.limit), (1024, 2048));
     assert!(told.overflows.iter().all(|&at| at == 1025));
@@ -213,10 +213,10 @@ fn bytes_from_the_middle_are_a_loss_and_never_reach_the_application() {
 }
 
 #[test]
-fn a_datagram_that_does_not_fit_is_dropped_whole_and_nobody_is_told() {
+fn datagram_that_does_not_fit_is_dropped_whole_without_notice() {
     let (mut w, b, id, mut naive) = scene(Kind::Datagram);
     let flags = DataFlags::DATAGRAM.with(DataFlags::ACK_NOW);
-    // With its header of 6 octets each takes 406 of 1,024; the numbers repeat each twice.
+    // With its header of 6 octets each datagram takes 406 of 1,024; each number is sent twice.
     for number in 0..4 {
         for _ in 0..2 {
             let data = Data { offset: number, flags, len: 400 };

@@ -1,4 +1,4 @@
-//! How requests go up, and what befalls exchanges on the way.
+//! How requests go up, and what happens to exchanges on the way.
 
 use std::collections::VecDeque;
 
@@ -16,10 +16,10 @@ use crate::world::{Happens, TripId, World, index};
 /// The relay's end of a connection: which relay, which exchange.
 pub type Link = (u64, ExchangeId);
 
-/// Octets that the kernels on the way take before a connection stands.
+/// Octets that the kernels on the way take before a connection is made.
 pub const PIPE: usize = 64 << 10;
 
-/// How often a gateway looks if the next exchange may pass, in ms.
+/// How often a gateway checks whether the next exchange may pass, in ms.
 const LOOK_MS: u64 = 3;
 
 /// When a kernel gives up a connection whose other end is gone, in ms.
@@ -33,10 +33,10 @@ pub struct Trip {
     len: usize,
     pub begun: u64,
     silence: u64,
-    /// When the client last heard or said something.
+    /// When the client last received or sent an octet.
     pub last: u64,
     pub fate: Fate,
-    /// Octets taken from the session, arrived at the relay, arrived at the client.
+    /// Octets taken from the session, arrived at the relay, and arrived at the client.
     sent: usize,
     passed: usize,
     pub got: usize,
@@ -45,48 +45,81 @@ pub struct Trip {
     pub down: VecDeque<Option<Bytes>>,
     pub up_at: u64,
     pub down_at: u64,
-    /// The client has something of the answer; it wrote behind the request; its connection was used
-    /// before.
+    /// Whether the client has octets of the answer; whether it wrote behind the request; whether
+    /// its connection was used before.
     pub heard: bool,
     pub spoken: bool,
     reused: bool,
-    /// Nothing passes any more, and nobody is told.
+    /// Whether the exchange hangs: no octet passes any more, and neither side is told.
     pub hung: bool,
     pub hung_at: u64,
     pub link: Option<Link>,
-    /// A gateway that passes one exchange at a time has begun with this one.
+    /// Whether a gateway that passes one exchange at a time has begun with this one.
     pub admitted: bool,
-    /// What a proxy holds of the answer.
+    /// The octets of the answer that a proxy holds.
     pub answer: Vec<u8>,
     shown: [Decoder; 2],
-    /// Reads along as the client speaks.
+    /// Reads along with the client's request.
     flight: Along,
+}
+
+impl Trip {
+    fn new(peer: usize, exchange: &Exchange, now: u64, fate: Fate, flight: Along) -> Self {
+        Self {
+            peer,
+            lane: exchange.lane,
+            len: exchange.len,
+            begun: now,
+            silence: exchange.silence_ms.into(),
+            last: now,
+            fate,
+            sent: 0,
+            passed: 0,
+            got: 0,
+            paused: false,
+            up: VecDeque::new(),
+            down: VecDeque::new(),
+            up_at: 0,
+            down_at: 0,
+            heard: false,
+            spoken: false,
+            reused: false,
+            hung: matches!(fate, Fate::Swallowed | Fate::Unanswered),
+            hung_at: now,
+            link: None,
+            admitted: false,
+            answer: Vec::new(),
+            shown: [Decoder::new(), Decoder::new()],
+            flight,
+        }
+    }
 }
 
 /// An exchange as the relay's server sees it.
 #[derive(Debug)]
 pub struct Served {
-    /// Who gets the answer.
+    /// The exchange whose client gets the answer.
     pub trip: Option<TripId>,
     pending: VecDeque<Bytes>,
     whole: bool,
     told: bool,
-    /// Octets of the answer under way.
+    /// Octets of the answer that are under way.
     pub out: usize,
-    /// The answer has begun.
+    /// Whether the answer has begun.
     pub answers: bool,
 }
 
-/// Where the client stands in a [`TripId`], above the number of the exchange.
+/// The bit in a [`TripId`], above the number of the exchange, at which the number of the client
+/// begins.
 const PEER_SHIFT: u32 = 48;
 
 impl World {
-    /// The client whose exchange it is.
+    /// The client that makes the exchange.
     pub fn peer_of(id: TripId) -> usize {
         (id >> PEER_SHIFT) as usize
     }
 
-    /// A client makes a request.
+    /// Has a client make a request.
     pub fn begin(&mut self, n: usize, exchange: &Exchange) {
         let id = (n as u64) << PEER_SHIFT | exchange.seq;
         let lane = exchange.lane;
@@ -125,36 +158,19 @@ impl World {
         }
         let mut flight = Along::default();
         self.flight.hear(&mut flight, &body);
-        let mut trip = Trip {
-            peer: n,
-            lane,
-            len: exchange.len,
-            begun: self.now,
-            silence: exchange.silence_ms.into(),
-            last: self.now,
-            fate,
-            sent: body.len(),
-            passed: 0,
-            got: 0,
-            paused: false,
-            up: VecDeque::new(),
-            down: VecDeque::new(),
-            up_at: 0,
-            down_at: 0,
-            heard: false,
-            spoken: false,
-            reused: single && reused,
-            hung: matches!(fate, Fate::Swallowed | Fate::Unanswered),
-            hung_at: self.now,
-            link: None,
-            admitted: false,
-            answer: Vec::new(),
-            shown: [Decoder::new(), Decoder::new()],
-            flight,
-        };
+        let mut trip = Trip::new(n, exchange, self.now, fate, flight);
+        trip.sent = body.len();
+        trip.reused = single && reused;
+        self.schedule(self.now + trip.silence, Happens::Silence(id));
+        self.dial(id, &mut trip, body);
+        self.trips.insert(id, trip);
+    }
+
+    /// The fate of an exchange takes its course: the request goes out, or fails.
+    fn dial(&mut self, id: TripId, trip: &mut Trip, body: Vec<u8>) {
+        let (n, fate) = (trip.peer, trip.fate);
         let rtt = self.latency(n) + self.latency(n);
         let soon = self.now + rtt;
-        self.schedule(self.now + trip.silence, Happens::Silence(id));
         if let Fate::Reset(after) = fate {
             self.schedule(self.now + after, Happens::Reset(id));
         }
@@ -193,14 +209,13 @@ impl World {
             }
             _ => self.schedule(self.now + rtt / 2, Happens::Pull(id)),
         }
-        self.trips.insert(id, trip);
     }
 
-    /// The client's transport takes a piece of the body from the session, and sends it.
+    /// Has the client's transport take a piece of the body from the session, and send it.
     pub fn pull(&mut self, id: TripId) {
         let Some(trip) = self.trips.get_mut(&id) else { return };
         if trip.got > 0 {
-            // Answered before it was read: nobody wants the rest.
+            // The answer came before the request was read: the rest is dropped.
             return;
         }
         let (n, lane) = (trip.peer, trip.lane);
@@ -221,7 +236,7 @@ impl World {
                 "longer than it says"
             );
         }
-        // With its last octet, the answer begins to be waited for.
+        // The client waits for the answer once the last octet was sent.
         self.woken(n);
         let latency = self.latency(n);
         let passes = self.peers[n].path.passes(self.now, taken);
@@ -237,7 +252,7 @@ impl World {
         }
     }
 
-    /// Whether what travels for this exchange stands still now; if so, it is put off or forgotten.
+    /// Whether the octets of this exchange stand still now; if so, they are put off or forgotten.
     pub fn stands(&mut self, id: TripId, what: Happens) -> bool {
         let Some(trip) = self.trips.get_mut(&id) else { return true };
         let dark_until = self.peers[trip.peer].dark_until;
@@ -299,7 +314,7 @@ impl World {
         }
     }
 
-    /// The relay reads what has arrived of a request, as far as it will.
+    /// The relay reads the octets of a request that have arrived, as far as the router takes them.
     fn feed(&mut self, link: Link) {
         let Some(served) = self.served.get_mut(&link) else { return };
         while let Some(mut chunk) = served.pending.pop_front() {
@@ -321,7 +336,7 @@ impl World {
         }
     }
 
-    /// Looks after every exchange that the router names.
+    /// Serves every exchange that the router names.
     pub fn serve_relay(&mut self) {
         while let Some(exchange) = self.router.poll_wake() {
             let link = self.link(exchange);
@@ -333,7 +348,7 @@ impl World {
     /// The exchange fails at its client.
     pub fn fail(&mut self, id: TripId, cause: Blocked, sent: bool) {
         if cause == Blocked::Cut && self.trips.get(&id).is_some_and(|t| t.reused && !t.heard) {
-            // The connection was dead before, which says nothing of the path.
+            // The connection was dead before, which is no failure of the path.
             return self.hang_up_on(id);
         }
         let Some(trip) = self.trips.remove(&id) else { return };
@@ -374,7 +389,7 @@ impl World {
         self.fail(id, Blocked::Cut, true);
     }
 
-    /// The client's patience with an exchange may be over.
+    /// The client may have run out of patience with an exchange.
     pub fn silence(&mut self, id: TripId) {
         let Some(trip) = self.trips.get(&id) else { return };
         let over = trip.last + trip.silence;
@@ -420,7 +435,7 @@ impl World {
 }
 
 impl Served {
-    /// Whether octets behind the request are looked at.
+    /// Whether the relay looks at octets behind the request.
     pub fn awaits_word(&self) -> bool {
         self.told && !self.answers
     }
@@ -430,7 +445,7 @@ impl Served {
     }
 }
 
-/// What a client makes of a status.
+/// The client's name for a status.
 pub fn status(code: u16) -> Blocked {
     match code {
         407 => Blocked::ProxyAuth,
@@ -438,7 +453,7 @@ pub fn status(code: u16) -> Blocked {
     }
 }
 
-/// Prints what passes by.
+/// Prints the messages of a piece as they pass.
 pub fn show(now: u64, trip: &mut Trip, way: usize, piece: &[u8]) {
     let arrow = ["up", "down"][way];
     let mut input = piece;

@@ -9,46 +9,47 @@ use crate::gate::Gate;
 use crate::net::Trip;
 use crate::world::{Happens, TripId, World, index};
 
-/// When a client gives up a connection that is not answered, in ms.
+/// When a client gives up an attempt to connect that is not answered, in ms.
 pub const CONNECT_MS: u64 = 3_000;
 
-/// When the kernel asks again for a connection, in ms: once before the client gives it up.
+/// When the kernel repeats an attempt to connect, in ms: once before the client gives it up.
 const SYN_AGAIN_MS: u64 = 1_000;
 
-/// How a client learns that no connection is to be had.
+/// How a client learns that there is no connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Dialling {
-    /// At once: there is no route.
+    /// The client learns it at once: there is no route.
     Refused,
-    /// Not at all; it gives up by itself.
+    /// The client is not told, and gives up by itself.
     Unanswered,
 }
 
 /// A client's path.
 #[derive(Debug)]
 pub struct Path {
-    /// Connections outlive their exchanges.
+    /// Whether connections outlive their exchanges.
     pub keeps: bool,
-    /// For each lane the connection kept: when it last passed anything, and whether it is dead.
+    /// For each lane the connection that is kept: when it last passed an octet, and whether it is
+    /// dead.
     kept: [Option<(u64, bool)>; 2],
     dark_until: u64,
     dialling: Dialling,
-    /// A translator forgets connections that passed nothing for so long, in ms.
+    /// A translator forgets connections that passed nothing for this long, in ms.
     pub forgets: u64,
-    /// A gateway ends exchanges that brought nothing for so long, in ms, with this status.
+    /// A gateway ends exchanges that brought nothing for this long, in ms, with this status.
     pub tires: Option<(u64, u16)>,
-    /// A gateway holds back what it does not know to be the end of an answer, for so long, in ms, from
-    /// the first octet on that it holds; 0: not.
+    /// A gateway holds back octets of an answer that are not known to be its end, for this long, in
+    /// ms, from the first octet on; 0 for none.
     pub corks: u64,
-    /// A gateway lets the client have but so much.
+    /// A gateway with a limit for this client.
     pub gate: Option<Gate>,
-    /// Largest body that a gateway takes, in octets.
+    /// The largest body that a gateway takes, in octets.
     pub most_body: usize,
-    /// Octets that go up in a second; 0: no limit.
+    /// The rate of the uplink in octets per second; 0 for no limit.
     pub uplink: u64,
-    /// When it has passed everything that was given it, in µs.
+    /// When the uplink has passed everything that it was given, in µs.
     uplink_free: u64,
-    /// Octets of each send so far, refused ones as well.
+    /// The length of each send so far in octets; those refused are counted, too.
     pub bodies: Vec<usize>,
 }
 
@@ -73,7 +74,7 @@ impl Path {
         self.kept[index(lane)] = None;
     }
 
-    /// When `octets` more have left, given at `now`, in ms.
+    /// When `octets` more, given at `now`, have left, in ms.
     pub fn passes(&mut self, now: u64, octets: usize) -> u64 {
         if self.uplink == 0 {
             return now;
@@ -83,14 +84,14 @@ impl Path {
         self.uplink_free.div_ceil(1000)
     }
 
-    /// Nothing of the exchange passes any more if a translator has forgotten it.
+    /// Notes that the exchange hangs if a translator has forgotten its connection.
     pub fn forget(&self, now: u64, trip: &mut Trip) {
         if now - trip.last > self.forgets {
             trip.hang(now);
         }
     }
 
-    /// Connections that are kept, but for that of a lane.
+    /// The number of connections that are kept, without that of a lane.
     pub fn keeps_beside(&self, lane: Lane) -> bool {
         self.kept[1 - index(lane)].is_some()
     }
@@ -100,7 +101,7 @@ impl Path {
         self.kept[index(lane)].is_some()
     }
 
-    /// What becomes of an exchange that begins; `None`: nothing.
+    /// The fate that the path gives to an exchange that begins; `None` if it passes.
     fn meets(&mut self, now: u64, lane: Lane, len: usize) -> Option<Fate> {
         match self.kept[index(lane)] {
             Some((used, dead)) if dead || now - used > self.forgets => {
@@ -122,7 +123,7 @@ impl Path {
 }
 
 impl Trip {
-    /// Nothing of it passes any more, and nobody is told.
+    /// Notes that the exchange hangs: no octet passes any more, and neither side is told.
     pub fn hang(&mut self, now: u64) {
         if !self.hung {
             self.hung = true;
@@ -132,12 +133,12 @@ impl Trip {
 }
 
 impl World {
-    /// What the path does to an exchange that begins.
+    /// Applies the path to an exchange that begins.
     pub fn on_path(&mut self, peer: usize, id: TripId, exchange: &Exchange) -> Option<Fate> {
         let &Exchange { lane, len, idle_ms, .. } = exchange;
         let now = self.now;
         let path = &mut self.peers[peer].path;
-        // As the client does.
+        // The client does the same.
         path.kept[index(lane)].take_if(|(used, _)| now - *used > u64::from(idle_ms));
         if lane == Lane::Send {
             path.bodies.push(len);
@@ -149,13 +150,13 @@ impl World {
         let path = &mut self.peers[peer].path;
         let fate = path.meets(now, lane, len).or(gated);
         if fate == Some(Fate::Swallowed) && path.kept[index(lane)].is_none() {
-            // No connection comes about.
+            // The attempt to connect fails.
             self.schedule(now + CONNECT_MS, Happens::Fails(id, Blocked::Connect, false));
         }
         fate
     }
 
-    /// An exchange is over: its connection serves the next one, or is dropped.
+    /// Notes that an exchange is over: its connection serves the next one, or is dropped.
     pub fn path_over(&mut self, trip: &Trip, hangs_up: bool) {
         let path = &mut self.peers[trip.peer].path;
         path.kept[index(trip.lane)] = (path.keeps && !hangs_up).then_some((self.now, false));
@@ -165,7 +166,8 @@ impl World {
         }
     }
 
-    /// The client's address changes as by [`World::roam`]; what it keeps is dead, too.
+    /// Changes the client's address as [`World::roam`] does; the connections that it keeps are
+    /// dead, too.
     pub fn move_away(&mut self, peer: usize, is_told: bool) {
         for kept in &mut self.peers[peer].path.kept {
             match is_told {
@@ -176,8 +178,8 @@ impl World {
         self.roam(peer, is_told);
     }
 
-    /// The client's path goes dark for so long: what is under way is lost for good, and there are
-    /// no new connections.
+    /// Makes the client's path dark for this long: the octets under way are lost for good, and no
+    /// connection can be made.
     pub fn go_dark(&mut self, peer: usize, ms: u64, dialling: Dialling) {
         let path = &mut self.peers[peer].path;
         path.dark_until = self.now + ms;
@@ -185,7 +187,7 @@ impl World {
         self.move_away(peer, false);
     }
 
-    /// The gateway's patience with an exchange may be over.
+    /// The gateway may have run out of patience with an exchange.
     pub fn tires(&mut self, id: TripId) {
         let Some(trip) = self.trips.get(&id) else { return };
         let Some((after, status)) = self.peers[trip.peer].path.tires else { return };

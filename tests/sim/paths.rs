@@ -1,5 +1,5 @@
-//! Paths that go dark, addresses that change, relays that restart, proxies that repeat, and what
-//! idle peers cost.
+//! Paths that go dark, addresses that change, relays that restart, proxies that repeat, and the
+//! cost of idle peers.
 
 use byway::Kind;
 use byway::error::{PeerError, TransportError};
@@ -11,7 +11,7 @@ use crate::fate::Fate;
 use crate::world::World;
 
 #[test]
-fn two_idle_peers_make_no_exchange_but_their_holds() {
+fn idle_peers_make_no_exchange_but_their_holds() {
     let mut w = World::new(31);
     let (a, b, n) = w.connected(Profile::PHONE);
     w.say(n, 0, 3000);
@@ -22,7 +22,7 @@ fn two_idle_peers_make_no_exchange_but_their_holds() {
     for (peer, (parks, sends)) in [a, b].into_iter().zip(before) {
         let (parks_now, sends_now) = w.exchanges(peer);
         assert_eq!(sends_now, sends);
-        // 30 s of holds of 5 s, the rest of 25 s.
+        // 30 s of holds of 5 s, then holds of 25 s.
         assert!(parks_now - parks <= 30 / 5 + 570 / 25 + 2, "{}", parks_now - parks);
     }
 }
@@ -43,7 +43,7 @@ fn claims_repeated_by_every_park_make_no_storm() {
 }
 
 #[test]
-fn a_dark_peer_does_not_delay_a_busy_one() {
+fn dark_peer_does_not_delay_a_busy_one() {
     let mut slowest = [0; 2];
     for (case, slowest) in slowest.iter_mut().enumerate() {
         let mut w = World::new(33);
@@ -69,7 +69,7 @@ fn a_dark_peer_does_not_delay_a_busy_one() {
 }
 
 #[test]
-fn a_lost_ready_costs_no_more_than_a_probe() {
+fn lost_ready_costs_no_more_than_a_probe() {
     let mut w = World::new(34);
     let (a, b, n) = w.connected(Profile::TINY);
     w.roam(b, false);
@@ -85,19 +85,19 @@ fn a_lost_ready_costs_no_more_than_a_probe() {
 }
 
 #[test]
-fn what_is_written_into_a_dead_park_is_sent_again() {
+fn data_written_into_a_dead_park_are_sent_again() {
     let mut w = World::new(35);
     let (_, b, n) = w.connected(Profile::TINY);
     w.roam(b, false);
     w.say(n, 0, 1000);
     w.run(100);
     assert!(!w.has_all(n, 1), "the relay wrote it into the park that nobody hears");
-    // The park's silence is over after its hold and 2 s.
+    // The park counts as silent after its hold and 2 s.
     w.arrives(n, 1, 12_000);
 }
 
 #[test]
-fn both_sides_roam_at_once() {
+fn stream_survives_both_sides_roaming_at_once() {
     for told in [false, true] {
         let mut w = World::new(36);
         let (a, b, n) = w.connected(Profile::PHONE);
@@ -115,7 +115,7 @@ fn both_sides_roam_at_once() {
 }
 
 #[test]
-fn accept_rsp_is_lost_while_the_connector_roams() {
+fn lost_accept_rsp_is_repeated_to_a_roaming_connector() {
     let mut w = World::new(37);
     let (a, b) = w.pair(Profile::TINY);
     let lost = w.lose_answers(1, |seen| seen.has(|m| matches!(m, Message::ConnectRsp(_))));
@@ -127,7 +127,7 @@ fn accept_rsp_is_lost_while_the_connector_roams() {
 }
 
 #[test]
-fn a_duplicate_park_arrives_late() {
+fn late_duplicate_of_a_park_does_no_harm() {
     for last in [false, true] {
         let mut w = World::new(38);
         let again = Fate::Repeat { times: 1, after: 1500, last };
@@ -139,11 +139,11 @@ fn a_duplicate_park_arrives_late() {
 }
 
 #[test]
-fn a_proxy_repeats_every_post_four_times_late() {
+fn posts_repeated_late_by_a_proxy_lose_nothing() {
     for last in [false, true] {
         for after in [0, 40, 700, 6000] {
             let mut w = World::new(39);
-            // Were it always the last answer that comes, nothing ever would.
+            // If the client always got the last answer, no exchange would ever succeed.
             let times = if last { 40 } else { u32::MAX };
             w.befall(times, Fate::Repeat { times: 4, after, last }, |_| true);
             let (a, b) = w.pair(Profile::PHONE);
@@ -155,7 +155,7 @@ fn a_proxy_repeats_every_post_four_times_late() {
 }
 
 #[test]
-fn the_relay_restarts_while_one_connects_and_the_listener_is_slower() {
+fn connect_survives_a_restart_before_the_listener_is_back() {
     for down in [0, 500, 4000] {
         let mut w = World::new(40);
         let (a, b) = w.pair(Profile::TINY);
@@ -170,7 +170,7 @@ fn the_relay_restarts_while_one_connects_and_the_listener_is_slower() {
 }
 
 #[test]
-fn a_relay_killed_every_second_loses_nothing() {
+fn relay_killed_every_second_loses_nothing() {
     let mut w = World::new(41);
     let (_, _, n) = w.connected(Profile::PHONE);
     w.say(n, 0, 1_000_000);
@@ -184,14 +184,14 @@ fn a_relay_killed_every_second_loses_nothing() {
 }
 
 #[test]
-fn a_jump_of_the_clock_is_a_change_of_network() {
+fn jump_of_the_clock_counts_as_a_change_of_network() {
     let mut w = World::new(42);
     let (a, b, n) = w.connected(Profile::TINY);
     for _ in 0..5 {
         w.say(n, 0, 3000);
         w.say(n, 1, 3000);
         w.run(20);
-        // The device sleeps: what was under way is over when it wakes.
+        // The device sleeps: exchanges under way are over when it wakes.
         w.now += 100_000;
         w.roam(a, true);
         w.roam(b, true);
@@ -217,14 +217,14 @@ fn linger_names_the_offset_at_both_ends() {
     assert_eq!(gave_up, Some(TransportError::Linger { acked: 300 }.into()));
     w.run(20_000);
     let told = w.chans[n].ends[1].error;
-    // Whichever comes first: its own linger time, or the word of the other end.
+    // The end has failed by its own linger time, or by the message of the other end.
     let own = Some(TransportError::Linger { acked: 0 }.into());
     let word = Some(PeerError::GaveUp { received: 0 }.into());
     assert!(told == own || told == word, "{told:?}");
 }
 
 #[test]
-fn a_silent_end_learns_that_the_other_gave_up() {
+fn silent_end_learns_that_the_other_gave_up() {
     let mut w = World::new(44);
     let (_, b, n) = w.connected(Profile::TINY);
     w.roam(b, false);
@@ -236,7 +236,7 @@ fn a_silent_end_learns_that_the_other_gave_up() {
 }
 
 #[test]
-fn a_keep_alive_finds_a_dead_peer() {
+fn keepalive_finds_a_dead_peer() {
     let mut w = World::new(45);
     let a = w.peer_with(Profile::TINY, |settings| settings.keepalive_ms = 60_000);
     let b = w.peer(Profile::TINY);

@@ -1,4 +1,5 @@
-//! Random faults over random workloads. `BYWAY_SIM_SEEDS` sets how many, `BYWAY_SIM_SEED` replays one.
+//! Random faults over random workloads. `BYWAY_SIM_SEEDS` sets how many, `BYWAY_SIM_SEED` replays
+//! one.
 
 use byway::Kind;
 use byway::session::{Pace, Profile};
@@ -35,7 +36,7 @@ fn nothing_is_lost_or_doubled_whatever_happens_to_exchanges() {
     ran.check();
 }
 
-/// What befalls all of a peer's exchanges at once, or all of a relay's.
+/// A fault of all exchanges of a peer at once, or of the relay.
 #[derive(Debug, Clone, Copy)]
 enum Blow {
     Restart(u64),
@@ -51,27 +52,7 @@ fn run(seed: u64) -> World {
     let mut w = World::new(seed);
     let peers = rng.range(2, 4) as usize;
     for n in 0..peers {
-        if rng.chance(300) {
-            w.single.push(n);
-        }
-        w.pace = if rng.chance(700) { Pace::Streaming } else { Pace::LongPoll };
-        let profile =
-            *rng.pick(&[LEAST, Profile::TINY, Profile::TINY, Profile::PHONE, Profile::PC]);
-        let n = w.peer_with(profile, |settings| {
-            settings.max_response = *rng.pick(&[2048, 64 << 10, 16 << 20]);
-            settings.keepalive_ms = *rng.pick(&[0, 0, 0, 10_000]);
-        });
-        let peer = &mut w.peers[n];
-        peer.latency = *rng.pick(&[(0, 1), (5, 5), (1, 40), (50, 60), (150, 300)]);
-        peer.chunk = *rng.pick(&[50, 1500, 16 << 10, 64 << 10]);
-        peer.whole = rng.chance(300);
-        peer.one_thread = rng.chance(300);
-        peer.speech.by_proxy = rng.chance(250);
-        peer.speech.kept_back = rng.chance(250);
-        w.listen(n, &format!("p{n}:1"), Kind::Stream);
-        if profile.listeners > 1 {
-            w.listen(n, &format!("p{n}:2"), Kind::Datagram);
-        }
+        add_peer(&mut rng, &mut w, n);
     }
     let trouble = rng.scale(60_000);
     w.faults = match rng.chance(800) {
@@ -118,7 +99,30 @@ fn run(seed: u64) -> World {
     w
 }
 
-/// Some kinds of fault, each more or less likely.
+fn add_peer(rng: &mut Rng, w: &mut World, n: usize) {
+    if rng.chance(300) {
+        w.single.push(n);
+    }
+    w.pace = if rng.chance(700) { Pace::Streaming } else { Pace::LongPoll };
+    let profile = *rng.pick(&[LEAST, Profile::TINY, Profile::TINY, Profile::PHONE, Profile::PC]);
+    let n = w.peer_with(profile, |settings| {
+        settings.max_response = *rng.pick(&[2048, 64 << 10, 16 << 20]);
+        settings.keepalive_ms = *rng.pick(&[0, 0, 0, 10_000]);
+    });
+    let peer = &mut w.peers[n];
+    peer.latency = *rng.pick(&[(0, 1), (5, 5), (1, 40), (50, 60), (150, 300)]);
+    peer.chunk = *rng.pick(&[50, 1500, 16 << 10, 64 << 10]);
+    peer.whole = rng.chance(300);
+    peer.one_thread = rng.chance(300);
+    peer.speech.by_proxy = rng.chance(250);
+    peer.speech.kept_back = rng.chance(250);
+    w.listen(n, &format!("p{n}:1"), Kind::Stream);
+    if profile.listeners > 1 {
+        w.listen(n, &format!("p{n}:2"), Kind::Datagram);
+    }
+}
+
+/// Draws some kinds of fault, each more or less likely.
 fn some_faults(rng: &mut Rng, until: u64) -> Faults {
     let odds = Fault::ALL.map(|_| if rng.chance(300) { rng.scale(150) } else { 0 });
     Faults { odds, until, longest: 4000 }
@@ -132,7 +136,7 @@ fn plan_channel(rng: &mut Rng, peers: usize, w: &World) -> (usize, usize, Kind, 
     let ring = w.peers[from].profile.ring.min(w.peers[to].profile.ring) as u64;
     let most = if datagrams { 60 } else { (ring * 10).min(400_000) };
     let counts = [rng.scale(most), rng.scale(most)];
-    // Nobody takes longer than a few minutes by itself.
+    // No application takes longer than a few minutes by itself.
     let unit = if datagrams { 1 } else { 1 + counts[0].max(counts[1]) / 200 };
     let mut end = |side: usize| {
         let pause = |rng: &mut Rng| if rng.chance(700) { 0 } else { rng.scale(300) };

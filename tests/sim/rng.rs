@@ -1,6 +1,6 @@
-//! Random numbers and random content, the same for the same seed.
+//! Random numbers and random content, which follow from the seed.
 
-/// SplitMix64.
+/// The generator SplitMix64.
 #[derive(Debug, Clone)]
 pub struct Rng(u64);
 
@@ -20,23 +20,24 @@ impl Rng {
         mix(self.0)
     }
 
-    /// Evenly from 0 to `n - 1`.
+    /// Draws evenly from 0 to `n - 1`.
     pub fn below(&mut self, n: u64) -> u64 {
         self.next() % n.max(1)
     }
 
-    /// Evenly from `from` to `to`, both included.
+    /// Draws evenly from `from` to `to`, both included.
     pub fn range(&mut self, from: u64, to: u64) -> u64 {
         from + self.below(to - from + 1)
     }
 
-    /// From 0 to `most`, each power of two as likely: small numbers often, large ones sometimes.
+    /// Draws from 0 to `most`, each power of two as likely: small numbers often, large ones
+    /// sometimes.
     pub fn scale(&mut self, most: u64) -> u64 {
         let bits = self.below(u64::from(most.ilog2()) + 2);
         self.below((1 << bits) + 1).min(most)
     }
 
-    /// True in `per_mille` of 1,000 cases.
+    /// Gives true in `per_mille` of 1,000 cases.
     pub fn chance(&mut self, per_mille: u64) -> bool {
         self.below(1000) < per_mille
     }
@@ -49,7 +50,7 @@ impl Rng {
 /// Octets `at..` of the content that `key` names.
 pub fn fill(key: u64, at: u64, out: &mut [u8]) {
     let word = |n: u64| mix(key ^ mix(n)).to_le_bytes();
-    // Up to a boundary of 8, whole words, the rest.
+    // Octets up to a boundary of 8, then whole words, then the rest.
     let (head, body) = out.split_at_mut(out.len().min((at.next_multiple_of(8) - at) as usize));
     head.copy_from_slice(&word(at >> 3)[(at & 7) as usize..][..head.len()]);
     for (n, to) in (at.div_ceil(8)..).zip(body.chunks_mut(8)) {

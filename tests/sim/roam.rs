@@ -8,15 +8,15 @@ use crate::path::Dialling;
 use crate::world::World;
 
 const PACES: [Pace; 2] = [Pace::LongPoll, Pace::Streaming];
-/// What the protocol promises, in ms.
+/// The bounds that the protocol promises, in ms.
 const NOTICED_BUSY: u64 = 8_000;
 const NOTICED_IDLE: u64 = 28_000 + 5_000;
 const RECOVERED: u64 = 8_000;
-/// An owner that is told of the change waits for no deadline: dialling, and sending again what was
-/// lost on the way.
+/// The bound for an application that tells its client of the change, in ms: the client dials at
+/// once, and repeats what was lost on the way.
 const RECOVERED_TOLD: u64 = 1_000 + 1_000;
 
-/// Linger that the tests configure, in ms: as short as it may be.
+/// The linger time that the tests configure, in ms: the shortest one.
 const LINGER: u32 = 66_000;
 
 /// Two clients with a stream that both keep.
@@ -40,16 +40,16 @@ fn pair_with(seed: u64, pace: Pace, keeps: bool, linger_ms: u32) -> (World, usiz
     (w, n)
 }
 
-/// What applications do meanwhile.
+/// What the applications do meanwhile.
 #[derive(Debug, Clone, Copy)]
 enum Talk {
-    /// Both sides send as much as goes.
+    /// Both sides send as much as they can.
     Bulk,
-    /// Both say a little, now and then.
+    /// Both sides send a little now and then.
     Chat,
 }
 
-/// Both sides send for ever.
+/// Has both sides send for ever.
 fn talk(w: &mut World, n: usize, talk: Talk) {
     for side in 0..2 {
         let plan = &mut w.chans[n].ends[side].plan;
@@ -61,7 +61,7 @@ fn talk(w: &mut World, n: usize, talk: Talk) {
     }
 }
 
-/// Ends a talk: what was written comes whole.
+/// Ends a conversation: every byte written arrives.
 fn fall_silent(w: &mut World, n: usize) {
     for side in 0..2 {
         let end = &mut w.chans[n].ends[side];
@@ -71,7 +71,7 @@ fn fall_silent(w: &mut World, n: usize) {
     w.finish(60_000);
 }
 
-/// Time until both sides have got something that was not there yet.
+/// The time until both sides have read a new byte.
 #[track_caller]
 fn flows_again(w: &mut World, n: usize, within: u64, what: &str) -> u64 {
     let since = w.now;
@@ -80,7 +80,7 @@ fn flows_again(w: &mut World, n: usize, within: u64, what: &str) -> u64 {
     w.now - since
 }
 
-/// Whose address changes, or whose path goes dark.
+/// The clients whose address changes, or whose path goes dark.
 const SIDES: [&[usize]; 3] = [&[0], &[1], &[0, 1]];
 
 #[test]
@@ -107,7 +107,7 @@ fn forty_roams_in_a_transfer_lose_nothing() {
 }
 
 #[test]
-fn a_change_of_address_is_a_pause() {
+fn change_of_address_is_a_bounded_pause() {
     for pace in PACES {
         let (mut recovered, mut hung) = ([0; 2], 0);
         for seed in 0..300 {
@@ -134,7 +134,7 @@ fn a_change_of_address_is_a_pause() {
 }
 
 #[test]
-fn an_idle_client_notices_within_its_hold_and_five_seconds() {
+fn idle_client_notices_a_roam_within_its_hold_and_five_seconds() {
     for pace in PACES {
         let mut hung = 0;
         for seed in 0..100 {
@@ -153,13 +153,13 @@ fn an_idle_client_notices_within_its_hold_and_five_seconds() {
             w.arrives(n, 1, 5_000);
         }
         println!("{pace:?}: idle roam: noticed {hung} ms");
-        // Silence begins when the request has gone up.
+        // Silence counts from when the request has gone up.
         assert!(hung <= NOTICED_IDLE + 200, "{hung}");
     }
 }
 
 #[test]
-fn who_talks_after_an_unnoticed_roam_is_answered_soon() {
+fn question_after_an_unnoticed_roam_is_answered_soon() {
     for pace in PACES {
         let (mut worst, mut hung) = (0, 0);
         for seed in 0..100 {
@@ -210,7 +210,7 @@ fn bytes_flow_within_eight_seconds_of_a_dark_path_coming_back() {
     }
 }
 
-/// Runs until an end has failed; how long that took.
+/// Runs until an end has failed, and gives how long that took.
 #[track_caller]
 fn ends(w: &mut World, n: usize, side: usize, within: u64) -> u64 {
     w.run_until(within, "end", |w| w.chans[n].ends[side].error.is_some())
@@ -232,7 +232,7 @@ fn after_linger_both_ends_name_the_offset() {
             let linger = u64::from(LINGER);
             let first = ends(&mut w, n, 0, linger + 5_000);
             let second = first + ends(&mut w, n, 1, linger + 5_000);
-            // Deadlines are met between sends, and the last of those hangs.
+            // Deadlines are met between sends, and the last send hangs.
             assert!((linger..linger + 4_500).contains(&first), "{first}");
             assert!((linger..linger + 4_500).contains(&second), "{second}");
             for (end, acked) in w.chans[n].ends.iter().zip([3000, 2000]) {
@@ -243,7 +243,7 @@ fn after_linger_both_ends_name_the_offset() {
 }
 
 #[test]
-fn the_end_that_waited_for_nothing_is_told_what_the_other_had() {
+fn end_without_bytes_outstanding_hears_the_offset_of_the_other() {
     for pace in PACES {
         for dark in 0..2 {
             for speaks in 0..2 {
@@ -253,7 +253,7 @@ fn the_end_that_waited_for_nothing_is_told_what_the_other_had() {
                     w.arrives(n, 1 - side, 1_000);
                 }
                 w.run(2_000);
-                // Back while CLOSE_REQ is repeated, which is as long again.
+                // The path is back while CLOSE_REQ is repeated, which lasts as long again.
                 w.go_dark(dark, 90_000, Dialling::Unanswered);
                 w.say(n, speaks, 700);
                 ends(&mut w, n, speaks, 90_000);
@@ -297,7 +297,7 @@ fn linger_in_a_transfer_names_an_offset_that_the_other_has() {
 }
 
 #[test]
-fn a_window_lost_with_a_park_is_asked_for_at_once() {
+fn window_lost_with_a_park_is_asked_for_at_once() {
     for pace in PACES {
         let (mut w, n) = pair(5300, pace, false);
         let ring = Profile::PHONE.ring as u64;

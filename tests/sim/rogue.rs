@@ -1,4 +1,4 @@
-//! A misbehaving proxy between two clients: each fault alone, and all together, without end.
+//! A misbehaving proxy between two clients: each fault alone, and all faults together, without end.
 //! `BYWAY_SIM_SEED` replays one seed, `BYWAY_SIM_SEEDS` scales their number.
 
 use byway::Kind;
@@ -20,13 +20,13 @@ const BYTES: u64 = 5 << 20;
 /// Most octets of a datagram.
 const DATAGRAM: usize = 8 << 10;
 
-/// What is late is so by so many ms at most: no less than a send's deadline.
+/// The longest delay of a fault, in ms: no less than a send's deadline.
 const LATE: u64 = 5000;
 
 /// Virtual time, in ms, within which all is done.
 const DEADLINE: u64 = 3_600_000;
 
-/// Seeds for each fault, unless told otherwise, and how many seeds told make one.
+/// Seeds for each fault by default, and how many seeds of `BYWAY_SIM_SEEDS` make one of them.
 const SEEDS: u64 = 12;
 const SEEDS_FOR_ONE: u64 = 500;
 
@@ -35,16 +35,16 @@ struct Case {
     seed: u64,
     kind: Kind,
     pace: Pace,
-    /// `None`: all of them.
+    /// The fault alone; `None` for all faults together.
     fault: Option<Fault>,
 }
 
-/// How a case ended.
+/// The result of a case.
 struct Outcome {
-    /// The longest time, in ms, that a receiver stood.
+    /// The longest time that a receiver stood, in ms.
     stall: u64,
     took: u64,
-    /// Of a thousand datagrams.
+    /// The datagrams of a thousand that arrived.
     lost: u64,
 }
 
@@ -97,7 +97,7 @@ fn run(case: &Case) -> Outcome {
     }
     let plan = match case.kind {
         Kind::Stream => Plan { write: 4096, read: 20_000, ..Plan::bytes(BYTES) },
-        // A datagram has half of the most on average.
+        // A datagram has half of the most octets on average.
         Kind::Datagram => {
             Plan { write: DATAGRAM, write_pause: 5, ..Plan::bytes(2 * BYTES / DATAGRAM as u64) }
         }

@@ -1,21 +1,22 @@
-//! Many cases at once, each a seed or named by one.
+//! Many cases at once, each with a seed.
 
 use std::fmt::Debug;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-/// What came of them.
+/// The results of the cases.
 pub struct Ran<C, T> {
     pub done: Vec<(C, T)>,
     failed: Vec<C>,
 }
 
-/// A number from the environment.
+/// Reads a number from the environment.
 pub fn number(name: &str) -> Option<u64> {
     std::env::var(name).ok()?.parse().ok()
 }
 
-/// Runs each case, so many at once, else as many as there are processors; one that panics has failed, and the others go on.
+/// Runs each case, `at_once` at a time, or as many as there are processors. A case that panics has
+/// failed, and the others go on.
 pub fn spread<C: Clone + Send + Sync, T: Send>(
     cases: Vec<C>,
     at_once: Option<usize>,

@@ -1,11 +1,11 @@
-//! What decides upon the exchanges of scripted tests.
+//! The requests and answers that scripted tests look at.
 
 use byway::session::Lane;
 use byway::wire::{Decoder, Message, Piece};
 
 use crate::fate::Fate;
 
-/// A request or an answer that passes by.
+/// A request or an answer that passes.
 #[derive(Debug)]
 pub struct Seen<'a> {
     pub peer: usize,
@@ -14,12 +14,12 @@ pub struct Seen<'a> {
 }
 
 impl Seen<'_> {
-    /// Whether a message of the body is like this.
+    /// Whether the body has a message for which `is` holds.
     pub fn has(&self, is: impl Fn(&Message<'_>) -> bool) -> bool {
         self.count(is) > 0
     }
 
-    /// How many messages of the body are like this.
+    /// The number of messages of the body for which `is` holds.
     pub fn count(&self, is: impl Fn(&Message<'_>) -> bool) -> usize {
         let mut decoder = Decoder::new();
         let mut input = self.body;
@@ -33,7 +33,7 @@ impl Seen<'_> {
     }
 }
 
-/// Decides what becomes of a request.
+/// Decides the fate of a request.
 pub type RequestHook = Box<dyn FnMut(&Seen<'_>) -> Fate>;
 /// Decides whether an answer is lost.
 pub type AnswerHook = Box<dyn FnMut(&Seen<'_>) -> bool>;

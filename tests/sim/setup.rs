@@ -10,7 +10,7 @@ use crate::fate::Fate;
 use crate::seen::Seen;
 use crate::world::World;
 
-/// What may befall an exchange that carries a certain message.
+/// The fates of an exchange that carries a certain message.
 const FATES: [Fate; 8] = [
     Fate::Lost,
     Fate::CutDown(0),
@@ -22,7 +22,7 @@ const FATES: [Fate; 8] = [
     Fate::Repeat { times: 1, after: 2000, last: true },
 ];
 
-/// Runs a short session for each fate of the requests, and with lost answers, that `is` picks.
+/// Runs a short session for each fate of the requests, and of the answers, that `is` picks.
 fn survives(is: fn(&Seen<'_>) -> bool) {
     for fate in FATES {
         let mut w = World::new(11);
@@ -44,32 +44,32 @@ fn converse(w: &mut World) {
 }
 
 #[test]
-fn connect_req_lost_repeated_late() {
+fn connect_req_may_be_lost_repeated_or_late() {
     survives(|seen| seen.has(|m| matches!(m, Message::ConnectReq(_) | Message::AcceptReq(_))));
 }
 
 #[test]
-fn accept_rsp_lost_repeated_late() {
+fn accept_rsp_may_be_lost_repeated_or_late() {
     survives(|seen| seen.has(|m| matches!(m, Message::AcceptRsp(_) | Message::ConnectRsp(_))));
 }
 
 #[test]
-fn first_acknowledgement_lost_repeated_late() {
+fn first_acknowledgement_may_be_lost_repeated_or_late() {
     survives(|seen| seen.has_ack(0));
 }
 
 #[test]
-fn fin_lost_repeated_late() {
+fn fin_may_be_lost_repeated_or_late() {
     survives(|seen| seen.has_fin());
 }
 
 #[test]
-fn acknowledgement_of_fin_lost_repeated_late() {
+fn acknowledgement_of_fin_may_be_lost_repeated_or_late() {
     survives(|seen| seen.has_ack(201));
 }
 
 #[test]
-fn close_req_lost_repeated_late() {
+fn close_req_may_be_lost_repeated_or_late() {
     for fate in FATES {
         let mut w = World::new(13);
         let (_, _, n) = w.connected(Profile::TINY);
@@ -85,7 +85,7 @@ fn close_req_lost_repeated_late() {
 }
 
 #[test]
-fn a_connect_repeated_after_the_channel_is_gone_makes_no_other() {
+fn connect_req_repeated_after_the_channel_is_over_makes_no_other() {
     let mut w = World::new(14);
     let again = Fate::Repeat { times: 3, after: 8000, last: false };
     let is = |seen: &Seen<'_>| seen.has(|m| matches!(m, Message::ConnectReq(_)));
@@ -105,7 +105,7 @@ fn a_connect_repeated_after_the_channel_is_gone_makes_no_other() {
 }
 
 #[test]
-fn a_slot_is_reused_while_the_old_peer_still_sends() {
+fn slot_used_again_takes_no_data_of_the_former_peer() {
     let mut w = World::new(15);
     let one = Profile { channels: 1, ..Profile::TINY };
     let (old, new) = (w.peer(Profile::TINY), w.peer(Profile::TINY));
@@ -114,7 +114,7 @@ fn a_slot_is_reused_while_the_old_peer_still_sends() {
     let n = w.hold(old, b);
     w.say(n, 0, 100);
     w.arrives(n, 1, 1000);
-    // What the old peer sends from now on is late; meanwhile the slot changes hands.
+    // The old peer's data are late from now on; meanwhile the slot gets another channel.
     let struck = w.befall(8, Fate::LateUp(3000), move |seen| seen.of(old, Lane::Send));
     w.say(n, 0, 900);
     w.abort(n, 1);
@@ -132,7 +132,7 @@ fn a_slot_is_reused_while_the_old_peer_still_sends() {
 }
 
 #[test]
-fn a_server_may_speak_first() {
+fn listener_may_send_first() {
     let mut w = World::new(16);
     let (a, b) = w.pair(Profile::TINY);
     let n = w.connect(a, "b:1", Kind::Stream, b, [Plan::HOLD, Plan { count: 500, ..Plan::HOLD }]);
@@ -140,7 +140,7 @@ fn a_server_may_speak_first() {
 }
 
 #[test]
-fn what_nobody_accepts_ends_after_linger_and_the_connector_learns() {
+fn channel_never_accepted_ends_after_linger_at_both_ends() {
     let mut w = World::new(17);
     let (a, b) = (w.peer(Profile::TINY), w.peer(Profile::TINY));
     w.listen_with(b, "b:1", Kind::Stream, 1, false);
@@ -152,7 +152,7 @@ fn what_nobody_accepts_ends_after_linger_and_the_connector_learns() {
 }
 
 #[test]
-fn a_full_backlog_refuses_and_room_is_found_again() {
+fn full_backlog_refuses_until_there_is_room() {
     let mut w = World::new(18);
     let (a, b) = (w.peer(Profile::PHONE), w.peer(Profile::PHONE));
     let listener = w.listen_with(b, "b:1", Kind::Stream, 2, false);
@@ -172,7 +172,7 @@ fn a_full_backlog_refuses_and_room_is_found_again() {
 }
 
 #[test]
-fn a_client_may_close_right_after_the_last_fin() {
+fn client_may_close_right_after_the_last_fin() {
     for losses in 0..4 {
         let mut w = World::new(19);
         let (a, b, n) = w.connected(Profile::TINY);
@@ -198,7 +198,7 @@ fn a_client_may_close_right_after_the_last_fin() {
 }
 
 #[test]
-fn closing_waits_for_what_is_unacknowledged() {
+fn closing_waits_for_bytes_unacknowledged() {
     let mut w = World::new(20);
     let (a, b, n) = w.connected(Profile::TINY);
     w.pause_reading(n, 1, 20_000);
@@ -235,10 +235,10 @@ fn aborting_with_bytes_unacknowledged_names_the_offset() {
 }
 
 #[test]
-fn a_connector_learns_that_the_listener_gave_up() {
+fn connector_learns_that_the_listener_gave_up() {
     let mut w = World::new(22);
     let (a, b) = w.pair(Profile::TINY);
-    // The listener hears none of the connector's answers while it waits for one.
+    // The listener hears no answer of the connector while it waits for one.
     let lost = w.lose_answers(u32::MAX, move |seen| seen.of(b, Lane::Park) && seen.has_ack(0));
     let n = w.connect(a, "b:1", Kind::Stream, b, [Plan::HOLD; 2]);
     w.run(25_000);

@@ -1,4 +1,4 @@
-//! Clients with one connection, beside each other and beside full ones.
+//! Clients with one connection, with each other and with clients with two.
 
 use byway::Kind;
 use byway::session::Profile;
@@ -9,19 +9,19 @@ use crate::fate::{Fate, Fault, Faults};
 use crate::seeds::{number, spread};
 use crate::world::World;
 
-/// Which clients have one connection: the connector, the listener.
+/// The clients with one connection: 0 is the connector, 1 the listener.
 const SINGLES: [&[usize]; 3] = [&[0], &[1], &[0, 1]];
 
-/// Within so many ms a lost exchange that says something is made up for: its hold, the grace, and a
-/// probe.
+/// The time in ms within which a lost exchange with messages is made up for: its hold, the grace,
+/// and a probe.
 const NOTICED: u64 = 12_000;
 
-/// How they speak while they are parked.
+/// How single clients send while their park waits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Way {
-    /// By octets behind the request,
+    /// By octets behind the request, which reach the relay.
     Behind,
-    /// which something on the way keeps back.
+    /// By octets behind the request, which a gateway keeps back.
     KeptBack,
     /// By hanging up.
     HangUp,
@@ -50,7 +50,7 @@ fn each(mut test: impl FnMut(&[usize], Way)) {
 }
 
 #[test]
-fn idle_they_make_no_exchange_but_their_holds() {
+fn idle_single_clients_make_no_exchange_but_their_holds() {
     each(|single, way| {
         let mut w = world(601, single, way);
         let n = w.hold(0, 1);
@@ -73,7 +73,7 @@ fn idle_they_make_no_exchange_but_their_holds() {
 }
 
 #[test]
-fn they_answer_each_other_promptly() {
+fn single_clients_answer_each_other_promptly() {
     each(|single, way| {
         let mut w = world(602, single, way);
         let n = w.hold(0, 1);
@@ -94,7 +94,7 @@ fn they_answer_each_other_promptly() {
 }
 
 #[test]
-fn two_that_talk_at_once_under_loss_lose_nothing() {
+fn single_clients_that_send_at_once_under_loss_lose_nothing() {
     let seeds = number("BYWAY_SIM_SEEDS").map_or(20, |n| n.div_ceil(100));
     for single in SINGLES {
         for way in WAYS {
@@ -117,7 +117,7 @@ fn two_that_talk_at_once_under_loss_lose_nothing() {
 }
 
 #[test]
-fn a_lost_exchange_is_made_up_for_soon() {
+fn lost_exchange_is_made_up_for_soon() {
     for fate in [Fate::Lost, Fate::CutDown(0), Fate::Swallowed, Fate::Mute, Fate::LateUp(3000)] {
         let mut worst = 0;
         each(|single, way| {
@@ -141,7 +141,7 @@ fn a_lost_exchange_is_made_up_for_soon() {
 }
 
 #[test]
-fn a_full_window_opens_again() {
+fn full_window_opens_again() {
     each(|single, way| {
         let mut w = world(604, single, way);
         let n = w.hold(0, 1);
@@ -168,7 +168,7 @@ fn a_full_window_opens_again() {
 }
 
 #[test]
-fn they_survive_each_fault_of_a_proxy() {
+fn single_clients_survive_each_fault_of_a_proxy() {
     let seeds = number("BYWAY_SIM_SEEDS").map_or(4, |n| n.div_ceil(500));
     for &fault in Fault::OF_A_PROXY {
         let mut cases = Vec::new();
@@ -187,7 +187,7 @@ fn they_survive_each_fault_of_a_proxy() {
 }
 
 #[test]
-fn a_proxy_repeats_every_post_four_times_late() {
+fn posts_repeated_late_by_a_proxy_lose_nothing() {
     let mut worst = 0;
     for after in [10, 40, 700, 6000] {
         each(|single, way| {
@@ -204,7 +204,7 @@ fn a_proxy_repeats_every_post_four_times_late() {
 }
 
 #[test]
-fn a_relay_killed_every_second_loses_nothing() {
+fn relay_killed_every_second_loses_nothing() {
     each(|single, way| {
         let mut w = world(606, single, way);
         let n = w.hold(0, 1);
@@ -258,7 +258,7 @@ fn roams_lose_nothing() {
 }
 
 #[test]
-fn what_is_lost_after_an_idle_time_is_said_again_soon() {
+fn message_lost_after_an_idle_time_is_repeated_soon() {
     each(|single, way| {
         let idle = |side: usize| {
             let mut w = world(608, single, way);
@@ -270,7 +270,7 @@ fn what_is_lost_after_an_idle_time_is_said_again_soon() {
             (w, n)
         };
         for &side in single {
-            // The word that the window is open again.
+            // The message that the window is open again.
             let (mut w, n) = idle(side);
             let lost = w.befall(1, Fate::Swallowed, move |seen| {
                 seen.peer == side
@@ -281,7 +281,7 @@ fn what_is_lost_after_an_idle_time_is_said_again_soon() {
             assert_eq!(lost.get(), 1);
             println!("{single:?} {way:?}: window {took} ms");
             assert!(took <= NOTICED, "{took}");
-            // The word that the channel is given up.
+            // The message that the channel is given up.
             let (mut w, n) = idle(side);
             let lost = w.befall(1, Fate::Swallowed, move |seen| {
                 seen.peer == side && seen.has(|m| matches!(m, Message::CloseReq(_)))

@@ -1,26 +1,26 @@
-//! How clients with one connection speak while they are parked, as the device's driver does.
+//! How clients with one connection send while their park waits, as the device's driver does.
 
 use byway::session::Lane;
 
 use crate::world::{Happens, TripId, World};
 
-/// How long octets behind a request may bring no answer beside the shortest exchange, and what that
-/// counts as at most, in ms.
+/// How long octets behind a request may bring no answer beyond the shortest exchange, and the least
+/// that the shortest exchange counts as, in ms.
 const SPEAK_MS: u64 = 250;
 const SLOW_MS: u64 = 4_000;
 
-/// How such a client speaks.
+/// How such a client sends.
 #[derive(Debug)]
 pub struct Speech {
-    /// It was told of a proxy: it does so by hanging up.
+    /// Whether the client was told of a proxy: it then hangs up to send.
     pub by_proxy: bool,
-    /// What it says behind a request does not reach the relay.
+    /// Whether octets behind the request are kept from the relay.
     pub kept_back: bool,
-    /// It does so by hanging up, as it has noticed something on the way.
+    /// Whether the client hangs up to send, as it has noticed that octets are kept back.
     hindered: bool,
-    /// Its shortest exchange, in ms.
+    /// The client's shortest exchange, in ms.
     shortest: u64,
-    /// How often it wrote behind a request, and hung up.
+    /// How often the client wrote behind a request, and how often it hung up.
     pub spoken: u64,
     pub hung_up: u64,
 }
@@ -35,19 +35,20 @@ impl Speech {
         hung_up: 0,
     };
 
-    /// The path is another.
+    /// Forgets what was learnt of another path.
     pub fn forget(&mut self) {
         (self.hindered, self.shortest) = (false, SLOW_MS);
     }
 
-    /// The answer begins, so long after the request.
+    /// Notes that the answer begins, this long after the request.
     pub fn hears(&mut self, after: u64) {
         self.shortest = self.shortest.min(after);
     }
 }
 
 impl World {
-    /// Does what there is to do, as the driver of a device does, and sleeps until the next deadline.
+    /// Does all work that is due, as the driver of a device does, and sleeps until the next
+    /// deadline.
     pub fn poll_device(&mut self, n: usize) {
         let (now, lane) = (self.now, Lane::Park);
         let peer = &mut self.peers[n];
@@ -77,7 +78,7 @@ impl World {
         }
     }
 
-    /// The client has something to say while its exchange only waits.
+    /// The client has data to send while its exchange only waits.
     pub fn speak(&mut self, id: TripId) {
         let latency = self.latency(Self::peer_of(id));
         let Some(trip) = self.trips.get_mut(&id) else { return };
@@ -110,7 +111,7 @@ impl World {
         }
     }
 
-    /// What was said may have brought nothing.
+    /// The octets behind the request may have brought no answer.
     pub fn unanswered(&mut self, id: TripId) {
         if let Some(trip) = self.trips.get(&id)
             && !trip.heard

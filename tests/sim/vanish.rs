@@ -1,4 +1,4 @@
-//! Processes that vanish without a word, and those that take their place.
+//! Processes that vanish without a word, and processes that take their place.
 
 use byway::Kind;
 use byway::error::{Error, PeerError, TransportError};
@@ -11,12 +11,12 @@ use crate::world::{Happens, World};
 const OWNER: [u8; 16] = [9; 16];
 const PACES: [Pace; 3] = [Pace::LongPoll, Pace::Streaming, Pace::Battery];
 
-/// How the relay learns that a process is no more.
+/// How the relay learns that a process has ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Death {
-    /// Its system closes its connections.
+    /// The process's system closes its connections.
     Killed,
-    /// Nothing more is heard of its machine.
+    /// The machine is not heard any more.
     PowerLost,
 }
 
@@ -67,7 +67,7 @@ fn peers_of_a_restarted_process_are_told_within_two_seconds() {
                         let told = matches!(error, Some(Error::Peer(PeerError::Unknown { .. })));
                         assert!(told, "{error:?}");
                         worst = worst.max(took);
-                        // And the new one is reached.
+                        // The new process is reached, too.
                         w.connect(a, "b:1", Kind::Stream, c, [Plan::bytes(10); 2]);
                         w.run_until(20_000, "exchange", |w| w.chans[1].ends[0].eof);
                     }
@@ -79,7 +79,7 @@ fn peers_of_a_restarted_process_are_told_within_two_seconds() {
 }
 
 #[test]
-fn a_process_that_lives_keeps_its_channels_when_another_takes_its_name() {
+fn living_process_keeps_its_channels_when_another_takes_its_name() {
     for pace in PACES {
         for single in [&[][..], &[0], &[1]] {
             let mut w = World::new(92);
@@ -101,14 +101,14 @@ fn a_process_that_lives_keeps_its_channels_when_another_takes_its_name() {
 }
 
 #[test]
-fn places_of_peers_that_vanished_are_free_soon_after_they_are_wanted() {
+fn slots_of_vanished_peers_are_free_soon_after_they_are_wanted() {
     let mut worst = 0;
     for death in [Death::Killed, Death::PowerLost] {
         for pace in [Pace::LongPoll, Pace::Streaming] {
             for idle in [1_000, 200_000] {
                 let mut w = World::new(93);
                 let a = w.process(Profile::PHONE, pace);
-                // Two channels.
+                // The profile has two channels.
                 let b = w.process(Profile::TINY, pace);
                 w.listen(b, "b:1", Kind::Stream);
                 let held = [w.hold(a, b), w.hold(a, b)];
@@ -133,7 +133,7 @@ fn places_of_peers_that_vanished_are_free_soon_after_they_are_wanted() {
 }
 
 #[test]
-fn places_of_peers_that_live_are_not_given_away() {
+fn slots_of_living_peers_are_not_given_away() {
     let mut w = World::new(94);
     let a = w.process(Profile::PHONE, Pace::Streaming);
     let b = w.process(Profile::TINY, Pace::Streaming);

@@ -16,7 +16,7 @@ use crate::world::World;
 const FRAMES: usize = 512;
 
 #[test]
-fn a_reader_of_one_byte_a_second() {
+fn reader_of_one_byte_a_second_gets_every_byte() {
     let mut w = World::new(71);
     let (a, b, n) = w.connected(Profile::TINY);
     w.chans[n].ends[1].plan.read = 1;
@@ -44,7 +44,7 @@ fn a_reader_of_one_byte_a_second() {
 }
 
 #[test]
-fn a_window_update_is_lost() {
+fn lost_window_update_is_made_up_for() {
     for times in 1..4 {
         let mut w = World::new(72);
         let (_, b, n) = w.connected(Profile::TINY);
@@ -61,7 +61,7 @@ fn a_window_update_is_lost() {
 }
 
 #[test]
-fn the_answer_with_the_window_update_is_lost() {
+fn window_update_lost_with_its_answer_is_made_up_for() {
     let mut w = World::new(73);
     let (a, _, n) = w.connected(Profile::TINY);
     w.pause_reading(n, 1, 5000);
@@ -75,7 +75,7 @@ fn the_answer_with_the_window_update_is_lost() {
 }
 
 #[test]
-fn both_directions_are_full() {
+fn full_windows_in_both_directions_do_not_block() {
     let mut w = World::new(74);
     let (a, b, n) = w.connected(Profile::TINY);
     for side in 0..2 {
@@ -97,7 +97,7 @@ fn both_directions_are_full() {
 }
 
 #[test]
-fn half_of_a_stream_may_end_long_before_the_other() {
+fn direction_of_a_stream_may_end_long_before_the_other() {
     let mut w = World::new(75);
     let (a, b) = w.pair(Profile::TINY);
     let slow = Plan { write: 100, write_pause: 2000, ..Plan::bytes(5000) };
@@ -122,7 +122,7 @@ fn many_small_writes_share_exchanges() {
 }
 
 #[test]
-fn no_datagram_is_lost_on_a_clean_path_within_the_ring() {
+fn datagrams_within_the_ring_are_not_lost_on_a_clean_path() {
     let mut w = World::new(77);
     let (a, b) = w.pair(Profile::PHONE);
     let many = Plan { write: 800, write_pause: 3, ..Plan::bytes(400) };
@@ -137,7 +137,7 @@ fn no_datagram_is_lost_on_a_clean_path_within_the_ring() {
 }
 
 #[test]
-fn what_is_lost_of_datagrams_is_counted() {
+fn lost_datagrams_are_counted() {
     let mut w = World::new(78);
     let (a, b) = w.pair(Profile::PHONE);
     let keep = Plan { write: 800, finish: Finish::Hold, ..Plan::bytes(100) };
@@ -148,7 +148,7 @@ fn what_is_lost_of_datagrams_is_counted() {
     w.peers[b].dark_until = w.now + 30_000;
     w.say(n, 0, 10);
     w.run(100);
-    // The park that is dead has taken these; what is said now expires.
+    // The dead park has taken these datagrams; those sent now expire.
     w.say(n, 0, 10);
     w.run(20_000);
     w.run(30_000);
@@ -175,7 +175,7 @@ fn channels_share_the_path() {
 }
 
 #[test]
-fn a_body_refused_as_too_large_shrinks_and_grows_again_after_ten_minutes() {
+fn body_refused_as_too_large_shrinks_and_grows_after_ten_minutes() {
     let mut w = World::new(79);
     let (a, _, n) = w.connected(Profile::PC);
     let most = Rc::new(Cell::new(40_000));

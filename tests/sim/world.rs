@@ -22,7 +22,7 @@ const MOST_AT_ONCE: u32 = 20_000;
 /// Names an exchange as a client sees it.
 pub type TripId = u64;
 
-/// What happens at some time.
+/// An event, which happens at some time.
 #[derive(Debug)]
 pub enum Happens {
     /// The client's transport takes more of the body from the session.
@@ -31,7 +31,7 @@ pub enum Happens {
     Up(TripId),
     Down(TripId),
     Fails(TripId, Blocked, bool),
-    /// The client's patience may be over, or a gateway's.
+    /// The client, or a gateway, may have run out of patience.
     Silence(TripId),
     Reset(TripId),
     Tires(TripId),
@@ -39,7 +39,8 @@ pub enum Happens {
     Gone(Link),
     /// A proxy repeats a request, for the last time or not.
     Again(TripId, Vec<u8>, bool),
-    /// What a client with one connection says behind its request arrives, or was to be answered.
+    /// Octets that a client with one connection wrote behind its request arrive, or should have
+    /// been answered.
     Spoken(TripId),
     Unanswered(TripId),
     Lane(usize, Lane, u64),
@@ -47,14 +48,14 @@ pub enum Happens {
     App(usize, usize),
 }
 
-/// What is to be done at once.
+/// Work that is to be done at once.
 #[derive(Debug)]
 enum Job {
     Lane(usize, Lane),
     Break(TripId),
     Channel(usize, usize),
     Listener(usize, usize),
-    /// The application looks at everything.
+    /// The application looks at all its channels.
     Look(usize),
 }
 
@@ -65,20 +66,20 @@ pub struct World {
     pub faults: Faults,
     pub router: Router,
     pub router_config: RouterConfig,
-    /// Of peers that come from now on.
+    /// The pace of the peers made from now on.
     pub pace: Pace,
-    /// Numbers of the peers to come that have one connection.
+    /// The numbers of the peers to come that have one connection.
     pub single: Vec<usize>,
-    /// How many relays were before this one.
+    /// The number of relays before this one.
     pub relay_generation: u64,
     pub relay_down_until: u64,
-    /// It reads and writes nothing until then.
+    /// Until when the relay reads and writes nothing.
     pub relay_stands_until: u64,
     relay_timer: Option<u64>,
     pub served: BTreeMap<Link, Served>,
     pub peers: Vec<Peer>,
     pub trips: BTreeMap<TripId, Trip>,
-    /// The exchanges that are over: octets of the request, and of what came of the answer.
+    /// The exchanges that are over: octets of the request, and of the answer that arrived.
     pub carried: Vec<(TripId, [usize; 2])>,
     pub chans: Vec<Chan>,
     pub on_request: Option<RequestHook>,
@@ -87,15 +88,15 @@ pub struct World {
     serial: u64,
     todo: VecDeque<Job>,
     at_once: u32,
-    /// When the last fault was.
+    /// When the last fault ended.
     pub calm_since: u64,
-    /// The longest time, in ms, that a stream stood since then.
+    /// The longest time in ms that a stream has stood since then.
     pub longest_stall: u64,
-    /// What every client said of windows.
+    /// The windows that every client has told.
     pub flight: Flight,
-    /// The longest time, in ms, until a client gave up an exchange that hung, for each lane.
+    /// For each lane the longest time in ms until a client gave up an exchange that hung.
     pub longest_hang: [u64; 2],
-    /// Exchanges that a gateway found too many (429).
+    /// The number of exchanges that a gateway refused as too many (429).
     pub refused: u64,
     pub trace: bool,
 }
@@ -113,7 +114,7 @@ impl World {
     }
 
     pub fn with_relay(seed: u64, router_config: RouterConfig) -> Self {
-        // Not 0, where clocks do not start either.
+        // Not 0, as most clocks do not start there either.
         let now = 1_000_000;
         Self {
             seed,
@@ -148,7 +149,7 @@ impl World {
         }
     }
 
-    /// A client whose session is open; its number.
+    /// Adds a client whose session is open, and gives its number.
     pub fn peer(&mut self, profile: Profile) -> usize {
         self.peer_with(profile, |_| {})
     }
@@ -193,7 +194,7 @@ impl World {
         self.queue.insert((at.max(self.now), self.serial), what);
     }
 
-    /// Does something with a session, and what follows from it at once.
+    /// Calls a session, and does at once what follows from the call.
     pub fn with<T>(&mut self, peer: usize, act: impl FnOnce(&mut Client<'_>, u64) -> T) -> T {
         let now = self.now;
         let result = act(&mut self.peers[peer].session(), now);
@@ -202,7 +203,7 @@ impl World {
         result
     }
 
-    /// Notes whom a session wakes.
+    /// Notes the lanes and applications that a session wakes.
     pub fn woken(&mut self, peer: usize) {
         if self.peers[peer].storage.is_single() {
             if !std::mem::replace(&mut self.peers[peer].polls, true) {
@@ -235,12 +236,12 @@ impl World {
         }
     }
 
-    /// The lane's loop goes on.
+    /// Goes on with the lane's loop.
     pub fn wake_lane(&mut self, peer: usize, lane: Lane) {
         self.todo.push_back(Job::Lane(peer, lane));
     }
 
-    /// Does everything that is to be done at once.
+    /// Does all work that is to be done at once.
     pub fn settle(&mut self) {
         loop {
             self.serve_relay();
@@ -263,7 +264,7 @@ impl World {
         }
     }
 
-    /// A lane that has no exchange under way begins one, or sleeps until its deadline.
+    /// A lane without an exchange begins one, or sleeps until its deadline.
     fn run_lane(&mut self, n: usize, lane: Lane) {
         let now = self.now;
         let peer = &mut self.peers[n];
@@ -277,7 +278,8 @@ impl World {
             return;
         }
         if lane == Lane::Send {
-            // Before each exchange, as one may follow the other for long.
+            // The timeouts are handled before each exchange, as exchanges may leave no pause for
+            // long.
             peer.session().handle_timeout(now);
         }
         let exchange = peer.session().poll_exchange(now, lane);
@@ -292,13 +294,13 @@ impl World {
         }
         let before = self.todo.len();
         self.woken(n);
-        // It has just looked, after all that it wakes itself for.
+        // The lane has just looked, after all wakes of its own.
         let itself = |job: &Job| matches!(job, Job::Lane(p, l) if *p == n && *l == lane);
         let woken = self.todo.split_off(before);
         self.todo.extend(woken.into_iter().filter(|job| !itself(job)));
     }
 
-    /// The application of a peer is to look at everything.
+    /// Has the application of a peer look at all its channels.
     pub fn wake_all(&mut self, peer: usize) {
         self.todo.push_back(Job::Look(peer));
     }
@@ -383,7 +385,7 @@ impl World {
         self.at_once = 0;
     }
 
-    /// Runs until it is so; panics if it is not within `ms`.
+    /// Runs until `is` holds; panics if it does not within `ms`.
     #[track_caller]
     pub fn run_until(&mut self, ms: u64, what: &str, mut is: impl FnMut(&mut Self) -> bool) -> u64 {
         let begun = self.now;
@@ -409,15 +411,15 @@ impl World {
         }
     }
 
-    /// The client gives up what a lane has under way. While an answer is handed down, that is a job
-    /// for afterwards.
+    /// Has the client give up the exchange of a lane. While an answer is handed down, the client
+    /// does that afterwards.
     fn break_off(&mut self, peer: usize, lane: Lane) {
         if let Some(id) = self.peers[peer].trips[index(lane)] {
             self.fail(id, Blocked::Cut, true);
         }
     }
 
-    /// The client's address changes: what is under way hangs.
+    /// Changes the client's address: exchanges under way hang.
     pub fn roam(&mut self, peer: usize, is_told: bool) {
         let under_way = self.peers[peer].trips;
         for id in under_way.into_iter().flatten() {
@@ -441,7 +443,7 @@ impl World {
         self.settle();
     }
 
-    /// Whatever helps to understand a failure.
+    /// Describes the whole world, for the text of a failure.
     pub fn dump(&mut self) -> String {
         use std::fmt::Write;
         let mut text = format!(
@@ -474,7 +476,7 @@ impl World {
         text
     }
 
-    /// Something of a stream reached an application, or its end did.
+    /// Notes that a byte of a stream, or its end, reached an application.
     pub fn moved(&mut self, n: usize) {
         let since = self.chans[n].moved_at.max(self.calm_since);
         let stall = self.now.saturating_sub(since);
@@ -489,7 +491,7 @@ impl World {
         (self.relay_generation, id)
     }
 
-    /// One way to the relay or back, in ms.
+    /// Draws the time from the client to the relay, or back, in ms.
     pub fn latency(&mut self, peer: usize) -> u64 {
         let (least, most) = self.peers[peer].latency;
         self.rng.range(least, most)

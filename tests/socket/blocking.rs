@@ -10,7 +10,7 @@ use super::{LONG, client, relay};
 
 const SHORT: Duration = Duration::from_millis(80);
 
-/// A connected pair with the clients that they belong to.
+/// A connected pair with its clients.
 fn pair(relay: &byway::relay::Relay) -> (Client, Stream, Client, Stream) {
     let (server, connector) = (client(relay), client(relay));
     let listener = server.listen("camera:1").unwrap();
@@ -19,7 +19,7 @@ fn pair(relay: &byway::relay::Relay) -> (Client, Stream, Client, Stream) {
     (server, accepted, connector, stream)
 }
 
-/// Runs `f` and tells what it gave, and that it did not take long.
+/// Runs `f`, and gives its result; checks that it did not take long.
 fn soon<T>(f: impl FnOnce() -> T) -> T {
     let begun = Instant::now();
     let result = f();
@@ -28,7 +28,7 @@ fn soon<T>(f: impl FnOnce() -> T) -> T {
 }
 
 #[test]
-fn time_outs() {
+fn calls_end_at_their_time_out() {
     let relay = relay();
     let (_server, _accepted, client, mut stream) = pair(&relay);
     let zero = stream.set_read_timeout(Some(Duration::ZERO)).unwrap_err();
@@ -44,7 +44,7 @@ fn time_outs() {
     assert_eq!(late.kind(), ErrorKind::WouldBlock);
     stream.set_nonblocking(false);
 
-    // Nobody reads at the other end: both rings fill up.
+    // The other end does not read: both rings fill up.
     stream.set_write_timeout(Some(SHORT)).unwrap();
     let late = soon(|| stream.write_all(&[0; 100_000]).unwrap_err());
     assert_eq!(late.kind(), ErrorKind::TimedOut);
@@ -57,7 +57,7 @@ fn time_outs() {
     assert_eq!(client.next_event(SHORT), None);
 }
 
-/// Calls `cancel` while another thread is in `wait`, and gives what that returned.
+/// Calls `cancel` while another thread is in `wait`, and gives what `wait` returned.
 fn cancelled<T: Send>(wait: impl FnOnce() -> T + Send, cancel: impl FnOnce()) -> T {
     thread::scope(|scope| {
         let waiting = scope.spawn(wait);

@@ -9,7 +9,7 @@ use byway::client::{Client, Config, Readiness, Stream};
 
 use super::{LONG, client, config, readable, relay};
 
-/// Cancels until `wait` is over: the first may come before it waits.
+/// Cancels until `wait` is over: a first cancel may come before it waits.
 fn cancelled<T: Send>(cancel: impl Fn(), wait: impl FnOnce() -> T + Send) -> T {
     thread::scope(|scope| {
         let waiting = scope.spawn(wait);
@@ -42,7 +42,7 @@ fn waits_are_cancelled_and_nothing_is_lost() {
     assert_eq!(stream.recv_timeout(&mut got, Some(LONG)), Ok(8));
     assert_eq!(&got, b"12345678");
 
-    // The slot's next owner is none of the business of who lost it.
+    // A cancel by a handle of the former channel does not end a wait on the slot's next channel.
     let lost: Stream = stream.clone();
     stream.abort();
     let next = connector.connect("camera:1").unwrap();
@@ -57,7 +57,7 @@ fn waits_are_cancelled_and_nothing_is_lost() {
 }
 
 #[test]
-fn a_descriptor_tells_of_what_comes() {
+fn descriptor_becomes_readable_with_data() {
     let relay = relay();
     let (server, connector) = (client(&relay), client(&relay));
     let listener = server.listen("camera:1").unwrap();
@@ -84,8 +84,8 @@ fn a_descriptor_tells_of_what_comes() {
 }
 
 #[test]
-fn a_client_starts_before_its_relay_can_be_reached() {
-    // A free port, by a listener that does not live to see the client.
+fn client_starts_before_its_relay_can_be_reached() {
+    // A free port, of a listener that is closed before the client starts.
     let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
     let client = Client::start(Config::new(format!("http://127.0.0.1:{port}"))).unwrap();
     assert!(client.wait_open(Duration::from_millis(100)).is_err());

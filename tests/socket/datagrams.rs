@@ -19,7 +19,7 @@ fn pair(relay: &Relay) -> (DatagramChannel, DatagramChannel) {
 }
 
 #[test]
-fn ping_pong() {
+fn datagrams_cross_both_ways() {
     let relay = relay();
     let (server, channel) = pair(&relay);
     let largest = channel.max_datagram().unwrap();
@@ -36,7 +36,7 @@ fn ping_pong() {
 }
 
 #[test]
-fn limits() {
+fn datagrams_beyond_the_limits_are_refused() {
     let relay = relay();
     let (server, channel) = pair(&relay);
     let max = channel.max_datagram().unwrap();

@@ -59,7 +59,7 @@ fn closing_with_bytes_unacknowledged_names_the_offsets() {
 #[test]
 fn dropping_the_last_handle_gives_the_name_back() {
     let relay = relay();
-    // It is free again as soon as the client has said goodbye.
+    // The name is free as soon as the client has said goodbye.
     let gone = client(&relay);
     let listener = gone.listen("camera:1").unwrap();
     drop(gone);
@@ -73,7 +73,7 @@ fn dropping_the_last_handle_gives_the_name_back() {
 }
 
 #[test]
-fn a_change_of_network_is_survived() {
+fn stream_survives_a_change_of_network() {
     let relay = relay();
     let (server, connector) = (client(&relay), client(&relay));
     let listener = server.listen("camera:1").unwrap();
@@ -93,20 +93,20 @@ fn a_change_of_network_is_survived() {
 }
 
 #[test]
-fn a_client_that_reached_no_relay_leaves_nothing_behind() {
+fn client_that_reached_no_relay_leaves_nothing_behind() {
     let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let url = format!("http://{}", silent.local_addr().unwrap());
     let open_timeout = Duration::from_millis(100);
     let error = Client::open(Config { open_timeout, ..Config::new(url) }).unwrap_err();
     assert_eq!(error, Error::from(Blocked::Silence));
     let (mut socket, _) = silent.accept().unwrap();
-    // Long before any deadline of its own: it was cut off.
+    // The call was cut off, long before any deadline of its own.
     socket.set_read_timeout(Some(Duration::from_secs(3))).unwrap();
     socket.read_to_end(&mut Vec::new()).unwrap();
 }
 
 #[test]
-fn closing_behind_a_dropped_stream_is_fine_once_all_is_acknowledged() {
+fn close_behind_a_dropped_stream_succeeds_once_all_is_acknowledged() {
     let relay = relay();
     let (server, connector) = (client(&relay), client(&relay));
     let listener = server.listen("camera:1").unwrap();
@@ -132,7 +132,7 @@ fn close_tells_of_bytes_that_the_peer_aborted() {
     let listener = server.listen("camera:1").unwrap();
     let mut stream = connector.connect("camera:1").unwrap();
     let mut accepted = listener.accept_timeout(LONG).unwrap();
-    // More than the reader's ring takes.
+    // More bytes than the reader's ring takes.
     stream.write_all(&pattern(16_000)).unwrap();
     stream.write_all(&pattern(10_000)).unwrap();
     let closing = std::thread::spawn(move || connector.close(LONG));

@@ -1,4 +1,4 @@
-//! A relay that is full: those who are there go on, newcomers are told.
+//! A relay that is full: its clients go on, and newcomers are refused.
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
@@ -14,17 +14,17 @@ use byway::wire::{Hello, HelloFlags, MAX_CONTROL, Message, VERSION};
 
 use super::{LONG, config, pattern};
 
-/// Pairs of clients that speak to each other.
+/// Pairs of clients that send to each other.
 const PAIRS: usize = 20;
 
 /// Connections that the relay takes.
 const CONNECTIONS: usize = 200;
 
-/// How often each pair speaks, and how often it does.
+/// The pause between two echoes of a pair, and the number of its echoes.
 const EVERY: Duration = Duration::from_millis(500);
 const TIMES: usize = 10;
 
-/// A request of a session of its own; a park if it is to be held for a while.
+/// A request of a session of its own; a park if `hold` is not 0.
 fn request(session: u64, hold_ms: u32) -> Vec<u8> {
     let mut secret = [0xee; 16];
     secret[..8].copy_from_slice(&session.to_be_bytes());
@@ -38,7 +38,7 @@ fn request(session: u64, hold_ms: u32) -> Vec<u8> {
     [head.as_bytes(), &body[..len]].concat()
 }
 
-/// Asks once; the first octets of the answer.
+/// Makes one request, and gives the first octets of the answer.
 fn ask(relay: SocketAddr, request: &[u8]) -> Option<String> {
     let mut stream = TcpStream::connect_timeout(&relay, LONG).ok()?;
     stream.set_read_timeout(Some(LONG)).ok()?;
@@ -58,7 +58,7 @@ fn joined([speaker, listener]: &[Client; 2], port: usize) -> (Stream, Stream) {
     })
 }
 
-/// Echoes every so often; how long the longest took.
+/// Echoes again and again, and gives the longest time of an echo.
 fn converse(
     pair: &[Client; 2],
     (here, there): (Stream, Stream),
@@ -70,7 +70,7 @@ fn converse(
     for n in 0..TIMES {
         let begun = Instant::now();
         if n == TIMES / 2 {
-            // They dial anew, and are known.
+            // The clients dial anew, and the relay knows them.
             pair.iter().for_each(Client::network_changed);
         }
         here.write_all(&said)?;
@@ -84,6 +84,29 @@ fn converse(
     Ok(longest)
 }
 
+/// Newcomer `n` asks the relay again and again; gives how often it asked, was answered, and was
+/// refused. Some newcomers send a request, some begin one, some send nothing.
+fn knock(address: SocketAddr, n: u64, over: &AtomicBool) -> (u64, u64, u64) {
+    let (mut asked, mut answered, mut refused) = (0, 0, 0);
+    while !over.load(Relaxed) {
+        let request = request(1_000 + n, 0);
+        let len = [request.len(), request.len(), 30, 0][n as usize % 4];
+        if len == request.len() {
+            let answer = ask(address, &request).unwrap_or_default();
+            // Now and then there is room for a moment.
+            answered += u64::from(answer.starts_with("HTTP/1.1 "));
+            refused += u64::from(answer.starts_with("HTTP/1.1 503"));
+            asked += 1;
+        } else if let Ok(mut stream) = TcpStream::connect(address) {
+            // The relay may have closed the connection.
+            let _ = stream.write_all(&request[..len]);
+            thread::sleep(Duration::from_millis(50));
+        }
+        thread::sleep(Duration::from_millis(10));
+    }
+    (asked, answered, refused)
+}
+
 #[test]
 fn pairs_go_on_beside_parked_clients_and_newcomers() {
     let max_connections = CONNECTIONS;
@@ -92,7 +115,7 @@ fn pairs_go_on_beside_parked_clients_and_newcomers() {
         (0..PAIRS).map(|_| [(); 2].map(|()| Client::open(config(&relay)).unwrap())).collect();
     let joined: Vec<_> = pairs.iter().enumerate().map(|(n, pair)| joined(pair, n)).collect();
     let address = relay.local_addr();
-    // Parks of others, until there is room for no newcomer.
+    // Parks of other clients, until there is no room for a newcomer.
     let mut parked = Vec::new();
     let begun = Instant::now();
     while relay.connections().refused == 0 {
@@ -106,27 +129,7 @@ fn pairs_go_on_beside_parked_clients_and_newcomers() {
         let newcomers: Vec<_> = (0..20)
             .map(|n| {
                 let over = &over;
-                scope.spawn(move || {
-                    let (mut asked, mut answered, mut refused) = (0, 0, 0);
-                    while !over.load(Relaxed) {
-                        // Some ask, some begin to ask, some say nothing.
-                        let request = request(1_000 + n, 0);
-                        let len = [request.len(), request.len(), 30, 0][n as usize % 4];
-                        if len == request.len() {
-                            let answer = ask(address, &request).unwrap_or_default();
-                            // Once in a while there is room for a moment.
-                            answered += u64::from(answer.starts_with("HTTP/1.1 "));
-                            refused += u64::from(answer.starts_with("HTTP/1.1 503"));
-                            asked += 1;
-                        } else if let Ok(mut stream) = TcpStream::connect(address) {
-                            // The relay may have closed it.
-                            let _ = stream.write_all(&request[..len]);
-                            thread::sleep(Duration::from_millis(50));
-                        }
-                        thread::sleep(Duration::from_millis(10));
-                    }
-                    (asked, answered, refused)
-                })
+                scope.spawn(move || knock(address, n, over))
             })
             .collect();
         let talks: Vec<_> =
@@ -139,7 +142,7 @@ fn pairs_go_on_beside_parked_clients_and_newcomers() {
         )
     });
     for longest in longest {
-        // A connection that is closed while a request is on its way costs a repeat, no more.
+        // A connection that is closed while a request is on its way costs one repeat.
         assert!(longest.as_ref().is_ok_and(|longest| *longest < LONG / 10), "{longest:?}");
     }
     let sum = |of: fn(&(u64, u64, u64)) -> u64| answered.iter().map(of).sum::<u64>();
@@ -148,7 +151,7 @@ fn pairs_go_on_beside_parked_clients_and_newcomers() {
 }
 
 #[test]
-fn a_newcomer_is_told_that_the_relay_is_full_and_gets_in_once_there_is_room() {
+fn newcomer_is_refused_by_a_full_relay_until_there_is_room() {
     let relay = Relay::bind(RelayConfig { max_connections: 8, ..RelayConfig::default() }).unwrap();
     let mut parked = Vec::new();
     for session in 0..7 {
@@ -161,7 +164,7 @@ fn a_newcomer_is_told_that_the_relay_is_full_and_gets_in_once_there_is_room() {
     }
     let refused = Client::open(config(&relay)).unwrap_err();
     assert_eq!(refused, Error::Resource(ResourceError::Full { seconds: 5 }));
-    // One that waits is asked back.
+    // A newcomer that waits is asked to come back.
     let waiting = Client::start(config(&relay)).unwrap();
     let waits = waiting.wait_open(Duration::from_secs(1)).unwrap_err();
     assert_eq!(waits, refused);

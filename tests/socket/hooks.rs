@@ -12,7 +12,7 @@ use byway::transport::Hooks;
 
 use super::{LONG, client, config, pattern, relay};
 
-/// Tells when the last of a client's hooks is gone.
+/// Notes when the last of a client's hooks is dropped.
 struct Released(std::sync::mpsc::Sender<()>);
 
 impl Drop for Released {

@@ -1,4 +1,4 @@
-//! What a client that only waits costs on the wire.
+//! The cost of a waiting client on the wire.
 
 use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -10,11 +10,11 @@ use byway::session::{Pace, Timers};
 
 use super::{LONG, config, relay};
 
-/// Most octets of HTTP, both ways, in an exchange of an idle client with a name claimed: with one in
-/// 25 s on average, 1,000 a minute.
+/// The most octets of HTTP, both ways, in an exchange of an idle client with a name claimed: with
+/// one exchange in 25 s on average, that is 1,000 octets a minute.
 const EXCHANGE: usize = 416;
 
-/// Octets of an answer's body that brings nothing: WELCOME and END.
+/// Octets of an answer's body without news: WELCOME and END.
 const NOTHING: usize = 36 + 13;
 
 /// One HTTP message.
@@ -24,10 +24,10 @@ struct Message {
 }
 
 #[test]
-fn an_idle_exchange_is_small() {
+fn idle_exchange_is_small() {
     let relay = relay();
     let (url, exchanges) = counted(relay.local_addr());
-    // Short holds differ in nothing else.
+    // Shorter holds change nothing else.
     let timers = Timers { hold_active_ms: 20, hold_idle_ms: 20, ..Timers::DEFAULT };
     let config = Config { url, timers, pace: Pace::LongPoll, ..config(&relay) };
     let client = Client::open(config).unwrap();
@@ -46,7 +46,7 @@ fn an_idle_exchange_is_small() {
     }
 }
 
-/// A way to the relay that tells of every exchange.
+/// A way to the relay that notes every exchange.
 fn counted(relay: SocketAddr) -> (String, Receiver<(Message, Message)>) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap());
@@ -60,7 +60,7 @@ fn counted(relay: SocketAddr) -> (String, Receiver<(Message, Message)>) {
     (url, told)
 }
 
-/// Ends by an error, when either side hangs up.
+/// Ends with an error when either side hangs up.
 fn connection(
     mut client: TcpStream,
     relay: SocketAddr,
@@ -70,12 +70,12 @@ fn connection(
     loop {
         let request = pass(&mut client, &mut relay)?;
         let answer = pass(&mut relay, &mut client)?;
-        // The test may have seen enough.
+        // The test may have ended.
         let _ = tell.send((request, answer));
     }
 }
 
-/// Passes on one message that has a Content-Length.
+/// Passes on one message with a Content-Length.
 fn pass(from: &mut TcpStream, to: &mut TcpStream) -> io::Result<Message> {
     let mut octets = Vec::new();
     while !octets.ends_with(b"\r\n\r\n") {

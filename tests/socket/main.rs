@@ -24,7 +24,7 @@ use byway::relay::{Relay, RelayConfig};
 use byway::session::Profile;
 use rustix::event::{PollFlags, Timespec, poll};
 
-/// Far beyond what anything takes here; a test that waits so long has failed.
+/// Far beyond what any call takes here; a test that waits so long has failed.
 const LONG: Duration = Duration::from_secs(20);
 
 fn relay() -> Relay {

@@ -1,4 +1,5 @@
-//! A second client, written from the protocol page alone: HTTP/1.0 on a bare socket, and no manners.
+//! A second client, written from the protocol page alone: HTTP/1.0 on a bare socket, without regard
+//! for windows.
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
@@ -18,7 +19,7 @@ use super::{LONG, client, config, pattern, relay};
 /// How long a park of the naive client waits, in ms: as long as a test may take.
 pub const HOLD: u32 = 20_000;
 
-/// A ring of the real client, in octets.
+/// The ring of the real client in octets.
 pub const RING: u64 = 16 * 1024;
 
 pub struct Naive {
@@ -27,7 +28,7 @@ pub struct Naive {
     seq: u64,
 }
 
-/// What an answer held, in order.
+/// The messages of an answer, in order.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Seen {
     ListenRsp(Status),
@@ -46,7 +47,7 @@ impl Naive {
         Self { relay, secret: [name; 16], seq: 0 }
     }
 
-    /// One request and its answer. A send if `hold` is 0.
+    /// Makes one request, and reads its answer. A send if `hold` is 0.
     fn exchange(&mut self, hold: u32, messages: &[u8]) -> Vec<Seen> {
         self.seq += 1;
         let mut body = encoded(&Message::Hello(Hello {
@@ -78,14 +79,15 @@ impl Naive {
         self.exchange(0, messages)
     }
 
-    /// Sends until the relay could deliver. When it could not, it ends a park as soon as it can.
+    /// Sends until the relay delivers the messages, with a park before each repeat, which the relay
+    /// ends by READY.
     pub fn deliver(&mut self, parked: &[u8], messages: &[u8]) {
         while !self.send(messages).contains(&Seen::Verdict(Status::Delivered)) {
             self.exchange(HOLD, parked);
         }
     }
 
-    /// Parks until `wanted` finds something in an answer.
+    /// Parks until `wanted` finds a message in an answer.
     pub fn park_for<T>(&mut self, messages: &[u8], wanted: impl Fn(&Seen) -> Option<T>) -> T {
         loop {
             let answer = self.exchange(HOLD, messages);
@@ -96,7 +98,7 @@ impl Naive {
         }
     }
 
-    /// Its session's address.
+    /// The session's address.
     pub fn address(&self) -> Address {
         let digest = Sha256::digest(self.secret);
         Address(std::array::from_fn(|i| digest[i]))
@@ -191,7 +193,7 @@ fn overflow(seen: &Seen) -> Option<Window> {
 }
 
 #[test]
-fn a_sender_that_ignores_the_window_is_told_where_it_overflowed() {
+fn sender_that_ignores_the_window_is_told_where_it_overflowed() {
     let relay = relay();
     let server = client(&relay);
     let listener = server.listen("camera:1").unwrap();
@@ -209,7 +211,7 @@ fn a_sender_that_ignores_the_window_is_told_where_it_overflowed() {
         "the first offset that did not fit"
     );
 
-    // Once more, with the ring as full as before: the same notice, which is no new one.
+    // A repeat, with the ring as full as before: the same notice, which is no new one.
     let again = data(&route, RING, DataFlags::NONE, &sent[RING as usize..]);
     naive.send(&again);
     assert_eq!(naive.park_for(b"", overflow).overflow, RING + 1);
@@ -229,25 +231,28 @@ fn a_sender_that_ignores_the_window_is_told_where_it_overflowed() {
     assert_eq!(heard, sent);
 }
 
+/// The naive client's claim of an endpoint.
+fn claim(endpoint: Endpoint, heard: Option<Status>) -> Vec<u8> {
+    encoded(&Message::ListenReq(ListenReq {
+        claim: 1,
+        kind: Kind::Stream,
+        port: endpoint.port,
+        owner: [2; 16],
+        epoch: 1,
+        backlog: 1,
+        heard,
+        name: endpoint.name,
+    }))
+}
+
 #[test]
-fn a_sender_learns_of_an_overflow_once_and_goes_on() {
+fn overflow_is_told_once_and_the_stream_goes_on() {
     let relay = relay();
     let mut naive = Naive::new(relay.local_addr(), 2);
     let endpoint = "camera:1".parse::<Endpoint>().unwrap();
-    let claim = |heard| {
-        encoded(&Message::ListenReq(ListenReq {
-            claim: 1,
-            kind: Kind::Stream,
-            port: endpoint.port,
-            owner: [2; 16],
-            epoch: 1,
-            backlog: 1,
-            heard,
-            name: endpoint.name,
-        }))
-    };
-    naive.park_for(&claim(None), |seen| (*seen == Seen::ListenRsp(Status::Ok)).then_some(()));
-    let claim = claim(Some(Status::Ok));
+    let claimed = |seen: &Seen| (*seen == Seen::ListenRsp(Status::Ok)).then_some(());
+    naive.park_for(&claim(endpoint, None), claimed);
+    let claim = claim(endpoint, Some(Status::Ok));
 
     let connector = std::thread::scope(|scope| {
         let connector = client(&relay);
@@ -275,7 +280,7 @@ fn a_sender_learns_of_an_overflow_once_and_goes_on() {
         });
         assert_eq!(first, sent[..1_000], "no more than the window");
 
-        // It takes 600 of them, has no room for the rest, and says so twice.
+        // The naive client takes 600 of them, has no room for the rest, and says so twice.
         for _ in 0..2 {
             naive.send(&to(&route, &Message::ReceiveReq(window(600, 1_000, 601))));
         }
@@ -304,7 +309,7 @@ fn a_sender_learns_of_an_overflow_once_and_goes_on() {
 }
 
 #[test]
-fn a_datagram_that_does_not_fit_is_dropped_whole_and_nobody_is_told() {
+fn datagram_that_does_not_fit_is_dropped_whole_without_notice() {
     let relay = relay();
     let server = client(&relay);
     let listener = server.listen_datagram("camera:1").unwrap();
@@ -317,7 +322,7 @@ fn a_datagram_that_does_not_fit_is_dropped_whole_and_nobody_is_told() {
         let flags = DataFlags::DATAGRAM.with(DataFlags::ACK_NOW);
         let answer = naive.send(&data(&route, number, flags, &datagram(number)));
         assert!(answer.contains(&Seen::Verdict(Status::Delivered)), "{answer:?}");
-        // Its acknowledgement says only that it was seen.
+        // The acknowledgement says only that the datagram was seen.
         let told = naive.park_for(b"", |seen| match seen {
             Seen::SendRsp(window) if window.ack > number => Some(*window),
             _ => None,
@@ -338,7 +343,7 @@ fn a_datagram_that_does_not_fit_is_dropped_whole_and_nobody_is_told() {
 }
 
 #[test]
-fn an_acknowledgement_of_what_was_never_sent_ends_that_channel_alone() {
+fn acknowledgement_beyond_what_was_sent_ends_that_channel_only() {
     let relay = relay();
     let server = byway::client::Client::open(Config { ..config(&relay) }).unwrap();
     let listener = server.listen("camera:1").unwrap();

@@ -1,4 +1,4 @@
-//! Opening, listening and connecting by a program that never waits but for descriptors.
+//! Opening, listening and connecting by a program that waits for descriptors only.
 
 use std::io::{ErrorKind, Read, Write};
 use std::net::{TcpListener, TcpStream};
@@ -12,8 +12,9 @@ use super::{LONG, client, config, readable, relay};
 
 const NOW: Duration = Duration::ZERO;
 
-/// A client whose relay accepts connections and says nothing. Listener and connection have to live as
-/// long. The first send is under way, so that nothing that is asked for goes out and holds a channel.
+/// A client whose relay accepts connections and says nothing. The listener and the connection have
+/// to live as long. The first send is under way, so that no later request goes out and holds a
+/// channel.
 fn unanswered() -> ((TcpListener, TcpStream), Client) {
     let silent = TcpListener::bind("127.0.0.1:0").unwrap();
     let url = format!("http://{}", silent.local_addr().unwrap());
@@ -23,7 +24,7 @@ fn unanswered() -> ((TcpListener, TcpStream), Client) {
     ((silent, asked), client)
 }
 
-/// Waits until the descriptor says so.
+/// Waits until the descriptor is readable.
 #[track_caller]
 fn ready(fd: &PollFd) {
     assert!(readable(fd, LONG), "no readiness in {LONG:?}");
@@ -47,7 +48,7 @@ fn opening_is_told_by_an_event_and_a_descriptor() {
 
 #[test]
 fn failure_to_open_is_told_by_an_event_that_names_the_cause() {
-    // Nobody listens at port 1 of this host, as a rule; if somebody does, it is no relay.
+    // Port 1 of this host has no listener as a rule; and if it has one, that is no relay.
     let client = Client::start("http://127.0.0.1:1").unwrap();
     let event = client.poll_fd(Readiness::EVENT).unwrap();
     loop {
@@ -64,7 +65,7 @@ fn failure_to_open_is_told_by_an_event_that_names_the_cause() {
 }
 
 #[test]
-fn looking_for_what_is_under_way_gives_timed_out() {
+fn zero_time_out_of_a_wait_gives_timed_out() {
     let (_silent, client) = unanswered();
     assert_eq!(client.wait_open(NOW), Err(Error::TimedOut));
     assert_eq!(client.connect_timeout("a:1", NOW).unwrap_err(), Error::TimedOut);
@@ -94,19 +95,19 @@ fn looking_for_what_is_under_way_gives_timed_out() {
 }
 
 #[test]
-fn closing_gives_a_connection_up_that_is_being_made() {
+fn closing_gives_up_a_connection_being_made() {
     let (_silent, client) = unanswered();
     let stream = client.start_connect("a:1").unwrap();
     let other = stream.clone();
     let fd = other.poll_fd(Readiness::OPEN).unwrap();
     assert!(!readable(&fd, NOW));
-    // For ever, if it waited for the peer.
+    // A call that waited for the peer would never return.
     assert_eq!(stream.close_timeout(None), Ok(()));
     assert_eq!(other.wait_open(None), Err(Error::Closed));
     assert!(readable(&fd, NOW), "who waits for it is told");
     assert_eq!(client.start_connect("a:1").unwrap().close(), Ok(()));
     assert_eq!(client.start_connect_datagram("a:1").unwrap().close(), Ok(()));
-    // All channels are free again: as many connections as there are can be begun.
+    // All channels are free again: as many connections as there are channels can be begun.
     let channels = Config::new("http://relay").profile.channels;
     let all: Vec<_> = (0..channels).map(|_| client.start_connect("a:1").unwrap()).collect();
     drop(all);
@@ -115,7 +116,7 @@ fn closing_gives_a_connection_up_that_is_being_made() {
 }
 
 #[test]
-fn channel_without_waiting_is_open_when_its_peer_has_answered() {
+fn channel_started_without_waiting_opens_when_its_peer_answers() {
     let relay = relay();
     let (server, connector) = (client(&relay), client(&relay));
     for kind in [Kind::Stream, Kind::Datagram] {
@@ -171,7 +172,7 @@ fn refusal_is_told_by_the_descriptor_and_by_every_call() {
     assert_eq!(refused.close_timeout(Some(NOW)), Ok(()), "nothing was sent");
 }
 
-/// Of a peer that answers, speaks and closes before this program looks.
+/// The peer answers, sends and closes before this program looks.
 #[test]
 fn octets_before_an_end_are_not_lost_to_a_program_that_looks_late() {
     let relay = relay();

@@ -15,7 +15,7 @@ use super::{LONG, client, relay};
 struct Single {
     socket: TcpStream,
     seq: u64,
-    /// Octets of the next request that are out.
+    /// Octets of the next request that were written already.
     out: usize,
 }
 
@@ -46,7 +46,7 @@ impl Single {
         self.out = 0;
     }
 
-    /// Says that there is something to say.
+    /// Tells the relay that there are messages.
     fn speak(&mut self) {
         self.socket.write_all(b"POST ").unwrap();
         self.out = 5;
@@ -92,7 +92,7 @@ impl Single {
         seen
     }
 
-    /// Says `messages`, then parks until `wanted` finds something in an answer.
+    /// Sends `messages`, then parks until `wanted` finds a message in an answer.
     fn until<T>(&mut self, messages: &[u8], wanted: impl Fn(&Seen) -> Option<T>) -> T {
         let mut messages = messages;
         loop {
@@ -106,7 +106,7 @@ impl Single {
 }
 
 #[test]
-fn one_socket_is_enough() {
+fn client_with_a_single_socket_exchanges_data_both_ways() {
     let relay = relay();
     let server = client(&relay);
     let listener = server.listen("camera:1").unwrap();
@@ -127,7 +127,7 @@ fn one_socket_is_enough() {
         }
         _ => None,
     });
-    // An acknowledgement alone is no reason to end it.
+    // An acknowledgement alone does not end the park.
     single.request(&to(&route, &Message::ReceiveReq(window(0, RING, 0))));
     let mut stream = listener.accept_timeout(LONG).unwrap();
     std::io::Write::write_all(&mut stream, b"who is there?").unwrap();
@@ -136,7 +136,7 @@ fn one_socket_is_enough() {
     assert!(first.contains(&Seen::Verdict(Status::Delivered)), "{first:?}");
     assert!(first.iter().any(|seen| says(seen, 0, b"who is there?")), "{first:?}");
 
-    // While it waits it has something to say.
+    // The client has messages while its park waits.
     single.request(&to(&route, &Message::ReceiveReq(window(13, 13 + RING, 0))));
     single.speak();
     single.answer();

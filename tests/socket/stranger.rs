@@ -1,4 +1,4 @@
-//! Answers to a connection that are not the listener's, or late.
+//! Answers to a connection that are late, or come from another session than the listener's.
 
 use std::io::Write;
 use std::thread;
@@ -9,7 +9,7 @@ use byway::wire::{Accept, Channel, Closed, Endpoint, ListenReq, Message, Route, 
 use super::naive::{Naive, Seen, encoded, to, window};
 use super::{LONG, client, relay};
 
-/// The next outputs of SplitMix64 behind this one, from which its state follows.
+/// The next outputs of SplitMix64 behind this one, from which the generator's state follows.
 fn predicted(token: u64) -> [u64; 4] {
     const FACTORS: [u64; 2] = [0xbf58_476d_1ce4_e5b9, 0x94d0_49bb_1331_11eb];
     let unshift =
@@ -48,8 +48,9 @@ fn claim(heard: Option<Status>) -> Vec<u8> {
     }))
 }
 
-/// A program listens at `door:1`, where the stranger connects, and connects to `camera:1`; the stranger
-/// answers first, by every token that follows from its own. Whether it gets the connection.
+/// A program listens at `door:1`, where the stranger connects, and connects to `camera:1`. The
+/// stranger answers first, by every token that follows from its own. Gives whether it gets the
+/// connection.
 fn takes_over(round: u8) -> bool {
     let relay = relay();
     let mut camera = Naive::new(relay.local_addr(), 100 + round);
@@ -68,7 +69,7 @@ fn takes_over(round: u8) -> bool {
             Seen::AcceptReq(from, channel, _) => Some((*from, *channel)),
             _ => None,
         });
-        // Nobody has answered yet. Of the channel's id the stranger can be sure: it is the next.
+        // No answer has come yet. The stranger can be sure of the channel's id, which is the next.
         for token in predicted(end.channel.token).into_iter().cycle().take(40) {
             let channel = Channel { id: asked.id, token };
             let route = Route { peer: end.peer, channel };
@@ -109,7 +110,8 @@ fn late_accept_rsp_ends_only_the_end_it_names() {
         camera.deliver(&claim, &to(&route, &accept(live)));
         let mut stream = connecting.join().unwrap();
 
-        // A second end for the same connector: of a repeat that was not known as one.
+        // A second end for the same connector, as of a repeated request that the listener did not
+        // recognise.
         camera.deliver(&claim, &to(&route, &accept(stray)));
         let ended = camera.park_for(&claim, |seen| match seen {
             Seen::CloseReq(from) => Some(from.channel),

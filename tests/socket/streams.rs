@@ -15,7 +15,7 @@ fn pair(relay: &Relay) -> (Stream, Stream) {
 }
 
 #[test]
-fn echo() {
+fn echo_returns_every_byte() {
     let relay = relay();
     let (mut server, mut stream) = pair(&relay);
     for text in ["one", "two", "three"] {
@@ -34,7 +34,7 @@ fn echo() {
 }
 
 #[test]
-fn a_server_speaks_first() {
+fn listener_may_send_first() {
     let relay = relay();
     let (mut server, mut stream) = pair(&relay);
     server.write_all(b"welcome").unwrap();
@@ -67,12 +67,12 @@ fn half_close_lets_the_reply_arrive() {
 }
 
 #[test]
-fn both_directions_at_once() {
+fn both_directions_carry_at_once() {
     let relay = relay();
     exchange(pair(&relay), 8 << 20, || {});
 }
 
-/// Sends `len` bytes each way and calls `meanwhile` when some have passed.
+/// Sends `len` bytes each way, and calls `meanwhile` when some have passed.
 fn exchange((server, stream): (Stream, Stream), len: usize, meanwhile: impl FnOnce()) {
     let bytes = pattern(len);
     thread::scope(|scope| {
@@ -102,7 +102,7 @@ fn exchange((server, stream): (Stream, Stream), len: usize, meanwhile: impl FnOn
 }
 
 #[test]
-fn a_relay_killed_and_restarted_loses_nothing() {
+fn relay_killed_and_restarted_loses_nothing() {
     let first = relay();
     let ends = pair(&first);
     let listen = first.local_addr();
@@ -114,7 +114,7 @@ fn a_relay_killed_and_restarted_loses_nothing() {
 }
 
 #[test]
-fn clones_and_halves() {
+fn clones_and_halves_share_the_stream() {
     let relay = relay();
     let (near, far) = (client(&relay), client(&relay));
     let listener = near.listen("camera:1").unwrap();
@@ -136,7 +136,7 @@ fn clones_and_halves() {
 }
 
 #[test]
-fn embedded_io_traits() {
+fn embedded_io_traits_read_and_write() {
     use embedded_io::{Read, ReadReady, Write, WriteReady};
     let relay = relay();
     let (mut server, mut stream) = pair(&relay);

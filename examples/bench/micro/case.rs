@@ -1,4 +1,4 @@
-//! What is measured.
+//! The operations that are measured.
 
 use std::fmt;
 
@@ -6,18 +6,18 @@ use std::fmt;
 #[derive(Clone, Copy)]
 pub struct Case {
     name: &'static str,
-    /// Octets of data that an operation moves.
+    /// The octets of data that an operation moves.
     pub bytes: usize,
     start: fn(usize) -> Box<dyn Work>,
 }
 
 /// A case, ready to run.
 pub trait Work {
-    /// What has to be before an operation, and is not measured. May be called for several operations
-    /// before they are run.
+    /// Prepares an operation; this is not measured. May be called for several operations before
+    /// they run.
     fn prepare(&mut self) {}
 
-    /// One operation.
+    /// Runs one operation.
     fn run(&mut self);
 }
 
@@ -27,7 +27,7 @@ impl Case {
         Self { name, bytes, start }
     }
 
-    /// Makes what the operations need.
+    /// Makes the state that the operations need.
     pub fn start(&self) -> Box<dyn Work> {
         (self.start)(self.bytes)
     }

@@ -69,7 +69,7 @@ fn connect() -> Vec<Message<'static>> {
     vec![Message::Hello(hello(1)), Message::ConnectReq(connect)]
 }
 
-/// Writes messages into `out`; gives how many octets.
+/// Writes messages into `out`, and gives the number of octets.
 pub fn write(messages: &[Message<'_>], out: &mut [u8]) -> usize {
     messages.iter().fold(0, |at, message| at + message.encode(&mut out[at..]).expect("it fits"))
 }

@@ -23,13 +23,13 @@ pub fn repeat(case: &Case, n: usize) {
     }
 }
 
-/// The one function in which callgrind counts: `instructions` names it.
+/// The one function in which callgrind counts; `instructions` names it.
 #[inline(never)]
 fn counted(work: &mut dyn Work) {
     work.run();
 }
 
-/// Prints allocations of `n` operations, and how many of them sessions made.
+/// Prints the allocations of `n` operations, and how many of them sessions made.
 pub fn allocations(case: &Case, n: usize) {
     let mut work = case.start();
     let mut count = 0;
@@ -46,7 +46,7 @@ pub fn allocations(case: &Case, n: usize) {
     println!("{count} {in_session}");
 }
 
-/// Runs a call of a session.
+/// Runs a call of a session, and counts its allocations.
 pub fn guarded<T>(call: impl FnOnce() -> T) -> T {
     if !WATCH.load(Relaxed) {
         return call();

@@ -1,5 +1,6 @@
-//! What the parts between two applications cost without I/O: `cargo bench --bench micro` measures
-//! time, and `examples/bench/instructions` counts instructions and allocations of the same cases.
+//! The cost of the parts between two applications, without I/O: `cargo bench --bench micro`
+//! measures time, and `examples/bench/instructions` counts instructions and allocations of the same
+//! cases.
 //!
 //! ```text
 //! cargo bench --bench micro [-- FILTER]
@@ -58,7 +59,7 @@ fn codec(bencher: Bencher, case: Case) {
     time(bencher, case);
 }
 
-// Not more at once than fit a ring.
+// No more at once than fit a ring.
 #[divan::bench(args = ring::CASES, sample_size = ring::BATCH)]
 fn ring(bencher: Bencher, case: Case) {
     time(bencher, case);

@@ -1,5 +1,6 @@
-//! Two sessions with the relay's router in between, without I/O: whom they wake goes on, as a
-//! client's lanes do. Every call of a session goes through `guarded`, which the root of the crate has.
+//! Two sessions with the relay's router in between, without I/O: the lanes that they wake go on, as
+//! a client's lanes do. Every call of a session goes through `guarded`, a function of the crate's
+//! root.
 
 use bytes::Bytes;
 use byway::relay::router::{Answer, ExchangeId, Router, RouterConfig};
@@ -10,11 +11,11 @@ use byway::{Endpoint, Kind};
 
 use crate::guarded;
 
-/// More turns than this are no progress.
+/// More turns than this make no progress.
 const PATIENCE: usize = 200_000;
 const LANES: [Lane; 2] = [Lane::Park, Lane::Send];
 
-/// An exchange, and what the router has not taken of the last piece of its body.
+/// An exchange, and the octets that the router has not taken of the last piece of its body.
 struct Trip {
     id: ExchangeId,
     rest: Bytes,
@@ -25,9 +26,9 @@ struct Trip {
 pub struct Peer {
     memory: HeapStorage,
     trips: [Option<Trip>; 2],
-    /// When a lane without an exchange is to look again.
+    /// When a lane without an exchange looks again.
     due: [Option<u64>; 2],
-    /// Answers to parks that are to be lost.
+    /// The number of answers to parks that are to be lost.
     pub to_lose: usize,
 }
 
@@ -40,7 +41,7 @@ impl Peer {
         peer
     }
 
-    /// Calls the session.
+    /// Makes a call of the session.
     pub fn call<T>(&mut self, act: impl FnOnce(&mut Session<'_>) -> T) -> T {
         let mut session = self.memory.session();
         guarded(|| act(&mut session))
@@ -52,7 +53,7 @@ pub struct Pump {
     pub router: Router,
     pub now: u64,
     pub peers: [Peer; 2],
-    /// Through it bodies go up.
+    /// The buffer through which bodies go up.
     piece: Vec<u8>,
 }
 
@@ -65,7 +66,7 @@ impl Pump {
         Self { router: Router::new(config, 0), now, peers, piece: vec![0; profile.io_buffer] }
     }
 
-    /// A millisecond passes, and everything that can go on does.
+    /// Lets a millisecond pass, and has all lanes go on.
     pub fn turn(&mut self) {
         self.now += 1;
         if self.router.poll_timeout().is_some_and(|due| due <= self.now) {
@@ -129,7 +130,7 @@ impl Pump {
         self.carry(at, lane);
     }
 
-    /// Carries what the router takes of the body, and what there is of the answer.
+    /// Carries the octets that the router takes of the body, and those that it has of the answer.
     fn carry(&mut self, peer: usize, lane: Lane) {
         let (now, peer) = (self.now, &mut self.peers[peer]);
         let Some(mut trip) = peer.trips[lane as usize].take() else { return };
@@ -174,7 +175,7 @@ impl Pump {
         }
     }
 
-    /// Turns until `done`.
+    /// Goes on until `done`.
     pub fn until(&mut self, mut done: impl FnMut(&mut [Peer; 2], u64) -> bool) {
         for _ in 0..PATIENCE {
             if done(&mut self.peers, self.now) {
@@ -185,7 +186,7 @@ impl Pump {
         panic!("no progress");
     }
 
-    /// The first peer listens.
+    /// Has the first peer listen.
     pub fn listen(&mut self, at: Endpoint, kind: Kind) -> ListenerId {
         let now = self.now;
         let id = self.peers[0].call(|session| session.listen(now, at, kind, 2)).expect("free");
@@ -193,7 +194,7 @@ impl Pump {
         id
     }
 
-    /// The second connects to it.
+    /// Has the second peer connect to the first.
     pub fn connect(&mut self, listener: ListenerId, at: Endpoint, kind: Kind) -> [ChannelId; 2] {
         let now = self.now;
         let one = self.peers[1].call(|s| s.connect(now, at, kind, b"hello")).expect("a channel");

@@ -1,5 +1,5 @@
-//! What an application's calls cost: the write that fills a transmit ring, and the read that empties a
-//! receive ring. What carries the octets from one to the other is not measured.
+//! The cost of an application's calls: the write that fills a transmit ring, and the read that
+//! empties a receive ring. Carrying the octets from one to the other is not measured.
 
 use byway::session::{Pace, Profile};
 
@@ -16,7 +16,7 @@ pub const CASES: [Case; 6] = [
 ];
 
 const LARGEST: usize = 64 << 10;
-/// Operations prepared at once: few, so that the ring that takes them stays in a processor's cache.
+/// Operations prepared at once: few, so that their ring stays in a processor's cache.
 pub const BATCH: u32 = 16;
 const PROFILE: Profile = Profile { ring: LARGEST * BATCH as usize, ..Profile::PC };
 
@@ -37,7 +37,7 @@ impl Work for Write {
 struct Read(Stream);
 
 impl Work for Read {
-    /// Brings what one operation reads.
+    /// Brings the octets that one operation reads.
     fn prepare(&mut self) {
         let Self(stream) = self;
         assert_eq!(stream.write(0), stream.len());

@@ -1,4 +1,4 @@
-//! What the relay's router does to bring a send to a peer that is parked.
+//! The work of the relay's router to bring a send to a peer that is parked.
 
 use std::hint::black_box;
 
@@ -16,7 +16,7 @@ pub const CASES: [Case; 4] = [
     Case::new("long-poll-64K", 64 << 10, |n| start(n, HelloFlags::NONE)),
 ];
 
-/// How long a park asks to be held, in ms: time stands still here.
+/// How long a park asks to be held, in ms: the clock stands still here.
 const HOLD_MS: u32 = 5_000;
 
 struct Relay {
@@ -28,7 +28,7 @@ struct Relay {
 }
 
 impl Relay {
-    /// Gives the router a request; what it has no room for yet stays in `body`.
+    /// Gives the router a request; octets that it does not take yet stay in `body`.
     fn open(&mut self, body: &mut Bytes) -> ExchangeId {
         let id = self.router.handle_open(self.now);
         self.router.handle_body(self.now, id, body);
@@ -47,7 +47,7 @@ impl Relay {
         }
     }
 
-    /// Takes what there is of an answer; whether that was its end.
+    /// Takes the octets of an answer that are there, and tells whether that was its end.
     fn take(&mut self, id: ExchangeId) -> bool {
         loop {
             match self.router.poll_response(self.now, id) {
@@ -79,7 +79,7 @@ impl Relay {
         while self.router.poll_wake().is_some() {}
     }
 
-    /// The address of a session, as the relay tells it.
+    /// The address of a session, as the relay gives it.
     fn address(&mut self, secret: u8) -> Address {
         let body = codec::body(&[Message::Hello(codec::hello(secret))], 0);
         let id = self.open(&mut body.into());
@@ -96,7 +96,7 @@ impl Relay {
 
 fn start(n: usize, flags: HelloFlags) -> Box<dyn Work> {
     let config = RouterConfig::default();
-    // No longer young: it knows who is there.
+    // The relay is no longer young: it knows its sessions.
     let now = config.grace_ms;
     let hello = Hello { flags, hold_ms: HOLD_MS, ..codec::hello(2) };
     let mut relay = Relay { router: Router::new(config, 0), now, hello, park: None };

@@ -1,5 +1,5 @@
-//! A whole exchange without I/O: from the second peer's write, by its send, the router and the answer
-//! to the first peer's park, to what the first one reads.
+//! A whole exchange without I/O: from the second peer's write, by its send, the router and the
+//! answer to the first peer's park, to the first peer's read.
 
 use byway::session::{ChannelId, Pace, Profile};
 use byway::{Endpoint, Kind};
@@ -15,10 +15,10 @@ pub const CASES: [Case; 5] = [
     Case::new("long-poll-64K", 64 << 10, |n| start(n, &Profile::PC, Pace::LongPoll)),
 ];
 
-/// Operations until bodies are as large as they get, which double with each that passes, and until
-/// every page of the rings was touched.
+/// Operations until bodies are as large as they get (they double with each success) and until every
+/// page of the rings was touched.
 const WARM_UP: usize = 20;
-/// Octets of each of them at least: a ring in [`WARM_UP`] of them.
+/// The least octets of each of them: a ring in [`WARM_UP`] of them.
 const WARM_UP_BYTES: usize = 64 << 10;
 
 /// A stream from the second peer to the first.
@@ -30,7 +30,7 @@ pub struct Stream {
 }
 
 impl Stream {
-    /// For operations of `n` octets.
+    /// A case of operations of `n` octets.
     pub fn new(n: usize, profile: &Profile, pace: Pace) -> Self {
         let mut pump = Pump::new(profile, pace);
         let at: Endpoint = "camera:1".parse().expect("an endpoint");
@@ -46,26 +46,26 @@ impl Stream {
         stream
     }
 
-    /// Writes the data, whole if the ring has room.
+    /// Writes the data; the ring takes them whole if it has room.
     pub fn write(&mut self, from: usize) -> usize {
         let (now, id) = (self.pump.now, self.ids[1]);
         let write = self.pump.peers[1].call(|s| s.write(now, id, &self.data[from..]));
         write.expect("the channel is there")
     }
 
-    /// Reads as much as an operation has, if it is there.
+    /// Reads the data of an operation, if they are there.
     pub fn read(&mut self) -> usize {
         let (now, id) = (self.pump.now, self.ids[0]);
         let read = self.pump.peers[0].call(|s| s.read(now, id, &mut self.out));
         read.expect("the channel is there").unwrap_or(0)
     }
 
-    /// Octets of an operation.
+    /// The octets of an operation.
     pub fn len(&self) -> usize {
         self.data.len()
     }
 
-    /// Until everything written has arrived.
+    /// Goes on until everything written has arrived.
     pub fn deliver(&mut self) {
         let [zero, one] = self.ids;
         self.pump.until(|[a, b], _| {
@@ -74,7 +74,7 @@ impl Stream {
         });
     }
 
-    /// Until everything written is read, and the writer knows it.
+    /// Goes on until everything written is read, and the writer knows it.
     pub fn drain(&mut self) {
         let [zero, one] = self.ids;
         let out = &mut self.out;

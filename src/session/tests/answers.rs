@@ -1,12 +1,12 @@
-//! Answers that are cut short, lie, or are no relay's.
+//! Answers that are cut short, that break the protocol, or that no relay wrote.
 
 use super::*;
 use crate::error::{ConfigError, Error};
-use crate::wire::{Close, HelloFlags, Name};
+use crate::wire::{Close, HelloFlags, Name, kind};
 
 const BYTES: &[u8] = b"the bytes of a stream";
 
-/// A park with everything in it that goes to a connected stream.
+/// The answer to a park with every message that may go to a connected stream.
 fn rich(exchange: &Exchange, local: Channel) -> Vec<u8> {
     Answer::to(exchange)
         .from(PEER, local)
@@ -20,19 +20,19 @@ fn rich(exchange: &Exchange, local: Channel) -> Vec<u8> {
 }
 
 #[test]
-fn an_answer_cut_at_any_octet_is_lost_but_for_a_prefix() {
-    let (mut bench, _, local) = Bench::connected(Kind::Stream, 256);
+fn answer_cut_at_any_octet_is_lost_but_for_a_prefix() {
+    let (mut bench, _, local) = Bench::connected(Kind::Stream, WINDOW);
     let park = bench.begin(Lane::Park).unwrap();
     let whole = rich(&park.exchange, local).len();
     for cut in 0..whole {
-        let (mut bench, id, local) = Bench::connected(Kind::Stream, 256);
+        let (mut bench, id, local) = Bench::connected(Kind::Stream, WINDOW);
         let park = bench.begin(Lane::Park).unwrap();
         bench.feed(Lane::Park, &rich(&park.exchange, local)[..cut]).unwrap();
         let cause = bench.finish(Lane::Park).unwrap_err();
         assert!(matches!(cause, Blocked::Cut | Blocked::Foreign), "{cut}: {cause:?}");
         let got = bench.read(id);
         assert_eq!(got, BYTES[..got.len()], "{cut}");
-        // The channel goes on: the peer is told of the loss, and repeats.
+        // The channel goes on: the session tells the peer of the loss, and the peer repeats.
         bench.pass(2_000);
         let park = bench.begin(Lane::Park).unwrap();
         let window = park.windows()[0];
@@ -42,10 +42,10 @@ fn an_answer_cut_at_any_octet_is_lost_but_for_a_prefix() {
     }
 }
 
-/// That an answer with `octets` behind its WELCOME is not believed.
+/// Checks that an answer with `octets` behind its WELCOME is not believed.
 fn is_foreign(octets: &[u8]) {
     for step in [1, octets.len()] {
-        let (mut bench, id, local) = Bench::connected(Kind::Stream, 256);
+        let (mut bench, id, local) = Bench::connected(Kind::Stream, WINDOW);
         let park = bench.begin(Lane::Park).unwrap();
         let head = Answer::to(&park.exchange).from(PEER, local).0;
         bench.feed(Lane::Park, &head).unwrap();
@@ -59,18 +59,19 @@ fn is_foreign(octets: &[u8]) {
 
 #[test]
 fn lengths_that_lie_are_foreign() {
-    // END of 8 octets, of 0xffffff, FROM of 27, VERDICT of 8.
-    is_foreign(&[0x03, 0, 0, 8, 0, 0, 0, 0, 0, 0, 0, 0]);
-    is_foreign(&[0x03, 0xff, 0xff, 0xff]);
-    is_foreign(&[&[0x05, 0, 0, 27][..], &[0; 27]].concat());
-    is_foreign(&[&[0x30, 0, 0, 8][..], &[0; 8]].concat());
+    is_foreign(&[kind::END, 0, 0, 8, 0, 0, 0, 0, 0, 0, 0, 0]);
+    is_foreign(&[kind::END, 0xff, 0xff, 0xff]);
+    is_foreign(&[&[kind::FROM, 0, 0, 27][..], &[0; 27]].concat());
+    is_foreign(&[&[kind::VERDICT, 0, 0, 8][..], &[0; 8]].concat());
     // Data shorter than its fields; a PROBE with a byte; a datagram with FIN; an offset past the end.
-    is_foreign(&[0x23, 0, 0, 8]);
-    is_foreign(&[0x23, 0, 0, 10, 0, 0, 0, 0, 0, 0, 0, 0, 2, 0]);
-    is_foreign(&[0x23, 0, 0, 9, 0, 0, 0, 0, 0, 0, 0, 0, 9]);
-    is_foreign(&[0x23, 0, 0, 9, 255, 255, 255, 255, 255, 255, 255, 255, 0]);
-    // A status that nobody knows.
-    is_foreign(&[0x03, 0, 0, 9, 0xee, 0, 0, 0, 0, 0, 0, 0, 0]);
+    let (probe, datagram_fin) =
+        (DataFlags::PROBE.bits(), DataFlags::DATAGRAM.with(DataFlags::FIN).bits());
+    is_foreign(&[kind::RECEIVE_RSP, 0, 0, 8]);
+    is_foreign(&[kind::RECEIVE_RSP, 0, 0, 10, 0, 0, 0, 0, 0, 0, 0, 0, probe, 0]);
+    is_foreign(&[kind::RECEIVE_RSP, 0, 0, 9, 0, 0, 0, 0, 0, 0, 0, 0, datagram_fin]);
+    is_foreign(&[kind::RECEIVE_RSP, 0, 0, 9, 255, 255, 255, 255, 255, 255, 255, 255, 0]);
+    // END with an unknown status.
+    is_foreign(&[kind::END, 0, 0, 9, 0xee, 0, 0, 0, 0, 0, 0, 0, 0]);
 }
 
 #[test]
@@ -79,7 +80,7 @@ fn unknown_types_are_foreign_below_0x80_and_skipped_above() {
         is_foreign(&[kind, 0, 0, 0]);
     }
     for kind in [0x81, 0xc3, 0xff] {
-        let (mut bench, id, local) = Bench::connected(Kind::Stream, 256);
+        let (mut bench, id, local) = Bench::connected(Kind::Stream, WINDOW);
         let long = [&[kind, 0, 3, 0][..], &[0x23; 768]].concat();
         bench.exchange(Lane::Park, |answer| {
             let answer = answer.raw(&long).from(PEER, local).raw(&[kind, 0, 0, 0]);
@@ -90,7 +91,7 @@ fn unknown_types_are_foreign_below_0x80_and_skipped_above() {
 }
 
 #[test]
-fn what_only_clients_say_is_foreign() {
+fn messages_that_only_clients_send_are_foreign() {
     let name = Name::from_bytes(b"camera").unwrap();
     let hello = crate::wire::Hello {
         version: VERSION,
@@ -130,7 +131,7 @@ fn what_only_clients_say_is_foreign() {
         Message::AcceptRsp(accept),
         Message::SendReq(Data { offset: 0, flags: DataFlags::NONE, len: 0 }),
         Message::ReceiveReq(Window::default()),
-        // A second one.
+        // WELCOME may stand at the beginning only.
         Message::Welcome(welcome),
     ] {
         is_foreign(&Answer(Vec::new()).message(&message).0);
@@ -138,16 +139,16 @@ fn what_only_clients_say_is_foreign() {
 }
 
 #[test]
-fn what_does_not_begin_with_our_welcome_is_foreign() {
+fn answer_without_the_welcome_to_this_exchange_is_foreign() {
     let page = b"<!DOCTYPE html><html><body>Please log in</body></html>".to_vec();
-    let (_, _, local) = Bench::connected(Kind::Stream, 256);
+    let (_, _, local) = Bench::connected(Kind::Stream, WINDOW);
     let data = |answer: Answer| answer.from(PEER, local).stream(0, b"not ours").ok();
     let bare = data(Answer(Vec::new()));
     let magic = data(Answer(Answer::welcome(VERSION, 4).0.iter().map(|b| b ^ 0x20).collect()));
     let close = Message::CloseReq(Close { status: Status::Closed, offset: 0 });
     let close = Answer(Vec::new()).from(PEER, local).message(&close).ok();
     for octets in [page, bare, magic, close, data(Answer::welcome(VERSION, 1 << 40))] {
-        let (mut bench, id, same) = Bench::connected(Kind::Stream, 256);
+        let (mut bench, id, same) = Bench::connected(Kind::Stream, WINDOW);
         assert_eq!(same, local, "the seed is the same");
         bench.begin(Lane::Park).unwrap();
         assert_eq!(bench.feed(Lane::Park, &octets), Err(Blocked::Foreign));
@@ -158,7 +159,7 @@ fn what_does_not_begin_with_our_welcome_is_foreign() {
 }
 
 #[test]
-fn nothing_at_all_is_foreign_too() {
+fn empty_answer_is_foreign() {
     let mut bench = Bench::reached();
     bench.connect(Kind::Stream);
     bench.begin(Lane::Send).unwrap();
@@ -184,8 +185,8 @@ fn another_version_ends_the_session() {
 }
 
 #[test]
-fn what_comes_behind_the_end_is_ignored() {
-    let (mut bench, id, local) = Bench::connected(Kind::Stream, 256);
+fn messages_behind_end_are_ignored() {
+    let (mut bench, id, local) = Bench::connected(Kind::Stream, WINDOW);
     let park = bench.begin(Lane::Park).unwrap();
     let answer = Answer::to(&park.exchange).from(PEER, local).end(Status::Ok).stream(0, b"late");
     bench.answer(Lane::Park, &answer.0);

@@ -1,9 +1,9 @@
-//! Pauses behind exchanges that got a lane nowhere.
+//! The pauses behind exchanges that failed or brought nothing.
 
 use super::*;
 
 impl Bench {
-    /// How long `lane` asks for nothing, in ms.
+    /// How long `lane` makes no exchange, in ms.
     fn pause(&mut self, lane: Lane) -> u64 {
         let now = self.now;
         self.session().poll_timeout(lane).map_or(0, |at| at.saturating_sub(now))
@@ -15,16 +15,16 @@ impl Bench {
         self.pass(pause);
     }
 
-    /// A send that passes: its CONNECT_REQ, as the channel is open for nobody.
+    /// Makes a send that succeeds.
     fn says_something(&mut self, id: ChannelId) {
         let now = self.now;
         self.session().write(now, id, b"x").unwrap();
-        self.exchange(Lane::Send, |answer| answer.verdict(2, Status::Delivered, 1));
+        self.exchange(Lane::Send, |answer| answer.verdict(FIRST, Status::Delivered, 1));
     }
 }
 
 #[test]
-fn a_lane_that_passes_hastens_the_other_once_and_leaves_its_pauses() {
+fn success_of_a_lane_hastens_the_other_once() {
     let (mut bench, id, _) = Bench::connected(Kind::Stream, 1_000);
     bench.begin(Lane::Park).expect("a park");
     bench.fail(Lane::Park, Blocked::Http(403));
@@ -44,7 +44,7 @@ fn a_lane_that_passes_hastens_the_other_once_and_leaves_its_pauses() {
 }
 
 #[test]
-fn a_path_is_blocked_as_long_as_one_lane_fails_alone() {
+fn path_is_blocked_while_one_lane_fails_alone() {
     let (mut bench, id, _) = Bench::connected(Kind::Stream, 1_000);
     for _ in 0..3 {
         bench.wait(Lane::Park);
@@ -59,7 +59,7 @@ fn a_path_is_blocked_as_long_as_one_lane_fails_alone() {
 }
 
 #[test]
-fn parks_answered_early_with_nothing_are_followed_by_pauses() {
+fn parks_answered_early_and_empty_are_followed_by_pauses() {
     for status in [Status::Ok, Status::Stale, Status::Repeated] {
         let (mut bench, ..) = Bench::connected(Kind::Stream, 1_000);
         let mut pauses = Vec::new();
@@ -72,14 +72,14 @@ fn parks_answered_early_with_nothing_are_followed_by_pauses() {
         assert_eq!(pauses[0], 0, "{status:?}: a first one may have any reason");
         assert!((50..=100).contains(&pauses[1]), "{status:?}: {pauses:?}");
         assert!((1_000..=2_000).contains(&pauses[9]), "{status:?}: {pauses:?}");
-        // One that brings something, or takes its time, ends that.
+        // A park that brings a message, or waits for its hold, ends the pauses.
         bench.exchange(Lane::Park, |answer| answer.message(&Message::Ready(PEER)));
         assert_eq!(bench.pause(Lane::Park), 0);
     }
 }
 
 #[test]
-fn a_park_that_the_session_had_ended_is_followed_at_once() {
+fn park_ended_by_wake_is_followed_at_once() {
     let mut bench = Bench::reached();
     let now = bench.now;
     bench.session().listen(now, endpoint(), Kind::Stream, 1).unwrap();
@@ -87,7 +87,7 @@ fn a_park_that_the_session_had_ended_is_followed_at_once() {
         let park = bench.begin(Lane::Park).expect("a park that says the claims");
         let other = Endpoint { port: 2, ..endpoint() };
         let other = bench.session().listen(now, other, Kind::Stream, 1).unwrap();
-        // It says WAKE.
+        // The send says WAKE.
         bench.exchange(Lane::Send, |answer| answer);
         bench.answer(Lane::Park, &Answer::to(&park.exchange).ok());
         bench.session().unlisten(now, other);
@@ -111,13 +111,13 @@ fn data_without_verdicts_goes_again_behind_pauses() {
     }
 }
 
-/// The relay counts all but the verdicts, which belong to what was asked.
+/// The relay counts all messages but the verdicts, which answer the request.
 #[test]
-fn verdicts_may_come_on_top_of_what_was_asked_for() {
+fn verdicts_do_not_count_towards_max_response() {
     let mut storage = HeapStorage::new(&SMALL).unwrap();
     let settings = Settings { max_response: 512, ..Settings::new([1; 16], 5) };
-    storage.session().open(1_000_000, &settings);
-    let mut bench = Bench { storage, now: 1_000_000 }.reach();
+    storage.session().open(START, &settings);
+    let mut bench = Bench { storage, now: START }.reach();
     bench.connect(Kind::Stream);
     let request = bench.begin(Lane::Send).expect("a send");
     let answer = Answer::to(&request.exchange);
@@ -129,11 +129,11 @@ fn verdicts_may_come_on_top_of_what_was_asked_for() {
 }
 
 #[test]
-fn an_answer_longer_than_was_asked_for_is_foreign() {
+fn answer_longer_than_max_response_is_foreign() {
     let (mut bench, ..) = Bench::connected(Kind::Stream, 1_000);
     let park = bench.begin(Lane::Park).expect("a park");
     bench.feed(Lane::Park, &Answer::to(&park.exchange).0).unwrap();
-    // 16 MiB of PAD, with WELCOME a bit more: so much is left to verdicts.
+    // 16 MiB of PAD and WELCOME still pass: they leave room for verdicts. Another MiB does not.
     let pad = [&[0x40, 0x0f, 0xff, 0xfc][..], &[0; 0xf_fffc]].concat();
     for _ in 0..16 {
         bench.feed(Lane::Park, &pad).unwrap();

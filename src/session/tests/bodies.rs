@@ -1,11 +1,12 @@
-//! The octets of requests.
+//! The octets of request bodies.
 
 use super::*;
 use crate::session::Half;
+use crate::wire::kind;
 
-/// A session with something of everything to say by a send.
+/// A session whose next send has every kind of message.
 fn talkative() -> (Bench, ChannelId) {
-    let (mut bench, id, local) = Bench::connected(Kind::Stream, 256);
+    let (mut bench, id, local) = Bench::connected(Kind::Stream, WINDOW);
     let now = bench.now;
     bench.session().listen(now, endpoint(), Kind::Stream, 1).unwrap();
     bench.session().write(now, id, &[1; 200]).unwrap();
@@ -21,10 +22,17 @@ fn talkative() -> (Bench, ChannelId) {
 }
 
 #[test]
-fn a_body_taken_in_any_pieces_is_the_same() {
+fn body_taken_in_any_pieces_is_the_same() {
     let (mut bench, _) = talkative();
     let whole = bench.begin(Lane::Send).unwrap();
-    for kind in [0x04, 0x12, 0x15, 0x20, 0x22, 0x25] {
+    for kind in [
+        kind::ROUTE,
+        kind::CONNECT_REQ,
+        kind::ACCEPT_RSP,
+        kind::SEND_REQ,
+        kind::RECEIVE_REQ,
+        kind::CLOSE_RSP,
+    ] {
         assert!(whole.messages.iter().any(|m| m.kind() == kind), "{kind:#04x} in {whole:?}");
     }
     for size in [1, 2, 13, 64] {
@@ -47,7 +55,7 @@ fn a_body_taken_in_any_pieces_is_the_same() {
 }
 
 #[test]
-fn what_ended_while_the_body_goes_up_is_padded() {
+fn channel_that_ends_while_the_body_goes_up_is_padded() {
     let (mut bench, id) = talkative();
     let now = bench.now;
     let exchange = bench.session().poll_exchange(now, Lane::Send).unwrap();
@@ -62,8 +70,8 @@ fn what_ended_while_the_body_goes_up_is_padded() {
 }
 
 #[test]
-fn an_answer_that_comes_early_ends_the_body_and_what_was_not_said_is_said_again() {
-    let (mut bench, id, _) = Bench::connected(Kind::Stream, 256);
+fn early_answer_ends_the_body_and_the_rest_goes_again() {
+    let (mut bench, id, _) = Bench::connected(Kind::Stream, WINDOW);
     let now = bench.now;
     bench.session().write(now, id, b"abcdef").unwrap();
     let exchange = bench.session().poll_exchange(now, Lane::Send).unwrap();
@@ -75,7 +83,7 @@ fn an_answer_that_comes_early_ends_the_body_and_what_was_not_said_is_said_again(
 }
 
 #[test]
-fn an_idle_session_has_nothing_to_say() {
+fn idle_session_makes_no_exchange() {
     let mut bench = Bench::reached();
     assert_eq!(bench.session().poll_body(0, Lane::Send, &mut [0; 8]), 0);
     assert!(bench.begin(Lane::Send).is_none());

@@ -1,4 +1,4 @@
-//! Exchanges that are broken off, doubted, or go wrong behind their end.
+//! Exchanges that are broken off, doubted, or cut behind END.
 
 use super::*;
 use crate::session::Wake;
@@ -14,13 +14,13 @@ fn hello(request: &Request) -> Hello {
 }
 
 impl Bench {
-    /// Whether the session wants its park broken; forgets all other wakes.
+    /// Whether the session wants its park broken off; takes all other wakes, too.
     pub(super) fn breaks(&mut self) -> bool {
         let wakes: Vec<_> = core::iter::from_fn(|| self.session().poll_wake()).collect();
         wakes.contains(&Wake::BreakPark)
     }
 
-    /// An idle park is under way, and the application begins to talk: the send that doubts the park.
+    /// Begins an idle park, and has the application write. Gives the park, and the send that doubts it.
     fn doubts(&mut self, id: ChannelId) -> (Request, Request) {
         self.pass(31_000);
         let park = self.begin(Lane::Park).expect("a park");
@@ -35,7 +35,7 @@ impl Bench {
 }
 
 #[test]
-fn nothing_is_lost_behind_end() {
+fn octets_cut_off_behind_end_are_no_loss() {
     let (mut bench, ..) = Bench::connected(Kind::Stream, 100);
     bench.events();
     for _ in 0..2 {
@@ -49,7 +49,7 @@ fn nothing_is_lost_behind_end() {
 }
 
 #[test]
-fn what_came_behind_a_break_does_not_break_the_next() {
+fn octets_behind_a_break_do_not_break_the_next_park() {
     for network_changes in [false, true] {
         let (mut bench, ..) = Bench::connected(Kind::Stream, 100);
         let park = bench.begin(Lane::Park).unwrap();
@@ -58,23 +58,23 @@ fn what_came_behind_a_break_does_not_break_the_next() {
             let now = bench.now;
             bench.session().network_changed(now);
         } else {
-            // Beyond what was announced, and twice 250 ms.
+            // Longer than announced, and than twice 250 ms.
             bench.pass(600);
             assert!(bench.breaks());
         }
-        // What the lane had read before.
+        // The lane had read these octets before.
         bench.feed(Lane::Park, &Answer(Vec::new()).message(&tick(100, 1_000)).0).unwrap();
         bench.fail(Lane::Park, Blocked::Cut);
         let now = bench.now;
         assert!(bench.session().poll_exchange(now, Lane::Park).is_some());
         bench.breaks();
-        bench.pass(5_000);
+        bench.pass(PAUSE);
         assert!(!bench.breaks(), "its request has not gone up");
     }
 }
 
 #[test]
-fn a_park_that_nobody_was_told_to_end_is_not_broken() {
+fn doubted_park_is_not_broken_before_the_relay_is_told() {
     let (mut bench, id, _) = Bench::connected(Kind::Stream, 100);
     bench.doubts(id);
     bench.fail(Lane::Send, Blocked::Http(503));
@@ -88,7 +88,7 @@ fn a_park_that_nobody_was_told_to_end_is_not_broken() {
 }
 
 #[test]
-fn a_doubted_park_that_does_not_end_is_broken_and_one_that_did_is_not() {
+fn doubted_park_is_broken_unless_its_answer_ends() {
     let (mut bench, id, _) = Bench::connected(Kind::Stream, 100);
     bench.doubts(id);
     bench.pass(1_999);
@@ -103,7 +103,7 @@ fn a_doubted_park_that_does_not_end_is_broken_and_one_that_did_is_not() {
 }
 
 #[test]
-fn acknowledgements_have_a_place_before_datagrams_that_take_all() {
+fn acknowledgements_go_before_datagrams_that_fill_every_request() {
     let (mut bench, _, local) = Bench::connected(Kind::Stream, 100);
     let datagrams = bench.connect(Kind::Datagram);
     bench.dial(Status::Ok, 1 << 20);
@@ -115,7 +115,8 @@ fn acknowledgements_have_a_place_before_datagrams_that_take_all() {
     for _ in 0..3 {
         let now = bench.now;
         while bench.session().send_datagram(now, datagrams, b"").unwrap() {}
-        let request = bench.exchange(Lane::Send, |answer| answer.verdict(2, Status::Delivered, 0));
+        let request =
+            bench.exchange(Lane::Send, |answer| answer.verdict(FIRST, Status::Delivered, 0));
         told.extend(request.windows());
         bench.pass(50);
     }
@@ -123,7 +124,7 @@ fn acknowledgements_have_a_place_before_datagrams_that_take_all() {
 }
 
 #[test]
-fn a_listener_does_not_dictate_linger() {
+fn listener_cannot_lengthen_linger_beyond_the_limit() {
     let mut bench = Bench::reached();
     let id = bench.connect(Kind::Stream);
     let request = bench.begin(Lane::Send).unwrap();

@@ -1,4 +1,4 @@
-//! Datagrams: whole, at most once, or lost.
+//! Datagrams: each is delivered whole and at most once, or is lost.
 
 use super::*;
 use crate::error::ConfigError;
@@ -18,8 +18,8 @@ fn send(bench: &mut Bench, id: ChannelId, bytes: &[u8]) -> bool {
 }
 
 #[test]
-fn each_number_comes_once_and_not_later_than_64_behind() {
-    let (mut bench, id, local) = Bench::connected(Kind::Datagram, 256);
+fn datagram_number_is_delivered_once_and_at_most_64_behind() {
+    let (mut bench, id, local) = Bench::connected(Kind::Datagram, WINDOW);
     for (number, comes) in
         [(0, true), (0, false), (100, true), (37, true), (37, false), (36, false), (101, true)]
     {
@@ -30,8 +30,8 @@ fn each_number_comes_once_and_not_later_than_64_behind() {
 }
 
 #[test]
-fn what_does_not_fit_is_dropped_whole_and_nobody_told() {
-    let (mut bench, id, local) = Bench::connected(Kind::Datagram, 256);
+fn datagram_that_does_not_fit_is_dropped_whole_without_notice() {
+    let (mut bench, id, local) = Bench::connected(Kind::Datagram, WINDOW);
     bench.exchange(Lane::Park, |answer| {
         let answer = answer.from(PEER, local).datagram(0, &[1; 200]);
         answer.datagram(1, &[2; 100]).datagram(2, &[3; 1000]).datagram(3, b"")
@@ -47,8 +47,8 @@ fn what_does_not_fit_is_dropped_whole_and_nobody_told() {
 }
 
 #[test]
-fn too_small_a_buffer_keeps_the_datagram() {
-    let (mut bench, id, local) = Bench::connected(Kind::Datagram, 256);
+fn datagram_stays_behind_a_buffer_that_is_too_small() {
+    let (mut bench, id, local) = Bench::connected(Kind::Datagram, WINDOW);
     bench.exchange(Lane::Park, |answer| answer.from(PEER, local).datagram(0, b"four"));
     let now = bench.now;
     let small = bench.session().recv_datagram(now, id, &mut [0; 3]);
@@ -57,7 +57,7 @@ fn too_small_a_buffer_keeps_the_datagram() {
 }
 
 #[test]
-fn the_smaller_ring_says_how_long_a_datagram_may_be() {
+fn smaller_ring_bounds_the_length_of_a_datagram() {
     let (mut bench, id, _) = Bench::connected(Kind::Datagram, 100);
     assert_eq!(bench.session().max_datagram(id), Ok(94));
     let now = bench.now;
@@ -69,8 +69,8 @@ fn the_smaller_ring_says_how_long_a_datagram_may_be() {
 }
 
 #[test]
-fn what_waits_too_long_expires() {
-    let (mut bench, id, _) = Bench::connected(Kind::Datagram, 256);
+fn datagram_that_waits_too_long_expires() {
+    let (mut bench, id, _) = Bench::connected(Kind::Datagram, WINDOW);
     send(&mut bench, id, b"old");
     bench.pass(1_500);
     send(&mut bench, id, b"new");
@@ -82,8 +82,8 @@ fn what_waits_too_long_expires() {
 }
 
 #[test]
-fn what_was_not_delivered_goes_again_with_its_number() {
-    let (mut bench, id, _) = Bench::connected(Kind::Datagram, 256);
+fn undelivered_datagram_is_repeated_with_its_number() {
+    let (mut bench, id, _) = Bench::connected(Kind::Datagram, WINDOW);
     for bytes in [b"a", b"b", b"c"] {
         send(&mut bench, id, bytes);
     }
@@ -99,7 +99,7 @@ fn what_was_not_delivered_goes_again_with_its_number() {
 
 #[test]
 fn verdicts_out_of_order_lose_nothing() {
-    let (mut bench, id, _) = Bench::connected(Kind::Datagram, 256);
+    let (mut bench, id, _) = Bench::connected(Kind::Datagram, WINDOW);
     send(&mut bench, id, &[1; 3]);
     send(&mut bench, id, &[2; 90]);
     let request = bench.begin(Lane::Send).unwrap();
@@ -110,11 +110,11 @@ fn verdicts_out_of_order_lose_nothing() {
     assert_eq!(request.bytes, [&[1; 3][..], &[2; 90]].concat());
 }
 
-/// The slot's next channel gets nothing of a datagram that was coming in when the last one ended.
+/// The slot's next channel gets no octet of a datagram that was arriving when the last one ended.
 #[test]
 fn half_a_datagram_does_not_outlive_its_channel() {
     for kind in [Kind::Stream, Kind::Datagram] {
-        let (mut bench, id, local) = Bench::connected(Kind::Datagram, 256);
+        let (mut bench, id, local) = Bench::connected(Kind::Datagram, WINDOW);
         let park = bench.begin(Lane::Park).unwrap();
         let answer = Answer::to(&park.exchange).from(PEER, local).datagram(0, &[1; 100]).ok();
         let (begun, rest) = answer.split_at(answer.len() - 50);
@@ -131,10 +131,10 @@ fn half_a_datagram_does_not_outlive_its_channel() {
     }
 }
 
-/// Only parks bring data: two readers would mix what they read.
+/// Only parks bring data: the answers of two lanes would mix their octets.
 #[test]
 fn data_in_the_answer_to_a_send_is_foreign() {
-    let (mut bench, id, local) = Bench::connected(Kind::Datagram, 256);
+    let (mut bench, id, local) = Bench::connected(Kind::Datagram, WINDOW);
     let park = bench.begin(Lane::Park).unwrap();
     let one = Answer::to(&park.exchange).from(PEER, local).datagram(0, &[1; 150]).ok();
     send(&mut bench, id, b"x");

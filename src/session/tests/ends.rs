@@ -1,22 +1,22 @@
-//! How exchanges end, and what is told of it.
+//! The ends of exchanges, and the events that tell of them.
 
 use super::*;
 use crate::error::{ConfigError, TransportError};
 
-/// The next park of a connected stream, after one that ended so.
+/// A connected stream after a park that ended with this status, and its next park.
 fn park_after(status: Status, highest: u64) -> (Bench, Request) {
-    let (mut bench, _, _) = Bench::connected(Kind::Stream, 256);
+    let (mut bench, _, _) = Bench::connected(Kind::Stream, WINDOW);
     let park = bench.begin(Lane::Park).unwrap();
     let answer = Answer::to(&park.exchange).end_at(status, highest).0;
     bench.answer(Lane::Park, &answer);
-    // Behind a proxy that repeats every park there is a pause.
+    // A pause follows, as a proxy may repeat every park.
     bench.now += 1_000;
     let next = bench.begin(Lane::Park).expect("another park");
     (bench, next)
 }
 
 #[test]
-fn an_answer_that_went_elsewhere_counts_as_a_loss() {
+fn answer_that_went_to_another_park_counts_as_a_loss() {
     for status in [Status::Repeated, Status::Superseded] {
         let (_, next) = park_after(status, 0);
         let window = next.windows()[0];
@@ -27,15 +27,15 @@ fn an_answer_that_went_elsewhere_counts_as_a_loss() {
 }
 
 #[test]
-fn stale_goes_on_behind_the_number_of_this_session() {
+fn stale_continues_behind_the_highest_seq_told() {
     let (mut bench, next) = park_after(Status::Stale, 2);
     assert!(next.exchange.seq > 2);
     assert_eq!(bench.session().is_open(), Ok(true));
 }
 
 #[test]
-fn stale_by_a_number_never_used_is_somebody_else() {
-    let (mut bench, id, _) = Bench::connected(Kind::Stream, 256);
+fn stale_by_a_seq_never_used_means_a_shared_secret() {
+    let (mut bench, id, _) = Bench::connected(Kind::Stream, WINDOW);
     let park = bench.begin(Lane::Park).unwrap();
     let answer = Answer::to(&park.exchange).end_at(Status::Stale, park.exchange.seq + 1).0;
     bench.answer(Lane::Park, &answer);
@@ -46,7 +46,7 @@ fn stale_by_a_number_never_used_is_somebody_else() {
 }
 
 #[test]
-fn a_relay_that_cannot_now_is_tried_again() {
+fn limited_and_shutdown_are_tried_again() {
     for status in [Status::Limited, Status::Shutdown] {
         let mut bench = Bench::new();
         let first = bench.begin(Lane::Send).unwrap();
@@ -65,10 +65,10 @@ fn a_relay_that_cannot_now_is_tried_again() {
     }
 }
 
-/// Exchanges that the relay calls malformed, `n` of them.
+/// Makes `n` exchanges that the relay calls malformed.
 fn malformed(bench: &mut Bench, n: usize) {
     for _ in 0..n {
-        bench.pass(5_000);
+        bench.pass(PAUSE);
         let request = bench.begin(Lane::Send).unwrap();
         bench.answer(Lane::Send, &Answer::to(&request.exchange).end(Status::Malformed).0);
     }
@@ -89,20 +89,20 @@ fn malformed_is_fatal_only_before_the_first_success() {
     assert_eq!(bench.session().is_open(), Ok(true));
 }
 
-/// An exchange that fails for `cause`.
+/// Makes an exchange that fails for `cause`, and gives the events.
 fn failed(bench: &mut Bench, cause: Blocked) -> Vec<Event> {
-    bench.pass(5_000);
+    bench.pass(PAUSE);
     bench.begin(Lane::Send).expect("a try");
     bench.fail(Lane::Send, cause);
     bench.events()
 }
 
 #[test]
-fn a_blocked_path_is_told_once_per_cause_and_its_end_once() {
+fn blocked_path_is_told_once_per_cause_and_its_end_once() {
     let mut bench = Bench::reached();
     bench.connect(Kind::Stream);
     assert_eq!(failed(&mut bench, Blocked::Silence), [], "a single one is everyday life");
-    bench.pass(5_000);
+    bench.pass(PAUSE);
     bench.exchange(Lane::Send, |answer| answer);
     assert_eq!(bench.events(), [], "nothing was told, so nothing is taken back");
 
@@ -113,31 +113,31 @@ fn a_blocked_path_is_told_once_per_cause_and_its_end_once() {
     assert_eq!(failed(&mut bench, Blocked::Dns), told(Blocked::Dns));
     assert_eq!(failed(&mut bench, Blocked::Dns), []);
     assert_eq!(bench.session().blocked(), Some(Blocked::Dns));
-    bench.pass(5_000);
+    bench.pass(PAUSE);
     bench.exchange(Lane::Send, |answer| answer);
     assert_eq!(bench.events(), [Event::PathRestored]);
-    bench.pass(5_000);
+    bench.pass(PAUSE);
     bench.exchange(Lane::Send, |answer| answer);
     assert_eq!(bench.events(), []);
 }
 
 #[test]
-fn an_order_to_come_back_later_is_told_at_once_if_it_stops_the_client_for_long() {
+fn long_retry_after_is_told_at_once() {
     let mut bench = Bench::reached();
     bench.connect(Kind::Stream);
     assert_eq!(failed(&mut bench, Blocked::Later(429, 1)), [], "nobody would notice");
-    bench.pass(5_000);
+    bench.pass(PAUSE);
     bench.exchange(Lane::Send, |answer| answer);
     let maintenance = Blocked::Later(503, 30);
     assert_eq!(failed(&mut bench, maintenance), [Event::PathBlocked(maintenance)]);
     bench.pass(29_000);
     assert!(bench.begin(Lane::Send).is_none());
-    bench.pass(5_000);
+    bench.pass(PAUSE);
     assert!(bench.begin(Lane::Send).is_some());
 }
 
 #[test]
-fn a_full_relay_is_left_alone_for_as_long_as_it_asks() {
+fn full_relay_is_left_alone_for_as_long_as_it_asks() {
     let mut bench = Bench::reached();
     bench.connect(Kind::Stream);
     bench.begin(Lane::Send).expect("a try");
@@ -149,7 +149,7 @@ fn a_full_relay_is_left_alone_for_as_long_as_it_asks() {
 }
 
 #[test]
-fn an_obstacle_stays_once_it_was_met_twice_in_a_row() {
+fn obstacle_stays_once_it_was_met_twice_in_a_row() {
     let mut bench = Bench::new();
     for (cause, stays) in [
         (Blocked::ProxyAuth, None),
@@ -170,7 +170,7 @@ fn before_the_first_success_the_first_failure_is_told() {
     let mut bench = Bench::new();
     assert_eq!(bench.events(), [Event::Connecting]);
     assert_eq!(failed(&mut bench, Blocked::Dns), [Event::PathBlocked(Blocked::Dns)]);
-    bench.pass(5_000);
+    bench.pass(PAUSE);
     bench.exchange(Lane::Send, |answer| answer);
     assert_eq!(bench.events(), [Event::PathRestored, Event::Opened]);
 }
@@ -190,8 +190,8 @@ fn opening_is_told_once() {
 }
 
 #[test]
-fn what_a_change_of_network_broke_says_nothing_of_the_path() {
-    let (mut bench, _, _) = Bench::connected(Kind::Stream, 256);
+fn exchange_broken_by_a_change_of_network_counts_as_no_failure() {
+    let (mut bench, _, _) = Bench::connected(Kind::Stream, WINDOW);
     bench.begin(Lane::Park).unwrap();
     let now = bench.now;
     bench.session().network_changed(now);
@@ -203,7 +203,7 @@ fn what_a_change_of_network_broke_says_nothing_of_the_path() {
 }
 
 #[test]
-fn events_that_nobody_takes_push_out_the_oldest() {
+fn events_left_untaken_push_out_the_oldest() {
     let mut bench = Bench::reached();
     for _ in 0..20 {
         let now = bench.now;

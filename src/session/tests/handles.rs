@@ -1,4 +1,4 @@
-//! Handles that are over, slots that are used again, and clocks that go wrong.
+//! Handles of released channels, slots that are used again, and clocks that go back.
 
 use super::*;
 use crate::error::{Error, ResourceError};
@@ -6,7 +6,7 @@ use crate::session::Half;
 use crate::session::ids::MAX_GENERATION;
 
 #[test]
-fn a_released_channel_is_closed_to_every_call() {
+fn released_channel_is_closed_to_every_call() {
     let (mut bench, id, _) = Bench::connected(Kind::Stream, 1000);
     let now = bench.now;
     let mut s = bench.session();
@@ -25,13 +25,13 @@ fn a_released_channel_is_closed_to_every_call() {
     assert_eq!(s.request_ack(now, id), Err(closed));
     assert_eq!(s.max_datagram(id), Err(closed));
     assert_eq!(s.channel_stats(id).err(), Some(closed));
-    // Again is harmless.
+    // A second release is harmless.
     s.release(now, id);
     s.abort(now, id);
 }
 
 #[test]
-fn a_slot_used_again_has_another_id() {
+fn slot_used_again_has_another_id() {
     let mut bench = Bench::reached();
     let now = bench.now;
     let other = bench.connect(Kind::Stream);
@@ -51,7 +51,7 @@ fn a_slot_used_again_has_another_id() {
 }
 
 #[test]
-fn a_slot_whose_generations_are_used_up_is_not_used_again() {
+fn slot_whose_generations_are_used_up_is_not_used_again() {
     let mut bench = Bench::reached();
     let now = bench.now;
     for channel in bench.session().channels.iter_mut() {
@@ -66,7 +66,7 @@ fn a_slot_whose_generations_are_used_up_is_not_used_again() {
 }
 
 #[test]
-fn a_closed_session_takes_nothing_more_until_it_is_opened_again() {
+fn closed_session_refuses_calls_until_it_is_opened_again() {
     let mut bench = Bench::reached();
     let now = bench.now;
     bench.session().close(now);
@@ -81,7 +81,7 @@ fn a_closed_session_takes_nothing_more_until_it_is_opened_again() {
 }
 
 #[test]
-fn the_clock_may_go_back() {
+fn clock_that_goes_back_does_no_harm() {
     let (mut bench, id, local) = Bench::connected(Kind::Stream, 1000);
     bench.now -= 900;
     let now = bench.now;
@@ -93,7 +93,7 @@ fn the_clock_may_go_back() {
 }
 
 #[test]
-fn whoever_opened_the_session_is_answered_however_often_the_first_send_fails() {
+fn first_send_is_repeated_until_the_relay_answers() {
     let mut bench = Bench::new();
     for _ in 0..5 {
         assert!(bench.begin(Lane::Send).is_some(), "another try");

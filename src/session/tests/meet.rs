@@ -1,4 +1,4 @@
-//! Listening and connecting, and how either is refused.
+//! Listening and connecting, and the refusals of either.
 
 use super::*;
 use crate::error::{ConfigError, Error, PeerError, ResourceError};
@@ -10,7 +10,7 @@ fn listen(bench: &mut Bench, at: &str) -> Result<ListenerId, Error> {
     bench.session().listen(now, at.parse().unwrap(), Kind::Stream, 1)
 }
 
-/// A park with LISTEN_RSP in its answer; the epoch that was claimed.
+/// Makes a park with LISTEN_RSP in its answer, and gives the epoch that it claimed.
 fn granted(bench: &mut Bench, id: ListenerId, status: Status, epoch: u64) -> Option<u64> {
     let rsp = Message::ListenRsp(ListenRsp { claim: id.0, status, epoch });
     let park = bench.exchange(Lane::Park, |answer| answer.message(&rsp));
@@ -21,7 +21,7 @@ fn granted(bench: &mut Bench, id: ListenerId, status: Status, epoch: u64) -> Opt
 }
 
 #[test]
-fn an_endpoint_is_claimed_once_and_slots_are_few() {
+fn endpoint_is_claimed_once_and_claims_are_bounded() {
     let mut bench = Bench::reached();
     let first = listen(&mut bench, "camera:1").unwrap();
     assert_eq!(listen(&mut bench, "camera:1"), Err(ConfigError::Duplicate.into()));
@@ -39,7 +39,7 @@ fn an_endpoint_is_claimed_once_and_slots_are_few() {
 }
 
 #[test]
-fn a_claim_is_refused_when_in_use() {
+fn claim_in_use_is_refused() {
     for (status, error) in
         [(Status::InUse, ConfigError::InUse.into()), (Status::Limited, ResourceError::Relay.into())]
     {
@@ -53,14 +53,14 @@ fn a_claim_is_refused_when_in_use() {
 }
 
 #[test]
-fn taken_raises_the_epoch_of_who_was_never_granted() {
+fn taken_raises_the_epoch_of_a_claim_never_granted() {
     let mut bench = Bench::reached();
     let id = listen(&mut bench, "camera:1").unwrap();
     assert_eq!(granted(&mut bench, id, Status::Taken, 50), Some(0));
     assert_eq!(bench.session().listening(id), Ok(false));
     assert_eq!(granted(&mut bench, id, Status::Ok, 51), Some(51));
     assert_eq!(bench.session().listening(id), Ok(true));
-    // Who was granted gives way to a higher epoch, and only to one.
+    // A claim that was granted gives way to a higher epoch only.
     assert_eq!(granted(&mut bench, id, Status::Taken, 50), Some(51));
     assert_eq!(bench.session().listening(id), Ok(true));
     granted(&mut bench, id, Status::Taken, 52);
@@ -68,7 +68,7 @@ fn taken_raises_the_epoch_of_who_was_never_granted() {
     assert_eq!(bench.events(), [Event::ListenerLost(id)]);
 }
 
-/// Somebody connects: the session's answer, and with which id.
+/// Has [`PEER`] connect, and gives the session's answer with its end of the channel.
 fn arrives(bench: &mut Bench, from: u32, at: &str, kind: Kind) -> (Status, Channel) {
     let channel = Channel { id: from, token: 1 };
     bench.exchange(Lane::Park, |a| a.arrival(channel, at.parse().unwrap(), kind));
@@ -82,7 +82,7 @@ fn arrives(bench: &mut Bench, from: u32, at: &str, kind: Kind) -> (Status, Chann
 }
 
 #[test]
-fn who_arrives_is_accepted_or_told_why_not() {
+fn connection_is_accepted_or_refused_with_the_cause() {
     let mut bench = Bench::reached();
     let id = listen(&mut bench, "camera:1").unwrap();
     let refusal = |status| (status, Channel::NONE);
@@ -90,7 +90,7 @@ fn who_arrives_is_accepted_or_told_why_not() {
     assert_eq!(arrives(&mut bench, 1, "camera:1", Kind::Datagram), refusal(Status::WrongKind));
     let (status, local) = arrives(&mut bench, 1, "camera:1", Kind::Stream);
     assert_eq!(status, Status::Ok);
-    // A repeat gets the same answer, another connection none of the backlog of 1.
+    // A repeat gets the same answer; another connection finds the backlog of 1 full.
     assert_eq!(arrives(&mut bench, 1, "camera:1", Kind::Stream), (Status::Ok, local));
     assert_eq!(arrives(&mut bench, 2, "camera:1", Kind::Stream), refusal(Status::BacklogFull));
     let now = bench.now;
@@ -102,7 +102,7 @@ fn who_arrives_is_accepted_or_told_why_not() {
     assert_eq!(bench.read(channel), b"first");
 }
 
-/// Somebody connects, sends and aborts.
+/// Has [`PEER`] connect, send and abort.
 fn arrives_and_aborts(bench: &mut Bench, from: u32, at: &str, bytes: &[u8]) {
     let (status, local) = arrives(bench, from, at, Kind::Stream);
     assert_eq!(status, Status::Ok);
@@ -111,7 +111,7 @@ fn arrives_and_aborts(bench: &mut Bench, from: u32, at: &str, bytes: &[u8]) {
 }
 
 #[test]
-fn an_aborted_connection_with_data_is_accepted_and_counts_in_the_backlog() {
+fn aborted_connection_with_data_is_accepted_and_counts_in_the_backlog() {
     let mut bench = Bench::reached();
     let id = listen(&mut bench, "camera:1").unwrap();
     arrives_and_aborts(&mut bench, 1, "camera:1", b"first");
@@ -128,7 +128,7 @@ fn an_aborted_connection_with_data_is_accepted_and_counts_in_the_backlog() {
 }
 
 #[test]
-fn an_aborted_connection_without_data_is_not_accepted() {
+fn aborted_connection_without_data_is_not_accepted() {
     let mut bench = Bench::reached();
     let id = listen(&mut bench, "camera:1").unwrap();
     arrives_and_aborts(&mut bench, 1, "camera:1", b"");
@@ -138,19 +138,19 @@ fn an_aborted_connection_without_data_is_not_accepted() {
 }
 
 #[test]
-fn a_closed_listener_frees_an_aborted_connection() {
+fn closed_listener_frees_an_aborted_connection() {
     let mut bench = Bench::reached();
     let id = listen(&mut bench, "camera:1").unwrap();
     arrives_and_aborts(&mut bench, 1, "camera:1", b"first");
     let now = bench.now;
     bench.session().unlisten(now, id);
-    // Both slots are free.
+    // Both slots are free again.
     bench.connect(Kind::Stream);
     bench.connect(Kind::Stream);
 }
 
 #[test]
-fn a_verdict_refuses_a_connection() {
+fn verdict_refuses_a_connection() {
     for (status, error) in [
         (Status::NoListener, PeerError::NoListener.into()),
         (Status::WrongKind, ConfigError::WrongKind.into()),
@@ -167,7 +167,7 @@ fn a_verdict_refuses_a_connection() {
 }
 
 #[test]
-fn a_verdict_may_also_put_a_connection_off() {
+fn verdict_puts_a_connection_off() {
     for (status, cause) in [
         (Status::Away, PeerError::Away.into()),
         (Status::Busy, PeerError::Away.into()),
@@ -182,7 +182,7 @@ fn a_verdict_may_also_put_a_connection_off() {
         bench.answer(Lane::Send, &answer.ok());
         assert_eq!(bench.session().connected(id), Ok(false));
         assert_eq!(bench.session().connect_cause(id), cause);
-        bench.pass(5_000);
+        bench.pass(PAUSE);
         bench.dial(Status::Ok, 1);
         assert_eq!(bench.session().connected(id), Ok(true));
         assert_eq!(bench.session().greeting(id), Ok(&b"ho"[..]));
@@ -190,7 +190,7 @@ fn a_verdict_may_also_put_a_connection_off() {
 }
 
 #[test]
-fn the_listener_refuses_a_connection() {
+fn listener_refuses_a_connection() {
     for (status, error) in [
         (Status::NoListener, Error::from(PeerError::NoListener)),
         (Status::BacklogFull, PeerError::BacklogFull.into()),
@@ -209,7 +209,7 @@ fn the_listener_refuses_a_connection() {
 }
 
 #[test]
-fn channels_are_few_and_their_handles_go_stale() {
+fn channels_are_bounded_and_released_handles_are_refused() {
     let mut bench = Bench::reached();
     let (a, b) = (bench.connect(Kind::Stream), bench.connect(Kind::Stream));
     assert_ne!(a.slot(), b.slot());

@@ -1,4 +1,4 @@
-//! Tests of the session by itself: the answers it gets are made by hand.
+//! Tests of the session by itself: the tests make the relay's answers by hand.
 
 mod answers;
 mod backoff;
@@ -26,22 +26,35 @@ use crate::wire::{
 };
 use crate::{Endpoint, Kind};
 
-/// Two channels of 256 octets each way, two listeners.
-const SMALL: Profile = Profile { channels: 2, ring: 256, listeners: 2, io_buffer: 512 };
-/// The other peer, and its end of its channel `1`.
+/// Size of a ring of [`SMALL`] in octets.
+const RING: usize = 256;
+/// The window of a peer whose ring is as large as ours.
+const WINDOW: u64 = RING as u64;
+/// Two channels of one ring each way, two listeners.
+const SMALL: Profile = Profile { channels: 2, ring: RING, listeners: 2, io_buffer: 512 };
+/// The time at which the tests begin, in ms.
+const START: u64 = 1_000_000;
+/// The place of the first message in a request, behind HELLO and a ROUTE.
+const FIRST: usize = 2;
+/// Longer than every pause that the session makes between two tries, in ms.
+const PAUSE: u64 = 5_000;
+/// The address of the other peer.
 const PEER: Address = Address([7; 16]);
+/// The address of a third peer, which has no channel with the session.
+const STRANGER: Address = Address([8; 16]);
+/// The other peer's end of the channel.
 const REMOTE: Channel = Channel { id: 1 << 24 | 3, token: 99 };
 
 fn endpoint() -> Endpoint {
     "camera:1".parse().unwrap()
 }
 
-/// An answer, made by hand.
+/// An answer of the relay, made by hand.
 #[derive(Debug, Clone)]
 struct Answer(Vec<u8>);
 
 impl Answer {
-    /// Begins with the WELCOME that belongs to the exchange.
+    /// An answer to the exchange, which begins with WELCOME.
     fn to(exchange: &Exchange) -> Self {
         Self::welcome(VERSION, exchange.seq)
     }
@@ -87,14 +100,14 @@ impl Answer {
         self.message(&Message::Verdict(Verdict { index: index as u16, status, bytes }))
     }
 
-    /// The listener's answer to the connection of the channel `to`.
+    /// Adds the listener's answer to the connection of the channel `to`.
     fn connected(self, to: Channel, status: Status, limit: u64) -> Self {
         let channel = if status == Status::Ok { REMOTE } else { Channel::NONE };
         let accept = Accept { status, channel, limit, linger_ms: 180_000, greeting: b"ho" };
         self.from(PEER, to).message(&Message::ConnectRsp(accept))
     }
 
-    /// Somebody connects from `channel` of [`PEER`].
+    /// Adds a connection from `channel` of [`PEER`].
     fn arrival(self, channel: Channel, endpoint: Endpoint, kind: Kind) -> Self {
         let connect = Connect {
             channel,
@@ -121,13 +134,13 @@ impl Answer {
     }
 }
 
-/// A request, read.
+/// A request that the session made, taken apart.
 #[derive(Debug)]
 struct Request {
     exchange: Exchange,
-    /// Its messages; greetings left out.
+    /// The messages, with greetings left out.
     messages: Vec<Message<'static>>,
-    /// The bytes of all its data messages.
+    /// The bytes of all data messages, joined.
     bytes: Vec<u8>,
 }
 
@@ -157,7 +170,7 @@ impl Request {
         windows.collect()
     }
 
-    /// What was sent, with its place.
+    /// The data messages, each with its place.
     fn data(&self) -> Vec<(usize, Data)> {
         let data = self.messages.iter().enumerate().filter_map(|(i, message)| match message {
             Message::SendReq(data) => Some((i, *data)),
@@ -166,7 +179,7 @@ impl Request {
         data.collect()
     }
 
-    /// Place and channel of a CONNECT_REQ.
+    /// The place and the channel of a CONNECT_REQ.
     fn connect(&self) -> Option<(usize, Channel)> {
         self.messages.iter().enumerate().find_map(|(i, message)| match message {
             Message::ConnectReq(connect) => Some((i, connect.channel)),
@@ -202,20 +215,20 @@ struct Bench {
 }
 
 impl Bench {
-    /// Opened; nothing was exchanged.
+    /// A session that is opened, before its first exchange.
     fn new() -> Self {
         Self::of(&SMALL)
     }
 
-    /// The same of another size.
+    /// A session of this size that is opened, before its first exchange.
     fn of(profile: &Profile) -> Self {
         let mut storage = HeapStorage::new(profile).unwrap();
-        let now = 1_000_000;
+        let now = START;
         storage.session().open(now, &Settings::new([1; 16], 5));
         Self { storage, now }
     }
 
-    /// Opened, and the relay has answered.
+    /// A session that the relay has answered.
     fn reached() -> Self {
         Self::new().reach()
     }
@@ -227,7 +240,8 @@ impl Bench {
         bench
     }
 
-    /// With a channel that both ends know; its id here, and its end here. The peer takes `limit`.
+    /// A session with a channel that both ends know, the channel's id, and its end here. The peer's
+    /// window reaches to `limit`.
     fn connected(kind: Kind, limit: u64) -> (Self, ChannelId, Channel) {
         Self::reached().join(kind, limit)
     }
@@ -237,7 +251,7 @@ impl Bench {
         let id = bench.connect(kind);
         let local = bench.dial(Status::Ok, limit);
         assert_eq!(bench.session().connected(id), Ok(true));
-        // The acknowledgement of the set-up.
+        // This request acknowledges the set-up.
         let request = bench.exchange(Lane::Send, |answer| answer);
         assert_eq!(request.windows().len(), 1);
         (bench, id, local)
@@ -252,7 +266,7 @@ impl Bench {
         self.session().connect(now, endpoint(), kind, b"hi").unwrap()
     }
 
-    /// Sends the CONNECT_REQ that is due and has it answered. The channel's end here.
+    /// Sends the CONNECT_REQ that is due, and answers it. Gives the channel's end here.
     fn dial(&mut self, status: Status, limit: u64) -> Channel {
         let request = self.begin(Lane::Send).expect("a CONNECT_REQ");
         let (_, local) = request.connect().expect("a CONNECT_REQ");
@@ -285,7 +299,7 @@ impl Bench {
         self.session().handle_failure(now, lane, cause, true);
     }
 
-    /// A whole answer, in small pieces.
+    /// Gives the session a whole answer, in small pieces.
     fn answer(&mut self, lane: Lane, octets: &[u8]) {
         for piece in octets.chunks(7) {
             self.feed(lane, piece).unwrap();
@@ -293,7 +307,7 @@ impl Bench {
         self.finish(lane).unwrap();
     }
 
-    /// An exchange with its answer, which `make` fills between WELCOME and END.
+    /// Makes an exchange, whose answer `make` fills between WELCOME and END.
     fn exchange(&mut self, lane: Lane, make: impl FnOnce(Answer) -> Answer) -> Request {
         let request = self.begin(lane).expect("an exchange is due");
         self.answer(lane, &make(Answer::to(&request.exchange)).ok());
@@ -307,7 +321,7 @@ impl Bench {
         self.session().handle_timeout(now);
     }
 
-    /// Everything that can be read of a stream.
+    /// Reads everything that a stream has.
     fn read(&mut self, id: ChannelId) -> Vec<u8> {
         let now = self.now;
         let mut out = vec![0; 1 << 10];

@@ -1,12 +1,12 @@
-//! Numbers that a peer or a relay says, at the ends of their range and beyond what was sent.
+//! Numbers in messages of a peer or a relay, at the ends of their range and beyond what was sent.
 
 use super::*;
 use crate::error::{ConfigError, Error, PeerError, TransportError};
 use crate::wire::{Close, HelloFlags, ListenRsp, Tick};
 
-/// A channel on which three octets went out, or three datagrams, and its end here.
+/// A channel on which three octets, or three datagrams, were sent, and its end here.
 fn spoken(kind: Kind) -> (Bench, ChannelId, Channel) {
-    let (mut bench, id, local) = Bench::connected(kind, 256);
+    let (mut bench, id, local) = Bench::connected(kind, WINDOW);
     let now = bench.now;
     match kind {
         Kind::Stream => assert_eq!(bench.session().write(now, id, b"abc"), Ok(3)),
@@ -39,7 +39,7 @@ fn close_req_of_more_than_was_sent_is_protocol() {
                 let now = bench.now;
                 let told = bench.session().connected(id);
                 assert_eq!(told, Err(expected), "{kind:?} {status:?} {offset}");
-                // Over is over: the peer hears CLOSE_RSP, and no CLOSE_REQ.
+                // The channel is over: the peer hears CLOSE_RSP, and no CLOSE_REQ.
                 let send = bench.exchange(Lane::Send, |answer| answer);
                 let closed = crate::wire::Closed { status: Status::Closed, channel: local };
                 assert!(send.says(&Message::CloseRsp(closed)));
@@ -52,7 +52,7 @@ fn close_req_of_more_than_was_sent_is_protocol() {
 
 #[test]
 fn close_req_tells_datagrams_by_their_number() {
-    let (mut bench, id, local) = Bench::connected(Kind::Datagram, 256);
+    let (mut bench, id, local) = Bench::connected(Kind::Datagram, WINDOW);
     bench.exchange(Lane::Park, |answer| answer.from(PEER, local).datagram(6, b"hello"));
     let now = bench.now;
     bench.session().abort(now, id);
@@ -73,7 +73,7 @@ fn window_of_more_than_was_sent_is_protocol() {
             (0, u64::MAX, false),
         ] {
             let (mut bench, id, local) = spoken(kind);
-            let window = Window { ack, overflow, limit: 256, ..Window::default() };
+            let window = Window { ack, overflow, limit: WINDOW, ..Window::default() };
             bench.exchange(Lane::Park, |answer| answer.from(PEER, local).window(window));
             if fits {
                 assert_eq!(bench.session().connected(id), Ok(true), "{kind:?} {window:?}");
@@ -109,7 +109,7 @@ fn limits_and_losses_of_any_size_do_no_harm() {
             all.extend(send.bytes);
         }
         assert_eq!(all, [1; 256]);
-        // A lower one is an old one.
+        // A lower limit is an old one, and ignored.
         let window = Window { ack: 256, limit: 0, ..Window::default() };
         bench.exchange(Lane::Park, |answer| answer.from(PEER, local).window(window));
         assert_eq!(bench.session().acked(id), Ok(true));
@@ -122,7 +122,7 @@ fn offsets_at_the_end_of_the_range_do_no_harm() {
     let most = u64::MAX - 1;
     let flags = [DataFlags::NONE, DataFlags::FIN, DataFlags::PROBE, DataFlags::ACK_NOW];
     for flags in flags {
-        let (mut bench, id, local) = Bench::connected(Kind::Stream, 256);
+        let (mut bench, id, local) = Bench::connected(Kind::Stream, WINDOW);
         bench.exchange(Lane::Park, |answer| {
             let answer = answer.from(PEER, local).data(most, flags, b"");
             answer.stream(most - 1, b"x").data(most - 1, DataFlags::FIN, b"x").stream(0, b"good")
@@ -130,7 +130,7 @@ fn offsets_at_the_end_of_the_range_do_no_harm() {
         assert_eq!(bench.read(id), b"good", "{flags:?}");
         assert_eq!(bench.session().connected(id), Ok(true));
     }
-    let (mut bench, id, local) = Bench::connected(Kind::Datagram, 256);
+    let (mut bench, id, local) = Bench::connected(Kind::Datagram, WINDOW);
     bench.exchange(Lane::Park, |answer| {
         let answer = answer.from(PEER, local).datagram(most, b"").datagram(most, b"");
         answer.datagram(most - 9, b"late").data(most, DataFlags::PROBE, b"")
@@ -152,7 +152,7 @@ fn lingers_of_any_length_are_bounded() {
         let request = bench.begin(Lane::Send).unwrap();
         let (_, local) = request.connect().unwrap();
         let accept =
-            Accept { status: Status::Ok, channel: REMOTE, limit: 256, linger_ms, greeting: b"" };
+            Accept { status: Status::Ok, channel: REMOTE, limit: WINDOW, linger_ms, greeting: b"" };
         let answer = Answer::to(&request.exchange).from(PEER, local);
         bench.answer(Lane::Send, &answer.message(&Message::ConnectRsp(accept)).ok());
         let now = bench.now;
@@ -173,7 +173,7 @@ fn lingers_of_any_length_are_bounded() {
 
 #[test]
 fn verdicts_of_any_index_and_length_free_nothing_more() {
-    let (mut bench, id, _) = Bench::connected(Kind::Stream, 256);
+    let (mut bench, id, _) = Bench::connected(Kind::Stream, WINDOW);
     let now = bench.now;
     assert_eq!(bench.session().write(now, id, b"abc"), Ok(3));
     let request = bench.begin(Lane::Send).unwrap();
@@ -183,7 +183,7 @@ fn verdicts_of_any_index_and_length_free_nothing_more() {
         assert_ne!(other, index);
         answer = answer.verdict(other, Status::Delivered, u32::MAX);
     }
-    // More than were in it.
+    // The verdict says more bytes than the message had.
     bench.answer(Lane::Send, &answer.verdict(index, Status::Limited, u32::MAX).ok());
     assert_eq!(bench.session().flushed(id), Ok(true));
     assert_eq!(bench.session().acked(id), Ok(false));
@@ -216,9 +216,9 @@ fn relay_numbers_of_any_size_do_no_harm() {
 }
 
 #[test]
-fn a_highest_that_was_never_given_ends_the_session() {
+fn highest_seq_that_was_never_given_ends_the_session() {
     for status in [Status::Ok, Status::Superseded, Status::Stale] {
-        let (mut bench, _, _) = Bench::connected(Kind::Stream, 256);
+        let (mut bench, _, _) = Bench::connected(Kind::Stream, WINDOW);
         let park = bench.begin(Lane::Park).unwrap();
         bench.answer(Lane::Park, &Answer::to(&park.exchange).end_at(status, u64::MAX).0);
         assert_eq!(bench.session().is_open(), Err(TransportError::SecretShared.into()));

@@ -1,22 +1,22 @@
-//! Peers that are over, channels that silence ended, and what a session that closes waits for.
+//! Peers whose session is over, channels that silence ended, and sessions that wait before they close.
 
 use super::*;
 use crate::error::{Error, PeerError, TransportError};
 use crate::session::Half;
 use crate::wire::Close;
 
-/// Linger of the tests' channels, in ms.
+/// The linger time of the tests' channels in ms.
 const LINGER: u64 = 180_000;
 
-/// A stream to which the peer said everything and its FIN, and this side 10 bytes and FIN, of
-/// which `acked` offsets are acknowledged.
+/// A stream on which the peer has sent its FIN, and this side [`SENT`] bytes and FIN, of which the peer
+/// has acknowledged `acked` offsets.
 fn ended(acked: u64) -> (Bench, ChannelId, Channel) {
-    let (mut bench, id, local) = Bench::connected(Kind::Stream, 256);
+    let (mut bench, id, local) = Bench::connected(Kind::Stream, WINDOW);
     let now = bench.now;
     bench.session().write(now, id, &[1; 10]).unwrap();
     bench.session().shutdown(now, id, Half::Write).unwrap();
-    bench.exchange(Lane::Send, |answer| answer.verdict(2, Status::Delivered, 10));
-    let window = Window { ack: acked, limit: 256, ..Window::default() };
+    bench.exchange(Lane::Send, |answer| answer.verdict(FIRST, Status::Delivered, 10));
+    let window = Window { ack: acked, limit: WINDOW, ..Window::default() };
     bench.exchange(Lane::Park, |answer| {
         answer.from(PEER, local).data(0, DataFlags::FIN, b"").window(window)
     });
@@ -27,7 +27,7 @@ fn gone(bench: &mut Bench) {
     bench.exchange(Lane::Park, |answer| answer.message(&Message::Gone(PEER)));
 }
 
-/// The last request of the sending lane, as far as there is one.
+/// The messages of the send that is due, which the relay answers; empty if none is due.
 fn said(bench: &mut Bench) -> Vec<Message<'static>> {
     match bench.begin(Lane::Send) {
         Some(request) => {
@@ -46,7 +46,7 @@ fn has_bye(messages: &[Message<'_>]) -> bool {
 #[test]
 fn gone_ends_the_channels_of_that_peer_with_what_was_acknowledged() {
     let (mut bench, id, _) = ended(4);
-    bench.exchange(Lane::Park, |answer| answer.message(&Message::Gone(Address([8; 16]))));
+    bench.exchange(Lane::Park, |answer| answer.message(&Message::Gone(STRANGER)));
     assert_eq!(bench.session().acked(id), Ok(false), "another peer");
     gone(&mut bench);
     let error = PeerError::Unknown { acked: 4 };
@@ -62,12 +62,12 @@ fn gone_behind_all_but_the_acknowledgement_of_fin_ends_in_order() {
     let now = bench.now;
     bench.session().release(now, id);
     bench.session().close(now);
-    assert!(has_bye(&said(&mut bench)), "nobody is waited for");
+    assert!(has_bye(&said(&mut bench)), "at once");
 }
 
 #[test]
 fn gone_ends_an_idle_channel() {
-    let (mut bench, id, _) = Bench::connected(Kind::Stream, 256);
+    let (mut bench, id, _) = Bench::connected(Kind::Stream, WINDOW);
     gone(&mut bench);
     let mut out = [0; 8];
     let now = bench.now;
@@ -87,12 +87,12 @@ fn linger_behind_all_but_the_acknowledgement_of_fin_says_so() {
     }
 }
 
-/// A channel with something unacknowledged that silence has ended.
+/// A channel with bytes unacknowledged that silence has ended.
 fn silenced() -> (Bench, ChannelId) {
-    let (mut bench, id, _) = Bench::connected(Kind::Stream, 256);
+    let (mut bench, id, _) = Bench::connected(Kind::Stream, WINDOW);
     let now = bench.now;
     bench.session().write(now, id, &[1; 10]).unwrap();
-    bench.exchange(Lane::Send, |answer| answer.verdict(2, Status::Away, 0));
+    bench.exchange(Lane::Send, |answer| answer.verdict(FIRST, Status::Away, 0));
     bench.pass(LINGER + 1);
     let error = TransportError::Linger { acked: 0 };
     assert_eq!(bench.session().connected(id), Err(error.into()));
@@ -100,7 +100,7 @@ fn silenced() -> (Bench, ChannelId) {
 }
 
 #[test]
-fn a_channel_that_silence_ended_frees_its_place_when_the_application_lets_go() {
+fn channel_that_silence_ended_frees_its_slot_when_the_application_lets_go() {
     for abort in [false, true] {
         let (mut bench, id) = silenced();
         let now = bench.now;
@@ -116,7 +116,7 @@ fn a_channel_that_silence_ended_frees_its_place_when_the_application_lets_go() {
 }
 
 #[test]
-fn a_session_closes_at_once_behind_a_channel_that_silence_ended() {
+fn session_closes_at_once_behind_a_channel_that_silence_ended() {
     let (mut bench, id) = silenced();
     let now = bench.now;
     bench.session().abort(now, id);
@@ -143,7 +143,7 @@ fn close_req_of_silence_is_repeated_for_nine_seconds() {
 }
 
 #[test]
-fn a_peer_that_comes_back_is_told_of_the_silence_although_the_place_is_free() {
+fn peer_that_comes_back_is_told_of_the_silence_although_the_slot_is_free() {
     let (mut bench, id) = silenced();
     let now = bench.now;
     bench.session().release(now, id);
@@ -154,7 +154,8 @@ fn a_peer_that_comes_back_is_told_of_the_silence_although_the_place_is_free() {
     assert!(!said(&mut bench).contains(&word), "once");
 }
 
-/// A session that closes behind a stream that ended in order, the last word of which was sent.
+/// A session that closes behind a stream that ended in order, and that has sent its last
+/// acknowledgement.
 fn closing() -> (Bench, Channel) {
     let (mut bench, id, local) = ended(11);
     let now = bench.now;
@@ -199,7 +200,7 @@ fn bye_does_not_wait_for_a_peer_that_is_gone() {
 }
 
 #[test]
-fn a_tombstone_answers_who_asks_for_done() {
+fn tombstone_answers_a_window_that_asks_for_done() {
     let (mut bench, id, local) = ended(11);
     let now = bench.now;
     bench.session().release(now, id);
@@ -217,7 +218,7 @@ fn a_tombstone_answers_who_asks_for_done() {
 }
 
 #[test]
-fn an_abort_of_all_waits_for_nobody() {
+fn abort_of_all_channels_closes_at_once() {
     let (mut bench, _) = closing();
     let now = bench.now;
     bench.session().abort_all(now);
@@ -226,7 +227,7 @@ fn an_abort_of_all_waits_for_nobody() {
 
 #[test]
 fn given_up_bytes_are_not_counted_as_unacknowledged() {
-    let (mut bench, id, _) = Bench::connected(Kind::Stream, 256);
+    let (mut bench, id, _) = Bench::connected(Kind::Stream, WINDOW);
     let now = bench.now;
     bench.session().write(now, id, &[1; 10]).unwrap();
     assert_eq!(bench.session().unacked().collect::<Vec<_>>(), [(id, 0)]);
@@ -237,7 +238,7 @@ fn given_up_bytes_are_not_counted_as_unacknowledged() {
 
 #[test]
 fn gone_by_the_other_lane_drops_no_bytes_on_their_way() {
-    let (mut bench, id, local) = Bench::connected(Kind::Stream, 256);
+    let (mut bench, id, local) = Bench::connected(Kind::Stream, WINDOW);
     let park = bench.begin(Lane::Park).unwrap();
     let whole =
         Answer::to(&park.exchange).from(PEER, local).data(0, DataFlags::FIN, b"0123456789").ok();
@@ -246,7 +247,7 @@ fn gone_by_the_other_lane_drops_no_bytes_on_their_way() {
     let now = bench.now;
     bench.session().write(now, id, &[1; 10]).unwrap();
     bench.exchange(Lane::Send, |answer| {
-        answer.verdict(2, Status::Away, 0).message(&Message::Gone(PEER))
+        answer.verdict(FIRST, Status::Away, 0).message(&Message::Gone(PEER))
     });
     bench.feed(Lane::Park, &whole[half..]).unwrap();
     bench.finish(Lane::Park).unwrap();
@@ -255,11 +256,11 @@ fn gone_by_the_other_lane_drops_no_bytes_on_their_way() {
 
 #[test]
 fn close_tells_of_bytes_lost_while_it_waits() {
-    let (mut bench, id, _) = Bench::connected(Kind::Stream, 256);
+    let (mut bench, id, _) = Bench::connected(Kind::Stream, WINDOW);
     let now = bench.now;
     bench.session().write(now, id, &[1; 10]).unwrap();
     bench.session().close(now);
-    bench.exchange(Lane::Send, |answer| answer.verdict(2, Status::Delivered, 10));
+    bench.exchange(Lane::Send, |answer| answer.verdict(FIRST, Status::Delivered, 10));
     gone(&mut bench);
     said(&mut bench);
     assert!(bench.session().is_closed());
@@ -276,7 +277,7 @@ fn unknown_behind_all_but_the_acknowledgement_of_fin_ends_in_order() {
 
 #[test]
 fn peers_that_are_owed_keep_their_tombstones() {
-    // One slot, so two tombstones.
+    // One slot has two tombstones.
     let profile = Profile { channels: 1, ..SMALL };
     let mut bench = Bench::of(&profile).reach();
     let whole = |bench: &mut Bench, peer_linger: u32| {
@@ -296,7 +297,7 @@ fn peers_that_are_owed_keep_their_tombstones() {
         bench.exchange(Lane::Send, |answer| answer);
         let now = bench.now;
         bench.session().shutdown(now, id, Half::Write).unwrap();
-        bench.exchange(Lane::Send, |answer| answer.verdict(2, Status::Delivered, 0));
+        bench.exchange(Lane::Send, |answer| answer.verdict(FIRST, Status::Delivered, 0));
         (id, local)
     };
     let end = |bench: &mut Bench, (id, local): (ChannelId, Channel), done: bool| {
@@ -311,7 +312,8 @@ fn peers_that_are_owed_keep_their_tombstones() {
         let now = bench.now;
         bench.session().release(now, id);
     };
-    // Two that are settled, with long lingers; then one with a short one that is owed, and another.
+    // Two channels are settled and linger long. Then one with a short linger is owed DONE, and another
+    // channel is settled.
     for _ in 0..2 {
         let channel = whole(&mut bench, 180_000);
         end(&mut bench, channel, true);

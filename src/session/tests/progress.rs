@@ -1,8 +1,8 @@
-//! What the session sends next.
+//! Progress: which messages the session sends next, behind verdicts, losses and windows.
 
 use super::*;
 
-/// Writes, and has the send that carries it answered with this verdict.
+/// Writes `n` bytes, and answers the send that carries them with this verdict.
 fn send(
     bench: &mut Bench,
     id: ChannelId,
@@ -12,10 +12,10 @@ fn send(
 ) -> Vec<(u64, u32)> {
     let now = bench.now;
     assert_eq!(bench.session().write(now, id, &vec![1; n]), Ok(n));
-    offsets(&bench.exchange(Lane::Send, |answer| answer.verdict(2, status, delivered)))
+    offsets(&bench.exchange(Lane::Send, |answer| answer.verdict(FIRST, status, delivered)))
 }
 
-/// Offset and length of each data message but PROBEs.
+/// The offset and the length of each data message that is no PROBE.
 fn offsets(request: &Request) -> Vec<(u64, u32)> {
     let data = request.data().into_iter().map(|(_, data)| data);
     data.filter(|d| !d.flags.has(DataFlags::PROBE)).map(|d| (d.offset, d.len)).collect()
@@ -32,7 +32,7 @@ fn busy_sends_the_rest_again_once_the_peer_is_ready() {
 }
 
 #[test]
-fn a_failed_send_is_said_again_from_where_it_began() {
+fn failed_send_is_repeated_from_its_first_offset() {
     let (mut bench, id, _) = Bench::connected(Kind::Stream, 1000);
     let now = bench.now;
     bench.session().write(now, id, &[1; 200]).unwrap();
@@ -45,7 +45,7 @@ fn a_failed_send_is_said_again_from_where_it_began() {
 }
 
 #[test]
-fn a_loss_at_the_same_offset_is_told_again_if_a_probe_shows_it() {
+fn loss_at_the_same_offset_is_told_again_behind_a_probe() {
     let (mut bench, _, local) = Bench::connected(Kind::Stream, 1000);
     let mut losses = Vec::new();
     for flags in [DataFlags::NONE, DataFlags::NONE, DataFlags::PROBE, DataFlags::PROBE] {
@@ -58,13 +58,13 @@ fn a_loss_at_the_same_offset_is_told_again_if_a_probe_shows_it() {
 }
 
 #[test]
-fn a_window_is_kept_to_the_octet_and_asked_after_when_it_is_closed() {
+fn window_is_kept_to_the_octet_and_probed_when_closed() {
     let (mut bench, id, local) = Bench::connected(Kind::Stream, 100);
     assert_eq!(send(&mut bench, id, 250, Status::Delivered, 100), [(0, 100)]);
     assert!(bench.begin(Lane::Send).is_none());
     let told = Window { ack: 100, limit: 101, ..Window::default() };
     bench.exchange(Lane::Park, |answer| answer.from(PEER, local).window(told));
-    let request = bench.exchange(Lane::Send, |answer| answer.verdict(2, Status::Delivered, 1));
+    let request = bench.exchange(Lane::Send, |answer| answer.verdict(FIRST, Status::Delivered, 1));
     assert_eq!(offsets(&request), [(100, 1)]);
     bench.pass(20_000);
     let request = bench.exchange(Lane::Send, |answer| answer);
@@ -72,15 +72,15 @@ fn a_window_is_kept_to_the_octet_and_asked_after_when_it_is_closed() {
 }
 
 #[test]
-fn a_lost_park_makes_a_sender_ask_at_once_for_the_acknowledgements_it_may_have_held() {
+fn lost_park_makes_a_sender_ask_at_once_for_acknowledgements() {
     let (mut bench, id, _) = Bench::connected(Kind::Stream, 1000);
     let park = bench.begin(Lane::Park);
     assert!(park.is_some());
     assert_eq!(send(&mut bench, id, 200, Status::Delivered, 200), [(0, 200)]);
-    // The path is dark: its probes back off.
+    // The path is dark: the probes back off.
     let is_probe = |(_, data): &(usize, Data)| data.flags.has(DataFlags::PROBE);
     for _ in 0..4 {
-        bench.pass(5_000);
+        bench.pass(PAUSE);
         assert!(bench.exchange(Lane::Send, |answer| answer).data().iter().any(is_probe));
     }
     assert!(bench.begin(Lane::Send).is_none());

@@ -1,4 +1,4 @@
-//! Any sequence of calls: nothing panics, and what must hold holds.
+//! Random sequences of calls: no call panics, and the invariants of [`World::check`] hold.
 
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -7,7 +7,7 @@ use super::*;
 use crate::session::{Half, ListenerId, Wake};
 use crate::wire::{Close, Closed, ListenRsp};
 
-/// What an answer may hold; numbers are small, so that they often fit.
+/// A message of an answer; numbers are small, so that they often fit.
 #[derive(Debug, Clone)]
 enum Says {
     From(u8, bool),
@@ -98,7 +98,7 @@ fn lane(park: bool) -> Lane {
     if park { Lane::Park } else { Lane::Send }
 }
 
-/// OK more often than by chance.
+/// A status, which is OK or DELIVERED for every second number.
 fn status(n: u8) -> Status {
     match usize::from(n) {
         n if n < 128 => [Status::Ok, Status::Delivered][n % 2],
@@ -106,14 +106,14 @@ fn status(n: u8) -> Status {
     }
 }
 
-/// The session with what a test knows of it.
+/// The session, with the test's own record of it.
 struct World {
     bench: Bench,
     ids: Vec<ChannelId>,
     listener: Option<ListenerId>,
-    /// Of each lane: number, and octets of the body still to come.
+    /// For each lane the exchange's number, and how many octets of its body are still to come.
     under_way: [(u64, usize); 2],
-    /// Octets of data that were given to the session.
+    /// The number of data octets that the test gave to the session.
     given: u64,
     read: u64,
 }
@@ -125,7 +125,7 @@ impl World {
     }
 
     fn id(&self, n: u8) -> ChannelId {
-        // The latest ones, as earlier ones are over.
+        // The latest ids: the channels of earlier ones are over.
         self.ids.iter().rev().nth(n.into()).copied().unwrap_or(ChannelId(1))
     }
 
@@ -307,7 +307,7 @@ impl World {
     fn check(&mut self) {
         assert!(self.read <= self.given, "more was read than came");
         let mut session = self.bench.session();
-        // Two lanes, events, session, two channels, two listeners.
+        // A bound on the wakes: two lanes, events, session, two channels, two listeners.
         let woken = core::iter::from_fn(|| session.poll_wake()).take(100);
         let woken: Vec<Wake> = woken.collect();
         assert!(woken.len() <= 8, "{woken:?}");
@@ -328,7 +328,7 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 2_000, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn any_calls_in_any_order(ops in vec(op(), 1..150)) {
+    fn any_calls_in_any_order_keep_the_invariants(ops in vec(op(), 1..150)) {
         let mut world = World::new();
         for op in &ops {
             world.act(op);

@@ -1,14 +1,13 @@
-//! Sessions with one connection: the one exchange that waits and carries at once.
+//! Sessions with one connection, whose exchange waits and carries at once.
 
 use super::*;
 use crate::error::{ConfigError, Error};
-use crate::session::Wake;
-use crate::session::{Purpose, Single, Storage};
+use crate::session::{Half, Pace, Purpose, Single, Storage, Wake};
 use crate::wire::{HelloFlags, MAX_SINGLE_BODY};
 
 type One<const RING: usize, P = crate::session::Anything> = Storage<2, RING, 1, Single<P>>;
 
-const NOW: u64 = 1_000_000;
+const NOW: u64 = START;
 const LANE: Lane = Lane::Park;
 
 fn opened<const RING: usize, P: Purpose>(storage: &mut One<RING, P>) -> Session<'_, Single<P>> {
@@ -37,7 +36,8 @@ fn hello(request: &Request) -> (HelloFlags, u32) {
     }
 }
 
-/// With a channel that both ends know, whose peer takes `limit`; the park under way only waits.
+/// A session with a channel that both ends know, whose peer's window reaches to `limit`; its park under
+/// way only waits.
 fn connected<const RING: usize>(
     storage: &mut One<RING>,
     limit: u64,
@@ -54,7 +54,7 @@ fn connected<const RING: usize>(
 }
 
 #[test]
-fn one_exchange_waits_and_carries() {
+fn single_session_waits_and_carries_in_one_exchange() {
     let mut storage = One::<1024>::new();
     let mut session = opened(&mut storage);
     let id = session.connect(NOW, endpoint(), Kind::Stream, b"").unwrap();
@@ -70,7 +70,7 @@ fn one_exchange_waits_and_carries() {
 }
 
 #[test]
-fn it_speaks_while_an_exchange_only_waits() {
+fn waiting_exchange_is_broken_off_for_data() {
     let mut storage = One::<1024>::new();
     let (mut session, id) = connected(&mut storage, 1000);
     assert_eq!(session.poll_wake(), None, "nothing to say");
@@ -89,7 +89,7 @@ fn it_speaks_while_an_exchange_only_waits() {
     assert_eq!(begin(&mut session, NOW).bytes, b"then");
 }
 
-/// Parks are as long as the quiet before them, and words wait for the end of one of up to a second.
+/// A park is as long as the quiet before it, and data wait for the end of a park of up to a second.
 #[test]
 fn words_held_back_wait_for_the_end_of_a_short_park() {
     for (quiet, waits) in [(0, true), (500, true), (1_200, true), (2_000, false), (20_000, false)] {
@@ -117,7 +117,7 @@ fn words_held_back_wait_for_the_end_of_a_short_park() {
 }
 
 #[test]
-fn what_a_broken_exchange_said_is_said_again() {
+fn messages_of_a_broken_exchange_are_repeated() {
     let mut storage = One::<1024>::new();
     let (mut session, id) = connected(&mut storage, 1000);
     let at = "b:2".parse().unwrap();
@@ -158,7 +158,7 @@ fn probing_by_hanging_up_slows_down_as_any_probing() {
 }
 
 #[test]
-fn who_says_something_waits_no_idle_hold_for_its_answer() {
+fn answer_to_a_message_is_not_awaited_for_an_idle_hold() {
     let mut storage = One::<1024>::new();
     let (mut session, id) = connected(&mut storage, 1000);
     let later = NOW + 100_000;
@@ -175,7 +175,7 @@ fn who_says_something_waits_no_idle_hold_for_its_answer() {
 }
 
 #[test]
-fn a_body_is_one_that_the_relay_reads_whole() {
+fn body_of_a_single_session_fits_what_the_relay_keeps_whole() {
     let mut storage = One::<{ 128 << 10 }>::new();
     let (mut session, id) = connected(&mut storage, 1 << 20);
     assert_eq!(session.write(NOW, id, &[7; 100_000]), Ok(100_000));
@@ -196,7 +196,7 @@ fn a_body_is_one_that_the_relay_reads_whole() {
 }
 
 #[test]
-fn it_is_opened_once() {
+fn single_session_is_opened_once() {
     let mut storage = One::<1024>::new();
     let (mut session, id) = connected(&mut storage, 1000);
     session.open(NOW, &Settings::new([2; 16], 6));
@@ -220,7 +220,7 @@ fn it_is_opened_once() {
 }
 
 #[test]
-fn its_last_word_waits_for_nothing() {
+fn bye_of_an_idle_single_session_is_answered_at_once() {
     let mut storage = One::<1024>::new();
     let mut session = opened(&mut storage);
     session.close(NOW);
@@ -253,7 +253,7 @@ impl Purpose for Streams {
 }
 
 #[test]
-fn what_it_is_not_made_for_is_refused() {
+fn calls_beyond_the_purpose_are_refused() {
     let unsupported = |error: Error| matches!(error, Error::Config(ConfigError::Unsupported(_)));
     let mut storage = One::<256, Nothing>::new();
     let mut session = opened(&mut storage);
@@ -270,7 +270,7 @@ fn what_it_is_not_made_for_is_refused() {
 
 #[test]
 fn bye_of_a_single_session_waits_no_longer_than_an_active_park() {
-    for pace in [crate::session::Pace::LongPoll, crate::session::Pace::Battery] {
+    for pace in [Pace::LongPoll, Pace::Battery] {
         let mut storage = One::<1024>::new();
         let mut session = storage.session();
         let mut settings = Settings::new([1; 16], 5);
@@ -282,8 +282,8 @@ fn bye_of_a_single_session_waits_no_longer_than_an_active_park() {
         let reply = Answer::to(&request.exchange).connected(local, Status::Ok, 1000);
         answer(&mut session, NOW, reply);
         let request = begin(&mut session, NOW);
-        // The peer's FIN, and this side's is acknowledged.
-        session.shutdown(NOW, id, crate::session::Half::Write).unwrap();
+        // The peer sends its FIN, and acknowledges ours.
+        session.shutdown(NOW, id, Half::Write).unwrap();
         let reply = Answer::to(&request.exchange).from(PEER, local).data(0, DataFlags::FIN, b"");
         answer(&mut session, NOW, reply);
         let request = begin(&mut session, NOW);
@@ -293,7 +293,7 @@ fn bye_of_a_single_session_waits_no_longer_than_an_active_park() {
             .from(PEER, local)
             .window(Window { ack: 1, limit: 1000, ..Window::default() });
         answer(&mut session, NOW, reply);
-        // A minute of idleness, then the application closes.
+        // The application closes after a minute of idleness.
         let mut now = NOW;
         let mut closed_at = 0;
         let mut busy: Option<(Request, u64)> = None;
@@ -326,7 +326,6 @@ fn bye_of_a_single_session_waits_no_longer_than_an_active_park() {
             }
             now += 100;
         }
-        println!("{pace:?} closed after {} ms", now - closed_at);
         assert!(now - closed_at <= 10_500, "{pace:?} {}", now - closed_at);
     }
 }

@@ -1,12 +1,13 @@
-//! Statuses where the protocol does not have them.
+//! Statuses in messages where the protocol does not have them.
 
 use super::*;
 use crate::error::{ConfigError, Error, PeerError, ResourceError};
 use crate::wire::{Close, Closed, ListenRsp};
 
+/// The error of a channel whose peer broke the protocol.
 const PROTOCOL: Error = Error::Peer(PeerError::Protocol { acked: 0 });
 
-/// What the application hears of a connection that is answered so.
+/// The application's view of a connection that is answered so.
 fn connected(from: Address, status: Status, channel: Channel) -> Result<bool, Error> {
     let mut bench = Bench::reached();
     let id = bench.connect(Kind::Stream);
@@ -39,9 +40,9 @@ fn connect_rsp_has_only_its_statuses() {
     assert_eq!(connected(PEER, Status::Ok, Channel::NONE), Err(PROTOCOL), "it names no end");
 }
 
-/// What the application hears of a connected stream when `PEER` says that.
+/// The application's view of a connected stream when [`PEER`] sends the message.
 fn ended(message: impl Fn(Channel) -> Message<'static>) -> Result<bool, Error> {
-    let (mut bench, id, local) = Bench::connected(Kind::Stream, 256);
+    let (mut bench, id, local) = Bench::connected(Kind::Stream, WINDOW);
     let is_close_rsp = matches!(message(local), Message::CloseRsp(_));
     let to = if is_close_rsp { Channel::NONE } else { local };
     bench.exchange(Lane::Park, |answer| answer.from(PEER, to).message(&message(local)));
@@ -75,7 +76,7 @@ fn close_rsp_has_only_its_statuses() {
     }
 }
 
-/// Whether an answer with that message in it is believed.
+/// Whether the session believes an answer with that message in it.
 fn is_believed(
     bench: &mut Bench,
     lane: Lane,
@@ -107,7 +108,7 @@ fn end_and_listen_rsp_with_other_statuses_are_foreign() {
                 | Status::Malformed
                 | Status::Version
         );
-        let (mut bench, id, _) = Bench::connected(Kind::Stream, 256);
+        let (mut bench, id, _) = Bench::connected(Kind::Stream, WINDOW);
         let end = Message::End(End { status, highest: 0 });
         assert_eq!(is_believed(&mut bench, Lane::Park, |_| end), ends, "{status:?}");
         assert_eq!(bench.session().connected(id), Ok(true));
@@ -133,7 +134,7 @@ fn verdicts_with_other_statuses_are_foreign() {
     let verdict =
         |index: usize, status| Message::Verdict(Verdict { index: index as u16, status, bytes: 0 });
     for &status in Status::ALL {
-        let (mut bench, id, _) = Bench::connected(Kind::Stream, 256);
+        let (mut bench, id, _) = Bench::connected(Kind::Stream, WINDOW);
         let now = bench.now;
         bench.session().write(now, id, b"abc").unwrap();
         let of_data = |request: &Request| verdict(request.data()[0].0, status);
@@ -161,7 +162,7 @@ fn verdicts_with_other_statuses_are_foreign() {
     }
 }
 
-/// Whether the next send says that of the stray end.
+/// Whether the next send ends the stray end of a channel.
 fn ends_stray(bench: &mut Bench, peer: Address, channel: Channel) -> bool {
     let send = bench.exchange(Lane::Send, |answer| answer);
     let names_ours = |m: &Message<'_>| matches!(m, Message::CloseRsp(_));
@@ -174,8 +175,8 @@ fn ends_stray(bench: &mut Bench, peer: Address, channel: Channel) -> bool {
 #[test]
 fn late_connect_rsp_ends_only_the_end_it_names() {
     let stray = Channel { id: 5, token: 5 };
-    for peer in [PEER, Address([8; 16])] {
-        let (mut bench, id, local) = Bench::connected(Kind::Stream, 256);
+    for peer in [PEER, STRANGER] {
+        let (mut bench, id, local) = Bench::connected(Kind::Stream, WINDOW);
         let accept =
             Accept { status: Status::Ok, channel: stray, limit: 1, linger_ms: 1, greeting: b"" };
         bench.exchange(Lane::Park, |answer| {
@@ -183,7 +184,7 @@ fn late_connect_rsp_ends_only_the_end_it_names() {
         });
         assert!(ends_stray(&mut bench, peer, stray));
         assert_eq!(bench.session().peer(id), Ok(PEER));
-        // The answer to that, and a refusal that is late as well, change nothing.
+        // The answer to CLOSE_REQ, and a late refusal, change nothing.
         let closed = Message::CloseRsp(Closed { status: Status::Closed, channel: stray });
         let refusal = Accept { status: Status::NoListener, channel: Channel::NONE, ..accept };
         bench.exchange(Lane::Park, |answer| {
@@ -201,10 +202,10 @@ fn late_connect_rsp_ends_only_the_end_it_names() {
 
 #[test]
 fn close_req_of_another_peer_ends_no_channel() {
-    let (mut bench, id, local) = Bench::connected(Kind::Stream, 256);
-    // A second listener that accepted gives up, as nobody confirms it.
+    let (mut bench, id, local) = Bench::connected(Kind::Stream, WINDOW);
+    // A second listener that accepted gives up, as its end was never confirmed.
     let close = Message::CloseReq(Close { status: Status::Aborted, offset: 0 });
-    let other = Address([8; 16]);
+    let other = STRANGER;
     bench.exchange(Lane::Park, |answer| answer.from(other, local).message(&close));
     let send = bench.exchange(Lane::Send, |answer| answer);
     let closed = Closed { status: Status::Closed, channel: local };
@@ -229,10 +230,10 @@ fn repeated_accept_req_makes_no_second_end_as_long_as_the_first_is_known() {
     };
     let first = ends(&mut bench).expect("ACCEPT_RSP");
     assert_eq!(ends(&mut bench), Some(first));
-    // Nobody confirms it: CLOSE_REQ, during which a repeat is ignored.
+    // The end is never confirmed: CLOSE_REQ goes out, and a repeated ACCEPT_REQ is ignored meanwhile.
     bench.pass(15_000);
     assert_eq!(ends(&mut bench), None);
-    // An end that ACCEPT_REQ does not name cannot be answered.
+    // ACCEPT_REQ without the connector's end cannot be answered.
     bench.exchange(Lane::Park, |answer| answer.arrival(Channel::NONE, endpoint(), Kind::Stream));
     bench.pass(500);
     if let Some(send) = bench.begin(Lane::Send) {

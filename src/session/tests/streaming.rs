@@ -1,13 +1,22 @@
-//! Answers that stay open: when they are asked for, what is late, and how acknowledgements go.
+//! Answers that stay open: when the session asks for them, when they are late, and how
+//! acknowledgements go meanwhile.
 
 use super::*;
 use crate::session::{Pace, Wake};
 use crate::wire::{HelloFlags, Tick};
 
-/// Silence after which an answer is late, beyond what was announced: no round trip was measured.
+/// Silence in ms, beyond the time announced, after which an answer is late when no round trip was
+/// measured.
 const LATE: std::ops::RangeInclusive<u64> = 250..=500;
 
-/// The holds of parks for which the timers have `most`.
+/// The longest hold of a park while there is traffic, in ms.
+const ACTIVE_HOLD: u32 = 5_000;
+/// How long after the last traffic a session is idle, in ms.
+const IDLE_AFTER: u64 = 30_000;
+/// How long beyond its hold a park may be silent, in ms.
+const GRACE: u32 = 2_000;
+
+/// The holds that the session may choose where the timers say `most`.
 fn holds(most: u32) -> std::ops::RangeInclusive<u32> {
     most - most / 5..=most
 }
@@ -35,7 +44,7 @@ impl Bench {
         request
     }
 
-    /// Lets time pass until the answer under way is broken off; how much that was.
+    /// Lets time pass until the session breaks off the answer under way, and gives how much time it was.
     fn late(&mut self) -> u64 {
         let mut ms = 0;
         while !self.breaks() {
@@ -71,8 +80,8 @@ fn parks_stream_while_there_is_traffic() {
     let (mut bench, ..) = Bench::connected(Kind::Stream, 100);
     let request = bench.stream();
     bench.answer(Lane::Park, &Answer(Vec::new()).end(Status::Ok).0);
-    assert!(holds(5_000).contains(&(request.exchange.silence_ms - 2_000)));
-    bench.pass(30_000);
+    assert!(holds(ACTIVE_HOLD).contains(&(request.exchange.silence_ms - GRACE)));
+    bench.pass(IDLE_AFTER);
     assert!(!streams(&bench.exchange(Lane::Park, |answer| answer)), "idle");
     assert_eq!(bench.session().stats().streams, 1);
 }
@@ -80,13 +89,13 @@ fn parks_stream_while_there_is_traffic() {
 #[test]
 fn other_paces_do_not_stream_and_a_battery_waits_longer() {
     for (pace, active_for, idle) in
-        [(Pace::LongPoll, 30_000, 28_000), (Pace::Battery, 5_000, 120_000)]
+        [(Pace::LongPoll, IDLE_AFTER, 28_000), (Pace::Battery, 5_000, 120_000)]
     {
         let mut bench = Bench::paced(pace);
         assert!(!streams(&bench.exchange(Lane::Park, |answer| answer)));
-        assert!(holds(5_000).contains(&bench.hold()));
+        assert!(holds(ACTIVE_HOLD).contains(&bench.hold()));
         bench.pass(active_for - 1);
-        assert!(holds(5_000).contains(&bench.hold()));
+        assert!(holds(ACTIVE_HOLD).contains(&bench.hold()));
         bench.pass(1);
         assert!(holds(idle).contains(&bench.hold()));
         assert_eq!(bench.session().stats().streams, 0);
@@ -94,15 +103,15 @@ fn other_paces_do_not_stream_and_a_battery_waits_longer() {
 }
 
 #[test]
-fn an_answer_that_is_late_is_broken_off_and_says_nothing_of_the_path() {
+fn late_answer_is_broken_off_and_counts_as_no_failure() {
     let (mut bench, ..) = Bench::connected(Kind::Stream, 100);
-    // Nothing at all comes.
+    // The answer does not begin.
     assert!(streams(&bench.begin(Lane::Park).unwrap()));
     let late = bench.late();
     assert!(LATE.contains(&late), "{late}");
     bench.fail(Lane::Park, Blocked::Cut);
     assert_eq!(bench.events(), []);
-    // It begins, then nothing comes.
+    // The answer begins, and nothing follows.
     bench.stream();
     let late = bench.late();
     assert!(LATE.contains(&(late - 100)), "{late}");
@@ -134,7 +143,7 @@ fn long_polls_take_the_place_of_answers_that_were_late_twice_for_half_a_minute()
         bench.fail(Lane::Park, Blocked::Cut);
     }
     assert!(!streams(&bench.exchange(Lane::Park, |answer| answer)));
-    bench.pass(30_000);
+    bench.pass(IDLE_AFTER);
     let now = bench.now;
     bench.session().write(now, id, b"x").unwrap();
     bench.exchange(Lane::Send, |answer| answer);
@@ -149,7 +158,7 @@ fn cuts_count_as_late_and_a_new_network_forgives() {
     for _ in 0..2 {
         bench.stream();
         bench.fail(Lane::Park, Blocked::Cut);
-        bench.pass(5_000);
+        bench.pass(PAUSE);
     }
     assert!(!streams(&bench.exchange(Lane::Park, |answer| answer)));
     let now = bench.now;
@@ -158,7 +167,7 @@ fn cuts_count_as_late_and_a_new_network_forgives() {
 }
 
 #[test]
-fn a_prompt_answer_forgives_the_late_one_before() {
+fn prompt_answer_clears_the_late_one_before() {
     let (mut bench, ..) = Bench::connected(Kind::Stream, 100);
     for _ in 0..4 {
         bench.stream();
@@ -168,14 +177,14 @@ fn a_prompt_answer_forgives_the_late_one_before() {
         bench.pass(100);
         bench.feed(Lane::Park, &Answer(Vec::new()).message(&tick(100, 1_000)).0).unwrap();
         bench.answer(Lane::Park, &Answer(Vec::new()).end(Status::Ok).0);
-        // It was answered before its time, with nothing.
+        // The park was answered early and empty: a pause follows.
         bench.pass(2_000);
     }
     bench.stream();
 }
 
 #[test]
-fn what_is_always_held_back_for_a_while_is_late_too() {
+fn answer_held_back_again_and_again_is_late() {
     let (mut bench, ..) = Bench::connected(Kind::Stream, 100);
     for _ in 0..2 {
         let request = bench.begin(Lane::Park).unwrap();
@@ -196,9 +205,9 @@ fn what_is_always_held_back_for_a_while_is_late_too() {
     assert!(!streams(&bench.exchange(Lane::Park, |answer| answer)));
 }
 
-/// As haproxy does, from the first octet on.
+/// Haproxy holds back from the first octet on.
 #[test]
-fn a_path_that_holds_back_is_known_before_half_a_second_is_over() {
+fn path_that_holds_back_is_known_within_half_a_second() {
     let (mut bench, id, _) = Bench::connected(Kind::Stream, 100);
     let begun = bench.now;
     let ended_early = |bench: &mut Bench| {
@@ -215,11 +224,11 @@ fn a_path_that_holds_back_is_known_before_half_a_second_is_over() {
     ended_early(&mut bench);
     assert!(bench.now - begun < 500);
     assert!(!streams(&bench.exchange(Lane::Park, |answer| answer)));
-    // The next try waits for quiet, and one answer is enough.
+    // The next try waits for quiet, and one late answer is enough.
     bench.pass(31_000);
     let now = bench.now;
     bench.session().write(now, id, b"x").unwrap();
-    bench.exchange(Lane::Send, |answer| answer.verdict(2, Status::Delivered, 1));
+    bench.exchange(Lane::Send, |answer| answer.verdict(FIRST, Status::Delivered, 1));
     assert!(!streams(&bench.exchange(Lane::Park, |answer| answer)));
     bench.pass(1_000);
     ended_early(&mut bench);
@@ -258,23 +267,23 @@ fn acknowledgements_go_by_sends_while_an_answer_is_open() {
     let windows = bench.exchange(Lane::Send, |answer| answer).windows();
     assert_eq!((windows.len(), windows[0].ack, windows[0].now), (1, 10, false));
     assert!(bench.begin(Lane::Send).is_none());
-    // With whatever goes up.
+    // Acknowledgements go along with data.
     bench.feed(Lane::Park, &Answer(Vec::new()).from(PEER, local).stream(10, b"x").0).unwrap();
     let now = bench.now;
     bench.session().write(now, id, b"x").unwrap();
     let request = bench.exchange(Lane::Send, |answer| answer.verdict(4, Status::Delivered, 1));
     assert_eq!((request.windows()[0].ack, request.data()[0].0), (11, 4), "before the data");
-    // At once for half of the ring.
+    // An acknowledgement of half the ring goes at once.
     bench.feed(Lane::Park, &Answer(Vec::new()).from(PEER, local).stream(11, &[1; 127]).0).unwrap();
     assert!(bench.begin(Lane::Send).is_none());
     bench.feed(Lane::Park, &Answer(Vec::new()).from(PEER, local).stream(138, b"x").0).unwrap();
     assert_eq!(bench.exchange(Lane::Send, |answer| answer).windows()[0].ack, 139);
-    // When reading lets the limit rise.
+    // A limit that rises by reading goes at once.
     assert!(bench.begin(Lane::Send).is_none());
     assert_eq!(bench.read(id).len(), 139);
     let windows = bench.exchange(Lane::Send, |answer| answer).windows();
     assert_eq!((windows.len(), windows[0].limit, windows[0].now), (1, 256 + 139, true));
-    // What is left goes with the next park.
+    // The acknowledgement that is left goes with the next park.
     bench.feed(Lane::Park, &Answer(Vec::new()).from(PEER, local).stream(139, b"x").0).unwrap();
     bench.answer(Lane::Park, &Answer(Vec::new()).end(Status::Ok).0);
     bench.pass(100);
@@ -283,11 +292,11 @@ fn acknowledgements_go_by_sends_while_an_answer_is_open() {
 }
 
 #[test]
-fn on_a_long_path_every_exchange_acknowledges_what_there_is() {
+fn long_path_has_every_exchange_acknowledge_all_bytes() {
     let large = Profile { ring: 2 << 20, ..SMALL };
     let (mut bench, id, local) = Bench::of(&large).reach().join(Kind::Stream, 100);
     let now = bench.now;
-    // Of another path nothing is known.
+    // The session forgets what it measured of the path.
     bench.session().network_changed(now);
     bench.session().write(now, id, b"x").unwrap();
     let request = bench.begin(Lane::Send).expect("data");
@@ -305,25 +314,25 @@ fn on_a_long_path_every_exchange_acknowledges_what_there_is() {
     assert_eq!(bench.exchange(Lane::Send, |answer| answer).windows()[0].ack, at + 1);
 }
 
-/// To be woken costs the sending lane more than what it has to do.
+/// A wake-up costs the sending lane more than its work.
 #[test]
-fn what_comes_does_not_wake_the_sending_lane_for_nothing() {
+fn received_data_wake_the_sending_lane_only_for_work() {
     let (mut bench, id, local) = Bench::connected(Kind::Stream, 100);
     bench.stream();
     let now = bench.now;
     bench.session().write(now, id, b"x").unwrap();
-    bench.exchange(Lane::Send, |answer| answer.verdict(2, Status::Delivered, 1));
+    bench.exchange(Lane::Send, |answer| answer.verdict(FIRST, Status::Delivered, 1));
     while bench.session().poll_wake().is_some() {}
     assert!(bench.session().poll_timeout(Lane::Send).is_some_and(|at| at <= now + 100));
-    // An answer, with the acknowledgement of the question.
+    // The peer answers, and acknowledges the question.
     let acked = |ack, limit| Window { ack, limit, ..Window::default() };
     let answer = Answer(Vec::new()).from(PEER, local).window(acked(1, 101)).stream(0, b"y");
     bench.feed(Lane::Park, &answer.0).unwrap();
     let wakes: Vec<_> = core::iter::from_fn(|| bench.session().poll_wake()).collect();
     assert_eq!(wakes, [Wake::SendBy(now + 100), Wake::Channel(id.slot())]);
-    // Something waits for the window.
+    // Data wait for the window.
     bench.session().write(now, id, &[1; 256]).unwrap();
-    bench.exchange(Lane::Send, |answer| answer.verdict(2, Status::Delivered, 100));
+    bench.exchange(Lane::Send, |answer| answer.verdict(FIRST, Status::Delivered, 100));
     while bench.session().poll_wake().is_some() {}
     let answer = Answer(Vec::new()).from(PEER, local).window(acked(101, 201));
     bench.feed(Lane::Park, &answer.0).unwrap();

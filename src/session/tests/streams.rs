@@ -1,4 +1,4 @@
-//! Streams: acknowledgements, windows, overflow, and what belongs to no channel.
+//! Streams: acknowledgements, windows, overflow, and messages to no channel.
 
 use super::*;
 use crate::error::PeerError;
@@ -11,14 +11,14 @@ fn write(bench: &mut Bench, id: ChannelId, bytes: &[u8]) -> usize {
 }
 
 fn acked(ack: u64) -> Window {
-    Window { ack, limit: 256, ..Window::default() }
+    Window { ack, limit: WINDOW, ..Window::default() }
 }
 
 #[test]
-fn an_acknowledgement_of_what_was_never_sent_ends_that_channel_only() {
-    let (mut bench, first, local) = Bench::connected(Kind::Stream, 256);
+fn acknowledgement_beyond_what_was_sent_ends_that_channel_only() {
+    let (mut bench, first, local) = Bench::connected(Kind::Stream, WINDOW);
     let second = bench.connect(Kind::Stream);
-    bench.dial(Status::Ok, 256);
+    bench.dial(Status::Ok, WINDOW);
     write(&mut bench, first, b"abc");
     bench.exchange(Lane::Send, |answer| answer);
     bench.exchange(Lane::Park, |answer| answer.from(PEER, local).window(acked(4)));
@@ -31,7 +31,7 @@ fn an_acknowledgement_of_what_was_never_sent_ends_that_channel_only() {
 
 #[test]
 fn acknowledgements_free_the_ring() {
-    let (mut bench, id, local) = Bench::connected(Kind::Stream, 256);
+    let (mut bench, id, local) = Bench::connected(Kind::Stream, WINDOW);
     assert_eq!(write(&mut bench, id, &[1; 300]), 256);
     assert_eq!(bench.session().can_write(id), Ok(false));
     let send = bench.exchange(Lane::Send, |answer| answer);
@@ -42,9 +42,9 @@ fn acknowledgements_free_the_ring() {
 }
 
 #[test]
-fn what_belongs_to_no_channel_is_answered_and_not_delivered() {
-    let (_, _, local) = Bench::connected(Kind::Stream, 256);
-    let other = Address([8; 16]);
+fn messages_to_no_channel_are_answered_unknown() {
+    let (_, _, local) = Bench::connected(Kind::Stream, WINDOW);
+    let other = STRANGER;
     for (peer, channel) in [
         (PEER, Channel { id: 1 << 24 | 1, ..local }),
         (PEER, Channel { id: 200 << 24 | 1, ..local }),
@@ -52,7 +52,7 @@ fn what_belongs_to_no_channel_is_answered_and_not_delivered() {
         (PEER, Channel { token: local.token ^ 1, ..local }),
         (other, local),
     ] {
-        let (mut bench, id, _) = Bench::connected(Kind::Stream, 256);
+        let (mut bench, id, _) = Bench::connected(Kind::Stream, WINDOW);
         bench.exchange(Lane::Park, |answer| {
             answer.from(peer, channel).stream(0, b"astray").window(acked(9))
         });
@@ -67,8 +67,8 @@ fn what_belongs_to_no_channel_is_answered_and_not_delivered() {
 }
 
 #[test]
-fn a_channel_released_is_a_stale_generation() {
-    let (mut bench, id, local) = Bench::connected(Kind::Stream, 256);
+fn message_to_a_former_generation_is_answered_unknown() {
+    let (mut bench, id, local) = Bench::connected(Kind::Stream, WINDOW);
     let now = bench.now;
     bench.session().abort(now, id);
     let closed = Message::CloseRsp(Closed { status: Status::Closed, channel: REMOTE });
@@ -76,7 +76,7 @@ fn a_channel_released_is_a_stale_generation() {
     bench.exchange(Lane::Park, |answer| answer.from(PEER, local).message(&closed));
     let next = bench.connect(Kind::Stream);
     assert_eq!(next.slot(), id.slot());
-    bench.dial(Status::Ok, 256);
+    bench.dial(Status::Ok, WINDOW);
     bench.exchange(Lane::Park, |answer| answer.from(PEER, local).stream(0, b"late"));
     assert_eq!(bench.read(next), b"");
     let send = bench.exchange(Lane::Send, |answer| answer);
@@ -84,13 +84,13 @@ fn a_channel_released_is_a_stale_generation() {
 }
 
 #[test]
-fn data_out_of_order_is_a_loss_once() {
-    let (mut bench, id, local) = Bench::connected(Kind::Stream, 256);
+fn gap_in_the_data_is_one_loss() {
+    let (mut bench, id, local) = Bench::connected(Kind::Stream, WINDOW);
     bench.exchange(Lane::Park, |answer| {
         answer.from(PEER, local).stream(0, b"ab").stream(4, b"ef").stream(6, b"gh")
     });
     let park = bench.exchange(Lane::Park, |answer| {
-        // Sent again with some of what is there already.
+        // The repeat overlaps bytes that arrived already.
         answer.from(PEER, local).stream(1, b"bcdef").stream(0, b"abc")
     });
     let window = park.windows()[0];
@@ -99,8 +99,8 @@ fn data_out_of_order_is_a_loss_once() {
 }
 
 #[test]
-fn bytes_beyond_the_window_are_dropped_and_the_sender_told() {
-    let (mut bench, id, local) = Bench::connected(Kind::Stream, 256);
+fn bytes_beyond_the_window_are_dropped_and_told_to_the_sender() {
+    let (mut bench, id, local) = Bench::connected(Kind::Stream, WINDOW);
     bench.exchange(Lane::Park, |answer| answer.from(PEER, local).stream(0, &[1; 300]));
     let park = bench.exchange(Lane::Park, |answer| answer);
     let window = park.windows()[0];
@@ -112,8 +112,8 @@ fn bytes_beyond_the_window_are_dropped_and_the_sender_told() {
 }
 
 #[test]
-fn an_overflow_is_told_once_with_its_offset() {
-    let (mut bench, id, local) = Bench::connected(Kind::Stream, 256);
+fn overflow_is_told_once_with_its_offset() {
+    let (mut bench, id, local) = Bench::connected(Kind::Stream, WINDOW);
     write(&mut bench, id, &[1; 200]);
     bench.exchange(Lane::Send, |answer| answer);
     let notice = Window { overflow: 101, ..acked(100) };
@@ -124,14 +124,14 @@ fn an_overflow_is_told_once_with_its_offset() {
     assert_eq!(bench.session().take_overflow(id), Ok(Some(100)));
     assert_eq!(bench.session().take_overflow(id), Ok(None));
     assert_eq!(bench.session().channel_stats(id).unwrap().overflows, 1);
-    // What did not fit goes out again.
+    // The bytes that did not fit go out again.
     let send = bench.exchange(Lane::Send, |answer| answer);
     assert_eq!((send.data()[0].1.offset, send.bytes.len()), (100, 100));
 }
 
 #[test]
-fn windows_are_never_silly() {
-    let (mut bench, id, local) = Bench::connected(Kind::Stream, 256);
+fn window_rises_by_a_quarter_of_the_ring_at_least() {
+    let (mut bench, id, local) = Bench::connected(Kind::Stream, WINDOW);
     let (mut sent, mut told) = (0, 256);
     for step in 0..200 {
         let free = told - sent;
@@ -144,13 +144,13 @@ fn windows_are_never_silly() {
         while let Some(request) = bench.begin(Lane::Send) {
             bench.answer(Lane::Send, &Answer::to(&request.exchange).ok());
             for window in request.windows() {
-                assert!(window.limit == told || window.limit >= told + 64, "{window:?}");
+                assert!(window.limit == told || window.limit >= told + WINDOW / 4, "{window:?}");
                 told = window.limit;
             }
         }
         let park = bench.begin(Lane::Park).unwrap();
         for window in park.windows() {
-            assert!(window.limit == told || window.limit >= told + 64, "{window:?}");
+            assert!(window.limit == told || window.limit >= told + WINDOW / 4, "{window:?}");
             told = window.limit;
         }
         bench.answer(Lane::Park, &Answer::to(&park.exchange).ok());
@@ -159,8 +159,8 @@ fn windows_are_never_silly() {
 }
 
 #[test]
-fn a_partial_verdict_sends_the_rest_again() {
-    let (mut bench, id, local) = Bench::connected(Kind::Stream, 256);
+fn partial_verdict_sends_the_rest_again() {
+    let (mut bench, id, local) = Bench::connected(Kind::Stream, WINDOW);
     write(&mut bench, id, b"abcdef");
     let send = bench.begin(Lane::Send).unwrap();
     let (index, _) = send.data()[0];
@@ -175,8 +175,8 @@ fn a_partial_verdict_sends_the_rest_again() {
 }
 
 #[test]
-fn halves_end_apart() {
-    let (mut bench, id, local) = Bench::connected(Kind::Stream, 256);
+fn directions_of_a_stream_end_independently() {
+    let (mut bench, id, local) = Bench::connected(Kind::Stream, WINDOW);
     let now = bench.now;
     write(&mut bench, id, b"last");
     bench.session().shutdown(now, id, Half::Write).unwrap();

@@ -1,11 +1,11 @@
-//! Tokens: none tells anything of another.
+//! Tokens: no token tells anything of another.
 
 use std::collections::HashSet;
 
 use super::*;
 use crate::wire::Close;
 
-/// The tokens of so many channels, made one after the other.
+/// The tokens of `count` channels, made one after the other.
 fn tokens(settings: &Settings, count: usize) -> Vec<u64> {
     let mut bench = Bench::new();
     let now = bench.now;
@@ -20,7 +20,7 @@ fn tokens(settings: &Settings, count: usize) -> Vec<u64> {
     (0..count).map(token).collect()
 }
 
-/// What SplitMix64 gives behind this output.
+/// The output of SplitMix64 that follows this output.
 fn split_mix_after(output: u64) -> u64 {
     let unshift =
         |z: u64, by: u32| z ^ z >> by ^ z >> (2 * by) ^ z.checked_shr(3 * by).unwrap_or(0);
@@ -53,12 +53,12 @@ fn next_token_does_not_follow_from_the_last() {
 }
 
 #[test]
-fn no_token_comes_twice_in_a_session() {
+fn tokens_of_a_session_are_distinct() {
     let settings = Settings::new([7; 16], u64::MAX - 20);
     let tokens = tokens(&settings, 300);
     let distinct: HashSet<_> = tokens.iter().collect();
     assert_eq!(distinct.len(), tokens.len());
-    // Half of the bits of all are set.
+    // About half of all bits are set.
     let ones: u32 = tokens.iter().map(|token| token.count_ones()).sum();
     assert!((300 * 30..300 * 34).contains(&ones), "{ones}");
 }
@@ -97,7 +97,7 @@ fn close_req_while_connecting_draws_another_token() {
     let (_, first) = request.connect().unwrap();
     let close = Message::CloseReq(Close { status: Status::Aborted, offset: 0 });
     bench.answer(Lane::Send, &Answer::to(&request.exchange).from(PEER, first).message(&close).ok());
-    bench.pass(5_000);
+    bench.pass(PAUSE);
     let (_, second) = bench.exchange(Lane::Send, |answer| answer).connect().unwrap();
     assert_eq!(second.id, first.id);
     assert_ne!(second.token, first.token);

@@ -1,4 +1,4 @@
-//! Messages survive encoding and decoding; bodies may come in any pieces.
+//! Messages survive encoding and decoding, and bodies may come in any pieces.
 
 use proptest::prelude::*;
 use proptest::sample::select;
@@ -106,7 +106,8 @@ fn windows() -> impl Strategy<Value = Window> {
     )
 }
 
-/// Only what may be said: PROBE has no bytes; a datagram is short; neither goes with the other or FIN.
+/// Data messages that the protocol allows: PROBE has no bytes, a datagram is short, and neither goes
+/// with the other or with FIN.
 fn data() -> impl Strategy<Value = Data> {
     let most = (MAX_MESSAGE - (DATA_HEADER_LEN - HEADER_LEN)) as u32;
     (0..u64::MAX - u64::from(most), any::<u8>(), 0..=most).prop_map(|(offset, bits, len)| {
@@ -197,7 +198,7 @@ proptest! {
     }
 
     #[test]
-    fn round_trip(message in messages(), room in 0..MAX_CONTROL) {
+    fn message_survives_encoding_and_decoding(message in messages(), room in 0..MAX_CONTROL) {
         let octets = encoded(&message);
         let mut input = &octets[..];
         let mut decoder = Decoder::new();
@@ -209,7 +210,7 @@ proptest! {
     }
 
     #[test]
-    fn pieces_do_not_matter(
+    fn body_decodes_alike_in_any_pieces(
         messages in proptest::collection::vec(messages(), 0..12),
         bytes in proptest::collection::vec(any::<u8>(), 0..300),
         cuts in proptest::collection::vec(any::<usize>(), 0..20),
@@ -240,7 +241,7 @@ proptest! {
     }
 
     #[test]
-    fn arbitrary_octets_in_arbitrary_pieces(
+    fn arbitrary_octets_decode_alike_in_any_pieces(
         body in proptest::collection::vec(any::<u8>(), 0..600),
         cuts in proptest::collection::vec(any::<usize>(), 0..20),
     ) {
@@ -249,7 +250,7 @@ proptest! {
 
     /// Octets that get further: types and lengths that exist, with anything inside.
     #[test]
-    fn likely_octets_in_arbitrary_pieces(
+    fn damaged_messages_decode_alike_in_any_pieces(
         parts in proptest::collection::vec((0..20_usize, any::<[u8; 4]>(), any::<u16>()), 1..10),
         cuts in proptest::collection::vec(any::<usize>(), 0..20),
     ) {
@@ -268,7 +269,7 @@ proptest! {
 }
 
 #[test]
-fn octet_by_octet() {
+fn body_decodes_octet_by_octet() {
     let mut body = Vec::new();
     for (_, message) in samples(MAX_NAME, MAX_GREETING) {
         body.extend(encoded(&message));
@@ -283,14 +284,14 @@ fn octet_by_octet() {
 }
 
 #[test]
-fn max_control_is_the_maximum() {
+fn max_control_is_the_longest_control_message() {
     let most =
         samples(MAX_NAME, MAX_GREETING).iter().map(|(_, message)| encoded(message).len()).max();
     assert_eq!(most, Some(MAX_CONTROL));
 }
 
 #[test]
-fn what_nobody_could_decode_is_not_encoded() {
+fn undecodable_messages_are_not_encoded() {
     let mut out = [0; 2 * MAX_CONTROL];
     for (name, message) in samples(1, MAX_GREETING + 1) {
         let has_greeting = name.starts_with("CONNECT") || name.starts_with("ACCEPT");

@@ -1,11 +1,11 @@
-//! Endpoints as text.
+//! Tests of endpoints as text.
 
 use proptest::prelude::*;
 
 use super::*;
 
 #[test]
-fn valid() {
+fn valid_endpoints_are_parsed_and_written() {
     let longest = "x".repeat(MAX_NAME);
     for (text, name, port) in [
         ("camera:1", "camera", 1),
@@ -26,12 +26,12 @@ fn valid() {
 }
 
 #[test]
-fn case_matters() {
+fn upper_and_lower_case_differ() {
     assert_ne!(Endpoint::try_from("Camera:1"), Endpoint::try_from("camera:1"));
 }
 
 #[test]
-fn each_error() {
+fn invalid_endpoints_give_their_error() {
     let too_long = format!("{}:1", "x".repeat(MAX_NAME + 1));
     for (text, error) in [
         ("", EndpointError::NoPort),
@@ -62,13 +62,13 @@ fn each_error() {
 
 proptest! {
     #[test]
-    fn text_round_trip(text in "[A-Za-z0-9._-]{1,48}", port: u16) {
+    fn endpoint_survives_text(text in "[A-Za-z0-9._-]{1,48}", port: u16) {
         let endpoint = Endpoint::try_from((&text[..], port)).expect("valid");
         prop_assert_eq!(endpoint.to_string().parse(), Ok(endpoint));
     }
 
     #[test]
-    fn any_text(text in "\\PC{0,60}") {
+    fn any_text_gives_a_valid_endpoint_or_an_error(text in "\\PC{0,60}") {
         if let Ok(endpoint) = Endpoint::try_from(&text[..]) {
             prop_assert!((1..=MAX_NAME).contains(&endpoint.name.len()));
             prop_assert_eq!(endpoint.to_string().parse(), Ok(endpoint));

@@ -1,4 +1,4 @@
-//! The page's worked examples, against the codec in both directions.
+//! The page's worked examples, compared with the codec in both directions.
 
 use sha2::{Digest, Sha256};
 
@@ -130,7 +130,7 @@ fn line(text: &'static str) -> (Vec<u8>, &'static str) {
 }
 
 #[test]
-fn decode_and_encode() {
+fn examples_decode_and_encode_as_the_page_has_them() {
     let (blocks, expected) = (blocks(), expected());
     assert_eq!(blocks.len(), expected.len());
     let names = samples(1, 0);
@@ -163,7 +163,7 @@ fn decode_and_encode() {
     }
 }
 
-/// What one client sends is what the other gets, but for the type octet.
+/// The relay forwards a payload as it is, and changes the type octet only.
 #[test]
 fn forwarded_payloads_are_equal() {
     let lines: Vec<_> = blocks().into_iter().flatten().collect();

@@ -1,4 +1,4 @@
-//! Bodies that break the rules.
+//! Bodies that break the protocol.
 
 use super::*;
 
@@ -23,7 +23,7 @@ fn carries_bytes(message: &Message<'_>) -> bool {
 }
 
 #[test]
-fn truncated_at_every_octet() {
+fn truncated_message_is_incomplete_at_every_octet() {
     for (name, message, octets) in all() {
         for n in 0..octets.len() {
             let (found, end) = decode([&octets[..n]]);
@@ -39,7 +39,7 @@ fn truncated_at_every_octet() {
 }
 
 #[test]
-fn bytes_that_are_missing() {
+fn missing_bytes_leave_the_body_incomplete() {
     let data = Data { offset: 0, flags: DataFlags::NONE, len: 5 };
     for message in [Message::SendReq(data), Message::ReceiveRsp(data), Message::Pad(5)] {
         let mut octets = encoded(&message);
@@ -51,7 +51,7 @@ fn bytes_that_are_missing() {
 }
 
 #[test]
-fn lengths_that_lie() {
+fn wrong_lengths_are_refused() {
     for (name, message, octets) in all() {
         let kind = message.kind();
         let payload = octets.len() - HEADER_LEN;
@@ -82,7 +82,7 @@ fn lengths_that_lie() {
 }
 
 #[test]
-fn inner_lengths_that_lie() {
+fn wrong_lengths_of_fields_are_refused() {
     let message = samples(6, 3).remove(7).1;
     let kind = message.kind();
     let good = encoded(&message);
@@ -110,7 +110,7 @@ fn inner_lengths_that_lie() {
 }
 
 #[test]
-fn unknown_types() {
+fn unknown_types_are_refused_below_0x80_and_skipped_above() {
     let known: Vec<u8> = samples(1, 0).iter().map(|(_, message)| message.kind()).collect();
     for kind in 0..=u8::MAX {
         if known.contains(&kind) {
@@ -130,7 +130,7 @@ fn unknown_types() {
 }
 
 #[test]
-fn values_out_of_range() {
+fn values_out_of_range_are_refused() {
     // Where in which message there is a status, a kind, a magic.
     let places = [
         ("WELCOME", 5),
@@ -162,7 +162,7 @@ fn values_out_of_range() {
 }
 
 #[test]
-fn data_that_cannot_be() {
+fn impossible_data_messages_are_refused() {
     let kind = layout::kind::SEND_REQ;
     let body = |offset: u64, flags: DataFlags, bytes: usize| {
         let mut payload = offset.to_be_bytes().to_vec();
@@ -195,7 +195,7 @@ fn unknown_flags_are_ignored() {
 }
 
 #[test]
-fn foreign_pages() {
+fn foreign_pages_are_no_bodies() {
     for page in [
         "<!DOCTYPE html><html><body>Log in</body></html>",
         "<html>",

@@ -1,4 +1,4 @@
-//! The codec against itself, and against the protocol page beside it.
+//! Tests of the codec, by itself and against the protocol page beside it.
 
 mod codec;
 mod endpoint;
@@ -82,14 +82,14 @@ fn encoded(message: &Message<'_>) -> Vec<u8> {
     out
 }
 
-/// What a decoder found, in a form that outlives it; bytes that follow each other are one.
+/// A piece that a decoder found, in a form that outlives it; bytes that follow each other are joined.
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Found {
     Message(String),
     Bytes(Vec<u8>),
 }
 
-/// What is in a body, and whether it may end there.
+/// The pieces of a body, and whether the body may end there.
 fn decode<'b>(pieces: impl IntoIterator<Item = &'b [u8]>) -> (Vec<Found>, Result<bool, WireError>) {
     let mut decoder = Decoder::new();
     let mut found = Vec::new();

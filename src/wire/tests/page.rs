@@ -1,4 +1,4 @@
-//! The page's tables, against the code.
+//! Compares the page's tables with the code.
 
 use super::*;
 use crate::session::{Settings, Timers};
@@ -33,7 +33,7 @@ fn compare(header: &str, expected: &[(&str, u64)]) {
 }
 
 #[test]
-fn statuses() {
+fn statuses_are_those_of_the_page() {
     let rows = table(PAGE, "| Code | Name | Fault | Meaning |");
     let rows: Vec<_> = rows.iter().map(|r| (number(r[0]), r[1], r[2])).collect();
     let fault = |status: &Status| match status.fault() {
@@ -51,7 +51,7 @@ fn statuses() {
 }
 
 #[test]
-fn types() {
+fn types_are_those_of_the_page() {
     let rows = table(PAGE, "| Type | Message | From → to | Where |");
     let rows: Vec<_> = rows.iter().map(|r| (number(r[0]), r[1])).collect();
     let mut all: Vec<_> = samples(1, 0).iter().map(|(n, m)| (u64::from(m.kind()), *n)).collect();
@@ -61,7 +61,7 @@ fn types() {
 
 /// Fields follow each other without a gap, and are together as long as the message.
 #[test]
-fn layouts() {
+fn layouts_are_those_of_the_page() {
     for (n, g) in [(1, 0), (6, 3), (MAX_NAME, MAX_GREETING)] {
         for (name, message) in samples(n, g) {
             let name = match name {
@@ -94,7 +94,7 @@ fn layouts() {
 }
 
 #[test]
-fn data_flags() {
+fn data_flags_are_those_of_the_page() {
     let rows = table(PAGE, "| Flag | Name | Meaning |");
     let rows: Vec<_> = rows.iter().map(|r| (number(r[0]) as u8, r[1])).collect();
     let all = [
@@ -112,7 +112,7 @@ fn data_flags() {
 }
 
 #[test]
-fn limits() {
+fn limits_are_those_of_the_page() {
     compare(
         "| Constant | Value | Meaning |",
         &[
@@ -138,7 +138,7 @@ fn limits() {
 }
 
 #[test]
-fn timers() {
+fn timers_are_those_of_the_page() {
     let t = Timers::DEFAULT;
     compare(
         "| Client | ms | Meaning |",
@@ -166,7 +166,7 @@ fn timers() {
 
 #[cfg(feature = "relay")]
 #[test]
-fn relay() {
+fn limits_of_the_relay_are_those_of_the_page() {
     let config = crate::relay::RelayConfig::default();
     let (stall, relay) = (config.stall, config.router);
     assert!(PAGE.contains(&format!("nothing of its response for {} s", stall.as_secs())));

@@ -14,18 +14,19 @@ fn panic(_: &PanicInfo<'_>) -> ! {
     loop {}
 }
 
-/// What surrounds the session; nobody implements it here, so nothing can be optimised away.
+/// The surroundings of the session. They have no implementation here, so that no call is optimised
+/// away.
 pub trait Device {
     fn now(&mut self) -> u64;
     fn settings(&mut self) -> Settings;
     fn endpoint(&mut self) -> &str;
     fn begin(&mut self, exchange: &Exchange);
     fn up(&mut self, octets: &[u8]);
-    /// Octets of the answer; none at its end.
+    /// Reads octets of the answer; none at its end.
     fn down(&mut self) -> Result<&[u8], Blocked>;
     fn wake(&mut self, wake: Wake);
     fn event(&mut self, event: Event);
-    /// What the application writes next, and where it reads to.
+    /// The octets that the application writes next, and the buffer into which it reads.
     fn output(&mut self) -> &[u8];
     fn input(&mut self) -> &mut [u8];
     fn wait(&mut self, until: Option<u64>);

@@ -1,4 +1,4 @@
-//! One symbol for each figure of `memory-budget.md` that is about a session: as large as it says.
+//! One symbol for each figure of `memory-budget.md` about a session, of the size in question.
 #![no_std]
 #![no_main]
 
@@ -19,7 +19,7 @@ macro_rules! sizes {
     ($($name:ident = $size:expr;)+) => {
         $(static $name: [u8; $size] = [0; $size];)+
 
-        /// The entry of the program, which keeps them all.
+        /// The entry of the program, which keeps all symbols.
         // SAFETY: no other symbol has that name.
         #[unsafe(no_mangle)]
         fn run(each: &mut dyn FnMut(&'static [u8])) -> &'static Storage<2, 1024, 1> {
@@ -40,5 +40,5 @@ sizes! {
     STATE_BASE = 2 * of(1, 1).state - of(2, 2).state;
 }
 
-/// As firmware has it: state and rings, with whatever lies between.
+/// The memory of firmware: state and rings, with the padding between them.
 static STORAGE_TINY: Storage<2, 1024, 1> = Storage::new();

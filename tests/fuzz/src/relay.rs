@@ -1,5 +1,5 @@
-//! Any requests to the router, in any pieces and order: what it holds is bounded, every answer is a
-//! sequence of messages, and every exchange ends.
+//! Any requests to the router, in any pieces and order. Invariants: the octets held are bounded,
+//! every answer is a sequence of messages, and every exchange ends.
 #![no_main]
 
 use bytes::Bytes;
@@ -12,36 +12,36 @@ use byway::{Endpoint, Kind};
 use libfuzzer_sys::arbitrary::{self, Arbitrary};
 use libfuzzer_sys::fuzz_target;
 
-/// Sessions that take part, whose addresses are asked of a router first.
+/// The sessions that take part; a router tells their addresses first.
 const SESSIONS: usize = 3;
 
 /// Octets that an exchange may hold beside `undrained` and a datagram: verdicts, acknowledgements,
 /// answers to claims, READY, as the configuration below limits them.
 const CONTROL: usize = 8 << 10;
 
-/// Ops looked at: each is cheap, but not free.
+/// The most operations of an input: each is cheap, but not free.
 const MOST_OPS: usize = 400;
 
-/// Deadlines, or rounds of all connections, after which something does not rest.
+/// The most deadlines, or rounds of all connections, before the router must rest.
 const MOST_STEPS: u32 = 20_000;
 
 #[derive(Debug, Arbitrary)]
 enum Op {
-    /// A request begins; its body is given by `Feed`.
+    /// A request begins; `Feed` gives its body.
     Open(Vec<Say>),
-    /// So many octets of a request's body, and its end if it has no more.
+    /// A request gets this many octets of its body, and its end if the body has no more.
     Feed(u8, u16),
-    /// A connection takes so many pieces of its answer.
+    /// A connection takes this many pieces of its answer.
     Take(u8, u8),
     /// A connection dies.
     Gone(u8),
     Pass(u16),
     Shutdown(u8),
-    /// Octets come behind a request that was given whole.
+    /// Octets arrive behind a request that was given whole.
     Behind(u8),
 }
 
-/// What a body says.
+/// A message of a body.
 #[derive(Debug, Arbitrary)]
 enum Say {
     Hello {
@@ -80,15 +80,15 @@ enum Say {
     Close(u8),
     Closed(u8),
     Pad(u8),
-    /// Octets that may be no message at all.
+    /// Octets that may be no message.
     Raw(Vec<u8>),
 }
 
-/// An exchange's connection.
+/// The connection of an exchange.
 struct Link {
     id: ExchangeId,
     body: Bytes,
-    /// What the router did not take yet.
+    /// The octets that the router did not take yet.
     offered: Bytes,
     told: bool,
     over: bool,
@@ -160,7 +160,7 @@ impl World {
             let link = world.links.remove(0);
             world.addresses[who] = check_answer(&link.answer).expect("an answer to HELLO");
         }
-        // An old one, so that not everything is RETRY.
+        // The relay is no longer young, so that not every verdict is RETRY.
         world.router = Router::new(config, 0);
         world.now = 10_000;
         world
@@ -260,7 +260,7 @@ impl World {
         self.links.push(Link { id, body, offered, told: false, over: false, answer });
     }
 
-    /// Gives so many more octets of a body, after those that were not taken.
+    /// Gives this many more octets of a body, after those that were not taken.
     fn feed(&mut self, n: usize, octets: usize) {
         let Some(link) = self.links.get_mut(n) else { return };
         if link.offered.is_empty() {
@@ -273,7 +273,7 @@ impl World {
         }
     }
 
-    /// Takes a piece of an answer; true if there is none now. An exchange that is over is checked.
+    /// Takes a piece of an answer; true if there is none now. Checks an exchange that is over.
     fn take(&mut self, n: usize) -> bool {
         let Some(link) = self.links.get_mut(n) else { return true };
         match self.router.poll_response(self.now, link.id) {
@@ -290,7 +290,7 @@ impl World {
         }
     }
 
-    /// Forgets the connections whose exchange is over; their answers are whole.
+    /// Forgets the connections whose exchange is over, and whose answers are whole.
     fn reap(&mut self) {
         self.links.retain(|link| {
             if link.over {
@@ -300,7 +300,7 @@ impl World {
         });
     }
 
-    /// What the router says of itself, and how many it wakes.
+    /// Checks the router's own counts, and how many exchanges it wakes.
     fn check(&mut self) -> usize {
         let mut woken = 0;
         while self.router.poll_wake().is_some() {
@@ -360,7 +360,8 @@ impl World {
         self.now = until;
     }
 
-    /// Everything is given and taken: within the longest times of the configuration, all is over.
+    /// Gives and takes everything: within the longest times of the configuration all exchanges are
+    /// over.
     fn finish(&mut self) {
         let until = self.now + self.config.max_hold_ms + 2 * self.config.upload_idle_ms;
         let mut steps = 0;
@@ -386,7 +387,7 @@ impl World {
     }
 }
 
-/// An answer is empty, or from WELCOME to END. Gives the address in WELCOME.
+/// Checks that an answer is empty, or goes from WELCOME to END. Gives the address in WELCOME.
 fn check_answer(answer: &[u8]) -> Option<Address> {
     let mut decoder = Decoder::new();
     let mut input = answer;

@@ -1,12 +1,12 @@
-//! Any octets: the decoder neither panics nor depends on the pieces they come in, and what decodes
-//! encodes to the octets it came from.
+//! Any octets: the decoder neither panics nor depends on the pieces in which they come, and a
+//! decoded message encodes to its octets.
 #![no_main]
 
 use byway::Endpoint;
 use byway::wire::{Decoder, HEADER_LEN, MAX_CONTROL, Message, Piece, WireError};
 use libfuzzer_sys::fuzz_target;
 
-/// What a decoder made of a body.
+/// The decoder's view of a body.
 #[derive(Debug, PartialEq)]
 struct Read {
     pieces: Vec<Found>,
@@ -17,9 +17,9 @@ struct Read {
 
 #[derive(Debug, PartialEq)]
 enum Found {
-    /// A message, encoded.
+    /// A message, encoded again.
     Message(Vec<u8>),
-    /// Bytes of a data message, put together.
+    /// The bytes of a data message, joined.
     Bytes(Vec<u8>),
 }
 
@@ -30,7 +30,7 @@ fn encode(message: &Message<'_>) -> Vec<u8> {
     out[..n].to_vec()
 }
 
-/// Where a message of this type has flags, of which unknown ones are ignored.
+/// The place of the flags in a message of this type; unknown flags are ignored.
 fn flags_at(kind: u8) -> Option<usize> {
     match kind {
         0x01 => Some(5),
@@ -40,7 +40,8 @@ fn flags_at(kind: u8) -> Option<usize> {
     }
 }
 
-/// The last of the octets consumed are the message's; before them, messages may have been skipped.
+/// Checks that the last of the octets consumed are the message's; messages before them may have
+/// been skipped.
 fn check_octets(encoded: &[u8], consumed: &[u8]) {
     let mut octets = consumed[consumed.len() - encoded.len()..].to_vec();
     if let Some(at) = flags_at(encoded[0]) {
@@ -54,7 +55,7 @@ fn check_octets(encoded: &[u8], consumed: &[u8]) {
     }
 }
 
-/// Decodes a body that comes in pieces of at most these sizes, over and over.
+/// Decodes a body in pieces of at most these sizes, over and over.
 fn read(body: &[u8], sizes: &[usize]) -> Read {
     let mut decoder = Decoder::new();
     let mut read = Read { pieces: Vec::new(), error: None, whole: false };
@@ -99,7 +100,7 @@ fn read(body: &[u8], sizes: &[usize]) -> Read {
     read
 }
 
-// The first octet says in what pieces the others come.
+// The first octet gives the pieces in which the others come.
 fuzz_target!(|input: &[u8]| {
     let Some((&size, body)) = input.split_first() else { return };
     let whole = read(body, &[body.len()]);

@@ -22,7 +22,7 @@ struct Static(UnsafeCell<Storage<2, 1024, 1>>);
 // SAFETY: the program has one thread.
 unsafe impl Sync for Static {}
 
-/// Its place in the program is what is tested.
+/// The test looks at where this lies in the program.
 #[unsafe(no_mangle)]
 static GUARD_STORAGE: Static = Static(UnsafeCell::new(Storage::new()));
 
@@ -32,7 +32,7 @@ fn panic(_: &PanicInfo<'_>) -> ! {
     unsafe { abort() }
 }
 
-/// Exit code 0 if the session makes the requests it should.
+/// Exit code 0 if the session makes the requests that it should.
 #[unsafe(no_mangle)]
 extern "C" fn main() -> i32 {
     // SAFETY: the only reference, made once in the only thread.

@@ -1,4 +1,4 @@
-//! A session whose relay and peers say anything, some of which fits.
+//! A session whose relay and peers send any messages, some of which fit.
 
 use std::collections::HashMap;
 
@@ -15,7 +15,7 @@ use libfuzzer_sys::arbitrary::{self, Arbitrary};
 
 use crate::{RING, half, kind, octet, octets, take_wakes};
 
-/// Of all streams here: what comes is the same on each, as an answer may name any channel.
+/// The content of all streams here, which is the same for each, as an answer may name any channel.
 const KEY: u64 = 1;
 
 #[derive(Debug, Arbitrary)]
@@ -50,7 +50,7 @@ pub enum Cause {
     Http(u16),
 }
 
-/// A number relative to what the channel is at, or any.
+/// A number relative to the state of the channel, or any number.
 #[derive(Debug, Arbitrary)]
 pub enum Number {
     Near(i8),
@@ -79,7 +79,7 @@ pub enum Say {
 /// An exchange under way.
 struct Trip {
     seq: u64,
-    /// Octets of its body still to come.
+    /// The octets of its body still to come.
     left: usize,
     body: Decoder,
     route: Route,
@@ -93,9 +93,9 @@ struct World {
     trips: [Option<Trip>; 2],
     /// Number of its newest park; END with a higher one would end the session.
     newest_park: u64,
-    /// This session's ends of channels, as it told them, the last one first to be looked for.
+    /// This session's ends of channels, as it told them, the last one first.
     ends: Vec<Channel>,
-    /// Whose remote end has this id.
+    /// The channels whose remote end has this id.
     remotes: HashMap<u32, ChannelId>,
     read: HashMap<u32, u64>,
     from: Channel,
@@ -105,7 +105,7 @@ fn lane(park: bool) -> Lane {
     if park { Lane::Park } else { Lane::Send }
 }
 
-/// Those that let things go on are as likely as all others.
+/// Messages that let things go on are as likely as all others.
 fn status(n: u8) -> Status {
     match usize::from(n) {
         n if n < 128 => [Status::Ok, Status::Delivered][n % 2],
@@ -143,7 +143,7 @@ impl World {
         self.storage.session()
     }
 
-    /// The channel made last, or one before.
+    /// The channel made last, or one before it.
     fn id(&self, n: u8) -> ChannelId {
         self.ids.iter().rev().nth(usize::from(n) % 3).copied().unwrap_or(ChannelId(1))
     }
@@ -153,7 +153,7 @@ impl World {
         self.session().channel_stats(id).unwrap_or_default()
     }
 
-    /// Octets of a request: they are messages, and data keeps to the window.
+    /// Checks octets of a request: they are messages, and data keep to the window.
     fn check_body(&mut self, park: bool, octets: &[u8]) {
         let Some(mut trip) = self.trips[usize::from(park)].take() else {
             return assert!(octets.is_empty(), "a body without an exchange");
@@ -187,7 +187,7 @@ impl World {
     fn say(&mut self, out: &mut Vec<u8>, seq: u64, say: &Say) {
         let stats = self.stats();
         let from = self.from;
-        // The other end is known by the same number, so that data is known by its route.
+        // The other end has the same number, so that data are known by their route.
         let remote = Channel { id: from.id, token: 9 };
         let message = match *say {
             Say::Welcome => Message::Welcome(Welcome {
@@ -265,7 +265,7 @@ impl World {
         put(out, &message);
     }
 
-    /// Octets of an answer, in two pieces.
+    /// Gives octets of an answer, in two pieces.
     fn feed(&mut self, park: bool, octets: &[u8]) {
         let now = self.now;
         let (first, second) = octets.split_at(octets.len() / 2);
@@ -278,7 +278,7 @@ impl World {
         }
     }
 
-    /// What the application does.
+    /// Makes a call of the application.
     fn call(&mut self, op: &Op) {
         let now = self.now;
         match *op {
@@ -349,7 +349,7 @@ impl World {
         }
     }
 
-    /// What its lanes and its transport do.
+    /// Makes a call of the lanes and their transport.
     fn act(&mut self, op: &Op) {
         let now = self.now;
         match *op {

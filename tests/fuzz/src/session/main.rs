@@ -1,5 +1,5 @@
-//! Any calls and answers to a session: nothing panics or loops, no stream goes beyond its window, and
-//! what is read is what was written.
+//! Any calls and answers to a session: no call panics or loops, no stream goes beyond its window,
+//! and the bytes read are those written.
 #![no_main]
 
 mod hostile;
@@ -14,22 +14,23 @@ use libfuzzer_sys::fuzz_target;
 /// Octets of each ring of [`Profile::TINY`](byway::session::Profile::TINY).
 const RING: u64 = 1 << 10;
 
-/// Operations looked at: more reach nothing that fewer do not.
+/// The most operations of an input: more reach no state that fewer do not.
 const MOST_OPS: usize = 300;
 
-/// Most that a session may wake between two looks: two lanes, events, the session, two channels and
+/// The most wakes of a session between two looks: two lanes, events, the session, two channels and
 /// a listener, each once.
 const MOST_WAKES: usize = 7;
 
 #[derive(Debug, Arbitrary)]
 enum Input {
-    /// A relay and peers that say anything.
+    /// A relay and peers that send any messages.
     Hostile(Vec<hostile::Op>),
-    /// Two sessions with a router between them, which reach what anything at all seldom does.
+    /// Two sessions with a router between them, which reach states that arbitrary messages seldom
+    /// reach.
     Pair([pair::Side; 2], Vec<pair::Op>),
 }
 
-/// Octet `at` of what goes through a stream, or of every octet of datagram `at`.
+/// Octet `at` of the content of a stream, or of every octet of datagram `at`.
 fn octet(key: u64, at: u64) -> u8 {
     (key.wrapping_mul(31).wrapping_add(at).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 56) as u8
 }

@@ -14,22 +14,23 @@ use libfuzzer_sys::arbitrary::{self, Arbitrary};
 use crate::trip::{Orphan, Trip};
 use crate::{RING, half, kind, octets, take_wakes};
 
-/// Turns of all lanes at one time, or deadlines in a row, after which they do not rest.
+/// The most turns of all lanes at one time, or deadlines in a row, before the lanes must rest.
 const BUSY: u32 = 20_000;
 
-/// Within so many ms everything is there, once all is calm: less than the shortest linger, 60 s.
+/// The time in ms within which all data arrive once the path is calm: less than the shortest
+/// linger, 60 s.
 const CALM: u64 = 50_000;
 
 /// Octets before a datagram's filler: its number.
 const NUMBER: usize = 8;
 
-/// Requests repeated by a proxy that are looked after at once.
+/// The most requests repeated by a proxy that are carried on at once.
 const MOST_REPEATS: usize = 4;
 
-/// A session, as it is opened.
+/// The options of a session.
 #[derive(Debug, Arbitrary)]
 pub struct Side {
-    /// What it listens for.
+    /// The kinds for which the session listens.
     datagrams: bool,
     long_poll: bool,
 }
@@ -44,9 +45,9 @@ pub enum Op {
     Ask(u8, bool),
     Release(u8, bool),
     Abort(u8, bool),
-    /// One piece of an exchange moves on.
+    /// A piece of one exchange moves on.
     Turn(bool, bool, u16),
-    /// All move on until nothing happens.
+    /// All exchanges move on until nothing happens.
     Pump,
     Pass(u16),
     Cut(bool, bool),
@@ -56,7 +57,7 @@ pub enum Op {
     Restart,
 }
 
-/// A channel, its ends in the order of the sessions.
+/// A channel with its ends in the order of the sessions.
 struct Chan {
     kind: Kind,
     key: u64,
@@ -66,7 +67,7 @@ struct Chan {
 #[derive(Default)]
 struct End {
     id: Option<ChannelId>,
-    /// Octets of a stream, or datagrams.
+    /// Octets of a stream, or the number of datagrams.
     written: u64,
     read: u64,
     deaf: bool,
@@ -77,7 +78,7 @@ struct World {
     now: u64,
     router: Router,
     sessions: [HeapStorage; 2],
-    /// What each of them listens for.
+    /// The kinds for which each session listens.
     kinds: [Kind; 2],
     listeners: [ListenerId; 2],
     trips: [[Option<Trip>; 2]; 2],
@@ -91,7 +92,7 @@ fn endpoint(side: usize) -> Endpoint {
     ["zero:1", "one:1"][side].parse().expect("an endpoint")
 }
 
-/// Octets of a datagram.
+/// The length of a datagram in octets.
 fn datagram(key: u64, number: u64) -> Vec<u8> {
     let filler = octets(key, number, number % 300);
     [&number.to_be_bytes(), &filler[..]].concat()
@@ -132,7 +133,7 @@ impl World {
         self.sessions[side].session()
     }
 
-    /// One of the last channels, and its id there.
+    /// One of the last channels, and its id at a session.
     fn end(&self, n: u8, side: usize) -> Option<(usize, ChannelId)> {
         let n = self.chans.len().checked_sub(1 + usize::from(n) % 4)?;
         Some((n, self.chans[n].ends[side].id?))
@@ -174,7 +175,7 @@ impl World {
         self.chans[n].ends[side].written += written.unwrap_or(0) as u64;
     }
 
-    /// True if there was something to read.
+    /// True if there was data to read.
     fn read(&mut self, n: usize, side: usize, len: usize) -> bool {
         let now = self.now;
         let Some(id) = self.chans[n].ends[side].id else { return false };
@@ -199,8 +200,8 @@ impl World {
         true
     }
 
-    /// Octets on their way up keep to the window that the sender was told, and to the room that the
-    /// receiver has.
+    /// Checks that octets on their way up keep to the window that the sender was told, and to the
+    /// receiver's room.
     fn check_body(&mut self, side: usize, octets: &[u8], trip: &mut Trip) {
         let mut input = octets;
         while let Some(piece) = trip.seen.next(&mut input).expect("a body of messages") {
@@ -229,7 +230,8 @@ impl World {
         }
     }
 
-    /// A lane does what it can do at once, with pieces of so many octets; false if that is nothing.
+    /// Has a lane do what it can do at once, with pieces of this many octets; false if that is
+    /// nothing.
     fn turn(&mut self, side: usize, n: usize, most: usize) -> bool {
         let (now, lane) = (self.now, LANES[n]);
         let Some(mut trip) = self.trips[side][n].take() else {
@@ -280,7 +282,7 @@ impl World {
                 }
             }
             Answer::End => {
-                // A relay that restarted answers nothing, but then the trip is gone as well.
+                // A relay that restarted answers nothing, but then the exchange is gone as well.
                 let _ = self.session(side).handle_finished(now, lane);
                 return true;
             }
@@ -294,7 +296,7 @@ impl World {
         moved
     }
 
-    /// What a proxy repeated goes on.
+    /// Carries on the requests that a proxy repeated.
     fn drive_orphans(&mut self) {
         let (now, router) = (self.now, &mut self.router);
         self.orphans.retain_mut(|orphan| {
@@ -368,7 +370,7 @@ impl World {
         some
     }
 
-    /// An exchange fails at its client; the relay sees it, or goes on with what it has.
+    /// Has an exchange fail at its client; the relay is told, or goes on with what it has.
     fn cut(&mut self, side: usize, n: usize, is_seen: bool) {
         let Some(trip) = self.trips[side][n].take() else { return };
         let sent = !trip.body.is_empty();
@@ -459,7 +461,7 @@ impl World {
         }
     }
 
-    /// All is calm: what was written arrives.
+    /// Calms the path, and checks that all data written arrive.
     fn finish(&mut self) {
         self.pass(CALM, true);
         self.check();

@@ -1,4 +1,4 @@
-//! What is under way between a session and the router.
+//! The exchanges between a session and the router.
 
 use bytes::Bytes;
 use byway::relay::router::ExchangeId;
@@ -10,9 +10,9 @@ pub struct Trip {
     pub len: usize,
     pub silence: u64,
     pub last: u64,
-    /// What was taken from the session.
+    /// The octets taken from the session.
     pub body: Vec<u8>,
-    /// What the router did not take of it yet.
+    /// The octets that the router did not take yet.
     pub offered: Bytes,
     pub told: bool,
     pub answered: bool,

@@ -1,4 +1,4 @@
-//! Waiting for an endpoint that is held, and for a listener that is not there yet.
+//! Retries: waiting for an endpoint that is held, and for a listener that is not there yet.
 
 use std::thread;
 use std::time::{Duration, Instant};
@@ -9,19 +9,19 @@ use byway::{Endpoint, Error};
 
 use super::say;
 
-/// First and longest pause before what was refused is asked for again; each is twice the one
-/// before. A channel that both ends have closed is free about a round trip later, and nobody says
-/// so; a name is free 5 s after the death of its holder.
+/// The first and the longest pause before another try; each pause is twice the one before. A channel
+/// that both ends have closed is free about a round trip later, without a notice; a name is free 5 s
+/// after the death of its holder.
 const PAUSE: Duration = Duration::from_millis(50);
 const MAX_PAUSE: Duration = Duration::from_millis(500);
 
-/// The same behind BACKLOG_FULL, which each time costs the listener's client an exchange, while it
-/// has no room: the protocol page's advice on connecting, and what `Client::connect` does.
+/// The first and the longest pause behind BACKLOG_FULL, which costs the listener's client an exchange
+/// each time: the protocol page advises so on connecting, and `Client::connect` does so.
 const FULL_PAUSE: Duration = Duration::from_millis(500);
 const MAX_FULL_PAUSE: Duration = Duration::from_secs(5);
 
-/// Claims the endpoint. One that is in use is waited for, within `patience`: its holder may be
-/// dead, which the relay knows only after a while.
+/// Claims the endpoint, and waits within `patience` for an endpoint in use: its holder may be dead,
+/// which the relay knows only after a while.
 pub fn listen(
     client: &Client,
     endpoint: Endpoint,
@@ -43,7 +43,7 @@ pub fn listen(
     )
 }
 
-/// Connects. A listener that is not there yet, or full, is waited for, within `patience`.
+/// Connects, and waits within `patience` for a listener that is not there yet, or full.
 pub fn connect(client: &Client, endpoint: Endpoint, patience: Duration) -> Result<Stream, Error> {
     let mut tell = Teller::new(patience);
     patiently(
@@ -64,16 +64,16 @@ pub fn connect(client: &Client, endpoint: Endpoint, patience: Duration) -> Resul
     )
 }
 
-/// Connects without trying again where the listener has no room, as the client would by itself: here
-/// that is told.
+/// Connects with a single try. `Client::connect` would try again by itself where the listener has no
+/// room; the command tells the user of that.
 pub fn connect_once(client: &Client, endpoint: Endpoint, left: Duration) -> Result<Stream, Error> {
     let stream = client.start_connect(endpoint)?;
     stream.wait_open(left)?;
     Ok(stream)
 }
 
-/// Tries until that succeeds, or fails by what does not pass, or `patience` is over: then it is what
-/// was waited for last that counts. `wait` waits between two attempts.
+/// Tries until an attempt succeeds, or fails with an error that does not pass, or `patience` is over:
+/// then the result is the last error that passes. `wait` waits between two attempts.
 pub fn patiently<T>(
     patience: Duration,
     mut wait: impl FnMut(Duration),
@@ -100,7 +100,7 @@ pub fn patiently<T>(
     }
 }
 
-/// How long to wait before the next attempt.
+/// The pauses before the next attempts.
 #[derive(Debug)]
 struct Pauses {
     soon: Duration,
@@ -123,7 +123,7 @@ impl Pauses {
     }
 }
 
-/// Says for what the command waits.
+/// Tells the user what the command waits for.
 struct Teller {
     patience: Duration,
     told: Option<Error>,
@@ -149,7 +149,7 @@ mod tests {
     const FULL: Error = Error::Peer(PeerError::BacklogFull);
 
     #[test]
-    fn a_refusal_counts_once_the_time_is_over() {
+    fn refusal_is_the_result_once_the_time_is_over() {
         for later in [FULL, Error::TimedOut] {
             let mut attempts = 0;
             let result = patiently::<()>(
@@ -167,18 +167,18 @@ mod tests {
     }
 
     #[test]
-    fn a_full_backlog_is_asked_again_as_the_protocol_advises() {
+    fn full_backlog_is_asked_again_as_the_protocol_advises() {
         let mut pauses = Pauses::new();
         let full: Vec<_> = (0..6).map(|_| pauses.next(FULL).as_millis()).collect();
         assert_eq!(full, [500, 1000, 2000, 4000, 5000, 5000]);
-        // One does not slow the other down.
+        // The pauses of one cause do not lengthen those of the other.
         let away = Error::Peer(PeerError::NoListener);
         let soon: Vec<_> = (0..6).map(|_| pauses.next(away).as_millis()).collect();
         assert_eq!(soon, [50, 100, 200, 400, 500, 500]);
     }
 
     #[test]
-    fn an_error_that_does_not_pass_is_not_waited_for() {
+    fn error_that_does_not_pass_is_not_retried() {
         let mut attempts = 0;
         let result = patiently::<()>(
             Duration::from_secs(600),

@@ -1,4 +1,4 @@
-//! What programs cannot show: data that the system holds, and peers that take nothing.
+//! Cases that programs cannot show: data that the system holds, and peers that take nothing.
 
 use std::net::TcpListener;
 
@@ -12,8 +12,8 @@ use super::*;
 /// Far more than the rings of a channel hold, and than a socket with a small buffer takes.
 const MUCH: usize = 1_000_000;
 
-/// A program's socket, the other end of it, and a channel to join that to, with its far end.
-struct Bench {
+/// A program's socket and its other end, which is to be joined to a channel, whose far end is here.
+struct Rig {
     program: TcpStream,
     tcp: TcpStream,
     stream: Stream,
@@ -21,7 +21,7 @@ struct Bench {
     _relay: Relay,
 }
 
-impl Bench {
+impl Rig {
     fn new() -> Self {
         let relay = Relay::bind(RelayConfig::default()).expect("a relay");
         let open = || {
@@ -32,7 +32,7 @@ impl Bench {
         let stream = open().connect("far:1").expect("connects");
         let far = listener.accept().expect("a connection");
         let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
-        // Before the connection is made, so that its window is small.
+        // Set before the connection is made, so that its window is small.
         rustix::net::sockopt::set_socket_recv_buffer_size(&listener, 16 * 1024).expect("small");
         let tcp = TcpStream::connect(listener.local_addr().expect("an address")).expect("connects");
         let (program, _) = listener.accept().expect("a connection");
@@ -40,7 +40,7 @@ impl Bench {
         Self { program, tcp, stream, far, _relay: relay }
     }
 
-    /// Joins them on a thread, which closes the connection at the end.
+    /// Joins the connection and the channel on a thread, which closes the connection at the end.
     fn join(&self, patience: Duration) -> thread::JoinHandle<io::Result<()>> {
         let (tcp, stream) = (self.tcp.try_clone().expect("cloned"), self.stream.clone());
         thread::spawn(move || join_for(&tcp, &stream, patience))
@@ -49,7 +49,7 @@ impl Bench {
 
 #[test]
 fn octets_that_the_system_holds_are_sent_before_the_reset() {
-    let Bench { mut program, tcp, stream, far, _relay } = Bench::new();
+    let Rig { mut program, tcp, stream, far, _relay } = Rig::new();
     let joined = thread::spawn(move || {
         let ended = join_for(&tcp, &stream, PATIENCE);
         drop(tcp);
@@ -58,7 +58,7 @@ fn octets_that_the_system_holds_are_sent_before_the_reset() {
     { &far }.write_all(&vec![7; MUCH]).expect("written");
     far.wait_acked(None).expect("the other client has all");
     far.abort();
-    // The program has not begun to read, so all is in buffers on its way, and the reset behind it.
+    // The program has not begun to read: all octets are in buffers on the way, the reset behind them.
     let mut fds = [PollFd::new(&program, GONE)];
     let second = time(Duration::from_secs(1));
     assert_eq!(poll(&mut fds, Some(&second)), Ok(0), "the reset overtakes the octets");
@@ -69,31 +69,31 @@ fn octets_that_the_system_holds_are_sent_before_the_reset() {
 }
 
 #[test]
-fn a_program_that_reads_nothing_is_not_waited_for_for_ever() {
-    let bench = Bench::new();
-    let joined = bench.join(Duration::from_secs(2));
+fn program_that_reads_nothing_does_not_block_the_splice_for_ever() {
+    let rig = Rig::new();
+    let joined = rig.join(Duration::from_secs(2));
     let mut octets = 0;
     // Until all buffers are full.
-    while let Ok(n) = bench.far.send_timeout(&[7; 4096], Some(Duration::from_secs(1))) {
+    while let Ok(n) = rig.far.send_timeout(&[7; 4096], Some(Duration::from_secs(1))) {
         octets += n;
     }
     assert!(octets > 0);
-    bench.far.abort();
+    rig.far.abort();
     joined.join().expect("joined").expect_err("the channel was aborted");
 }
 
 #[test]
-fn a_peer_that_reads_nothing_is_not_waited_for_for_ever() {
-    let bench = Bench::new();
-    let joined = bench.join(Duration::from_secs(2));
-    let mut program = &bench.program;
+fn peer_that_reads_nothing_does_not_block_the_splice_for_ever() {
+    let rig = Rig::new();
+    let joined = rig.join(Duration::from_secs(2));
+    let mut program = &rig.program;
     program.set_write_timeout(Some(Duration::from_secs(1))).expect("a time-out");
     while program.write(&[7; 4096]).is_ok() {}
     reset_at_end(program);
-    let Bench { program, far, .. } = bench;
+    let Rig { program, far, .. } = rig;
     drop(program);
     joined.join().expect("joined").expect_err("the connection was reset");
-    // What was acknowledged is there, and then the far end is told.
+    // The far end reads the acknowledged bytes, and then hears of the abort.
     let mut read = Vec::new();
     let error = { &far }.read_to_end(&mut read).expect_err("no end in order");
     assert!(!read.is_empty());
@@ -102,7 +102,7 @@ fn a_peer_that_reads_nothing_is_not_waited_for_for_ever() {
 }
 
 #[test]
-fn a_forwarded_connection_is_asked_after_two_idle_minutes() {
+fn forwarded_connection_is_probed_after_two_idle_minutes() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let tcp = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
     keep_alive(&tcp).unwrap();

@@ -1,4 +1,4 @@
-//! A TCP connection and a channel, joined.
+//! The splice: a TCP connection and a channel, joined.
 
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::{Shutdown, TcpStream};
@@ -15,44 +15,44 @@ use rustix::io::Errno;
 /// Octets read and written at once.
 const BUFFER: usize = 32 * 1024;
 
-/// Of a thread, in octets: the buffers are elsewhere and nothing recurses.
+/// Stack of a thread in octets: its buffers are on the heap and nothing recurses.
 pub const STACK: usize = 128 * 1024;
 
-/// How soon a side that takes nothing is found to be alone.
+/// How often a side that takes nothing is looked at, to see whether the other side is gone.
 const LOOK: Duration = Duration::from_secs(1);
 
-/// How long a side that takes nothing keeps the last octets of the other, which is gone. Linux
-/// keeps those of a closed socket for about three minutes.
+/// How long the last octets of a side that is gone are kept for a side that takes nothing. Linux keeps
+/// those of a closed socket for about three minutes.
 const PATIENCE: Duration = Duration::from_secs(180);
 
-/// How long a TCP connection is idle before it is asked whether the other end is still there: a
-/// machine that lost its power says nothing, and would hold its place for ever.
+/// How long a TCP connection is idle before its other end is probed: a machine that lost its power says
+/// nothing, and would hold its permit for ever.
 const KEEP_IDLE: Duration = Duration::from_secs(120);
 
-/// How often it is asked then, and how many times without an answer until it is given up.
+/// The interval between two probes, and the number of probes without an answer after which the
+/// connection is given up.
 const KEEP_INTERVAL: Duration = Duration::from_secs(15);
 const KEEP_PROBES: u32 = 4;
 
-/// What `poll` always looks for: the connection was reset, or both directions have ended.
+/// The flags that `poll` always gives: the connection was reset, or both directions have ended.
 const GONE: PollFlags = PollFlags::HUP.union(PollFlags::ERR);
 
-/// The peer has ended its direction, where the system tells.
+/// The flag for a peer that has ended its direction, where the system has one.
 #[cfg(any(target_os = "linux", target_os = "android"))]
 const ENDED: PollFlags = PollFlags::RDHUP;
 #[cfg(not(any(target_os = "linux", target_os = "android")))]
 const ENDED: PollFlags = PollFlags::empty();
 
 /// Carries bytes both ways until both directions have ended and the peer has acknowledged
-/// everything. The end of a direction is carried on by itself, and what breaks off one side, a
-/// reset or an abort, breaks off the other, behind all that came before; so `tcp` must be one that
-/// ends by [`reset_at_end`].
+/// everything. The end of each direction is passed on. A reset or an abort of one side is passed on to
+/// the other, behind all bytes before it: `tcp` must be a connection prepared by [`reset_at_end`].
 pub fn join(tcp: &TcpStream, stream: &Stream) -> io::Result<()> {
     join_for(tcp, stream, PATIENCE)
 }
 
 fn join_for(tcp: &TcpStream, stream: &Stream, patience: Duration) -> io::Result<()> {
     prepare(tcp).inspect_err(|_| stream.abort())?;
-    let link = Link {
+    let splice = Splice {
         tcp,
         stream,
         patience,
@@ -61,10 +61,10 @@ fn join_for(tcp: &TcpStream, stream: &Stream, patience: Duration) -> io::Result<
         refused: Mutex::new(None),
     };
     let (up, down) = thread::scope(|scope| {
-        let up = thread::Builder::new().stack_size(STACK).spawn_scoped(scope, || link.up());
+        let up = thread::Builder::new().stack_size(STACK).spawn_scoped(scope, || splice.up());
         match up {
             Ok(up) => {
-                let down = link.down();
+                let down = splice.down();
                 let panicked = |_| Err(io::Error::other("a thread has ended"));
                 (up.join().unwrap_or_else(panicked), down)
             }
@@ -75,20 +75,20 @@ fn join_for(tcp: &TcpStream, stream: &Stream, patience: Duration) -> io::Result<
         }
     });
     up.and(down)?;
-    // Both ends were passed on: what is left is the system's to deliver.
+    // Both ends were passed on: the system delivers the rest.
     rustix::net::sockopt::set_socket_linger(tcp, None)?;
-    link.wait_acked()
+    splice.wait_acked()
 }
 
-/// Has the end of this connection come as a reset, which no peer takes for the end of the data,
-/// unless a join ends well.
+/// Has the system end this connection by a reset, which no peer takes for the end of the data, unless
+/// [`join`] ends well.
 pub fn reset_at_end(tcp: &TcpStream) {
-    // If that fails the connection is gone already.
+    // A failure means that the connection is gone already.
     let _ = rustix::net::sockopt::set_socket_linger(tcp, Some(Duration::ZERO));
 }
 
-/// Waits for `most`, or until `tcp` was reset; whether it was. A mere end is none: the other side may
-/// have sent its request, and read the reply still.
+/// Waits for `most`, or until `tcp` was reset, and tells whether it was. The end of a direction is no
+/// reset: the other side may have sent its request, and still reads the reply.
 pub fn wait_gone(tcp: &TcpStream, most: Duration) -> bool {
     let mut fds = [PollFd::new(tcp, PollFlags::empty())];
     let until = Instant::now() + most;
@@ -111,7 +111,7 @@ fn prepare(tcp: &TcpStream) -> io::Result<()> {
     keep_alive(tcp)
 }
 
-/// Has the kernel look after the other end while nothing is said.
+/// Has the kernel probe the other end of an idle connection.
 fn keep_alive(tcp: &TcpStream) -> io::Result<()> {
     use rustix::net::sockopt;
     sockopt::set_socket_keepalive(tcp, true)?;
@@ -120,28 +120,28 @@ fn keep_alive(tcp: &TcpStream) -> io::Result<()> {
     Ok(sockopt::set_tcp_keepcnt(tcp, KEEP_PROBES)?)
 }
 
-/// `up` alone ends the channel, behind what the TCP connection brought, and `down` alone the TCP
-/// connection, behind what the channel brought.
-struct Link<'l> {
+/// A TCP connection and a channel while they are joined. Only `up` ends the channel, behind the bytes
+/// of the TCP connection, and only `down` ends the TCP connection, behind the bytes of the channel.
+struct Splice<'l> {
     tcp: &'l TcpStream,
     stream: &'l Stream,
     patience: Duration,
-    /// `down` has passed the end of its direction on, or is about to.
+    /// Whether `down` has passed the end of its direction on, or is about to.
     fin_passed: AtomicBool,
-    /// The channel has ended, and the TCP connection has all that came before.
+    /// Whether the channel has ended, and the TCP connection has all bytes before its end.
     is_over: AtomicBool,
-    /// What a write to the TCP connection failed with. Locked during each: the system tells a reset
-    /// once, to the call that comes first.
+    /// The error of the write to the TCP connection that failed. Every write holds the lock: the system
+    /// tells of a reset once, to the call that comes first.
     refused: Mutex<Option<ErrorKind>>,
 }
 
-/// Which side ended.
+/// The side that has ended.
 enum Side {
     Tcp,
     Channel,
 }
 
-/// How long nothing has moved.
+/// How long a number has stood still.
 struct Standstill {
     at: u64,
     since: Instant,
@@ -152,7 +152,7 @@ impl Standstill {
         Self { at: 0, since: Instant::now() }
     }
 
-    /// How long it has been at this number.
+    /// Notes the number, and gives how long it has been the same.
     fn at(&mut self, at: u64) -> Duration {
         if at != self.at {
             *self = Self { at, since: Instant::now() };
@@ -161,8 +161,8 @@ impl Standstill {
     }
 }
 
-impl Link<'_> {
-    /// From the TCP connection to the channel. An error once that was broken off, too.
+impl Splice<'_> {
+    /// Carries bytes from the TCP connection to the channel. On an error the channel is aborted, too.
     fn up(&self) -> io::Result<()> {
         let end = self.read_tcp().and_then(|()| {
             // A channel that has ended has nothing to shut down; `down` is told why.
@@ -175,7 +175,7 @@ impl Link<'_> {
             }
         });
         if end.is_err() {
-            // An error is what has ended the channel already.
+            // Fails if the channel has ended already, with the same cause.
             let _ = self.wait_acked();
             self.stream.abort();
         }
@@ -186,12 +186,12 @@ impl Link<'_> {
     fn read_tcp(&self) -> io::Result<()> {
         let mut tcp = self.tcp;
         let mut buffer = vec![0; BUFFER];
-        // Whether the channel still takes something. If not, reading goes on: a peer that is kept
-        // from writing might not read what came before.
+        // Whether the channel still takes bytes. If not, reading goes on: a peer that is kept from
+        // writing might not read the bytes before.
         let mut takes = true;
         loop {
             match tcp.read(&mut buffer) {
-                // By `down`.
+                // `down` has shut the reading side.
                 Ok(_) if self.is_over.load(SeqCst) => return Ok(()),
                 Ok(0) if self.is_reset() => return Err(ErrorKind::ConnectionReset.into()),
                 Ok(0) => return Ok(()),
@@ -202,7 +202,7 @@ impl Link<'_> {
         }
     }
 
-    /// Whether a read that gave no bytes stands for a reset that a write was told of.
+    /// Whether a read without bytes stands for a reset, of which a write was told.
     fn is_reset(&self) -> bool {
         // Behind the end of the data a reset is a broken pipe.
         !self.fin_passed.load(SeqCst)
@@ -210,7 +210,7 @@ impl Link<'_> {
             && self.refused().is_some_and(|kind| kind != ErrorKind::BrokenPipe)
     }
 
-    /// Sends them to the peer; whether the channel takes more.
+    /// Sends `bytes` to the peer, and tells whether the channel takes more.
     fn send(&self, mut bytes: &[u8]) -> io::Result<bool> {
         let mut standstill = Standstill::new();
         while !bytes.is_empty() {
@@ -229,7 +229,7 @@ impl Link<'_> {
         Ok(true)
     }
 
-    /// Waits until the peer has everything, or takes nothing any more.
+    /// Waits until the peer has everything, or has taken nothing for as long as the patience.
     fn wait_acked(&self) -> io::Result<()> {
         let mut standstill = Standstill::new();
         loop {
@@ -245,17 +245,18 @@ impl Link<'_> {
         }
     }
 
-    /// From the channel to the TCP connection. An error once that is to be broken off, or is.
+    /// Carries bytes from the channel to the TCP connection. On an error the TCP connection is to end
+    /// by a reset, or has ended.
     fn down(&self) -> io::Result<()> {
         let mut buffer = vec![0; BUFFER];
         let cause = loop {
             match { self.stream }.read(&mut buffer) {
                 Ok(0) => {
-                    // So that a reset behind the end drops nothing; but the end is not held back
-                    // from a peer that has ended, too.
+                    // A reset behind the end must drop nothing; but a peer that has ended, too, gets
+                    // the end at once.
                     self.wait_sent(ENDED);
                     self.fin_passed.store(true, SeqCst);
-                    // That fails if the peer is gone, which `up` is told.
+                    // A failure means that the peer is gone, of which `up` is told.
                     let _ = self.tcp.shutdown(Shutdown::Write);
                     match self.watch() {
                         Side::Tcp => return Ok(()),
@@ -266,7 +267,7 @@ impl Link<'_> {
                     Ok(true) => {}
                     Ok(false) => return Err(self.reset(ErrorKind::TimedOut.into())),
                     Err(error) => {
-                        // `up` brings the other way to its end; what comes here is for nobody.
+                        // `up` brings the other direction to its end; further bytes have no reader.
                         let _ = self.stream.shutdown(Shutdown::Read);
                         return Err(error);
                     }
@@ -278,15 +279,15 @@ impl Link<'_> {
         Err(self.reset(cause))
     }
 
-    /// Leaves nothing for `up` to do, so that the TCP connection is closed.
+    /// Has `up` end, so that the TCP connection is closed.
     fn reset(&self, cause: io::Error) -> io::Error {
         self.is_over.store(true, SeqCst);
-        // Only reading, to wake `up`: the other way would send a FIN.
+        // Only the reading side, to wake `up`: the writing side would send a FIN.
         let _ = self.tcp.shutdown(Shutdown::Read);
         cause
     }
 
-    /// Whether all is written; if not, the channel has ended and the peer takes nothing.
+    /// Writes all of `bytes`; false if the channel has ended and the program takes nothing.
     fn write_all(&self, mut bytes: &[u8]) -> io::Result<bool> {
         let mut standstill = Standstill::new();
         while !bytes.is_empty() {
@@ -313,11 +314,10 @@ impl Link<'_> {
         })
     }
 
-    /// Waits until the system has sent all that was written, which a reset then does not drop any
-    /// more than one of the peer's own system would; or until `unless`; or until the channel has
-    /// ended and the peer takes nothing.
+    /// Waits until the system has sent all bytes, so that a reset of ours no longer drops them; or until
+    /// one of the flags `unless`; or until the channel has ended and the program takes nothing.
     fn wait_sent(&self, unless: PollFlags) {
-        // Only what was not sent yet keeps it from being writable. Elsewhere buffers do that alone.
+        // Here only bytes not yet sent keep the socket from being writable; elsewhere a full buffer.
         #[cfg(any(target_os = "linux", target_os = "android"))]
         let _ = socket2::SockRef::from(self.tcp).set_tcp_notsent_lowat(1);
         let mut ended = Standstill::new();
@@ -330,12 +330,12 @@ impl Link<'_> {
 
     /// Waits until a side has ended as a whole.
     fn watch(&self) -> Side {
-        // Without descriptors the channel is looked at now and then.
+        // Without a file descriptor the loop looks at the channel now and then.
         let ended = self.stream.poll_fd(Readiness::NONE).ok();
         while !self.has_ended() {
             let mut fds = vec![PollFd::new(self.tcp, GONE)];
             fds.extend(ended.as_ref().map(|ended| PollFd::new(ended, PollFlags::IN)));
-            // If that fails, an interrupt for one, it is done again.
+            // After a failure, such as an interrupt, the loop polls again.
             if poll(&mut fds, Some(&time(LOOK))).is_ok() && !fds[0].revents().is_empty() {
                 return Side::Tcp;
             }
@@ -351,7 +351,8 @@ impl Link<'_> {
         self.refused.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Which of `flags` the TCP connection has, or that it is gone; empty when the time is over.
+    /// Waits until the TCP connection has one of `flags`, or is gone, and gives the flags that it has;
+    /// empty when the time is over.
     fn poll_tcp(&self, flags: PollFlags, timeout: Duration) -> PollFlags {
         let mut fds = [PollFd::new(self.tcp, flags)];
         match poll(&mut fds, Some(&time(timeout))) {
