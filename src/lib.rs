@@ -19,6 +19,7 @@
 //! - `capi`: the same as a C library. Its reference is `src/capi/byway.h`.
 //! - [`session`]: the state machine; sans-I/O, in memory of fixed size that its owner gives.
 //! - [`wire`]: the messages. Their specification is `src/wire/README.md`.
+//! - `http`: what requests say in HTTP, and which responses are a relay's answers; for the two below.
 //! - [`device`]: the front for firmware, over any connection that `embedded-io` describes.
 //! - [`transport`]: carries one HTTP exchange after another.
 //! - [`relay`]: the server in the middle, to embed or to run by the `byway` command.
@@ -33,6 +34,7 @@ pub mod capi;
 pub mod client;
 pub mod device;
 pub mod error;
+mod http;
 #[cfg(feature = "relay")]
 pub mod relay;
 pub mod session;

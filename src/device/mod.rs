@@ -57,7 +57,6 @@
 //! }
 //! ```
 
-mod answer;
 mod fault;
 mod link;
 mod request;
@@ -66,8 +65,9 @@ mod sockets;
 mod tests;
 
 use crate::error::Blocked;
+use crate::http::body::BodyReader;
+use crate::http::head::Head;
 use crate::session::{Lane, Purpose, Session, Single};
-use answer::{Body, Head};
 use fault::Trouble;
 use request::Outgoing;
 
@@ -86,9 +86,6 @@ const SLOW_MS: u32 = 4_000;
 /// translators keep it at least, a minute or more.
 const IDLE_MS: u32 = 50_000;
 
-/// What is said first, behind a request that waits: how the next one begins.
-const FIRST: &[u8] = b"POST ";
-
 /// A session and its only connection. See the [module](self).
 ///
 /// `P` is the session's [`Purpose`].
@@ -103,7 +100,7 @@ pub struct Device<'s, L: Link, P: Purpose> {
     from: usize,
     have: usize,
     /// The answer's body, once its head was read.
-    body: Option<Body>,
+    body: Option<BodyReader>,
     /// An exchange is under way: its request is out.
     active: bool,
     /// Something of its answer came.

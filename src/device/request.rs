@@ -2,11 +2,8 @@
 
 use embedded_io::Write;
 
-use super::{FIRST, Relay};
-
-/// What every request says between its host and its length.
-const FIELDS: &[u8] = b"\r\nContent-Type: application/octet-stream\r\n\
-Cache-Control: no-store, no-transform\r\n";
+use super::Relay;
+use crate::http::request::{FIELD_LINES, METHOD, PATH};
 
 /// Digits of the largest u32.
 const DIGITS: usize = 10;
@@ -28,7 +25,7 @@ fn put<L: Write>(link: &mut L, mut octets: &[u8]) -> Sent<L::Error> {
 
 /// Sends the first octets of the next request behind the one that waits.
 pub(super) fn speak<L: Write>(link: &mut L) -> Sent<L::Error> {
-    put(link, FIRST)?;
+    put(link, METHOD.as_bytes())?;
     link.flush().map_err(Some)
 }
 
@@ -48,18 +45,19 @@ impl<'a, L: Write> Outgoing<'a, L> {
     pub fn head(&mut self, relay: &Relay<'_>, seq: u64, len: usize, begun: bool) {
         let authority = relay.authority.as_bytes();
         if !begun {
-            self.put(FIRST);
+            self.put(METHOD.as_bytes());
         }
         if relay.by_proxy {
             self.put(b"http://");
             self.put(authority);
         }
         self.put(relay.base.as_bytes());
-        self.put(b"/v1?n=");
+        self.put(PATH.as_bytes());
         self.number(seq as u32);
         self.put(b" HTTP/1.1\r\nHost: ");
         self.put(authority);
-        self.put(FIELDS);
+        self.put(b"\r\n");
+        self.put(FIELD_LINES.as_bytes());
         self.put(relay.fields.as_bytes());
         self.put(b"Content-Length: ");
         self.number(len as u32);

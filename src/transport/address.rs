@@ -10,6 +10,7 @@ use super::hooks::Hooks;
 use super::proxy::{Proxy, ProxyServer};
 use super::url::RelayUrl;
 use crate::error::ConfigError;
+use crate::http::request;
 
 /// Settings of [`HttpTransport`](super::HttpTransport).
 #[derive(Debug, Clone)]
@@ -71,8 +72,8 @@ pub enum Roots {
     Pem(Vec<u8>),
 }
 
-/// Most octets behind the base path: `/v1?n=` and the digits of the largest u64.
-const ENDPOINT: usize = 6 + 20;
+/// Most octets behind the base path: those before the number, and the digits of the largest u64.
+const ENDPOINT: usize = request::PATH.len() + 20;
 
 /// A checked address.
 #[derive(Debug, Clone)]
@@ -102,7 +103,7 @@ impl Target {
         let RelayUrl { scheme, authority, base, .. } = &self.url;
         let mut path = String::with_capacity(base.len() + ENDPOINT);
         // A string takes whatever is written.
-        let _ = write!(path, "{base}/v1?n={seq}");
+        let _ = write!(path, "{base}{}{seq}", request::PATH);
         Uri::builder()
             .scheme(scheme.clone())
             .authority(authority.clone())
@@ -149,9 +150,10 @@ fn headers(config: &HttpConfig, host: HeaderValue) -> Result<HeaderMap, ConfigEr
     // Said here, since ureq would put it together for every request.
     map.insert(header::HOST, host);
     map.insert(header::CONTENT_LENGTH, HeaderValue::from_static("0"));
-    map.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/octet-stream"));
-    // The answer is to come as it is, in no other encoding.
-    map.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store, no-transform"));
+    for (name, value) in request::FIELDS {
+        let name = HeaderName::from_bytes(name.as_bytes()).expect("a constant is valid");
+        map.insert(name, HeaderValue::from_static(value));
+    }
     if !config.user_agent.is_empty() {
         let value = HeaderValue::from_str(&config.user_agent)
             .map_err(|_| ConfigError::Setting("the user agent is no valid header value"))?;

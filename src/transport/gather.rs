@@ -15,9 +15,7 @@ use ureq::Error;
 use ureq::unversioned::transport::{Buffers, ConnectionDetails, Connector, NextTimeout, Transport};
 
 use super::line::Line;
-
-/// Every request of this client begins so; what a tunnel or TLS writes before never does.
-const METHOD: &[u8] = b"POST ";
+use crate::http::request::METHOD;
 
 /// Longest time in which an end of the connection that was under way crosses the request: a round trip
 /// of most paths. What ends later was ended because of the request.
@@ -145,7 +143,9 @@ impl<T: Transport> Transport for Gather<T> {
             return self.release(amount, timeout);
         }
         let output = &self.inner.buffers().output()[..amount];
-        if matches!(self.stage, Stage::Unused | Stage::Answered) && output.starts_with(METHOD) {
+        // What a tunnel or TLS writes before never begins so.
+        let is_request = output.starts_with(METHOD.as_bytes());
+        if is_request && matches!(self.stage, Stage::Unused | Stage::Answered) {
             self.has_served = matches!(self.stage, Stage::Answered);
             self.stage = Stage::Asking;
             let (method, rest) = output.split_at(METHOD.len());

@@ -10,7 +10,6 @@ use ureq::unversioned::transport::Connector;
 use ureq::{Agent, Body, Error, SendBody, config::Config};
 
 use super::address::{HttpConfig, Target};
-use super::answer::{self, is_tinyproxy, refusal};
 use super::dial::{Dialler, NoResolver};
 use super::gather::{GatherConnector, Sight};
 use super::line::{Canceller, Line};
@@ -21,6 +20,7 @@ use super::tls::TlsConnector;
 use super::tunnel::Tunnel;
 use super::{Failure, Obstacle, Proxy, Request, Transport};
 use crate::error::{Blocked, ConfigError};
+use crate::http::detail;
 
 /// Smallest buffer in octets: the head of a request or response must fit, proxies add to it.
 pub(super) const MIN_BUFFER: usize = 4 * 1024;
@@ -173,10 +173,11 @@ impl HttpTransport {
         sink: &mut dyn FnMut(&[u8]) -> Result<bool, Blocked>,
     ) -> Result<(), Failure> {
         let by_proxy = self.way.target.forward_proxy().is_some();
-        if let Some(cause) = refusal(&response, by_proxy) {
+        let (status, headers) = (response.status().as_u16(), response.headers());
+        if let Some(cause) = detail::refused(status, headers, by_proxy) {
             return Err(self.describe(cause, response));
         }
-        let serves_one = by_proxy && is_tinyproxy(&response);
+        let serves_one = by_proxy && detail::is_tinyproxy(headers);
         let mut reader = response.into_body().into_reader();
         loop {
             match reader.read(&mut self.scratch) {
@@ -206,7 +207,7 @@ impl HttpTransport {
 
     /// Says what came instead of an answer.
     fn describe(&mut self, cause: Blocked, response: Response<Body>) -> Failure {
-        let mut seen = answer::head(&response);
+        let mut seen = detail::line(response.status().as_u16(), response.headers());
         self.line.hurry(PAGE_SILENCE_MS);
         let mut reader = response.into_body().into_reader().take(PAGE_OCTETS as u64);
         // A page that breaks off is described as far as it goes.
@@ -232,7 +233,7 @@ impl HttpTransport {
             },
             Error::Protocol(_) | Error::LargeResponseHeader(..) if sent => {
                 let head = std::mem::take(&mut *self.sight.head());
-                let (cause, seen) = answer::unreadable(&head);
+                let (cause, seen) = detail::unreadable(&head);
                 return Failure::new(cause, sent, seen);
             }
             _ if sent => Blocked::Cut,

@@ -2,7 +2,6 @@
 //! through small buffers. [`HttpTransport`] does it with ureq.
 
 mod address;
-mod answer;
 mod buffer;
 mod dial;
 mod gather;
@@ -106,12 +105,6 @@ impl fmt::Display for Obstacle {
 }
 
 impl std::error::Error for Obstacle {}
-
-/// A line on a response, for people: its status, what its head says, and how its page begins.
-fn describe(status: u16, head: &str, page: &str) -> String {
-    let head = if head.is_empty() { status.to_string() } else { format!("{status} {head}") };
-    if page.is_empty() { head } else { format!("{head}: {page}") }
-}
 
 /// Carries exchanges, one at a time. Each of the client's two threads has its own.
 pub trait Transport: Send {

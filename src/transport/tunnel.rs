@@ -6,10 +6,10 @@ use ureq::Error;
 use ureq::http::header::{HeaderMap, HeaderName, HeaderValue};
 use ureq::unversioned::transport::{Buffers, ConnectionDetails, Connector, Transport};
 
+use super::Obstacle;
 use super::address::Target;
-use super::answer;
-use super::{Obstacle, describe};
 use crate::error::Blocked;
+use crate::http::detail;
 
 /// Header fields that a proxy's answer may have.
 const FIELDS: usize = 64;
@@ -96,23 +96,10 @@ fn take_answer(connection: &mut impl Transport) -> Result<bool, Error> {
                 return Ok(true);
             }
             status => {
-                let offers = response.headers.iter().filter_map(|field| {
-                    let is_offer = field.name.eq_ignore_ascii_case("proxy-authenticate");
-                    is_offer.then(|| String::from_utf8_lossy(field.value).into_owned())
-                });
-                let offers: Vec<_> = offers.collect();
-                let cause = match status {
-                    // tinyproxy answers 401 to a wrong password.
-                    401 | 407 => answer::refused_by_proxy(offers.iter().map(String::as_str)),
-                    status => answer::later(status, &header_map(response.headers))
-                        .unwrap_or(Blocked::Http(status)),
-                };
-                let page = String::from_utf8_lossy(&input[len..]).into_owned();
-                let wants = match &*offers.join(", ") {
-                    "" => String::new(),
-                    offers => format!("wants {offers}"),
-                };
-                return Err(Obstacle::error(cause, describe(status, &wants, &page)));
+                let headers = header_map(response.headers);
+                let page = String::from_utf8_lossy(&input[len..]);
+                let seen = detail::tunnel_line(status, &headers, &page);
+                return Err(Obstacle::error(detail::tunnel_refused(status, &headers), seen));
             }
         }
     }
@@ -128,6 +115,6 @@ fn header_map(fields: &[httparse::Header<'_>]) -> HeaderMap {
 }
 
 fn unreadable(buffers: &mut dyn Buffers) -> Error {
-    let (cause, seen) = answer::unreadable(buffers.input());
+    let (cause, seen) = detail::unreadable(buffers.input());
     Obstacle::error(cause, seen)
 }

@@ -1,8 +1,9 @@
 //! What comes down.
 
-use super::super::answer::{Body, Head};
 use super::*;
 use crate::error::Blocked;
+use crate::http::body::BodyReader;
+use crate::http::head::Head;
 
 /// Answers to exchange 1, and whether the connection is used again.
 fn answers() -> Vec<(&'static str, Vec<u8>, bool)> {
@@ -171,7 +172,7 @@ fn what_is_no_relays_answer_is_told() {
             ),
             foreign,
         ),
-        ("compressed", field("Content-Encoding: gzip\r\n"), foreign),
+        ("compressed", field("Content-Encoding: gzip\r\n"), Blocked::Compressed),
         ("framed in some way", field("Transfer-Encoding: gzip, chunked\r\n"), foreign),
         (
             "no length",
@@ -231,7 +232,7 @@ fn framing_without_end_is_foreign() {
         ("trailers", "0\r\n", "A: b\r\n"),
         ("a trailer", "0\r\n", "A"),
     ] {
-        let mut body: Body =
+        let mut body: BodyReader =
             Head::read(&head, false).expect("a head").expect("it").body.expect("it");
         let framed = format!("{before}{}", repeated.repeat(2_000));
         let mut input = framed.as_bytes();
@@ -271,7 +272,7 @@ fn a_body_in_two_pieces_is_as_in_one() {
     let head = Head::read(&answer, false).expect("a head").expect("all of it");
     let framed = &answer[head.len..];
     for at in 0..=framed.len() {
-        let mut body: Body =
+        let mut body: BodyReader =
             Head::read(&answer, false).expect("a head").expect("it").body.expect("it");
         let mut got = Vec::new();
         for mut part in [&framed[..at], &framed[at..]] {
