@@ -58,6 +58,7 @@
 //! ```
 
 mod fault;
+mod line;
 mod link;
 mod request;
 mod sockets;
@@ -65,10 +66,11 @@ mod sockets;
 mod tests;
 
 use crate::error::Blocked;
-use crate::http::body::BodyReader;
 use crate::http::head::Head;
+use crate::http::refusal::UNREADABLE;
 use crate::session::{Lane, Purpose, Session, Single};
 use fault::Trouble;
+use line::{Line, NextRequest, Pipelining};
 use request::Outgoing;
 
 pub use fault::Fault;
@@ -96,36 +98,15 @@ pub struct Device<'s, L: Link, P: Purpose> {
     relay: Relay<'s>,
     /// A request is written through it, then the answer read.
     buffer: &'s mut [u8],
-    /// Where in it an answer's head begins, behind interim ones, and where what came of it ends.
-    from: usize,
-    have: usize,
-    /// The answer's body, once its head was read.
-    body: Option<BodyReader>,
-    /// An exchange is under way: its request is out.
-    active: bool,
-    /// Something of its answer came.
-    heard: bool,
-    /// The connection is up; after this exchange it still is; it had an exchange before.
-    connected: bool,
-    keep: bool,
-    reused: bool,
-    /// The next request's first octets are out.
-    spoken: bool,
-    /// Octets behind a request do not reach the relay.
-    hindered: bool,
-    /// Times in a row that what was spoken was not answered soon.
-    unanswered: u8,
+    line: Line,
+    next: NextRequest,
+    pipelining: Pipelining,
+    /// How long the exchange under way may be silent, in ms.
     silence_ms: u32,
+    /// The shortest time from a request to its answer, in ms.
     shortest_ms: u32,
-    /// The request went out within the last call.
-    begun: bool,
-    asked_at: u64,
-    /// When the last octet went or came,
+    /// When the last octet went or came, in ms.
     moved_at: u64,
-    /// and by when what was spoken is to be answered; 0: nothing was.
-    answer_by: u64,
-    /// A whole answer came within this call.
-    answered: bool,
     trouble: Option<Trouble<L::Error>>,
 }
 
@@ -143,24 +124,12 @@ impl<'s, L: Link, P: Purpose> Device<'s, L, P> {
             link,
             relay,
             buffer,
-            from: 0,
-            have: 0,
-            body: None,
-            active: false,
-            heard: false,
-            connected: false,
-            keep: false,
-            reused: false,
-            spoken: false,
-            hindered: relay.by_proxy,
-            unanswered: 0,
+            line: Line::Down,
+            next: NextRequest::Unsent,
+            pipelining: Pipelining::assumed(relay.by_proxy),
             silence_ms: 0,
             shortest_ms: SLOW_MS,
-            begun: false,
-            asked_at: 0,
             moved_at: 0,
-            answer_by: 0,
-            answered: false,
             trouble: None,
         }
     }
@@ -196,21 +165,19 @@ impl<'s, L: Link, P: Purpose> Device<'s, L, P> {
     /// It blocks while the link dials, and while it takes no more octets.
     pub fn poll(&mut self, now: u64) -> Option<u64> {
         self.session.handle_timeout(now);
-        if core::mem::take(&mut self.begun) {
-            // Dialling and writing may have taken long; nobody could answer before.
+        if let Line::Requested { reused } = self.line {
+            self.line = Line::Waiting { reused, since: self.moved_at };
+            // Dialling and writing may have taken long, and nobody could answer before.
             self.moved_at = now;
         }
-        if self.active {
-            self.receive(now);
-        }
-        if self.active {
-            self.attend(now);
-        }
-        if core::mem::take(&mut self.answered) {
+        if self.receive(now) {
             // The application has its turn first: what it says goes with the next request.
             return Some(now);
         }
-        if !self.active {
+        if self.line.is_busy() {
+            self.attend(now);
+        }
+        if !self.line.is_busy() {
             let pauses = self.trouble.as_ref().and_then(|trouble| trouble.pauses(now));
             if pauses.is_some() {
                 return pauses;
@@ -218,19 +185,17 @@ impl<'s, L: Link, P: Purpose> Device<'s, L, P> {
             self.begin(now);
         }
         let mut due = self.session.poll_timeout(Lane::Park).unwrap_or(u64::MAX);
-        if self.active {
+        if self.line.is_busy() {
             due = due.min(self.silent_at());
-            if self.answer_by != 0 {
-                due = due.min(self.answer_by);
-            }
+            due = due.min(self.answer_by().unwrap_or(u64::MAX));
         }
         (due != u64::MAX).then_some(due)
     }
 
-    /// Sends what there is to say. Where words are held back nothing begins to wait before the
+    /// Sends what there is to say. Where a proxy holds words back nothing begins to wait before the
     /// application asks for something that has to: it may be about to say something.
     fn settle(&mut self, now: u64) {
-        if !self.hindered || self.session.has_to_say() {
+        if self.pipelining != Pipelining::HeldBack || self.session.has_to_say() {
             self.poll(now);
         }
     }
@@ -239,14 +204,13 @@ impl<'s, L: Link, P: Purpose> Device<'s, L, P> {
     /// what was found out of the path is forgotten.
     pub fn network_changed(&mut self, now: u64) {
         self.session.network_changed(now);
-        self.hindered = self.relay.by_proxy;
-        self.unanswered = 0;
+        self.pipelining = Pipelining::assumed(self.relay.by_proxy);
         self.shortest_ms = SLOW_MS;
         self.trouble = None;
-        if self.active {
+        if self.line.is_busy() {
             self.break_off(now);
         }
-        self.connected = false;
+        self.line = Line::Down;
     }
 
     /// When the exchange under way has failed by silence.
@@ -254,33 +218,42 @@ impl<'s, L: Link, P: Purpose> Device<'s, L, P> {
         self.moved_at + u64::from(self.silence_ms)
     }
 
+    /// When what was said behind the request that waits is to be answered. A line that is always up is
+    /// not hung up, hence nothing is due there.
+    fn answer_by(&self) -> Option<u64> {
+        match self.next {
+            NextRequest::Unanswered { by } if L::HANGS_UP => Some(by),
+            NextRequest::Unanswered { .. } | NextRequest::Unsent | NextRequest::Begun => None,
+        }
+    }
+
     /// Sends the session's next request, if there is one.
     #[inline(never)]
     fn begin(&mut self, now: u64) {
+        let connected = matches!(self.line, Line::Idle);
         // Where each exchange has a connection of its own, hanging up to speak costs nothing.
-        self.session.set_held_back(self.hindered && self.connected);
+        self.session.set_held_back(connected && self.pipelining == Pipelining::HeldBack);
         let Some(exchange) = self.session.poll_exchange(now, Lane::Park) else { return };
         let idle = now.saturating_sub(self.moved_at) > exchange.idle_ms.min(IDLE_MS).into();
-        if self.connected {
-            // What is there to be read now can only be its end.
-            let ends = self.link.read_ready().unwrap_or_else(|error| {
-                self.note(now, Fault::Read(error));
-                true
-            });
-            self.connected = !(idle || ends);
-        }
-        self.reused = self.connected;
-        if !self.connected {
+        let reused = connected && !self.has_ended(now) && !idle;
+        if !reused {
             if let Err(error) = self.link.dial() {
+                self.line = Line::Down;
                 self.note(now, Fault::Dial(error));
                 self.session.handle_failure(now, Lane::Park, Blocked::Connect, false);
                 return;
             }
-            self.connected = true;
-            self.spoken &= !L::HANGS_UP;
+            if L::HANGS_UP {
+                self.next = NextRequest::Unsent;
+            }
         }
+        let is_begun = !matches!(self.next, NextRequest::Unsent);
+        self.line = Line::Requested { reused };
+        self.next = NextRequest::Unsent;
+        self.silence_ms = exchange.silence_ms;
+        self.moved_at = now;
         let mut out = Outgoing::new(&mut self.link, self.buffer);
-        out.head(&self.relay, exchange.seq, exchange.len, self.spoken);
+        out.head(&self.relay, exchange.seq, exchange.len, is_begun);
         loop {
             let n = self.session.poll_body(now, Lane::Park, out.room());
             if n == 0 {
@@ -289,28 +262,26 @@ impl<'s, L: Link, P: Purpose> Device<'s, L, P> {
             out.wrote(n);
         }
         let sent = out.finish();
-        self.active = true;
-        self.heard = false;
-        self.spoken = false;
-        self.from = 0;
-        self.have = 0;
-        self.body = None;
-        self.silence_ms = exchange.silence_ms;
-        self.begun = true;
-        self.asked_at = now;
-        self.moved_at = now;
-        self.answer_by = 0;
         if let Err(error) = sent {
             self.lose(now, error.map(Fault::Write));
         }
     }
 
-    /// Takes what is there of the answer.
-    fn receive(&mut self, now: u64) {
-        while self.active {
+    /// Whether a connection without an exchange is at its end, which is all that can be there to be read.
+    fn has_ended(&mut self, now: u64) -> bool {
+        self.link.read_ready().unwrap_or_else(|error| {
+            self.note(now, Fault::Read(error));
+            true
+        })
+    }
+
+    /// Takes what is there of the answer, and tells whether it is whole.
+    fn receive(&mut self, now: u64) -> bool {
+        while self.line.is_busy() {
+            let end = if let Line::Head { end, .. } = self.line { end } else { 0 };
             let came = match self.link.read_ready() {
-                Ok(false) => return,
-                Ok(true) => self.link.read(self.buffer.get_mut(self.have..).unwrap_or_default()),
+                Ok(false) => return false,
+                Ok(true) => self.link.read(self.buffer.get_mut(end..).unwrap_or_default()),
                 Err(error) => Err(error),
             };
             let n = match came {
@@ -318,50 +289,62 @@ impl<'s, L: Link, P: Purpose> Device<'s, L, P> {
                 Ok(n) => n,
                 Err(error) => return self.lose(now, Some(Fault::Read(error))),
             };
-            if !self.heard {
-                self.heard = true;
-                if self.answer_by != 0 {
-                    self.unanswered = 0;
-                }
-                let took = now.saturating_sub(self.asked_at);
-                self.shortest_ms = self.shortest_ms.min(took.min(SLOW_MS.into()) as u32);
+            if let Line::Waiting { since, .. } = self.line {
+                self.line = Line::Head { start: 0, end: 0 };
+                self.heard(now.saturating_sub(since));
             }
             self.moved_at = now;
-            self.answer_by = 0;
-            if let Err(cause) = self.take(now, n) {
-                self.fail(now, cause);
+            match self.take(now, n) {
+                Ok(false) => {}
+                Ok(true) => return true,
+                Err(cause) => self.fail(now, cause),
             }
         }
+        false
     }
 
-    /// Takes `n` octets more of the answer, which stand in the buffer.
-    fn take(&mut self, now: u64, n: usize) -> Result<(), Blocked> {
-        let end = self.have + n;
-        // A line at least, or a head cannot be whole.
-        let line = self.buffer.get(self.have..end).unwrap_or_default().contains(&b'\n');
-        while self.body.is_none() {
-            let octets = self.buffer.get(self.from..end).unwrap_or_default();
-            let head = if line { Head::read(octets, self.relay.by_proxy)? } else { None };
-            let Some(head) = head else {
-                self.have = end;
-                // A head that does not fit is somebody else's.
-                return if end < self.buffer.len() { Ok(()) } else { Err(Blocked::Foreign) };
-            };
-            self.from += head.len;
-            self.body = head.body;
-            self.keep = head.keep;
+    /// The first octets of an answer came so long, in ms, after its request.
+    fn heard(&mut self, took: u64) {
+        if self.answer_by().is_some() {
+            self.next = NextRequest::Begun;
+            self.pipelining = Pipelining::Passes;
         }
-        let from = core::mem::take(&mut self.from);
-        self.have = 0;
-        self.hand_over(now, from, end)
+        self.shortest_ms = self.shortest_ms.min(took.min(SLOW_MS.into()) as u32);
     }
 
-    /// Gives what stands in the buffer of the answer's body to the session.
+    /// Takes `n` octets more of the answer, which stand in the buffer; whether the answer is whole.
+    #[inline(never)]
+    fn take(&mut self, now: u64, n: usize) -> Result<bool, Blocked> {
+        let (mut from, mut to) = (0, n);
+        if let Line::Head { start, end } = &mut self.line {
+            let came = *end..*end + n;
+            *end = came.end;
+            // A line at least, or a head cannot be whole.
+            let has_line = self.buffer.get(came).unwrap_or_default().contains(&b'\n');
+            while has_line {
+                let octets = self.buffer.get(*start..*end).unwrap_or_default();
+                let Some(head) = Head::read(octets, self.relay.by_proxy)? else { break };
+                *start += head.len;
+                if let Some(body) = head.body {
+                    (from, to) = (*start, *end);
+                    self.line = Line::Body { body, keep: head.keep };
+                    break;
+                }
+            }
+        }
+        match self.line {
+            // A head that does not fit is somebody else's.
+            Line::Head { end, .. } if end >= self.buffer.len() => Err(UNREADABLE),
+            _ => self.hand_over(now, from, to),
+        }
+    }
+
+    /// Gives what stands in the buffer of the answer's body to the session; whether the answer is whole.
     // What the session needs of the stack is not to be added to what other steps need.
     #[inline(never)]
-    fn hand_over(&mut self, now: u64, from: usize, end: usize) -> Result<(), Blocked> {
-        let mut input = self.buffer.get(from..end).unwrap_or_default();
-        let Some(body) = &mut self.body else { return Ok(()) };
+    fn hand_over(&mut self, now: u64, start: usize, end: usize) -> Result<bool, Blocked> {
+        let Line::Body { body, keep } = &mut self.line else { return Ok(false) };
+        let mut input = self.buffer.get(start..end).unwrap_or_default();
         loop {
             let piece = body.next(&mut input)?;
             if piece.is_empty() {
@@ -369,20 +352,19 @@ impl<'s, L: Link, P: Purpose> Device<'s, L, P> {
             }
             self.session.handle_response(now, Lane::Park, piece)?;
         }
-        if body.is_over(false) {
-            self.keep &= input.is_empty();
-            self.finish(now);
+        if !body.is_over(false) {
+            return Ok(false);
         }
-        Ok(())
+        let keep = *keep && input.is_empty();
+        self.finish(now, keep);
+        Ok(true)
     }
 
-    /// The answer is whole as HTTP says.
-    fn finish(&mut self, now: u64) {
-        self.active = false;
-        self.answered = true;
-        let whole = self.session.handle_finished(now, Lane::Park).is_ok();
-        self.connected = whole && self.keep;
-        if whole {
+    /// The answer is whole as HTTP says. `keep`: its connection serves another exchange.
+    fn finish(&mut self, now: u64, keep: bool) {
+        let is_whole = self.session.handle_finished(now, Lane::Park).is_ok();
+        self.line = if is_whole && keep { Line::Idle } else { Line::Down };
+        if is_whole {
             self.trouble = None;
         }
     }
@@ -390,20 +372,23 @@ impl<'s, L: Link, P: Purpose> Device<'s, L, P> {
     /// Does what the session wants and the clock says while the answer is awaited.
     fn attend(&mut self, now: u64) {
         let speaks = self.session.poll_wake().is_some();
-        if speaks && !self.heard && !self.spoken {
-            if self.hindered {
+        let is_waiting = matches!(self.line, Line::Waiting { .. });
+        if speaks && is_waiting && self.next == NextRequest::Unsent {
+            if self.pipelining == Pipelining::HeldBack {
                 return self.break_off(now);
             }
             if let Err(error) = request::speak(&mut self.link) {
-                return self.lose(now, error.map(Fault::Write));
+                self.lose(now, error.map(Fault::Write));
+                return;
             }
-            self.spoken = true;
-            self.answer_by = now + SPEAK_MS + u64::from(self.shortest_ms);
+            let by = now + SPEAK_MS + u64::from(self.shortest_ms);
+            self.next = NextRequest::Unanswered { by };
         }
-        if L::HANGS_UP && self.answer_by != 0 && self.answer_by <= now {
-            // Once may be a busy moment.
-            self.unanswered += 1;
-            self.hindered = self.unanswered >= 2;
+        if self.answer_by().is_some_and(|by| by <= now) {
+            self.pipelining = match self.pipelining {
+                Pipelining::Passes => Pipelining::Doubted,
+                Pipelining::Doubted | Pipelining::HeldBack => Pipelining::HeldBack,
+            };
             self.break_off(now);
         } else if self.silent_at() <= now {
             self.fail(now, Blocked::Silence);
@@ -418,31 +403,35 @@ impl<'s, L: Link, P: Purpose> Device<'s, L, P> {
         self.trouble = Some(Trouble { fault, times, again_at });
     }
 
-    /// The connection ended, by itself or by a fault of the link.
-    fn lose(&mut self, now: u64, fault: Option<Fault<L::Error>>) {
+    /// The connection ended, by itself or by a fault of the link; whether the answer is whole for all
+    /// that.
+    fn lose(&mut self, now: u64, fault: Option<Fault<L::Error>>) -> bool {
         if let Some(fault) = fault {
             self.note(now, fault);
         }
-        if self.body.as_ref().is_some_and(|body| body.is_over(true)) {
-            self.keep = false;
-            self.finish(now);
-        } else if self.reused && !self.heard {
-            // It was dead before, which says nothing of the path.
-            self.break_off(now);
-        } else {
-            self.fail(now, Blocked::Cut);
+        match &self.line {
+            Line::Body { body, .. } if body.is_over(true) => {
+                self.finish(now, false);
+                return true;
+            }
+            // The connection was dead before, which says nothing of the path.
+            Line::Requested { reused: true } | Line::Waiting { reused: true, .. } => {
+                self.break_off(now);
+            }
+            _ => self.fail(now, Blocked::Cut),
         }
+        false
     }
 
+    /// The exchange under way failed.
     fn fail(&mut self, now: u64, cause: Blocked) {
-        self.active = false;
-        self.connected = false;
+        self.line = Line::Down;
         self.session.handle_failure(now, Lane::Park, cause, true);
     }
 
+    /// The exchange under way is made again, for reasons that say nothing of the path.
     fn break_off(&mut self, now: u64) {
-        self.active = false;
-        self.connected = false;
+        self.line = Line::Down;
         self.session.break_exchange(now, Lane::Park);
     }
 }

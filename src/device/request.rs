@@ -56,7 +56,6 @@ impl<'a, L: Write> Outgoing<'a, L> {
         self.number(seq as u32);
         self.put(b" HTTP/1.1\r\nHost: ");
         self.put(authority);
-        self.put(b"\r\n");
         self.put(FIELD_LINES.as_bytes());
         self.put(relay.fields.as_bytes());
         self.put(b"Content-Length: ");

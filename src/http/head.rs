@@ -48,20 +48,20 @@ impl Head {
         let mut keep = response.version == Some(1) && !by_proxy;
         let mut body = BodyReader::UNTIL_END;
         for field in response.headers {
-            let is = |name: &str| field.name.eq_ignore_ascii_case(name);
+            let is = |name: &[u8]| same(field.name.as_bytes(), name);
             let value = field.value;
-            if is("transfer-encoding") {
+            if is(b"transfer-encoding") {
                 if !same(value, b"chunked") {
                     return Err(UNREADABLE);
                 }
                 body = BodyReader::CHUNKED;
-            } else if is("content-length") && !body.is_chunked() {
+            } else if is(b"content-length") && !body.is_chunked() {
                 let counted = BodyReader::counted(number(value).ok_or(UNREADABLE)?);
                 if !body.is_until_end() && body != counted {
                     return Err(UNREADABLE);
                 }
                 body = counted;
-            } else if is("connection") || is("proxy-connection") {
+            } else if is(b"connection") || is(b"proxy-connection") {
                 for word in value.split(|octet| *octet == b',') {
                     if same(word, b"close") {
                         keep = false;

@@ -17,8 +17,8 @@ macro_rules! fields {
         #[cfg(feature = "client")]
         pub(crate) const FIELDS: &[(&str, &str)] = &[$(($name, $value)),+];
 
-        /// The same header fields as they stand in a request.
-        pub(crate) const FIELD_LINES: &str = concat!($($name, ": ", $value, "\r\n",)+);
+        /// The same header fields as they stand in a request behind the value of Host.
+        pub(crate) const FIELD_LINES: &str = concat!("\r\n", $($name, ": ", $value, "\r\n",)+);
     };
 }
 
