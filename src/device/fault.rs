@@ -4,7 +4,7 @@ use embedded_io::{Error, ErrorKind};
 
 /// An error of a link, and what the device had it do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Fault<E> {
+pub enum LinkFault<E> {
     /// It dialled.
     Dial(E),
     /// It wrote, or flushed.
@@ -13,7 +13,7 @@ pub enum Fault<E> {
     Read(E),
 }
 
-impl<E: Error> Fault<E> {
+impl<E: Error> LinkFault<E> {
     /// The link's error.
     pub fn error(&self) -> &E {
         match self {
@@ -55,7 +55,7 @@ const TICK_MS: u64 = 1_000;
 /// none, and no code for it.
 #[derive(Debug)]
 pub(super) struct Trouble<E> {
-    pub fault: Fault<E>,
+    pub fault: LinkFault<E>,
     /// Faults in a row.
     pub times: u8,
     /// When the next may be dialled; `None`: not before the network changes.

@@ -2,7 +2,7 @@
 
 use embedded_io::{Read, ReadReady, Write};
 
-use super::fault::{self, Fault};
+use super::fault::{self, LinkFault};
 
 /// The connection to the relay, or to a proxy.
 ///
@@ -98,7 +98,7 @@ pub trait Link: Read + Write + ReadReady {
     /// as long each time, up to 32 s; after all other kinds nothing more. `Other` is one of these: embedded-io
     /// has no kind of its own for a network that is down or unreachable, nor for a name that is not found.
     /// A TLS library whose certificate errors are `Other`, as embedded-tls, wants a `pause_ms` of the link's.
-    fn pause_ms(&mut self, fault: &Fault<Self::Error>, times: u8) -> Option<u32> {
+    fn pause_ms(&mut self, fault: &LinkFault<Self::Error>, times: u8) -> Option<u32> {
         Some(fault::pause_ms(fault.kind(), times))
     }
 
@@ -110,7 +110,7 @@ pub trait Link: Read + Write + ReadReady {
 
 /// Where the relay is, and how it is asked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Relay<'a> {
+pub struct RelayAddress<'a> {
     /// Its host, and `:port` if that is not 80.
     pub authority: &'a str,
     /// What stands before `/v1` in its URL's path: nothing, or like `/byway`.
@@ -122,7 +122,7 @@ pub struct Relay<'a> {
     pub fields: &'a str,
 }
 
-impl<'a> Relay<'a> {
+impl<'a> RelayAddress<'a> {
     /// A relay that is reached without a proxy, at the root of its host.
     pub const fn new(authority: &'a str) -> Self {
         Self { authority, base: "", by_proxy: false, fields: "" }

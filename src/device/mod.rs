@@ -25,7 +25,7 @@
 //!
 //! ```
 //! # use byway::device::Link;
-//! use byway::device::{Clock, Device, Relay, Sockets};
+//! use byway::device::{Clock, Device, RelayAddress, Sockets};
 //! use byway::session::{Purpose, Settings, Single, Storage};
 //! use byway::{Endpoint, Error};
 //! use embedded_io::{Read, Write};
@@ -42,7 +42,7 @@
 //!     // In firmware these two are statics.
 //!     let mut storage: Storage<1, 1024, 0, Single<Asking>> = Storage::new();
 //!     let mut head = [0; 512];
-//!     let relay = Relay::new("relay.example:8080");
+//!     let relay = RelayAddress::new("relay.example:8080");
 //!     let device = Device::new(storage.session(), link, relay, &mut head);
 //!     let mut sockets = Sockets::new(device, clock);
 //!     sockets.open(&Settings::new(secret, 1));
@@ -65,6 +65,8 @@ mod sockets;
 #[cfg(all(test, feature = "std"))]
 mod tests;
 
+use core::ops::Range;
+
 use crate::error::Blocked;
 use crate::http::head::Head;
 use crate::http::refusal::UNREADABLE;
@@ -73,9 +75,9 @@ use fault::Trouble;
 use line::{Line, NextRequest, Pipelining};
 use request::Outgoing;
 
-pub use fault::Fault;
-pub use link::{Link, Relay};
-pub use sockets::{Clock, Sockets, Stream};
+pub use fault::LinkFault;
+pub use link::{Link, RelayAddress};
+pub use sockets::{Clock, Sockets, StreamSocket};
 
 /// How long octets behind a request that waits may bring no answer, in ms, beside the shortest
 /// exchange: what a relay takes for it, many times over.
@@ -95,7 +97,7 @@ const IDLE_MS: u32 = 50_000;
 pub struct Device<'s, L: Link, P: Purpose> {
     session: Session<'s, Single<P>>,
     link: L,
-    relay: Relay<'s>,
+    relay: RelayAddress<'s>,
     /// A request is written through it, then the answer read.
     buffer: &'s mut [u8],
     line: Line,
@@ -116,7 +118,7 @@ impl<'s, L: Link, P: Purpose> Device<'s, L, P> {
     pub fn new(
         session: Session<'s, Single<P>>,
         link: L,
-        relay: Relay<'s>,
+        relay: RelayAddress<'s>,
         buffer: &'s mut [u8],
     ) -> Self {
         Self {
@@ -147,7 +149,7 @@ impl<'s, L: Link, P: Purpose> Device<'s, L, P> {
 
     /// The link's last error, and what it did then; `None` once a whole answer has come since. While
     /// [`Session::blocked`] says that there is no connection, it tells why.
-    pub fn fault(&self) -> Option<&Fault<L::Error>> {
+    pub fn fault(&self) -> Option<&LinkFault<L::Error>> {
         self.trouble.as_ref().map(|trouble| &trouble.fault)
     }
 
@@ -239,7 +241,7 @@ impl<'s, L: Link, P: Purpose> Device<'s, L, P> {
         if !reused {
             if let Err(error) = self.link.dial() {
                 self.line = Line::Down;
-                self.note(now, Fault::Dial(error));
+                self.note(now, LinkFault::Dial(error));
                 self.session.handle_failure(now, Lane::Park, Blocked::Connect, false);
                 return;
             }
@@ -263,14 +265,14 @@ impl<'s, L: Link, P: Purpose> Device<'s, L, P> {
         }
         let sent = out.finish();
         if let Err(error) = sent {
-            self.lose(now, error.map(Fault::Write));
+            self.lose(now, error.map(LinkFault::Write));
         }
     }
 
     /// Whether a connection without an exchange is at its end, which is all that can be there to be read.
     fn has_ended(&mut self, now: u64) -> bool {
         self.link.read_ready().unwrap_or_else(|error| {
-            self.note(now, Fault::Read(error));
+            self.note(now, LinkFault::Read(error));
             true
         })
     }
@@ -287,14 +289,14 @@ impl<'s, L: Link, P: Purpose> Device<'s, L, P> {
             let n = match came {
                 Ok(0) => return self.lose(now, None),
                 Ok(n) => n,
-                Err(error) => return self.lose(now, Some(Fault::Read(error))),
+                Err(error) => return self.lose(now, Some(LinkFault::Read(error))),
             };
             if let Line::Waiting { since, .. } = self.line {
                 self.line = Line::Head { start: 0, end: 0 };
                 self.heard(now.saturating_sub(since));
             }
             self.moved_at = now;
-            match self.take(now, n) {
+            match self.take(n).and_then(|body| self.hand_over(now, body)) {
                 Ok(false) => {}
                 Ok(true) => return true,
                 Err(cause) => self.fail(now, cause),
@@ -312,39 +314,34 @@ impl<'s, L: Link, P: Purpose> Device<'s, L, P> {
         self.shortest_ms = self.shortest_ms.min(took.min(SLOW_MS.into()) as u32);
     }
 
-    /// Takes `n` octets more of the answer, which stand in the buffer; whether the answer is whole.
+    /// Takes `n` octets more of the answer, which stand in the buffer, and tells where in it the body's are.
     #[inline(never)]
-    fn take(&mut self, now: u64, n: usize) -> Result<bool, Blocked> {
-        let (mut from, mut to) = (0, n);
-        if let Line::Head { start, end } = &mut self.line {
-            let came = *end..*end + n;
-            *end = came.end;
-            // A line at least, or a head cannot be whole.
-            let has_line = self.buffer.get(came).unwrap_or_default().contains(&b'\n');
-            while has_line {
-                let octets = self.buffer.get(*start..*end).unwrap_or_default();
-                let Some(head) = Head::read(octets, self.relay.by_proxy)? else { break };
-                *start += head.len;
-                if let Some(body) = head.body {
-                    (from, to) = (*start, *end);
-                    self.line = Line::Body { body, keep: head.keep };
-                    break;
-                }
+    fn take(&mut self, n: usize) -> Result<Range<usize>, Blocked> {
+        let Line::Head { start, end } = &mut self.line else { return Ok(0..n) };
+        let came = *end..*end + n;
+        *end = came.end;
+        // A line at least, or a head cannot be whole.
+        let has_line = self.buffer.get(came).unwrap_or_default().contains(&b'\n');
+        while has_line {
+            let octets = self.buffer.get(*start..*end).unwrap_or_default();
+            let Some(head) = Head::read(octets, self.relay.by_proxy)? else { break };
+            *start += head.len;
+            if let Some(body) = head.body {
+                let octets = *start..*end;
+                self.line = Line::Body { body, keep: head.keep };
+                return Ok(octets);
             }
         }
-        match self.line {
-            // A head that does not fit is somebody else's.
-            Line::Head { end, .. } if end >= self.buffer.len() => Err(UNREADABLE),
-            _ => self.hand_over(now, from, to),
-        }
+        // A head that does not fit is somebody else's.
+        if *end < self.buffer.len() { Ok(0..0) } else { Err(UNREADABLE) }
     }
 
     /// Gives what stands in the buffer of the answer's body to the session; whether the answer is whole.
     // What the session needs of the stack is not to be added to what other steps need.
     #[inline(never)]
-    fn hand_over(&mut self, now: u64, start: usize, end: usize) -> Result<bool, Blocked> {
+    fn hand_over(&mut self, now: u64, octets: Range<usize>) -> Result<bool, Blocked> {
         let Line::Body { body, keep } = &mut self.line else { return Ok(false) };
-        let mut input = self.buffer.get(start..end).unwrap_or_default();
+        let mut input = self.buffer.get(octets).unwrap_or_default();
         loop {
             let piece = body.next(&mut input)?;
             if piece.is_empty() {
@@ -378,7 +375,7 @@ impl<'s, L: Link, P: Purpose> Device<'s, L, P> {
                 return self.break_off(now);
             }
             if let Err(error) = request::speak(&mut self.link) {
-                self.lose(now, error.map(Fault::Write));
+                self.lose(now, error.map(LinkFault::Write));
                 return;
             }
             let by = now + SPEAK_MS + u64::from(self.shortest_ms);
@@ -396,7 +393,7 @@ impl<'s, L: Link, P: Purpose> Device<'s, L, P> {
     }
 
     /// The link reported something.
-    fn note(&mut self, now: u64, fault: Fault<L::Error>) {
+    fn note(&mut self, now: u64, fault: LinkFault<L::Error>) {
         let times = self.trouble.as_ref().map_or(0, |trouble| trouble.times).saturating_add(1);
         let pause = self.link.pause_ms(&fault, times);
         let again_at = pause.map(|ms| now + u64::from(ms));
@@ -405,7 +402,7 @@ impl<'s, L: Link, P: Purpose> Device<'s, L, P> {
 
     /// The connection ended, by itself or by a fault of the link; whether the answer is whole for all
     /// that.
-    fn lose(&mut self, now: u64, fault: Option<Fault<L::Error>>) -> bool {
+    fn lose(&mut self, now: u64, fault: Option<LinkFault<L::Error>>) -> bool {
         if let Some(fault) = fault {
             self.note(now, fault);
         }

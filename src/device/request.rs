@@ -2,7 +2,7 @@
 
 use embedded_io::Write;
 
-use super::Relay;
+use super::RelayAddress;
 use crate::http::request::{FIELD_LINES, METHOD, PATH};
 
 /// Digits of the largest u32.
@@ -42,7 +42,7 @@ impl<'a, L: Write> Outgoing<'a, L> {
     }
 
     /// The head of request `seq` with a body of `len` octets; `begun`: its first octets are out.
-    pub fn head(&mut self, relay: &Relay<'_>, seq: u64, len: usize, begun: bool) {
+    pub fn head(&mut self, relay: &RelayAddress<'_>, seq: u64, len: usize, begun: bool) {
         let authority = relay.authority.as_bytes();
         if !begun {
             self.put(METHOD.as_bytes());

@@ -176,8 +176,8 @@ impl<'s, L: Link, C: Clock, P: Purpose> Sockets<'s, L, C, P> {
     }
 
     /// A stream to read and write.
-    pub fn stream(&mut self, id: ChannelId) -> Stream<'_, 's, L, C, P> {
-        Stream { sockets: self, id }
+    pub fn stream(&mut self, id: ChannelId) -> StreamSocket<'_, 's, L, C, P> {
+        StreamSocket { sockets: self, id }
     }
 
     /// Queues a datagram; waits while there is no room.
@@ -229,12 +229,12 @@ impl<'s, L: Link, C: Clock, P: Purpose> Sockets<'s, L, C, P> {
 /// A stream of a [`Sockets`]: borrows it, so that there is one at a time; made anew from the
 /// [`ChannelId`] as often as one likes. Dropping it does nothing to the channel.
 #[derive(Debug)]
-pub struct Stream<'a, 's, L: Link, C, P: Purpose> {
+pub struct StreamSocket<'a, 's, L: Link, C, P: Purpose> {
     sockets: &'a mut Sockets<'s, L, C, P>,
     id: ChannelId,
 }
 
-impl<L: Link, C: Clock, P: Purpose> Stream<'_, '_, L, C, P> {
+impl<L: Link, C: Clock, P: Purpose> StreamSocket<'_, '_, L, C, P> {
     /// Ends a direction; see [`Session::shutdown`].
     ///
     /// # Errors
@@ -257,11 +257,11 @@ impl<L: Link, C: Clock, P: Purpose> Stream<'_, '_, L, C, P> {
     }
 }
 
-impl<L: Link, C, P: Purpose> ErrorType for Stream<'_, '_, L, C, P> {
+impl<L: Link, C, P: Purpose> ErrorType for StreamSocket<'_, '_, L, C, P> {
     type Error = Error;
 }
 
-impl<L: Link, C: Clock, P: Purpose> Read for Stream<'_, '_, L, C, P> {
+impl<L: Link, C: Clock, P: Purpose> Read for StreamSocket<'_, '_, L, C, P> {
     /// Waits for bytes; 0 at the end of the stream.
     fn read(&mut self, out: &mut [u8]) -> Result<usize, Error> {
         let (id, mut n) = (self.id, None);
@@ -273,7 +273,7 @@ impl<L: Link, C: Clock, P: Purpose> Read for Stream<'_, '_, L, C, P> {
     }
 }
 
-impl<L: Link, C: Clock, P: Purpose> Write for Stream<'_, '_, L, C, P> {
+impl<L: Link, C: Clock, P: Purpose> Write for StreamSocket<'_, '_, L, C, P> {
     /// Copies what fits into the transmit ring; waits while that is full.
     fn write(&mut self, bytes: &[u8]) -> Result<usize, Error> {
         let (id, mut n) = (self.id, 0);
@@ -291,14 +291,14 @@ impl<L: Link, C: Clock, P: Purpose> Write for Stream<'_, '_, L, C, P> {
     }
 }
 
-impl<L: Link, C: Clock, P: Purpose> ReadReady for Stream<'_, '_, L, C, P> {
+impl<L: Link, C: Clock, P: Purpose> ReadReady for StreamSocket<'_, '_, L, C, P> {
     fn read_ready(&mut self) -> Result<bool, Error> {
         self.sockets.poll();
         self.sockets.device.session.can_read(self.id)
     }
 }
 
-impl<L: Link, C: Clock, P: Purpose> WriteReady for Stream<'_, '_, L, C, P> {
+impl<L: Link, C: Clock, P: Purpose> WriteReady for StreamSocket<'_, '_, L, C, P> {
     fn write_ready(&mut self) -> Result<bool, Error> {
         self.sockets.poll();
         self.sockets.device.session.can_write(self.id)

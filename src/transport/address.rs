@@ -77,14 +77,14 @@ const ENDPOINT: usize = request::PATH.len() + 20;
 
 /// A checked address.
 #[derive(Debug, Clone)]
-pub(super) struct Target {
+pub(super) struct RelayTarget {
     pub url: RelayUrl,
     /// Header fields of every request, with a place for Content-Length.
     pub headers: HeaderMap,
     pub proxy: Option<ProxyServer>,
 }
 
-impl Target {
+impl RelayTarget {
     pub fn new(config: &HttpConfig) -> Result<Self, ConfigError> {
         let url = RelayUrl::new(&config.url)?;
         let proxy = config.proxy.choose(url.scheme == Scheme::HTTPS, &url.host, url.port)?;
@@ -184,7 +184,7 @@ mod tests {
     #[test]
     fn uris_of_exchanges() {
         let uri = |url: &str| {
-            let target = Target::new(&HttpConfig::new(url)).expect("an address");
+            let target = RelayTarget::new(&HttpConfig::new(url)).expect("an address");
             target.uri(7).expect("a URI").to_string()
         };
         assert_eq!(uri("http://host:1"), "http://host:1/v1?n=7");
@@ -199,7 +199,7 @@ mod tests {
         {
             let mut config = HttpConfig::new("http://host");
             config.headers.push((name.into(), value.into()));
-            assert!(matches!(Target::new(&config), Err(ConfigError::Setting(_))), "{name}");
+            assert!(matches!(RelayTarget::new(&config), Err(ConfigError::Setting(_))), "{name}");
         }
     }
 
@@ -208,7 +208,7 @@ mod tests {
         let asked = |url: &str| {
             let mut config = HttpConfig::new(url);
             config.proxy = Proxy::Url("http://user:word@proxy:3128".into());
-            let target = Target::new(&config).expect("an address");
+            let target = RelayTarget::new(&config).expect("an address");
             assert_eq!(target.next_hop(), ("proxy".into(), 3128));
             let told = target.headers.contains_key(header::PROXY_AUTHORIZATION);
             (target.forward_proxy().is_some(), target.tunnel_proxy().is_some(), told)

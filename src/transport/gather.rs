@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 use ureq::Error;
 use ureq::unversioned::transport::{Buffers, ConnectionDetails, Connector, NextTimeout, Transport};
 
-use super::line::Line;
+use super::control::Control;
 use crate::http::request::METHOD;
 
 /// Longest time in which an end of the connection that was under way crosses the request: a round trip
@@ -34,7 +34,7 @@ impl Sight {
         *self.head() = Vec::new();
     }
 
-    /// See [`Failure::stale`](super::Failure::stale).
+    /// See [`ExchangeFailure::stale`](super::ExchangeFailure::stale).
     pub fn is_stale(&self) -> bool {
         self.stale.load(Relaxed)
     }
@@ -48,7 +48,7 @@ impl Sight {
 /// Puts a [`Gather`] around the connection.
 #[derive(Debug)]
 pub(super) struct GatherConnector {
-    pub line: Arc<Line>,
+    pub control: Arc<Control>,
     pub sight: Arc<Sight>,
     /// `http://host:port` if requests are to be in absolute form, else empty.
     pub prefix: Arc<str>,
@@ -64,11 +64,11 @@ impl<In: Transport> Connector<In> for GatherConnector {
     ) -> Result<Option<Self::Out>, Error> {
         Ok(chained.map(|inner| Gather {
             inner,
-            line: Arc::clone(&self.line),
+            control: Arc::clone(&self.control),
             sight: Arc::clone(&self.sight),
             prefix: Arc::clone(&self.prefix),
             held: Vec::new(),
-            stage: Stage::Unused,
+            stage: RequestStage::Unused,
             has_served: false,
         }))
     }
@@ -76,7 +76,7 @@ impl<In: Transport> Connector<In> for GatherConnector {
 
 /// How far an exchange is.
 #[derive(Debug, Clone, Copy)]
-enum Stage {
+enum RequestStage {
     /// No request went out yet.
     Unused,
     /// From the head of a request on.
@@ -89,12 +89,12 @@ enum Stage {
 
 pub(super) struct Gather<T: Transport> {
     inner: T,
-    line: Arc<Line>,
+    control: Arc<Control>,
     sight: Arc<Sight>,
     prefix: Arc<str>,
     /// The head, until the body comes. Keeps its memory from request to request.
     held: Vec<u8>,
-    stage: Stage,
+    stage: RequestStage,
     /// Whether an exchange was answered before the one under way.
     has_served: bool,
 }
@@ -111,7 +111,7 @@ impl<T: Transport> Gather<T> {
     /// Writes the held head and the first `amount` octets of the output buffer behind it, in as
     /// few writes as the buffer allows.
     fn release(&mut self, amount: usize, timeout: NextTimeout) -> Result<(), Error> {
-        self.line.mark_sent();
+        self.control.mark_sent();
         let output = self.inner.buffers().output();
         let head = self.held.len();
         if head >= output.len() {
@@ -145,9 +145,9 @@ impl<T: Transport> Transport for Gather<T> {
         let output = &self.inner.buffers().output()[..amount];
         // What a tunnel or TLS writes before never begins so.
         let is_request = output.starts_with(METHOD.as_bytes());
-        if is_request && matches!(self.stage, Stage::Unused | Stage::Answered) {
-            self.has_served = matches!(self.stage, Stage::Answered);
-            self.stage = Stage::Asking;
+        if is_request && matches!(self.stage, RequestStage::Unused | RequestStage::Answered) {
+            self.has_served = matches!(self.stage, RequestStage::Answered);
+            self.stage = RequestStage::Asking;
             let (method, rest) = output.split_at(METHOD.len());
             self.held.extend_from_slice(method);
             self.held.extend_from_slice(self.prefix.as_bytes());
@@ -158,11 +158,11 @@ impl<T: Transport> Transport for Gather<T> {
     }
 
     fn await_input(&mut self, timeout: NextTimeout) -> Result<bool, Error> {
-        if let Stage::Asking = self.stage {
-            self.stage = Stage::Asked(Instant::now());
+        if let RequestStage::Asking = self.stage {
+            self.stage = RequestStage::Asked(Instant::now());
         }
         let came = self.inner.await_input(timeout);
-        if let Stage::Asked(at) = self.stage {
+        if let RequestStage::Asked(at) = self.stage {
             let is_over = match &came {
                 Ok(is_there) => !is_there,
                 Err(Error::Io(error)) => is_end(error),
@@ -172,7 +172,7 @@ impl<T: Transport> Transport for Gather<T> {
                 self.sight.stale.store(true, Relaxed);
             }
             if let Ok(true) = came {
-                self.stage = Stage::Answered;
+                self.stage = RequestStage::Answered;
             }
         }
         came
@@ -190,7 +190,7 @@ impl<T: Transport> Transport for Gather<T> {
 impl<T: Transport> Drop for Gather<T> {
     /// The HTTP client lets go of a connection whose answer it cannot read.
     fn drop(&mut self) {
-        if let Stage::Answered = self.stage {
+        if let RequestStage::Answered = self.stage {
             let input = self.inner.buffers().input();
             let mut head = self.sight.head();
             *head = input.to_vec();

@@ -92,7 +92,7 @@ impl Hooks {
         thread.spawn(move || {
             // Dropped last. Made here, since what a thread that cannot start was given is dropped by
             // the caller.
-            let _end = End(end);
+            let _end = ThreadEnd(end);
             if let Some(start) = start {
                 start();
             }
@@ -110,9 +110,9 @@ impl Hooks {
     }
 }
 
-struct End(Option<Arc<OnThread>>);
+struct ThreadEnd(Option<Arc<OnThread>>);
 
-impl Drop for End {
+impl Drop for ThreadEnd {
     fn drop(&mut self) {
         if let Some(hook) = self.0.take() {
             hook();

@@ -9,16 +9,16 @@ use ureq::http::{Error as HttpError, Method, Request as HttpRequest, Response};
 use ureq::unversioned::transport::Connector;
 use ureq::{Agent, Body, Error, SendBody, config::Config};
 
-use super::address::{HttpConfig, Target};
+use super::address::{HttpConfig, RelayTarget};
+use super::control::{Canceller, Control};
 use super::dial::{Dialler, NoResolver};
 use super::gather::{GatherConnector, Sight};
-use super::line::{Canceller, Line};
 use super::race::HookFailed;
 use super::resolve::ResolveFailed;
 #[cfg(feature = "tls")]
 use super::tls::TlsConnector;
 use super::tunnel::Tunnel;
-use super::{Failure, Obstacle, Proxy, Request, Transport};
+use super::{ExchangeFailure, Obstacle, Proxy, Request, Transport};
 use crate::error::{Blocked, ConfigError};
 use crate::http::detail;
 
@@ -44,7 +44,7 @@ const PAGE_OCTETS: usize = 256;
 pub struct HttpTransport {
     agent: Agent,
     way: Arc<Way>,
-    line: Arc<Line>,
+    control: Arc<Control>,
     sight: Arc<Sight>,
     scratch: Box<[u8]>,
 }
@@ -53,14 +53,14 @@ pub struct HttpTransport {
 #[derive(Debug)]
 pub(crate) struct Way {
     config: HttpConfig,
-    target: Target,
+    target: RelayTarget,
     #[cfg(feature = "tls")]
     tls: TlsConnector,
 }
 
 impl Way {
     fn new(config: &HttpConfig) -> Result<Self, ConfigError> {
-        let target = Target::new(config)?;
+        let target = RelayTarget::new(config)?;
         #[cfg(feature = "tls")]
         let tls = match target.is_tls() {
             true => TlsConnector::new(&target.url.host, &config.roots, buffer(config))?,
@@ -79,14 +79,14 @@ impl Way {
     pub fn by(&self, proxy: Proxy) -> Result<Self, ConfigError> {
         let config = HttpConfig { proxy, ..self.config.clone() };
         Ok(Self {
-            target: Target::new(&config)?,
+            target: RelayTarget::new(&config)?,
             config,
             #[cfg(feature = "tls")]
             tls: self.tls.clone(),
         })
     }
 
-    fn agent(&self, line: &Arc<Line>, sight: &Arc<Sight>) -> Agent {
+    fn agent(&self, control: &Arc<Control>, sight: &Arc<Sight>) -> Agent {
         let Self { config, target, .. } = self;
         let buffer = buffer(config);
         let builder = Config::builder()
@@ -104,7 +104,7 @@ impl Way {
             .max_idle_connections_per_host(1)
             .max_idle_age(Duration::from_secs(IDLE_SECONDS));
         let dialler = Dialler {
-            line: Arc::clone(line),
+            control: Arc::clone(control),
             next_hop: target.next_hop(),
             timeout: config.connect_timeout,
             buffer,
@@ -115,7 +115,7 @@ impl Way {
             None => String::new(),
         };
         let gather = GatherConnector {
-            line: Arc::clone(line),
+            control: Arc::clone(control),
             sight: Arc::clone(sight),
             prefix: prefix.into(),
         };
@@ -145,11 +145,11 @@ impl HttpTransport {
     }
 
     fn by(way: Arc<Way>) -> Self {
-        let line = Arc::new(Line::default());
+        let control = Arc::new(Control::default());
         let sight = Arc::new(Sight::default());
-        let agent = way.agent(&line, &sight);
+        let agent = way.agent(&control, &sight);
         let scratch = vec![0; buffer(&way.config)].into_boxed_slice();
-        Self { agent, way, line, sight, scratch }
+        Self { agent, way, control, sight, scratch }
     }
 
     pub(super) fn request<'a>(
@@ -171,7 +171,7 @@ impl HttpTransport {
         &mut self,
         response: Response<Body>,
         sink: &mut dyn FnMut(&[u8]) -> Result<bool, Blocked>,
-    ) -> Result<(), Failure> {
+    ) -> Result<(), ExchangeFailure> {
         let by_proxy = self.way.target.forward_proxy().is_some();
         let (status, headers) = (response.status().as_u16(), response.headers());
         if let Some(cause) = detail::refused(status, headers, by_proxy) {
@@ -183,20 +183,20 @@ impl HttpTransport {
             match reader.read(&mut self.scratch) {
                 Ok(0) => {
                     if serves_one {
-                        self.line.disconnect();
+                        self.control.disconnect();
                     }
                     return Ok(());
                 }
                 Ok(n) => {
                     let is_answered = sink(&self.scratch[..n]).map_err(|cause| {
-                        Failure::new(
+                        ExchangeFailure::new(
                             cause,
                             true,
                             String::from_utf8_lossy(&self.scratch[..n.min(PAGE_OCTETS)]),
                         )
                     })?;
                     if is_answered {
-                        self.line.answered();
+                        self.control.answered();
                     }
                 }
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
@@ -206,35 +206,37 @@ impl HttpTransport {
     }
 
     /// Says what came instead of an answer.
-    fn describe(&mut self, cause: Blocked, response: Response<Body>) -> Failure {
+    fn describe(&mut self, cause: Blocked, response: Response<Body>) -> ExchangeFailure {
         let mut seen = detail::line(response.status().as_u16(), response.headers());
-        self.line.hurry(PAGE_SILENCE_MS);
+        self.control.hurry(PAGE_SILENCE_MS);
         let mut reader = response.into_body().into_reader().take(PAGE_OCTETS as u64);
         // A page that breaks off is described as far as it goes.
         let n = reader.read(&mut self.scratch).unwrap_or(0);
         if n > 0 {
             seen = format!("{seen}: {}", String::from_utf8_lossy(&self.scratch[..n]));
         }
-        Failure::new(cause, true, seen)
+        ExchangeFailure::new(cause, true, seen)
     }
 
-    fn classify(&self, error: Error) -> Failure {
-        let (sent, dialled) = (self.line.sent(), self.line.dialled());
+    fn classify(&self, error: Error) -> ExchangeFailure {
+        let (sent, dialled) = (self.control.sent(), self.control.dialled());
         let cause = match &error {
-            _ if self.line.cancelled() => Blocked::Cut,
-            _ if self.line.is_used_up() => Blocked::Foreign,
+            _ if self.control.cancelled() => Blocked::Cut,
+            _ if self.control.is_used_up() => Blocked::Foreign,
             Error::HostNotFound | Error::Timeout(ureq::Timeout::Resolve) => Blocked::Dns,
             Error::Timeout(_) => Blocked::Silence,
             Error::Other(other) if other.is::<ResolveFailed>() => Blocked::Dns,
             Error::Other(other) if other.is::<HookFailed>() => Blocked::Hook,
             Error::Other(other) => match other.downcast_ref::<Obstacle>() {
-                Some(obstacle) => return Failure::new(obstacle.cause, sent, &obstacle.seen),
+                Some(obstacle) => {
+                    return ExchangeFailure::new(obstacle.cause, sent, &obstacle.seen);
+                }
                 None => Blocked::Cut,
             },
             Error::Protocol(_) | Error::LargeResponseHeader(..) if sent => {
                 let head = std::mem::take(&mut *self.sight.head());
                 let (cause, seen) = detail::unreadable(&head);
-                return Failure::new(cause, sent, seen);
+                return ExchangeFailure::new(cause, sent, seen);
             }
             _ if sent => Blocked::Cut,
             _ if !dialled => Blocked::Connect,
@@ -242,22 +244,22 @@ impl HttpTransport {
             _ => Blocked::Cut,
         };
         let stale = cause == Blocked::Cut && !dialled && self.sight.is_stale();
-        Failure { stale, ..Failure::new(cause, sent, error) }
+        ExchangeFailure { stale, ..ExchangeFailure::new(cause, sent, error) }
     }
 
     /// What is no relay may stand where the relay stood: the next exchange looks where it is now, by a
     /// new connection. By that goes, too, what follows a front's word that it does not reach the relay;
     /// the front itself is where it was.
-    fn look_anew(&self, failure: Failure) -> Failure {
+    fn look_anew(&self, failure: ExchangeFailure) -> ExchangeFailure {
         match failure.cause {
-            Blocked::Http(502..=504) => self.line.disconnect(),
+            Blocked::Http(502..=504) => self.control.disconnect(),
             Blocked::Foreign
             | Blocked::Http(300..=399 | 404 | 421 | 500..=599)
             | Blocked::Head(_)
             | Blocked::Compressed
             | Blocked::Tls(_) => {
-                self.line.lock().names.ask_again();
-                self.line.disconnect();
+                self.control.lock().names.ask_again();
+                self.control.disconnect();
             }
             Blocked::Http(_)
             | Blocked::Dns
@@ -286,15 +288,15 @@ impl Transport for HttpTransport {
         request: &Request,
         body: &mut dyn FnMut(&mut [u8]) -> usize,
         sink: &mut dyn FnMut(&[u8]) -> Result<bool, Blocked>,
-    ) -> Result<(), Failure> {
-        self.line.begin(request.silence_ms, request.max_response);
+    ) -> Result<(), ExchangeFailure> {
+        self.control.begin(request.silence_ms, request.max_response);
         self.sight.begin();
-        if let Some(way) = self.line.take_redirect() {
-            self.agent = way.agent(&self.line, &self.sight);
+        if let Some(way) = self.control.take_redirect() {
+            self.agent = way.agent(&self.control, &self.sight);
             self.way = way;
         }
-        if self.line.cancelled() {
-            return Err(Failure::new(Blocked::Cut, false, "interrupted by this program"));
+        if self.control.cancelled() {
+            return Err(ExchangeFailure::new(Blocked::Cut, false, "interrupted by this program"));
         }
         let mut source = Source { body, left: request.len };
         let response = self
@@ -306,7 +308,7 @@ impl Transport for HttpTransport {
     }
 
     fn canceller(&self) -> Canceller {
-        Canceller(Arc::clone(&self.line))
+        Canceller(Arc::clone(&self.control))
     }
 }
 

@@ -3,11 +3,11 @@
 
 mod address;
 mod buffer;
+mod control;
 mod dial;
 mod gather;
 mod hooks;
 mod http;
-mod line;
 mod no_proxy;
 mod proxy;
 mod race;
@@ -29,10 +29,10 @@ use std::fmt;
 use crate::error::Blocked;
 
 pub use address::{HttpConfig, Roots};
+pub use control::Canceller;
 pub use hooks::Hooks;
 pub use http::HttpTransport;
 pub(crate) use http::Way;
-pub use line::Canceller;
 pub use proxy::Proxy;
 
 /// One exchange to be made.
@@ -51,7 +51,7 @@ pub struct Request {
 
 /// An exchange that failed.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Failure {
+pub struct ExchangeFailure {
     /// What stood in the way.
     pub cause: Blocked,
     /// Whether octets of the request may have reached the network. If not, it did nothing.
@@ -61,11 +61,11 @@ pub struct Failure {
     /// nothing of the path, and the next exchange may go at once, by a new connection.
     pub stale: bool,
     /// What was seen, for people: a status, a content type, where a page wanted to send us, its
-    /// first characters, an I/O error. At most [`Failure::SEEN`] octets, printable.
+    /// first characters, an I/O error. At most [`ExchangeFailure::SEEN`] octets, printable.
     pub seen: String,
 }
 
-impl Failure {
+impl ExchangeFailure {
     /// Most octets of `seen`: a line of a log.
     pub const SEEN: usize = 120;
 
@@ -123,7 +123,7 @@ pub trait Transport: Send {
         request: &Request,
         body: &mut dyn FnMut(&mut [u8]) -> usize,
         sink: &mut dyn FnMut(&[u8]) -> Result<bool, Blocked>,
-    ) -> Result<(), Failure>;
+    ) -> Result<(), ExchangeFailure>;
 
     /// The handle by which other threads break this transport's exchanges.
     fn canceller(&self) -> Canceller;

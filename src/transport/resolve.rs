@@ -9,8 +9,8 @@ use std::time::{Duration, Instant};
 
 use ureq::{Error, Timeout};
 
+use super::control::{Control, interrupted};
 use super::hooks::Hooks;
-use super::line::{Line, interrupted};
 use super::race::order;
 
 /// Longest wait for DNS: one repeat of a lost question.
@@ -104,7 +104,7 @@ impl Names {
     }
 }
 
-impl Line {
+impl Control {
     /// The addresses of `host` in the order in which they are to be tried: from memory if they are
     /// fresh, else from DNS within its time-out, else from memory however old.
     pub fn resolve(
@@ -134,7 +134,8 @@ impl Line {
             }
             if state.names.asking.is_none() && state.names.out < MAX_OUT {
                 let number = state.names.ask();
-                let question = Question { line: Arc::clone(self), number, found: Ok(Vec::new()) };
+                let question =
+                    Question { control: Arc::clone(self), number, found: Ok(Vec::new()) };
                 is_asked = true;
                 // A question that finds no thread locks it to take itself back.
                 drop(state);
@@ -169,7 +170,7 @@ pub(super) struct ResolveFailed(io::Error);
 
 /// A thread's question. Dropped, it is answered, however the thread ends.
 struct Question {
-    line: Arc<Line>,
+    control: Arc<Control>,
     number: u64,
     found: io::Result<Vec<SocketAddr>>,
 }
@@ -191,7 +192,7 @@ impl Question {
 impl Drop for Question {
     fn drop(&mut self) {
         let found = std::mem::replace(&mut self.found, Ok(Vec::new()));
-        let mut state = self.line.lock();
+        let mut state = self.control.lock();
         let names = &mut state.names;
         names.out -= 1;
         if names.asking == Some(self.number) {
@@ -211,7 +212,7 @@ impl Drop for Question {
             }
         }
         drop(state);
-        self.line.changed.notify_all();
+        self.control.changed.notify_all();
     }
 }
 

@@ -143,26 +143,28 @@ impl ServerCertVerifier for Verifier {
 
 /// What a certificate is by its basicConstraints (RFC 5280 section 4.2.1.9).
 #[derive(Debug, PartialEq, Eq)]
-enum Kind {
+enum CertificateKind {
     Authority,
     EndEntity,
 }
 
 /// What a certificate is, if it is valid now and, unless it is an authority's, for a server. Nobody
 /// being an authority, webpki says so last: it looks at the dates first.
-fn kind(certificate: &ParsedCertificate<'_>, now: UnixTime) -> Result<Kind, Error> {
+fn kind(certificate: &ParsedCertificate<'_>, now: UnixTime) -> Result<CertificateKind, Error> {
     let nobody = RootCertStore::empty();
     let refusal =
         match verify_server_cert_signed_by_trust_anchor(certificate, &nobody, &[], now, &[]) {
-            Ok(()) => return Ok(Kind::EndEntity),
+            Ok(()) => return Ok(CertificateKind::EndEntity),
             Err(refusal) => refusal,
         };
     match &refusal {
-        Error::InvalidCertificate(CertificateError::UnknownIssuer) => Ok(Kind::EndEntity),
+        Error::InvalidCertificate(CertificateError::UnknownIssuer) => {
+            Ok(CertificateKind::EndEntity)
+        }
         Error::InvalidCertificate(CertificateError::Other(other))
             if other.0.downcast_ref() == Some(&webpki::Error::CaUsedAsEndEntity) =>
         {
-            Ok(Kind::Authority)
+            Ok(CertificateKind::Authority)
         }
         _ => Err(refusal),
     }
@@ -180,7 +182,7 @@ fn is_authority(certificate: &CertificateDer<'_>) -> bool {
         })) => kind(&certificate, not_before),
         found => found,
     };
-    found == Ok(Kind::Authority)
+    found == Ok(CertificateKind::Authority)
 }
 
 /// The authorities among the certificates, and all that can be trusted; `None`: there is none.

@@ -10,13 +10,13 @@ use ureq::unversioned::transport::{Buffers, NextTimeout, Transport};
 use ureq::{Error, Timeout};
 
 use super::buffer::FixedBuffers;
-use super::line::Line;
+use super::control::Control;
 
 /// A TCP connection with deadlines on silence and buffers that do not grow.
 #[derive(Debug)]
 pub(super) struct Tcp {
     stream: Arc<TcpStream>,
-    line: Arc<Line>,
+    control: Arc<Control>,
     /// Longest silence before the request goes out: TLS, tunnel.
     setup_ms: u32,
     buffers: FixedBuffers,
@@ -33,10 +33,15 @@ pub(super) struct Tcp {
 impl Tcp {
     /// Of a connection that was just made; `setup` is the longest silence before the request goes
     /// out, `buffer` the octets of each buffer.
-    pub fn new(stream: Arc<TcpStream>, line: Arc<Line>, setup: Duration, buffer: usize) -> Self {
+    pub fn new(
+        stream: Arc<TcpStream>,
+        control: Arc<Control>,
+        setup: Duration,
+        buffer: usize,
+    ) -> Self {
         Self {
             stream,
-            line,
+            control,
             setup_ms: u32::try_from(setup.as_millis()).unwrap_or(u32::MAX),
             buffers: FixedBuffers::new(buffer),
             read_ms: 0,
@@ -47,8 +52,8 @@ impl Tcp {
     }
 
     fn silence_ms(&self) -> u32 {
-        let silence = self.line.silence_ms();
-        if self.line.sent() { silence } else { silence.min(self.setup_ms).max(1) }
+        let silence = self.control.silence_ms();
+        if self.control.sent() { silence } else { silence.min(self.setup_ms).max(1) }
     }
 
     /// Whether there is nothing to read: no octet, no end, no error.
@@ -85,7 +90,7 @@ impl Transport for Tcp {
             Err(error) if timed_out(&error) && self.quiet() => {
                 Err(Error::Timeout(Timeout::PerWrite))
             }
-            Err(error) if self.line.sent() && !self.line.cancelled() => {
+            Err(error) if self.control.sent() && !self.control.cancelled() => {
                 log::debug!("request refused half way: {error}");
                 self.refused = true;
                 Ok(())
@@ -95,7 +100,7 @@ impl Transport for Tcp {
     }
 
     fn await_input(&mut self, _: NextTimeout) -> Result<bool, Error> {
-        let silence = self.line.patience_ms(self.silence_ms())?;
+        let silence = self.control.patience_ms(self.silence_ms())?;
         if silence != self.read_ms {
             self.stream.set_read_timeout(Some(Duration::from_millis(silence.into())))?;
             self.read_ms = silence;
@@ -105,7 +110,7 @@ impl Transport for Tcp {
         loop {
             match (&*self.stream).read(input) {
                 Ok(amount) => {
-                    self.line.received(amount);
+                    self.control.received(amount);
                     self.buffers.input_appended(amount);
                     return Ok(amount > 0);
                 }

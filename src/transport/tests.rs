@@ -91,7 +91,11 @@ fn transport(url: &str) -> HttpTransport {
     HttpTransport::new(&HttpConfig::new(url)).unwrap()
 }
 
-fn exchange(transport: &mut HttpTransport, seq: u64, body: &[u8]) -> Result<Vec<u8>, Failure> {
+fn exchange(
+    transport: &mut HttpTransport,
+    seq: u64,
+    body: &[u8],
+) -> Result<Vec<u8>, ExchangeFailure> {
     exchange_within(transport, seq, body, 2_000)
 }
 
@@ -100,7 +104,7 @@ fn exchange_within(
     seq: u64,
     mut body: &[u8],
     silence_ms: u32,
-) -> Result<Vec<u8>, Failure> {
+) -> Result<Vec<u8>, ExchangeFailure> {
     let mut got = Vec::new();
     let request = Request { seq, len: body.len(), silence_ms, max_response: 16 << 20 };
     transport.exchange(&request, &mut |out| body.read(out).unwrap(), &mut |bytes| {
@@ -231,7 +235,10 @@ fn what_is_no_answer_is_named_and_described() {
         let failure = exchange(&mut transport(&url), 1, b"hello").unwrap_err();
         assert_eq!((failure.cause, failure.sent), (cause, true), "{name}: {failure:?}");
         assert!(failure.seen.starts_with(seen), "{name}: {failure:?}");
-        assert!(failure.seen.len() <= Failure::SEEN && !failure.seen.is_empty(), "{failure:?}");
+        assert!(
+            failure.seen.len() <= ExchangeFailure::SEEN && !failure.seen.is_empty(),
+            "{failure:?}"
+        );
     }
 }
 
@@ -396,7 +403,7 @@ fn the_sink_can_refuse() {
     let failure = transport(&url)
         .exchange(&request, &mut |out| out.len(), &mut |_| Err(Blocked::Foreign))
         .unwrap_err();
-    assert_eq!(failure, Failure::new(Blocked::Foreign, true, "something else"));
+    assert_eq!(failure, ExchangeFailure::new(Blocked::Foreign, true, "something else"));
 }
 
 #[test]

@@ -10,7 +10,7 @@ use rustls::crypto::ring;
 use rustls::pki_types::ServerName;
 use rustls::sign::CertifiedKey;
 use rustls::{
-    AlertDescription, CertificateError, ClientConfig, ClientConnection, Error as Fault,
+    AlertDescription, CertificateError, ClientConfig, ClientConnection, Error as RustlsError,
     SignatureScheme, StreamOwned,
 };
 use ureq::Error;
@@ -28,13 +28,13 @@ use crate::error::{Blocked, ConfigError, TlsFault};
 /// Puts TLS around the connection; `None`: the relay is asked for without.
 #[derive(Debug, Clone, Default)]
 pub(super) struct TlsConnector {
-    settings: Option<Settings>,
+    settings: Option<TlsSettings>,
     /// Octets of each of the two buffers.
     pub buffer: usize,
 }
 
 #[derive(Debug, Clone)]
-struct Settings {
+struct TlsSettings {
     config: Arc<ClientConfig>,
     name: ServerName<'static>,
     nobody: Arc<Nobody>,
@@ -55,7 +55,7 @@ impl TlsConnector {
             .with_custom_certificate_verifier(Arc::new(verifier))
             .with_client_cert_resolver(Arc::clone(&nobody) as Arc<dyn ResolvesClientCert>);
         let config = Arc::new(config);
-        Ok(Self { settings: Some(Settings { config, name, nobody }), buffer })
+        Ok(Self { settings: Some(TlsSettings { config, name, nobody }), buffer })
     }
 }
 
@@ -144,7 +144,7 @@ impl ResolvesClientCert for Nobody {
 /// What rustls met, be it its own finding or the connection's. `within_handshake`: whether there is
 /// no TLS yet.
 fn explain(error: io::Error, nobody: &Nobody, within_handshake: bool) -> Error {
-    let fault = error.get_ref().and_then(|inner| inner.downcast_ref::<Fault>());
+    let fault = error.get_ref().and_then(|inner| inner.downcast_ref::<RustlsError>());
     if let Some(fault) = fault {
         return refusal(fault, nobody.was_asked.load(Relaxed));
     }
@@ -157,9 +157,9 @@ fn explain(error: io::Error, nobody: &Nobody, within_handshake: bool) -> Error {
 }
 
 /// The cause in a fault of rustls. `was_asked`: the server wants a client's certificate.
-fn refusal(fault: &Fault, was_asked: bool) -> Error {
+fn refusal(fault: &RustlsError, was_asked: bool) -> Error {
     let cause = match fault {
-        Fault::InvalidCertificate(error) => match error {
+        RustlsError::InvalidCertificate(error) => match error {
             CertificateError::Expired | CertificateError::ExpiredContext { .. } => {
                 TlsFault::Expired
             }
@@ -181,10 +181,12 @@ fn refusal(fault: &Fault, was_asked: bool) -> Error {
             }
             _ => TlsFault::Certificate,
         },
-        Fault::InvalidMessage(_) => TlsFault::NotTls,
-        Fault::AlertReceived(AlertDescription::CertificateRequired) => TlsFault::ClientCertificate,
-        Fault::AlertReceived(_) if was_asked => TlsFault::ClientCertificate,
-        Fault::AlertReceived(_) | Fault::PeerIncompatible(_) => TlsFault::Refused,
+        RustlsError::InvalidMessage(_) => TlsFault::NotTls,
+        RustlsError::AlertReceived(AlertDescription::CertificateRequired) => {
+            TlsFault::ClientCertificate
+        }
+        RustlsError::AlertReceived(_) if was_asked => TlsFault::ClientCertificate,
+        RustlsError::AlertReceived(_) | RustlsError::PeerIncompatible(_) => TlsFault::Refused,
         _ => TlsFault::Broken,
     };
     Obstacle::error(Blocked::Tls(cause), fault)

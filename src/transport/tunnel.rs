@@ -7,7 +7,7 @@ use ureq::http::header::{HeaderMap, HeaderName, HeaderValue};
 use ureq::unversioned::transport::{Buffers, ConnectionDetails, Connector, Transport};
 
 use super::Obstacle;
-use super::address::Target;
+use super::address::RelayTarget;
 use crate::error::Blocked;
 use crate::http::detail;
 
@@ -21,7 +21,7 @@ pub(super) struct Tunnel {
 }
 
 impl Tunnel {
-    pub fn new(target: &Target, user_agent: &str) -> Self {
+    pub fn new(target: &RelayTarget, user_agent: &str) -> Self {
         let Some(proxy) = target.tunnel_proxy() else { return Self { request: String::new() } };
         let place = format!("{}:{}", target.url.host.in_url(), target.url.port.number());
         // Proxies of old keep a connection only if they are told so in this way.
@@ -41,7 +41,7 @@ impl Tunnel {
 }
 
 impl fmt::Debug for Tunnel {
-    /// Its first line: among the others is the proxy's password.
+    /// Its first control: among the others is the proxy's password.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_tuple("Tunnel").field(&self.request.lines().next()).finish()
     }

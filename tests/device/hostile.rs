@@ -4,7 +4,7 @@ use std::num::NonZeroU8;
 use std::time::{Duration, Instant};
 
 use byway::client::{Client, Config};
-use byway::device::Relay as Place;
+use byway::device::RelayAddress;
 use byway::session::{ChannelId, Profile};
 use byway::{Endpoint, Kind};
 use embedded_io::{Read, Write};
@@ -90,7 +90,7 @@ fn requests_without_progress_are_seldom() {
                     let mut memory = Memory::new();
                     let mut head = [0; 512];
                     // By a proxy the device speaks without octets behind its requests.
-                    let place = Place { by_proxy: true, ..Place::new(&authority) };
+                    let place = RelayAddress { by_proxy: true, ..RelayAddress::new(&authority) };
                     let mut front = device(n, memory.session(), hostile.addr, place, &mut head);
                     (answer, watch(&mut front, &hostile, answer))
                 })

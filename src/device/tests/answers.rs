@@ -131,7 +131,7 @@ fn a_proxys_connection_is_used_again_only_if_it_says_so() {
 }
 
 /// What stands in the way, going by an answer.
-fn cause(relay: Relay<'_>, answer: &[u8]) -> Option<Blocked> {
+fn cause(relay: RelayAddress<'_>, answer: &[u8]) -> Option<Blocked> {
     let mut cause = None;
     with_device(relay, |device, line| {
         device.poll(1);

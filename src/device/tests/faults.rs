@@ -134,7 +134,8 @@ const KINDS: [ErrorKind; 3] =
 
 #[test]
 fn the_links_error_is_told_until_an_answer_comes() {
-    let steps: [fn(ErrorKind) -> Fault<ErrorKind>; 3] = [Fault::Dial, Fault::Write, Fault::Read];
+    let steps: [fn(ErrorKind) -> LinkFault<ErrorKind>; 3] =
+        [LinkFault::Dial, LinkFault::Write, LinkFault::Read];
     for fault in steps.into_iter().flat_map(|step| KINDS.map(step)) {
         with_device(DIRECT, |device, line| {
             assert_eq!(device.fault(), None);
@@ -143,7 +144,7 @@ fn the_links_error_is_told_until_an_answer_comes() {
             device.poll(2);
             assert_eq!(device.fault(), Some(&fault));
             let cause =
-                if matches!(fault, Fault::Dial(_)) { Blocked::Connect } else { Blocked::Cut };
+                if matches!(fault, LinkFault::Dial(_)) { Blocked::Connect } else { Blocked::Cut };
             assert_eq!(device.session().blocked(), Some(cause), "{fault:?}");
             line.borrow_mut().fault = None;
             device.poll(5_000);
@@ -159,7 +160,8 @@ fn the_links_error_is_told_until_an_answer_comes() {
 /// The next octets of a request that waits, and a connection that was idle.
 #[test]
 fn an_error_behind_the_first_answer_is_told_too() {
-    for fault in [Fault::Write(ErrorKind::InvalidData), Fault::Read(ErrorKind::InvalidData)] {
+    for fault in [LinkFault::Write(ErrorKind::InvalidData), LinkFault::Read(ErrorKind::InvalidData)]
+    {
         with_device(DIRECT, |device, line| {
             device.poll(1);
             line.borrow_mut().answer();
@@ -175,7 +177,7 @@ fn an_error_behind_the_first_answer_is_told_too() {
 }
 
 /// When the device dials within ten minutes, while its link fails by `fault`.
-fn dials(fault: Fault<ErrorKind>) -> Vec<u64> {
+fn dials(fault: LinkFault<ErrorKind>) -> Vec<u64> {
     let mut dials = Vec::new();
     with_device(DIRECT, |device, line| {
         line.borrow_mut().fault = Some(fault);
@@ -193,7 +195,8 @@ fn dials(fault: Fault<ErrorKind>) -> Vec<u64> {
 
 #[test]
 fn a_link_that_fails_for_its_own_reason_is_dialled_ever_more_seldom() {
-    let steps: [fn(ErrorKind) -> Fault<ErrorKind>; 3] = [Fault::Dial, Fault::Write, Fault::Read];
+    let steps: [fn(ErrorKind) -> LinkFault<ErrorKind>; 3] =
+        [LinkFault::Dial, LinkFault::Write, LinkFault::Read];
     for step in steps {
         let network = dials(step(ErrorKind::ConnectionRefused));
         let certificate = dials(step(ErrorKind::InvalidData));
@@ -221,17 +224,17 @@ fn dead_networks_are_dialled_as_soon_as_other_faults_of_networks() {
         Errno::AGAIN.into(),
         name,
     ];
-    let often = dials(Fault::Dial(ErrorKind::ConnectionRefused));
+    let often = dials(LinkFault::Dial(ErrorKind::ConnectionRefused));
     for error in errors {
         let kind = embedded_io::Error::kind(&error);
         assert_eq!(kind, ErrorKind::Other, "{error}");
-        for step in [Fault::Dial, Fault::Write, Fault::Read] {
+        for step in [LinkFault::Dial, LinkFault::Write, LinkFault::Read] {
             let tries = dials(step(kind));
             let gaps = tries.windows(2).map(|pair| pair[1] - pair[0]);
             // 2 s, and a step of the test's clock.
             assert!(gaps.max().is_some_and(|gap| gap <= 2_100), "{error}: {tries:?}");
         }
-        assert_eq!(dials(Fault::Dial(kind)), often, "{error}");
+        assert_eq!(dials(LinkFault::Dial(kind)), often, "{error}");
     }
 }
 
@@ -243,7 +246,7 @@ fn kinds_that_do_not_pass_by_themselves_are_dialled_ever_more_seldom() {
         ErrorKind::PermissionDenied,
         ErrorKind::Unsupported,
     ] {
-        let tries = dials(Fault::Dial(kind));
+        let tries = dials(LinkFault::Dial(kind));
         assert!((15..=25).contains(&tries.len()), "{kind:?}: {tries:?}");
     }
 }
@@ -251,7 +254,7 @@ fn kinds_that_do_not_pass_by_themselves_are_dialled_ever_more_seldom() {
 #[test]
 fn a_link_given_up_is_dialled_again_in_another_network() {
     with_device(DIRECT, |device, line| {
-        let fault = Fault::Dial(ErrorKind::InvalidData);
+        let fault = LinkFault::Dial(ErrorKind::InvalidData);
         line.borrow_mut().fault = Some(fault);
         line.borrow_mut().gives_up = true;
         let mut now = 1;
@@ -287,8 +290,8 @@ impl Clock for Patient {
 /// Without a time-out, which is the default.
 #[test]
 fn a_blocking_call_ends_when_the_link_is_given_up() {
-    let wire = Wire::default();
-    wire.0.borrow_mut().fault = Some(Fault::Dial(ErrorKind::InvalidData));
+    let wire = TestLink::default();
+    wire.0.borrow_mut().fault = Some(LinkFault::Dial(ErrorKind::InvalidData));
     wire.0.borrow_mut().gives_up = true;
     let mut memory = Memory::new();
     let mut head = [0; 512];
@@ -299,5 +302,5 @@ fn a_blocking_call_ends_when_the_link_is_given_up() {
     let result = sockets.connect(endpoint, Kind::Stream, b"");
     assert_eq!(result, Err(Blocked::Connect.into()));
     let fault = sockets.device().fault().copied();
-    assert_eq!(fault, Some(Fault::Dial(ErrorKind::InvalidData)));
+    assert_eq!(fault, Some(LinkFault::Dial(ErrorKind::InvalidData)));
 }

@@ -26,7 +26,7 @@ fn a_request_says_what_the_page_asks_for() {
 fn it_goes_out_whole_through_any_buffer_and_in_any_pieces() {
     for len in [1, 2, 3, 7, 64, 511, 512, 4_096] {
         for most in [0, 1, 3, 100] {
-            let wire = Wire::default();
+            let wire = TestLink::default();
             let line = Rc::clone(&wire.0);
             line.borrow_mut().most = most;
             let mut memory = Memory::new();

@@ -3,7 +3,7 @@
 use super::*;
 
 /// What the relay does not answer at once, of a device that has something to wait for.
-fn parked(device: &mut Front<'_>, line: &RefCell<Line>) {
+fn parked(device: &mut Front<'_>, line: &RefCell<RelayEnd>) {
     connect(device, 1);
     work(device, 1);
     line.borrow_mut().answer();
@@ -71,7 +71,7 @@ fn an_answer_under_way_is_waited_for() {
 }
 
 /// A device that found something in the way at `now`.
-fn hindered(device: &mut Front<'_>, line: &RefCell<Line>) -> u64 {
+fn hindered(device: &mut Front<'_>, line: &RefCell<RelayEnd>) -> u64 {
     parked(device, line);
     say(device, 1_000);
     let due = work(device, 1_000).expect("a deadline");
@@ -124,7 +124,7 @@ fn words_about_an_answer_go_with_the_next_request() {
 }
 
 /// Answers the request that waits, by a proxy that keeps its connection; how long it was to wait.
-fn answer_kept(line: &RefCell<Line>) -> u64 {
+fn answer_kept(line: &RefCell<RelayEnd>) -> u64 {
     let hello = line.borrow_mut().hello();
     let body = nothing(hello.seq);
     let fields = format!("{OURS}Connection: keep-alive\r\nContent-Length: {}\r\n", body.len());

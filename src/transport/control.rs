@@ -23,8 +23,8 @@ const BEHIND_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// What a lane's transport shares with whoever may break its exchanges.
 #[derive(Debug, Default)]
-pub(super) struct Line {
-    state: Mutex<LineState>,
+pub(super) struct Control {
+    state: Mutex<ControlState>,
     /// A question for a name has ended, or the exchange is cancelled.
     pub changed: Condvar,
     /// Deadline on silence of the exchange, in milliseconds.
@@ -38,7 +38,7 @@ pub(super) struct Line {
 }
 
 #[derive(Debug, Default)]
-pub(super) struct LineState {
+pub(super) struct ControlState {
     pub cancelled: bool,
     /// The answer is whole; when the rest of the response is to be there.
     over_by: Option<Instant>,
@@ -50,8 +50,8 @@ pub(super) struct LineState {
     redirect: Option<Arc<Way>>,
 }
 
-impl Line {
-    pub fn lock(&self) -> MutexGuard<'_, LineState> {
+impl Control {
+    pub fn lock(&self) -> MutexGuard<'_, ControlState> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -187,7 +187,7 @@ pub(super) fn interrupted() -> Error {
 /// the next exchange dials anew. Connections that are being made and names that are being resolved
 /// are waited for no longer; a hook of the program is.
 #[derive(Debug, Clone)]
-pub struct Canceller(pub(super) Arc<Line>);
+pub struct Canceller(pub(super) Arc<Control>);
 
 impl Canceller {
     /// Breaks the exchange under way, and every one begun until [`Canceller::reset`]. The
