@@ -25,7 +25,8 @@
 //! - [`relay`]: the server in the middle, to embed or to run by the `byway` command.
 //!
 //! Features: `client`, `tls`, `relay` and `cli` are on by default, `capi` is not. Without default
-//! features what remains is `session`, `wire` and `device`, without std and without an allocator.
+//! features what remains is `session`, `wire` and `device`, without std and without an allocator. With
+//! `log`, which all others bring, these tell what they decide by the crate `log`.
 #![cfg_attr(not(feature = "std"), no_std)]
 
 #[cfg(feature = "capi")]
@@ -38,6 +39,7 @@ mod http;
 #[cfg(feature = "relay")]
 pub mod relay;
 pub mod session;
+mod trace;
 #[cfg(feature = "client")]
 pub mod transport;
 pub mod wire;

@@ -68,9 +68,10 @@ mod tests;
 use core::ops::Range;
 
 use crate::error::Blocked;
-use crate::http::head::Head;
+use crate::http::head::ResponseHead;
 use crate::http::refusal::UNREADABLE;
 use crate::session::{Lane, Purpose, Session, Single};
+use crate::trace::{debug, trace};
 use fault::Trouble;
 use line::{Line, NextRequest, Pipelining};
 use request::Outgoing;
@@ -205,6 +206,7 @@ impl<'s, L: Link, P: Purpose> Device<'s, L, P> {
     /// The device has another address or network: what is under way is broken off, dialled anew, and
     /// what was found out of the path is forgotten.
     pub fn network_changed(&mut self, now: u64) {
+        debug!("the network has changed");
         self.session.network_changed(now);
         self.pipelining = Pipelining::assumed(self.relay.by_proxy);
         self.shortest_ms = SLOW_MS;
@@ -245,11 +247,13 @@ impl<'s, L: Link, P: Purpose> Device<'s, L, P> {
                 self.session.handle_failure(now, Lane::Park, Blocked::Connect, false);
                 return;
             }
+            debug!("dialled");
             if L::HANGS_UP {
                 self.next = NextRequest::Unsent;
             }
         }
         let is_begun = !matches!(self.next, NextRequest::Unsent);
+        trace!("request {} of {} octets", exchange.seq, exchange.len);
         self.line = Line::Requested { reused };
         self.next = NextRequest::Unsent;
         self.silence_ms = exchange.silence_ms;
@@ -324,7 +328,7 @@ impl<'s, L: Link, P: Purpose> Device<'s, L, P> {
         let has_line = self.buffer.get(came).unwrap_or_default().contains(&b'\n');
         while has_line {
             let octets = self.buffer.get(*start..*end).unwrap_or_default();
-            let Some(head) = Head::read(octets, self.relay.by_proxy)? else { break };
+            let Some(head) = ResponseHead::read(octets, self.relay.by_proxy)? else { break };
             *start += head.len;
             if let Some(body) = head.body {
                 let octets = *start..*end;
@@ -360,6 +364,7 @@ impl<'s, L: Link, P: Purpose> Device<'s, L, P> {
     /// The answer is whole as HTTP says. `keep`: its connection serves another exchange.
     fn finish(&mut self, now: u64, keep: bool) {
         let is_whole = self.session.handle_finished(now, Lane::Park).is_ok();
+        trace!("the answer is over; whole: {is_whole}, another exchange may follow: {keep}");
         self.line = if is_whole && keep { Line::Idle } else { Line::Down };
         if is_whole {
             self.trouble = None;
@@ -379,6 +384,7 @@ impl<'s, L: Link, P: Purpose> Device<'s, L, P> {
                 return;
             }
             let by = now + SPEAK_MS + u64::from(self.shortest_ms);
+            trace!("speaks behind the request that waits");
             self.next = NextRequest::Unanswered { by };
         }
         if self.answer_by().is_some_and(|by| by <= now) {
@@ -386,6 +392,7 @@ impl<'s, L: Link, P: Purpose> Device<'s, L, P> {
                 Pipelining::Passes => Pipelining::Doubted,
                 Pipelining::Doubted | Pipelining::HeldBack => Pipelining::HeldBack,
             };
+            debug!("no answer to octets behind a request: {:?}", self.pipelining);
             self.break_off(now);
         } else if self.silent_at() <= now {
             self.fail(now, Blocked::Silence);
@@ -396,6 +403,10 @@ impl<'s, L: Link, P: Purpose> Device<'s, L, P> {
     fn note(&mut self, now: u64, fault: LinkFault<L::Error>) {
         let times = self.trouble.as_ref().map_or(0, |trouble| trouble.times).saturating_add(1);
         let pause = self.link.pause_ms(&fault, times);
+        match pause {
+            Some(ms) => debug!("fault {times} of the link in a row: {fault:?}; a pause of {ms} ms"),
+            None => debug!("fault {times} of the link in a row: {fault:?}; given up"),
+        }
         let again_at = pause.map(|ms| now + u64::from(ms));
         self.trouble = Some(Trouble { fault, times, again_at });
     }
@@ -422,12 +433,14 @@ impl<'s, L: Link, P: Purpose> Device<'s, L, P> {
 
     /// The exchange under way failed.
     fn fail(&mut self, now: u64, cause: Blocked) {
+        debug!("the exchange failed: {cause}");
         self.line = Line::Down;
         self.session.handle_failure(now, Lane::Park, cause, true);
     }
 
     /// The exchange under way is made again, for reasons that say nothing of the path.
     fn break_off(&mut self, now: u64) {
+        debug!("the exchange is broken off, to be made again");
         self.line = Line::Down;
         self.session.break_exchange(now, Lane::Park);
     }

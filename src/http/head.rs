@@ -11,7 +11,7 @@ const FIELDS: usize = 24;
 
 /// What the head of a response says.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) struct Head {
+pub(crate) struct ResponseHead {
     /// Octets of the head.
     pub len: usize,
     /// The body behind the head; `None`: the response is an interim one (1xx), and another follows.
@@ -20,7 +20,7 @@ pub(crate) struct Head {
     pub keep: bool,
 }
 
-impl Head {
+impl ResponseHead {
     /// Reads a head from the front of `octets`; `None` while the head is not whole. `by_proxy`: requests
     /// name the relay in full, for a proxy. Some proxies serve a single request without saying so, hence
     /// a proxy is asked again only if it says that it keeps the connection.

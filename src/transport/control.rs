@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use rustix::net::sockopt::set_socket_linger;
 use ureq::{Error, Timeout};
 
-use super::http::Way;
+use super::http::RelayPath;
 use super::resolve::Names;
 
 /// Octets from the network that an answer may have beside twice its body: head, framing, TLS.
@@ -47,7 +47,7 @@ pub(super) struct ControlState {
     connecting: Option<UnixStream>,
     pub names: Names,
     /// Where the next exchange goes, and all after it, if that has changed.
-    redirect: Option<Arc<Way>>,
+    redirect: Option<Arc<RelayPath>>,
 }
 
 impl Control {
@@ -127,7 +127,7 @@ impl Control {
     }
 
     /// Where exchanges go from now on, if that has changed.
-    pub fn take_redirect(&self) -> Option<Arc<Way>> {
+    pub fn take_redirect(&self) -> Option<Arc<RelayPath>> {
         self.lock().redirect.take()
     }
 
@@ -230,7 +230,7 @@ impl Canceller {
     }
 
     /// Has exchanges go another way to the relay, from the next one on.
-    pub(crate) fn redirect(&self, way: Arc<Way>) {
+    pub(crate) fn redirect(&self, way: Arc<RelayPath>) {
         self.0.lock().redirect = Some(way);
     }
 }

@@ -43,7 +43,7 @@ const PAGE_OCTETS: usize = 256;
 #[derive(Debug)]
 pub struct HttpTransport {
     agent: Agent,
-    way: Arc<Way>,
+    way: Arc<RelayPath>,
     control: Arc<Control>,
     sight: Arc<Sight>,
     scratch: Box<[u8]>,
@@ -51,14 +51,14 @@ pub struct HttpTransport {
 
 /// The way to the relay, which the transports of a client have in common.
 #[derive(Debug)]
-pub(crate) struct Way {
+pub(crate) struct RelayPath {
     config: HttpConfig,
     target: RelayTarget,
     #[cfg(feature = "tls")]
     tls: TlsConnector,
 }
 
-impl Way {
+impl RelayPath {
     fn new(config: &HttpConfig) -> Result<Self, ConfigError> {
         let target = RelayTarget::new(config)?;
         #[cfg(feature = "tls")]
@@ -130,7 +130,7 @@ impl HttpTransport {
     /// Checks the settings, and reads the trusted roots for `https://`. Nothing is dialled before the
     /// first exchange.
     pub fn new(config: &HttpConfig) -> Result<Self, ConfigError> {
-        Ok(Self::by(Arc::new(Way::new(config)?)))
+        Ok(Self::by(Arc::new(RelayPath::new(config)?)))
     }
 
     /// Another one of the same settings, with the same roots and TLS sessions, and connections of its
@@ -140,11 +140,11 @@ impl HttpTransport {
     }
 
     /// The way to the relay.
-    pub(crate) fn way(&self) -> &Arc<Way> {
+    pub(crate) fn way(&self) -> &Arc<RelayPath> {
         &self.way
     }
 
-    fn by(way: Arc<Way>) -> Self {
+    fn by(way: Arc<RelayPath>) -> Self {
         let control = Arc::new(Control::default());
         let sight = Arc::new(Sight::default());
         let agent = way.agent(&control, &sight);
@@ -298,7 +298,7 @@ impl Transport for HttpTransport {
         if self.control.cancelled() {
             return Err(ExchangeFailure::new(Blocked::Cut, false, "interrupted by this program"));
         }
-        let mut source = Source { body, left: request.len };
+        let mut source = RequestBody { body, left: request.len };
         let response = self
             .request(request, SendBody::from_reader(&mut source))
             .and_then(|http| self.agent.run(http))
@@ -313,12 +313,12 @@ impl Transport for HttpTransport {
 }
 
 /// The request's body as ureq reads it.
-struct Source<'a> {
+struct RequestBody<'a> {
     body: &'a mut dyn FnMut(&mut [u8]) -> usize,
     left: usize,
 }
 
-impl Read for Source<'_> {
+impl Read for RequestBody<'_> {
     fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
         let most = out.len().min(self.left);
         let n = (self.body)(&mut out[..most]).min(most);

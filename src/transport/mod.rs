@@ -32,7 +32,7 @@ pub use address::{HttpConfig, Roots};
 pub use control::Canceller;
 pub use hooks::Hooks;
 pub use http::HttpTransport;
-pub(crate) use http::Way;
+pub(crate) use http::RelayPath;
 pub use proxy::Proxy;
 
 /// One exchange to be made.

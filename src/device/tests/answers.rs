@@ -3,7 +3,7 @@
 use super::*;
 use crate::error::Blocked;
 use crate::http::body::BodyReader;
-use crate::http::head::Head;
+use crate::http::head::ResponseHead;
 
 /// Answers to exchange 1, and whether the connection is used again.
 fn answers() -> Vec<(&'static str, Vec<u8>, bool)> {
@@ -233,7 +233,7 @@ fn framing_without_end_is_foreign() {
         ("a trailer", "0\r\n", "A"),
     ] {
         let mut body: BodyReader =
-            Head::read(&head, false).expect("a head").expect("it").body.expect("it");
+            ResponseHead::read(&head, false).expect("a head").expect("it").body.expect("it");
         let framed = format!("{before}{}", repeated.repeat(2_000));
         let mut input = framed.as_bytes();
         let ended = loop {
@@ -254,7 +254,7 @@ fn framing_without_end_is_foreign() {
 fn short_framing_may_come_for_ever() {
     let data = vec![7; 3_000];
     let answer = chunked(&data, 1, ";x=y", "");
-    let head = Head::read(&answer, false).expect("a head").expect("all of it");
+    let head = ResponseHead::read(&answer, false).expect("a head").expect("all of it");
     let (mut body, mut input) = (head.body.expect("a body"), &answer[head.len..]);
     let mut got = 0;
     while !input.is_empty() {
@@ -269,11 +269,11 @@ fn short_framing_may_come_for_ever() {
 fn a_body_in_two_pieces_is_as_in_one() {
     let data: Vec<u8> = (0..40).collect();
     let answer = chunked(&data, 13, ";x", "T: u\r\n");
-    let head = Head::read(&answer, false).expect("a head").expect("all of it");
+    let head = ResponseHead::read(&answer, false).expect("a head").expect("all of it");
     let framed = &answer[head.len..];
     for at in 0..=framed.len() {
         let mut body: BodyReader =
-            Head::read(&answer, false).expect("a head").expect("it").body.expect("it");
+            ResponseHead::read(&answer, false).expect("a head").expect("it").body.expect("it");
         let mut got = Vec::new();
         for mut part in [&framed[..at], &framed[at..]] {
             while !part.is_empty() {
