@@ -6,20 +6,21 @@
 //!                 with a time-out             HTTP/1.1         network stack, or of a modem
 //! ```
 //!
-//! [`Device`] makes one HTTP exchange after another, each of which waits at the relay for what
-//! comes and carries what goes; [`Device::poll`] does all that can be done without waiting, and says
-//! when to call it again. What the application does in between, it does with the session:
-//! [`Device::session`]. [`Sockets`] puts calls that block, with a time-out, on top.
+//! [`Device`] makes one HTTP exchange after another. Each carries the octets that go, and waits at the
+//! relay for those that come. [`Device::poll`] does all that can be done without waiting, and says when to
+//! call it again. In between the application uses the session: [`Device::session`]. [`Sockets`] puts
+//! calls that block, with a time-out, on top.
 //!
-//! While an exchange waits and there is something to say, the device writes the first octets of its
-//! next request behind the one that waits, which the relay takes for a sign to answer that. Where
-//! something on the way holds them back, the device notices, and remembers it until
-//! [`Device::network_changed`], as it does behind a proxy that it was told of: then it waits in short
-//! exchanges soon after traffic, at whose end it speaks, and dials anew to speak only after quiet.
+//! When there is something to say while an exchange waits, the device speaks: it writes the first octets
+//! of its next request behind the one that waits, which the relay takes for a sign to answer that one.
+//! Where a proxy holds these octets back, the device finds that out, and remembers it until
+//! [`Device::network_changed`]; of a proxy that [`RelayAddress::by_proxy`] names it is assumed from the
+//! start. The device then waits in short exchanges soon after traffic, and says what there is to say when
+//! they end; after more quiet it dials anew to speak.
 //!
-//! What the link reports is told by [`Device::fault`], with the link's own error.
+//! [`Device::fault`] tells what the link reported last, with the link's own error.
 //!
-//! A [`Link`] is what is left to write.
+//! A port to other hardware is a [`Link`].
 //!
 //! A program that says something and reads the answer:
 //!
@@ -39,7 +40,7 @@
 //! }
 //!
 //! fn ask<L: Link>(link: L, clock: impl Clock, secret: [u8; 16]) -> Result<u8, Error> {
-//!     // In firmware these two are statics.
+//!     // In firmware storage and head are statics.
 //!     let mut storage: Storage<1, 1024, 0, Single<Asking>> = Storage::new();
 //!     let mut head = [0; 512];
 //!     let relay = RelayAddress::new("relay.example:8080");
@@ -80,11 +81,11 @@ pub use fault::LinkFault;
 pub use link::{Link, RelayAddress};
 pub use sockets::{Clock, Sockets, StreamSocket};
 
-/// How long octets behind a request that waits may bring no answer, in ms, beside the shortest
-/// exchange: what a relay takes for it, many times over.
+/// How long octets behind a request that waits may bring no answer, in ms, beside the time of the
+/// shortest exchange: many times as long as a relay takes to answer.
 const SPEAK_MS: u64 = 250;
 
-/// What the shortest exchange counts as before there was one, in ms: a slow mobile network's.
+/// The time of the shortest exchange before there was one, in ms: that of a slow mobile network.
 const SLOW_MS: u32 = 4_000;
 
 /// How long a connection may be idle and be used again, in ms: below what proxies and address
@@ -99,7 +100,7 @@ pub struct Device<'s, L: Link, P: Purpose> {
     session: Session<'s, Single<P>>,
     link: L,
     relay: RelayAddress<'s>,
-    /// A request is written through it, then the answer read.
+    /// A request is gathered in the buffer, then the answer is read to it.
     buffer: &'s mut [u8],
     line: Line,
     next: NextRequest,
@@ -114,8 +115,8 @@ pub struct Device<'s, L: Link, P: Purpose> {
 }
 
 impl<'s, L: Link, P: Purpose> Device<'s, L, P> {
-    /// A device that makes the exchanges of `session`, which is opened by its owner. The heads of
-    /// answers must fit `buffer`: 512 octets do for a relay's, and with most proxies and gateways.
+    /// Makes a device for the exchanges of `session`, which its owner opens. The heads of answers must
+    /// fit `buffer`: 512 octets are enough for a relay's, and with most proxies and gateways.
     pub fn new(
         session: Session<'s, Single<P>>,
         link: L,
@@ -137,44 +138,42 @@ impl<'s, L: Link, P: Purpose> Device<'s, L, P> {
         }
     }
 
-    /// The session, for everything that an application does. [`poll`](Self::poll) is to be called
-    /// soon after.
+    /// The session, for all that an application does. [`poll`](Self::poll) is to be called soon after.
     pub fn session(&mut self) -> &mut Session<'s, Single<P>> {
         &mut self.session
     }
 
-    /// The link, to look at.
+    /// The link, for its owner's own calls.
     pub fn link(&mut self) -> &mut L {
         &mut self.link
     }
 
-    /// The link's last error, and what it did then; `None` once a whole answer has come since. While
-    /// [`Session::blocked`] says that there is no connection, it tells why.
+    /// The link's last error, and what the link was doing; `None` if a whole answer has come since. While
+    /// [`Session::blocked`] says that there is no connection, this is the reason.
     pub fn fault(&self) -> Option<&LinkFault<L::Error>> {
         self.trouble.as_ref().map(|trouble| &trouble.fault)
     }
 
-    /// Whether the link is given up, as its [`pause_ms`](Link::pause_ms) said of its
-    /// [`fault`](Self::fault): nothing is dialled before [`network_changed`](Self::network_changed).
+    /// Whether the link is given up, because its [`pause_ms`](Link::pause_ms) said so of its
+    /// [`fault`](Self::fault): the device does not dial before [`network_changed`](Self::network_changed).
     pub fn is_given_up(&self) -> bool {
         self.trouble.as_ref().is_some_and(|trouble| trouble.again_at.is_none())
     }
 
-    /// Does all that can be done without waiting for the relay, and says when to call it again at the
-    /// latest, in ms; `None`: nothing is due before the application does something. It is to be
-    /// called whenever the link has something to read, too. `now` is in ms, not 0, and never goes
-    /// back.
+    /// Does all that can be done without waiting for the relay, and returns when to call it again at the
+    /// latest, in ms; `None`: nothing is due before the application does something. It is also to be
+    /// called whenever the link has something to read. `now` is in ms, not 0, and never goes back.
     ///
-    /// It blocks while the link dials, and while it takes no more octets.
+    /// The call blocks while the link dials, and while the link takes no more octets.
     pub fn poll(&mut self, now: u64) -> Option<u64> {
         self.session.handle_timeout(now);
         if let Line::Requested { reused } = self.line {
             self.line = Line::Waiting { reused, since: self.moved_at };
-            // Dialling and writing may have taken long, and nobody could answer before.
+            // Dialling and writing may have taken long, and no relay could answer before.
             self.moved_at = now;
         }
         if self.receive(now) {
-            // The application has its turn first: what it says goes with the next request.
+            // The application has its turn first, so that its words go with the next request.
             return Some(now);
         }
         if self.line.is_busy() {
@@ -195,16 +194,16 @@ impl<'s, L: Link, P: Purpose> Device<'s, L, P> {
         (due != u64::MAX).then_some(due)
     }
 
-    /// Sends what there is to say. Where a proxy holds words back nothing begins to wait before the
-    /// application asks for something that has to: it may be about to say something.
+    /// Sends what there is to say. Where a proxy holds octets back, no exchange begins to wait before the
+    /// application needs one: the application may be about to say something.
     fn settle(&mut self, now: u64) {
         if self.pipelining != Pipelining::HeldBack || self.session.has_to_say() {
             self.poll(now);
         }
     }
 
-    /// The device has another address or network: what is under way is broken off, dialled anew, and
-    /// what was found out of the path is forgotten.
+    /// Tells the device that it has another address or network: the exchange under way is broken off, the
+    /// link is dialled anew, and all that was found out about the path is forgotten.
     pub fn network_changed(&mut self, now: u64) {
         debug!("the network has changed");
         self.session.network_changed(now);
@@ -217,13 +216,13 @@ impl<'s, L: Link, P: Purpose> Device<'s, L, P> {
         self.line = Line::Down;
     }
 
-    /// When the exchange under way has failed by silence.
+    /// When the exchange under way will have failed by silence, in ms.
     fn silent_at(&self) -> u64 {
         self.moved_at + u64::from(self.silence_ms)
     }
 
-    /// When what was said behind the request that waits is to be answered. A line that is always up is
-    /// not hung up, hence nothing is due there.
+    /// When the octets behind the request that waits are to be answered, in ms. A line that is always up
+    /// is not hung up, hence nothing is due there.
     fn answer_by(&self) -> Option<u64> {
         match self.next {
             NextRequest::Unanswered { by } if L::HANGS_UP => Some(by),
@@ -273,7 +272,7 @@ impl<'s, L: Link, P: Purpose> Device<'s, L, P> {
         }
     }
 
-    /// Whether a connection without an exchange is at its end, which is all that can be there to be read.
+    /// Whether a connection without an exchange has ended: nothing else can be there to be read.
     fn has_ended(&mut self, now: u64) -> bool {
         self.link.read_ready().unwrap_or_else(|error| {
             self.note(now, LinkFault::Read(error));
@@ -281,7 +280,7 @@ impl<'s, L: Link, P: Purpose> Device<'s, L, P> {
         })
     }
 
-    /// Takes what is there of the answer, and tells whether it is whole.
+    /// Reads what is there of the answer; whether the answer is whole.
     fn receive(&mut self, now: u64) -> bool {
         while self.line.is_busy() {
             let end = if let Line::Head { end, .. } = self.line { end } else { 0 };
@@ -309,7 +308,7 @@ impl<'s, L: Link, P: Purpose> Device<'s, L, P> {
         false
     }
 
-    /// The first octets of an answer came so long, in ms, after its request.
+    /// Notes that the first octets of an answer came, `took` ms after its request.
     fn heard(&mut self, took: u64) {
         if self.answer_by().is_some() {
             self.next = NextRequest::Begun;
@@ -318,13 +317,13 @@ impl<'s, L: Link, P: Purpose> Device<'s, L, P> {
         self.shortest_ms = self.shortest_ms.min(took.min(SLOW_MS.into()) as u32);
     }
 
-    /// Takes `n` octets more of the answer, which stand in the buffer, and tells where in it the body's are.
+    /// Takes `n` octets more of the answer, which are in the buffer; where in the buffer the body's are.
     #[inline(never)]
     fn take(&mut self, n: usize) -> Result<Range<usize>, Blocked> {
         let Line::Head { start, end } = &mut self.line else { return Ok(0..n) };
         let came = *end..*end + n;
         *end = came.end;
-        // A line at least, or a head cannot be whole.
+        // Without the end of a line a head cannot be whole.
         let has_line = self.buffer.get(came).unwrap_or_default().contains(&b'\n');
         while has_line {
             let octets = self.buffer.get(*start..*end).unwrap_or_default();
@@ -336,12 +335,13 @@ impl<'s, L: Link, P: Purpose> Device<'s, L, P> {
                 return Ok(octets);
             }
         }
-        // A head that does not fit is somebody else's.
+        // A head that does not fit the buffer is no relay's.
         if *end < self.buffer.len() { Ok(0..0) } else { Err(UNREADABLE) }
     }
 
-    /// Gives what stands in the buffer of the answer's body to the session; whether the answer is whole.
-    // What the session needs of the stack is not to be added to what other steps need.
+    /// Gives `octets` of the buffer, which are of the answer's body, to the session; whether the answer is
+    /// whole.
+    // A frame of its own keeps the session's stack from being added to that of other steps.
     #[inline(never)]
     fn hand_over(&mut self, now: u64, octets: Range<usize>) -> Result<bool, Blocked> {
         let Line::Body { body, keep } = &mut self.line else { return Ok(false) };
@@ -361,7 +361,8 @@ impl<'s, L: Link, P: Purpose> Device<'s, L, P> {
         Ok(true)
     }
 
-    /// The answer is whole as HTTP says. `keep`: its connection serves another exchange.
+    /// Ends the exchange under way, whose answer is whole as HTTP says. `keep`: the connection serves
+    /// another exchange.
     fn finish(&mut self, now: u64, keep: bool) {
         let is_whole = self.session.handle_finished(now, Lane::Park).is_ok();
         trace!("the answer is over; whole: {is_whole}, another exchange may follow: {keep}");
@@ -371,7 +372,8 @@ impl<'s, L: Link, P: Purpose> Device<'s, L, P> {
         }
     }
 
-    /// Does what the session wants and the clock says while the answer is awaited.
+    /// Speaks if there is something to say while the answer is awaited, and ends an exchange whose time is
+    /// over.
     fn attend(&mut self, now: u64) {
         let speaks = self.session.poll_wake().is_some();
         let is_waiting = matches!(self.line, Line::Waiting { .. });
@@ -399,7 +401,7 @@ impl<'s, L: Link, P: Purpose> Device<'s, L, P> {
         }
     }
 
-    /// The link reported something.
+    /// Keeps a fault that the link reported, and asks the link for how long not to dial.
     fn note(&mut self, now: u64, fault: LinkFault<L::Error>) {
         let times = self.trouble.as_ref().map_or(0, |trouble| trouble.times).saturating_add(1);
         let pause = self.link.pause_ms(&fault, times);
@@ -411,8 +413,8 @@ impl<'s, L: Link, P: Purpose> Device<'s, L, P> {
         self.trouble = Some(Trouble { fault, times, again_at });
     }
 
-    /// The connection ended, by itself or by a fault of the link; whether the answer is whole for all
-    /// that.
+    /// Ends the exchange whose connection ended, by itself or by a fault of the link; whether the answer is
+    /// whole nevertheless.
     fn lose(&mut self, now: u64, fault: Option<LinkFault<L::Error>>) -> bool {
         if let Some(fault) = fault {
             self.note(now, fault);
@@ -431,14 +433,14 @@ impl<'s, L: Link, P: Purpose> Device<'s, L, P> {
         false
     }
 
-    /// The exchange under way failed.
+    /// Ends the exchange under way, which failed.
     fn fail(&mut self, now: u64, cause: Blocked) {
         debug!("the exchange failed: {cause}");
         self.line = Line::Down;
         self.session.handle_failure(now, Lane::Park, cause, true);
     }
 
-    /// The exchange under way is made again, for reasons that say nothing of the path.
+    /// Ends the exchange under way, which is made again for reasons that say nothing of the path.
     fn break_off(&mut self, now: u64) {
         debug!("the exchange is broken off, to be made again");
         self.line = Line::Down;

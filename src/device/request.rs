@@ -5,10 +5,11 @@ use embedded_io::Write;
 use super::RelayAddress;
 use crate::http::request::{FIELD_LINES, METHOD, PATH};
 
-/// Digits of the largest u32.
+/// Decimal digits of the largest u32.
 const DIGITS: usize = 10;
 
-/// Whether the link took everything. The error is its own; `None`: it took nothing, without one.
+/// Whether the link took everything. The error is the link's own; `None`: the link took nothing and had no
+/// error.
 pub(super) type Sent<E> = Result<(), Option<E>>;
 
 /// Writes all of `octets`.
@@ -29,6 +30,7 @@ pub(super) fn speak<L: Write>(link: &mut L) -> Sent<L::Error> {
     link.flush().map_err(Some)
 }
 
+/// A request that is gathered in `buffer`, and sent whenever that is full.
 pub(super) struct Outgoing<'a, L: Write> {
     link: &'a mut L,
     buffer: &'a mut [u8],
@@ -41,7 +43,8 @@ impl<'a, L: Write> Outgoing<'a, L> {
         Self { link, buffer, len: 0, sent: Ok(()) }
     }
 
-    /// The head of request `seq` with a body of `len` octets; `begun`: its first octets are out.
+    /// Writes the head of request `seq` with a body of `len` octets. `begun`: the first octets of the head
+    /// are out.
     pub fn head(&mut self, relay: &RelayAddress<'_>, seq: u64, len: usize, begun: bool) {
         let authority = relay.authority.as_bytes();
         if !begun {
@@ -73,7 +76,7 @@ impl<'a, L: Write> Outgoing<'a, L> {
             }
             octets = later;
             if n == 0 {
-                // A buffer without room.
+                // The buffer has no room at all.
                 self.sent = Err(None);
                 return;
             }
@@ -95,7 +98,7 @@ impl<'a, L: Write> Outgoing<'a, L> {
         self.put(digits.get(first..).unwrap_or_default());
     }
 
-    /// Where the next octets go, at least one.
+    /// The room for the next octets: at least 1, unless the buffer has none at all.
     pub fn room(&mut self) -> &mut [u8] {
         if self.len == self.buffer.len() {
             self.send();
@@ -103,7 +106,7 @@ impl<'a, L: Write> Outgoing<'a, L> {
         self.buffer.get_mut(self.len..).unwrap_or_default()
     }
 
-    /// So many octets were put there.
+    /// Notes that `n` octets were put into the room.
     pub fn wrote(&mut self, n: usize) {
         self.len += n;
     }
@@ -116,7 +119,7 @@ impl<'a, L: Write> Outgoing<'a, L> {
         self.len = 0;
     }
 
-    /// Sends what is left; whether the link took all of the request.
+    /// Sends the rest; whether the link took all of the request.
     pub fn finish(mut self) -> Sent<L::Error> {
         self.send();
         self.sent?;

@@ -1,4 +1,4 @@
-//! The front on a link of its own making, in all pieces and with all faults.
+//! A device on a link of the tests, which splits all octets and has all faults.
 
 mod answers;
 mod faults;
@@ -33,19 +33,19 @@ type Front<'s> = Device<'s, TestLink, Plain>;
 /// The relay's end of a link.
 #[derive(Debug, Default)]
 struct RelayEnd {
-    /// What came since the last request that was taken.
+    /// Octets that came since the last request that was taken.
     up: Vec<u8>,
     down: VecDeque<u8>,
-    /// The relay hung up.
+    /// Whether the relay hung up.
     closed: bool,
-    /// Nothing can be dialled.
+    /// Whether no dial succeeds.
     dark: bool,
     dialled: usize,
     /// Most octets that a call moves; 0: any.
     most: usize,
-    /// What the device's end fails by, for a reason of its own.
+    /// The fault of the device's end, if it has one.
     fault: Option<LinkFault<ErrorKind>>,
-    /// Nothing is dialled after it.
+    /// Whether the link is given up after the fault.
     gives_up: bool,
 }
 
@@ -203,7 +203,7 @@ fn put(out: &mut Vec<u8>, message: &Message<'_>) {
     out.extend_from_slice(&buffer[..n]);
 }
 
-/// An answer to exchange `seq` with nothing in it.
+/// An answer to exchange `seq` that carries nothing.
 fn nothing(seq: u64) -> Vec<u8> {
     let mut body = Vec::new();
     let address = Address([5; 16]);

@@ -15,31 +15,31 @@ use crate::http::request;
 /// Settings of [`HttpTransport`](super::HttpTransport).
 #[derive(Debug, Clone)]
 pub struct HttpConfig {
-    /// The relay: `http://host:port`, `https://host`, with a path if it has one.
+    /// The relay's URL: `http://host:port` or `https://host`, with a path if the relay has one.
     pub url: String,
-    /// Whether to go through a proxy.
+    /// The proxy through which requests go, or none.
     pub proxy: Proxy,
-    /// Headers added to every request, as name and value.
+    /// Header fields that are added to every request, as name and value, 2 KiB in all at most.
     pub headers: Vec<(String, String)>,
-    /// The header User-Agent; empty: none is sent.
+    /// The value of the header field User-Agent. If it is empty, there is no such field.
     pub user_agent: String,
-    /// Whose certificates are trusted for `https://`.
+    /// The certificates that are trusted for `https://`.
     pub roots: Roots,
-    /// Time to connect by TCP, all addresses of a host together; also the longest silence while TLS
-    /// or a proxy's tunnel is set up.
+    /// Longest time to connect by TCP, for all addresses of a host together. The same is the longest
+    /// silence while TLS or a proxy's tunnel is set up.
     pub connect_timeout: Duration,
     /// Octets of each of the three buffers: input, output, scratch. Raised to 4 KiB if lower, since
     /// the head of a request or response must fit.
     pub io_buffer: usize,
-    /// What the program does itself on the way.
+    /// Functions of the program that are called on the way.
     pub hooks: Hooks,
 }
 
 impl HttpConfig {
-    /// Time to connect: a SYN and two repeats of it.
+    /// Default of [`connect_timeout`](Self::connect_timeout), 3 s: time for a SYN and two repeats of it.
     pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
 
-    /// Settings for a relay with no proxy and no headers, and 16 KiB buffers.
+    /// Makes the settings for a relay without a proxy or header fields, with buffers of 16 KiB.
     pub fn new(url: impl Into<String>) -> Self {
         Self {
             url: url.into(),
@@ -54,28 +54,29 @@ impl HttpConfig {
     }
 }
 
-/// Whose certificates are trusted for `https://`. One that is trusted is also taken from a server
-/// itself, whether it is self-signed or somebody issued it, for its names and within its dates. Those
-/// that basicConstraints (RFC 5280 section 4.2.1.9) does not mark as an authority's issue no others.
+/// The certificates that are trusted for `https://`. A trusted certificate is also taken from a server
+/// itself, whether it is self-signed or issued, for its names and within its dates. A certificate that
+/// basicConstraints (RFC 5280 section 4.2.1.9) does not mark as an authority's issues no others.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub enum Roots {
-    /// The operating system's, as curl and git have it, so that what its administrator added counts;
-    /// where it has none and the environment names none, as in small containers, those of the public
-    /// web.
+    /// The operating system's certificates, as curl and git have it, so that those of its administrator
+    /// count. Where the system has none and the environment names none, as in small containers, those of
+    /// the public web are trusted.
     #[default]
     SystemOrWeb,
-    /// The operating system's. Where these are files, `SSL_CERT_FILE` and `SSL_CERT_DIR` name others.
+    /// The operating system's certificates. Where these are files, `SSL_CERT_FILE` and `SSL_CERT_DIR`
+    /// name others.
     System,
-    /// Those of the public web, which are built in: Mozilla's.
+    /// The certificates of the public web, which are built in: Mozilla's.
     Web,
-    /// These, as PEM.
+    /// The certificates of this text in PEM.
     Pem(Vec<u8>),
 }
 
 /// Most octets behind the base path: those before the number, and the digits of the largest u64.
 const ENDPOINT: usize = request::PATH.len() + 20;
 
-/// A checked address.
+/// The relay as checked settings name it.
 #[derive(Debug, Clone)]
 pub(super) struct RelayTarget {
     pub url: RelayUrl,
@@ -147,7 +148,7 @@ const RESERVED: [HeaderName; 7] = [
 
 fn headers(config: &HttpConfig, host: HeaderValue) -> Result<HeaderMap, ConfigError> {
     let mut map = HeaderMap::new();
-    // Said here, since ureq would put it together for every request.
+    // Set here, since ureq would put the field together for every request.
     map.insert(header::HOST, host);
     map.insert(header::CONTENT_LENGTH, HeaderValue::from_static("0"));
     for (name, value) in request::FIELDS {
@@ -182,7 +183,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn uris_of_exchanges() {
+    fn uri_has_the_base_path_and_the_number() {
         let uri = |url: &str| {
             let target = RelayTarget::new(&HttpConfig::new(url)).expect("an address");
             target.uri(7).expect("a URI").to_string()

@@ -21,9 +21,9 @@ use super::tcp::Tcp;
 #[derive(Debug)]
 pub(super) struct Dialler {
     pub control: Arc<Control>,
-    /// Host and port to dial whatever the URI says: the relay's or the proxy's.
+    /// Host and port to dial, whatever the URI says: the relay's or the proxy's.
     pub next_hop: (String, u16),
-    /// Time for all addresses of the host together.
+    /// Longest time to connect, for all addresses of the host together.
     pub timeout: Duration,
     pub buffer: usize,
     pub hooks: Hooks,
@@ -66,7 +66,7 @@ impl<In: Transport> Connector<In> for Dialler {
     }
 }
 
-/// Says that there is no address yet: [`Dialler`] resolves, and only when it dials.
+/// Gives ureq no address: [`Dialler`] resolves the name itself, and only when it dials.
 #[derive(Debug)]
 pub(super) struct NoResolver;
 

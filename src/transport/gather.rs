@@ -1,9 +1,9 @@
 //! One write per request.
 //!
 //! ureq writes a request's head and its body apart: two segments, and a relay woken twice. This
-//! layer, the outermost, holds the head back until the first octets of the body are there. It
-//! also turns the request line into the absolute form that plain proxies want, and keeps what is
-//! known of an exchange that fails.
+//! layer, the outermost, holds the head back until the first octets of the body are there. The layer
+//! also turns the request line into the absolute form that plain proxies want, and keeps what it saw of
+//! an exchange that fails.
 
 use std::fmt;
 use std::io;
@@ -21,7 +21,7 @@ use crate::http::request::METHOD;
 /// of most paths. What ends later was ended because of the request.
 const CROSSING: Duration = Duration::from_secs(1);
 
-/// What was seen of the exchange under way.
+/// What this layer saw of the exchange under way.
 #[derive(Debug, Default)]
 pub(super) struct Sight {
     stale: AtomicBool,
@@ -34,12 +34,13 @@ impl Sight {
         *self.head() = Vec::new();
     }
 
-    /// See [`ExchangeFailure::stale`](super::ExchangeFailure::stale).
+    /// Whether the connection was closed while the request was on its way: see
+    /// [`ExchangeFailure::stale`](super::ExchangeFailure::stale).
     pub fn is_stale(&self) -> bool {
         self.stale.load(Relaxed)
     }
 
-    /// What came of the answer, if its head was never taken.
+    /// The octets of an answer whose head the HTTP client did not take.
     pub fn head(&self) -> std::sync::MutexGuard<'_, Vec<u8>> {
         self.head.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -50,7 +51,7 @@ impl Sight {
 pub(super) struct GatherConnector {
     pub control: Arc<Control>,
     pub sight: Arc<Sight>,
-    /// `http://host:port` if requests are to be in absolute form, else empty.
+    /// `http://host:port` if requests are to be in absolute form, else the empty text.
     pub prefix: Arc<str>,
 }
 
@@ -74,16 +75,23 @@ impl<In: Transport> Connector<In> for GatherConnector {
     }
 }
 
-/// How far an exchange is.
+/// How far the exchange of a connection is.
+///
+/// ```text
+///          head             reads an answer         first octets
+///  Unused ──────▶ Asking ──────────────────▶ Asked ──────────────▶ Answered
+///                    ▲ head of the next request                       │
+///                    └────────────────────────────────────────────────┘
+/// ```
 #[derive(Debug, Clone, Copy)]
 enum RequestStage {
-    /// No request went out yet.
+    /// The connection is new: no request went out.
     Unused,
-    /// From the head of a request on.
+    /// A request goes out, from its head on.
     Asking,
-    /// All of it is out, and nothing came. When the last of it went.
+    /// The request is out since that time, and nothing of its answer came.
     Asked(Instant),
-    /// From the first octet of an answer on, to the next request.
+    /// An answer comes or came, and the next request has not begun.
     Answered,
 }
 
@@ -92,7 +100,7 @@ pub(super) struct Gather<T: Transport> {
     control: Arc<Control>,
     sight: Arc<Sight>,
     prefix: Arc<str>,
-    /// The head, until the body comes. Keeps its memory from request to request.
+    /// The head, until the body comes. The memory is kept from request to request.
     held: Vec<u8>,
     stage: RequestStage,
     /// Whether an exchange was answered before the one under way.
@@ -100,7 +108,7 @@ pub(super) struct Gather<T: Transport> {
 }
 
 impl<T: Transport> fmt::Debug for Gather<T> {
-    /// Without the head, which may have a password in it.
+    /// Leaves the head out, which may have a password in it.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut told = f.debug_struct("Gather");
         told.field("inner", &self.inner).field("stage", &self.stage).finish_non_exhaustive()
@@ -143,7 +151,7 @@ impl<T: Transport> Transport for Gather<T> {
             return self.release(amount, timeout);
         }
         let output = &self.inner.buffers().output()[..amount];
-        // What a tunnel or TLS writes before never begins so.
+        // A tunnel and TLS begin in other ways.
         let is_request = output.starts_with(METHOD.as_bytes());
         if is_request && matches!(self.stage, RequestStage::Unused | RequestStage::Answered) {
             self.has_served = matches!(self.stage, RequestStage::Answered);
@@ -188,7 +196,7 @@ impl<T: Transport> Transport for Gather<T> {
 }
 
 impl<T: Transport> Drop for Gather<T> {
-    /// The HTTP client lets go of a connection whose answer it cannot read.
+    /// Keeps the octets of an answer that the HTTP client could not read: it drops the connection then.
     fn drop(&mut self) {
         if let RequestStage::Answered = self.stage {
             let input = self.inner.buffers().input();

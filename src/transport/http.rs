@@ -22,7 +22,7 @@ use super::{ExchangeFailure, Obstacle, Proxy, Request, Transport};
 use crate::error::{Blocked, ConfigError};
 use crate::http::detail;
 
-/// Smallest buffer in octets: the head of a request or response must fit, proxies add to it.
+/// Smallest buffer in octets: the head of a request or response must fit, to which proxies add.
 pub(super) const MIN_BUFFER: usize = 4 * 1024;
 
 /// Longest time an idle connection is kept, in seconds: below what proxies and address translators
@@ -32,14 +32,15 @@ const IDLE_SECONDS: u64 = 50;
 /// Deadline on silence while the first characters of a foreign page are read, in milliseconds.
 const PAGE_SILENCE_MS: u32 = 500;
 
-/// Octets of a foreign page that are looked at.
+/// Most octets of a foreign page that are looked at: more than a line of a log has.
 const PAGE_OCTETS: usize = 256;
 
 /// Carries exchanges by HTTP/1.1 with ureq, over one connection at a time.
 ///
-/// Memory: three buffers of [`HttpConfig::io_buffer`], of which two live with the connection; with
-/// TLS two more live with it, and rustls adds its own. It follows no redirect, keeps no cookie, decompresses nothing
-/// and looks at no environment unless told to.
+/// Memory: three buffers of [`HttpConfig::io_buffer`], of which two live with the connection; with TLS
+/// two more live with the connection, and rustls adds its own. The transport follows no redirect, keeps no
+/// cookie, decompresses nothing, and reads the environment only for
+/// [`Proxy::Environment`](super::Proxy::Environment).
 #[derive(Debug)]
 pub struct HttpTransport {
     agent: Agent,
@@ -49,7 +50,7 @@ pub struct HttpTransport {
     scratch: Box<[u8]>,
 }
 
-/// The way to the relay, which the transports of a client have in common.
+/// The way to the relay, by a proxy or without, which the transports of a client have in common.
 #[derive(Debug)]
 pub(crate) struct RelayPath {
     config: HttpConfig,
@@ -67,7 +68,7 @@ impl RelayPath {
             false => TlsConnector::default(),
         };
         Ok(Self {
-            // What was read of them is enough.
+            // The roots themselves were read into `tls` and are not kept a second time.
             config: HttpConfig { roots: super::Roots::Web, ..config.clone() },
             target,
             #[cfg(feature = "tls")]
@@ -75,7 +76,7 @@ impl RelayPath {
         })
     }
 
-    /// The way to the same relay by this proxy, or by none.
+    /// Makes the way to the same relay by `proxy`, or by none.
     pub fn by(&self, proxy: Proxy) -> Result<Self, ConfigError> {
         let config = HttpConfig { proxy, ..self.config.clone() };
         Ok(Self {
@@ -91,7 +92,7 @@ impl RelayPath {
         let buffer = buffer(config);
         let builder = Config::builder()
             .http_status_as_error(false)
-            // Connectors of ours go through it.
+            // The connectors below go through the proxy themselves.
             .proxy(None)
             .max_redirects(0)
             .user_agent("")
@@ -127,14 +128,17 @@ impl RelayPath {
 }
 
 impl HttpTransport {
-    /// Checks the settings, and reads the trusted roots for `https://`. Nothing is dialled before the
-    /// first exchange.
+    /// Checks the settings, and reads the trusted roots for `https://`. The transport dials with its first
+    /// exchange.
+    ///
+    /// # Errors
+    /// What is wrong with the settings, and what to do about it.
     pub fn new(config: &HttpConfig) -> Result<Self, ConfigError> {
         Ok(Self::by(Arc::new(RelayPath::new(config)?)))
     }
 
-    /// Another one of the same settings, with the same roots and TLS sessions, and connections of its
-    /// own.
+    /// Makes another transport of the same settings, with the same roots and TLS sessions, and with
+    /// connections of its own.
     pub fn twin(&self) -> Self {
         Self::by(Arc::clone(&self.way))
     }
@@ -166,7 +170,7 @@ impl HttpTransport {
         Ok(http)
     }
 
-    /// Reads on until the body ends, as far as it is a relay's.
+    /// Reads a response until its body ends, if its head is that of a relay's answer.
     fn respond(
         &mut self,
         response: Response<Body>,
@@ -205,7 +209,7 @@ impl HttpTransport {
         }
     }
 
-    /// Says what came instead of an answer.
+    /// Makes a failure of a response that is no relay's answer, with the beginning of its page.
     fn describe(&mut self, cause: Blocked, response: Response<Body>) -> ExchangeFailure {
         let mut seen = detail::line(response.status().as_u16(), response.headers());
         self.control.hurry(PAGE_SILENCE_MS);
@@ -247,9 +251,9 @@ impl HttpTransport {
         ExchangeFailure { stale, ..ExchangeFailure::new(cause, sent, error) }
     }
 
-    /// What is no relay may stand where the relay stood: the next exchange looks where it is now, by a
-    /// new connection. By that goes, too, what follows a front's word that it does not reach the relay;
-    /// the front itself is where it was.
+    /// Has the next exchange make a new connection, and ask for the host's addresses anew, after an answer
+    /// that is no relay's: the relay may have moved, and something else stand where it stood. A front that
+    /// says that it does not reach the relay has not moved: after its answer only the connection is new.
     fn look_anew(&self, failure: ExchangeFailure) -> ExchangeFailure {
         match failure.cause {
             Blocked::Http(502..=504) => self.control.disconnect(),
@@ -277,7 +281,7 @@ impl HttpTransport {
     }
 }
 
-/// Octets of each buffer.
+/// Octets of each of the transport's buffers.
 fn buffer(config: &HttpConfig) -> usize {
     config.io_buffer.max(MIN_BUFFER)
 }

@@ -25,7 +25,7 @@ use super::url::Host;
 use super::{Obstacle, Roots};
 use crate::error::{Blocked, ConfigError, TlsFault};
 
-/// Puts TLS around the connection; `None`: the relay is asked for without.
+/// Puts TLS around the connection. Without settings the relay is asked for without TLS.
 #[derive(Debug, Clone, Default)]
 pub(super) struct TlsConnector {
     settings: Option<TlsSettings>,
@@ -41,7 +41,7 @@ struct TlsSettings {
 }
 
 impl TlsConnector {
-    /// Reads the trusted roots.
+    /// Reads the trusted roots for TLS with `host`.
     pub fn new(host: &Host, roots: &Roots, buffer: usize) -> Result<Self, ConfigError> {
         let name = ServerName::try_from(host.without_zone().to_owned())
             .map_err(|_| ConfigError::RelayUrl("its host is no name that a certificate has"))?;
@@ -124,7 +124,7 @@ impl<T: Transport> Transport for Tls<T> {
     }
 }
 
-/// A client without a certificate, that remembers whether it was asked for one.
+/// A client without a certificate, which remembers whether the server asked for one.
 #[derive(Debug, Default)]
 struct Nobody {
     was_asked: AtomicBool,
@@ -141,7 +141,7 @@ impl ResolvesClientCert for Nobody {
     }
 }
 
-/// What rustls met, be it its own finding or the connection's. `within_handshake`: whether there is
+/// Turns an error of TLS or of the connection below it into ureq's. `within_handshake`: whether there is
 /// no TLS yet.
 fn explain(error: io::Error, nobody: &Nobody, within_handshake: bool) -> Error {
     let fault = error.get_ref().and_then(|inner| inner.downcast_ref::<RustlsError>());
@@ -156,7 +156,7 @@ fn explain(error: io::Error, nobody: &Nobody, within_handshake: bool) -> Error {
     }
 }
 
-/// The cause in a fault of rustls. `was_asked`: the server wants a client's certificate.
+/// Turns an error of rustls into an obstacle. `was_asked`: the server wants a client's certificate.
 fn refusal(fault: &RustlsError, was_asked: bool) -> Error {
     let cause = match fault {
         RustlsError::InvalidCertificate(error) => match error {
@@ -173,7 +173,7 @@ fn refusal(fault: &RustlsError, was_asked: bool) -> Error {
             CertificateError::UnknownIssuer | CertificateError::BadSignature => {
                 TlsFault::UnknownIssuer
             }
-            // Marked as an authority, and not trusted itself: somebody's self-signed one.
+            // A self-signed certificate that is marked as an authority, and is not trusted itself.
             CertificateError::Other(other)
                 if other.0.downcast_ref() == Some(&webpki::Error::CaUsedAsEndEntity) =>
             {

@@ -3,7 +3,7 @@
 mod hostile;
 mod pair;
 mod peer;
-// Its lanes are for the client that has two.
+// Its lanes are for clients with two connections.
 #[allow(dead_code)]
 #[path = "../socket/hostile/server.rs"]
 mod server;
@@ -20,7 +20,7 @@ use byway::session::{Anything, Profile, Session, Settings, Single, Storage};
 
 use tcp::{Tcp, Watch};
 
-/// Far beyond what anything takes here; a test that waits so long has failed.
+/// Far longer than any call here takes; a test that waits so long has failed.
 const LONG: Duration = Duration::from_secs(20);
 const LONG_MS: u32 = 20_000;
 

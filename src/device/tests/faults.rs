@@ -1,6 +1,6 @@
-//! Connections that end, stay dark, or never are.
+//! Connections that end, fall silent, or cannot be made.
 
-use super::super::{Clock, Sockets};
+use super::super::{Clock, IDLE_MS, Sockets};
 use super::*;
 use crate::error::Blocked;
 
@@ -62,8 +62,9 @@ fn a_connection_found_dead_is_replaced_at_once() {
 }
 
 #[test]
-fn one_that_was_idle_for_long_is_not_used() {
-    for (pause, dialled) in [(50_000, 1), (50_001, 2)] {
+fn connection_that_was_idle_for_too_long_is_replaced() {
+    let longest = u64::from(IDLE_MS);
+    for (pause, dialled) in [(longest, 1), (longest + 1, 2)] {
         with_device(DIRECT, |device, line| {
             device.poll(1);
             line.borrow_mut().answer();
@@ -76,7 +77,7 @@ fn one_that_was_idle_for_long_is_not_used() {
 }
 
 #[test]
-fn who_cannot_be_dialled_is_tried_after_pauses() {
+fn failed_dials_are_repeated_after_pauses() {
     with_device(DIRECT, |device, line| {
         line.borrow_mut().dark = true;
         let mut now = 1;
@@ -96,7 +97,7 @@ fn who_cannot_be_dialled_is_tried_after_pauses() {
 }
 
 #[test]
-fn silence_is_a_failure_when_it_is_due() {
+fn silence_fails_the_exchange_at_its_deadline() {
     with_device(DIRECT, |device, line| {
         connect(device, 1);
         let due = device.poll(1).expect("a deadline");
@@ -128,7 +129,7 @@ fn a_new_network_is_dialled_at_once() {
     });
 }
 
-/// The network's, the link's own, as a certificate that is not trusted, or any.
+/// Kinds of faults: of the network, of the link itself, such as an untrusted certificate, or unknown.
 const KINDS: [ErrorKind; 3] =
     [ErrorKind::ConnectionReset, ErrorKind::InvalidData, ErrorKind::Other];
 
@@ -157,7 +158,7 @@ fn the_links_error_is_told_until_an_answer_comes() {
     }
 }
 
-/// The next octets of a request that waits, and a connection that was idle.
+/// Faults while the next request begins behind the one that waits, and while a connection is idle.
 #[test]
 fn an_error_behind_the_first_answer_is_told_too() {
     for fault in [LinkFault::Write(ErrorKind::InvalidData), LinkFault::Read(ErrorKind::InvalidData)]
@@ -208,7 +209,7 @@ fn a_link_that_fails_for_its_own_reason_is_dialled_ever_more_seldom() {
     }
 }
 
-/// embedded-io has `Other` for all of them.
+/// embedded-io has the kind `Other` for all of these faults.
 #[test]
 fn dead_networks_are_dialled_as_soon_as_other_faults_of_networks() {
     use std::net::ToSocketAddrs;
@@ -274,7 +275,7 @@ fn a_link_given_up_is_dialled_again_in_another_network() {
     });
 }
 
-/// A clock that stands still unless somebody waits.
+/// A clock that stands still except while a call waits.
 struct Patient(u64);
 
 impl Clock for Patient {
@@ -287,7 +288,7 @@ impl Clock for Patient {
     }
 }
 
-/// Without a time-out, which is the default.
+/// The call has no time-out, which is the default.
 #[test]
 fn a_blocking_call_ends_when_the_link_is_given_up() {
     let wire = TestLink::default();
