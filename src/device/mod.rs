@@ -325,9 +325,11 @@ impl<'s, L: Link, P: Purpose> Device<'s, L, P> {
         *end = came.end;
         // Without the end of a line a head cannot be whole.
         let has_line = self.buffer.get(came).unwrap_or_default().contains(&b'\n');
-        while has_line {
+        let by_proxy = self.relay.by_proxy;
+        loop {
             let octets = self.buffer.get(*start..*end).unwrap_or_default();
-            let Some(head) = ResponseHead::read(octets, self.relay.by_proxy)? else { break };
+            let head = if has_line { ResponseHead::read(octets, by_proxy)? } else { None };
+            let Some(head) = head else { break };
             *start += head.len;
             if let Some(body) = head.body {
                 let octets = *start..*end;

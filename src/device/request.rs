@@ -109,6 +109,7 @@ impl<'a, L: Write> Outgoing<'a, L> {
     /// Notes that `n` octets were put into the room.
     pub fn wrote(&mut self, n: usize) {
         self.len += n;
+        debug_assert!(self.len <= self.buffer.len(), "more was put there than there was room");
     }
 
     fn send(&mut self) {

@@ -172,6 +172,7 @@ impl<'s, L: Link, C: Clock, P: Purpose> Sockets<'s, L, C, P> {
             accepted = session.accept(now, id)?;
             Ok(accepted.is_some())
         })?;
+        debug_assert!(accepted.is_some(), "an accept that is done has a channel");
         accepted.ok_or(Error::Closed)
     }
 
@@ -198,6 +199,7 @@ impl<'s, L: Link, C: Clock, P: Purpose> Sockets<'s, L, C, P> {
             len = session.recv_datagram(now, id, out)?;
             Ok(len.is_some())
         })?;
+        debug_assert!(len.is_some(), "a receive that is done has a datagram");
         len.ok_or(Error::Closed)
     }
 
@@ -271,6 +273,7 @@ impl<L: Link, C: Clock, P: Purpose> Read for StreamSocket<'_, '_, L, C, P> {
             n = session.read(now, id, out)?;
             Ok(n.is_some())
         })?;
+        debug_assert!(n.is_some(), "a read that is done has read");
         Ok(n.unwrap_or(0))
     }
 }

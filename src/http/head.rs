@@ -37,6 +37,7 @@ impl ResponseHead {
             Ok(httparse::Status::Partial) => return Ok(None),
             Err(_) => return Err(UNREADABLE),
         };
+        debug_assert!(response.code.is_some(), "a whole head has a status");
         let status = response.code.unwrap_or(0);
         if status / 100 == 1 {
             return Ok(Some(Self { len, body: None, keep: true }));

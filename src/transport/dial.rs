@@ -36,6 +36,9 @@ impl Dialler {
         let interrupt = self.control.begin_connect()?;
         let (tried, outcome) = race::connect(&addrs, self.timeout, &self.hooks, interrupt.as_fd());
         let worked = outcome.as_ref().ok().map(|(addr, _)| *addr);
+        if let Some(addr) = worked {
+            log::debug!("connected to {addr}");
+        }
         self.control.end_connect(worked, &addrs[..tried]);
         outcome.map(|(_, stream)| stream).map_err(|lost| match lost {
             Lost::Cancelled => interrupted(),

@@ -39,8 +39,7 @@ const PAGE_OCTETS: usize = 256;
 ///
 /// Memory: three buffers of [`HttpConfig::io_buffer`], of which two live with the connection; with TLS
 /// two more live with the connection, and rustls adds its own. The transport follows no redirect, keeps no
-/// cookie, decompresses nothing, and reads the environment only for
-/// [`Proxy::Environment`](super::Proxy::Environment).
+/// cookie, decompresses nothing, and reads the environment only for [`Proxy::Environment`].
 #[derive(Debug)]
 pub struct HttpTransport {
     agent: Agent,
@@ -262,6 +261,9 @@ impl HttpTransport {
             | Blocked::Head(_)
             | Blocked::Compressed
             | Blocked::Tls(_) => {
+                log::debug!(
+                    "no relay answers there: the next exchange looks where the relay is now"
+                );
                 self.control.lock().names.ask_again();
                 self.control.disconnect();
             }

@@ -89,6 +89,7 @@ fn take_answer(connection: &mut impl Transport) -> Result<bool, Error> {
             Ok(httparse::Status::Partial) => return Ok(false),
             Err(_) => return Err(unreadable(buffers)),
         };
+        debug_assert!(response.code.is_some(), "a whole head has a status");
         match response.code.unwrap_or(0) {
             // An interim response: another follows.
             100..=199 => buffers.input_consume(len),
