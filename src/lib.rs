@@ -19,12 +19,14 @@
 //! - `capi`: the client as a C library. Its reference is `src/capi/byway.h`.
 //! - [`session`]: the state machine; sans-I/O, in memory of fixed size that its owner gives.
 //! - [`wire`]: the messages. Their specification is `src/wire/README.md`.
+//! - `http`: what requests say in HTTP, and which responses are a relay's answers; for the two below.
 //! - [`device`]: the front for firmware, over any connection that `embedded-io` describes.
 //! - [`transport`]: carries one HTTP exchange after another.
 //! - [`relay`]: the server between the peers, to embed or to run by the `byway` command.
 //!
 //! Features: `client`, `tls`, `relay` and `cli` are on by default, `capi` is not. Without the default
-//! features the crate is `session`, `wire` and `device`, and needs neither std nor an allocator.
+//! features the crate is `session`, `wire` and `device`, and needs neither std nor an allocator. With
+//! the feature `log`, which all others bring, these tell what they decide by the crate `log`.
 #![cfg_attr(not(feature = "std"), no_std)]
 
 #[cfg(feature = "capi")]
@@ -33,9 +35,11 @@ pub mod capi;
 pub mod client;
 pub mod device;
 pub mod error;
+mod http;
 #[cfg(feature = "relay")]
 pub mod relay;
 pub mod session;
+mod trace;
 #[cfg(feature = "client")]
 pub mod transport;
 pub mod wire;

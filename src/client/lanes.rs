@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use super::shared::Shared;
 use crate::error::{Error, ResourceError};
 use crate::session::{Exchange, Lane};
-use crate::transport::{Failure, Hooks, Request, Transport};
+use crate::transport::{ExchangeFailure, Hooks, Request, Transport};
 
 /// Stack of each of the client's two threads, in octets. Measured on x86-64: without optimization
 /// an exchange takes up to 96 KiB of it, and with, up to 32 KiB, or 64 KiB for a TLS handshake.
@@ -80,7 +80,11 @@ impl Runner {
     }
 
     /// Makes the exchange, with the lock held only to copy.
-    fn carry(&self, transport: &mut dyn Transport, exchange: &Exchange) -> Result<(), Failure> {
+    fn carry(
+        &self,
+        transport: &mut dyn Transport,
+        exchange: &Exchange,
+    ) -> Result<(), ExchangeFailure> {
         let Exchange { seq, len, silence_ms, .. } = *exchange;
         let max_response = self.shared.call(|session, _| session.max_response());
         transport.exchange(
@@ -95,7 +99,7 @@ impl Runner {
         )
     }
 
-    fn finish(&self, result: Result<(), Failure>) {
+    fn finish(&self, result: Result<(), ExchangeFailure>) {
         self.shared.with(|core| match result {
             Ok(()) => {
                 core.seen.clear();

@@ -49,7 +49,7 @@ pub use stream::{ReadHalf, Stream, WriteHalf};
 
 use crate::error::{Error, PeerError};
 use crate::session::{HeapStorage, Lane, Profile, Stats, StorageBytes};
-use crate::transport::{HttpTransport, Proxy, Transport, Way};
+use crate::transport::{HttpTransport, Proxy, RelayPath, Transport};
 use crate::{Endpoint, Kind};
 use channel::deadline;
 use readiness::Target;
@@ -79,7 +79,7 @@ pub(crate) struct Handle {
     backlog: u8,
     connect_timeout: Duration,
     /// To the relay, as the client was opened.
-    way: Arc<Way>,
+    way: Arc<RelayPath>,
     lanes: Mutex<Vec<JoinHandle<()>>>,
 }
 

@@ -11,7 +11,7 @@ use super::clock::{Clock, Times};
 use super::readiness::{Readiness, Target, Watches};
 use crate::error::Error;
 use crate::session::{ChannelId, HeapStorage, Lane, ListenerId, Profile, Session, Wake};
-use crate::transport::{Canceller, Way};
+use crate::transport::{Canceller, RelayPath};
 
 /// Events kept until somebody takes them; then the oldest is dropped, and counted.
 const EVENTS: usize = 16;
@@ -129,7 +129,7 @@ impl Core {
 
     /// The device has another address or network, or has slept: both connections are dropped.
     /// If there is another way to the relay, the next exchanges take it.
-    pub fn change_network(&mut self, redirect: Option<&Arc<Way>>) {
+    pub fn change_network(&mut self, redirect: Option<&Arc<RelayPath>>) {
         self.clock.advance();
         for canceller in &self.cancellers {
             canceller.forget_addresses();

@@ -1,19 +1,19 @@
-//! What a link reports, and how long it is left alone then.
+//! The faults that a link reports, and for how long the device does not dial then.
 
 use embedded_io::{Error, ErrorKind};
 
-/// An error of a link, and what the device had it do.
+/// An error of a link, and what the link was doing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Fault<E> {
-    /// It dialled.
+pub enum LinkFault<E> {
+    /// The link dialled.
     Dial(E),
-    /// It wrote, or flushed.
+    /// The link wrote, or flushed.
     Write(E),
-    /// It read, or looked whether there is something to read.
+    /// The link read, or looked whether there is something to read.
     Read(E),
 }
 
-impl<E: Error> Fault<E> {
+impl<E: Error> LinkFault<E> {
     /// The link's error.
     pub fn error(&self) -> &E {
         match self {
@@ -21,7 +21,7 @@ impl<E: Error> Fault<E> {
         }
     }
 
-    /// What kind of error it is.
+    /// The kind of the link's error.
     pub fn kind(&self) -> ErrorKind {
         self.error().kind()
     }
@@ -30,12 +30,12 @@ impl<E: Error> Fault<E> {
 /// The first pause, in ms: as long as the longest of a session's own.
 const FIRST_MS: u32 = 2_000;
 
-/// How often it is doubled: up to 32 s. A TLS handshake in that time is little work and few octets, and a
-/// certificate that is good again is soon found so.
+/// How often the pause is doubled: up to 32 s. A TLS handshake in that time is little work and few octets,
+/// and a certificate that has become good is soon found so.
 const DOUBLINGS: u8 = 4;
 
-/// See [`Link::pause_ms`](super::Link::pause_ms). `Other` passes: a network that is down or unreachable and
-/// a name that is not found are that in embedded-io.
+/// The default of [`Link::pause_ms`](super::Link::pause_ms), in ms. A fault of kind `Other` passes by itself:
+/// in embedded-io a network that is down or unreachable is of that kind, and a name that is not found.
 pub(super) fn pause_ms(kind: ErrorKind, times: u8) -> u32 {
     let stays = matches!(
         kind,
@@ -51,19 +51,19 @@ pub(super) fn pause_ms(kind: ErrorKind, times: u8) -> u32 {
 /// session has other deadlines.
 const TICK_MS: u64 = 1_000;
 
-/// A link that reported something, and brought no whole answer since. Of a link that cannot fail there is
-/// none, and no code for it.
+/// The trouble with a link that reported a fault, and brought no whole answer since. A link that cannot
+/// fail has none, and no code for it is built.
 #[derive(Debug)]
 pub(super) struct Trouble<E> {
-    pub fault: Fault<E>,
+    pub fault: LinkFault<E>,
     /// Faults in a row.
     pub times: u8,
-    /// When the next may be dialled; `None`: not before the network changes.
+    /// When the link may be dialled again, in ms; `None`: not before the network changes.
     pub again_at: Option<u64>,
 }
 
 impl<E> Trouble<E> {
-    /// By when to look again, while nothing is to be dialled.
+    /// When to look again at the latest, in ms, while the link is not to be dialled.
     pub fn pauses(&self, now: u64) -> Option<u64> {
         let tick = now + TICK_MS;
         match self.again_at {

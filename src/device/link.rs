@@ -1,17 +1,17 @@
-//! What is left to write for a port: the connection; and where the relay is.
+//! What a port to other hardware provides: the connection, and the relay's address.
 
 use embedded_io::{Read, ReadReady, Write};
 
-use super::fault::{self, Fault};
+use super::fault::{self, LinkFault};
 
 /// The connection to the relay, or to a proxy.
 ///
-/// What [`embedded_io`] asks of its parts holds: `write` blocks only while nothing can be taken,
-/// `read` gives 0 at the end of the connection. `read_ready` is what keeps
-/// [`Device::poll`](super::Device::poll) from blocking: it tells whether `read` would give something at
-/// once, the end and errors included. Where there is no such thing, answer `true` and let `read` block:
-/// then `poll` blocks as well. With TLS, records without octets for `read`, as tickets, are nothing to
-/// read. An error of any of them is told by [`Device::fault`](super::Device::fault).
+/// The rules of [`embedded_io`] hold: `write` blocks only while nothing can be taken, and `read` gives 0 at
+/// the end of the connection. `read_ready` keeps [`Device::poll`](super::Device::poll) from blocking: it
+/// tells whether `read` would return at once, also with the end or an error. A link that cannot know
+/// answers `true` and lets `read` block: then `poll` blocks as well. With TLS, records without octets for
+/// `read`, such as tickets, are nothing to read. [`Device::fault`](super::Device::fault) tells the error of
+/// any of these functions.
 ///
 /// With `std`, for tests and for gateways:
 ///
@@ -75,55 +75,56 @@ use super::fault::{self, Fault};
 /// }
 /// ```
 ///
-/// And a UART that somebody wired to the relay's port: `read_ready` asks for its "receive buffer
+/// A UART that is wired to the relay's port is a link as well: `read_ready` asks for its "receive buffer
 /// full" flag, `read` takes one octet, `write` waits for "transmit buffer not full" and puts one,
 /// and `dial` reads away what is left of an answer until it is quiet ([`HANGS_UP`](Self::HANGS_UP) is
 /// false).
 pub trait Link: Read + Write + ReadReady {
-    /// Hangs up if there is a connection, and dials anew; blocks until it is up, or cannot be. A link
-    /// that is always up may do nothing.
+    /// Closes the connection if there is one, and makes a new one. The call blocks until the connection is
+    /// up, or cannot be made. A link that is always up may do nothing.
     ///
     /// # Errors
-    /// There is no connection now, as when the host is away or its certificate is not trusted. It is
-    /// tried again after a pause, see [`pause_ms`](Self::pause_ms).
+    /// There is no connection now, as when the host is away or its certificate is not trusted. The device
+    /// dials again after a pause, see [`pause_ms`](Self::pause_ms).
     fn dial(&mut self) -> Result<(), Self::Error>;
 
-    /// For how long nothing is dialled after `fault`, in ms, where the session's own pauses of 2 s at
+    /// For how long the device does not dial after `fault`, in ms, where the session's own pauses of 2 s at
     /// most are too short; `None`: until [`network_changed`](super::Device::network_changed) is called.
-    /// It is the fault number `times` without a whole answer between them, from 1 on.
+    /// `times` counts the faults without a whole answer between them, from 1 on.
     ///
-    /// Unless it is given: nothing more after a first one. After further ones, if the error's
-    /// [`kind`](embedded_io::Error::kind) says that it does not pass by itself (`InvalidData`, which a certificate
-    /// that is not trusted is with rustls, `InvalidInput`, `PermissionDenied`, `Unsupported`), 2 s, and twice
-    /// as long each time, up to 32 s; after all other kinds nothing more. `Other` is one of these: embedded-io
-    /// has no kind of its own for a network that is down or unreachable, nor for a name that is not found.
-    /// A TLS library whose certificate errors are `Other`, as embedded-tls, wants a `pause_ms` of the link's.
-    fn pause_ms(&mut self, fault: &Fault<Self::Error>, times: u8) -> Option<u32> {
+    /// The default adds nothing after the first fault. After further faults it adds 2 s, and twice as long
+    /// each time, up to 32 s, if the error's [`kind`](embedded_io::Error::kind) says that the fault does not
+    /// pass by itself: `InvalidData`, which an untrusted certificate is with rustls, `InvalidInput`,
+    /// `PermissionDenied`, `Unsupported`. After all other kinds it adds nothing. `Other` is among these, since
+    /// embedded-io has no kind of its own for a network that is down or unreachable, nor for a name that is
+    /// not found. With a TLS library whose certificate errors are `Other`, such as embedded-tls, the link
+    /// needs a `pause_ms` of its own.
+    fn pause_ms(&mut self, fault: &LinkFault<Self::Error>, times: u8) -> Option<u32> {
         Some(fault::pause_ms(fault.kind(), times))
     }
 
-    /// Whether `dial` makes a new connection. A line that is always up, and of which nobody behind it
-    /// makes new connections either, says `false`: then nothing is broken off to speak, and `dial`
-    /// should read away what still comes of an answer that was given up, until it is quiet.
+    /// Whether `dial` makes a new connection. A line that is always up, and behind which no other part
+    /// makes new connections, says `false`: the device then breaks nothing off to speak, and `dial`
+    /// should read away what still comes of an answer that was given up, until the line is quiet.
     const HANGS_UP: bool = true;
 }
 
-/// Where the relay is, and how it is asked.
+/// The address of a relay, and what requests to it say.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Relay<'a> {
-    /// Its host, and `:port` if that is not 80.
+pub struct RelayAddress<'a> {
+    /// The relay's host, and `:port` if that is not 80.
     pub authority: &'a str,
-    /// What stands before `/v1` in its URL's path: nothing, or like `/byway`.
+    /// The path before `/v1` in the relay's URL: empty, or like `/byway`.
     pub base: &'a str,
-    /// Whether the link leads to an HTTP proxy: the relay is then named in full.
+    /// Whether the link leads to an HTTP proxy: requests then name the relay in full.
     pub by_proxy: bool,
-    /// More header fields of each request, each with CR LF behind it, as
-    /// `"Proxy-Authorization: Basic ZTpm\r\n"`; or nothing.
+    /// More header fields of each request, each with CR LF behind it, such as
+    /// `"Proxy-Authorization: Basic ZTpm\r\n"`; or the empty text.
     pub fields: &'a str,
 }
 
-impl<'a> Relay<'a> {
-    /// A relay that is reached without a proxy, at the root of its host.
+impl<'a> RelayAddress<'a> {
+    /// The address of a relay that is reached without a proxy, at the root of its host.
     pub const fn new(authority: &'a str) -> Self {
         Self { authority, base: "", by_proxy: false, fields: "" }
     }

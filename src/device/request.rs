@@ -2,16 +2,14 @@
 
 use embedded_io::Write;
 
-use super::{FIRST, Relay};
+use super::RelayAddress;
+use crate::http::request::{FIELD_LINES, METHOD, PATH};
 
-/// What every request says between its host and its length.
-const FIELDS: &[u8] = b"\r\nContent-Type: application/octet-stream\r\n\
-Cache-Control: no-store, no-transform\r\n";
-
-/// Digits of the largest u32.
+/// Decimal digits of the largest u32.
 const DIGITS: usize = 10;
 
-/// Whether the link took everything. The error is its own; `None`: it took nothing, without one.
+/// Whether the link took everything. The error is the link's own; `None`: the link took nothing and had no
+/// error.
 pub(super) type Sent<E> = Result<(), Option<E>>;
 
 /// Writes all of `octets`.
@@ -28,10 +26,11 @@ fn put<L: Write>(link: &mut L, mut octets: &[u8]) -> Sent<L::Error> {
 
 /// Sends the first octets of the next request behind the one that waits.
 pub(super) fn speak<L: Write>(link: &mut L) -> Sent<L::Error> {
-    put(link, FIRST)?;
+    put(link, METHOD.as_bytes())?;
     link.flush().map_err(Some)
 }
 
+/// A request that is gathered in `buffer`, and sent whenever that is full.
 pub(super) struct Outgoing<'a, L: Write> {
     link: &'a mut L,
     buffer: &'a mut [u8],
@@ -44,22 +43,23 @@ impl<'a, L: Write> Outgoing<'a, L> {
         Self { link, buffer, len: 0, sent: Ok(()) }
     }
 
-    /// The head of request `seq` with a body of `len` octets; `begun`: its first octets are out.
-    pub fn head(&mut self, relay: &Relay<'_>, seq: u64, len: usize, begun: bool) {
+    /// Writes the head of request `seq` with a body of `len` octets. `begun`: the first octets of the head
+    /// are out.
+    pub fn head(&mut self, relay: &RelayAddress<'_>, seq: u64, len: usize, begun: bool) {
         let authority = relay.authority.as_bytes();
         if !begun {
-            self.put(FIRST);
+            self.put(METHOD.as_bytes());
         }
         if relay.by_proxy {
             self.put(b"http://");
             self.put(authority);
         }
         self.put(relay.base.as_bytes());
-        self.put(b"/v1?n=");
+        self.put(PATH.as_bytes());
         self.number(seq as u32);
         self.put(b" HTTP/1.1\r\nHost: ");
         self.put(authority);
-        self.put(FIELDS);
+        self.put(FIELD_LINES.as_bytes());
         self.put(relay.fields.as_bytes());
         self.put(b"Content-Length: ");
         self.number(len as u32);
@@ -76,7 +76,7 @@ impl<'a, L: Write> Outgoing<'a, L> {
             }
             octets = later;
             if n == 0 {
-                // A buffer without room.
+                // The buffer has no room at all.
                 self.sent = Err(None);
                 return;
             }
@@ -98,7 +98,7 @@ impl<'a, L: Write> Outgoing<'a, L> {
         self.put(digits.get(first..).unwrap_or_default());
     }
 
-    /// Where the next octets go, at least one.
+    /// The room for the next octets: at least 1, unless the buffer has none at all.
     pub fn room(&mut self) -> &mut [u8] {
         if self.len == self.buffer.len() {
             self.send();
@@ -106,9 +106,10 @@ impl<'a, L: Write> Outgoing<'a, L> {
         self.buffer.get_mut(self.len..).unwrap_or_default()
     }
 
-    /// So many octets were put there.
+    /// Notes that `n` octets were put into the room.
     pub fn wrote(&mut self, n: usize) {
         self.len += n;
+        debug_assert!(self.len <= self.buffer.len(), "more was put there than there was room");
     }
 
     fn send(&mut self) {
@@ -119,7 +120,7 @@ impl<'a, L: Write> Outgoing<'a, L> {
         self.len = 0;
     }
 
-    /// Sends what is left; whether the link took all of the request.
+    /// Sends the rest; whether the link took all of the request.
     pub fn finish(mut self) -> Sent<L::Error> {
         self.send();
         self.sent?;

@@ -1,4 +1,6 @@
-//! Calls that block, with a time-out.
+//! Calls on a device that block, with a time-out.
+
+use core::num::NonZeroU32;
 
 use embedded_io::{ErrorType, Read, ReadReady, Write, WriteReady};
 
@@ -7,52 +9,52 @@ use crate::error::{Blocked, Error};
 use crate::session::{ChannelId, Half, ListenerId, Purpose, Session, Settings, Single};
 use crate::{Endpoint, Kind};
 
-/// The time, and how to let it pass.
+/// The clock of a [`Sockets`], and how to wait for a time.
 pub trait Clock {
-    /// Milliseconds since any beginning; never goes back.
+    /// The time in ms since any beginning; it never goes back.
     fn now_ms(&mut self) -> u64;
 
-    /// Waits until `until` at the latest; it may return at any time, and should when the link has
-    /// something to read. Unless it is given, waiting is asking again and again.
+    /// Waits until `until`, in ms, at the latest. The function may return at any time, and should when the
+    /// link has something to read. By default it returns at once, and the calls ask again and again.
     fn wait(&mut self, until: u64) {
         let _ = until;
     }
 }
 
-/// Blocking calls on a [`Device`]: each polls it until it is done, or its time-out is over.
+/// Blocking calls on a [`Device`]: each polls the device until the call is done, or its time-out is over.
 ///
 /// The device does nothing between the calls. A program that is busy elsewhere for longer calls
 /// [`poll`](Self::poll) now and then, or its channels wait.
 ///
-/// Each call ends by [`Blocked`] once the link is given up ([`Link::pause_ms`]); why says
-/// [`Device::fault`] of [`device`](Self::device).
+/// Each call ends with [`Blocked`] once the link is given up ([`Link::pause_ms`]); [`Device::fault`] of
+/// [`device`](Self::device) tells the reason.
 #[derive(Debug)]
 pub struct Sockets<'s, L: Link, C, P: Purpose> {
     device: Device<'s, L, P>,
     clock: C,
-    timeout_ms: u32,
+    timeout_ms: Option<NonZeroU32>,
 }
 
 /// Whether a call is done, which it asks the session.
 type Done<'f, 's, P> = dyn FnMut(&mut Session<'s, Single<P>>, u64) -> Result<bool, Error> + 'f;
 
 impl<'s, L: Link, C: Clock, P: Purpose> Sockets<'s, L, C, P> {
-    /// Calls without a time-out, see [`set_timeout`](Self::set_timeout).
+    /// Makes calls on `device` that have no time-out, see [`set_timeout`](Self::set_timeout).
     pub fn new(device: Device<'s, L, P>, clock: C) -> Self {
-        Self { device, clock, timeout_ms: 0 }
+        Self { device, clock, timeout_ms: None }
     }
 
-    /// How long the calls after this one may take, in ms; 0, as at first: for ever.
+    /// Sets how long the calls after this one may take, in ms. With 0, as at first, they wait for ever.
     pub fn set_timeout(&mut self, ms: u32) {
-        self.timeout_ms = ms;
+        self.timeout_ms = NonZeroU32::new(ms);
     }
 
-    /// The device, for what has no call here.
+    /// The device, for all that has no call here.
     pub fn device(&mut self) -> &mut Device<'s, L, P> {
         &mut self.device
     }
 
-    /// Opens the session. Does not wait: the calls after this one do.
+    /// Opens the session. This call does not wait; the calls after it do.
     pub fn open(&mut self, settings: &Settings) {
         let now = self.now();
         self.device.session.open(now, settings);
@@ -64,19 +66,16 @@ impl<'s, L: Link, C: Clock, P: Purpose> Sockets<'s, L, C, P> {
         self.clock.now_ms().max(1)
     }
 
-    /// Does what can be done without waiting; when it is to be called again at the latest, in ms
-    /// of the clock.
+    /// Does what can be done without waiting, and returns when to call it again at the latest, in ms of the
+    /// clock; `None`: nothing is due. See [`Device::poll`].
     pub fn poll(&mut self) -> Option<u64> {
         let now = self.now();
         self.device.poll(now)
     }
 
-    /// When a call that begins now has to be done; for ever: never.
+    /// When the time-out of a call that begins now is over, in ms of the clock.
     fn end(&mut self) -> u64 {
-        match self.timeout_ms {
-            0 => u64::MAX,
-            ms => self.now() + u64::from(ms),
-        }
+        self.timeout_ms.map_or(u64::MAX, |ms| self.now() + u64::from(ms.get()))
     }
 
     fn until(&mut self, done: &mut Done<'_, 's, P>) -> Result<(), Error> {
@@ -84,9 +83,10 @@ impl<'s, L: Link, C: Clock, P: Purpose> Sockets<'s, L, C, P> {
         self.until_at(end, done)
     }
 
-    /// Polls until `done` says so, and sends what it did. Ends, too, when the link is given up.
+    /// Polls until `done` says so, and sends what `done` wrote. The call also ends when the link is given
+    /// up.
     fn until_at(&mut self, end: u64, done: &mut Done<'_, 's, P>) -> Result<(), Error> {
-        // Before a request begins that would have to end first.
+        // Looked at before a request begins, which would have to end first.
         let now = self.now();
         if self.is_done(now, done)? {
             return Ok(());
@@ -97,7 +97,7 @@ impl<'s, L: Link, C: Clock, P: Purpose> Sockets<'s, L, C, P> {
             if self.is_done(now, done)? {
                 return Ok(());
             }
-            // What ends every hope is said on no channel.
+            // A fatal error of the session is told by no channel.
             self.device.session.is_open()?;
             if self.device.is_given_up() {
                 return Err(self.device.session.blocked().unwrap_or(Blocked::Connect).into());
@@ -119,11 +119,11 @@ impl<'s, L: Link, C: Clock, P: Purpose> Sockets<'s, L, C, P> {
         Ok(is_done)
     }
 
-    /// Connects to whoever listens at `endpoint`.
+    /// Connects to the peer that listens at `endpoint`. `greeting` goes with the request.
     ///
     /// # Errors
-    /// As [`Session::connect`] and [`Session::connected`]; when the time is over
-    /// [`Session::connect_cause`]. The channel is let go of then.
+    /// Those of [`Session::connect`] and [`Session::connected`]; when the time is over, that of
+    /// [`Session::connect_cause`]. The channel is released then.
     pub fn connect(
         &mut self,
         endpoint: Endpoint,
@@ -145,7 +145,7 @@ impl<'s, L: Link, C: Clock, P: Purpose> Sockets<'s, L, C, P> {
     /// Claims `endpoint` and waits until the relay grants it.
     ///
     /// # Errors
-    /// As [`Session::listen`] and [`Session::listening`], `TimedOut`. The claim is given up then.
+    /// Those of [`Session::listen`] and [`Session::listening`], and `TimedOut`. The claim is given up then.
     pub fn listen(
         &mut self,
         endpoint: Endpoint,
@@ -162,56 +162,58 @@ impl<'s, L: Link, C: Clock, P: Purpose> Sockets<'s, L, C, P> {
         result.map(|()| id)
     }
 
-    /// Takes the next connection of a listener.
+    /// Waits for the next connection of a listener, and returns its channel.
     ///
     /// # Errors
-    /// As [`Session::accept`], `TimedOut`.
+    /// Those of [`Session::accept`], and `TimedOut`.
     pub fn accept(&mut self, id: ListenerId) -> Result<ChannelId, Error> {
         let mut accepted = None;
         self.until(&mut |session, now| {
             accepted = session.accept(now, id)?;
             Ok(accepted.is_some())
         })?;
+        debug_assert!(accepted.is_some(), "an accept that is done has a channel");
         accepted.ok_or(Error::Closed)
     }
 
-    /// A stream to read and write.
-    pub fn stream(&mut self, id: ChannelId) -> Stream<'_, 's, L, C, P> {
-        Stream { sockets: self, id }
+    /// The stream of a channel, to read and write.
+    pub fn stream(&mut self, id: ChannelId) -> StreamSocket<'_, 's, L, C, P> {
+        StreamSocket { sockets: self, id }
     }
 
-    /// Queues a datagram; waits while there is no room.
+    /// Queues a datagram, and waits while there is no room for it.
     ///
     /// # Errors
-    /// As [`Session::send_datagram`], `TimedOut`.
+    /// Those of [`Session::send_datagram`], and `TimedOut`.
     pub fn send(&mut self, id: ChannelId, datagram: &[u8]) -> Result<(), Error> {
         self.until(&mut |session, now| session.send_datagram(now, id, datagram))
     }
 
-    /// Waits for a datagram; how many octets it has.
+    /// Waits for a datagram, copies it to `out`, and returns how many octets it has.
     ///
     /// # Errors
-    /// As [`Session::recv_datagram`], `TimedOut`.
+    /// Those of [`Session::recv_datagram`], and `TimedOut`.
     pub fn recv(&mut self, id: ChannelId, out: &mut [u8]) -> Result<usize, Error> {
         let mut len = None;
         self.until(&mut |session, now| {
             len = session.recv_datagram(now, id, out)?;
             Ok(len.is_some())
         })?;
+        debug_assert!(len.is_some(), "a receive that is done has a datagram");
         len.ok_or(Error::Closed)
     }
 
-    /// Lets go of a channel: what was written still goes out while the device is polled.
+    /// Releases a channel. Octets that were written still go out while the device is polled.
     pub fn release(&mut self, id: ChannelId) {
         let now = self.now();
         self.device.session.release(now, id);
         self.device.poll(now);
     }
 
-    /// Ends the session in order, within `timeout_ms`, then at once. See [`Session::close`].
+    /// Closes the session in order, within `timeout_ms`, and otherwise at once. See [`Session::close`].
     ///
     /// # Errors
-    /// `TimedOut` if peers did not get everything.
+    /// `TimedOut` if the peers did not get everything.
     pub fn close(&mut self, timeout_ms: u32) -> Result<(), Error> {
         let now = self.now();
         self.device.session.close(now);
@@ -226,19 +228,20 @@ impl<'s, L: Link, C: Clock, P: Purpose> Sockets<'s, L, C, P> {
     }
 }
 
-/// A stream of a [`Sockets`]: borrows it, so that there is one at a time; made anew from the
-/// [`ChannelId`] as often as one likes. Dropping it does nothing to the channel.
+/// A stream of a [`Sockets`], which it borrows: there is one at a time.
+/// [`stream`](Sockets::stream) makes it anew from the [`ChannelId`] as often as need be; dropping it does
+/// nothing to the channel.
 #[derive(Debug)]
-pub struct Stream<'a, 's, L: Link, C, P: Purpose> {
+pub struct StreamSocket<'a, 's, L: Link, C, P: Purpose> {
     sockets: &'a mut Sockets<'s, L, C, P>,
     id: ChannelId,
 }
 
-impl<L: Link, C: Clock, P: Purpose> Stream<'_, '_, L, C, P> {
-    /// Ends a direction; see [`Session::shutdown`].
+impl<L: Link, C: Clock, P: Purpose> StreamSocket<'_, '_, L, C, P> {
+    /// Ends one direction or both; see [`Session::shutdown`].
     ///
     /// # Errors
-    /// As there.
+    /// Those of [`Session::shutdown`].
     pub fn shutdown(&mut self, half: Half) -> Result<(), Error> {
         let now = self.sockets.now();
         self.sockets.device.session.shutdown(now, self.id, half)?;
@@ -246,10 +249,11 @@ impl<L: Link, C: Clock, P: Purpose> Stream<'_, '_, L, C, P> {
         Ok(())
     }
 
-    /// Waits until the other peer's client has everything written, its end too.
+    /// Waits until the peer's client has everything that was written, and the end of the stream if there
+    /// is one.
     ///
     /// # Errors
-    /// What ended the channel before, `TimedOut`.
+    /// The reason if the channel ended before, and `TimedOut`.
     pub fn wait_acked(&mut self) -> Result<(), Error> {
         let (id, now) = (self.id, self.sockets.now());
         self.sockets.device.session.request_ack(now, id)?;
@@ -257,24 +261,25 @@ impl<L: Link, C: Clock, P: Purpose> Stream<'_, '_, L, C, P> {
     }
 }
 
-impl<L: Link, C, P: Purpose> ErrorType for Stream<'_, '_, L, C, P> {
+impl<L: Link, C, P: Purpose> ErrorType for StreamSocket<'_, '_, L, C, P> {
     type Error = Error;
 }
 
-impl<L: Link, C: Clock, P: Purpose> Read for Stream<'_, '_, L, C, P> {
-    /// Waits for bytes; 0 at the end of the stream.
+impl<L: Link, C: Clock, P: Purpose> Read for StreamSocket<'_, '_, L, C, P> {
+    /// Waits for bytes, and returns how many were copied to `out`: 0 at the end of the stream.
     fn read(&mut self, out: &mut [u8]) -> Result<usize, Error> {
         let (id, mut n) = (self.id, None);
         self.sockets.until(&mut |session, now| {
             n = session.read(now, id, out)?;
             Ok(n.is_some())
         })?;
+        debug_assert!(n.is_some(), "a read that is done has read");
         Ok(n.unwrap_or(0))
     }
 }
 
-impl<L: Link, C: Clock, P: Purpose> Write for Stream<'_, '_, L, C, P> {
-    /// Copies what fits into the transmit ring; waits while that is full.
+impl<L: Link, C: Clock, P: Purpose> Write for StreamSocket<'_, '_, L, C, P> {
+    /// Copies to the transmit ring what fits, waiting while it is full, and returns how much that is.
     fn write(&mut self, bytes: &[u8]) -> Result<usize, Error> {
         let (id, mut n) = (self.id, 0);
         self.sockets.until(&mut |session, now| {
@@ -284,21 +289,21 @@ impl<L: Link, C: Clock, P: Purpose> Write for Stream<'_, '_, L, C, P> {
         Ok(n)
     }
 
-    /// Waits until the relay has passed on everything written to the peer.
+    /// Waits until the relay has passed everything that was written on to the peer.
     fn flush(&mut self) -> Result<(), Error> {
         let id = self.id;
         self.sockets.until(&mut |session, _| session.flushed(id))
     }
 }
 
-impl<L: Link, C: Clock, P: Purpose> ReadReady for Stream<'_, '_, L, C, P> {
+impl<L: Link, C: Clock, P: Purpose> ReadReady for StreamSocket<'_, '_, L, C, P> {
     fn read_ready(&mut self) -> Result<bool, Error> {
         self.sockets.poll();
         self.sockets.device.session.can_read(self.id)
     }
 }
 
-impl<L: Link, C: Clock, P: Purpose> WriteReady for Stream<'_, '_, L, C, P> {
+impl<L: Link, C: Clock, P: Purpose> WriteReady for StreamSocket<'_, '_, L, C, P> {
     fn write_ready(&mut self) -> Result<bool, Error> {
         self.sockets.poll();
         self.sockets.device.session.can_write(self.id)

@@ -1,4 +1,4 @@
-//! The front on a link of its own making, in all pieces and with all faults.
+//! A device on a link of the tests, which splits all octets and has all faults.
 
 mod answers;
 mod faults;
@@ -11,7 +11,7 @@ use std::rc::Rc;
 
 use embedded_io::{ErrorKind, ErrorType, Read, ReadReady, Write};
 
-use super::{Device, Fault, Link, Relay};
+use super::{Device, Link, LinkFault, RelayAddress};
 use crate::session::{Purpose, Settings, Single, Storage};
 use crate::wire::{
     Address, Decoder, End, Hello, MAX_CONTROL, Message, Piece, Status, VERSION, Welcome,
@@ -28,45 +28,45 @@ impl Purpose for Plain {
 }
 
 type Memory = Storage<1, 256, 0, Single<Plain>>;
-type Front<'s> = Device<'s, Wire, Plain>;
+type Front<'s> = Device<'s, TestLink, Plain>;
 
 /// The relay's end of a link.
 #[derive(Debug, Default)]
-struct Line {
-    /// What came since the last request that was taken.
+struct RelayEnd {
+    /// Octets that came since the last request that was taken.
     up: Vec<u8>,
     down: VecDeque<u8>,
-    /// The relay hung up.
+    /// Whether the relay hung up.
     closed: bool,
-    /// Nothing can be dialled.
+    /// Whether no dial succeeds.
     dark: bool,
     dialled: usize,
     /// Most octets that a call moves; 0: any.
     most: usize,
-    /// What the device's end fails by, for a reason of its own.
-    fault: Option<Fault<ErrorKind>>,
-    /// Nothing is dialled after it.
+    /// The fault of the device's end, if it has one.
+    fault: Option<LinkFault<ErrorKind>>,
+    /// Whether the link is given up after the fault.
     gives_up: bool,
 }
 
-impl Line {
+impl RelayEnd {
     fn dial(&self) -> Result<(), ErrorKind> {
         match self.fault {
-            Some(Fault::Dial(kind)) => Err(kind),
+            Some(LinkFault::Dial(kind)) => Err(kind),
             _ => Ok(()),
         }
     }
 
     fn write(&self) -> Result<(), ErrorKind> {
         match self.fault {
-            Some(Fault::Write(kind)) => Err(kind),
+            Some(LinkFault::Write(kind)) => Err(kind),
             _ => Ok(()),
         }
     }
 
     fn read(&self) -> Result<(), ErrorKind> {
         match self.fault {
-            Some(Fault::Read(kind)) => Err(kind),
+            Some(LinkFault::Read(kind)) => Err(kind),
             _ => Ok(()),
         }
     }
@@ -105,13 +105,13 @@ impl Line {
 
 /// A device's end.
 #[derive(Debug, Clone, Default)]
-struct Wire(Rc<RefCell<Line>>);
+struct TestLink(Rc<RefCell<RelayEnd>>);
 
-impl ErrorType for Wire {
+impl ErrorType for TestLink {
     type Error = ErrorKind;
 }
 
-impl Read for Wire {
+impl Read for TestLink {
     fn read(&mut self, out: &mut [u8]) -> Result<usize, ErrorKind> {
         let mut line = self.0.borrow_mut();
         assert!(line.closed || !line.down.is_empty(), "it would block");
@@ -124,7 +124,7 @@ impl Read for Wire {
     }
 }
 
-impl Write for Wire {
+impl Write for TestLink {
     fn write(&mut self, bytes: &[u8]) -> Result<usize, ErrorKind> {
         let mut line = self.0.borrow_mut();
         line.write()?;
@@ -141,7 +141,7 @@ impl Write for Wire {
     }
 }
 
-impl ReadReady for Wire {
+impl ReadReady for TestLink {
     fn read_ready(&mut self) -> Result<bool, ErrorKind> {
         let line = self.0.borrow();
         line.read()?;
@@ -149,7 +149,7 @@ impl ReadReady for Wire {
     }
 }
 
-impl Link for Wire {
+impl Link for TestLink {
     fn dial(&mut self) -> Result<(), ErrorKind> {
         let mut line = self.0.borrow_mut();
         line.dialled += 1;
@@ -160,14 +160,14 @@ impl Link for Wire {
         if line.dark { Err(ErrorKind::ConnectionRefused) } else { Ok(()) }
     }
 
-    fn pause_ms(&mut self, fault: &Fault<ErrorKind>, times: u8) -> Option<u32> {
+    fn pause_ms(&mut self, fault: &LinkFault<ErrorKind>, times: u8) -> Option<u32> {
         let line = self.0.borrow();
         (!line.gives_up).then(|| super::fault::pause_ms(fault.kind(), times))
     }
 }
 
-const DIRECT: Relay<'static> = Relay::new("relay:8080");
-const PROXIED: Relay<'static> = Relay {
+const DIRECT: RelayAddress<'static> = RelayAddress::new("relay:8080");
+const PROXIED: RelayAddress<'static> = RelayAddress {
     base: "/by/way",
     by_proxy: true,
     fields: "Proxy-Authorization: Basic ZTpm\r\n",
@@ -175,8 +175,8 @@ const PROXIED: Relay<'static> = Relay {
 };
 
 /// Runs `test` with an open device, and the other end of its link.
-fn with_device(relay: Relay<'_>, test: impl FnOnce(&mut Front<'_>, &RefCell<Line>)) {
-    let wire = Wire::default();
+fn with_device(relay: RelayAddress<'_>, test: impl FnOnce(&mut Front<'_>, &RefCell<RelayEnd>)) {
+    let wire = TestLink::default();
     let line = Rc::clone(&wire.0);
     let mut memory = Memory::new();
     let mut head = [0; 512];
@@ -203,7 +203,7 @@ fn put(out: &mut Vec<u8>, message: &Message<'_>) {
     out.extend_from_slice(&buffer[..n]);
 }
 
-/// An answer to exchange `seq` with nothing in it.
+/// An answer to exchange `seq` that carries nothing.
 fn nothing(seq: u64) -> Vec<u8> {
     let mut body = Vec::new();
     let address = Address([5; 16]);

@@ -10,35 +10,36 @@ use super::hooks::Hooks;
 use super::proxy::{Proxy, ProxyServer};
 use super::url::RelayUrl;
 use crate::error::ConfigError;
+use crate::http::request;
 
 /// Settings of [`HttpTransport`](super::HttpTransport).
 #[derive(Debug, Clone)]
 pub struct HttpConfig {
-    /// The relay: `http://host:port`, `https://host`, with a path if it has one.
+    /// The relay's URL: `http://host:port` or `https://host`, with a path if the relay has one.
     pub url: String,
-    /// Whether to go through a proxy.
+    /// The proxy through which requests go, or none.
     pub proxy: Proxy,
-    /// Headers added to every request, as name and value.
+    /// Header fields that are added to every request, as name and value, 2 KiB in all at most.
     pub headers: Vec<(String, String)>,
-    /// The header User-Agent; empty: none is sent.
+    /// The value of the header field User-Agent. If it is empty, there is no such field.
     pub user_agent: String,
-    /// Whose certificates are trusted for `https://`.
+    /// The certificates that are trusted for `https://`.
     pub roots: Roots,
-    /// Time to connect by TCP, all addresses of a host together; also the longest silence while TLS
-    /// or a proxy's tunnel is set up.
+    /// Longest time to connect by TCP, for all addresses of a host together. The same is the longest
+    /// silence while TLS or a proxy's tunnel is set up.
     pub connect_timeout: Duration,
     /// Octets of each of the three buffers: input, output, scratch. Raised to 4 KiB if lower, since
     /// the head of a request or response must fit.
     pub io_buffer: usize,
-    /// What the program does itself on the way.
+    /// Functions of the program that are called on the way.
     pub hooks: Hooks,
 }
 
 impl HttpConfig {
-    /// Time to connect: a SYN and two repeats of it.
+    /// Default of [`connect_timeout`](Self::connect_timeout), 3 s: time for a SYN and two repeats of it.
     pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
 
-    /// Settings for a relay with no proxy and no headers, and 16 KiB buffers.
+    /// Makes the settings for a relay without a proxy or header fields, with buffers of 16 KiB.
     pub fn new(url: impl Into<String>) -> Self {
         Self {
             url: url.into(),
@@ -53,37 +54,38 @@ impl HttpConfig {
     }
 }
 
-/// Whose certificates are trusted for `https://`. One that is trusted is also taken from a server
-/// itself, whether it is self-signed or somebody issued it, for its names and within its dates. Those
-/// that basicConstraints (RFC 5280 section 4.2.1.9) does not mark as an authority's issue no others.
+/// The certificates that are trusted for `https://`. A trusted certificate is also taken from a server
+/// itself, whether it is self-signed or issued, for its names and within its dates. A certificate that
+/// basicConstraints (RFC 5280 section 4.2.1.9) does not mark as an authority's issues no others.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub enum Roots {
-    /// The operating system's, as curl and git have it, so that what its administrator added counts;
-    /// where it has none and the environment names none, as in small containers, those of the public
-    /// web.
+    /// The operating system's certificates, as curl and git have it, so that those of its administrator
+    /// count. Where the system has none and the environment names none, as in small containers, those of
+    /// the public web are trusted.
     #[default]
     SystemOrWeb,
-    /// The operating system's. Where these are files, `SSL_CERT_FILE` and `SSL_CERT_DIR` name others.
+    /// The operating system's certificates. Where these are files, `SSL_CERT_FILE` and `SSL_CERT_DIR`
+    /// name others.
     System,
-    /// Those of the public web, which are built in: Mozilla's.
+    /// The certificates of the public web, which are built in: Mozilla's.
     Web,
-    /// These, as PEM.
+    /// The certificates of this text in PEM.
     Pem(Vec<u8>),
 }
 
-/// Most octets behind the base path: `/v1?n=` and the digits of the largest u64.
-const ENDPOINT: usize = 6 + 20;
+/// Most octets behind the base path: those before the number, and the digits of the largest u64.
+const ENDPOINT: usize = request::PATH.len() + 20;
 
-/// A checked address.
+/// The relay as checked settings name it.
 #[derive(Debug, Clone)]
-pub(super) struct Target {
+pub(super) struct RelayTarget {
     pub url: RelayUrl,
     /// Header fields of every request, with a place for Content-Length.
     pub headers: HeaderMap,
     pub proxy: Option<ProxyServer>,
 }
 
-impl Target {
+impl RelayTarget {
     pub fn new(config: &HttpConfig) -> Result<Self, ConfigError> {
         let url = RelayUrl::new(&config.url)?;
         let proxy = config.proxy.choose(url.scheme == Scheme::HTTPS, &url.host, url.port)?;
@@ -102,7 +104,7 @@ impl Target {
         let RelayUrl { scheme, authority, base, .. } = &self.url;
         let mut path = String::with_capacity(base.len() + ENDPOINT);
         // A string takes whatever is written.
-        let _ = write!(path, "{base}/v1?n={seq}");
+        let _ = write!(path, "{base}{}{seq}", request::PATH);
         Uri::builder()
             .scheme(scheme.clone())
             .authority(authority.clone())
@@ -146,12 +148,13 @@ const RESERVED: [HeaderName; 7] = [
 
 fn headers(config: &HttpConfig, host: HeaderValue) -> Result<HeaderMap, ConfigError> {
     let mut map = HeaderMap::new();
-    // Said here, since ureq would put it together for every request.
+    // Set here, since ureq would put the field together for every request.
     map.insert(header::HOST, host);
     map.insert(header::CONTENT_LENGTH, HeaderValue::from_static("0"));
-    map.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/octet-stream"));
-    // The answer is to come as it is, in no other encoding.
-    map.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store, no-transform"));
+    for (name, value) in request::FIELDS {
+        let name = HeaderName::from_bytes(name.as_bytes()).expect("a constant is valid");
+        map.insert(name, HeaderValue::from_static(value));
+    }
     if !config.user_agent.is_empty() {
         let value = HeaderValue::from_str(&config.user_agent)
             .map_err(|_| ConfigError::Setting("the user agent is no valid header value"))?;
@@ -180,9 +183,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn uris_of_exchanges() {
+    fn uri_has_the_base_path_and_the_number() {
         let uri = |url: &str| {
-            let target = Target::new(&HttpConfig::new(url)).expect("an address");
+            let target = RelayTarget::new(&HttpConfig::new(url)).expect("an address");
             target.uri(7).expect("a URI").to_string()
         };
         assert_eq!(uri("http://host:1"), "http://host:1/v1?n=7");
@@ -197,7 +200,7 @@ mod tests {
         {
             let mut config = HttpConfig::new("http://host");
             config.headers.push((name.into(), value.into()));
-            assert!(matches!(Target::new(&config), Err(ConfigError::Setting(_))), "{name}");
+            assert!(matches!(RelayTarget::new(&config), Err(ConfigError::Setting(_))), "{name}");
         }
     }
 
@@ -206,7 +209,7 @@ mod tests {
         let asked = |url: &str| {
             let mut config = HttpConfig::new(url);
             config.proxy = Proxy::Url("http://user:word@proxy:3128".into());
-            let target = Target::new(&config).expect("an address");
+            let target = RelayTarget::new(&config).expect("an address");
             assert_eq!(target.next_hop(), ("proxy".into(), 3128));
             let told = target.headers.contains_key(header::PROXY_AUTHORIZATION);
             (target.forward_proxy().is_some(), target.tunnel_proxy().is_some(), told)

@@ -4,18 +4,18 @@ use std::fmt;
 
 use ureq::unversioned::transport::Buffers;
 
-/// Buffers made once per connection, that never grow. ureq's own keep at least 10 KiB.
+/// Buffers that are made once per connection and never grow. ureq's own have at least 10 KiB.
 pub(super) struct FixedBuffers {
     input: Box<[u8]>,
     start: usize,
     end: usize,
-    /// The last look at the input consumed some, so another look makes sense.
+    /// Whether the last look at the input consumed some of it, so that another look makes sense.
     progress: bool,
     output: Box<[u8]>,
 }
 
 impl fmt::Debug for FixedBuffers {
-    /// Without the octets, among which may be a password.
+    /// Leaves the octets out, among which may be a password.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut told = f.debug_struct("FixedBuffers");
         told.field("start", &self.start).field("end", &self.end).finish_non_exhaustive()

@@ -12,18 +12,18 @@ use ureq::unversioned::transport::{
     ConnectionDetails, Connector, Either, NextTimeout, ShutdownHandle, Transport,
 };
 
+use super::control::{Control, interrupted};
 use super::hooks::Hooks;
-use super::line::{Line, interrupted};
 use super::race::{self, Lost};
 use super::tcp::Tcp;
 
 /// Opens TCP connections to the host of the URI, or to the proxy.
 #[derive(Debug)]
 pub(super) struct Dialler {
-    pub line: Arc<Line>,
-    /// Host and port to dial whatever the URI says: the relay's or the proxy's.
+    pub control: Arc<Control>,
+    /// Host and port to dial, whatever the URI says: the relay's or the proxy's.
     pub next_hop: (String, u16),
-    /// Time for all addresses of the host together.
+    /// Longest time to connect, for all addresses of the host together.
     pub timeout: Duration,
     pub buffer: usize,
     pub hooks: Hooks,
@@ -32,11 +32,14 @@ pub(super) struct Dialler {
 impl Dialler {
     fn dial(&self) -> Result<TcpStream, Error> {
         let (host, port) = &self.next_hop;
-        let addrs = self.line.resolve(&self.hooks, host, *port)?;
-        let interrupt = self.line.begin_connect()?;
+        let addrs = self.control.resolve(&self.hooks, host, *port)?;
+        let interrupt = self.control.begin_connect()?;
         let (tried, outcome) = race::connect(&addrs, self.timeout, &self.hooks, interrupt.as_fd());
         let worked = outcome.as_ref().ok().map(|(addr, _)| *addr);
-        self.line.end_connect(worked, &addrs[..tried]);
+        if let Some(addr) = worked {
+            log::debug!("connected to {addr}");
+        }
+        self.control.end_connect(worked, &addrs[..tried]);
         outcome.map(|(_, stream)| stream).map_err(|lost| match lost {
             Lost::Cancelled => interrupted(),
             Lost::Hook(failed) => Error::Other(Box::new(failed)),
@@ -58,15 +61,15 @@ impl<In: Transport> Connector<In> for Dialler {
         }
         let stream = Arc::new(self.dial()?);
         stream.set_nodelay(true)?;
-        self.line.connected(&stream)?;
+        self.control.connected(&stream)?;
         let weak: Weak<TcpStream> = Arc::downgrade(&stream);
         (details.register_shutdown)(weak as Weak<dyn ShutdownHandle>)?;
-        let tcp = Tcp::new(stream, Arc::clone(&self.line), self.timeout, self.buffer);
+        let tcp = Tcp::new(stream, Arc::clone(&self.control), self.timeout, self.buffer);
         Ok(Some(Either::B(tcp)))
     }
 }
 
-/// Says that there is no address yet: [`Dialler`] resolves, and only when it dials.
+/// Gives ureq no address: [`Dialler`] resolves the name itself, and only when it dials.
 #[derive(Debug)]
 pub(super) struct NoResolver;
 

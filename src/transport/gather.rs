@@ -1,9 +1,9 @@
 //! One write per request.
 //!
 //! ureq writes a request's head and its body apart: two segments, and a relay woken twice. This
-//! layer, the outermost, holds the head back until the first octets of the body are there. It
-//! also turns the request line into the absolute form that plain proxies want, and keeps what is
-//! known of an exchange that fails.
+//! layer, the outermost, holds the head back until the first octets of the body are there. The layer
+//! also turns the request line into the absolute form that plain proxies want, and keeps what it saw of
+//! an exchange that fails.
 
 use std::fmt;
 use std::io;
@@ -14,16 +14,14 @@ use std::time::{Duration, Instant};
 use ureq::Error;
 use ureq::unversioned::transport::{Buffers, ConnectionDetails, Connector, NextTimeout, Transport};
 
-use super::line::Line;
-
-/// Every request of this client begins so; what a tunnel or TLS writes before never does.
-const METHOD: &[u8] = b"POST ";
+use super::control::Control;
+use crate::http::request::METHOD;
 
 /// Longest time in which an end of the connection that was under way crosses the request: a round trip
 /// of most paths. What ends later was ended because of the request.
 const CROSSING: Duration = Duration::from_secs(1);
 
-/// What was seen of the exchange under way.
+/// What this layer saw of the exchange under way.
 #[derive(Debug, Default)]
 pub(super) struct Sight {
     stale: AtomicBool,
@@ -36,12 +34,13 @@ impl Sight {
         *self.head() = Vec::new();
     }
 
-    /// See [`Failure::stale`](super::Failure::stale).
+    /// Whether the connection was closed while the request was on its way: see
+    /// [`ExchangeFailure::stale`](super::ExchangeFailure::stale).
     pub fn is_stale(&self) -> bool {
         self.stale.load(Relaxed)
     }
 
-    /// What came of the answer, if its head was never taken.
+    /// The octets of an answer whose head the HTTP client did not take.
     pub fn head(&self) -> std::sync::MutexGuard<'_, Vec<u8>> {
         self.head.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -50,9 +49,9 @@ impl Sight {
 /// Puts a [`Gather`] around the connection.
 #[derive(Debug)]
 pub(super) struct GatherConnector {
-    pub line: Arc<Line>,
+    pub control: Arc<Control>,
     pub sight: Arc<Sight>,
-    /// `http://host:port` if requests are to be in absolute form, else empty.
+    /// `http://host:port` if requests are to be in absolute form, else the empty text.
     pub prefix: Arc<str>,
 }
 
@@ -66,43 +65,50 @@ impl<In: Transport> Connector<In> for GatherConnector {
     ) -> Result<Option<Self::Out>, Error> {
         Ok(chained.map(|inner| Gather {
             inner,
-            line: Arc::clone(&self.line),
+            control: Arc::clone(&self.control),
             sight: Arc::clone(&self.sight),
             prefix: Arc::clone(&self.prefix),
             held: Vec::new(),
-            stage: Stage::Unused,
+            stage: RequestStage::Unused,
             has_served: false,
         }))
     }
 }
 
-/// How far an exchange is.
+/// How far the exchange of a connection is.
+///
+/// ```text
+///          head             reads an answer         first octets
+///  Unused ──────▶ Asking ──────────────────▶ Asked ──────────────▶ Answered
+///                    ▲ head of the next request                       │
+///                    └────────────────────────────────────────────────┘
+/// ```
 #[derive(Debug, Clone, Copy)]
-enum Stage {
-    /// No request went out yet.
+enum RequestStage {
+    /// The connection is new: no request went out.
     Unused,
-    /// From the head of a request on.
+    /// A request goes out, from its head on.
     Asking,
-    /// All of it is out, and nothing came. When the last of it went.
+    /// The request is out since that time, and nothing of its answer came.
     Asked(Instant),
-    /// From the first octet of an answer on, to the next request.
+    /// An answer comes or came, and the next request has not begun.
     Answered,
 }
 
 pub(super) struct Gather<T: Transport> {
     inner: T,
-    line: Arc<Line>,
+    control: Arc<Control>,
     sight: Arc<Sight>,
     prefix: Arc<str>,
-    /// The head, until the body comes. Keeps its memory from request to request.
+    /// The head, until the body comes. The memory is kept from request to request.
     held: Vec<u8>,
-    stage: Stage,
+    stage: RequestStage,
     /// Whether an exchange was answered before the one under way.
     has_served: bool,
 }
 
 impl<T: Transport> fmt::Debug for Gather<T> {
-    /// Without the head, which may have a password in it.
+    /// Leaves the head out, which may have a password in it.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut told = f.debug_struct("Gather");
         told.field("inner", &self.inner).field("stage", &self.stage).finish_non_exhaustive()
@@ -113,7 +119,7 @@ impl<T: Transport> Gather<T> {
     /// Writes the held head and the first `amount` octets of the output buffer behind it, in as
     /// few writes as the buffer allows.
     fn release(&mut self, amount: usize, timeout: NextTimeout) -> Result<(), Error> {
-        self.line.mark_sent();
+        self.control.mark_sent();
         let output = self.inner.buffers().output();
         let head = self.held.len();
         if head >= output.len() {
@@ -145,9 +151,11 @@ impl<T: Transport> Transport for Gather<T> {
             return self.release(amount, timeout);
         }
         let output = &self.inner.buffers().output()[..amount];
-        if matches!(self.stage, Stage::Unused | Stage::Answered) && output.starts_with(METHOD) {
-            self.has_served = matches!(self.stage, Stage::Answered);
-            self.stage = Stage::Asking;
+        // A tunnel and TLS begin in other ways.
+        let is_request = output.starts_with(METHOD.as_bytes());
+        if is_request && matches!(self.stage, RequestStage::Unused | RequestStage::Answered) {
+            self.has_served = matches!(self.stage, RequestStage::Answered);
+            self.stage = RequestStage::Asking;
             let (method, rest) = output.split_at(METHOD.len());
             self.held.extend_from_slice(method);
             self.held.extend_from_slice(self.prefix.as_bytes());
@@ -158,11 +166,11 @@ impl<T: Transport> Transport for Gather<T> {
     }
 
     fn await_input(&mut self, timeout: NextTimeout) -> Result<bool, Error> {
-        if let Stage::Asking = self.stage {
-            self.stage = Stage::Asked(Instant::now());
+        if let RequestStage::Asking = self.stage {
+            self.stage = RequestStage::Asked(Instant::now());
         }
         let came = self.inner.await_input(timeout);
-        if let Stage::Asked(at) = self.stage {
+        if let RequestStage::Asked(at) = self.stage {
             let is_over = match &came {
                 Ok(is_there) => !is_there,
                 Err(Error::Io(error)) => is_end(error),
@@ -172,7 +180,7 @@ impl<T: Transport> Transport for Gather<T> {
                 self.sight.stale.store(true, Relaxed);
             }
             if let Ok(true) = came {
-                self.stage = Stage::Answered;
+                self.stage = RequestStage::Answered;
             }
         }
         came
@@ -188,9 +196,9 @@ impl<T: Transport> Transport for Gather<T> {
 }
 
 impl<T: Transport> Drop for Gather<T> {
-    /// The HTTP client lets go of a connection whose answer it cannot read.
+    /// Keeps the octets of an answer that the HTTP client could not read: it drops the connection then.
     fn drop(&mut self) {
-        if let Stage::Answered = self.stage {
+        if let RequestStage::Answered = self.stage {
             let input = self.inner.buffers().input();
             let mut head = self.sight.head();
             *head = input.to_vec();

@@ -1,4 +1,4 @@
-//! What the program does itself below a client: sockets before they connect, names, threads.
+//! The program's own functions below a client: for sockets before they connect, names and threads.
 
 use std::fmt;
 use std::io;
@@ -11,8 +11,8 @@ type OnSocket = dyn Fn(BorrowedFd<'_>) -> io::Result<()> + Send + Sync;
 type OnResolve = dyn Fn(&str, u16) -> io::Result<Vec<SocketAddr>> + Send + Sync;
 type OnThread = dyn Fn() + Send + Sync;
 
-/// Functions of the program that byway calls at points where a system wants something done that
-/// byway cannot know. Default: none.
+/// Functions of the program that byway calls where a system wants something done that byway cannot
+/// know. By default there are none.
 ///
 /// ```
 /// # use byway::{client::Config, transport::Hooks};
@@ -20,8 +20,8 @@ type OnThread = dyn Fn() + Send + Sync;
 /// let config = Config { hooks, ..Config::new("http://relay.example:8080") };
 /// ```
 ///
-/// All are called from byway's own threads, with no lock held, perhaps from several threads at
-/// once. They must not call the client that they belong to: it may be waiting for them. They may
+/// Byway calls the functions from its own threads, with no lock held, perhaps from several threads at
+/// once. They must not call the client that they belong to, which may be waiting for them. They may
 /// use other clients. They live until the last thread of the client has ended, which after an
 /// abort, or while a name is being resolved, is later than the end of the client.
 #[derive(Clone, Default)]
@@ -33,13 +33,13 @@ pub struct Hooks {
 }
 
 impl Hooks {
-    /// Calls this for every TCP socket, to the relay or to a proxy, before it connects: to bind it
-    /// to a network or to mark it. A thread that exchanges with the relay calls it, several times a
-    /// dial if the host has several addresses. What it takes is part of the time to connect, and is
-    /// not cut short.
+    /// Sets the function that is called for every TCP socket, to the relay or to a proxy, before the
+    /// socket connects: to bind it to a network, or to mark it. A thread that exchanges with the relay
+    /// calls the function, several times a dial if the host has several addresses. The function's time is
+    /// part of the time to connect, and is not cut short.
     ///
-    /// An `Err` closes that socket, and the next address of the host is tried. If all were refused
-    /// so, the path is blocked with [`Blocked::Hook`](crate::error::Blocked::Hook).
+    /// An `Err` closes that socket, and the next address of the host is tried. If the function refused
+    /// all sockets, the path is blocked with [`Blocked::Hook`](crate::error::Blocked::Hook).
     #[must_use]
     pub fn on_socket(
         mut self,
@@ -49,14 +49,14 @@ impl Hooks {
         self
     }
 
-    /// Calls this to resolve the host of the relay or proxy, with the port that is to be dialled,
-    /// in the place of the system's resolver. Addresses are tried in the order that it gives, but
-    /// with families alternating. Numeric addresses are not resolved.
+    /// Sets the function that resolves the host of the relay or proxy, with the port that is to be
+    /// dialled, in the place of the system's resolver. Addresses are tried in the order of its result,
+    /// but with families alternating. Numeric addresses are not resolved.
     ///
-    /// It may block: a thread of its own calls it. After 6 s the dial goes on without an answer,
-    /// with older addresses or none, and takes the answer when it comes.
+    /// The function may block: a thread of its own calls it. After 6 s the dial goes on without an
+    /// answer, with older addresses or none, and the answer counts from when it comes.
     ///
-    /// An `Err` or no address at all: the path is blocked with
+    /// After an `Err`, and without an address, the path is blocked with
     /// [`Blocked::Dns`](crate::error::Blocked::Dns) unless older addresses are known.
     #[must_use]
     pub fn on_resolve(
@@ -67,15 +67,16 @@ impl Hooks {
         self
     }
 
-    /// Calls this in every thread of the client, first thing. Three are there at most times: two
-    /// that exchange, for as long as the client lives, and one while a name is being resolved.
+    /// Sets the function that every thread of the client calls first. There are up to three threads at
+    /// most times: two that exchange, for as long as the client lives, and a third while a name is being
+    /// resolved.
     #[must_use]
     pub fn on_thread_start(mut self, hook: impl Fn() + Send + Sync + 'static) -> Self {
         self.thread_start = Some(Arc::new(hook));
         self
     }
 
-    /// Calls this in every thread of the client, last thing, however the thread ends.
+    /// Sets the function that every thread of the client calls last, however the thread ends.
     #[must_use]
     pub fn on_thread_end(mut self, hook: impl Fn() + Send + Sync + 'static) -> Self {
         self.thread_end = Some(Arc::new(hook));
@@ -90,9 +91,8 @@ impl Hooks {
     ) -> io::Result<JoinHandle<()>> {
         let (start, end) = (self.thread_start.clone(), self.thread_end.clone());
         thread.spawn(move || {
-            // Dropped last. Made here, since what a thread that cannot start was given is dropped by
-            // the caller.
-            let _end = End(end);
+            // Dropped last. Made here, since the caller drops the closure of a thread that cannot start.
+            let _end = ThreadEnd(end);
             if let Some(start) = start {
                 start();
             }
@@ -104,15 +104,15 @@ impl Hooks {
         self.socket.as_ref().map_or(Ok(()), |hook| hook(socket))
     }
 
-    /// `None`: the system is to resolve the name.
+    /// Resolves a name by the program's function; `None`: the system is to resolve the name.
     pub(super) fn resolve(&self, host: &str, port: u16) -> Option<io::Result<Vec<SocketAddr>>> {
         self.resolve.as_ref().map(|hook| hook(host, port))
     }
 }
 
-struct End(Option<Arc<OnThread>>);
+struct ThreadEnd(Option<Arc<OnThread>>);
 
-impl Drop for End {
+impl Drop for ThreadEnd {
     fn drop(&mut self) {
         if let Some(hook) = self.0.take() {
             hook();
@@ -144,7 +144,7 @@ mod tests {
         let hooks = Hooks::default()
             .on_thread_start(move || on_start.send("start").unwrap())
             .on_thread_end(move || on_end.send("end").unwrap());
-        // Most of all addresses, in whole pages of any size; qemu gives half of them.
+        // Most of the address space, in whole pages of any size; qemu gives half of that.
         let endless = (usize::MAX / 8 * 7) & !0xffff;
         let refused = hooks.spawn(Builder::new().stack_size(endless), || ());
         assert!(refused.is_err(), "a stack of {endless} octets");

@@ -9,20 +9,20 @@ use ureq::http::{Error as HttpError, Method, Request as HttpRequest, Response};
 use ureq::unversioned::transport::Connector;
 use ureq::{Agent, Body, Error, SendBody, config::Config};
 
-use super::address::{HttpConfig, Target};
-use super::answer::{self, is_tinyproxy, refusal};
+use super::address::{HttpConfig, RelayTarget};
+use super::control::{Canceller, Control};
 use super::dial::{Dialler, NoResolver};
 use super::gather::{GatherConnector, Sight};
-use super::line::{Canceller, Line};
 use super::race::HookFailed;
 use super::resolve::ResolveFailed;
 #[cfg(feature = "tls")]
 use super::tls::TlsConnector;
 use super::tunnel::Tunnel;
-use super::{Failure, Obstacle, Proxy, Request, Transport};
+use super::{ExchangeFailure, Obstacle, Proxy, Request, Transport};
 use crate::error::{Blocked, ConfigError};
+use crate::http::detail;
 
-/// Smallest buffer in octets: the head of a request or response must fit, proxies add to it.
+/// Smallest buffer in octets: the head of a request or response must fit, to which proxies add.
 pub(super) const MIN_BUFFER: usize = 4 * 1024;
 
 /// Longest time an idle connection is kept, in seconds: below what proxies and address translators
@@ -32,42 +32,42 @@ const IDLE_SECONDS: u64 = 50;
 /// Deadline on silence while the first characters of a foreign page are read, in milliseconds.
 const PAGE_SILENCE_MS: u32 = 500;
 
-/// Octets of a foreign page that are looked at.
+/// Most octets of a foreign page that are looked at: more than a line of a log has.
 const PAGE_OCTETS: usize = 256;
 
 /// Carries exchanges by HTTP/1.1 with ureq, over one connection at a time.
 ///
-/// Memory: three buffers of [`HttpConfig::io_buffer`], of which two live with the connection; with
-/// TLS two more live with it, and rustls adds its own. It follows no redirect, keeps no cookie, decompresses nothing
-/// and looks at no environment unless told to.
+/// Memory: three buffers of [`HttpConfig::io_buffer`], of which two live with the connection; with TLS
+/// two more live with the connection, and rustls adds its own. The transport follows no redirect, keeps no
+/// cookie, decompresses nothing, and reads the environment only for [`Proxy::Environment`].
 #[derive(Debug)]
 pub struct HttpTransport {
     agent: Agent,
-    way: Arc<Way>,
-    line: Arc<Line>,
+    way: Arc<RelayPath>,
+    control: Arc<Control>,
     sight: Arc<Sight>,
     scratch: Box<[u8]>,
 }
 
-/// The way to the relay, which the transports of a client have in common.
+/// The way to the relay, by a proxy or without, which the transports of a client have in common.
 #[derive(Debug)]
-pub(crate) struct Way {
+pub(crate) struct RelayPath {
     config: HttpConfig,
-    target: Target,
+    target: RelayTarget,
     #[cfg(feature = "tls")]
     tls: TlsConnector,
 }
 
-impl Way {
+impl RelayPath {
     fn new(config: &HttpConfig) -> Result<Self, ConfigError> {
-        let target = Target::new(config)?;
+        let target = RelayTarget::new(config)?;
         #[cfg(feature = "tls")]
         let tls = match target.is_tls() {
             true => TlsConnector::new(&target.url.host, &config.roots, buffer(config))?,
             false => TlsConnector::default(),
         };
         Ok(Self {
-            // What was read of them is enough.
+            // The roots themselves were read into `tls` and are not kept a second time.
             config: HttpConfig { roots: super::Roots::Web, ..config.clone() },
             target,
             #[cfg(feature = "tls")]
@@ -75,23 +75,23 @@ impl Way {
         })
     }
 
-    /// The way to the same relay by this proxy, or by none.
+    /// Makes the way to the same relay by `proxy`, or by none.
     pub fn by(&self, proxy: Proxy) -> Result<Self, ConfigError> {
         let config = HttpConfig { proxy, ..self.config.clone() };
         Ok(Self {
-            target: Target::new(&config)?,
+            target: RelayTarget::new(&config)?,
             config,
             #[cfg(feature = "tls")]
             tls: self.tls.clone(),
         })
     }
 
-    fn agent(&self, line: &Arc<Line>, sight: &Arc<Sight>) -> Agent {
+    fn agent(&self, control: &Arc<Control>, sight: &Arc<Sight>) -> Agent {
         let Self { config, target, .. } = self;
         let buffer = buffer(config);
         let builder = Config::builder()
             .http_status_as_error(false)
-            // Connectors of ours go through it.
+            // The connectors below go through the proxy themselves.
             .proxy(None)
             .max_redirects(0)
             .user_agent("")
@@ -104,7 +104,7 @@ impl Way {
             .max_idle_connections_per_host(1)
             .max_idle_age(Duration::from_secs(IDLE_SECONDS));
         let dialler = Dialler {
-            line: Arc::clone(line),
+            control: Arc::clone(control),
             next_hop: target.next_hop(),
             timeout: config.connect_timeout,
             buffer,
@@ -115,7 +115,7 @@ impl Way {
             None => String::new(),
         };
         let gather = GatherConnector {
-            line: Arc::clone(line),
+            control: Arc::clone(control),
             sight: Arc::clone(sight),
             prefix: prefix.into(),
         };
@@ -127,29 +127,32 @@ impl Way {
 }
 
 impl HttpTransport {
-    /// Checks the settings, and reads the trusted roots for `https://`. Nothing is dialled before the
-    /// first exchange.
+    /// Checks the settings, and reads the trusted roots for `https://`. The transport dials with its first
+    /// exchange.
+    ///
+    /// # Errors
+    /// What is wrong with the settings, and what to do about it.
     pub fn new(config: &HttpConfig) -> Result<Self, ConfigError> {
-        Ok(Self::by(Arc::new(Way::new(config)?)))
+        Ok(Self::by(Arc::new(RelayPath::new(config)?)))
     }
 
-    /// Another one of the same settings, with the same roots and TLS sessions, and connections of its
-    /// own.
+    /// Makes another transport of the same settings, with the same roots and TLS sessions, and with
+    /// connections of its own.
     pub fn twin(&self) -> Self {
         Self::by(Arc::clone(&self.way))
     }
 
     /// The way to the relay.
-    pub(crate) fn way(&self) -> &Arc<Way> {
+    pub(crate) fn way(&self) -> &Arc<RelayPath> {
         &self.way
     }
 
-    fn by(way: Arc<Way>) -> Self {
-        let line = Arc::new(Line::default());
+    fn by(way: Arc<RelayPath>) -> Self {
+        let control = Arc::new(Control::default());
         let sight = Arc::new(Sight::default());
-        let agent = way.agent(&line, &sight);
+        let agent = way.agent(&control, &sight);
         let scratch = vec![0; buffer(&way.config)].into_boxed_slice();
-        Self { agent, way, line, sight, scratch }
+        Self { agent, way, control, sight, scratch }
     }
 
     pub(super) fn request<'a>(
@@ -166,36 +169,37 @@ impl HttpTransport {
         Ok(http)
     }
 
-    /// Reads on until the body ends, as far as it is a relay's.
+    /// Reads a response until its body ends, if its head is that of a relay's answer.
     fn respond(
         &mut self,
         response: Response<Body>,
         sink: &mut dyn FnMut(&[u8]) -> Result<bool, Blocked>,
-    ) -> Result<(), Failure> {
+    ) -> Result<(), ExchangeFailure> {
         let by_proxy = self.way.target.forward_proxy().is_some();
-        if let Some(cause) = refusal(&response, by_proxy) {
+        let (status, headers) = (response.status().as_u16(), response.headers());
+        if let Some(cause) = detail::refused(status, headers, by_proxy) {
             return Err(self.describe(cause, response));
         }
-        let serves_one = by_proxy && is_tinyproxy(&response);
+        let serves_one = by_proxy && detail::is_tinyproxy(headers);
         let mut reader = response.into_body().into_reader();
         loop {
             match reader.read(&mut self.scratch) {
                 Ok(0) => {
                     if serves_one {
-                        self.line.disconnect();
+                        self.control.disconnect();
                     }
                     return Ok(());
                 }
                 Ok(n) => {
                     let is_answered = sink(&self.scratch[..n]).map_err(|cause| {
-                        Failure::new(
+                        ExchangeFailure::new(
                             cause,
                             true,
                             String::from_utf8_lossy(&self.scratch[..n.min(PAGE_OCTETS)]),
                         )
                     })?;
                     if is_answered {
-                        self.line.answered();
+                        self.control.answered();
                     }
                 }
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
@@ -204,36 +208,38 @@ impl HttpTransport {
         }
     }
 
-    /// Says what came instead of an answer.
-    fn describe(&mut self, cause: Blocked, response: Response<Body>) -> Failure {
-        let mut seen = answer::head(&response);
-        self.line.hurry(PAGE_SILENCE_MS);
+    /// Makes a failure of a response that is no relay's answer, with the beginning of its page.
+    fn describe(&mut self, cause: Blocked, response: Response<Body>) -> ExchangeFailure {
+        let mut seen = detail::line(response.status().as_u16(), response.headers());
+        self.control.hurry(PAGE_SILENCE_MS);
         let mut reader = response.into_body().into_reader().take(PAGE_OCTETS as u64);
         // A page that breaks off is described as far as it goes.
         let n = reader.read(&mut self.scratch).unwrap_or(0);
         if n > 0 {
             seen = format!("{seen}: {}", String::from_utf8_lossy(&self.scratch[..n]));
         }
-        Failure::new(cause, true, seen)
+        ExchangeFailure::new(cause, true, seen)
     }
 
-    fn classify(&self, error: Error) -> Failure {
-        let (sent, dialled) = (self.line.sent(), self.line.dialled());
+    fn classify(&self, error: Error) -> ExchangeFailure {
+        let (sent, dialled) = (self.control.sent(), self.control.dialled());
         let cause = match &error {
-            _ if self.line.cancelled() => Blocked::Cut,
-            _ if self.line.is_used_up() => Blocked::Foreign,
+            _ if self.control.cancelled() => Blocked::Cut,
+            _ if self.control.is_used_up() => Blocked::Foreign,
             Error::HostNotFound | Error::Timeout(ureq::Timeout::Resolve) => Blocked::Dns,
             Error::Timeout(_) => Blocked::Silence,
             Error::Other(other) if other.is::<ResolveFailed>() => Blocked::Dns,
             Error::Other(other) if other.is::<HookFailed>() => Blocked::Hook,
             Error::Other(other) => match other.downcast_ref::<Obstacle>() {
-                Some(obstacle) => return Failure::new(obstacle.cause, sent, &obstacle.seen),
+                Some(obstacle) => {
+                    return ExchangeFailure::new(obstacle.cause, sent, &obstacle.seen);
+                }
                 None => Blocked::Cut,
             },
             Error::Protocol(_) | Error::LargeResponseHeader(..) if sent => {
                 let head = std::mem::take(&mut *self.sight.head());
-                let (cause, seen) = answer::unreadable(&head);
-                return Failure::new(cause, sent, seen);
+                let (cause, seen) = detail::unreadable(&head);
+                return ExchangeFailure::new(cause, sent, seen);
             }
             _ if sent => Blocked::Cut,
             _ if !dialled => Blocked::Connect,
@@ -241,22 +247,25 @@ impl HttpTransport {
             _ => Blocked::Cut,
         };
         let stale = cause == Blocked::Cut && !dialled && self.sight.is_stale();
-        Failure { stale, ..Failure::new(cause, sent, error) }
+        ExchangeFailure { stale, ..ExchangeFailure::new(cause, sent, error) }
     }
 
-    /// What is no relay may stand where the relay stood: the next exchange looks where it is now, by a
-    /// new connection. By that goes, too, what follows a front's word that it does not reach the relay;
-    /// the front itself is where it was.
-    fn look_anew(&self, failure: Failure) -> Failure {
+    /// Has the next exchange make a new connection, and ask for the host's addresses anew, after an answer
+    /// that is no relay's: the relay may have moved, and something else stand where it stood. A front that
+    /// says that it does not reach the relay has not moved: after its answer only the connection is new.
+    fn look_anew(&self, failure: ExchangeFailure) -> ExchangeFailure {
         match failure.cause {
-            Blocked::Http(502..=504) => self.line.disconnect(),
+            Blocked::Http(502..=504) => self.control.disconnect(),
             Blocked::Foreign
             | Blocked::Http(300..=399 | 404 | 421 | 500..=599)
             | Blocked::Head(_)
             | Blocked::Compressed
             | Blocked::Tls(_) => {
-                self.line.lock().names.ask_again();
-                self.line.disconnect();
+                log::debug!(
+                    "no relay answers there: the next exchange looks where the relay is now"
+                );
+                self.control.lock().names.ask_again();
+                self.control.disconnect();
             }
             Blocked::Http(_)
             | Blocked::Dns
@@ -274,7 +283,7 @@ impl HttpTransport {
     }
 }
 
-/// Octets of each buffer.
+/// Octets of each of the transport's buffers.
 fn buffer(config: &HttpConfig) -> usize {
     config.io_buffer.max(MIN_BUFFER)
 }
@@ -285,17 +294,17 @@ impl Transport for HttpTransport {
         request: &Request,
         body: &mut dyn FnMut(&mut [u8]) -> usize,
         sink: &mut dyn FnMut(&[u8]) -> Result<bool, Blocked>,
-    ) -> Result<(), Failure> {
-        self.line.begin(request.silence_ms, request.max_response);
+    ) -> Result<(), ExchangeFailure> {
+        self.control.begin(request.silence_ms, request.max_response);
         self.sight.begin();
-        if let Some(way) = self.line.take_redirect() {
-            self.agent = way.agent(&self.line, &self.sight);
+        if let Some(way) = self.control.take_redirect() {
+            self.agent = way.agent(&self.control, &self.sight);
             self.way = way;
         }
-        if self.line.cancelled() {
-            return Err(Failure::new(Blocked::Cut, false, "interrupted by this program"));
+        if self.control.cancelled() {
+            return Err(ExchangeFailure::new(Blocked::Cut, false, "interrupted by this program"));
         }
-        let mut source = Source { body, left: request.len };
+        let mut source = RequestBody { body, left: request.len };
         let response = self
             .request(request, SendBody::from_reader(&mut source))
             .and_then(|http| self.agent.run(http))
@@ -305,17 +314,17 @@ impl Transport for HttpTransport {
     }
 
     fn canceller(&self) -> Canceller {
-        Canceller(Arc::clone(&self.line))
+        Canceller(Arc::clone(&self.control))
     }
 }
 
 /// The request's body as ureq reads it.
-struct Source<'a> {
+struct RequestBody<'a> {
     body: &'a mut dyn FnMut(&mut [u8]) -> usize,
     left: usize,
 }
 
-impl Read for Source<'_> {
+impl Read for RequestBody<'_> {
     fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
         let most = out.len().min(self.left);
         let n = (self.body)(&mut out[..most]).min(most);

@@ -2,13 +2,12 @@
 //! through small buffers. [`HttpTransport`] does it with ureq.
 
 mod address;
-mod answer;
 mod buffer;
+mod control;
 mod dial;
 mod gather;
 mod hooks;
 mod http;
-mod line;
 mod no_proxy;
 mod proxy;
 mod race;
@@ -30,47 +29,47 @@ use std::fmt;
 use crate::error::Blocked;
 
 pub use address::{HttpConfig, Roots};
+pub use control::Canceller;
 pub use hooks::Hooks;
 pub use http::HttpTransport;
-pub(crate) use http::Way;
-pub use line::Canceller;
+pub(crate) use http::RelayPath;
 pub use proxy::Proxy;
 
-/// One exchange to be made.
+/// An exchange that a transport is to make.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Request {
-    /// Number of the exchange; makes the query different each time, so that no cache answers.
+    /// Number of the exchange. The query has it, and so differs each time: no cache answers.
     pub seq: u64,
-    /// Octets of the request's body, exactly; at least one.
+    /// Octets of the request's body: exactly so many, at least 1.
     pub len: usize,
-    /// Deadline on silence in milliseconds: when no octet moved in either direction for so long,
-    /// the exchange has failed. Not a limit on the total.
+    /// Deadline on silence in milliseconds: the exchange has failed when no octet moved in either
+    /// direction for so long. The exchange as a whole may take longer.
     pub silence_ms: u32,
-    /// Most octets of the answer's body.
+    /// Most octets that the answer's body may have.
     pub max_response: u32,
 }
 
 /// An exchange that failed.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Failure {
-    /// What stood in the way.
+pub struct ExchangeFailure {
+    /// What stood in the way of the exchange.
     pub cause: Blocked,
-    /// Whether octets of the request may have reached the network. If not, it did nothing.
+    /// Whether octets of the request may have reached the network. If not, the request had no effect.
     pub sent: bool,
     /// Whether the connection had served an exchange before, and ended at once and without an octet
-    /// of this one's answer: the other side had closed it when the request was on its way. That says
-    /// nothing of the path, and the next exchange may go at once, by a new connection.
+    /// of this answer: the other side had closed the connection while the request was on its way. That
+    /// says nothing of the path, and the next exchange may go at once, by a new connection.
     pub stale: bool,
-    /// What was seen, for people: a status, a content type, where a page wanted to send us, its
-    /// first characters, an I/O error. At most [`Failure::SEEN`] octets, printable.
+    /// What the transport saw, for people: a status, a content type, the target of a redirect, the
+    /// first characters of a page, an I/O error. At most [`ExchangeFailure::SEEN`] octets, printable.
     pub seen: String,
 }
 
-impl Failure {
-    /// Most octets of `seen`: a line of a log.
+impl ExchangeFailure {
+    /// Most octets of `seen`: as many as fit a line of a log.
     pub const SEEN: usize = 120;
 
-    /// A failure; `seen` is cut to length and cleaned of control characters.
+    /// Makes a failure, whose `seen` is cut to length and cleaned of control characters.
     pub fn new(cause: Blocked, sent: bool, seen: impl fmt::Display) -> Self {
         let mut line = String::new();
         for c in seen.to_string().chars() {
@@ -107,31 +106,29 @@ impl fmt::Display for Obstacle {
 
 impl std::error::Error for Obstacle {}
 
-/// A line on a response, for people: its status, what its head says, and how its page begins.
-fn describe(status: u16, head: &str, page: &str) -> String {
-    let head = if head.is_empty() { status.to_string() } else { format!("{status} {head}") };
-    if page.is_empty() { head } else { format!("{head}: {page}") }
-}
-
 /// Carries exchanges, one at a time. Each of the client's two threads has its own.
 pub trait Transport: Send {
     /// Makes one exchange and blocks until it is over.
     ///
-    /// The request's body is taken from `body`, which fills a slice of any size and tells how much
-    /// (0 only at the end); the body of a proper answer is given to `sink` in pieces, which tells
-    /// whether it has all that it wants: what HTTP has behind it is then read for a moment, so that
-    /// the connection can be kept, and no longer. An `Err` of `sink` ends the exchange with that cause. `Ok` means that the response was a relay's by its
-    /// head and that its body ended as HTTP says it should, no more.
+    /// The transport takes the request's body from `body`, which fills a slice of any size and tells how
+    /// many octets it wrote (0 only at the end). The transport gives the body of a proper answer to `sink`
+    /// in pieces; `sink` tells whether it has all that it wants. The rest of the response is then read
+    /// for a moment and no longer, so that the connection can be kept. An `Err` of `sink` ends the
+    /// exchange with that cause. `Ok` means that the response was a relay's by its head and that its
+    /// body ended as HTTP says it should, no more.
     ///
-    /// A connection is kept for the next exchange if HTTP allows; found dead before anything was
-    /// sent on it, it is replaced without a word.
+    /// A connection is kept for the next exchange if HTTP allows. A connection that is found dead before
+    /// anything was sent on it is replaced without a word.
+    ///
+    /// # Errors
+    /// Why there is no answer.
     fn exchange(
         &mut self,
         request: &Request,
         body: &mut dyn FnMut(&mut [u8]) -> usize,
         sink: &mut dyn FnMut(&[u8]) -> Result<bool, Blocked>,
-    ) -> Result<(), Failure>;
+    ) -> Result<(), ExchangeFailure>;
 
-    /// The handle by which other threads break this transport's exchanges.
+    /// Gives the handle by which other threads break this transport's exchanges.
     fn canceller(&self) -> Canceller;
 }

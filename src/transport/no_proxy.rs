@@ -4,7 +4,7 @@ use std::net::IpAddr;
 
 /// Whether the list excepts a host, given without brackets, at this port.
 ///
-/// It is read as curl reads it, and as Go and Python do where curl knows nothing: entries apart by
+/// The list is read as curl reads it, and as Go and Python do where curl knows nothing: entries apart by
 /// commas or blanks; `*` for every host; a name for itself and all names below it, with or without a
 /// dot or `*.` in front; an address, for IPv6 in brackets or not; a network, as in 10.0.0.0/8; each of
 /// them with a port behind or not. Nothing is resolved.

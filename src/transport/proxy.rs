@@ -1,4 +1,4 @@
-//! The HTTP proxy between this device and the relay: which, and by whose name it is asked.
+//! The HTTP proxy between this device and the relay, and the credentials that the proxy wants.
 
 use std::fmt;
 
@@ -9,20 +9,22 @@ use super::no_proxy;
 use super::url::{Host, Port};
 use crate::error::ConfigError;
 
-/// Whether to go through an HTTP proxy. `http://` relays are asked for in absolute form (never
-/// CONNECT, which most plain proxies refuse for them), `https://` relays through a CONNECT tunnel.
+/// The HTTP proxy through which requests go, or none. Requests to `http://` relays have the absolute
+/// form (never CONNECT, which most plain proxies refuse for them); those to `https://` relays go through a
+/// CONNECT tunnel.
 ///
 /// `Debug` shows a URL without user and password.
 #[derive(Clone, Default, PartialEq, Eq)]
 pub enum Proxy {
-    /// No proxy, whatever the environment says.
+    /// Requests go directly, whatever the environment says.
     #[default]
     Direct,
-    /// What `http_proxy`, `https_proxy` (or its capitals), `all_proxy` and `no_proxy` say.
+    /// Requests go as `http_proxy`, `https_proxy`, `all_proxy` and `no_proxy` say; all but the first also
+    /// in capitals.
     Environment,
-    /// This one: `http://user:password@host:port`, all but the host optional. In user and password
-    /// `%` and two hexadecimal digits stand for an octet; they may have any character, but for a colon
-    /// in the user and an `@` behind the password, both of which Basic or the URL could not tell.
+    /// Requests go through the proxy of this URL: `http://user:password@host:port`, all but the host
+    /// optional. In user and password `%` and two hexadecimal digits stand for an octet. The user has no
+    /// colon, which Basic could not tell, and the host no `@`; any other character is allowed.
     Url(String),
 }
 
@@ -89,7 +91,7 @@ fn variable(names: &[&str]) -> Result<Option<String>, ConfigError> {
     })
 }
 
-/// A proxy that is asked.
+/// A proxy whose URL was checked.
 #[derive(Debug, Clone)]
 pub(super) struct ProxyServer {
     pub host: Host,
@@ -116,7 +118,7 @@ impl ProxyServer {
             }
             _ => url,
         };
-        // Behind the last one: what a password has in it is its own business.
+        // The last `@` counts, since a password may have others in it.
         let (user, place) = match rest.rsplit_once('@') {
             Some((user, place)) => (Some(user), place),
             None => (None, rest),
@@ -128,7 +130,7 @@ impl ProxyServer {
     }
 }
 
-/// Basic credentials (RFC 7617): in UTF-8 unless other octets are percent-encoded.
+/// Encodes Basic credentials (RFC 7617), in UTF-8 unless other octets are percent-encoded.
 fn basic(user: &str) -> Result<HeaderValue, ConfigError> {
     let (user, password) = user.split_once(':').unwrap_or((user, ""));
     let mut octets = decode(user);
@@ -146,7 +148,7 @@ fn basic(user: &str) -> Result<HeaderValue, ConfigError> {
     Ok(value)
 }
 
-/// Takes percent-encoding out. A percent sign that two hexadecimal digits do not follow is itself.
+/// Decodes percent-encoding. A percent sign without two hexadecimal digits behind it stays as it is.
 fn decode(text: &str) -> Vec<u8> {
     let mut octets = Vec::with_capacity(text.len());
     let mut rest = text.as_bytes();

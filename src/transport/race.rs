@@ -1,4 +1,4 @@
-//! Which address of a host answers first: RFC 8305 (Happy Eyeballs), sections 4 and 5.
+//! Connecting to the address of a host that answers first: RFC 8305 (Happy Eyeballs), sections 4 and 5.
 
 use std::fmt;
 use std::io;
@@ -15,23 +15,23 @@ use super::hooks::Hooks;
 /// Longest wait for an address before the next is tried beside it: RFC 8305's default of the
 /// Connection Attempt Delay.
 const ATTEMPT_DELAY: Duration = Duration::from_millis(250);
-/// Shortest, for hosts with so many addresses that they would not fit into the time to connect:
-/// RFC 8305's recommended minimum of the same.
+/// Shortest wait for an address, where a host has so many that they would not fit into the time to
+/// connect: RFC 8305's recommended minimum of the Connection Attempt Delay.
 const LEAST_DELAY: Duration = Duration::from_millis(100);
-/// Connections being made at once. More than fit into the default time to connect, 3 s, by the
-/// shortest delay; with a longer time the oldest, by then 3 s old at least, gives way.
+/// Most connections that are being made at once: more than fit into the default time to connect, 3 s, by
+/// the shortest delay. With a longer time the oldest, by then 3 s old at least, gives way.
 const MAX_ATTEMPTS: usize = 32;
-/// Failures that are told of, by which a line of a log is full.
+/// Most failures that a message lists, by which a line of a log is full.
 const MAX_TOLD: usize = 3;
 
 /// Why no address answered.
 #[derive(Debug)]
 pub(super) enum Lost {
-    /// The canceller broke it off.
+    /// The canceller broke the dial off.
     Cancelled,
     /// The program's hook refused a socket.
     Hook(HookFailed),
-    /// The system or the network.
+    /// The system or the network failed.
     Io(io::Error),
 }
 
@@ -47,9 +47,9 @@ impl fmt::Display for HookFailed {
 
 impl std::error::Error for HookFailed {}
 
-/// The order in which a host's addresses are tried: the one that worked last, then those of which
-/// nothing is known, then those that failed, each in the resolver's order; and the families
-/// alternate, beginning with that of the first.
+/// Orders the addresses of a host as they are tried: the address that worked last, then those of which
+/// nothing is known, then those that failed, each in the resolver's order. The families alternate,
+/// beginning with that of the first.
 pub(super) fn order(
     addrs: &[SocketAddr],
     worked: Option<SocketAddr>,
@@ -73,16 +73,16 @@ pub(super) fn order(
     ordered
 }
 
-/// How long an address is waited for before the next is tried, if there are so many.
+/// How long to wait for each of so many addresses before the next is tried.
 fn delay(addrs: usize, timeout: Duration) -> Duration {
     let share = timeout / u32::try_from(addrs.saturating_add(1)).unwrap_or(u32::MAX);
     share.clamp(LEAST_DELAY, ATTEMPT_DELAY)
 }
 
-/// Connects to one of `addrs`, of which each gets a little time alone before the next is tried
-/// beside it, or none when it fails. The first that is connected wins, the others are closed.
+/// Connects to one of `addrs`. Each gets a little time alone before the next is tried beside it, and the
+/// next is tried at once when an address fails. The first connection wins, the others are closed.
 /// Blocks for at most `timeout`, without a thread, and ends when `interrupt` is readable or hung up.
-/// The number is how many of `addrs` were tried.
+/// Returns how many of `addrs` were tried, too.
 pub(super) fn connect(
     addrs: &[SocketAddr],
     timeout: Duration,
@@ -105,10 +105,10 @@ struct Race<'a> {
     hooks: &'a Hooks,
     addrs: &'a [SocketAddr],
     tried: usize,
-    /// Oldest first.
+    /// Connections that are being made, oldest first.
     attempts: Vec<(SocketAddr, Socket)>,
     failures: Vec<(SocketAddr, io::Error)>,
-    /// What the hook said first.
+    /// The first error of the hook.
     hook_failed: Option<HookFailed>,
 }
 
@@ -159,7 +159,7 @@ impl Race<'_> {
                 None => {}
             }
             let until = match self.tried < self.addrs.len() {
-                // Only a look at the interrupt.
+                // Nothing is being made: only the interrupt is looked at.
                 _ if self.attempts.is_empty() => now,
                 true => next_at.min(deadline),
                 false => deadline,
@@ -178,7 +178,7 @@ impl Race<'_> {
         self.hooks.prepare(socket.as_fd()).map_err(Refusal::Hook)?;
         socket.set_nonblocking(true)?;
         if let Err(error) = socket.connect(&addr.into()) {
-            // Interrupted by a signal it goes on, too: POSIX, connect().
+            // Interrupted by a signal, the attempt goes on as well: POSIX, connect().
             let goes_on = [Errno::INPROGRESS, Errno::INTR].map(Errno::raw_os_error);
             if !error.raw_os_error().is_some_and(|code| goes_on.contains(&code)) {
                 return Err(error.into());
@@ -236,7 +236,7 @@ impl Race<'_> {
         let failures = std::mem::take(&mut self.failures);
         let kind = match (failures.first(), self.hook_failed.take()) {
             (None, Some(failed)) => return Lost::Hook(failed),
-            // No time was given.
+            // The time to connect is 0.
             (None, None) => return Lost::Io(io::ErrorKind::TimedOut.into()),
             (Some((_, error)), _) => error.kind(),
         };
@@ -289,7 +289,7 @@ mod tests {
         let failed = [found[0], found[2]];
         let wanted = addrs(["[::2]:1", "1.1.1.2:1", "[::1]:1", "1.1.1.1:1"]);
         assert_eq!(order(&found, None, &failed), wanted);
-        // One that is no longer an address of the host is none to try.
+        // An address that the host has no longer is not tried.
         assert_eq!(order(&found[..1], Some(worked), &failed), found[..1]);
     }
 

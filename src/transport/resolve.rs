@@ -9,67 +9,68 @@ use std::time::{Duration, Instant};
 
 use ureq::{Error, Timeout};
 
+use super::control::{Control, interrupted};
 use super::hooks::Hooks;
-use super::line::{Line, interrupted};
 use super::race::order;
 
-/// Longest wait for DNS: one repeat of a lost question.
+/// Longest wait for DNS: time for one repeat of a lost question.
 const DNS_TIMEOUT: Duration = Duration::from_secs(6);
 /// Age at which a host's addresses are asked for again before dialling.
 const DNS_AGE: Duration = Duration::from_secs(60);
-/// Stack of the thread that asks: the C library's resolver wants more than a lane's own work.
+/// Stack of the thread that asks, in octets: the C library's resolver wants more than an exchange.
 const DNS_STACK: usize = 256 * 1024;
-/// Questions that may be out at once, those of earlier networks included, whose answers count no
-/// more: the C library cannot be stopped, and takes half a minute where no server answers.
+/// Most questions that are out at once. Those of earlier networks, whose answers count no more, are
+/// among them: the C library cannot be stopped, and takes half a minute where no server answers.
 const MAX_OUT: usize = 4;
-/// Addresses of a host that are kept, of both families by turns: twice what can be tried within
-/// the default time to connect.
+/// Most addresses of a host that are kept, of both families by turns: twice as many as can be tried
+/// within the default time to connect.
 const MAX_ADDRS: usize = 64;
 
 /// What is known of the addresses of one host.
 #[derive(Debug, Default)]
 pub(super) struct Names {
     host: Option<(String, u16)>,
-    /// As heard last.
+    /// The addresses of the last answer.
     addrs: Vec<SocketAddr>,
-    /// When that was; `None`: they are asked for before the next use.
+    /// When the last answer came; `None`: the addresses are asked for before the next use.
     heard: Option<Instant>,
     /// Why the last question had no answer, if the program's hook said so.
     error: Option<io::Error>,
-    /// The one that a connection was made to last.
+    /// The address that was connected to last.
     worked: Option<SocketAddr>,
-    /// Those that were tried in vain by a dial that made no connection, until one does.
+    /// The addresses that were tried in vain since a dial last made a connection.
     failed: Vec<SocketAddr>,
     /// Number of the question whose answer is waited for.
     asking: Option<u64>,
     /// Number of the last question.
     asked: u64,
-    /// Threads that are out asking.
+    /// Threads that wait for an answer.
     out: usize,
 }
 
 impl Names {
-    /// What answered at the address that worked is not the relay: the addresses are asked for again, by
-    /// a new question, and that one is tried last. Of the others is known what was known.
+    /// Notes that no relay answers at the address that worked: the addresses are asked for again, by a
+    /// new question, and that address is tried last. What is known of the others stays.
     pub fn ask_again(&mut self) {
         let foreign = self.worked;
         self.note_failed(foreign.as_slice());
         self.asking = None;
     }
 
-    /// The network is another: the addresses are asked for again, and nothing is known of them.
+    /// Notes that the network is another: the addresses are asked for again, and nothing is known of
+    /// them.
     pub fn forget(&mut self) {
         self.ask_again();
         self.failed.clear();
     }
 
-    /// A connection was made.
+    /// Notes that a connection was made to `addr`.
     pub fn note_worked(&mut self, addr: SocketAddr) {
         self.worked = Some(addr);
         self.failed.clear();
     }
 
-    /// No connection was made. The host may have moved.
+    /// Notes that no connection was made to the addresses that were `tried`. The host may have moved.
     pub fn note_failed(&mut self, tried: &[SocketAddr]) {
         self.heard = None;
         self.worked = None;
@@ -87,7 +88,7 @@ impl Names {
         order(&self.addrs, self.worked, &self.failed)
     }
 
-    /// Counts a question, and gives its number.
+    /// Counts a question, and returns its number.
     fn ask(&mut self) -> u64 {
         self.asked += 1;
         self.out += 1;
@@ -104,9 +105,9 @@ impl Names {
     }
 }
 
-impl Line {
-    /// The addresses of `host` in the order in which they are to be tried: from memory if they are
-    /// fresh, else from DNS within its time-out, else from memory however old.
+impl Control {
+    /// Finds the addresses of `host`, in the order in which they are to be tried: from memory if they
+    /// are fresh, else from DNS within its time-out, else from memory however old.
     pub fn resolve(
         self: &Arc<Self>,
         hooks: &Hooks,
@@ -134,9 +135,10 @@ impl Line {
             }
             if state.names.asking.is_none() && state.names.out < MAX_OUT {
                 let number = state.names.ask();
-                let question = Question { line: Arc::clone(self), number, found: Ok(Vec::new()) };
+                let question =
+                    Question { control: Arc::clone(self), number, found: Ok(Vec::new()) };
                 is_asked = true;
-                // A question that finds no thread locks it to take itself back.
+                // A question that finds no thread is dropped, and locks the state then.
                 drop(state);
                 let (asker, host) = (hooks.clone(), host.to_owned());
                 let thread = thread::Builder::new().name("byway-dns".into()).stack_size(DNS_STACK);
@@ -144,7 +146,7 @@ impl Line {
                 state = self.lock();
                 continue;
             }
-            // That of an earlier dial will do.
+            // A question of an earlier dial serves as well.
             is_asked |= state.names.asking.is_some();
             let waited = self.changed.wait_timeout(state, left);
             state = waited.unwrap_or_else(PoisonError::into_inner).0;
@@ -157,7 +159,7 @@ impl Line {
     }
 }
 
-/// The hook's own words, for the event; [`Error::HostNotFound`] has no place for any.
+/// Keeps the hook's own words for the event; [`Error::HostNotFound`] has no place for them.
 fn hook_failed(error: io::Error) -> Error {
     Error::Other(Box::new(ResolveFailed(error)))
 }
@@ -167,22 +169,22 @@ fn hook_failed(error: io::Error) -> Error {
 #[error("the hook on_resolve: {0}")]
 pub(super) struct ResolveFailed(io::Error);
 
-/// A thread's question. Dropped, it is answered, however the thread ends.
+/// The question of a thread. When it is dropped, however the thread ends, it counts as answered.
 struct Question {
-    line: Arc<Line>,
+    control: Arc<Control>,
     number: u64,
     found: io::Result<Vec<SocketAddr>>,
 }
 
 impl Question {
     fn ask(mut self, hooks: &Hooks, host: &str, port: u16) {
-        // A numeric address with a zone is no name; what number the zone has, the system knows.
+        // A numeric address with a zone is no name; the system knows the number of the zone.
         let is_numeric =
             host.split_once('%').is_some_and(|(address, _)| address.parse::<IpAddr>().is_ok());
         let hooked = if is_numeric { None } else { hooks.resolve(host, port) };
         self.found = match hooked {
             Some(found) => found,
-            // Why there is none it tells in words that say nothing more.
+            // The words of the system's error say no more than that there is no address.
             None => Ok((host, port).to_socket_addrs().map(Iterator::collect).unwrap_or_default()),
         };
     }
@@ -191,7 +193,7 @@ impl Question {
 impl Drop for Question {
     fn drop(&mut self) {
         let found = std::mem::replace(&mut self.found, Ok(Vec::new()));
-        let mut state = self.line.lock();
+        let mut state = self.control.lock();
         let names = &mut state.names;
         names.out -= 1;
         if names.asking == Some(self.number) {
@@ -211,7 +213,7 @@ impl Drop for Question {
             }
         }
         drop(state);
-        self.line.changed.notify_all();
+        self.control.changed.notify_all();
     }
 }
 

@@ -1,4 +1,4 @@
-//! Whose certificates are trusted.
+//! The certificates that are trusted.
 
 use std::fmt;
 use std::sync::Arc;
@@ -21,14 +21,15 @@ use rustls::{
 use super::Roots;
 use crate::error::ConfigError;
 
-/// Trusted certificates, checked by webpki. What webpki does not take and others do is a server's own
-/// certificate that is among them: such a one may be marked as an authority, may be issued by nobody
-/// that is trusted, and may have its name as common name alone, as `openssl req -x509` makes them.
+/// Checks certificates by webpki against those that are trusted. A server's own certificate that is
+/// itself trusted is taken as well, which webpki alone would refuse: such a certificate may be marked as an
+/// authority, may be of an issuer that is not trusted, and may have its name as common name alone, as
+/// `openssl req -x509` makes them.
 #[derive(Debug)]
 pub(super) struct Verifier {
-    /// Those that may issue others.
+    /// The trusted certificates that may issue others.
     authorities: RootCertStore,
-    /// All of them.
+    /// All trusted certificates.
     trusted: Vec<Fingerprint>,
     algorithms: WebPkiSupportedAlgorithms,
 }
@@ -143,34 +144,36 @@ impl ServerCertVerifier for Verifier {
 
 /// What a certificate is by its basicConstraints (RFC 5280 section 4.2.1.9).
 #[derive(Debug, PartialEq, Eq)]
-enum Kind {
+enum CertificateKind {
     Authority,
     EndEntity,
 }
 
-/// What a certificate is, if it is valid now and, unless it is an authority's, for a server. Nobody
-/// being an authority, webpki says so last: it looks at the dates first.
-fn kind(certificate: &ParsedCertificate<'_>, now: UnixTime) -> Result<Kind, Error> {
+/// Tells what a certificate is, if it is valid now and, unless it is an authority's, for a server. The
+/// check goes against no authority at all, which webpki finds fault with only after the dates.
+fn kind(certificate: &ParsedCertificate<'_>, now: UnixTime) -> Result<CertificateKind, Error> {
     let nobody = RootCertStore::empty();
     let refusal =
         match verify_server_cert_signed_by_trust_anchor(certificate, &nobody, &[], now, &[]) {
-            Ok(()) => return Ok(Kind::EndEntity),
+            Ok(()) => return Ok(CertificateKind::EndEntity),
             Err(refusal) => refusal,
         };
     match &refusal {
-        Error::InvalidCertificate(CertificateError::UnknownIssuer) => Ok(Kind::EndEntity),
+        Error::InvalidCertificate(CertificateError::UnknownIssuer) => {
+            Ok(CertificateKind::EndEntity)
+        }
         Error::InvalidCertificate(CertificateError::Other(other))
             if other.0.downcast_ref() == Some(&webpki::Error::CaUsedAsEndEntity) =>
         {
-            Ok(Kind::Authority)
+            Ok(CertificateKind::Authority)
         }
         _ => Err(refusal),
     }
 }
 
-/// Whether a certificate may issue others, whatever its dates, which nobody looks at in an authority.
-/// Those of old (X.509 version 1), which do not say, may, and those that only webpki's reader of
-/// authorities can read.
+/// Whether a certificate may issue others, whatever its dates, which do not count in an authority. Those
+/// of X.509 version 1, which do not say, may, and so may those that only webpki's reader of authorities
+/// can read.
 fn is_authority(certificate: &CertificateDer<'_>) -> bool {
     let Ok(certificate) = ParsedCertificate::try_from(certificate) else { return true };
     let epoch = UnixTime::since_unix_epoch(Duration::ZERO);
@@ -180,16 +183,16 @@ fn is_authority(certificate: &CertificateDer<'_>) -> bool {
         })) => kind(&certificate, not_before),
         found => found,
     };
-    found == Ok(Kind::Authority)
+    found == Ok(CertificateKind::Authority)
 }
 
-/// The authorities among the certificates, and all that can be trusted; `None`: there is none.
+/// Sorts out the authorities among the certificates, and all that can be trusted; `None`: there are none.
 fn store(certificates: Vec<CertificateDer<'_>>) -> Option<(RootCertStore, Vec<Fingerprint>)> {
     let mut store = RootCertStore::empty();
     let mut trusted = Vec::new();
     for certificate in certificates {
         let fingerprint = Fingerprint::of(&certificate);
-        // Stores of systems have some that nobody can read.
+        // Some certificates in the stores of systems cannot be read.
         if !is_authority(&certificate) || store.add(certificate).is_ok() {
             trusted.extend(fingerprint);
         }
@@ -197,7 +200,7 @@ fn store(certificates: Vec<CertificateDer<'_>>) -> Option<(RootCertStore, Vec<Fi
     (!trusted.is_empty()).then_some((store, trusted))
 }
 
-/// What the operating system trusts, or what SSL_CERT_FILE and SSL_CERT_DIR name instead.
+/// Reads what the operating system trusts, or what SSL_CERT_FILE and SSL_CERT_DIR name instead.
 fn system() -> Option<(RootCertStore, Vec<Fingerprint>)> {
     let found = rustls_native_certs::load_native_certs();
     for error in &found.errors {

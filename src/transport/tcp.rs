@@ -10,45 +10,50 @@ use ureq::unversioned::transport::{Buffers, NextTimeout, Transport};
 use ureq::{Error, Timeout};
 
 use super::buffer::FixedBuffers;
-use super::line::Line;
+use super::control::Control;
 
 /// A TCP connection with deadlines on silence and buffers that do not grow.
 #[derive(Debug)]
 pub(super) struct Tcp {
     stream: Arc<TcpStream>,
-    line: Arc<Line>,
-    /// Longest silence before the request goes out: TLS, tunnel.
+    control: Arc<Control>,
+    /// Longest silence before the request goes out, while TLS and a tunnel are set up, in milliseconds.
     setup_ms: u32,
     buffers: FixedBuffers,
-    /// Time-outs that the socket has, in milliseconds; 0: none yet.
-    read_ms: u32,
-    write_ms: u32,
-    /// The other side takes no more. What is left of the request is dropped, and its answer read,
-    /// which may say why.
+    /// Time-outs that were set on the socket, in milliseconds.
+    read_ms: Option<u32>,
+    write_ms: Option<u32>,
+    /// Whether the other side takes no more. The rest of the request is dropped then, and the answer
+    /// read, which may say why.
     refused: bool,
-    /// Not used since the last input.
+    /// Whether nothing was asked of the connection since the last input.
     fresh: bool,
 }
 
 impl Tcp {
-    /// Of a connection that was just made; `setup` is the longest silence before the request goes
-    /// out, `buffer` the octets of each buffer.
-    pub fn new(stream: Arc<TcpStream>, line: Arc<Line>, setup: Duration, buffer: usize) -> Self {
+    /// Wraps a connection that was just made. `setup` is the longest silence before the request goes out,
+    /// `buffer` the octets of each buffer.
+    pub fn new(
+        stream: Arc<TcpStream>,
+        control: Arc<Control>,
+        setup: Duration,
+        buffer: usize,
+    ) -> Self {
         Self {
             stream,
-            line,
+            control,
             setup_ms: u32::try_from(setup.as_millis()).unwrap_or(u32::MAX),
             buffers: FixedBuffers::new(buffer),
-            read_ms: 0,
-            write_ms: 0,
+            read_ms: None,
+            write_ms: None,
             refused: false,
             fresh: true,
         }
     }
 
     fn silence_ms(&self) -> u32 {
-        let silence = self.line.silence_ms();
-        if self.line.sent() { silence } else { silence.min(self.setup_ms).max(1) }
+        let silence = self.control.silence_ms();
+        if self.control.sent() { silence } else { silence.min(self.setup_ms).max(1) }
     }
 
     /// Whether there is nothing to read: no octet, no end, no error.
@@ -59,7 +64,7 @@ impl Tcp {
     }
 }
 
-/// What a time-out of the socket looks like: WouldBlock on Unix, TimedOut elsewhere.
+/// Whether an error is a time-out of the socket: WouldBlock on Unix, TimedOut elsewhere.
 fn timed_out(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut)
 }
@@ -74,9 +79,9 @@ impl Transport for Tcp {
             return Ok(());
         }
         let silence = self.silence_ms();
-        if silence != self.write_ms {
+        if self.write_ms != Some(silence) {
             self.stream.set_write_timeout(Some(Duration::from_millis(silence.into())))?;
-            self.write_ms = silence;
+            self.write_ms = Some(silence);
         }
         let output = &self.buffers.output()[..amount];
         match (&*self.stream).write_all(output) {
@@ -85,7 +90,7 @@ impl Transport for Tcp {
             Err(error) if timed_out(&error) && self.quiet() => {
                 Err(Error::Timeout(Timeout::PerWrite))
             }
-            Err(error) if self.line.sent() && !self.line.cancelled() => {
+            Err(error) if self.control.sent() && !self.control.cancelled() => {
                 log::debug!("request refused half way: {error}");
                 self.refused = true;
                 Ok(())
@@ -95,17 +100,17 @@ impl Transport for Tcp {
     }
 
     fn await_input(&mut self, _: NextTimeout) -> Result<bool, Error> {
-        let silence = self.line.patience_ms(self.silence_ms())?;
-        if silence != self.read_ms {
+        let silence = self.control.patience_ms(self.silence_ms())?;
+        if self.read_ms != Some(silence) {
             self.stream.set_read_timeout(Some(Duration::from_millis(silence.into())))?;
-            self.read_ms = silence;
+            self.read_ms = Some(silence);
         }
         self.fresh = true;
         let input = self.buffers.input_append_buf();
         loop {
             match (&*self.stream).read(input) {
                 Ok(amount) => {
-                    self.line.received(amount);
+                    self.control.received(amount);
                     self.buffers.input_appended(amount);
                     return Ok(amount > 0);
                 }
@@ -116,8 +121,8 @@ impl Transport for Tcp {
         }
     }
 
-    /// Asked by ureq when it puts the connection away, right after input, and when it takes it out
-    /// again; only then is it worth a system call.
+    /// Whether the connection can be used again. ureq asks when it puts the connection away, right after
+    /// input, and when it takes the connection out again; only the latter is worth a system call.
     fn is_open(&mut self) -> bool {
         if self.refused || std::mem::take(&mut self.fresh) {
             return !self.refused;

@@ -91,7 +91,11 @@ fn transport(url: &str) -> HttpTransport {
     HttpTransport::new(&HttpConfig::new(url)).unwrap()
 }
 
-fn exchange(transport: &mut HttpTransport, seq: u64, body: &[u8]) -> Result<Vec<u8>, Failure> {
+fn exchange(
+    transport: &mut HttpTransport,
+    seq: u64,
+    body: &[u8],
+) -> Result<Vec<u8>, ExchangeFailure> {
     exchange_within(transport, seq, body, 2_000)
 }
 
@@ -100,7 +104,7 @@ fn exchange_within(
     seq: u64,
     mut body: &[u8],
     silence_ms: u32,
-) -> Result<Vec<u8>, Failure> {
+) -> Result<Vec<u8>, ExchangeFailure> {
     let mut got = Vec::new();
     let request = Request { seq, len: body.len(), silence_ms, max_response: 16 << 20 };
     transport.exchange(&request, &mut |out| body.read(out).unwrap(), &mut |bytes| {
@@ -111,7 +115,7 @@ fn exchange_within(
 }
 
 #[test]
-fn one_write_per_request_and_one_connection_for_all() {
+fn requests_take_a_write_each_and_share_a_connection() {
     let (url, seen) = serve([|peer| {
         let seen = peer.request();
         peer.ok("one");
@@ -177,7 +181,7 @@ fn large_bodies_stream_both_ways() {
 }
 
 #[test]
-fn what_is_no_answer_is_named_and_described() {
+fn foreign_answers_are_named_and_described() {
     type Case = (&'static str, Blocked, &'static str);
     let cases: [(Script, Case); 9] = [
         (
@@ -231,7 +235,10 @@ fn what_is_no_answer_is_named_and_described() {
         let failure = exchange(&mut transport(&url), 1, b"hello").unwrap_err();
         assert_eq!((failure.cause, failure.sent), (cause, true), "{name}: {failure:?}");
         assert!(failure.seen.starts_with(seen), "{name}: {failure:?}");
-        assert!(failure.seen.len() <= Failure::SEEN && !failure.seen.is_empty(), "{failure:?}");
+        assert!(
+            failure.seen.len() <= ExchangeFailure::SEEN && !failure.seen.is_empty(),
+            "{failure:?}"
+        );
     }
 }
 
@@ -242,7 +249,7 @@ fn page(peer: &mut Peer, head: &str, body: &str) -> Option<Seen> {
 }
 
 #[test]
-fn cut_and_silent_answers() {
+fn cut_and_silent_answers_fail_by_their_causes() {
     let (url, _) = serve([
         |peer| {
             peer.request();
@@ -325,7 +332,7 @@ fn a_connection_found_dead_is_replaced() {
 }
 
 #[test]
-fn nobody_there_and_no_such_name() {
+fn refused_connections_and_unknown_names_are_told_apart() {
     let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
     let failure = exchange(&mut transport(&format!("http://127.0.0.1:{port}")), 1, b"x");
     let failure = failure.unwrap_err();
@@ -335,7 +342,7 @@ fn nobody_there_and_no_such_name() {
 }
 
 #[test]
-fn names_resolve() {
+fn names_are_resolved_by_the_system() {
     let (url, _) = serve([|peer| {
         peer.request();
         peer.ok("named");
@@ -386,7 +393,7 @@ fn another_thread_breaks_an_exchange_and_the_next_dials() {
 }
 
 #[test]
-fn the_sink_can_refuse() {
+fn sink_ends_the_exchange_with_its_cause() {
     let (url, _) = serve([|peer| {
         peer.request();
         peer.ok("something else");
@@ -396,7 +403,7 @@ fn the_sink_can_refuse() {
     let failure = transport(&url)
         .exchange(&request, &mut |out| out.len(), &mut |_| Err(Blocked::Foreign))
         .unwrap_err();
-    assert_eq!(failure, Failure::new(Blocked::Foreign, true, "something else"));
+    assert_eq!(failure, ExchangeFailure::new(Blocked::Foreign, true, "something else"));
 }
 
 #[test]
@@ -461,7 +468,7 @@ fn a_proxys_password_is_in_no_debug_output() {
 
 #[cfg(feature = "tls")]
 #[test]
-fn what_speaks_no_tls_is_named() {
+fn servers_without_tls_are_named() {
     let (url, _) = serve([|peer| {
         let _ = peer.stream.read(&mut [0; 1024]).unwrap();
         peer.answer("HTTP/1.1 400 The plain HTTP request was sent to HTTPS port\r\n\r\n");

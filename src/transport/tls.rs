@@ -10,7 +10,7 @@ use rustls::crypto::ring;
 use rustls::pki_types::ServerName;
 use rustls::sign::CertifiedKey;
 use rustls::{
-    AlertDescription, CertificateError, ClientConfig, ClientConnection, Error as Fault,
+    AlertDescription, CertificateError, ClientConfig, ClientConnection, Error as RustlsError,
     SignatureScheme, StreamOwned,
 };
 use ureq::Error;
@@ -25,23 +25,23 @@ use super::url::Host;
 use super::{Obstacle, Roots};
 use crate::error::{Blocked, ConfigError, TlsFault};
 
-/// Puts TLS around the connection; `None`: the relay is asked for without.
+/// Puts TLS around the connection. Without settings the relay is asked for without TLS.
 #[derive(Debug, Clone, Default)]
 pub(super) struct TlsConnector {
-    settings: Option<Settings>,
+    settings: Option<TlsSettings>,
     /// Octets of each of the two buffers.
     pub buffer: usize,
 }
 
 #[derive(Debug, Clone)]
-struct Settings {
+struct TlsSettings {
     config: Arc<ClientConfig>,
     name: ServerName<'static>,
     nobody: Arc<Nobody>,
 }
 
 impl TlsConnector {
-    /// Reads the trusted roots.
+    /// Reads the trusted roots for TLS with `host`.
     pub fn new(host: &Host, roots: &Roots, buffer: usize) -> Result<Self, ConfigError> {
         let name = ServerName::try_from(host.without_zone().to_owned())
             .map_err(|_| ConfigError::RelayUrl("its host is no name that a certificate has"))?;
@@ -55,7 +55,7 @@ impl TlsConnector {
             .with_custom_certificate_verifier(Arc::new(verifier))
             .with_client_cert_resolver(Arc::clone(&nobody) as Arc<dyn ResolvesClientCert>);
         let config = Arc::new(config);
-        Ok(Self { settings: Some(Settings { config, name, nobody }), buffer })
+        Ok(Self { settings: Some(TlsSettings { config, name, nobody }), buffer })
     }
 }
 
@@ -124,7 +124,7 @@ impl<T: Transport> Transport for Tls<T> {
     }
 }
 
-/// A client without a certificate, that remembers whether it was asked for one.
+/// A client without a certificate, which remembers whether the server asked for one.
 #[derive(Debug, Default)]
 struct Nobody {
     was_asked: AtomicBool,
@@ -141,10 +141,10 @@ impl ResolvesClientCert for Nobody {
     }
 }
 
-/// What rustls met, be it its own finding or the connection's. `within_handshake`: whether there is
+/// Turns an error of TLS or of the connection below it into ureq's. `within_handshake`: whether there is
 /// no TLS yet.
 fn explain(error: io::Error, nobody: &Nobody, within_handshake: bool) -> Error {
-    let fault = error.get_ref().and_then(|inner| inner.downcast_ref::<Fault>());
+    let fault = error.get_ref().and_then(|inner| inner.downcast_ref::<RustlsError>());
     if let Some(fault) = fault {
         return refusal(fault, nobody.was_asked.load(Relaxed));
     }
@@ -156,10 +156,10 @@ fn explain(error: io::Error, nobody: &Nobody, within_handshake: bool) -> Error {
     }
 }
 
-/// The cause in a fault of rustls. `was_asked`: the server wants a client's certificate.
-fn refusal(fault: &Fault, was_asked: bool) -> Error {
+/// Turns an error of rustls into an obstacle. `was_asked`: the server wants a client's certificate.
+fn refusal(fault: &RustlsError, was_asked: bool) -> Error {
     let cause = match fault {
-        Fault::InvalidCertificate(error) => match error {
+        RustlsError::InvalidCertificate(error) => match error {
             CertificateError::Expired | CertificateError::ExpiredContext { .. } => {
                 TlsFault::Expired
             }
@@ -173,7 +173,7 @@ fn refusal(fault: &Fault, was_asked: bool) -> Error {
             CertificateError::UnknownIssuer | CertificateError::BadSignature => {
                 TlsFault::UnknownIssuer
             }
-            // Marked as an authority, and not trusted itself: somebody's self-signed one.
+            // A self-signed certificate that is marked as an authority, and is not trusted itself.
             CertificateError::Other(other)
                 if other.0.downcast_ref() == Some(&webpki::Error::CaUsedAsEndEntity) =>
             {
@@ -181,10 +181,12 @@ fn refusal(fault: &Fault, was_asked: bool) -> Error {
             }
             _ => TlsFault::Certificate,
         },
-        Fault::InvalidMessage(_) => TlsFault::NotTls,
-        Fault::AlertReceived(AlertDescription::CertificateRequired) => TlsFault::ClientCertificate,
-        Fault::AlertReceived(_) if was_asked => TlsFault::ClientCertificate,
-        Fault::AlertReceived(_) | Fault::PeerIncompatible(_) => TlsFault::Refused,
+        RustlsError::InvalidMessage(_) => TlsFault::NotTls,
+        RustlsError::AlertReceived(AlertDescription::CertificateRequired) => {
+            TlsFault::ClientCertificate
+        }
+        RustlsError::AlertReceived(_) if was_asked => TlsFault::ClientCertificate,
+        RustlsError::AlertReceived(_) | RustlsError::PeerIncompatible(_) => TlsFault::Refused,
         _ => TlsFault::Broken,
     };
     Obstacle::error(Blocked::Tls(cause), fault)

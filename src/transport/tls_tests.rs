@@ -109,7 +109,7 @@ fn echo(mut stream: impl Read + Write) -> std::io::Result<()> {
     }
 }
 
-fn exchange(transport: &mut HttpTransport, mut body: &[u8]) -> Result<Vec<u8>, Failure> {
+fn exchange(transport: &mut HttpTransport, mut body: &[u8]) -> Result<Vec<u8>, ExchangeFailure> {
     let mut got = Vec::new();
     transport.exchange(
         &Request { seq: 1, len: body.len(), silence_ms: 5_000, max_response: 1 << 20 },

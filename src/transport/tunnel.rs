@@ -6,25 +6,25 @@ use ureq::Error;
 use ureq::http::header::{HeaderMap, HeaderName, HeaderValue};
 use ureq::unversioned::transport::{Buffers, ConnectionDetails, Connector, Transport};
 
-use super::address::Target;
-use super::answer;
-use super::{Obstacle, describe};
+use super::Obstacle;
+use super::address::RelayTarget;
 use crate::error::Blocked;
+use crate::http::detail;
 
 /// Header fields that a proxy's answer may have.
 const FIELDS: usize = 64;
 
 /// Asks the proxy at the other end of a new connection for a tunnel to the relay.
 pub(super) struct Tunnel {
-    /// The request; empty: there is no such proxy.
-    request: String,
+    /// The request, if there is a proxy for a tunnel.
+    request: Option<String>,
 }
 
 impl Tunnel {
-    pub fn new(target: &Target, user_agent: &str) -> Self {
-        let Some(proxy) = target.tunnel_proxy() else { return Self { request: String::new() } };
+    pub fn new(target: &RelayTarget, user_agent: &str) -> Self {
+        let Some(proxy) = target.tunnel_proxy() else { return Self { request: None } };
         let place = format!("{}:{}", target.url.host.in_url(), target.url.port.number());
-        // Proxies of old keep a connection only if they are told so in this way.
+        // Old proxies keep a connection only because of this field.
         let mut request = format!(
             "CONNECT {place} HTTP/1.1\r\nHost: {place}\r\nProxy-Connection: Keep-Alive\r\n"
         );
@@ -36,14 +36,15 @@ impl Tunnel {
             let _ = write!(request, "Proxy-Authorization: {value}\r\n");
         }
         request.push_str("\r\n");
-        Self { request }
+        Self { request: Some(request) }
     }
 }
 
 impl fmt::Debug for Tunnel {
-    /// Its first line: among the others is the proxy's password.
+    /// Shows the request's first line: among the others is the proxy's password.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("Tunnel").field(&self.request.lines().next()).finish()
+        let line = self.request.as_deref().and_then(|request| request.lines().next());
+        f.debug_tuple("Tunnel").field(&line).finish()
     }
 }
 
@@ -55,11 +56,11 @@ impl<In: Transport> Connector<In> for Tunnel {
         details: &ConnectionDetails,
         chained: Option<In>,
     ) -> Result<Option<In>, Error> {
-        let mut connection = match chained {
-            Some(connection) if !self.request.is_empty() => connection,
-            chained => return Ok(chained),
+        let (mut connection, request) = match (chained, &self.request) {
+            (Some(connection), Some(request)) => (connection, request),
+            (chained, _) => return Ok(chained),
         };
-        for piece in self.request.as_bytes().chunks(connection.buffers().output().len()) {
+        for piece in request.as_bytes().chunks(connection.buffers().output().len()) {
             connection.buffers().output()[..piece.len()].copy_from_slice(piece);
             connection.transmit_output(piece.len(), details.timeout)?;
         }
@@ -72,7 +73,8 @@ impl<In: Transport> Connector<In> for Tunnel {
     }
 }
 
-/// Whether the proxy's answer has come, and is that there is a tunnel. It is taken out of the input.
+/// Takes the proxy's answer to CONNECT out of the input; whether the answer has come, and grants the
+/// tunnel.
 fn take_answer(connection: &mut impl Transport) -> Result<bool, Error> {
     let buffers = connection.buffers();
     loop {
@@ -87,38 +89,26 @@ fn take_answer(connection: &mut impl Transport) -> Result<bool, Error> {
             Ok(httparse::Status::Partial) => return Ok(false),
             Err(_) => return Err(unreadable(buffers)),
         };
+        debug_assert!(response.code.is_some(), "a whole head has a status");
         match response.code.unwrap_or(0) {
-            // An interim one: another follows.
+            // An interim response: another follows.
             100..=199 => buffers.input_consume(len),
-            // Whatever its fields say, what follows is the tunnel's.
+            // Whatever the header fields say, the octets behind them are the tunnel's.
             200..=299 => {
                 buffers.input_consume(len);
                 return Ok(true);
             }
             status => {
-                let offers = response.headers.iter().filter_map(|field| {
-                    let is_offer = field.name.eq_ignore_ascii_case("proxy-authenticate");
-                    is_offer.then(|| String::from_utf8_lossy(field.value).into_owned())
-                });
-                let offers: Vec<_> = offers.collect();
-                let cause = match status {
-                    // tinyproxy answers 401 to a wrong password.
-                    401 | 407 => answer::refused_by_proxy(offers.iter().map(String::as_str)),
-                    status => answer::later(status, &header_map(response.headers))
-                        .unwrap_or(Blocked::Http(status)),
-                };
-                let page = String::from_utf8_lossy(&input[len..]).into_owned();
-                let wants = match &*offers.join(", ") {
-                    "" => String::new(),
-                    offers => format!("wants {offers}"),
-                };
-                return Err(Obstacle::error(cause, describe(status, &wants, &page)));
+                let headers = header_map(response.headers);
+                let page = String::from_utf8_lossy(&input[len..]);
+                let seen = detail::tunnel_line(status, &headers, &page);
+                return Err(Obstacle::error(detail::tunnel_refused(status, &headers), seen));
             }
         }
     }
 }
 
-/// The fields that are valid.
+/// Collects the header fields that are valid.
 fn header_map(fields: &[httparse::Header<'_>]) -> HeaderMap {
     let fields = fields.iter().filter_map(|field| {
         let name = HeaderName::from_bytes(field.name.as_bytes()).ok()?;
@@ -128,6 +118,6 @@ fn header_map(fields: &[httparse::Header<'_>]) -> HeaderMap {
 }
 
 fn unreadable(buffers: &mut dyn Buffers) -> Error {
-    let (cause, seen) = answer::unreadable(buffers.input());
+    let (cause, seen) = detail::unreadable(buffers.input());
     Obstacle::error(cause, seen)
 }

@@ -12,7 +12,7 @@ type Reason = &'static str;
 /// A host as it is dialled.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Host {
-    /// A name or an address without brackets; a link-local one with its zone, as in `fe80::1%eth0`.
+    /// A name, or an address without brackets. A link-local address has its zone, as in `fe80::1%eth0`.
     text: String,
 }
 
@@ -20,7 +20,7 @@ pub(super) struct Host {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Port {
     Given(u16),
-    /// The scheme's own.
+    /// The default port of the scheme.
     Default(u16),
 }
 
@@ -67,7 +67,8 @@ impl Host {
         Ok((host, port))
     }
 
-    /// What is in brackets: IPv6, with a zone or without (RFC 6874 writes its `%` as `%25`).
+    /// Reads the text in brackets: an IPv6 address, with a zone or without (RFC 6874 writes its `%` as
+    /// `%25`).
     fn address(text: &str) -> Result<Self, Reason> {
         let (address, zone) = match text.split_once('%') {
             Some((address, zone)) => (address, Some(zone.strip_prefix("25").unwrap_or(zone))),
@@ -104,17 +105,17 @@ impl Host {
         Ok(Self { text: text.to_owned() })
     }
 
-    /// Without brackets, with its zone.
+    /// The host without brackets and with its zone.
     pub fn bare(&self) -> &str {
         &self.text
     }
 
-    /// Without its zone, which means nothing to others (RFC 6874 section 1).
+    /// The host without its zone, which means nothing to others (RFC 6874 section 1).
     pub fn without_zone(&self) -> &str {
         self.text.split_once('%').map_or(&self.text, |(address, _)| address)
     }
 
-    /// As URLs and Host have it: in brackets if it is an IPv6 address, and without its zone.
+    /// The host as URLs and Host have it: in brackets if it is an IPv6 address, and without its zone.
     pub fn in_url(&self) -> String {
         let host = self.without_zone();
         if host.contains(':') { format!("[{host}]") } else { host.to_owned() }
@@ -129,13 +130,13 @@ pub(super) struct RelayUrl {
     pub port: Port,
     /// Host and port as the URL has them, without a zone.
     pub authority: Authority,
-    /// Path before `/v1`, without a slash at its end.
+    /// The path before `/v1`, without a slash at its end.
     pub base: String,
 }
 
 impl RelayUrl {
-    /// Blanks around the URL are nothing; within it they are an error, as all that would have to be
-    /// percent-encoded is.
+    /// Reads a URL. Blanks around it are ignored; blanks within it are an error, and so are all characters
+    /// that must be percent-encoded.
     pub fn new(url: &str) -> Result<Self, ConfigError> {
         Self::parse(url.trim()).map_err(ConfigError::RelayUrl)
     }
@@ -180,7 +181,7 @@ impl RelayUrl {
         Ok(Self { scheme, host, port, authority, base })
     }
 
-    /// The value of Host: with the port, if it is not the scheme's own.
+    /// The value of Host: with the port, unless that is the scheme's default.
     pub fn host_field(&self) -> String {
         let own = if self.scheme == Scheme::HTTPS { 443 } else { 80 };
         match self.port.number() {
@@ -195,7 +196,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn urls_that_can_be_used() {
+    fn usable_urls_are_read_into_their_parts() {
         for (url, host, port, field, base) in [
             ("http://host:1", "host", 1, "host:1", ""),
             ("  http://host/a/b/ \n", "host", 80, "host", "/a/b"),
@@ -215,7 +216,7 @@ mod tests {
     }
 
     #[test]
-    fn urls_that_cannot_be_used_say_why() {
+    fn unusable_urls_are_refused_with_a_reason() {
         for (url, why) in [
             ("", "neither http"),
             ("host", "neither http"),

@@ -1,10 +1,10 @@
-//! A device where nothing gets through: it asks seldom, and goes on.
+//! A device to which no answer gets through: it asks seldom, and goes on asking.
 
 use std::num::NonZeroU8;
 use std::time::{Duration, Instant};
 
 use byway::client::{Client, Config};
-use byway::device::Relay as Place;
+use byway::device::RelayAddress;
 use byway::session::{ChannelId, Profile};
 use byway::{Endpoint, Kind};
 use embedded_io::{Read, Write};
@@ -16,13 +16,13 @@ use super::{Front, Memory, device, relay};
 /// How long a device has to find out that it asks in vain, and how long it is watched then.
 const LEARNS: Duration = Duration::from_secs(2);
 const WATCHED: Duration = Duration::from_secs(10);
-/// How many requests, or connections, it may make meanwhile: two a second.
+/// Most requests, or connections, that the device may make meanwhile: two a second.
 const MOST: usize = 20;
 
 /// The client at the other end of all.
 const PEER: Profile = Profile { channels: 32, ring: 4 << 10, listeners: 1, io_buffer: 8 << 10 };
 
-/// Says an octet, and hears it.
+/// Sends an octet, and receives it again.
 fn exchange(front: &mut Front<'_>, id: ChannelId, said: u8) {
     front.stream(id).write_all(&[said]).unwrap();
     let mut heard = [0];
@@ -39,7 +39,8 @@ fn poll(front: &mut Front<'_>, time: Duration) {
     }
 }
 
-/// A device with an open channel, at work while `answer` is all that it gets: what it asks for.
+/// Has a device with an open channel work while `answer` is all that it gets; how many requests and
+/// connections it makes.
 fn watch(front: &mut Front<'_>, hostile: &Hostile, answer: Answer) -> (usize, usize) {
     let id = front.connect(Endpoint::try_from("camera:1").unwrap(), Kind::Stream, b"").unwrap();
     exchange(front, id, 1);
@@ -90,7 +91,7 @@ fn requests_without_progress_are_seldom() {
                     let mut memory = Memory::new();
                     let mut head = [0; 512];
                     // By a proxy the device speaks without octets behind its requests.
-                    let place = Place { by_proxy: true, ..Place::new(&authority) };
+                    let place = RelayAddress { by_proxy: true, ..RelayAddress::new(&authority) };
                     let mut front = device(n, memory.session(), hostile.addr, place, &mut head);
                     (answer, watch(&mut front, &hostile, answer))
                 })

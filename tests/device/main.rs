@@ -3,7 +3,7 @@
 mod hostile;
 mod pair;
 mod peer;
-// Its lanes are for the client that has two.
+// Its lanes are for clients with two connections.
 #[allow(dead_code)]
 #[path = "../socket/hostile/server.rs"]
 mod server;
@@ -14,13 +14,13 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use byway::client::{Client, Config};
-use byway::device::{Device, Relay as Place, Sockets};
+use byway::device::{Device, RelayAddress, Sockets};
 use byway::relay::{Relay, RelayConfig};
 use byway::session::{Anything, Profile, Session, Settings, Single, Storage};
 
 use tcp::{Tcp, Watch};
 
-/// Far beyond what anything takes here; a test that waits so long has failed.
+/// Far longer than any call here takes; a test that waits so long has failed.
 const LONG: Duration = Duration::from_secs(20);
 const LONG_MS: u32 = 20_000;
 
@@ -47,7 +47,7 @@ fn device<'s>(
     n: u8,
     session: Session<'s, Single>,
     to: SocketAddr,
-    place: Place<'s>,
+    place: RelayAddress<'s>,
     head: &'s mut [u8; 512],
 ) -> Front<'s> {
     let mut sockets = Sockets::new(Device::new(session, Tcp::new(to), place, head), Watch::new());
@@ -61,7 +61,7 @@ fn with_device<T>(n: u8, relay: SocketAddr, test: impl FnOnce(&mut Front<'_>) ->
     let authority = relay.to_string();
     let mut memory = Memory::new();
     let mut head = [0; 512];
-    test(&mut device(n, memory.session(), relay, Place::new(&authority), &mut head))
+    test(&mut device(n, memory.session(), relay, RelayAddress::new(&authority), &mut head))
 }
 
 /// Bytes that show any shift or repeat.

@@ -6,7 +6,7 @@ use embedded_io::{Read, Write};
 
 use super::{Front, LEN, pattern, relay, with_device};
 
-/// Says everything and hears everything, by turns of what fits.
+/// Sends and receives everything, each time as much as fits.
 fn talk(front: &mut Front<'_>, id: byway::session::ChannelId) {
     let said = pattern(LEN);
     let (mut sent, mut heard, mut some) = (0, Vec::new(), [0; 512]);
@@ -31,7 +31,7 @@ fn talk(front: &mut Front<'_>, id: byway::session::ChannelId) {
 }
 
 #[test]
-fn both_speak_at_once() {
+fn devices_talk_both_ways_at_once() {
     let relay = relay();
     let endpoint = Endpoint::try_from("camera:1").unwrap();
     let at = relay.local_addr();
@@ -55,9 +55,9 @@ fn both_speak_at_once() {
     assert_eq!(relay.stats().busy, 0, "nobody waited in vain");
 }
 
-/// Question and answer, one octet each.
+/// Each question and each answer is an octet.
 #[test]
-fn they_take_turns() {
+fn devices_talk_by_turns() {
     let relay = relay();
     let endpoint = Endpoint::try_from("camera:1").unwrap();
     let at = relay.local_addr();

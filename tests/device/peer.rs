@@ -6,7 +6,7 @@ use byway::client::Stream;
 
 use super::{LEN, LONG, pattern};
 
-/// Hears everything, then says it.
+/// Receives everything, then sends it back.
 pub fn mirror(mut stream: Stream) {
     let mut heard = Vec::new();
     stream.read_to_end(&mut heard).unwrap();
@@ -16,13 +16,13 @@ pub fn mirror(mut stream: Stream) {
     stream.wait_acked(LONG).unwrap();
 }
 
-/// Says each octet as it comes, however the stream ends.
+/// Sends each octet back as it comes, however the stream ends.
 pub fn echo_while_it_lasts(mut stream: Stream) {
     let mut octet = [0];
     while stream.read(&mut octet).is_ok_and(|n| n > 0) && stream.write_all(&octet).is_ok() {}
 }
 
-/// Says each octet as it comes.
+/// Sends each octet back as it comes.
 pub fn echo(mut stream: Stream) {
     let mut octet = [0];
     while stream.read(&mut octet).unwrap() > 0 {

@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use byway::device::Relay as Place;
+use byway::device::RelayAddress;
 use byway::session::{ChannelId, Half, Single, Storage};
 use byway::{Endpoint, Kind};
 use embedded_io::{Read, ReadReady, Write};
@@ -139,7 +139,7 @@ fn large_rings_make_no_larger_bodies() {
         scope.spawn(|| mirror(listener.accept_timeout(LONG).unwrap()));
         let mut memory: Box<Storage<1, LARGE, 0, Single>> = Box::new(Storage::new());
         let mut head = [0; 512];
-        let place = Place::new(&authority);
+        let place = RelayAddress::new(&authority);
         let mut front = super::device(1, memory.session(), to, place, &mut head);
         let id = front.connect(camera(), Kind::Stream, b"").unwrap();
         exchange(&mut front, id);

@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use byway::client::{Client, Config, Stream};
-use byway::device::{Device, Fault, Link, Relay as Place, Sockets};
+use byway::device::{Device, Link, LinkFault, RelayAddress, Sockets};
 use byway::error::Blocked;
 use byway::relay::Relay;
 use byway::session::{Anything, ChannelId, Half, Settings, Single, Storage};
@@ -29,7 +29,7 @@ type Front<'s, L = Tcp> = Sockets<'s, L, Watch, Anything>;
 fn with_device<L: Link>(
     relay: &Relay,
     link: L,
-    place: Place<'_>,
+    place: RelayAddress<'_>,
     test: impl FnOnce(&mut Front<'_, L>, ChannelId),
 ) {
     let peer = Client::open(Config::new(relay.url())).expect("opens");
@@ -91,7 +91,7 @@ fn carry(front: &mut Front<'_>, id: ChannelId) {
 fn by_proxy(proxy: &Daemon, fields: &str) {
     let relay = relay();
     let authority = relay.local_addr().to_string();
-    let place = Place { by_proxy: true, fields, ..Place::new(&authority) };
+    let place = RelayAddress { by_proxy: true, fields, ..RelayAddress::new(&authority) };
     with_device(&relay, Tcp::new(([127, 0, 0, 1], proxy.port).into()), place, carry);
     let access = proxy.access();
     assert!(access.contains("/v1?n="), "{access}");
@@ -125,7 +125,7 @@ pub fn round_trips<L: Link>(
 ) -> (Vec<Duration>, usize) {
     const TURNS: u8 = 200;
     let (mut times, mut connections) = (Vec::new(), 0);
-    with_device(relay, link, Place::new("localhost"), |front, id| {
+    with_device(relay, link, RelayAddress::new("localhost"), |front, id| {
         for turn in 0..TURNS {
             ready(front, relay);
             let began = Instant::now();
@@ -202,7 +202,7 @@ fn untrusted_certificate_is_told_and_seldom_tried() {
     let mut memory: Storage<1, RING, 1, Single> = Storage::new();
     let mut head = [0; 512];
     let link = Tls::new(nginx.port, &other);
-    let place = Place::new("localhost");
+    let place = RelayAddress::new("localhost");
     let device = Device::new(memory.session(), link, place, &mut head);
     let mut front = Sockets::new(device, Watch::new());
     front.set_timeout(10_000);
@@ -210,7 +210,7 @@ fn untrusted_certificate_is_told_and_seldom_tried() {
     let endpoint = Endpoint::try_from("there:1").expect("an endpoint");
     front.connect(endpoint, Kind::Stream, b"").expect_err("no relay");
     assert_eq!(front.device().session().blocked(), Some(Blocked::Connect));
-    let Some(Fault::Dial(error)) = front.device().fault() else {
+    let Some(LinkFault::Dial(error)) = front.device().fault() else {
         panic!("no fault of the link: {:?}", front.device().fault());
     };
     let cause = error.get_ref().and_then(|error| error.downcast_ref::<rustls::Error>());

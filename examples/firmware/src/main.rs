@@ -13,7 +13,7 @@ mod octets;
 mod stack;
 mod uart;
 
-use byway::device::{Device, Relay};
+use byway::device::{Device, RelayAddress};
 use byway::error::Error;
 use byway::session::{ChannelId, Half, Purpose, Settings, Single, Storage};
 use byway::wire::Name;
@@ -56,7 +56,7 @@ fn main() -> ! {
     stack::paint();
     board::start_clock();
     let session = STORAGE.session();
-    let mut device = Device::new(session, Uart::new(), Relay::new("relay"), HEAD_BUFFER);
+    let mut device = Device::new(session, Uart::new(), RelayAddress::new("relay"), HEAD_BUFFER);
     let result = talk(&mut device);
     board::say("stack: ");
     board::say_number(stack::used());

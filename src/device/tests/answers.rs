@@ -1,8 +1,9 @@
-//! What comes down.
+//! Answers, proper and foreign.
 
-use super::super::answer::{Body, Head};
 use super::*;
 use crate::error::Blocked;
+use crate::http::body::BodyReader;
+use crate::http::head::ResponseHead;
 
 /// Answers to exchange 1, and whether the connection is used again.
 fn answers() -> Vec<(&'static str, Vec<u8>, bool)> {
@@ -58,7 +59,7 @@ fn answers() -> Vec<(&'static str, Vec<u8>, bool)> {
 }
 
 #[test]
-fn it_is_understood_in_any_framing_and_pieces() {
+fn answers_are_understood_in_any_framing_and_pieces() {
     for (what, answer, _) in answers() {
         for most in (0..=64).chain([200]) {
             with_device(DIRECT, |device, line| {
@@ -80,7 +81,7 @@ fn it_is_understood_in_any_framing_and_pieces() {
 }
 
 #[test]
-fn the_connection_is_used_again_if_and_only_if_it_may() {
+fn connection_is_used_again_only_if_the_answer_allows_it() {
     for (what, answer, keeps) in answers() {
         with_device(DIRECT, |device, line| {
             device.poll(1);
@@ -96,7 +97,7 @@ fn the_connection_is_used_again_if_and_only_if_it_may() {
 }
 
 #[test]
-fn octet_by_octet_is_as_at_once() {
+fn answer_may_come_octet_by_octet() {
     with_device(DIRECT, |device, line| {
         device.poll(1);
         line.borrow_mut().hello();
@@ -129,8 +130,8 @@ fn a_proxys_connection_is_used_again_only_if_it_says_so() {
     }
 }
 
-/// What stands in the way, going by an answer.
-fn cause(relay: Relay<'_>, answer: &[u8]) -> Option<Blocked> {
+/// The cause that the device finds in an answer.
+fn cause(relay: RelayAddress<'_>, answer: &[u8]) -> Option<Blocked> {
     let mut cause = None;
     with_device(relay, |device, line| {
         device.poll(1);
@@ -150,7 +151,7 @@ fn cause(relay: Relay<'_>, answer: &[u8]) -> Option<Blocked> {
 }
 
 #[test]
-fn what_is_no_relays_answer_is_told() {
+fn foreign_answers_are_named_by_their_cause() {
     let ours = nothing(1);
     let length = format!("Content-Length: {}\r\n", ours.len());
     let page = |status| response(status, "Content-Type: text/html\r\nContent-Length: 2\r\n", b"hi");
@@ -171,7 +172,7 @@ fn what_is_no_relays_answer_is_told() {
             ),
             foreign,
         ),
-        ("compressed", field("Content-Encoding: gzip\r\n"), foreign),
+        ("compressed", field("Content-Encoding: gzip\r\n"), Blocked::Compressed),
         ("framed in some way", field("Transfer-Encoding: gzip, chunked\r\n"), foreign),
         (
             "no length",
@@ -220,7 +221,7 @@ fn what_is_no_relays_answer_is_told() {
     assert_eq!(cause(PROXIED, &page("407 No")), Some(Blocked::ProxyAuth));
 }
 
-/// What has no end between two chunks is no answer, whatever it is made of.
+/// Framing that goes on for ever between two chunks is foreign, whatever it is made of.
 #[test]
 fn framing_without_end_is_foreign() {
     let head = response("200 OK", &format!("{OURS}Transfer-Encoding: chunked\r\n"), b"");
@@ -231,8 +232,8 @@ fn framing_without_end_is_foreign() {
         ("trailers", "0\r\n", "A: b\r\n"),
         ("a trailer", "0\r\n", "A"),
     ] {
-        let mut body: Body =
-            Head::read(&head, false).expect("a head").expect("it").body.expect("it");
+        let mut body: BodyReader =
+            ResponseHead::read(&head, false).expect("a head").expect("it").body.expect("it");
         let framed = format!("{before}{}", repeated.repeat(2_000));
         let mut input = framed.as_bytes();
         let ended = loop {
@@ -248,12 +249,12 @@ fn framing_without_end_is_foreign() {
     }
 }
 
-/// As a body in many chunks has.
+/// A body in many chunks has much framing in all.
 #[test]
-fn short_framing_may_come_for_ever() {
+fn framing_is_limited_between_data_and_not_in_all() {
     let data = vec![7; 3_000];
     let answer = chunked(&data, 1, ";x=y", "");
-    let head = Head::read(&answer, false).expect("a head").expect("all of it");
+    let head = ResponseHead::read(&answer, false).expect("a head").expect("all of it");
     let (mut body, mut input) = (head.body.expect("a body"), &answer[head.len..]);
     let mut got = 0;
     while !input.is_empty() {
@@ -263,16 +264,16 @@ fn short_framing_may_come_for_ever() {
     assert!(body.is_over(false));
 }
 
-/// Every split of a chunked body in two gives the same.
+/// Every split of a chunked body into two pieces gives the same octets.
 #[test]
-fn a_body_in_two_pieces_is_as_in_one() {
+fn chunked_body_is_the_same_however_it_is_split() {
     let data: Vec<u8> = (0..40).collect();
     let answer = chunked(&data, 13, ";x", "T: u\r\n");
-    let head = Head::read(&answer, false).expect("a head").expect("all of it");
+    let head = ResponseHead::read(&answer, false).expect("a head").expect("all of it");
     let framed = &answer[head.len..];
     for at in 0..=framed.len() {
-        let mut body: Body =
-            Head::read(&answer, false).expect("a head").expect("it").body.expect("it");
+        let mut body: BodyReader =
+            ResponseHead::read(&answer, false).expect("a head").expect("it").body.expect("it");
         let mut got = Vec::new();
         for mut part in [&framed[..at], &framed[at..]] {
             while !part.is_empty() {
@@ -287,7 +288,7 @@ fn a_body_in_two_pieces_is_as_in_one() {
 }
 
 proptest::proptest! {
-    /// Whatever comes, nothing breaks, and it is over some time.
+    /// Whatever octets come, the device does not panic, and the exchange ends.
     #[test]
     fn noise_does_no_harm(noise: Vec<u8>, tail in 0_usize..200) {
         let answers = answers();

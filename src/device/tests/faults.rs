@@ -1,6 +1,6 @@
-//! Connections that end, stay dark, or never are.
+//! Connections that end, fall silent, or cannot be made.
 
-use super::super::{Clock, Sockets};
+use super::super::{Clock, IDLE_MS, Sockets};
 use super::*;
 use crate::error::Blocked;
 
@@ -62,8 +62,9 @@ fn a_connection_found_dead_is_replaced_at_once() {
 }
 
 #[test]
-fn one_that_was_idle_for_long_is_not_used() {
-    for (pause, dialled) in [(50_000, 1), (50_001, 2)] {
+fn connection_that_was_idle_for_too_long_is_replaced() {
+    let longest = u64::from(IDLE_MS);
+    for (pause, dialled) in [(longest, 1), (longest + 1, 2)] {
         with_device(DIRECT, |device, line| {
             device.poll(1);
             line.borrow_mut().answer();
@@ -76,7 +77,7 @@ fn one_that_was_idle_for_long_is_not_used() {
 }
 
 #[test]
-fn who_cannot_be_dialled_is_tried_after_pauses() {
+fn failed_dials_are_repeated_after_pauses() {
     with_device(DIRECT, |device, line| {
         line.borrow_mut().dark = true;
         let mut now = 1;
@@ -96,7 +97,7 @@ fn who_cannot_be_dialled_is_tried_after_pauses() {
 }
 
 #[test]
-fn silence_is_a_failure_when_it_is_due() {
+fn silence_fails_the_exchange_at_its_deadline() {
     with_device(DIRECT, |device, line| {
         connect(device, 1);
         let due = device.poll(1).expect("a deadline");
@@ -128,13 +129,14 @@ fn a_new_network_is_dialled_at_once() {
     });
 }
 
-/// The network's, the link's own, as a certificate that is not trusted, or any.
+/// Kinds of faults: of the network, of the link itself, such as an untrusted certificate, or unknown.
 const KINDS: [ErrorKind; 3] =
     [ErrorKind::ConnectionReset, ErrorKind::InvalidData, ErrorKind::Other];
 
 #[test]
 fn the_links_error_is_told_until_an_answer_comes() {
-    let steps: [fn(ErrorKind) -> Fault<ErrorKind>; 3] = [Fault::Dial, Fault::Write, Fault::Read];
+    let steps: [fn(ErrorKind) -> LinkFault<ErrorKind>; 3] =
+        [LinkFault::Dial, LinkFault::Write, LinkFault::Read];
     for fault in steps.into_iter().flat_map(|step| KINDS.map(step)) {
         with_device(DIRECT, |device, line| {
             assert_eq!(device.fault(), None);
@@ -143,7 +145,7 @@ fn the_links_error_is_told_until_an_answer_comes() {
             device.poll(2);
             assert_eq!(device.fault(), Some(&fault));
             let cause =
-                if matches!(fault, Fault::Dial(_)) { Blocked::Connect } else { Blocked::Cut };
+                if matches!(fault, LinkFault::Dial(_)) { Blocked::Connect } else { Blocked::Cut };
             assert_eq!(device.session().blocked(), Some(cause), "{fault:?}");
             line.borrow_mut().fault = None;
             device.poll(5_000);
@@ -156,10 +158,11 @@ fn the_links_error_is_told_until_an_answer_comes() {
     }
 }
 
-/// The next octets of a request that waits, and a connection that was idle.
+/// Faults while the next request begins behind the one that waits, and while a connection is idle.
 #[test]
 fn an_error_behind_the_first_answer_is_told_too() {
-    for fault in [Fault::Write(ErrorKind::InvalidData), Fault::Read(ErrorKind::InvalidData)] {
+    for fault in [LinkFault::Write(ErrorKind::InvalidData), LinkFault::Read(ErrorKind::InvalidData)]
+    {
         with_device(DIRECT, |device, line| {
             device.poll(1);
             line.borrow_mut().answer();
@@ -175,7 +178,7 @@ fn an_error_behind_the_first_answer_is_told_too() {
 }
 
 /// When the device dials within ten minutes, while its link fails by `fault`.
-fn dials(fault: Fault<ErrorKind>) -> Vec<u64> {
+fn dials(fault: LinkFault<ErrorKind>) -> Vec<u64> {
     let mut dials = Vec::new();
     with_device(DIRECT, |device, line| {
         line.borrow_mut().fault = Some(fault);
@@ -193,7 +196,8 @@ fn dials(fault: Fault<ErrorKind>) -> Vec<u64> {
 
 #[test]
 fn a_link_that_fails_for_its_own_reason_is_dialled_ever_more_seldom() {
-    let steps: [fn(ErrorKind) -> Fault<ErrorKind>; 3] = [Fault::Dial, Fault::Write, Fault::Read];
+    let steps: [fn(ErrorKind) -> LinkFault<ErrorKind>; 3] =
+        [LinkFault::Dial, LinkFault::Write, LinkFault::Read];
     for step in steps {
         let network = dials(step(ErrorKind::ConnectionRefused));
         let certificate = dials(step(ErrorKind::InvalidData));
@@ -205,7 +209,7 @@ fn a_link_that_fails_for_its_own_reason_is_dialled_ever_more_seldom() {
     }
 }
 
-/// embedded-io has `Other` for all of them.
+/// embedded-io has the kind `Other` for all of these faults.
 #[test]
 fn dead_networks_are_dialled_as_soon_as_other_faults_of_networks() {
     use std::net::ToSocketAddrs;
@@ -221,17 +225,17 @@ fn dead_networks_are_dialled_as_soon_as_other_faults_of_networks() {
         Errno::AGAIN.into(),
         name,
     ];
-    let often = dials(Fault::Dial(ErrorKind::ConnectionRefused));
+    let often = dials(LinkFault::Dial(ErrorKind::ConnectionRefused));
     for error in errors {
         let kind = embedded_io::Error::kind(&error);
         assert_eq!(kind, ErrorKind::Other, "{error}");
-        for step in [Fault::Dial, Fault::Write, Fault::Read] {
+        for step in [LinkFault::Dial, LinkFault::Write, LinkFault::Read] {
             let tries = dials(step(kind));
             let gaps = tries.windows(2).map(|pair| pair[1] - pair[0]);
             // 2 s, and a step of the test's clock.
             assert!(gaps.max().is_some_and(|gap| gap <= 2_100), "{error}: {tries:?}");
         }
-        assert_eq!(dials(Fault::Dial(kind)), often, "{error}");
+        assert_eq!(dials(LinkFault::Dial(kind)), often, "{error}");
     }
 }
 
@@ -243,7 +247,7 @@ fn kinds_that_do_not_pass_by_themselves_are_dialled_ever_more_seldom() {
         ErrorKind::PermissionDenied,
         ErrorKind::Unsupported,
     ] {
-        let tries = dials(Fault::Dial(kind));
+        let tries = dials(LinkFault::Dial(kind));
         assert!((15..=25).contains(&tries.len()), "{kind:?}: {tries:?}");
     }
 }
@@ -251,7 +255,7 @@ fn kinds_that_do_not_pass_by_themselves_are_dialled_ever_more_seldom() {
 #[test]
 fn a_link_given_up_is_dialled_again_in_another_network() {
     with_device(DIRECT, |device, line| {
-        let fault = Fault::Dial(ErrorKind::InvalidData);
+        let fault = LinkFault::Dial(ErrorKind::InvalidData);
         line.borrow_mut().fault = Some(fault);
         line.borrow_mut().gives_up = true;
         let mut now = 1;
@@ -271,7 +275,7 @@ fn a_link_given_up_is_dialled_again_in_another_network() {
     });
 }
 
-/// A clock that stands still unless somebody waits.
+/// A clock that stands still except while a call waits.
 struct Patient(u64);
 
 impl Clock for Patient {
@@ -284,11 +288,11 @@ impl Clock for Patient {
     }
 }
 
-/// Without a time-out, which is the default.
+/// The call has no time-out, which is the default.
 #[test]
 fn a_blocking_call_ends_when_the_link_is_given_up() {
-    let wire = Wire::default();
-    wire.0.borrow_mut().fault = Some(Fault::Dial(ErrorKind::InvalidData));
+    let wire = TestLink::default();
+    wire.0.borrow_mut().fault = Some(LinkFault::Dial(ErrorKind::InvalidData));
     wire.0.borrow_mut().gives_up = true;
     let mut memory = Memory::new();
     let mut head = [0; 512];
@@ -299,5 +303,5 @@ fn a_blocking_call_ends_when_the_link_is_given_up() {
     let result = sockets.connect(endpoint, Kind::Stream, b"");
     assert_eq!(result, Err(Blocked::Connect.into()));
     let fault = sockets.device().fault().copied();
-    assert_eq!(fault, Some(Fault::Dial(ErrorKind::InvalidData)));
+    assert_eq!(fault, Some(LinkFault::Dial(ErrorKind::InvalidData)));
 }

@@ -1,9 +1,9 @@
-//! What goes up.
+//! Requests.
 
 use super::*;
 
 #[test]
-fn a_request_says_what_the_page_asks_for() {
+fn requests_have_the_head_that_the_protocol_page_asks_for() {
     let common = "Content-Type: application/octet-stream\r\n\
                   Cache-Control: no-store, no-transform\r\n";
     for (relay, line, fields) in [
@@ -23,10 +23,10 @@ fn a_request_says_what_the_page_asks_for() {
 }
 
 #[test]
-fn it_goes_out_whole_through_any_buffer_and_in_any_pieces() {
+fn requests_go_out_whole_through_any_buffer_and_in_any_pieces() {
     for len in [1, 2, 3, 7, 64, 511, 512, 4_096] {
         for most in [0, 1, 3, 100] {
-            let wire = Wire::default();
+            let wire = TestLink::default();
             let line = Rc::clone(&wire.0);
             line.borrow_mut().most = most;
             let mut memory = Memory::new();
@@ -40,7 +40,7 @@ fn it_goes_out_whole_through_any_buffer_and_in_any_pieces() {
 }
 
 #[test]
-fn numbers_are_decimal_and_differ() {
+fn request_numbers_are_decimal_and_differ() {
     with_device(DIRECT, |device, line| {
         connect(device, 1);
         let mut now = 1;

@@ -1,14 +1,17 @@
-//! Something to say while a request waits at the relay.
+//! A device that has something to say while a request waits at the relay.
 
+use super::super::SPEAK_MS;
 use super::*;
 
-/// What the relay does not answer at once, of a device that has something to wait for.
-fn parked(device: &mut Front<'_>, line: &RefCell<Line>) {
+/// The time of the shortest exchange of a device that is parked, in ms.
+const SHORTEST_MS: u64 = 30;
+
+/// Has a device park, whose application waits for a connection.
+fn parked(device: &mut Front<'_>, line: &RefCell<RelayEnd>) {
     connect(device, 1);
     work(device, 1);
     line.borrow_mut().answer();
-    // The shortest exchange.
-    work(device, 31);
+    work(device, 1 + SHORTEST_MS);
     line.borrow_mut().hello();
 }
 
@@ -24,7 +27,7 @@ fn the_next_request_begins_behind_the_one_that_waits() {
         say(device, 1_000);
         let due = work(device, 1_000).expect("a deadline");
         assert_eq!(line.borrow().up, b"POST ");
-        assert_eq!(due, 1_000 + 250 + 30);
+        assert_eq!(due, 1_000 + SPEAK_MS + SHORTEST_MS);
         // Once.
         work(device, 1_010);
         assert_eq!(line.borrow().up, b"POST ");
@@ -70,8 +73,8 @@ fn an_answer_under_way_is_waited_for() {
     });
 }
 
-/// A device that found something in the way at `now`.
-fn hindered(device: &mut Front<'_>, line: &RefCell<Line>) -> u64 {
+/// Has a device find out that octets behind its request bring no answer; when it hangs up.
+fn hindered(device: &mut Front<'_>, line: &RefCell<RelayEnd>) -> u64 {
     parked(device, line);
     say(device, 1_000);
     let due = work(device, 1_000).expect("a deadline");
@@ -84,7 +87,7 @@ fn hindered(device: &mut Front<'_>, line: &RefCell<Line>) -> u64 {
 }
 
 #[test]
-fn what_brings_no_answer_shows_that_something_is_in_the_way() {
+fn device_hangs_up_when_octets_behind_a_request_bring_no_answer() {
     with_device(DIRECT, |device, line| {
         hindered(device, line);
         let (head, _) = line.borrow_mut().request().expect("a request");
@@ -93,7 +96,7 @@ fn what_brings_no_answer_shows_that_something_is_in_the_way() {
 }
 
 #[test]
-fn by_a_proxy_it_speaks_by_dialling_anew() {
+fn device_behind_a_proxy_dials_anew_to_speak() {
     with_device(PROXIED, |device, line| {
         connect(device, 1);
         work(device, 1);
@@ -123,8 +126,8 @@ fn words_about_an_answer_go_with_the_next_request() {
     });
 }
 
-/// Answers the request that waits, by a proxy that keeps its connection; how long it was to wait.
-fn answer_kept(line: &RefCell<Line>) -> u64 {
+/// Answers the request that waits, by a proxy that keeps its connection; how long the request was to wait.
+fn answer_kept(line: &RefCell<RelayEnd>) -> u64 {
     let hello = line.borrow_mut().hello();
     let body = nothing(hello.seq);
     let fields = format!("{OURS}Connection: keep-alive\r\nContent-Length: {}\r\n", body.len());
@@ -132,8 +135,8 @@ fn answer_kept(line: &RefCell<Line>) -> u64 {
     hello.hold_ms.into()
 }
 
-/// Where words are held back, and the connection is kept, the device waits by short requests soon after
-/// traffic; what is to be said goes with the next.
+/// Where a proxy holds octets back and keeps the connection, the device waits by short requests soon after
+/// traffic, and says what there is to say with the next request.
 #[test]
 fn words_held_back_wait_for_the_end_of_a_short_request() {
     with_device(PROXIED, |device, line| {

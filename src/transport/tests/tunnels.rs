@@ -15,7 +15,7 @@ fn head(peer: &mut Peer) -> String {
 }
 
 /// What comes of a proxy that answers CONNECT so, and then speaks no TLS; and what it was asked.
-fn tunnel(answer: String) -> (Failure, String) {
+fn tunnel(answer: String) -> (ExchangeFailure, String) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let url = format!("http://DOM%5Cann:word@{}", listener.local_addr().unwrap());
     let proxy = thread::spawn(move || {

@@ -1,4 +1,4 @@
-//! What a lane's transport shares with whoever may break its exchanges.
+//! What a transport shares with the threads that may break its exchanges.
 
 use std::io;
 use std::net::{Shutdown, SocketAddr, TcpStream};
@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use rustix::net::sockopt::set_socket_linger;
 use ureq::{Error, Timeout};
 
-use super::http::Way;
+use super::http::RelayPath;
 use super::resolve::Names;
 
 /// Octets from the network that an answer may have beside twice its body: head, framing, TLS.
@@ -18,40 +18,40 @@ const FRAMING: u64 = 64 * 1024;
 /// What HTTP may have behind an answer that is whole, in octets: the last chunk, trailers, and TLS
 /// records around them.
 const BEHIND: u64 = 16 * 1024;
-/// How long that may take.
+/// Longest time in which the octets behind a whole answer are read.
 const BEHIND_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// What a lane's transport shares with whoever may break its exchanges.
+/// What a transport shares with the threads that may break its exchanges.
 #[derive(Debug, Default)]
-pub(super) struct Line {
-    state: Mutex<LineState>,
-    /// A question for a name has ended, or the exchange is cancelled.
+pub(super) struct Control {
+    state: Mutex<ControlState>,
+    /// Signalled when a question for a name has ended, and when the exchange is cancelled.
     pub changed: Condvar,
     /// Deadline on silence of the exchange, in milliseconds.
     silence_ms: AtomicU32,
     /// Octets that may still come in this exchange.
     left: AtomicU64,
-    /// Octets of this exchange's request may have reached the network.
+    /// Whether octets of this exchange's request may have reached the network.
     sent: AtomicBool,
-    /// A TCP connection was made for this exchange.
+    /// Whether a TCP connection was made for this exchange.
     dialled: AtomicBool,
 }
 
 #[derive(Debug, Default)]
-pub(super) struct LineState {
+pub(super) struct ControlState {
     pub cancelled: bool,
-    /// The answer is whole; when the rest of the response is to be there.
+    /// When the rest of the response is to be there, once the answer is whole.
     over_by: Option<Instant>,
     socket: Weak<TcpStream>,
-    /// While a connection is being made: dropped, it ends that.
+    /// Dropping this ends the making of a connection.
     connecting: Option<UnixStream>,
     pub names: Names,
-    /// Where the next exchange goes, and all after it, if that has changed.
-    redirect: Option<Arc<Way>>,
+    /// The way of the next exchange and of all after it, if the way has changed.
+    redirect: Option<Arc<RelayPath>>,
 }
 
-impl Line {
-    pub fn lock(&self) -> MutexGuard<'_, LineState> {
+impl Control {
+    pub fn lock(&self) -> MutexGuard<'_, ControlState> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -79,7 +79,7 @@ impl Line {
         self.lock().cancelled
     }
 
-    /// All that is wanted of the answer is there.
+    /// Notes that all that is wanted of the answer is there.
     pub fn answered(&self) {
         self.lock().over_by.get_or_insert_with(|| {
             self.left.fetch_min(BEHIND, Relaxed);
@@ -87,13 +87,16 @@ impl Line {
         });
     }
 
-    /// Whether more came than may.
+    /// Whether more octets came than may.
     pub fn is_used_up(&self) -> bool {
         self.left.load(Relaxed) == 0
     }
 
-    /// How long input is waited for: the deadline on silence, or what is left of the time behind an
-    /// answer.
+    /// How long to wait for input, in milliseconds: until the deadline on silence, or for what is left
+    /// of the time behind a whole answer.
+    ///
+    /// # Errors
+    /// The answer has no end, or the time behind a whole answer is over.
     pub fn patience_ms(&self, silence_ms: u32) -> Result<u32, Error> {
         if self.is_used_up() {
             return Err(Error::Io(io::Error::new(io::ErrorKind::InvalidData, "an endless answer")));
@@ -103,22 +106,22 @@ impl Line {
         if left == 0 { Err(Error::Timeout(Timeout::PerRead)) } else { Ok(left.min(silence_ms)) }
     }
 
-    /// Shortens the deadline, for reading what a foreign page says.
+    /// Shortens the deadline on silence while a foreign page is read.
     pub fn hurry(&self, silence_ms: u32) {
         self.silence_ms.fetch_min(silence_ms, Relaxed);
     }
 
-    /// Breaks the connection, in use or idle, by a reset: to a half-open one that ends in order a proxy
-    /// may go on answering, and count it.
+    /// Breaks the connection, in use or idle, by a reset. A proxy may go on answering a half-open
+    /// connection that ended in order, and count it.
     fn reset(&self) {
         if let Some(socket) = self.lock().socket.upgrade() {
-            // When the lane closes it. An error means that it is broken already.
+            // The reset goes out when the transport closes the socket. An error means that it is broken already.
             let _ = set_socket_linger(&*socket, Some(Duration::ZERO));
             let _ = socket.shutdown(Shutdown::Both);
         }
     }
 
-    /// Breaks the connection, in use or idle.
+    /// Breaks the connection, in use or idle, in order.
     pub fn disconnect(&self) {
         if let Some(socket) = self.lock().socket.upgrade() {
             // An error means that it is broken already.
@@ -126,12 +129,13 @@ impl Line {
         }
     }
 
-    /// Where exchanges go from now on, if that has changed.
-    pub fn take_redirect(&self) -> Option<Arc<Way>> {
+    /// Takes the way of exchanges from now on, if the way has changed.
+    pub fn take_redirect(&self) -> Option<Arc<RelayPath>> {
         self.lock().redirect.take()
     }
 
-    /// Begins to make a connection; what is given hangs up when that is cancelled.
+    /// Begins to make a connection. The socket that is returned hangs up when the connection is
+    /// cancelled.
     pub fn begin_connect(&self) -> Result<UnixStream, Error> {
         let (ours, theirs) = UnixStream::pair()?;
         let mut state = self.lock();
@@ -142,20 +146,20 @@ impl Line {
         Ok(ours)
     }
 
-    /// Ends the making of a connection, and keeps in mind which address gave it, or which of those
-    /// that were tried did not.
+    /// Ends the making of a connection, and remembers which address `worked`, or else which addresses
+    /// were `tried` in vain.
     pub fn end_connect(&self, worked: Option<SocketAddr>, tried: &[SocketAddr]) {
         let mut state = self.lock();
         state.connecting = None;
         match worked {
             Some(addr) => state.names.note_worked(addr),
-            // That it was cancelled says nothing of the addresses.
+            // A cancelled dial says nothing of the addresses.
             None if state.cancelled => {}
             None => state.names.note_failed(tried),
         }
     }
 
-    /// Takes a connection that was made for this exchange.
+    /// Notes a connection that was made for this exchange.
     pub fn connected(&self, socket: &Arc<TcpStream>) -> Result<(), Error> {
         let mut state = self.lock();
         if state.cancelled {
@@ -167,13 +171,13 @@ impl Line {
         Ok(())
     }
 
-    /// Octets came from the network.
+    /// Counts octets that came from the network.
     pub fn received(&self, octets: usize) {
         let left = self.left.load(Relaxed);
         self.left.store(left.saturating_sub(octets as u64), Relaxed);
     }
 
-    /// Deadline on silence of the exchange, in milliseconds.
+    /// The deadline on silence of the exchange, in milliseconds.
     pub fn silence_ms(&self) -> u32 {
         self.silence_ms.load(Relaxed)
     }
@@ -183,15 +187,15 @@ pub(super) fn interrupted() -> Error {
     Error::Io(io::Error::new(io::ErrorKind::ConnectionAborted, "interrupted by this program"))
 }
 
-/// Breaks the exchanges of one lane from any thread, in about a millisecond, as often as wanted:
-/// the next exchange dials anew. Connections that are being made and names that are being resolved
-/// are waited for no longer; a hook of the program is.
+/// Breaks the exchanges of one transport from any thread, in about a millisecond, as often as wanted;
+/// the next exchange dials anew. The transport stops waiting for connections that are being made and for
+/// names that are being resolved, but not for a hook of the program.
 #[derive(Debug, Clone)]
-pub struct Canceller(pub(super) Arc<Line>);
+pub struct Canceller(pub(super) Arc<Control>);
 
 impl Canceller {
-    /// Breaks the exchange under way, and every one begun until [`Canceller::reset`]. The
-    /// connection is gone, also an idle one.
+    /// Breaks the exchange under way, and every exchange that begins before [`Canceller::reset`]. The
+    /// connection is closed, in use or idle.
     pub fn cancel(&self) {
         let mut state = self.0.lock();
         state.cancelled = true;
@@ -201,8 +205,8 @@ impl Canceller {
         self.0.reset();
     }
 
-    /// Allows exchanges again. Whoever decides on the next exchange calls it then, under the lock
-    /// under which `cancel` is called, so that none is lost between the two.
+    /// Allows exchanges again. The thread that decides on the next exchange calls this, under the lock
+    /// under which `cancel` is called, so that no call of `cancel` is lost between the two.
     pub fn reset(&self) {
         self.0.lock().cancelled = false;
     }
@@ -219,7 +223,7 @@ impl Canceller {
         self.0.lock().names.is_fresh()
     }
 
-    /// Drops the connection, so that the next exchange dials; allows exchanges all along.
+    /// Closes the connection, so that the next exchange dials. Exchanges stay allowed.
     pub fn disconnect(&self) {
         self.0.disconnect();
     }
@@ -229,8 +233,8 @@ impl Canceller {
         self.0.lock().names.forget();
     }
 
-    /// Has exchanges go another way to the relay, from the next one on.
-    pub(crate) fn redirect(&self, way: Arc<Way>) {
+    /// Sends exchanges another way to the relay, from the next exchange on.
+    pub(crate) fn redirect(&self, way: Arc<RelayPath>) {
         self.0.lock().redirect = Some(way);
     }
 }

@@ -1,95 +1,72 @@
-//! What a response is, going by its head, if it is no relay's answer.
+//! What a client with std finds out of a response that is no relay's answer, beyond the [`refusal`]: when
+//! to ask again, what a proxy wants, what is wrong with a head, and a line for people.
 
 use std::time::SystemTime;
 
-use ureq::Body;
+use ureq::http::HeaderName;
 use ureq::http::header::{self, HeaderMap};
-use ureq::http::{HeaderName, Response};
 
-use super::describe;
+use super::refusal::refusal;
 use crate::error::{AuthScheme, Blocked, HeadFault};
 
-/// When a full relay is asked again if it does not say when, in seconds.
+/// When a full relay is asked again if it does not say when, in seconds: what relays of this version say.
 const RETRY_AFTER: u8 = 5;
 
-/// Longest time after which it, or what else is on the way, is asked again, whatever it says, in
-/// seconds: a client that waits longer looks dead, and loses its channels after 66 s.
+/// Longest time after which a relay or a gateway is asked again, whatever it says, in seconds: a client
+/// that waits longer looks dead, and loses its channels after 66 s.
 const MAX_RETRY_AFTER: u64 = 30;
 
-/// Header lines that the HTTP client takes.
+/// Header lines that ureq takes.
 const MAX_LINES: usize = 128;
 
-/// Why a response is no relay's answer, going by its head.
-pub(super) fn refusal(response: &Response<Body>, by_proxy: bool) -> Option<Blocked> {
-    let headers = response.headers();
-    match response.status().as_u16() {
-        200 => {}
-        407 if by_proxy => {
-            let offers = headers.get_all(header::PROXY_AUTHENTICATE).iter();
-            return Some(refused_by_proxy(offers.filter_map(|value| value.to_str().ok())));
+/// Why a response is no relay's answer, going by its status and its header fields; `None`: it may be one.
+/// `by_proxy`: the request named the relay in full, for a proxy.
+pub(crate) fn refused(status: u16, headers: &HeaderMap, by_proxy: bool) -> Option<Blocked> {
+    let fields = headers.iter().map(|(name, value)| (name.as_str(), value.as_bytes()));
+    let cause = refusal(status, fields, by_proxy)?;
+    Some(match cause {
+        Blocked::ProxyAuth => wants_password(headers),
+        // tinyproxy's answer to a wrong password.
+        Blocked::Http(401) if by_proxy && is_tinyproxy(headers) => Blocked::ProxyAuth,
+        Blocked::Http(503) if is_full(headers) => {
+            Blocked::Full(retry_after(headers).unwrap_or(RETRY_AFTER))
         }
-        // What it says to a wrong password.
-        401 if by_proxy && is_tinyproxy(response) => return Some(Blocked::ProxyAuth),
-        status => return Some(limit(status, headers).unwrap_or(Blocked::Http(status))),
-    }
-    let field = |name| headers.get(name).and_then(|v| v.to_str().ok());
-    let kind = field(header::CONTENT_TYPE).unwrap_or_default();
-    let kind = kind.split(';').next().unwrap_or_default().trim();
-    let encoding = field(header::CONTENT_ENCODING).unwrap_or("identity").trim();
-    if !kind.eq_ignore_ascii_case("application/octet-stream") {
-        Some(Blocked::Foreign)
-    } else if !encoding.eq_ignore_ascii_case("identity") {
-        Some(Blocked::Compressed)
-    } else {
-        None
+        Blocked::Http(status) => later(status, headers),
+        cause => cause,
+    })
+}
+
+/// Why a proxy gives no tunnel, going by its answer to CONNECT, whose status is not 2xx.
+pub(crate) fn tunnel_refused(status: u16, headers: &HeaderMap) -> Blocked {
+    match status {
+        // tinyproxy answers 401 to a wrong password.
+        401 | 407 => wants_password(headers),
+        status => later(status, headers),
     }
 }
 
-/// The head of a response that is no relay's answer, for people.
-pub(super) fn head(response: &Response<Body>) -> String {
-    let field = |name: HeaderName| {
-        let values = response.headers().get_all(name).iter();
-        values.map(|value| String::from_utf8_lossy(value.as_bytes())).collect::<Vec<_>>().join(", ")
-    };
-    let mut words = vec![field(header::CONTENT_TYPE)];
-    for (before, value) in [
-        ("in ", field(header::CONTENT_ENCODING)),
-        ("to ", field(header::LOCATION)),
-        ("wants ", field(header::PROXY_AUTHENTICATE)),
-    ] {
-        if !value.is_empty() {
-            words.push(format!("{before}{value}"));
-        }
-    }
-    words.retain(|word| !word.is_empty());
-    describe(response.status().as_u16(), &words.join(" "), "")
+/// Whether a 503 is a full relay's.
+fn is_full(headers: &HeaderMap) -> bool {
+    headers.get("byway-status").is_some_and(|status| *status == "full")
 }
 
-/// A status that says when to ask again: of a relay that is full, or of anything on the way.
-/// Byway-Status is the relay's.
-fn limit(status: u16, headers: &HeaderMap) -> Option<Blocked> {
-    if status == 503 && headers.get("byway-status").is_some_and(|status| *status == "full") {
-        return Some(Blocked::Full(seconds(headers).unwrap_or(RETRY_AFTER)));
+/// A status other than 200, with the time to ask again if the status lets nobody ask as often (429) or is
+/// that of a gateway out of order (503), and it says so.
+fn later(status: u16, headers: &HeaderMap) -> Blocked {
+    match (status, retry_after(headers)) {
+        (429 | 503, Some(seconds)) => Blocked::Later(status, seconds),
+        _ => Blocked::Http(status),
     }
-    later(status, headers)
-}
-
-/// When to ask again what lets nobody ask as often (429) or is out of order (503), and is no relay.
-pub(super) fn later(status: u16, headers: &HeaderMap) -> Option<Blocked> {
-    if !matches!(status, 429 | 503) {
-        return None;
-    }
-    seconds(headers).map(|seconds| Blocked::Later(status, seconds))
 }
 
 /// Retry-After in seconds, as far as it is heeded.
-fn seconds(headers: &HeaderMap) -> Option<u8> {
-    retry_after(headers).map(|seconds| seconds.clamp(1, MAX_RETRY_AFTER) as u8)
+fn retry_after(headers: &HeaderMap) -> Option<u8> {
+    seconds(headers).map(|seconds| seconds.clamp(1, MAX_RETRY_AFTER) as u8)
 }
 
-/// Retry-After in seconds (RFC 9110, section 10.2.3). A date counts from that of the answer, by the same
-/// clock, or else from now; one that is over says nothing.
-fn retry_after(headers: &HeaderMap) -> Option<u64> {
+/// Retry-After in seconds (RFC 9110 section 10.2.3). A date counts from the response's Date, which is of
+/// the same clock, or else from now; a date that is over says nothing.
+fn seconds(headers: &HeaderMap) -> Option<u64> {
     let value = headers.get(header::RETRY_AFTER)?.to_str().ok()?.trim();
     if !value.is_empty() && value.bytes().all(|octet| octet.is_ascii_digit()) {
         // More than any number is long enough.
@@ -101,16 +78,20 @@ fn retry_after(headers: &HeaderMap) -> Option<u64> {
     Some(left.as_secs()).filter(|&seconds| seconds > 0)
 }
 
-/// Whether this came by a proxy that serves one request a connection without saying so: what follows
-/// before it closes would reach the origin as it is, the proxy's password too.
-pub(super) fn is_tinyproxy(response: &Response<Body>) -> bool {
-    let headers = response.headers();
+/// Whether a response came by tinyproxy, which serves one request a connection without saying so: what
+/// follows before it closes would reach the origin as it is, the proxy's password too.
+pub(crate) fn is_tinyproxy(headers: &HeaderMap) -> bool {
     let mut names = headers.get_all(header::VIA).iter().chain(headers.get(header::SERVER));
     names.any(|name| name.to_str().is_ok_and(|name| name.contains("tinyproxy")))
 }
 
-/// What a proxy wants that asks for a password, by the challenges it offers (RFC 9110 section 11.3).
-pub(super) fn refused_by_proxy<'a>(offers: impl Iterator<Item = &'a str>) -> Blocked {
+/// What a proxy wants that asks for a password, by the challenges that it offers (RFC 9110 section 11.3).
+fn wants_password(headers: &HeaderMap) -> Blocked {
+    let offers = headers.get_all(header::PROXY_AUTHENTICATE).iter();
+    refused_by_proxy(offers.filter_map(|value| value.to_str().ok()))
+}
+
+fn refused_by_proxy<'a>(offers: impl Iterator<Item = &'a str>) -> Blocked {
     let mut other = None;
     for scheme in offers.flat_map(schemes) {
         let known = match scheme.to_ascii_lowercase().as_str() {
@@ -138,8 +119,8 @@ fn schemes(offer: &str) -> impl Iterator<Item = &str> {
     words.filter(|word| !word.contains('='))
 }
 
-/// Why the head of a response cannot be read, and what it is, for people.
-pub(super) fn unreadable(head: &[u8]) -> (Blocked, String) {
+/// Why the head of a response cannot be read, and a line on it for people.
+pub(crate) fn unreadable(head: &[u8]) -> (Blocked, String) {
     let text = String::from_utf8_lossy(head);
     let status = text.strip_prefix("HTTP/").and_then(|rest| {
         rest.split_ascii_whitespace().nth(1).and_then(|word| word.parse::<u16>().ok())
@@ -166,12 +147,52 @@ pub(super) fn unreadable(head: &[u8]) -> (Blocked, String) {
     (cause, describe(status, "", &seen))
 }
 
+/// A line on a response that is no relay's answer, for people: its status, and what its header fields tell
+/// of the reason.
+pub(crate) fn line(status: u16, headers: &HeaderMap) -> String {
+    let mut words = vec![joined(headers, header::CONTENT_TYPE)];
+    for (before, name) in [("in ", header::CONTENT_ENCODING), ("to ", header::LOCATION)] {
+        let value = joined(headers, name);
+        if !value.is_empty() {
+            words.push(format!("{before}{value}"));
+        }
+    }
+    words.push(wishes(headers));
+    words.retain(|word| !word.is_empty());
+    describe(status, &words.join(" "), "")
+}
+
+/// A line on a proxy's answer to CONNECT, for people: its status, what it wants, and how its page begins.
+pub(crate) fn tunnel_line(status: u16, headers: &HeaderMap, page: &str) -> String {
+    describe(status, &wishes(headers), page)
+}
+
+/// The challenges of a proxy, for people.
+fn wishes(headers: &HeaderMap) -> String {
+    match &*joined(headers, header::PROXY_AUTHENTICATE) {
+        "" => String::new(),
+        offers => format!("wants {offers}"),
+    }
+}
+
+/// All values of a header field.
+fn joined(headers: &HeaderMap, name: HeaderName) -> String {
+    let values = headers.get_all(name).iter();
+    values.map(|value| String::from_utf8_lossy(value.as_bytes())).collect::<Vec<_>>().join(", ")
+}
+
+/// A line on a response, for people: its status, what its head says, and how its page begins.
+fn describe(status: u16, head: &str, page: &str) -> String {
+    let head = if head.is_empty() { status.to_string() } else { format!("{status} {head}") };
+    if page.is_empty() { head } else { format!("{head}: {page}") }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn a_proxy_that_takes_basic_is_told_from_others() {
+    fn proxies_that_take_basic_are_told_from_others() {
         for (offers, cause) in [
             (&[][..], Blocked::ProxyAuth),
             (&["Basic realm=\"x\""], Blocked::ProxyAuth),
