@@ -142,6 +142,7 @@ impl ListenerId {
 
 /// Who is to look again at what they wait for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Wake {
     /// The sending lane: `poll_exchange`.
     Send,
@@ -167,6 +168,7 @@ pub enum Wake {
 
 /// What an application may want to know, but need not act upon.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Event {
     /// Dialling.
     Connecting,
