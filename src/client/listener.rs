@@ -5,7 +5,7 @@ use std::marker::PhantomData;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::channel::{Channel, deadline};
+use super::channel::{Channel, ChannelKind, deadline};
 use super::readiness::{PollFd, Readiness, Target};
 use super::{Handle, Stream};
 use crate::Endpoint;
@@ -25,7 +25,7 @@ pub struct Listener<C = Stream> {
     channels: PhantomData<fn() -> C>,
 }
 
-impl<C: From<Channel>> Listener<C> {
+impl<K: ChannelKind> Listener<Channel<K>> {
     pub(super) fn new(handle: Arc<Handle>, id: ListenerId, endpoint: Endpoint) -> Self {
         Self { handle, id, endpoint, channels: PhantomData }
     }
@@ -57,7 +57,7 @@ impl<C: From<Channel>> Listener<C> {
     ///
     /// # Errors
     /// [`Error::Closed`] once the listener or the client is closed, or why the endpoint was lost.
-    pub fn accept(&self) -> Result<C, Error> {
+    pub fn accept(&self) -> Result<Channel<K>, Error> {
         self.accept_for(None)
     }
 
@@ -66,13 +66,16 @@ impl<C: From<Channel>> Listener<C> {
     ///
     /// # Errors
     /// As [`accept`](Self::accept), [`Error::TimedOut`] and [`Error::Cancelled`].
-    pub fn accept_timeout(&self, timeout: impl Into<Option<Duration>>) -> Result<C, Error> {
+    pub fn accept_timeout(
+        &self,
+        timeout: impl Into<Option<Duration>>,
+    ) -> Result<Channel<K>, Error> {
         self.accept_for(timeout.into())
     }
 
     /// The peers that connect, one after the other, for ever. Ends at the first error but reports
     /// it as its last item.
-    pub fn incoming(&self) -> impl Iterator<Item = io::Result<C>> {
+    pub fn incoming(&self) -> impl Iterator<Item = io::Result<Channel<K>>> {
         let mut ended = false;
         std::iter::from_fn(move || {
             let next = (!ended).then(|| self.accept())?;
@@ -81,13 +84,13 @@ impl<C: From<Channel>> Listener<C> {
         })
     }
 
-    fn accept_for(&self, timeout: Option<Duration>) -> Result<C, Error> {
+    fn accept_for(&self, timeout: Option<Duration>) -> Result<Channel<K>, Error> {
         let shared = &self.handle.shared;
         let signal = shared.on_listener(self.id);
         let id = shared
             .wait(signal, signal, deadline(timeout), |session, now| session.accept(now, self.id))?
             .ok_or(Error::TimedOut)?;
-        Ok(Channel::new(Arc::clone(&self.handle), id).into())
+        Ok(Channel::new(Arc::clone(&self.handle), id))
     }
 }
 

@@ -22,44 +22,36 @@ mod channel;
 mod clock;
 mod close;
 mod config;
-mod datagram;
+mod connect;
 mod error;
 mod event;
 mod lanes;
+mod listen;
 mod listener;
-mod opening;
 mod readiness;
 mod shared;
-mod stream;
 
 use std::io;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-pub use channel::Channel;
+pub use channel::{
+    ByteStream, Channel, ChannelKind, DatagramChannel, Datagrams, ReadHalf, Stream, WriteHalf,
+};
 pub use close::CloseError;
 pub use config::Config;
-pub use datagram::DatagramChannel;
 pub use event::ClientEvent;
 pub use lanes::LANE_STACK;
 pub use listener::Listener;
 pub use readiness::{PollFd, Readiness};
-pub use stream::{ReadHalf, Stream, WriteHalf};
 
-use crate::error::{Error, PeerError};
+use crate::error::Error;
 use crate::session::{HeapStorage, Lane, Profile, Stats, StorageBytes};
 use crate::transport::{HttpTransport, Proxy, Transport, Way};
-use crate::{Endpoint, Kind};
 use channel::deadline;
 use readiness::Target;
 use shared::Shared;
-
-/// Pauses before a listener without room is asked again, as CONNECT_REQ is repeated: the first, each
-/// twice as long as the one before,
-const FULL_PAUSE: Duration = Duration::from_millis(500);
-/// up to so long.
-const LONGEST_FULL_PAUSE: Duration = Duration::from_secs(5);
 
 /// A session with a relay. Clones share it; any thread may use it.
 ///
@@ -168,124 +160,6 @@ impl Client {
         shared.wait_open(Target::Client, shared.on_session(), timeout.into())
     }
 
-    /// Claims an endpoint, `name:port`, for streams, and waits until the relay has granted it, at
-    /// most for [`Config::connect_timeout`].
-    ///
-    /// # Errors
-    /// No valid endpoint; it is in use by another owner, a newer process or this client; no free
-    /// listener; or what blocks the path.
-    pub fn listen<E>(&self, endpoint: E) -> Result<Listener<Stream>, Error>
-    where
-        E: TryInto<Endpoint>,
-        Error: From<E::Error>,
-    {
-        self.listen_timeout(endpoint, self.handle.connect_timeout)
-    }
-
-    /// Claims an endpoint for streams, and waits at most for `timeout` (`None`: for ever) until the
-    /// relay has granted it. Zero is always too short: see [`start_listen`](Self::start_listen).
-    ///
-    /// # Errors
-    /// As [`listen`](Self::listen), and [`Error::Cancelled`].
-    pub fn listen_timeout<E>(
-        &self,
-        endpoint: E,
-        timeout: impl Into<Option<Duration>>,
-    ) -> Result<Listener<Stream>, Error>
-    where
-        E: TryInto<Endpoint>,
-        Error: From<E::Error>,
-    {
-        self.listen_for(endpoint.try_into()?, Kind::Stream, timeout.into())
-    }
-
-    /// Claims an endpoint for datagram channels; else as [`listen`](Self::listen).
-    ///
-    /// # Errors
-    /// As [`listen`](Self::listen).
-    pub fn listen_datagram<E>(&self, endpoint: E) -> Result<Listener<DatagramChannel>, Error>
-    where
-        E: TryInto<Endpoint>,
-        Error: From<E::Error>,
-    {
-        self.listen_datagram_timeout(endpoint, self.handle.connect_timeout)
-    }
-
-    /// Claims an endpoint for datagram channels; else as [`listen_timeout`](Self::listen_timeout).
-    ///
-    /// # Errors
-    /// As [`listen_timeout`](Self::listen_timeout).
-    pub fn listen_datagram_timeout<E>(
-        &self,
-        endpoint: E,
-        timeout: impl Into<Option<Duration>>,
-    ) -> Result<Listener<DatagramChannel>, Error>
-    where
-        E: TryInto<Endpoint>,
-        Error: From<E::Error>,
-    {
-        self.listen_for(endpoint.try_into()?, Kind::Datagram, timeout.into())
-    }
-
-    /// Connects to who listens at an endpoint, at most for [`Config::connect_timeout`]. A listener
-    /// whose backlog is full is asked again until then, after 0.5, 1, 2, 4, then every 5 s.
-    ///
-    /// # Errors
-    /// No valid endpoint; nobody listens there; it serves datagrams; no free channel; or, when the
-    /// time is over, what stood in the way last, such as a full backlog.
-    pub fn connect<E>(&self, endpoint: E) -> Result<Stream, Error>
-    where
-        E: TryInto<Endpoint>,
-        Error: From<E::Error>,
-    {
-        self.connect_timeout(endpoint, self.handle.connect_timeout)
-    }
-
-    /// Connects to who listens at an endpoint, at most for `timeout` (`None`: for ever). Zero is
-    /// always too short: see [`start_connect`](Self::start_connect).
-    ///
-    /// # Errors
-    /// As [`connect`](Self::connect), and [`Error::Cancelled`].
-    pub fn connect_timeout<E>(
-        &self,
-        endpoint: E,
-        timeout: impl Into<Option<Duration>>,
-    ) -> Result<Stream, Error>
-    where
-        E: TryInto<Endpoint>,
-        Error: From<E::Error>,
-    {
-        self.connect_for(endpoint.try_into()?, Kind::Stream, timeout.into()).map(Into::into)
-    }
-
-    /// Connects for datagrams; else as [`connect`](Self::connect).
-    ///
-    /// # Errors
-    /// As [`connect`](Self::connect).
-    pub fn connect_datagram<E>(&self, endpoint: E) -> Result<DatagramChannel, Error>
-    where
-        E: TryInto<Endpoint>,
-        Error: From<E::Error>,
-    {
-        self.connect_datagram_timeout(endpoint, self.handle.connect_timeout)
-    }
-
-    /// Connects for datagrams; else as [`connect_timeout`](Self::connect_timeout).
-    ///
-    /// # Errors
-    /// As [`connect_timeout`](Self::connect_timeout).
-    pub fn connect_datagram_timeout<E>(
-        &self,
-        endpoint: E,
-        timeout: impl Into<Option<Duration>>,
-    ) -> Result<DatagramChannel, Error>
-    where
-        E: TryInto<Endpoint>,
-        Error: From<E::Error>,
-    {
-        self.connect_for(endpoint.try_into()?, Kind::Datagram, timeout.into()).map(Into::into)
-    }
-
     /// Says that the device has another address or network now: both connections to the relay are
     /// dropped and dialled anew at once, by the proxy that is set, if one is. Channels survive. Does
     /// not block. On Linux and Android a device that slept for over 5 s finds out by itself.
@@ -380,63 +254,6 @@ impl Client {
     /// not acknowledged may be lost. Peers are told in the background. Does not block.
     pub fn abort(&self) {
         self.handle.abort();
-    }
-
-    fn listen_for<C: From<Channel>>(
-        &self,
-        endpoint: Endpoint,
-        kind: Kind,
-        timeout: Option<Duration>,
-    ) -> Result<Listener<C>, Error> {
-        let shared = &self.handle.shared;
-        let listener = self.ask_listen(endpoint, kind)?;
-        shared.wait_open(Target::Listener(listener.id()), shared.on_session(), timeout)?;
-        Ok(listener)
-    }
-
-    /// Connects, and again while the listener has no room.
-    fn connect_for(
-        &self,
-        endpoint: Endpoint,
-        kind: Kind,
-        timeout: Option<Duration>,
-    ) -> Result<Channel, Error> {
-        const FULL: Error = Error::Peer(PeerError::BacklogFull);
-        let until = deadline(timeout);
-        let mut pause = FULL_PAUSE;
-        loop {
-            let left = until.map(|until| until.saturating_duration_since(Instant::now()));
-            match self.connect_once(endpoint, kind, left) {
-                Err(FULL) => {}
-                // The listener said so before.
-                Err(Error::TimedOut) if pause > FULL_PAUSE => return Err(FULL),
-                result => return result,
-            }
-            let next = Instant::now() + pause;
-            let next = until.map_or(next, |until| until.min(next));
-            pause = (pause * 2).min(LONGEST_FULL_PAUSE);
-            let shared = &self.handle.shared;
-            shared.wait(shared.on_session(), shared.on_session(), Some(next), |_, _| {
-                Ok(None::<()>)
-            })?;
-            if until.is_some_and(|until| until <= Instant::now()) {
-                return Err(FULL);
-            }
-        }
-    }
-
-    fn connect_once(
-        &self,
-        endpoint: Endpoint,
-        kind: Kind,
-        timeout: Option<Duration>,
-    ) -> Result<Channel, Error> {
-        let shared = &self.handle.shared;
-        let channel = self.ask_connect(endpoint, kind)?;
-        shared
-            .wait_open(Target::Channel(channel.id), shared.on_session(), timeout)
-            .inspect_err(|_| channel.call(|session, now, id| session.abort(now, id)))?;
-        Ok(channel)
     }
 
     /// Calls the session unless the client is closed.

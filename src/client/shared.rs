@@ -7,6 +7,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use super::ClientEvent;
+use super::channel::deadline;
 use super::clock::{Clock, Times};
 use super::readiness::{Readiness, Target, Watches};
 use crate::error::Error;
@@ -328,6 +329,28 @@ impl Shared {
             self.notify(&wakes);
             core = signal.wait(core, left);
         }
+    }
+
+    /// Waits until what was asked for is there, at most for `timeout`; a cancel of `scope` ends that.
+    ///
+    /// # Errors
+    /// Why it will never be there, or, when the time is over, what stood in the way. After no time at
+    /// all that is [`Error::TimedOut`].
+    pub fn wait_open(
+        &self,
+        target: Target,
+        scope: &Signal,
+        timeout: Option<Duration>,
+    ) -> Result<(), Error> {
+        let signal = match target {
+            Target::Client => self.on_session(),
+            Target::Listener(id) => self.on_listener(id),
+            Target::Channel(id) => self.on_channel(id).other(),
+        };
+        let open = self.wait(signal, scope, deadline(timeout), |session, _| {
+            Ok(target.is_open(session)?.then_some(()))
+        })?;
+        open.ok_or_else(|| self.call(|session, _| target.late(session, timeout)))
     }
 
     /// Ends the waits in `scope` that are in progress, if it is still `owned` by who asks: a slot
