@@ -108,6 +108,9 @@
 // Version of byway_config. It rises if the meaning of a field changes.
 #define BYWAY_CONFIG_VERSION 1
 
+// Most octets of a greeting.
+#define BYWAY_GREETING_SIZE 96
+
 // A timeout_ms that waits for ever.
 #define BYWAY_FOREVER -1
 
@@ -763,6 +766,28 @@ int32_t byway_connect_datagram(byway_handle client,
                                int32_t timeout_ms,
                                byway_handle *channel);
 
+// Connects as byway_connect does, and gives the listener's program a greeting of greeting_len octets,
+// at most BYWAY_GREETING_SIZE: that program reads it by byway_greeting as soon as it has accepted. The
+// greeting is copied.
+//
+// Blocks for at most timeout_ms. Returns what byway_connect does; BYWAY_ERROR_ARGUMENT, too, if the
+// greeting is too long.
+int32_t byway_connect_greeting(byway_handle client,
+                               const char *endpoint,
+                               const uint8_t *greeting,
+                               size_t greeting_len,
+                               int32_t timeout_ms,
+                               byway_handle *stream);
+
+// Connects for datagrams, with a greeting; else as byway_connect_greeting, with the same results.
+// *channel is a handle of a datagram channel.
+int32_t byway_connect_datagram_greeting(byway_handle client,
+                                        const char *endpoint,
+                                        const uint8_t *greeting,
+                                        size_t greeting_len,
+                                        int32_t timeout_ms,
+                                        byway_handle *channel);
+
 // Waits for a peer to connect. Several threads may wait on one listener; each peer goes to one.
 //
 // On success *channel is a handle that the caller owns and closes by byway_close or byway_abort: of
@@ -835,6 +860,20 @@ int32_t byway_endpoint(byway_handle handle,
 // Does not block. Returns BYWAY_OK, BYWAY_ERROR_ARGUMENT, a handle code, BYWAY_ERROR_CLOSED,
 // BYWAY_ERROR_TIMED_OUT (it is being connected), or what every call can.
 int32_t byway_peer(byway_handle handle, uint8_t *address);
+
+// Puts the greeting that came with the connection of a stream or datagram channel into buffer, and its
+// length in octets into *len; *len is 0 if there was none. It is what the connecting program gave to
+// byway_connect_greeting, if the channel was accepted; if it was connected by this program it is what
+// the listener answered, which is nothing where a client of this library listens. size is that of
+// the buffer; BYWAY_GREETING_SIZE is always enough.
+//
+// Does not block. Returns BYWAY_OK, BYWAY_ERROR_ARGUMENT, BYWAY_ERROR_BUFFER_TOO_SMALL (detail:
+// octets needed), a handle code, BYWAY_ERROR_CLOSED, BYWAY_ERROR_TIMED_OUT (it is being connected), or
+// what every call can.
+int32_t byway_greeting(byway_handle channel,
+                       uint8_t *buffer,
+                       size_t size,
+                       size_t *len);
 
 // The number by which events of the client name this listener or channel: *id. Never used again
 // within the client; a listener and a channel may have the same.

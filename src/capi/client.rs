@@ -2,12 +2,21 @@
 
 use std::ffi::c_char;
 
-use super::args::{Out, text, timeout};
+use super::args::{OutPointer, slice, text, timeout};
 use super::byway_config;
 use super::guard::entry;
-use super::handle::{self, Object, byway_handle};
-use super::last::Failure;
-use crate::client::{Client, DatagramChannel, Listener, Stream};
+use super::handle::{self, byway_handle};
+use super::last::CallError;
+use super::object::Object;
+use crate::client::{ByteStream, Channel, ChannelKind, Client, Datagrams};
+
+/// Most octets of a greeting.
+pub const BYWAY_GREETING_SIZE: usize = 96;
+
+const _: () = assert!(BYWAY_GREETING_SIZE == crate::wire::MAX_GREETING);
+
+/// A greeting of no octets, at no place.
+const NO_GREETING: (*const u8, usize) = (std::ptr::null(), 0);
 
 /// Opens a session with a relay and waits until the relay has answered. What blocks the path is tried
 /// again until then.
@@ -30,12 +39,12 @@ pub unsafe extern "C" fn byway_client_open(
     entry(|| {
         // SAFETY: config is as its comment says.
         let config = unsafe { super::config::config(config) }?;
-        let out = Out::new(client, "client")?;
+        let out = OutPointer::new(client, "client")?;
         let opened = Client::start(config)?;
         if timeout_ms != 0 {
             opened.wait_open(timeout(timeout_ms))?;
         }
-        let handle = handle::insert(Object::Client(opened))?;
+        let handle = handle::insert(Box::new(opened))?;
         // SAFETY: the caller gave a place for a handle.
         unsafe { out.set(handle) };
         Ok(())
@@ -58,9 +67,9 @@ pub unsafe extern "C" fn byway_client_start(
     entry(|| {
         // SAFETY: config is as its comment says.
         let config = unsafe { super::config::config(config) }?;
-        let out = Out::new(client, "client")?;
+        let out = OutPointer::new(client, "client")?;
         let started = Client::start(config)?;
-        let handle = handle::insert(Object::Client(started))?;
+        let handle = handle::insert(Box::new(started))?;
         // SAFETY: the caller gave a place for a handle.
         unsafe { out.set(handle) };
         Ok(())
@@ -81,14 +90,7 @@ pub unsafe extern "C" fn byway_client_start(
 #[unsafe(no_mangle)]
 pub extern "C" fn byway_wait_open(handle: byway_handle, timeout_ms: i32) -> i32 {
     entry(|| {
-        let timeout = timeout(timeout_ms);
-        match &handle::get(handle)?.object {
-            Object::Client(client) => client.wait_open(timeout)?,
-            Object::StreamListener(listener) => listener.wait_open(timeout)?,
-            Object::DatagramListener(listener) => listener.wait_open(timeout)?,
-            Object::Stream(stream) => stream.wait_open(timeout)?,
-            Object::Datagram(channel) => channel.wait_open(timeout)?,
-        }
+        handle::get(handle)?.object.wait_open(timeout(timeout_ms))?;
         Ok(())
     })
 }
@@ -148,11 +150,10 @@ pub unsafe extern "C" fn byway_listen(
     // SAFETY: the pointers are as their comment says.
     unsafe {
         open(client, endpoint, listener, "listener", |client, endpoint| {
-            let listener: Listener<Stream> = match timeout_ms {
+            Ok(Box::new(match timeout_ms {
                 0 => client.start_listen(endpoint)?,
                 _ => client.listen_timeout(endpoint, timeout(timeout_ms))?,
-            };
-            Ok(Object::StreamListener(listener))
+            }))
         })
     }
 }
@@ -168,11 +169,10 @@ pub unsafe extern "C" fn byway_listen_datagram(
     // SAFETY: the pointers are as their comment says.
     unsafe {
         open(client, endpoint, listener, "listener", |client, endpoint| {
-            let listener: Listener<DatagramChannel> = match timeout_ms {
+            Ok(Box::new(match timeout_ms {
                 0 => client.start_listen_datagram(endpoint)?,
                 _ => client.listen_datagram_timeout(endpoint, timeout(timeout_ms))?,
-            };
-            Ok(Object::DatagramListener(listener))
+            }))
         })
     }
 }
@@ -199,14 +199,7 @@ pub unsafe extern "C" fn byway_connect(
     stream: *mut byway_handle,
 ) -> i32 {
     // SAFETY: the pointers are as their comment says.
-    unsafe {
-        open(client, endpoint, stream, "stream", |client, endpoint| {
-            Ok(Object::Stream(match timeout_ms {
-                0 => client.start_connect(endpoint)?,
-                _ => client.connect_timeout(endpoint, timeout(timeout_ms))?,
-            }))
-        })
-    }
+    unsafe { connect::<ByteStream>(client, endpoint, NO_GREETING, timeout_ms, stream, "stream") }
 }
 
 /// Connects to whoever listens for datagrams at an endpoint; else as byway_connect, with the same
@@ -219,12 +212,71 @@ pub unsafe extern "C" fn byway_connect_datagram(
     channel: *mut byway_handle,
 ) -> i32 {
     // SAFETY: the pointers are as their comment says.
+    unsafe { connect::<Datagrams>(client, endpoint, NO_GREETING, timeout_ms, channel, "channel") }
+}
+
+/// Connects as byway_connect does, and gives the listener's program a greeting of greeting_len octets,
+/// at most BYWAY_GREETING_SIZE: that program reads it by byway_greeting as soon as it has accepted. The
+/// greeting is copied.
+///
+/// Blocks for at most timeout_ms. Returns what byway_connect does; BYWAY_ERROR_ARGUMENT, too, if the
+/// greeting is too long.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn byway_connect_greeting(
+    client: byway_handle,
+    endpoint: *const c_char,
+    greeting: *const u8,
+    greeting_len: usize,
+    timeout_ms: i32,
+    stream: *mut byway_handle,
+) -> i32 {
+    // SAFETY: the pointers are as their comment says.
     unsafe {
-        open(client, endpoint, channel, "channel", |client, endpoint| {
-            Ok(Object::Datagram(match timeout_ms {
-                0 => client.start_connect_datagram(endpoint)?,
-                _ => client.connect_datagram_timeout(endpoint, timeout(timeout_ms))?,
-            }))
+        let greeting = (greeting, greeting_len);
+        connect::<ByteStream>(client, endpoint, greeting, timeout_ms, stream, "stream")
+    }
+}
+
+/// Connects for datagrams, with a greeting; else as byway_connect_greeting, with the same results.
+/// *channel is a handle of a datagram channel.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn byway_connect_datagram_greeting(
+    client: byway_handle,
+    endpoint: *const c_char,
+    greeting: *const u8,
+    greeting_len: usize,
+    timeout_ms: i32,
+    channel: *mut byway_handle,
+) -> i32 {
+    // SAFETY: the pointers are as their comment says.
+    unsafe {
+        let greeting = (greeting, greeting_len);
+        connect::<Datagrams>(client, endpoint, greeting, timeout_ms, channel, "channel")
+    }
+}
+
+/// Connects, with a greeting as a pointer and its octets.
+///
+/// # Safety
+/// `endpoint` is NULL or a string; `greeting` is NULL or has so many octets; `place` is NULL or valid
+/// for writes.
+unsafe fn connect<K: ChannelKind + 'static>(
+    client: byway_handle,
+    endpoint: *const c_char,
+    greeting: (*const u8, usize),
+    timeout_ms: i32,
+    place: *mut byway_handle,
+    name: &str,
+) -> i32 {
+    // SAFETY: as the caller says.
+    unsafe {
+        open(client, endpoint, place, name, |client, endpoint| {
+            let greeting = slice(greeting.0, greeting.1, "greeting")?;
+            let channel: Channel<K> = match timeout_ms {
+                0 => client.start_connect_greeting(endpoint, greeting)?,
+                _ => client.connect_greeting(endpoint, greeting, timeout(timeout_ms))?,
+            };
+            Ok(Box::new(channel))
         })
     }
 }
@@ -236,11 +288,11 @@ unsafe fn open(
     endpoint: *const c_char,
     place: *mut byway_handle,
     name: &str,
-    open: impl FnOnce(&Client, &str) -> Result<Object, Failure>,
+    open: impl FnOnce(&Client, &str) -> Result<Box<dyn Object>, CallError>,
 ) -> i32 {
     entry(|| {
         let client = handle::client(client)?;
-        let out = Out::new(place, name)?;
+        let out = OutPointer::new(place, name)?;
         // SAFETY: as the caller says.
         let object = open(&client, unsafe { text(endpoint, "endpoint") }?)?;
         let handle = handle::insert(object)?;

@@ -5,11 +5,11 @@ use std::mem::offset_of;
 use std::num::NonZeroU8;
 use std::time::Duration;
 
-use super::args::{Out, optional_text, slice, struct_size, text};
+use super::args::{OutPointer, optional_text, slice, struct_size, text};
 use super::byway_error;
 use super::guard::entry;
 use super::hooks::{self, byway_notice_callback, byway_resolve_callback, byway_socket_callback};
-use super::last::Failure;
+use super::last::CallError;
 use crate::client::Config;
 use crate::session::{Pace, Profile};
 use crate::transport::{Proxy, Roots};
@@ -226,12 +226,12 @@ unsafe fn write(config: *mut byway_config, size: usize, value: &byway_config) {
 ///
 /// # Safety
 /// `config` is NULL or points to a struct of as many octets as its first field says.
-unsafe fn read(config: *const byway_config) -> Result<byway_config, Failure> {
-    let place = Out::new(config.cast_mut(), "config")?.into_ptr();
+unsafe fn read(config: *const byway_config) -> Result<byway_config, CallError> {
+    let place = OutPointer::new(config.cast_mut(), "config")?.into_ptr();
     // SAFETY: not NULL and aligned; its first fields are there, as the caller says.
     let (size, version) = unsafe { ((*place).size as usize, (*place).version) };
     let size = struct_size(size, LEAST, "byway_config")?;
-    let unknown = |line: &'static str| Err(Failure::new(byway_error::Struct, line));
+    let unknown = |line: &'static str| Err(CallError::new(byway_error::Struct, line));
     if version != BYWAY_CONFIG_VERSION {
         return unknown(
             "config has another version: fill it by byway_config_default, or update byway",
@@ -259,8 +259,8 @@ unsafe fn read(config: *const byway_config) -> Result<byway_config, Failure> {
 impl byway_config {
     /// # Safety
     /// The pointers are NULL or valid as their fields' comments say.
-    unsafe fn to_config(self) -> Result<Config, Failure> {
-        let setting = |line: &'static str| Failure::new(byway_error::Setting, line);
+    unsafe fn to_config(self) -> Result<Config, CallError> {
+        let setting = |line: &'static str| CallError::new(byway_error::Setting, line);
         // First, so that on_release is called whatever else is wrong.
         let hooks = hooks::hooks(&self);
         if !self.reserved.is_null() {
@@ -318,7 +318,7 @@ impl byway_config {
                 .map(NonZeroU8::new)
                 .map_err(|_| setting("config.backlog must be from 0 to 255"))?,
             proxy,
-            headers: headers.collect::<Result<_, Failure>>()?,
+            headers: headers.collect::<Result<_, CallError>>()?,
             user_agent: user_agent.map_or(defaults.user_agent, str::to_owned),
             roots: match roots {
                 [] => defaults.roots,
@@ -334,19 +334,19 @@ impl byway_config {
 ///
 /// # Safety
 /// `url` is NULL or a string.
-pub(super) unsafe fn proxy(kind: u32, url: *const c_char) -> Result<Proxy, Failure> {
+pub(super) unsafe fn proxy(kind: u32, url: *const c_char) -> Result<Proxy, CallError> {
     match kind {
         0 => Ok(Proxy::Direct),
         1 => Ok(Proxy::Environment),
         // SAFETY: the same is asked of the caller.
         2 => Ok(Proxy::Url(unsafe { text(url, "proxy_url") }?.to_owned())),
-        _ => Err(Failure::new(byway_error::Setting, "proxy must be one of enum byway_proxy")),
+        _ => Err(CallError::new(byway_error::Setting, "proxy must be one of enum byway_proxy")),
     }
 }
 
 /// # Safety
 /// `config` is NULL, or points to a struct of the size it says, with valid pointers in it.
-pub(super) unsafe fn config(config: *const byway_config) -> Result<Config, Failure> {
+pub(super) unsafe fn config(config: *const byway_config) -> Result<Config, CallError> {
     // SAFETY: the same is asked of the caller.
     unsafe { read(config)?.to_config() }
 }
@@ -358,7 +358,7 @@ pub(super) unsafe fn config(config: *const byway_config) -> Result<Config, Failu
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn byway_config_default(config: *mut byway_config, size: usize) -> i32 {
     entry(|| {
-        let place = Out::new(config, "config")?.into_ptr();
+        let place = OutPointer::new(config, "config")?.into_ptr();
         let size = struct_size(size, LEAST, "byway_config")?;
         let value = byway_config { size: size as u32, ..defaults() };
         // SAFETY: the caller says that there are so many octets.
@@ -384,7 +384,7 @@ pub unsafe extern "C" fn byway_config_profile(config: *mut byway_config, profile
             2 => Profile::PC,
             3 => Profile::BULK,
             4 => Profile::SERVER,
-            _ => return Err(Failure::argument("profile must be one of enum byway_profile")),
+            _ => return Err(CallError::argument("profile must be one of enum byway_profile")),
         };
         let size = value.size as usize;
         struct_size(size, offset_of!(byway_config, backlog), "a byway_config with a profile")?;

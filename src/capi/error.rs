@@ -2,7 +2,7 @@
 
 use std::ffi::CStr;
 
-use super::last::Failure;
+use super::last::CallError;
 use crate::error::{
     Blocked, ConfigError, Error, PeerError, ResourceError, TlsFault, TransportError,
 };
@@ -246,7 +246,8 @@ fn code(error: Error) -> (Code, u64) {
         Error::Config(error) => match error {
             ConfigError::Endpoint(_) => (Code::Endpoint, 0),
             ConfigError::RelayUrl(_) => (Code::RelayUrl, 0),
-            ConfigError::Setting(_) | ConfigError::Greeting => (Code::Setting, 0),
+            ConfigError::Setting(_) => (Code::Setting, 0),
+            ConfigError::Greeting => (Code::Argument, 0),
             ConfigError::InUse => (Code::InUse, 0),
             ConfigError::Taken => (Code::Taken, 0),
             ConfigError::Duplicate => (Code::Duplicate, 0),
@@ -288,7 +289,7 @@ fn code(error: Error) -> (Code, u64) {
     }
 }
 
-impl From<Error> for Failure {
+impl From<Error> for CallError {
     fn from(error: Error) -> Self {
         let (code, detail) = code(error);
         Self::new(code, error.to_string()).with_detail(detail)

@@ -8,13 +8,13 @@ use super::byway_error;
 
 /// A call that failed.
 #[derive(Debug)]
-pub(super) struct Failure {
+pub(super) struct CallError {
     pub code: byway_error,
     pub detail: u64,
     pub text: Cow<'static, str>,
 }
 
-impl Failure {
+impl CallError {
     pub fn new(code: byway_error, text: impl Into<Cow<'static, str>>) -> Self {
         Self { code, detail: 0, text: text.into() }
     }

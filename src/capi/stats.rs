@@ -2,7 +2,7 @@
 
 use super::args::OutStruct;
 use super::guard::entry;
-use super::handle::{self, Object, byway_handle};
+use super::handle::{self, byway_handle};
 
 /// Numbers of a client since it was opened.
 #[repr(C)]
@@ -117,13 +117,9 @@ pub unsafe extern "C" fn byway_channel_get_stats(
     size: usize,
 ) -> i32 {
     entry(|| {
-        let entry = handle::get(channel)?;
+        let object = handle::get(channel)?;
         let out = OutStruct::new(stats, size, "stats")?;
-        let s = match &entry.object {
-            Object::Stream(stream) => stream.stats()?,
-            Object::Datagram(channel) => channel.stats()?,
-            _ => return Err(handle::wrong_kind("stream or datagram channel")),
-        };
+        let s = object.object.stats()?;
         let stats = byway_channel_stats {
             size: out.known(),
             overflows: s.overflows,

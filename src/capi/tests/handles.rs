@@ -16,6 +16,12 @@ const CALLS: &[(&str, &[u64], Call)] = &[
     ("byway_connect_datagram", &[1], |h| unsafe {
         byway_connect_datagram(h, c"a:4".as_ptr(), 0, &mut 0)
     }),
+    ("byway_connect_greeting", &[1], |h| unsafe {
+        byway_connect_greeting(h, c"a:5".as_ptr(), [7].as_ptr(), 1, 0, &mut 0)
+    }),
+    ("byway_connect_datagram_greeting", &[1], |h| unsafe {
+        byway_connect_datagram_greeting(h, c"a:6".as_ptr(), [7].as_ptr(), 1, 0, &mut 0)
+    }),
     ("byway_next_event", &[1], |h| {
         let mut event = MaybeUninit::uninit();
         unsafe { byway_next_event(h, event.as_mut_ptr(), size_of::<byway_event>(), 0) }
@@ -40,6 +46,9 @@ const CALLS: &[(&str, &[u64], Call)] = &[
         unsafe { byway_channel_get_stats(h, stats.as_mut_ptr(), size_of::<byway_channel_stats>()) }
     }),
     ("byway_peer", &[3, 4], |h| unsafe { byway_peer(h, [0; BYWAY_ADDRESS_SIZE].as_mut_ptr()) }),
+    ("byway_greeting", &[3, 4], |h| unsafe {
+        byway_greeting(h, [0; BYWAY_GREETING_SIZE].as_mut_ptr(), BYWAY_GREETING_SIZE, &mut 0)
+    }),
     ("byway_endpoint", &[2, 3, 4], |h| unsafe {
         byway_endpoint(h, [0; BYWAY_ENDPOINT_SIZE].as_mut_ptr(), BYWAY_ENDPOINT_SIZE)
     }),
