@@ -42,10 +42,10 @@ pub(super) unsafe fn text<'a>(text: *const c_char, name: &str) -> Result<&'a str
         .ok_or_else(|| CallError::argument(format!("{name} is NULL: give a text")))
 }
 
-/// As [`text`]; `None` for NULL.
+/// The text that C gives; `None` for NULL.
 ///
 /// # Safety
-/// As [`text`].
+/// The same as for [`text`].
 pub(super) unsafe fn optional_text<'a>(
     text: *const c_char,
     name: &str,
@@ -91,8 +91,8 @@ pub(super) unsafe fn slice<'a, T>(
 }
 
 /// # Safety
-/// Unless `len` is 0, `data` is NULL or points to `len` octets that may be written and that nobody
-/// else touches during `'a`. They may be uninitialized if they are only written.
+/// Unless `len` is 0, `data` is NULL or points to `len` octets that may be written and that no
+/// other code touches during `'a`. They may be uninitialized if they are only written.
 pub(super) unsafe fn slice_mut<'a>(
     data: *mut u8,
     len: usize,
@@ -102,14 +102,14 @@ pub(super) unsafe fn slice_mut<'a>(
     if len == 0 {
         return Ok(&mut []);
     }
-    // SAFETY: neither NULL nor longer than a slice may be, as checked; writable and nobody else's,
+    // SAFETY: neither NULL nor longer than a slice may be, as checked; writable and ours alone,
     // as the caller says. The memory is C's, of which the compiler assumes no contents; any
     // octet is a valid u8, and byway only writes there.
     Ok(unsafe { std::slice::from_raw_parts_mut(data, len) })
 }
 
-/// Checks the size that the caller says its struct has. A multiple of 8, as all versions of all
-/// structs are: no field is cut in two.
+/// Checks the size that the caller says its struct has. It is a multiple of 8, as that of all versions
+/// of all structs, so that no field is cut in two.
 pub(super) fn struct_size(size: usize, least: usize, name: &str) -> Result<usize, CallError> {
     match (least..=MAX_STRUCT).contains(&size) && size.is_multiple_of(8) {
         true => Ok(size),
@@ -122,7 +122,7 @@ pub(super) fn struct_size(size: usize, least: usize, name: &str) -> Result<usize
     }
 }
 
-/// A struct for the caller to be filled, of which it knows more or less fields than we do.
+/// A struct of the caller that is to be filled. The caller may know more or fewer fields than we do.
 pub(super) struct OutStruct<T> {
     place: *mut T,
     size: usize,
@@ -154,7 +154,7 @@ impl<T: Copy> OutStruct<T> {
     }
 }
 
-/// `timeout_ms` as C gives it.
+/// The time-out that C gives as `timeout_ms`; `None` for ever.
 pub(super) fn timeout(ms: i32) -> Option<Duration> {
     u64::try_from(ms).ok().map(Duration::from_millis)
 }

@@ -1,4 +1,4 @@
-//! What handles of several kinds have in common.
+//! Functions for handles of several kinds.
 
 use std::ffi::c_char;
 
@@ -16,7 +16,7 @@ pub const BYWAY_ENDPOINT_SIZE: usize = 64;
 pub const BYWAY_ADDRESS_SIZE: usize = 16;
 
 /// Closes a client, listener, stream or datagram channel. The handle is gone when this returns,
-/// whatever it returns; who waits on it in other threads gets BYWAY_ERROR_CLOSED; its file
+/// whatever it returns; waits on it in other threads return BYWAY_ERROR_CLOSED; its file
 /// descriptors of byway_poll_fd and byway_second_poll_fd are closed.
 ///
 /// A stream or datagram channel: what was sent is delivered, and the peer reads the end behind it.
@@ -43,12 +43,12 @@ pub extern "C" fn byway_close(handle: byway_handle, timeout_ms: i32) -> i32 {
     entry(|| {
         let closing = handle::close(handle)?;
         drop(std::mem::take(&mut *closing.object.polls()));
-        closing.object.object.close(timeout(timeout_ms))
+        closing.object.close(timeout(timeout_ms))
     })
 }
 
 /// Closes at once: what is not acknowledged may be lost, and peers are told of the abort. The handle is
-/// gone when this returns; who waits on it in other threads gets BYWAY_ERROR_CLOSED. A client tells
+/// gone when this returns; waits on it in other threads return BYWAY_ERROR_CLOSED. A client tells
 /// relay and peers in the background: its threads end seconds later. A listener closes as by
 /// byway_close.
 ///
@@ -58,22 +58,23 @@ pub extern "C" fn byway_abort(handle: byway_handle) -> i32 {
     entry(|| {
         let closing = handle::close(handle)?;
         drop(std::mem::take(&mut *closing.object.polls()));
-        closing.object.object.abort();
+        closing.object.abort();
         Ok(())
     })
 }
 
 /// Ends every wait on this handle that is in progress, in whatever threads, with
 /// BYWAY_ERROR_CANCELLED, unless what it waits for has come by then; nothing is lost by that. On a
-/// client these are byway_wait_open, byway_next_event, byway_listen*, byway_connect* and byway_close; waits on its listeners and channels go on. A call that begins later waits as ever: a
-/// thread that is to stop has to look at a flag of the program's own before it calls again, and one
-/// that has not begun to wait yet is not reached, so cancel again until it is out.
+/// client these are byway_wait_open, byway_next_event, byway_listen*, byway_connect* and byway_close;
+/// waits on its listeners and channels go on. A call that begins later waits as ever: a thread that is to
+/// stop has to look at a flag of the program's own before it calls again, and a thread that has not begun
+/// to wait yet is not reached, so cancel again until it is out.
 ///
 /// Does not block. Returns BYWAY_OK, BYWAY_ERROR_HANDLE, or what every call can.
 #[unsafe(no_mangle)]
 pub extern "C" fn byway_cancel(handle: byway_handle) -> i32 {
     entry(|| {
-        handle::get_closing(handle)?.object.cancel();
+        handle::get_closing(handle)?.cancel();
         Ok(())
     })
 }
@@ -91,7 +92,7 @@ pub unsafe extern "C" fn byway_endpoint(
     size: usize,
 ) -> i32 {
     entry(|| {
-        let endpoint = handle::get(handle)?.object.endpoint()?;
+        let endpoint = handle::get(handle)?.endpoint()?;
         // SAFETY: the caller gave a buffer of this size.
         unsafe { put_text(buffer, size, &endpoint.to_string()) }
     })
@@ -108,7 +109,7 @@ pub unsafe extern "C" fn byway_peer(handle: byway_handle, address: *mut u8) -> i
     entry(|| {
         let object = handle::get(handle)?;
         let out = OutPointer::new(address.cast::<[u8; BYWAY_ADDRESS_SIZE]>(), "address")?;
-        let peer = object.object.peer()?;
+        let peer = object.peer()?;
         // SAFETY: the caller gave a place for so many octets.
         unsafe { out.set(peer.0) };
         Ok(())
@@ -136,7 +137,7 @@ pub unsafe extern "C" fn byway_greeting(
         let out = OutPointer::new(len, "len")?;
         // SAFETY: the caller gave a buffer of this size, which is only written.
         let buffer = unsafe { slice_mut(buffer, size, "buffer") }?;
-        let greeting = object.object.greeting()?;
+        let greeting = object.greeting()?;
         let place =
             buffer.get_mut(..greeting.len()).ok_or_else(|| buffer_too_small(greeting.len()))?;
         place.copy_from_slice(&greeting);
@@ -155,7 +156,7 @@ pub unsafe extern "C" fn byway_id(handle: byway_handle, id: *mut u32) -> i32 {
     entry(|| {
         let object = handle::get(handle)?;
         let out = OutPointer::new(id, "id")?;
-        let id = object.object.id()?;
+        let id = object.id()?;
         // SAFETY: the caller gave a place for a number.
         unsafe { out.set(id) };
         Ok(())

@@ -26,8 +26,8 @@ const NO_GREETING: (*const u8, usize) = (std::ptr::null(), 0);
 /// failure its threads may stay for as long as byway_close says.
 ///
 /// Blocks for at most timeout_ms; 0: as byway_client_start. Cannot be cancelled: byway_client_start
-/// with byway_wait_open can. Returns BYWAY_OK, BYWAY_ERROR_ARGUMENT, BYWAY_ERROR_STRUCT (config was not filled by
-/// byway_config_default), BYWAY_ERROR_RELAY_URL, BYWAY_ERROR_SETTING, BYWAY_ERROR_ENTROPY,
+/// with byway_wait_open can. Returns BYWAY_OK, BYWAY_ERROR_ARGUMENT, BYWAY_ERROR_STRUCT (config was not
+/// filled by byway_config_default), BYWAY_ERROR_RELAY_URL, BYWAY_ERROR_SETTING, BYWAY_ERROR_ENTROPY,
 /// BYWAY_ERROR_SYSTEM, BYWAY_ERROR_HANDLES, BYWAY_ERROR_CLOSED, a path code with what stood in the way
 /// last when the time is over, a fatal code, or what every call can.
 #[unsafe(no_mangle)]
@@ -51,7 +51,7 @@ pub unsafe extern "C" fn byway_client_open(
     })
 }
 
-/// As byway_client_open, but does not wait for the relay: it is dialled in the background for as long
+/// Opens a session as byway_client_open does, but does not wait for the relay, which is dialled in the background for as long
 /// as the client is open. byway_next_event tells how that goes, with BYWAY_EVENT_KIND_OPENED when the
 /// relay has answered, and byway_wait_open waits for it. Listening and connecting need not wait for
 /// that.
@@ -90,14 +90,14 @@ pub unsafe extern "C" fn byway_client_start(
 #[unsafe(no_mangle)]
 pub extern "C" fn byway_wait_open(handle: byway_handle, timeout_ms: i32) -> i32 {
     entry(|| {
-        handle::get(handle)?.object.wait_open(timeout(timeout_ms))?;
+        handle::get(handle)?.wait_open(timeout(timeout_ms))?;
         Ok(())
     })
 }
 
 /// Says that the device has another address or network now: both connections to the relay are dropped
-/// and dialled anew at once, by the proxy that is set, if one is. Channels survive. On Linux and Android a device that slept for over 5 s
-/// finds out by itself.
+/// and dialled anew at once, by the proxy that is set, if one is. Channels survive. On Linux and Android a
+/// client notices by itself that the device slept for over 5 s.
 ///
 /// Does not block. Returns BYWAY_OK, a handle code, or what every call can.
 #[unsafe(no_mangle)]
@@ -108,7 +108,7 @@ pub extern "C" fn byway_network_changed(client: byway_handle) -> i32 {
     })
 }
 
-/// As byway_network_changed, where the way to the relay is by another proxy from now on. proxy is one of
+/// Says what byway_network_changed does, where the way to the relay is by another proxy from now on. proxy is one of
 /// enum byway_proxy: none, the one that the environment names now, which this call reads, or proxy_url,
 /// which is else ignored. After a failure nothing has changed, and connections stay.
 ///
@@ -177,7 +177,7 @@ pub unsafe extern "C" fn byway_listen_datagram(
     }
 }
 
-/// Connects to whoever listens for streams at an endpoint, "name:port". A listener that has no room is
+/// Connects to the listener for streams at an endpoint, "name:port". A listener that has no room is
 /// asked again until the time is over, and BYWAY_ERROR_BACKLOG_FULL is returned only then.
 ///
 /// On success *stream is a handle that the caller owns and closes by byway_close or byway_abort. With
@@ -202,7 +202,7 @@ pub unsafe extern "C" fn byway_connect(
     unsafe { connect::<ByteStream>(client, endpoint, NO_GREETING, timeout_ms, stream, "stream") }
 }
 
-/// Connects to whoever listens for datagrams at an endpoint; else as byway_connect, with the same
+/// Connects to the listener for datagrams at an endpoint; else as byway_connect, with the same
 /// results. *channel is a handle of a datagram channel.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn byway_connect_datagram(

@@ -1,4 +1,4 @@
-//! What a client is opened with.
+//! The configuration with which a client is opened.
 
 use std::ffi::{c_char, c_void};
 use std::mem::offset_of;
@@ -17,14 +17,15 @@ use crate::transport::{Proxy, Roots};
 /// Version of byway_config. It rises if the meaning of a field changes.
 pub const BYWAY_CONFIG_VERSION: u32 = 1;
 
-/// How what comes is waited for.
+/// How a client waits for octets of its peers.
 #[repr(i32)]
 pub enum byway_pace {
-    /// By answers that stay open, where the path passes them on promptly; else by long polls.
+    /// The client waits by answers that stay open, where the path passes them on promptly; else by long
+    /// polls.
     Streaming = 0,
-    /// By long polls.
+    /// The client waits by long polls.
     LongPoll = 1,
-    /// By long polls, as long as the path allows when idle: a request in two minutes.
+    /// The client waits by long polls, as long as the path allows when idle: a request in two minutes.
     Battery = 2,
 }
 
@@ -33,9 +34,9 @@ pub enum byway_pace {
 pub enum byway_proxy {
     /// No proxy, whatever the environment says.
     None = 0,
-    /// As http_proxy, https_proxy, all_proxy and no_proxy of the environment say.
+    /// The proxy that http_proxy, https_proxy, all_proxy and no_proxy of the environment name.
     Environment = 1,
-    /// By proxy_url.
+    /// The proxy of proxy_url.
     Url = 2,
 }
 
@@ -58,9 +59,9 @@ pub enum byway_profile {
 #[repr(C)]
 #[derive(Clone, Copy)]
 pub struct byway_header {
-    /// Its name.
+    /// The name of the field.
     pub name: *const c_char,
-    /// Its value.
+    /// The value of the field.
     pub value: *const c_char,
 }
 
@@ -75,26 +76,26 @@ pub struct byway_config {
     pub version: u32,
     /// The relay: http://host:port or https://host, with a path if it has one.
     pub relay_url: *const c_char,
-    /// With BYWAY_PROXY_URL: http://user:password@host:port, all but the host optional, percent-encoded.
+    /// The proxy with BYWAY_PROXY_URL: http://user:password@host:port, all but the host optional, percent-encoded.
     pub proxy_url: *const c_char,
     /// The header field User-Agent; NULL: byway/ and the version; empty: none is sent.
     pub user_agent: *const c_char,
     /// Header fields added to every request, 2 KiB in all at most; NULL if header_count is 0.
     pub headers: *const byway_header,
-    /// How many headers there are.
+    /// Number of headers.
     pub header_count: usize,
     /// Certificates (PEM) to trust for https, or NULL: the system's, or where it has none as files, the
     /// public web's.
     pub roots_pem: *const c_char,
     /// Octets of roots_pem, without a NUL.
     pub roots_pem_len: usize,
-    /// NULL.
+    /// Must be NULL.
     pub reserved: *const c_char,
     /// Start of this process in milliseconds since 1970, see owner; 0: now.
     pub epoch_ms: u64,
-    /// Who this program is, to the relay's mind: a process of the same owner that started later takes
-    /// over the endpoints of its predecessor at once. All zeros: random, or made of seed without telling
-    /// it, so that nobody does.
+    /// Octets by which the relay knows this program: a process of the same owner that started later takes over
+    /// the endpoints of its predecessor at once. All zeros: random, or made of seed without telling it,
+    /// so that no other process has the same.
     pub owner: [u8; 16],
     /// Randomness for where the system has none: octets that nobody can guess and no two processes
     /// share, since they are the session's secret. All zeros: the system's.
@@ -107,9 +108,9 @@ pub struct byway_config {
     /// How long a TCP connection to the relay or proxy may take, with all its addresses, of which each
     /// gets 250 ms before the next is tried beside it; at least 1. Default 3000.
     pub tcp_timeout_ms: u32,
-    /// Of enum byway_pace. Default BYWAY_PACE_STREAMING.
+    /// How the client waits, one of enum byway_pace. Default BYWAY_PACE_STREAMING.
     pub pace: u32,
-    /// Of enum byway_proxy. Default BYWAY_PROXY_NONE.
+    /// Whether there is a proxy, one of enum byway_proxy. Default BYWAY_PROXY_NONE.
     pub proxy: u32,
     /// Channels at once, 1 to 256. This and the next three: default as BYWAY_PROFILE_PC.
     pub channels: u32,
@@ -145,7 +146,7 @@ pub struct byway_config {
     /// BYWAY_ERROR_STRUCT and BYWAY_ERROR_CALLBACK. A thread that is resolving a name may outlast the
     /// client.
     pub on_release: byway_notice_callback,
-    /// What these functions get.
+    /// The userdata that these functions get.
     pub hooks_userdata: *mut c_void,
 }
 

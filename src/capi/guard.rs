@@ -1,4 +1,4 @@
-//! What every call passes through: no panic leaves it, and none is printed.
+//! The guard that every call passes through: no panic leaves it, and none is printed.
 
 use std::any::Any;
 use std::cell::{Cell, RefCell};
@@ -11,9 +11,9 @@ use super::callback;
 use super::last::CallError;
 
 thread_local! {
-    /// This thread is in a call.
+    /// Whether this thread is in a call.
     static INSIDE: Cell<bool> = const { Cell::new(false) };
-    /// Where its last panic was.
+    /// Where the last panic of this thread was.
     static PLACE: RefCell<String> = const { RefCell::new(String::new()) };
 }
 

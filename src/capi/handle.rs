@@ -2,6 +2,7 @@
 
 use std::any::Any;
 use std::mem;
+use std::ops::Deref;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::byway_error;
@@ -16,8 +17,16 @@ pub type byway_handle = u64;
 /// closes the handle.
 #[derive(Debug)]
 pub(super) struct HandledObject {
-    pub object: Box<dyn Object>,
+    object: Box<dyn Object>,
     polls: Mutex<Polls>,
+}
+
+impl Deref for HandledObject {
+    type Target = dyn Object;
+
+    fn deref(&self) -> &dyn Object {
+        &*self.object
+    }
 }
 
 /// The descriptors that the program asked for.
@@ -178,7 +187,7 @@ impl Drop for Closing {
 /// The object of a handle, which has to be a `T`, or `wanted` in words.
 fn typed<T: Object + Clone>(handle: byway_handle, wanted: &str) -> Result<T, CallError> {
     let object = get(handle)?;
-    let any: &dyn Any = &*object.object;
+    let any: &dyn Any = &**object;
     any.downcast_ref().cloned().ok_or_else(|| wrong_kind(wanted))
 }
 

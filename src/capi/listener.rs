@@ -1,4 +1,4 @@
-//! Accepting.
+//! Accepting connections.
 
 use super::args::{OutPointer, timeout};
 use super::guard::entry;
@@ -10,7 +10,7 @@ use super::handle::{self, byway_handle};
 /// a stream if the listener was made by byway_listen, of a datagram channel if by
 /// byway_listen_datagram.
 ///
-/// Blocks for at most timeout_ms; 0 only takes who waits already. Returns BYWAY_OK,
+/// Blocks for at most timeout_ms; 0 only takes a peer that waits already. Returns BYWAY_OK,
 /// BYWAY_ERROR_ARGUMENT, BYWAY_ERROR_IN_USE, BYWAY_ERROR_TAKEN or BYWAY_ERROR_RELAY_LIMIT (the
 /// endpoint was lost), BYWAY_ERROR_HANDLES, a handle code, a wait code, a fatal code, or what every
 /// call can.
@@ -23,7 +23,7 @@ pub unsafe extern "C" fn byway_accept(
     entry(|| {
         let object = handle::get(listener)?;
         let out = OutPointer::new(channel, "channel")?;
-        let handle = handle::insert(object.object.accept(timeout(timeout_ms))?)?;
+        let handle = handle::insert(object.accept(timeout(timeout_ms))?)?;
         // SAFETY: the caller gave a place for a handle.
         unsafe { out.set(handle) };
         Ok(())

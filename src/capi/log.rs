@@ -1,4 +1,4 @@
-//! What byway has to say, to a function of the program.
+//! The log, given to a function of the program.
 
 use std::ffi::{c_char, c_void};
 use std::sync::{OnceLock, PoisonError, RwLock, RwLockReadGuard};
@@ -17,13 +17,14 @@ pub enum byway_log_level {
     Off = 0,
     /// Faults of byway itself.
     Error = 1,
-    /// As error, for now.
+    /// Faults of the system that byway gets around, such as a store of certificates that cannot be read.
     Warn = 2,
-    /// Events, as byway_next_event gives them: what becomes of the path to the relay and of peers.
+    /// Events, as byway_next_event gives them: of the path to the relay and of peers. Also why a session
+    /// cannot go on, and what a client left undelivered when it closed.
     Info = 3,
-    /// Every exchange that failed.
+    /// Every exchange that failed, and connections and listeners that were given up.
     Debug = 4,
-    /// As debug, for now.
+    /// Every exchange that ended, with the time that it took.
     Trace = 5,
 }
 
@@ -44,7 +45,7 @@ unsafe impl Send for LogSink {}
 // SAFETY: as for Send.
 unsafe impl Sync for LogSink {}
 
-/// Read for the time of each call of the callback, so that who changes it waits for those in progress.
+/// Read for the time of each call of the callback, so that byway_set_log waits for calls in progress.
 static SINK: RwLock<Option<LogSink>> = RwLock::new(None);
 
 struct Logger;

@@ -19,7 +19,8 @@ pub const BYWAY_WRITABLE: u32 = 2;
 pub const BYWAY_ACCEPTABLE: u32 = 4;
 /// byway_next_event gives an event.
 pub const BYWAY_EVENT: u32 = 8;
-/// It has ended: every call that could wait gives the cause, once what came before was received.
+/// The handle's object has ended: every call that could wait gives the cause, once the octets that came
+/// before were received.
 pub const BYWAY_ENDED: u32 = 16;
 /// byway_wait_open gives BYWAY_OK or why it is in vain: a client has its relay's first answer, a listener
 /// its endpoint, a channel its peer. Stays so, so that it is to be asked for only until then.
@@ -39,7 +40,7 @@ pub unsafe extern "C" fn byway_readiness(handle: byway_handle, ready: *mut u32) 
     entry(|| {
         let object = handle::get(handle)?;
         let out = OutPointer::new(ready, "ready")?;
-        let ready = object.object.readiness();
+        let ready = object.readiness();
         // SAFETY: the caller gave a place for a number.
         unsafe { out.set(ready.bits().into()) };
         Ok(())
@@ -99,7 +100,7 @@ unsafe fn poll_fd(
                 fd.set_interest(interest);
                 fd.as_raw_fd()
             }
-            None => poll.insert(new_fd(&*object.object, interest)?).as_raw_fd(),
+            None => poll.insert(new_fd(&**object, interest)?).as_raw_fd(),
         };
         drop(polls);
         // SAFETY: as the caller says.

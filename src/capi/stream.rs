@@ -10,11 +10,11 @@ use super::last::CallError;
 /// Which directions byway_shutdown ends.
 #[repr(i32)]
 pub enum byway_how {
-    /// What comes: receiving gives the end of the stream, and what comes from now on is dropped.
+    /// Receiving: it gives the end of the stream, and octets that arrive from now on are dropped.
     Read = 0,
-    /// What goes: the peer reads the end of the stream behind what was sent.
+    /// Sending: the peer reads the end of the stream behind what was sent.
     Write = 1,
-    /// Both.
+    /// Both directions.
     Both = 2,
 }
 
@@ -90,7 +90,7 @@ pub extern "C" fn byway_wait_acked(stream: byway_handle, timeout_ms: i32) -> i32
     entry(|| Ok(handle::stream(stream)?.wait_acked(timeout(timeout_ms))?))
 }
 
-/// Ends directions of a stream, one of enum byway_how, and wakes who waits in them. The other
+/// Ends directions of a stream, one of enum byway_how, and wakes the threads that wait in them. The other
 /// direction goes on (half-close). The handle stays, and is to be closed.
 ///
 /// Does not block. Returns BYWAY_OK, BYWAY_ERROR_ARGUMENT (no such how), a handle code, an end code, or

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::channel::{Channel, ChannelKind, deadline};
-use super::readiness::Target;
+use super::readiness::Waitable;
 use super::{Client, DatagramChannel, Stream};
 use crate::Endpoint;
 use crate::error::{Error, PeerError};
@@ -180,8 +180,8 @@ impl Client {
             let next = Instant::now() + pause;
             let next = until.map_or(next, |until| until.min(next));
             pause = (pause * 2).min(LONGEST_FULL_PAUSE);
-            let shared = &self.handle.shared;
-            shared.wait(shared.on_session(), shared.on_session(), Some(next), |_, _| {
+            let monitor = &self.handle.monitor;
+            monitor.wait(monitor.on_session(), monitor.on_session(), Some(next), |_, _| {
                 Ok(None::<()>)
             })?;
             if until.is_some_and(|until| until <= Instant::now()) {
@@ -196,11 +196,14 @@ impl Client {
         greeting: &[u8],
         timeout: Option<Duration>,
     ) -> Result<Channel<K>, Error> {
-        let shared = &self.handle.shared;
+        let monitor = &self.handle.monitor;
         let channel = self.request_connect(endpoint, greeting)?;
-        shared
-            .wait_open(Target::Channel(channel.id()), shared.on_session(), timeout)
-            .inspect_err(|_| channel.abort())?;
+        monitor
+            .wait_open(Waitable::Channel(channel.id()), monitor.on_session(), timeout)
+            .inspect_err(|error| {
+                log::debug!("{endpoint}: not connected: {error}");
+                channel.abort();
+            })?;
         Ok(channel)
     }
 

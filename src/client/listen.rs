@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::channel::{Channel, ChannelKind};
-use super::readiness::Target;
+use super::readiness::Waitable;
 use super::{Client, DatagramChannel, Listener, Stream};
 use crate::Endpoint;
 use crate::error::Error;
@@ -103,9 +103,11 @@ impl Client {
         endpoint: Endpoint,
         timeout: Option<Duration>,
     ) -> Result<Listener<Channel<K>>, Error> {
-        let shared = &self.handle.shared;
+        let monitor = &self.handle.monitor;
         let listener = self.request_listen(endpoint)?;
-        shared.wait_open(Target::Listener(listener.id()), shared.on_session(), timeout)?;
+        monitor
+            .wait_open(Waitable::Listener(listener.id()), monitor.on_session(), timeout)
+            .inspect_err(|error| log::debug!("{endpoint}: not listening: {error}"))?;
         Ok(listener)
     }
 

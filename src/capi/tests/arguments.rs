@@ -72,7 +72,7 @@ fn pointers_and_lengths_are_checked() {
 }
 
 #[test]
-fn names_of_a_channel() {
+fn channel_names_its_endpoint_peer_and_id() {
     let pair = Pair::new();
     let mut text = [1; BYWAY_ENDPOINT_SIZE];
     for handle in [pair.listener, pair.streams[0], pair.streams[1]] {
@@ -110,7 +110,7 @@ fn the_longest_endpoint_fits() {
 }
 
 #[test]
-fn greeting_has_a_limit_that_is_told() {
+fn greeting_too_long_is_an_argument_error_that_names_the_limit() {
     let pair = Pair::new();
     let long = [0; BYWAY_GREETING_SIZE + 1];
     let (at, endpoint) = (long.as_ptr(), c"camera:1".as_ptr());

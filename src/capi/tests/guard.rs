@@ -95,7 +95,7 @@ fn panics_within() {
 }
 
 #[test]
-#[ignore = "run by panics_elsewhere_are_told_as_ever"]
+#[ignore = "run by panics_outside_of_calls_reach_the_hook_of_the_program"]
 fn panics_elsewhere() {
     expect(byway_network_changed(0), byway_error::Handle);
     let thread = std::thread::Builder::new().name("app".into());
@@ -112,7 +112,7 @@ fn panics_within_print_nothing() {
 }
 
 #[test]
-fn panics_elsewhere_are_told_as_ever() {
+fn panics_outside_of_calls_reach_the_hook_of_the_program() {
     let (passed, text) = child("panics_elsewhere");
     assert!(passed && text.contains("the program's own"), "{text}");
 }

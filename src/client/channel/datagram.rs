@@ -6,14 +6,14 @@ use std::time::{Duration, Instant};
 use super::end::deadline;
 use super::{Channel, ChannelKind};
 use crate::Kind;
-use crate::client::shared::OnChannel;
+use crate::client::monitor::ChannelSignals;
 use crate::error::Error;
 
 /// A channel of datagrams to another peer: each arrives whole and at most once, or not at all.
 ///
-/// A datagram is kept for sending until the relay has delivered it, or for 2 s. One that does not
-/// fit at the peer is dropped there, and nobody is told. All methods take `&self`; several threads
-/// may use one channel, or clones of it.
+/// The client keeps a datagram for sending until the relay has delivered it, or for 2 s. A datagram
+/// that finds no room at the peer is dropped there without a word to the sender. The methods that it
+/// has in common with a [`Stream`](super::Stream) are those of [`Channel`].
 pub type DatagramChannel = Channel<Datagrams>;
 
 /// Marks a [`Channel`] as a [`DatagramChannel`].
@@ -27,7 +27,7 @@ impl ChannelKind for Datagrams {
 }
 
 impl DatagramChannel {
-    /// Most octets of a datagram on this channel: what fits the smaller of both ends' rings.
+    /// Most octets of a datagram on this channel: as many as fit the smaller of both ends' rings.
     ///
     /// # Errors
     /// [`Error::Closed`] if the channel is closed, [`Error::TimedOut`] while it connects.
@@ -35,11 +35,11 @@ impl DatagramChannel {
         self.end.ask_open(|session| session.max_datagram(self.end.id))
     }
 
-    /// Hands a datagram over for sending. Blocks while there is no room, at most for the write
+    /// Copies a datagram for sending. Blocks while there is no room, at most for the write
     /// time-out.
     ///
     /// # Errors
-    /// [`InvalidInput`](io::ErrorKind::InvalidInput) if it is longer than
+    /// [`InvalidInput`](io::ErrorKind::InvalidInput) if the datagram is longer than
     /// [`max_datagram`](Self::max_datagram), [`TimedOut`](io::ErrorKind::TimedOut) or
     /// [`WouldBlock`](io::ErrorKind::WouldBlock) if there was no room in time, or what ended the
     /// channel. The source is an [`Error`].
@@ -51,7 +51,7 @@ impl DatagramChannel {
     /// Sends with a time-out of its own: `None` waits for ever, zero only looks.
     ///
     /// # Errors
-    /// As [`send`](Self::send), with [`Error::TimedOut`] and [`Error::Cancelled`].
+    /// The errors of [`send`](Self::send), with [`Error::TimedOut`] and [`Error::Cancelled`].
     pub fn send_timeout(&self, datagram: &[u8], timeout: Option<Duration>) -> Result<(), Error> {
         self.send_until(deadline(timeout), datagram)?.ok_or(Error::TimedOut)
     }
@@ -71,7 +71,7 @@ impl DatagramChannel {
     /// Receives with a time-out of its own: `None` waits for ever, zero only looks.
     ///
     /// # Errors
-    /// As [`recv`](Self::recv), with [`Error::TimedOut`] and [`Error::Cancelled`].
+    /// The errors of [`recv`](Self::recv), with [`Error::TimedOut`] and [`Error::Cancelled`].
     pub fn recv_timeout(&self, out: &mut [u8], timeout: Option<Duration>) -> Result<usize, Error> {
         self.recv_until(deadline(timeout), out)?.ok_or(Error::TimedOut)
     }
@@ -97,7 +97,7 @@ impl DatagramChannel {
     }
 
     fn recv_until(&self, until: Option<Instant>, out: &mut [u8]) -> Result<Option<usize>, Error> {
-        self.end.wait_until(OnChannel::read, until, |session, now| {
+        self.end.wait_until(ChannelSignals::read, until, |session, now| {
             session.recv_datagram(now, self.end.id, out)
         })
     }

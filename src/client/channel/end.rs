@@ -7,8 +7,8 @@ use std::time::{Duration, Instant};
 
 use crate::Kind;
 use crate::client::Handle;
-use crate::client::readiness::{PollFd, Readiness, Target};
-use crate::client::shared::{OnChannel, Signal};
+use crate::client::monitor::{ChannelSignals, Signal};
+use crate::client::readiness::{PollFd, Readiness, Waitable};
 use crate::error::{Error, PeerError};
 use crate::session::{ChannelId, Half, Session};
 
@@ -21,7 +21,7 @@ pub(in crate::client) struct ChannelEnd {
     pub read_timeout: Timeout,
     pub write_timeout: Timeout,
     nonblocking: AtomicBool,
-    /// One clone of the handle was told to close; changed with the lock held.
+    /// Whether a clone was told to close the channel. Changed with the lock held.
     closed: AtomicBool,
 }
 
@@ -37,24 +37,24 @@ impl ChannelEnd {
         }
     }
 
-    /// Until when `timeout` and the non-blocking mode let a call wait; `None`: for ever.
+    /// When a call has to end by `timeout` and the non-blocking mode; `None`: it may wait for ever.
     pub fn until(&self, timeout: &Timeout) -> Option<Instant> {
         deadline(if self.nonblocking() { Some(Duration::ZERO) } else { timeout.get() })
     }
 
     /// Waits until the peer has answered.
     pub fn wait_open(&self, timeout: Option<Duration>) -> Result<(), Error> {
-        let shared = &self.handle.shared;
-        shared.wait_open(Target::Channel(self.id), shared.on_channel(self.id).other(), timeout)
+        let monitor = &self.handle.monitor;
+        monitor.wait_open(Waitable::Channel(self.id), monitor.on_channel(self.id).other(), timeout)
     }
 
-    /// As [`ChannelEnd::wait_until`], until there is room, of which there is none while it connects.
+    /// Waits as [`ChannelEnd::wait_until`] does, for room. There is none while the channel connects.
     pub fn wait_room<T>(
         &self,
         deadline: Option<Instant>,
         mut f: impl FnMut(&mut Session<'_>, u64) -> Result<Option<T>, Error>,
     ) -> Result<Option<T>, Error> {
-        self.wait_until(OnChannel::write, deadline, |session, now| {
+        self.wait_until(ChannelSignals::write, deadline, |session, now| {
             match session.was_connected(self.id)? {
                 true => f(session, now),
                 false => Ok(None),
@@ -62,7 +62,7 @@ impl ChannelEnd {
         })
     }
 
-    /// Asks the session for what is not known while it connects.
+    /// Asks the session for something that is not known while the channel connects.
     pub fn ask_open<T>(
         &self,
         f: impl FnOnce(&Session<'_>) -> Result<T, Error>,
@@ -73,7 +73,7 @@ impl ChannelEnd {
         })
     }
 
-    /// Gives a connection up that is still being made: whether it is.
+    /// Gives the connection up if it is still being made, and says whether it is.
     pub fn abandon(&self) -> bool {
         self.call(|session, now, id| {
             let connecting = session.was_connected(id) == Ok(false);
@@ -84,10 +84,11 @@ impl ChannelEnd {
         })
     }
 
-    /// Waits until `f` gives something, which `what` is told of; `None` when `deadline` is over.
+    /// Waits until `f` gives something, and asks it whenever signal `what` is notified; `None` when
+    /// `deadline` is over.
     pub fn wait_until<T>(
         &self,
-        what: fn(&OnChannel) -> &Signal,
+        what: fn(&ChannelSignals) -> &Signal,
         deadline: Option<Instant>,
         mut f: impl FnMut(&mut Session<'_>, u64) -> Result<Option<T>, Error>,
     ) -> Result<Option<T>, Error> {
@@ -99,53 +100,52 @@ impl ChannelEnd {
         })
     }
 
-    /// As [`ChannelEnd::wait_until`], also while the channel is being closed.
+    /// Waits as [`ChannelEnd::wait_until`] does, also while the channel is being closed.
     fn wait_closing<T>(
         &self,
-        what: fn(&OnChannel) -> &Signal,
+        what: fn(&ChannelSignals) -> &Signal,
         deadline: Option<Instant>,
         f: impl FnMut(&mut Session<'_>, u64) -> Result<Option<T>, Error>,
     ) -> Result<Option<T>, Error> {
-        let shared = &self.handle.shared;
-        let on_channel = shared.on_channel(self.id);
-        shared.wait(what(on_channel), on_channel.other(), deadline, f)
+        let monitor = &self.handle.monitor;
+        let on_channel = monitor.on_channel(self.id);
+        monitor.wait(what(on_channel), on_channel.other(), deadline, f)
     }
 
     pub fn call<T>(&self, f: impl FnOnce(&mut Session<'_>, u64, ChannelId) -> T) -> T {
-        self.handle.shared.call(|session, now| f(session, now, self.id))
+        self.handle.monitor.call(|session, now| f(session, now, self.id))
     }
 
-    /// Waits until the other peer's client has everything, however long that takes; the session
-    /// gives up after linger.
+    /// Waits until the other peer's client has everything. The session gives up after linger.
     pub fn drain(&self) -> Result<(), Error> {
         self.call(|session, now, id| session.request_ack(now, id))?;
-        self.wait_until(OnChannel::other, None, |session, _| self.is_drained(session))?;
+        self.wait_until(ChannelSignals::other, None, |session, _| self.is_drained(session))?;
         Ok(())
     }
 
     /// Closes the channel for all clones and waits until the peer has everything.
     pub fn close_for(&self, timeout: Option<Duration>) -> Result<(), Error> {
         if self.abandon() {
-            self.handle.shared.on_channel(self.id).notify_all();
+            self.handle.monitor.on_channel(self.id).notify_all();
             return Ok(());
         }
         self.call(|session, now, id| {
             self.closed.store(true, Relaxed);
             if session.kind(id) == Ok(Kind::Stream) {
-                // One that has ended has nothing to shut down; what is missing is told below.
+                // A channel that has ended cannot be shut down; the wait below tells why it ended.
                 let _ = session.shutdown(now, id, Half::Both);
             }
             session.request_ack(now, id)
         })?;
-        self.handle.shared.on_channel(self.id).notify_all();
-        let drained = self.wait_closing(OnChannel::other, deadline(timeout), |session, _| {
+        self.handle.monitor.on_channel(self.id).notify_all();
+        let drained = self.wait_closing(ChannelSignals::other, deadline(timeout), |session, _| {
             self.is_drained(session)
         });
         self.call(|session, now, id| session.release(now, id));
         drained?.ok_or(Error::TimedOut)
     }
 
-    /// Whether the peer has everything; of one that closed, too, the end need not be acknowledged.
+    /// Whether the peer has everything. A peer that closed, too, need not acknowledge the end.
     fn is_drained(&self, session: &Session<'_>) -> Result<Option<()>, Error> {
         let has_all = || session.channel_stats(self.id).is_ok_and(|s| s.acked >= s.written);
         match session.acked(self.id) {
@@ -156,16 +156,17 @@ impl ChannelEnd {
 
     /// Ends the waits in progress with [`Error::Cancelled`].
     pub fn cancel(&self) {
-        let shared = &self.handle.shared;
-        shared.cancel(shared.on_channel(self.id).other(), |session| session.kind(self.id).is_ok());
+        let monitor = &self.handle.monitor;
+        monitor
+            .cancel(monitor.on_channel(self.id).other(), |session| session.kind(self.id).is_ok());
     }
 
     pub fn readiness(&self) -> Readiness {
-        self.handle.shared.with(|core| core.readiness(Target::Channel(self.id)))
+        self.handle.monitor.with(|state| state.readiness(Waitable::Channel(self.id)))
     }
 
     pub fn poll_fd(&self, interest: Readiness) -> io::Result<PollFd> {
-        PollFd::new(&self.handle, Target::Channel(self.id), interest)
+        PollFd::new(&self.handle, Waitable::Channel(self.id), interest)
     }
 
     pub fn nonblocking(&self) -> bool {
@@ -176,7 +177,7 @@ impl ChannelEnd {
         self.nonblocking.store(nonblocking, Relaxed);
     }
 
-    /// The error for a wait that gave nothing in its time.
+    /// The error of a call that waited in vain for as long as it might.
     pub fn late(&self) -> io::Error {
         match self.nonblocking() {
             true => io::ErrorKind::WouldBlock.into(),
