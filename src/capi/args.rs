@@ -3,19 +3,19 @@
 use std::ffi::{CStr, c_char};
 use std::time::Duration;
 
-use super::last::Failure;
+use super::last::CallError;
 
 /// Most octets that a struct of this interface will ever have, so that a size that is garbage is
 /// found out.
 const MAX_STRUCT: usize = 4096;
 
 /// A pointer to a place for one result, checked before anything is done.
-pub(super) struct Out<T>(*mut T);
+pub(super) struct OutPointer<T>(*mut T);
 
-impl<T> Out<T> {
-    pub fn new(place: *mut T, name: &str) -> Result<Self, Failure> {
+impl<T> OutPointer<T> {
+    pub fn new(place: *mut T, name: &str) -> Result<Self, CallError> {
         match place.is_null() || !place.is_aligned() {
-            true => Err(Failure::argument(format!(
+            true => Err(CallError::argument(format!(
                 "{name} is NULL or not aligned: give a place for the result"
             ))),
             false => Ok(Self(place)),
@@ -36,20 +36,20 @@ impl<T> Out<T> {
 
 /// # Safety
 /// `text` is NULL or points to a string that ends with NUL and does not change during `'a`.
-pub(super) unsafe fn text<'a>(text: *const c_char, name: &str) -> Result<&'a str, Failure> {
+pub(super) unsafe fn text<'a>(text: *const c_char, name: &str) -> Result<&'a str, CallError> {
     // SAFETY: the same is asked of the caller.
     unsafe { optional_text(text, name) }?
-        .ok_or_else(|| Failure::argument(format!("{name} is NULL: give a text")))
+        .ok_or_else(|| CallError::argument(format!("{name} is NULL: give a text")))
 }
 
-/// As [`text`]; `None` for NULL.
+/// The text that C gives; `None` for NULL.
 ///
 /// # Safety
-/// As [`text`].
+/// The same as for [`text`].
 pub(super) unsafe fn optional_text<'a>(
     text: *const c_char,
     name: &str,
-) -> Result<Option<&'a str>, Failure> {
+) -> Result<Option<&'a str>, CallError> {
     if text.is_null() {
         return Ok(None);
     }
@@ -57,17 +57,17 @@ pub(super) unsafe fn optional_text<'a>(
     let text = unsafe { CStr::from_ptr(text) };
     text.to_str()
         .map(Some)
-        .map_err(|_| Failure::argument(format!("{name} is not UTF-8: encode it so")))
+        .map_err(|_| CallError::argument(format!("{name} is not UTF-8: encode it so")))
 }
 
-fn check<T>(data: *const T, len: usize, name: &str) -> Result<(), Failure> {
+fn check<T>(data: *const T, len: usize, name: &str) -> Result<(), CallError> {
     if len.checked_mul(size_of::<T>()).is_none_or(|octets| octets > isize::MAX as usize) {
-        return Err(Failure::argument(format!(
+        return Err(CallError::argument(format!(
             "the length of {name} is over half the address space"
         )));
     }
     if len > 0 && (data.is_null() || !data.is_aligned()) {
-        return Err(Failure::argument(format!(
+        return Err(CallError::argument(format!(
             "{name} is NULL or not aligned, and its length is not 0: give a valid pointer"
         )));
     }
@@ -80,7 +80,7 @@ pub(super) unsafe fn slice<'a, T>(
     data: *const T,
     len: usize,
     name: &str,
-) -> Result<&'a [T], Failure> {
+) -> Result<&'a [T], CallError> {
     check(data, len, name)?;
     if len == 0 {
         return Ok(&[]);
@@ -91,29 +91,29 @@ pub(super) unsafe fn slice<'a, T>(
 }
 
 /// # Safety
-/// Unless `len` is 0, `data` is NULL or points to `len` octets that may be written and that nobody
-/// else touches during `'a`. They may be uninitialized if they are only written.
+/// Unless `len` is 0, `data` is NULL or points to `len` octets that may be written and that no
+/// other code touches during `'a`. They may be uninitialized if they are only written.
 pub(super) unsafe fn slice_mut<'a>(
     data: *mut u8,
     len: usize,
     name: &str,
-) -> Result<&'a mut [u8], Failure> {
+) -> Result<&'a mut [u8], CallError> {
     check(data, len, name)?;
     if len == 0 {
         return Ok(&mut []);
     }
-    // SAFETY: neither NULL nor longer than a slice may be, as checked; writable and nobody else's,
+    // SAFETY: neither NULL nor longer than a slice may be, as checked; writable and ours alone,
     // as the caller says. The memory is C's, of which the compiler assumes no contents; any
     // octet is a valid u8, and byway only writes there.
     Ok(unsafe { std::slice::from_raw_parts_mut(data, len) })
 }
 
-/// Checks the size that the caller says its struct has. A multiple of 8, as all versions of all
-/// structs are: no field is cut in two.
-pub(super) fn struct_size(size: usize, least: usize, name: &str) -> Result<usize, Failure> {
+/// Checks the size that the caller says its struct has. It is a multiple of 8, as that of all versions
+/// of all structs, so that no field is cut in two.
+pub(super) fn struct_size(size: usize, least: usize, name: &str) -> Result<usize, CallError> {
     match (least..=MAX_STRUCT).contains(&size) && size.is_multiple_of(8) {
         true => Ok(size),
-        false => Err(Failure::new(
+        false => Err(CallError::new(
             super::byway_error::Struct,
             format!(
                 "{size} is no size of {name}: give sizeof, and fill what has a size by its function"
@@ -122,15 +122,15 @@ pub(super) fn struct_size(size: usize, least: usize, name: &str) -> Result<usize
     }
 }
 
-/// A struct for the caller to be filled, of which it knows more or less fields than we do.
+/// A struct of the caller that is to be filled. The caller may know more or fewer fields than we do.
 pub(super) struct OutStruct<T> {
     place: *mut T,
     size: usize,
 }
 
 impl<T: Copy> OutStruct<T> {
-    pub fn new(place: *mut T, size: usize, name: &str) -> Result<Self, Failure> {
-        let place = Out::new(place, name)?.into_ptr();
+    pub fn new(place: *mut T, size: usize, name: &str) -> Result<Self, CallError> {
+        let place = OutPointer::new(place, name)?.into_ptr();
         Ok(Self { place, size: struct_size(size, 8, name)? })
     }
 
@@ -154,7 +154,7 @@ impl<T: Copy> OutStruct<T> {
     }
 }
 
-/// `timeout_ms` as C gives it.
+/// The time-out that C gives as `timeout_ms`; `None` for ever.
 pub(super) fn timeout(ms: i32) -> Option<Duration> {
     u64::try_from(ms).ok().map(Duration::from_millis)
 }
@@ -163,18 +163,23 @@ pub(super) fn timeout(ms: i32) -> Option<Duration> {
 ///
 /// # Safety
 /// `buffer` is NULL or points to `len` octets that may be written.
-pub(super) unsafe fn put_text(buffer: *mut c_char, len: usize, text: &str) -> Result<(), Failure> {
+pub(super) unsafe fn put_text(
+    buffer: *mut c_char,
+    len: usize,
+    text: &str,
+) -> Result<(), CallError> {
     // SAFETY: the same is asked of the caller; the octets are only written.
     let buffer = unsafe { slice_mut(buffer.cast(), len, "buffer") }?;
     let need = text.len() + 1;
     let Some(buffer) = buffer.get_mut(..need) else {
-        return Err(Failure::new(
-            super::byway_error::BufferTooSmall,
-            format!("buffer too small: {need} octets are needed; give a larger buffer"),
-        )
-        .with_detail(need as u64));
+        return Err(buffer_too_small(need));
     };
     buffer[..text.len()].copy_from_slice(text.as_bytes());
     buffer[text.len()] = 0;
     Ok(())
+}
+
+pub(super) fn buffer_too_small(need: usize) -> CallError {
+    let line = format!("buffer too small: {need} octets are needed; give a larger buffer");
+    CallError::new(super::byway_error::BufferTooSmall, line).with_detail(need as u64)
 }

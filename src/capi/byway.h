@@ -30,14 +30,15 @@
  *   end codes:    what ended a channel: BYWAY_ERROR_CLOSED, _PEER_CLOSED, _PEER_ABORTED,
  *                 _PEER_GAVE_UP, _PEER_UNKNOWN, _PEER_PROTOCOL, _LINGER; and the fatal codes
  *
- * HANDLES. What is opened is named by a byway_handle: a number, never 0, positive as int64_t. Who got
- * it owns it and closes it, once, with byway_close or byway_abort, whatever else failed. Handles of
- * listeners and channels outlive their client's: they answer BYWAY_ERROR_CLOSED then, and are closed
- * all the same. A number that was closed is never given again: it is an error, nothing worse.
+ * HANDLES. A byway_handle names a client, listener, stream or datagram channel: a number, never 0,
+ * positive as int64_t. The program that got it owns it and closes it, once, with byway_close or
+ * byway_abort, whatever else failed. Handles of listeners and channels outlive their client's: calls with
+ * them give BYWAY_ERROR_CLOSED then, and they are closed all the same. A number that was closed is never
+ * given again: to use it is an error, nothing worse.
  *
  * THREADS. Any function may be called from any thread, also for the same handle at the same time. One
- * thread may close a handle while others wait on it: they return BYWAY_ERROR_CLOSED. One may send
- * while another receives. Two that receive from one stream each get a part. A client has two threads
+ * thread may close a handle while others wait on it: their calls return BYWAY_ERROR_CLOSED. One
+ * thread may send while another receives. Two threads that receive from one stream each get a part. A client has two threads
  * of its own, and for moments a third that asks DNS; all signals are best blocked before it is
  * opened, since they inherit the mask. After fork() the child calls nothing of byway before it has
  * called exec: locks may be held in it for ever. The library is not to be unloaded (dlclose): threads
@@ -48,11 +49,11 @@
  * (suspend) may not count. Functions without timeout_ms do not block.
  *
  * EVENT LOOPS. A program of one thread waits in poll() for descriptors of byway_poll_fd, and gives every
- * call a timeout_ms of 0. What opens something (byway_client_open, byway_listen*, byway_connect*) gives
- * its handle at once then: the descriptor for BYWAY_OPENED becomes readable when it is open or has
+ * call a timeout_ms of 0. A call that opens something (byway_client_open, byway_listen*,
+ * byway_connect*) gives its handle at once then: the descriptor for BYWAY_OPENED becomes readable when it is open or has
  * failed, and byway_wait_open tells which. A client need not be open for the others to be asked for.
  *
- * STRINGS are UTF-8 and end with a NUL; what is given is copied before the call returns. Lengths are
+ * STRINGS are UTF-8 and end with a NUL; the call copies those that it is given before it returns. Lengths are
  * in octets. A pointer may be NULL only where that is said, or where its length is 0.
  *
  * STRUCTS begin with their size, and calls are told it as sizeof: programs that were compiled
@@ -108,6 +109,9 @@
 // Version of byway_config. It rises if the meaning of a field changes.
 #define BYWAY_CONFIG_VERSION 1
 
+// Most octets of a greeting.
+#define BYWAY_GREETING_SIZE 96
+
 // A timeout_ms that waits for ever.
 #define BYWAY_FOREVER -1
 
@@ -130,7 +134,8 @@
 // byway_next_event gives an event.
 #define BYWAY_EVENT 8
 
-// It has ended: every call that could wait gives the cause, once what came before was received.
+// The handle's object has ended: every call that could wait gives the cause, once the octets that came
+// before were received.
 #define BYWAY_ENDED 16
 
 // byway_wait_open gives BYWAY_OK or why it is in vain: a client has its relay's first answer, a listener
@@ -145,7 +150,7 @@
 // Octets of byway_event.seen.
 #define BYWAY_SEEN_SIZE 128
 
-// Why a call failed, grouped by who has to change something: this program's use of the interface
+// Why a call failed, grouped by where something has to change: this program's use of the interface
 // (-1 to -99), its configuration (-100 to -199), the other peer (-200 to -299), something used up
 // (-300 to -399), the path to the relay (-400 to -499). Later versions may add codes.
 enum BYWAY_ENUM byway_error
@@ -218,7 +223,7 @@ enum BYWAY_ENUM byway_error
   BYWAY_ERROR_CHANNELS = -300,
   // All listeners of the client are in use.
   BYWAY_ERROR_LISTENERS = -301,
-  // One of the relay's limits is reached; detail: if it is full, the seconds until it is asked again.
+  // A limit of the relay is reached; detail: if the relay is full, the seconds until it is asked again.
   BYWAY_ERROR_RELAY_LIMIT = -302,
   // The system has no random numbers.
   BYWAY_ERROR_ENTROPY = -303,
@@ -228,7 +233,7 @@ enum BYWAY_ENUM byway_error
   BYWAY_ERROR_HANDLES = -305,
   // The host name of the relay or proxy does not resolve.
   BYWAY_ERROR_DNS = -400,
-  // No connection to the relay or proxy.
+  // No connection to the relay or proxy can be made.
   BYWAY_ERROR_CONNECT = -401,
   // The connection ended within the TLS handshake. The codes from -411 to -418 are other faults of TLS.
   BYWAY_ERROR_TLS = -402,
@@ -282,17 +287,18 @@ typedef int32_t byway_error;
 #endif
 #endif // __cplusplus
 
-// How what comes is waited for.
+// How a client waits for octets of its peers.
 enum BYWAY_ENUM byway_pace
 #ifdef BYWAY_TYPED_ENUMS
   : int32_t
 #endif
  {
-  // By answers that stay open, where the path passes them on promptly; else by long polls.
+  // The client waits by answers that stay open, where the path passes them on promptly; else by long
+  // polls.
   BYWAY_PACE_STREAMING = 0,
-  // By long polls.
+  // The client waits by long polls.
   BYWAY_PACE_LONG_POLL = 1,
-  // By long polls, as long as the path allows when idle: a request in two minutes.
+  // The client waits by long polls, as long as the path allows when idle: a request in two minutes.
   BYWAY_PACE_BATTERY = 2,
 };
 #ifndef __cplusplus
@@ -311,9 +317,9 @@ enum BYWAY_ENUM byway_proxy
  {
   // No proxy, whatever the environment says.
   BYWAY_PROXY_NONE = 0,
-  // As http_proxy, https_proxy, all_proxy and no_proxy of the environment say.
+  // The proxy that http_proxy, https_proxy, all_proxy and no_proxy of the environment name.
   BYWAY_PROXY_ENVIRONMENT = 1,
-  // By proxy_url.
+  // The proxy of proxy_url.
   BYWAY_PROXY_URL = 2,
 };
 #ifndef __cplusplus
@@ -355,11 +361,11 @@ enum BYWAY_ENUM byway_how
   : int32_t
 #endif
  {
-  // What comes: receiving gives the end of the stream, and what comes from now on is dropped.
+  // Receiving: it gives the end of the stream, and octets that arrive from now on are dropped.
   BYWAY_HOW_READ = 0,
-  // What goes: the peer reads the end of the stream behind what was sent.
+  // Sending: the peer reads the end of the stream behind what was sent.
   BYWAY_HOW_WRITE = 1,
-  // Both.
+  // Both directions.
   BYWAY_HOW_BOTH = 2,
 };
 #ifndef __cplusplus
@@ -380,13 +386,14 @@ enum BYWAY_ENUM byway_log_level
   BYWAY_LOG_LEVEL_OFF = 0,
   // Faults of byway itself.
   BYWAY_LOG_LEVEL_ERROR = 1,
-  // As error, for now.
+  // Faults of the system that byway gets around, such as a store of certificates that cannot be read.
   BYWAY_LOG_LEVEL_WARN = 2,
-  // Events, as byway_next_event gives them: what becomes of the path to the relay and of peers.
+  // Events, as byway_next_event gives them: of the path to the relay and of peers. Also why a session
+  // cannot go on, and what a client left undelivered when it closed.
   BYWAY_LOG_LEVEL_INFO = 3,
-  // Every exchange that failed.
+  // Every exchange that failed, and connections and listeners that were given up.
   BYWAY_LOG_LEVEL_DEBUG = 4,
-  // As debug, for now.
+  // Every exchange that ended, with the time that it took.
   BYWAY_LOG_LEVEL_TRACE = 5,
 };
 #ifndef __cplusplus
@@ -397,14 +404,14 @@ typedef int32_t byway_log_level;
 #endif
 #endif // __cplusplus
 
-// What happened. Nothing has to be done about it: channels ride out what blocks the path until their
+// Kinds of events. The program need not do anything about them: channels ride out what blocks the path until their
 // linger time is over. Later versions may add kinds.
 enum BYWAY_ENUM byway_event_kind
 #ifdef BYWAY_TYPED_ENUMS
   : int32_t
 #endif
  {
-  // The client looks for its relay: at first, and after a change of the network.
+  // The client dials its relay: at first, and after a change of the network.
   BYWAY_EVENT_KIND_CONNECTING = 1,
   // Exchanges with the relay fail; cause and seen say why. Told once until the cause changes.
   BYWAY_EVENT_KIND_PATH_BLOCKED = 2,
@@ -414,7 +421,7 @@ enum BYWAY_ENUM byway_event_kind
   BYWAY_EVENT_KIND_PEER_AWAY = 4,
   // The peer of channel id is back.
   BYWAY_EVENT_KIND_PEER_BACK = 5,
-  // Octets sent on channel id found no room at the peer from offset on. They are sent again.
+  // Octets sent on channel id found no room at the peer from offset detail on. They are sent again.
   BYWAY_EVENT_KIND_OVERFLOW = 6,
   // Listener id lost its endpoint; byway_accept says why.
   BYWAY_EVENT_KIND_LISTENER_LOST = 7,
@@ -431,9 +438,9 @@ typedef int32_t byway_event_kind;
 
 // A header field of HTTP.
 typedef struct byway_header {
-  // Its name.
+  // The name of the field.
   const char *name;
-  // Its value.
+  // The value of the field.
   const char *value;
 } byway_header;
 
@@ -449,7 +456,7 @@ typedef int32_t (*byway_resolve_callback)(void *userdata,
                                           char *addresses,
                                           size_t size);
 
-// Is told of something.
+// Is called when the event has happened that the field's comment names.
 typedef void (*byway_notice_callback)(void *userdata);
 
 // What a client is opened with. byway_config_default fills it; only relay_url has no default. What
@@ -461,26 +468,26 @@ typedef struct byway_config {
   uint32_t version;
   // The relay: http://host:port or https://host, with a path if it has one.
   const char *relay_url;
-  // With BYWAY_PROXY_URL: http://user:password@host:port, all but the host optional, percent-encoded.
+  // The proxy with BYWAY_PROXY_URL: http://user:password@host:port, all but the host optional, percent-encoded.
   const char *proxy_url;
   // The header field User-Agent; NULL: byway/ and the version; empty: none is sent.
   const char *user_agent;
   // Header fields added to every request, 2 KiB in all at most; NULL if header_count is 0.
   const struct byway_header *headers;
-  // How many headers there are.
+  // Number of headers.
   size_t header_count;
   // Certificates (PEM) to trust for https, or NULL: the system's, or where it has none as files, the
   // public web's.
   const char *roots_pem;
   // Octets of roots_pem, without a NUL.
   size_t roots_pem_len;
-  // NULL.
+  // Must be NULL.
   const char *reserved;
   // Start of this process in milliseconds since 1970, see owner; 0: now.
   uint64_t epoch_ms;
-  // Who this program is, to the relay's mind: a process of the same owner that started later takes
-  // over the endpoints of its predecessor at once. All zeros: random, or made of seed without telling
-  // it, so that nobody does.
+  // Octets by which the relay knows this program: a process of the same owner that started later takes over
+  // the endpoints of its predecessor at once. All zeros: random, or made of seed without telling it,
+  // so that no other process has the same.
   uint8_t owner[16];
   // Randomness for where the system has none: octets that nobody can guess and no two processes
   // share, since they are the session's secret. All zeros: the system's.
@@ -493,9 +500,9 @@ typedef struct byway_config {
   // How long a TCP connection to the relay or proxy may take, with all its addresses, of which each
   // gets 250 ms before the next is tried beside it; at least 1. Default 3000.
   uint32_t tcp_timeout_ms;
-  // Of enum byway_pace. Default BYWAY_PACE_STREAMING.
+  // How the client waits, one of enum byway_pace. Default BYWAY_PACE_STREAMING.
   uint32_t pace;
-  // Of enum byway_proxy. Default BYWAY_PROXY_NONE.
+  // Whether there is a proxy, one of enum byway_proxy. Default BYWAY_PROXY_NONE.
   uint32_t proxy;
   // Channels at once, 1 to 256. This and the next three: default as BYWAY_PROFILE_PC.
   uint32_t channels;
@@ -531,43 +538,44 @@ typedef struct byway_config {
   // BYWAY_ERROR_STRUCT and BYWAY_ERROR_CALLBACK. A thread that is resolving a name may outlast the
   // client.
   byway_notice_callback on_release;
-  // What these functions get.
+  // The userdata that these functions get.
   void *hooks_userdata;
 } byway_config;
 
 // Names a client, listener, stream or datagram channel. 0 is none.
 typedef uint64_t byway_handle;
 
-// An event.
+// An event, with the numbers that belong to its kind.
 typedef struct byway_event {
   // Octets of this struct that were filled.
   uint32_t size;
-  // Of enum byway_event_kind.
+  // The kind of the event, one of enum byway_event_kind.
   uint32_t kind;
   // The channel or listener, as byway_id gives it; else 0.
   uint32_t id;
-  // With BYWAY_EVENT_KIND_PATH_BLOCKED: a path code. Else 0.
+  // The path code with BYWAY_EVENT_KIND_PATH_BLOCKED, else 0.
   int32_t cause;
-  // With BYWAY_EVENT_KIND_OVERFLOW: the first offset. With cause BYWAY_ERROR_HTTP: the status. Else 0.
+  // The first offset with BYWAY_EVENT_KIND_OVERFLOW, the HTTP status with cause BYWAY_ERROR_HTTP, the
+  // seconds until the relay is asked again with cause BYWAY_ERROR_RELAY_LIMIT; else 0.
   uint64_t detail;
-  // With BYWAY_EVENT_KIND_PATH_BLOCKED: what was seen, such as the first characters of a page. Ends
+  // What was seen with BYWAY_EVENT_KIND_PATH_BLOCKED, such as the first characters of a page. Ends
   // with a NUL.
   char seen[BYWAY_SEEN_SIZE];
 } byway_event;
 
-// Numbers of a client since it was opened.
+// Counts and measurements of a client since it was opened.
 typedef struct byway_client_stats {
   // Octets of this struct that were filled.
   uint32_t size;
   // Smoothed time from sending to acknowledgement, in milliseconds; 0: none measured.
   uint32_t srtt_ms;
-  // Exchanges begun that carry what goes.
+  // Exchanges begun that carry octets to the relay.
   uint64_t sends;
-  // Exchanges begun that wait for what comes.
+  // Exchanges begun that wait at the relay for octets from peers.
   uint64_t parks;
-  // Those of them whose answer was to stay open.
+  // Parks whose answer was to stay open.
   uint64_t streams;
-  // Those of these that came late, or were cut.
+  // Answers that were to stay open, and came late or were cut.
   uint64_t late;
   // Exchanges that failed.
   uint64_t failed;
@@ -581,13 +589,13 @@ typedef struct byway_client_stats {
   uint64_t overflows;
   // Datagrams that expired before they could be sent, or found no room here.
   uint64_t datagrams_lost;
-  // Events dropped because nobody took them.
+  // Events dropped because the program did not take them.
   uint64_t events_lost;
   // Octets of memory of the client's state and rings; does not change while it is open.
   uint64_t memory;
 } byway_client_stats;
 
-// Numbers of a stream or datagram channel. Offsets count octets from the beginning; on a datagram
+// Counts of a stream or datagram channel. Offsets count octets from the beginning; on a datagram
 // channel with 6 more for each datagram.
 typedef struct byway_channel_stats {
   // Octets of this struct that were filled.
@@ -626,11 +634,11 @@ uint32_t byway_version(void);
 // Version of the library that runs, as text: "0.1.0". The string is static. Does not block.
 const char *byway_version_string(void);
 
-// What a code means and what to do about it, in one line. The string is static; an unknown code gets
-// one, too. Does not block.
+// What a code means and what to do about it, in one line. The string is static; an unknown code has
+// a line, too. Does not block.
 const char *byway_strerror(int32_t code);
 
-// What this thread's last failure was in particular: cause and remedy in one line, with names,
+// What this thread's last failure was in detail: cause and remedy in one line, with names,
 // numbers and offsets. Empty if no call of this thread has failed. A call that succeeds leaves it.
 //
 // The string belongs to the library. It is valid for as long as this thread lives, but the thread's next
@@ -664,15 +672,15 @@ int32_t byway_config_profile(struct byway_config *config,
 // failure its threads may stay for as long as byway_close says.
 //
 // Blocks for at most timeout_ms; 0: as byway_client_start. Cannot be cancelled: byway_client_start
-// with byway_wait_open can. Returns BYWAY_OK, BYWAY_ERROR_ARGUMENT, BYWAY_ERROR_STRUCT (config was not filled by
-// byway_config_default), BYWAY_ERROR_RELAY_URL, BYWAY_ERROR_SETTING, BYWAY_ERROR_ENTROPY,
+// with byway_wait_open can. Returns BYWAY_OK, BYWAY_ERROR_ARGUMENT, BYWAY_ERROR_STRUCT (config was not
+// filled by byway_config_default), BYWAY_ERROR_RELAY_URL, BYWAY_ERROR_SETTING, BYWAY_ERROR_ENTROPY,
 // BYWAY_ERROR_SYSTEM, BYWAY_ERROR_HANDLES, BYWAY_ERROR_CLOSED, a path code with what stood in the way
 // last when the time is over, a fatal code, or what every call can.
 int32_t byway_client_open(const struct byway_config *config,
                           int32_t timeout_ms,
                           byway_handle *client);
 
-// As byway_client_open, but does not wait for the relay: it is dialled in the background for as long
+// Opens a session as byway_client_open does, but does not wait for the relay, which is dialled in the background for as long
 // as the client is open. byway_next_event tells how that goes, with BYWAY_EVENT_KIND_OPENED when the
 // relay has answered, and byway_wait_open waits for it. Listening and connecting need not wait for
 // that.
@@ -698,13 +706,13 @@ int32_t byway_wait_open(byway_handle handle,
                         int32_t timeout_ms);
 
 // Says that the device has another address or network now: both connections to the relay are dropped
-// and dialled anew at once, by the proxy that is set, if one is. Channels survive. On Linux and Android a device that slept for over 5 s
-// finds out by itself.
+// and dialled anew at once, by the proxy that is set, if one is. Channels survive. On Linux and Android a
+// client notices by itself that the device slept for over 5 s.
 //
 // Does not block. Returns BYWAY_OK, a handle code, or what every call can.
 int32_t byway_network_changed(byway_handle client);
 
-// As byway_network_changed, where the way to the relay is by another proxy from now on. proxy is one of
+// Says what byway_network_changed does, where the way to the relay is by another proxy from now on. proxy is one of
 // enum byway_proxy: none, the one that the environment names now, which this call reads, or proxy_url,
 // which is else ignored. After a failure nothing has changed, and connections stay.
 //
@@ -737,7 +745,7 @@ int32_t byway_listen_datagram(byway_handle client,
                               int32_t timeout_ms,
                               byway_handle *listener);
 
-// Connects to whoever listens for streams at an endpoint, "name:port". A listener that has no room is
+// Connects to the listener for streams at an endpoint, "name:port". A listener that has no room is
 // asked again until the time is over, and BYWAY_ERROR_BACKLOG_FULL is returned only then.
 //
 // On success *stream is a handle that the caller owns and closes by byway_close or byway_abort. With
@@ -756,12 +764,34 @@ int32_t byway_connect(byway_handle client,
                       int32_t timeout_ms,
                       byway_handle *stream);
 
-// Connects to whoever listens for datagrams at an endpoint; else as byway_connect, with the same
+// Connects to the listener for datagrams at an endpoint; else as byway_connect, with the same
 // results. *channel is a handle of a datagram channel.
 int32_t byway_connect_datagram(byway_handle client,
                                const char *endpoint,
                                int32_t timeout_ms,
                                byway_handle *channel);
+
+// Connects as byway_connect does, and gives the listener's program a greeting of greeting_len octets,
+// at most BYWAY_GREETING_SIZE: that program reads it by byway_greeting as soon as it has accepted. The
+// greeting is copied.
+//
+// Blocks for at most timeout_ms. Returns what byway_connect does; BYWAY_ERROR_ARGUMENT, too, if the
+// greeting is too long.
+int32_t byway_connect_greeting(byway_handle client,
+                               const char *endpoint,
+                               const uint8_t *greeting,
+                               size_t greeting_len,
+                               int32_t timeout_ms,
+                               byway_handle *stream);
+
+// Connects for datagrams, with a greeting; else as byway_connect_greeting, with the same results.
+// *channel is a handle of a datagram channel.
+int32_t byway_connect_datagram_greeting(byway_handle client,
+                                        const char *endpoint,
+                                        const uint8_t *greeting,
+                                        size_t greeting_len,
+                                        int32_t timeout_ms,
+                                        byway_handle *channel);
 
 // Waits for a peer to connect. Several threads may wait on one listener; each peer goes to one.
 //
@@ -769,14 +799,14 @@ int32_t byway_connect_datagram(byway_handle client,
 // a stream if the listener was made by byway_listen, of a datagram channel if by
 // byway_listen_datagram.
 //
-// Blocks for at most timeout_ms; 0 only takes who waits already. Returns BYWAY_OK,
+// Blocks for at most timeout_ms; 0 only takes a peer that waits already. Returns BYWAY_OK,
 // BYWAY_ERROR_ARGUMENT, BYWAY_ERROR_IN_USE, BYWAY_ERROR_TAKEN or BYWAY_ERROR_RELAY_LIMIT (the
 // endpoint was lost), BYWAY_ERROR_HANDLES, a handle code, a wait code, a fatal code, or what every
 // call can.
 int32_t byway_accept(byway_handle listener, int32_t timeout_ms, byway_handle *channel);
 
 // Closes a client, listener, stream or datagram channel. The handle is gone when this returns,
-// whatever it returns; who waits on it in other threads gets BYWAY_ERROR_CLOSED; its file
+// whatever it returns; waits on it in other threads return BYWAY_ERROR_CLOSED; its file
 // descriptors of byway_poll_fd and byway_second_poll_fd are closed.
 //
 // A stream or datagram channel: what was sent is delivered, and the peer reads the end behind it.
@@ -802,7 +832,7 @@ int32_t byway_close(byway_handle handle,
                     int32_t timeout_ms);
 
 // Closes at once: what is not acknowledged may be lost, and peers are told of the abort. The handle is
-// gone when this returns; who waits on it in other threads gets BYWAY_ERROR_CLOSED. A client tells
+// gone when this returns; waits on it in other threads return BYWAY_ERROR_CLOSED. A client tells
 // relay and peers in the background: its threads end seconds later. A listener closes as by
 // byway_close.
 //
@@ -811,9 +841,10 @@ int32_t byway_abort(byway_handle handle);
 
 // Ends every wait on this handle that is in progress, in whatever threads, with
 // BYWAY_ERROR_CANCELLED, unless what it waits for has come by then; nothing is lost by that. On a
-// client these are byway_wait_open, byway_next_event, byway_listen*, byway_connect* and byway_close; waits on its listeners and channels go on. A call that begins later waits as ever: a
-// thread that is to stop has to look at a flag of the program's own before it calls again, and one
-// that has not begun to wait yet is not reached, so cancel again until it is out.
+// client these are byway_wait_open, byway_next_event, byway_listen*, byway_connect* and byway_close;
+// waits on its listeners and channels go on. A call that begins later waits as ever: a thread that is to
+// stop has to look at a flag of the program's own before it calls again, and a thread that has not begun
+// to wait yet is not reached, so cancel again until it is out.
 //
 // Does not block. Returns BYWAY_OK, BYWAY_ERROR_HANDLE, or what every call can.
 int32_t byway_cancel(byway_handle handle);
@@ -835,6 +866,20 @@ int32_t byway_endpoint(byway_handle handle,
 // Does not block. Returns BYWAY_OK, BYWAY_ERROR_ARGUMENT, a handle code, BYWAY_ERROR_CLOSED,
 // BYWAY_ERROR_TIMED_OUT (it is being connected), or what every call can.
 int32_t byway_peer(byway_handle handle, uint8_t *address);
+
+// Puts the greeting that came with the connection of a stream or datagram channel into buffer, and its
+// length in octets into *len; *len is 0 if there was none. It is what the connecting program gave to
+// byway_connect_greeting, if the channel was accepted; if it was connected by this program it is what
+// the listener answered, which is nothing where a client of this library listens. size is that of
+// the buffer; BYWAY_GREETING_SIZE is always enough.
+//
+// Does not block. Returns BYWAY_OK, BYWAY_ERROR_ARGUMENT, BYWAY_ERROR_BUFFER_TOO_SMALL (detail:
+// octets needed), a handle code, BYWAY_ERROR_CLOSED, BYWAY_ERROR_TIMED_OUT (it is being connected), or
+// what every call can.
+int32_t byway_greeting(byway_handle channel,
+                       uint8_t *buffer,
+                       size_t size,
+                       size_t *len);
 
 // The number by which events of the client name this listener or channel: *id. Never used again
 // within the client; a listener and a channel may have the same.
@@ -881,7 +926,7 @@ int32_t byway_flush(byway_handle stream, int32_t timeout_ms);
 int32_t byway_wait_acked(byway_handle stream,
                          int32_t timeout_ms);
 
-// Ends directions of a stream, one of enum byway_how, and wakes who waits in them. The other
+// Ends directions of a stream, one of enum byway_how, and wakes the threads that wait in them. The other
 // direction goes on (half-close). The handle stays, and is to be closed.
 //
 // Does not block. Returns BYWAY_OK, BYWAY_ERROR_ARGUMENT (no such how), a handle code, an end code, or
@@ -949,7 +994,7 @@ int32_t byway_second_poll_fd(byway_handle handle,
                              int32_t *fd);
 
 // Takes the client's next event into *event. size is sizeof *event: only so much is filled, and what
-// this version does not know is set to zero. Of events that nobody takes the newest 16 are kept.
+// this version does not know is set to zero. The newest 16 events are kept until the program takes them.
 //
 // Blocks while there is none, at most for timeout_ms. Returns BYWAY_OK, BYWAY_ERROR_ARGUMENT,
 // BYWAY_ERROR_STRUCT, a handle code, a wait code, a fatal code once no event is left, or what every
@@ -959,7 +1004,7 @@ int32_t byway_next_event(byway_handle client,
                          size_t size,
                          int32_t timeout_ms);
 
-// Fills *stats with the numbers of a client. size is sizeof *stats: only so much is filled, and what
+// Fills *stats with the counts and measurements of a client. size is sizeof *stats: only so much is filled, and what
 // this version does not know is set to zero.
 //
 // Does not block. Returns BYWAY_OK, BYWAY_ERROR_ARGUMENT, BYWAY_ERROR_STRUCT, a handle code, or what
@@ -968,7 +1013,7 @@ int32_t byway_client_get_stats(byway_handle client,
                                struct byway_client_stats *stats,
                                size_t size);
 
-// Fills *stats with the numbers of a stream or datagram channel. size is sizeof *stats: only so much
+// Fills *stats with the counts of a stream or datagram channel. size is sizeof *stats: only so much
 // is filled, and what this version does not know is set to zero.
 //
 // Does not block. Returns BYWAY_OK, BYWAY_ERROR_ARGUMENT, BYWAY_ERROR_STRUCT, a handle code,

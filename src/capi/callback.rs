@@ -6,7 +6,7 @@ thread_local! {
     static INSIDE: Cell<bool> = const { Cell::new(false) };
 }
 
-/// Whether this thread is in a function of the program, which may not call byway.
+/// Whether this thread is in a function of the program. Such a function may not call byway.
 pub(super) fn is_inside() -> bool {
     INSIDE.try_with(Cell::get).unwrap_or(false)
 }

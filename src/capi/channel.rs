@@ -1,14 +1,10 @@
-//! What handles of several kinds have in common.
+//! Functions for handles of several kinds.
 
 use std::ffi::c_char;
-use std::time::Duration;
 
-use super::args::{Out, put_text, timeout};
-use super::byway_error;
+use super::args::{OutPointer, buffer_too_small, put_text, slice_mut, timeout};
 use super::guard::entry;
-use super::handle::{self, Object, byway_handle};
-use super::last::Failure;
-use crate::error::Error;
+use super::handle::{self, byway_handle};
 
 /// A timeout_ms that waits for ever.
 pub const BYWAY_FOREVER: i32 = -1;
@@ -20,7 +16,7 @@ pub const BYWAY_ENDPOINT_SIZE: usize = 64;
 pub const BYWAY_ADDRESS_SIZE: usize = 16;
 
 /// Closes a client, listener, stream or datagram channel. The handle is gone when this returns,
-/// whatever it returns; who waits on it in other threads gets BYWAY_ERROR_CLOSED; its file
+/// whatever it returns; waits on it in other threads return BYWAY_ERROR_CLOSED; its file
 /// descriptors of byway_poll_fd and byway_second_poll_fd are closed.
 ///
 /// A stream or datagram channel: what was sent is delivered, and the peer reads the end behind it.
@@ -46,39 +42,13 @@ pub const BYWAY_ADDRESS_SIZE: usize = 16;
 pub extern "C" fn byway_close(handle: byway_handle, timeout_ms: i32) -> i32 {
     entry(|| {
         let closing = handle::close(handle)?;
-        drop(std::mem::take(&mut *closing.entry.polls()));
-        let timeout = timeout(timeout_ms);
-        match &closing.entry.object {
-            Object::Client(client) => client.close(timeout).map_err(|error| {
-                Failure::new(byway_error::Unacked, error.to_string())
-                    .with_detail(error.unacked.len() as u64)
-            }),
-            Object::StreamListener(listener) => {
-                listener.close();
-                Ok(())
-            }
-            Object::DatagramListener(listener) => {
-                listener.close();
-                Ok(())
-            }
-            Object::Stream(stream) => unless_only_looked(timeout, stream.close_timeout(timeout)),
-            Object::Datagram(channel) => {
-                unless_only_looked(timeout, channel.close_timeout(timeout))
-            }
-        }
+        drop(std::mem::take(&mut *closing.object.polls()));
+        closing.object.close(timeout(timeout_ms))
     })
 }
 
-/// Who gave no time did not ask whether all was delivered.
-fn unless_only_looked(timeout: Option<Duration>, result: Result<(), Error>) -> Result<(), Failure> {
-    match result {
-        Err(Error::TimedOut) if timeout == Some(Duration::ZERO) => Ok(()),
-        result => Ok(result?),
-    }
-}
-
 /// Closes at once: what is not acknowledged may be lost, and peers are told of the abort. The handle is
-/// gone when this returns; who waits on it in other threads gets BYWAY_ERROR_CLOSED. A client tells
+/// gone when this returns; waits on it in other threads return BYWAY_ERROR_CLOSED. A client tells
 /// relay and peers in the background: its threads end seconds later. A listener closes as by
 /// byway_close.
 ///
@@ -87,35 +57,24 @@ fn unless_only_looked(timeout: Option<Duration>, result: Result<(), Error>) -> R
 pub extern "C" fn byway_abort(handle: byway_handle) -> i32 {
     entry(|| {
         let closing = handle::close(handle)?;
-        drop(std::mem::take(&mut *closing.entry.polls()));
-        match &closing.entry.object {
-            Object::Client(client) => client.abort(),
-            Object::StreamListener(listener) => listener.close(),
-            Object::DatagramListener(listener) => listener.close(),
-            Object::Stream(stream) => stream.abort(),
-            Object::Datagram(channel) => channel.abort(),
-        }
+        drop(std::mem::take(&mut *closing.object.polls()));
+        closing.object.abort();
         Ok(())
     })
 }
 
 /// Ends every wait on this handle that is in progress, in whatever threads, with
 /// BYWAY_ERROR_CANCELLED, unless what it waits for has come by then; nothing is lost by that. On a
-/// client these are byway_wait_open, byway_next_event, byway_listen*, byway_connect* and byway_close; waits on its listeners and channels go on. A call that begins later waits as ever: a
-/// thread that is to stop has to look at a flag of the program's own before it calls again, and one
-/// that has not begun to wait yet is not reached, so cancel again until it is out.
+/// client these are byway_wait_open, byway_next_event, byway_listen*, byway_connect* and byway_close;
+/// waits on its listeners and channels go on. A call that begins later waits as ever: a thread that is to
+/// stop has to look at a flag of the program's own before it calls again, and a thread that has not begun
+/// to wait yet is not reached, so cancel again until it is out.
 ///
 /// Does not block. Returns BYWAY_OK, BYWAY_ERROR_HANDLE, or what every call can.
 #[unsafe(no_mangle)]
 pub extern "C" fn byway_cancel(handle: byway_handle) -> i32 {
     entry(|| {
-        match &handle::get_closing(handle)?.object {
-            Object::Client(client) => client.cancel(),
-            Object::StreamListener(listener) => listener.cancel(),
-            Object::DatagramListener(listener) => listener.cancel(),
-            Object::Stream(stream) => stream.cancel(),
-            Object::Datagram(channel) => channel.cancel(),
-        }
+        handle::get_closing(handle)?.cancel();
         Ok(())
     })
 }
@@ -133,13 +92,7 @@ pub unsafe extern "C" fn byway_endpoint(
     size: usize,
 ) -> i32 {
     entry(|| {
-        let endpoint = match &handle::get(handle)?.object {
-            Object::StreamListener(listener) => listener.endpoint(),
-            Object::DatagramListener(listener) => listener.endpoint(),
-            Object::Stream(stream) => stream.endpoint()?,
-            Object::Datagram(channel) => channel.endpoint()?,
-            Object::Client(_) => return Err(handle::wrong_kind("listener or channel")),
-        };
+        let endpoint = handle::get(handle)?.endpoint()?;
         // SAFETY: the caller gave a buffer of this size.
         unsafe { put_text(buffer, size, &endpoint.to_string()) }
     })
@@ -154,15 +107,42 @@ pub unsafe extern "C" fn byway_endpoint(
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn byway_peer(handle: byway_handle, address: *mut u8) -> i32 {
     entry(|| {
-        let entry = handle::get(handle)?;
-        let out = Out::new(address.cast::<[u8; BYWAY_ADDRESS_SIZE]>(), "address")?;
-        let peer = match &entry.object {
-            Object::Stream(stream) => stream.peer()?,
-            Object::Datagram(channel) => channel.peer()?,
-            _ => return Err(handle::wrong_kind("channel")),
-        };
+        let object = handle::get(handle)?;
+        let out = OutPointer::new(address.cast::<[u8; BYWAY_ADDRESS_SIZE]>(), "address")?;
+        let peer = object.peer()?;
         // SAFETY: the caller gave a place for so many octets.
         unsafe { out.set(peer.0) };
+        Ok(())
+    })
+}
+
+/// Puts the greeting that came with the connection of a stream or datagram channel into buffer, and its
+/// length in octets into *len; *len is 0 if there was none. It is what the connecting program gave to
+/// byway_connect_greeting, if the channel was accepted; if it was connected by this program it is what
+/// the listener answered, which is nothing where a client of this library listens. size is that of
+/// the buffer; BYWAY_GREETING_SIZE is always enough.
+///
+/// Does not block. Returns BYWAY_OK, BYWAY_ERROR_ARGUMENT, BYWAY_ERROR_BUFFER_TOO_SMALL (detail:
+/// octets needed), a handle code, BYWAY_ERROR_CLOSED, BYWAY_ERROR_TIMED_OUT (it is being connected), or
+/// what every call can.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn byway_greeting(
+    channel: byway_handle,
+    buffer: *mut u8,
+    size: usize,
+    len: *mut usize,
+) -> i32 {
+    entry(|| {
+        let object = handle::get(channel)?;
+        let out = OutPointer::new(len, "len")?;
+        // SAFETY: the caller gave a buffer of this size, which is only written.
+        let buffer = unsafe { slice_mut(buffer, size, "buffer") }?;
+        let greeting = object.greeting()?;
+        let place =
+            buffer.get_mut(..greeting.len()).ok_or_else(|| buffer_too_small(greeting.len()))?;
+        place.copy_from_slice(&greeting);
+        // SAFETY: the caller gave a place for a size.
+        unsafe { out.set(greeting.len()) };
         Ok(())
     })
 }
@@ -174,15 +154,9 @@ pub unsafe extern "C" fn byway_peer(handle: byway_handle, address: *mut u8) -> i
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn byway_id(handle: byway_handle, id: *mut u32) -> i32 {
     entry(|| {
-        let entry = handle::get(handle)?;
-        let out = Out::new(id, "id")?;
-        let id = match &entry.object {
-            Object::StreamListener(listener) => listener.id().0,
-            Object::DatagramListener(listener) => listener.id().0,
-            Object::Stream(stream) => stream.id().0,
-            Object::Datagram(channel) => channel.id().0,
-            Object::Client(_) => return Err(handle::wrong_kind("listener or channel")),
-        };
+        let object = handle::get(handle)?;
+        let out = OutPointer::new(id, "id")?;
+        let id = object.id()?;
         // SAFETY: the caller gave a place for a number.
         unsafe { out.set(id) };
         Ok(())

@@ -2,12 +2,21 @@
 
 use std::ffi::c_char;
 
-use super::args::{Out, text, timeout};
+use super::args::{OutPointer, slice, text, timeout};
 use super::byway_config;
 use super::guard::entry;
-use super::handle::{self, Object, byway_handle};
-use super::last::Failure;
-use crate::client::{Client, DatagramChannel, Listener, Stream};
+use super::handle::{self, byway_handle};
+use super::last::CallError;
+use super::object::Object;
+use crate::client::{ByteStream, Channel, ChannelKind, Client, Datagrams};
+
+/// Most octets of a greeting.
+pub const BYWAY_GREETING_SIZE: usize = 96;
+
+const _: () = assert!(BYWAY_GREETING_SIZE == crate::wire::MAX_GREETING);
+
+/// A greeting of no octets, at no place.
+const NO_GREETING: (*const u8, usize) = (std::ptr::null(), 0);
 
 /// Opens a session with a relay and waits until the relay has answered. What blocks the path is tried
 /// again until then.
@@ -17,8 +26,8 @@ use crate::client::{Client, DatagramChannel, Listener, Stream};
 /// failure its threads may stay for as long as byway_close says.
 ///
 /// Blocks for at most timeout_ms; 0: as byway_client_start. Cannot be cancelled: byway_client_start
-/// with byway_wait_open can. Returns BYWAY_OK, BYWAY_ERROR_ARGUMENT, BYWAY_ERROR_STRUCT (config was not filled by
-/// byway_config_default), BYWAY_ERROR_RELAY_URL, BYWAY_ERROR_SETTING, BYWAY_ERROR_ENTROPY,
+/// with byway_wait_open can. Returns BYWAY_OK, BYWAY_ERROR_ARGUMENT, BYWAY_ERROR_STRUCT (config was not
+/// filled by byway_config_default), BYWAY_ERROR_RELAY_URL, BYWAY_ERROR_SETTING, BYWAY_ERROR_ENTROPY,
 /// BYWAY_ERROR_SYSTEM, BYWAY_ERROR_HANDLES, BYWAY_ERROR_CLOSED, a path code with what stood in the way
 /// last when the time is over, a fatal code, or what every call can.
 #[unsafe(no_mangle)]
@@ -30,19 +39,19 @@ pub unsafe extern "C" fn byway_client_open(
     entry(|| {
         // SAFETY: config is as its comment says.
         let config = unsafe { super::config::config(config) }?;
-        let out = Out::new(client, "client")?;
+        let out = OutPointer::new(client, "client")?;
         let opened = Client::start(config)?;
         if timeout_ms != 0 {
             opened.wait_open(timeout(timeout_ms))?;
         }
-        let handle = handle::insert(Object::Client(opened))?;
+        let handle = handle::insert(Box::new(opened))?;
         // SAFETY: the caller gave a place for a handle.
         unsafe { out.set(handle) };
         Ok(())
     })
 }
 
-/// As byway_client_open, but does not wait for the relay: it is dialled in the background for as long
+/// Opens a session as byway_client_open does, but does not wait for the relay, which is dialled in the background for as long
 /// as the client is open. byway_next_event tells how that goes, with BYWAY_EVENT_KIND_OPENED when the
 /// relay has answered, and byway_wait_open waits for it. Listening and connecting need not wait for
 /// that.
@@ -58,9 +67,9 @@ pub unsafe extern "C" fn byway_client_start(
     entry(|| {
         // SAFETY: config is as its comment says.
         let config = unsafe { super::config::config(config) }?;
-        let out = Out::new(client, "client")?;
+        let out = OutPointer::new(client, "client")?;
         let started = Client::start(config)?;
-        let handle = handle::insert(Object::Client(started))?;
+        let handle = handle::insert(Box::new(started))?;
         // SAFETY: the caller gave a place for a handle.
         unsafe { out.set(handle) };
         Ok(())
@@ -81,21 +90,14 @@ pub unsafe extern "C" fn byway_client_start(
 #[unsafe(no_mangle)]
 pub extern "C" fn byway_wait_open(handle: byway_handle, timeout_ms: i32) -> i32 {
     entry(|| {
-        let timeout = timeout(timeout_ms);
-        match &handle::get(handle)?.object {
-            Object::Client(client) => client.wait_open(timeout)?,
-            Object::StreamListener(listener) => listener.wait_open(timeout)?,
-            Object::DatagramListener(listener) => listener.wait_open(timeout)?,
-            Object::Stream(stream) => stream.wait_open(timeout)?,
-            Object::Datagram(channel) => channel.wait_open(timeout)?,
-        }
+        handle::get(handle)?.wait_open(timeout(timeout_ms))?;
         Ok(())
     })
 }
 
 /// Says that the device has another address or network now: both connections to the relay are dropped
-/// and dialled anew at once, by the proxy that is set, if one is. Channels survive. On Linux and Android a device that slept for over 5 s
-/// finds out by itself.
+/// and dialled anew at once, by the proxy that is set, if one is. Channels survive. On Linux and Android a
+/// client notices by itself that the device slept for over 5 s.
 ///
 /// Does not block. Returns BYWAY_OK, a handle code, or what every call can.
 #[unsafe(no_mangle)]
@@ -106,7 +108,7 @@ pub extern "C" fn byway_network_changed(client: byway_handle) -> i32 {
     })
 }
 
-/// As byway_network_changed, where the way to the relay is by another proxy from now on. proxy is one of
+/// Says what byway_network_changed does, where the way to the relay is by another proxy from now on. proxy is one of
 /// enum byway_proxy: none, the one that the environment names now, which this call reads, or proxy_url,
 /// which is else ignored. After a failure nothing has changed, and connections stay.
 ///
@@ -148,11 +150,10 @@ pub unsafe extern "C" fn byway_listen(
     // SAFETY: the pointers are as their comment says.
     unsafe {
         open(client, endpoint, listener, "listener", |client, endpoint| {
-            let listener: Listener<Stream> = match timeout_ms {
+            Ok(Box::new(match timeout_ms {
                 0 => client.start_listen(endpoint)?,
                 _ => client.listen_timeout(endpoint, timeout(timeout_ms))?,
-            };
-            Ok(Object::StreamListener(listener))
+            }))
         })
     }
 }
@@ -168,16 +169,15 @@ pub unsafe extern "C" fn byway_listen_datagram(
     // SAFETY: the pointers are as their comment says.
     unsafe {
         open(client, endpoint, listener, "listener", |client, endpoint| {
-            let listener: Listener<DatagramChannel> = match timeout_ms {
+            Ok(Box::new(match timeout_ms {
                 0 => client.start_listen_datagram(endpoint)?,
                 _ => client.listen_datagram_timeout(endpoint, timeout(timeout_ms))?,
-            };
-            Ok(Object::DatagramListener(listener))
+            }))
         })
     }
 }
 
-/// Connects to whoever listens for streams at an endpoint, "name:port". A listener that has no room is
+/// Connects to the listener for streams at an endpoint, "name:port". A listener that has no room is
 /// asked again until the time is over, and BYWAY_ERROR_BACKLOG_FULL is returned only then.
 ///
 /// On success *stream is a handle that the caller owns and closes by byway_close or byway_abort. With
@@ -199,17 +199,10 @@ pub unsafe extern "C" fn byway_connect(
     stream: *mut byway_handle,
 ) -> i32 {
     // SAFETY: the pointers are as their comment says.
-    unsafe {
-        open(client, endpoint, stream, "stream", |client, endpoint| {
-            Ok(Object::Stream(match timeout_ms {
-                0 => client.start_connect(endpoint)?,
-                _ => client.connect_timeout(endpoint, timeout(timeout_ms))?,
-            }))
-        })
-    }
+    unsafe { connect::<ByteStream>(client, endpoint, NO_GREETING, timeout_ms, stream, "stream") }
 }
 
-/// Connects to whoever listens for datagrams at an endpoint; else as byway_connect, with the same
+/// Connects to the listener for datagrams at an endpoint; else as byway_connect, with the same
 /// results. *channel is a handle of a datagram channel.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn byway_connect_datagram(
@@ -219,12 +212,71 @@ pub unsafe extern "C" fn byway_connect_datagram(
     channel: *mut byway_handle,
 ) -> i32 {
     // SAFETY: the pointers are as their comment says.
+    unsafe { connect::<Datagrams>(client, endpoint, NO_GREETING, timeout_ms, channel, "channel") }
+}
+
+/// Connects as byway_connect does, and gives the listener's program a greeting of greeting_len octets,
+/// at most BYWAY_GREETING_SIZE: that program reads it by byway_greeting as soon as it has accepted. The
+/// greeting is copied.
+///
+/// Blocks for at most timeout_ms. Returns what byway_connect does; BYWAY_ERROR_ARGUMENT, too, if the
+/// greeting is too long.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn byway_connect_greeting(
+    client: byway_handle,
+    endpoint: *const c_char,
+    greeting: *const u8,
+    greeting_len: usize,
+    timeout_ms: i32,
+    stream: *mut byway_handle,
+) -> i32 {
+    // SAFETY: the pointers are as their comment says.
     unsafe {
-        open(client, endpoint, channel, "channel", |client, endpoint| {
-            Ok(Object::Datagram(match timeout_ms {
-                0 => client.start_connect_datagram(endpoint)?,
-                _ => client.connect_datagram_timeout(endpoint, timeout(timeout_ms))?,
-            }))
+        let greeting = (greeting, greeting_len);
+        connect::<ByteStream>(client, endpoint, greeting, timeout_ms, stream, "stream")
+    }
+}
+
+/// Connects for datagrams, with a greeting; else as byway_connect_greeting, with the same results.
+/// *channel is a handle of a datagram channel.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn byway_connect_datagram_greeting(
+    client: byway_handle,
+    endpoint: *const c_char,
+    greeting: *const u8,
+    greeting_len: usize,
+    timeout_ms: i32,
+    channel: *mut byway_handle,
+) -> i32 {
+    // SAFETY: the pointers are as their comment says.
+    unsafe {
+        let greeting = (greeting, greeting_len);
+        connect::<Datagrams>(client, endpoint, greeting, timeout_ms, channel, "channel")
+    }
+}
+
+/// Connects, with a greeting as a pointer and its octets.
+///
+/// # Safety
+/// `endpoint` is NULL or a string; `greeting` is NULL or has so many octets; `place` is NULL or valid
+/// for writes.
+unsafe fn connect<K: ChannelKind + 'static>(
+    client: byway_handle,
+    endpoint: *const c_char,
+    greeting: (*const u8, usize),
+    timeout_ms: i32,
+    place: *mut byway_handle,
+    name: &str,
+) -> i32 {
+    // SAFETY: as the caller says.
+    unsafe {
+        open(client, endpoint, place, name, |client, endpoint| {
+            let greeting = slice(greeting.0, greeting.1, "greeting")?;
+            let channel: Channel<K> = match timeout_ms {
+                0 => client.start_connect_greeting(endpoint, greeting)?,
+                _ => client.connect_greeting(endpoint, greeting, timeout(timeout_ms))?,
+            };
+            Ok(Box::new(channel))
         })
     }
 }
@@ -236,11 +288,11 @@ unsafe fn open(
     endpoint: *const c_char,
     place: *mut byway_handle,
     name: &str,
-    open: impl FnOnce(&Client, &str) -> Result<Object, Failure>,
+    open: impl FnOnce(&Client, &str) -> Result<Box<dyn Object>, CallError>,
 ) -> i32 {
     entry(|| {
         let client = handle::client(client)?;
-        let out = Out::new(place, name)?;
+        let out = OutPointer::new(place, name)?;
         // SAFETY: as the caller says.
         let object = open(&client, unsafe { text(endpoint, "endpoint") }?)?;
         let handle = handle::insert(object)?;

@@ -1,15 +1,15 @@
-//! What a client is opened with.
+//! The configuration with which a client is opened.
 
 use std::ffi::{c_char, c_void};
 use std::mem::offset_of;
 use std::num::NonZeroU8;
 use std::time::Duration;
 
-use super::args::{Out, optional_text, slice, struct_size, text};
+use super::args::{OutPointer, optional_text, slice, struct_size, text};
 use super::byway_error;
 use super::guard::entry;
 use super::hooks::{self, byway_notice_callback, byway_resolve_callback, byway_socket_callback};
-use super::last::Failure;
+use super::last::CallError;
 use crate::client::Config;
 use crate::session::{Pace, Profile};
 use crate::transport::{Proxy, Roots};
@@ -17,14 +17,15 @@ use crate::transport::{Proxy, Roots};
 /// Version of byway_config. It rises if the meaning of a field changes.
 pub const BYWAY_CONFIG_VERSION: u32 = 1;
 
-/// How what comes is waited for.
+/// How a client waits for octets of its peers.
 #[repr(i32)]
 pub enum byway_pace {
-    /// By answers that stay open, where the path passes them on promptly; else by long polls.
+    /// The client waits by answers that stay open, where the path passes them on promptly; else by long
+    /// polls.
     Streaming = 0,
-    /// By long polls.
+    /// The client waits by long polls.
     LongPoll = 1,
-    /// By long polls, as long as the path allows when idle: a request in two minutes.
+    /// The client waits by long polls, as long as the path allows when idle: a request in two minutes.
     Battery = 2,
 }
 
@@ -33,9 +34,9 @@ pub enum byway_pace {
 pub enum byway_proxy {
     /// No proxy, whatever the environment says.
     None = 0,
-    /// As http_proxy, https_proxy, all_proxy and no_proxy of the environment say.
+    /// The proxy that http_proxy, https_proxy, all_proxy and no_proxy of the environment name.
     Environment = 1,
-    /// By proxy_url.
+    /// The proxy of proxy_url.
     Url = 2,
 }
 
@@ -58,9 +59,9 @@ pub enum byway_profile {
 #[repr(C)]
 #[derive(Clone, Copy)]
 pub struct byway_header {
-    /// Its name.
+    /// The name of the field.
     pub name: *const c_char,
-    /// Its value.
+    /// The value of the field.
     pub value: *const c_char,
 }
 
@@ -75,26 +76,26 @@ pub struct byway_config {
     pub version: u32,
     /// The relay: http://host:port or https://host, with a path if it has one.
     pub relay_url: *const c_char,
-    /// With BYWAY_PROXY_URL: http://user:password@host:port, all but the host optional, percent-encoded.
+    /// The proxy with BYWAY_PROXY_URL: http://user:password@host:port, all but the host optional, percent-encoded.
     pub proxy_url: *const c_char,
     /// The header field User-Agent; NULL: byway/ and the version; empty: none is sent.
     pub user_agent: *const c_char,
     /// Header fields added to every request, 2 KiB in all at most; NULL if header_count is 0.
     pub headers: *const byway_header,
-    /// How many headers there are.
+    /// Number of headers.
     pub header_count: usize,
     /// Certificates (PEM) to trust for https, or NULL: the system's, or where it has none as files, the
     /// public web's.
     pub roots_pem: *const c_char,
     /// Octets of roots_pem, without a NUL.
     pub roots_pem_len: usize,
-    /// NULL.
+    /// Must be NULL.
     pub reserved: *const c_char,
     /// Start of this process in milliseconds since 1970, see owner; 0: now.
     pub epoch_ms: u64,
-    /// Who this program is, to the relay's mind: a process of the same owner that started later takes
-    /// over the endpoints of its predecessor at once. All zeros: random, or made of seed without telling
-    /// it, so that nobody does.
+    /// Octets by which the relay knows this program: a process of the same owner that started later takes over
+    /// the endpoints of its predecessor at once. All zeros: random, or made of seed without telling it,
+    /// so that no other process has the same.
     pub owner: [u8; 16],
     /// Randomness for where the system has none: octets that nobody can guess and no two processes
     /// share, since they are the session's secret. All zeros: the system's.
@@ -107,9 +108,9 @@ pub struct byway_config {
     /// How long a TCP connection to the relay or proxy may take, with all its addresses, of which each
     /// gets 250 ms before the next is tried beside it; at least 1. Default 3000.
     pub tcp_timeout_ms: u32,
-    /// Of enum byway_pace. Default BYWAY_PACE_STREAMING.
+    /// How the client waits, one of enum byway_pace. Default BYWAY_PACE_STREAMING.
     pub pace: u32,
-    /// Of enum byway_proxy. Default BYWAY_PROXY_NONE.
+    /// Whether there is a proxy, one of enum byway_proxy. Default BYWAY_PROXY_NONE.
     pub proxy: u32,
     /// Channels at once, 1 to 256. This and the next three: default as BYWAY_PROFILE_PC.
     pub channels: u32,
@@ -145,7 +146,7 @@ pub struct byway_config {
     /// BYWAY_ERROR_STRUCT and BYWAY_ERROR_CALLBACK. A thread that is resolving a name may outlast the
     /// client.
     pub on_release: byway_notice_callback,
-    /// What these functions get.
+    /// The userdata that these functions get.
     pub hooks_userdata: *mut c_void,
 }
 
@@ -226,12 +227,12 @@ unsafe fn write(config: *mut byway_config, size: usize, value: &byway_config) {
 ///
 /// # Safety
 /// `config` is NULL or points to a struct of as many octets as its first field says.
-unsafe fn read(config: *const byway_config) -> Result<byway_config, Failure> {
-    let place = Out::new(config.cast_mut(), "config")?.into_ptr();
+unsafe fn read(config: *const byway_config) -> Result<byway_config, CallError> {
+    let place = OutPointer::new(config.cast_mut(), "config")?.into_ptr();
     // SAFETY: not NULL and aligned; its first fields are there, as the caller says.
     let (size, version) = unsafe { ((*place).size as usize, (*place).version) };
     let size = struct_size(size, LEAST, "byway_config")?;
-    let unknown = |line: &'static str| Err(Failure::new(byway_error::Struct, line));
+    let unknown = |line: &'static str| Err(CallError::new(byway_error::Struct, line));
     if version != BYWAY_CONFIG_VERSION {
         return unknown(
             "config has another version: fill it by byway_config_default, or update byway",
@@ -259,8 +260,8 @@ unsafe fn read(config: *const byway_config) -> Result<byway_config, Failure> {
 impl byway_config {
     /// # Safety
     /// The pointers are NULL or valid as their fields' comments say.
-    unsafe fn to_config(self) -> Result<Config, Failure> {
-        let setting = |line: &'static str| Failure::new(byway_error::Setting, line);
+    unsafe fn to_config(self) -> Result<Config, CallError> {
+        let setting = |line: &'static str| CallError::new(byway_error::Setting, line);
         // First, so that on_release is called whatever else is wrong.
         let hooks = hooks::hooks(&self);
         if !self.reserved.is_null() {
@@ -318,7 +319,7 @@ impl byway_config {
                 .map(NonZeroU8::new)
                 .map_err(|_| setting("config.backlog must be from 0 to 255"))?,
             proxy,
-            headers: headers.collect::<Result<_, Failure>>()?,
+            headers: headers.collect::<Result<_, CallError>>()?,
             user_agent: user_agent.map_or(defaults.user_agent, str::to_owned),
             roots: match roots {
                 [] => defaults.roots,
@@ -334,19 +335,19 @@ impl byway_config {
 ///
 /// # Safety
 /// `url` is NULL or a string.
-pub(super) unsafe fn proxy(kind: u32, url: *const c_char) -> Result<Proxy, Failure> {
+pub(super) unsafe fn proxy(kind: u32, url: *const c_char) -> Result<Proxy, CallError> {
     match kind {
         0 => Ok(Proxy::Direct),
         1 => Ok(Proxy::Environment),
         // SAFETY: the same is asked of the caller.
         2 => Ok(Proxy::Url(unsafe { text(url, "proxy_url") }?.to_owned())),
-        _ => Err(Failure::new(byway_error::Setting, "proxy must be one of enum byway_proxy")),
+        _ => Err(CallError::new(byway_error::Setting, "proxy must be one of enum byway_proxy")),
     }
 }
 
 /// # Safety
 /// `config` is NULL, or points to a struct of the size it says, with valid pointers in it.
-pub(super) unsafe fn config(config: *const byway_config) -> Result<Config, Failure> {
+pub(super) unsafe fn config(config: *const byway_config) -> Result<Config, CallError> {
     // SAFETY: the same is asked of the caller.
     unsafe { read(config)?.to_config() }
 }
@@ -358,7 +359,7 @@ pub(super) unsafe fn config(config: *const byway_config) -> Result<Config, Failu
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn byway_config_default(config: *mut byway_config, size: usize) -> i32 {
     entry(|| {
-        let place = Out::new(config, "config")?.into_ptr();
+        let place = OutPointer::new(config, "config")?.into_ptr();
         let size = struct_size(size, LEAST, "byway_config")?;
         let value = byway_config { size: size as u32, ..defaults() };
         // SAFETY: the caller says that there are so many octets.
@@ -384,7 +385,7 @@ pub unsafe extern "C" fn byway_config_profile(config: *mut byway_config, profile
             2 => Profile::PC,
             3 => Profile::BULK,
             4 => Profile::SERVER,
-            _ => return Err(Failure::argument("profile must be one of enum byway_profile")),
+            _ => return Err(CallError::argument("profile must be one of enum byway_profile")),
         };
         let size = value.size as usize;
         struct_size(size, offset_of!(byway_config, backlog), "a byway_config with a profile")?;

@@ -1,6 +1,6 @@
 //! Datagrams.
 
-use super::args::{Out, slice, slice_mut, timeout};
+use super::args::{OutPointer, slice, slice_mut, timeout};
 use super::guard::entry;
 use super::handle::{self, byway_handle};
 
@@ -40,7 +40,7 @@ pub unsafe extern "C" fn byway_datagram_recv(
 ) -> i32 {
     entry(|| {
         let channel = handle::datagram(channel)?;
-        let out = Out::new(received, "received")?;
+        let out = OutPointer::new(received, "received")?;
         // SAFETY: the caller gave room for so many octets; recv only writes there.
         let buffer = unsafe { slice_mut(buffer, len, "buffer") }?;
         let n = channel.recv_timeout(buffer, timeout(timeout_ms))?;
@@ -58,7 +58,7 @@ pub unsafe extern "C" fn byway_datagram_recv(
 pub unsafe extern "C" fn byway_datagram_max(channel: byway_handle, max: *mut usize) -> i32 {
     entry(|| {
         let channel = handle::datagram(channel)?;
-        let out = Out::new(max, "max")?;
+        let out = OutPointer::new(max, "max")?;
         let n = channel.max_datagram()?;
         // SAFETY: the caller gave a place for a size.
         unsafe { out.set(n) };

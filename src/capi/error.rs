@@ -1,8 +1,8 @@
-//! The codes.
+//! The codes, their lines, and which code each error has.
 
 use std::ffi::CStr;
 
-use super::last::Failure;
+use super::last::CallError;
 use crate::error::{
     Blocked, ConfigError, Error, PeerError, ResourceError, TlsFault, TransportError,
 };
@@ -10,7 +10,7 @@ use crate::error::{
 /// Success.
 pub const BYWAY_OK: i32 = 0;
 
-/// Why a call failed, grouped by who has to change something: this program's use of the interface
+/// Why a call failed, grouped by where something has to change: this program's use of the interface
 /// (-1 to -99), its configuration (-100 to -199), the other peer (-200 to -299), something used up
 /// (-300 to -399), the path to the relay (-400 to -499). Later versions may add codes.
 #[repr(i32)]
@@ -84,7 +84,7 @@ pub enum byway_error {
     Channels = -300,
     /// All listeners of the client are in use.
     Listeners = -301,
-    /// One of the relay's limits is reached; detail: if it is full, the seconds until it is asked again.
+    /// A limit of the relay is reached; detail: if the relay is full, the seconds until it is asked again.
     RelayLimit = -302,
     /// The system has no random numbers.
     Entropy = -303,
@@ -95,7 +95,7 @@ pub enum byway_error {
 
     /// The host name of the relay or proxy does not resolve.
     Dns = -400,
-    /// No connection to the relay or proxy.
+    /// No connection to the relay or proxy can be made.
     Connect = -401,
     /// The connection ended within the TLS handshake. The codes from -411 to -418 are other faults of TLS.
     Tls = -402,
@@ -246,7 +246,8 @@ fn code(error: Error) -> (Code, u64) {
         Error::Config(error) => match error {
             ConfigError::Endpoint(_) => (Code::Endpoint, 0),
             ConfigError::RelayUrl(_) => (Code::RelayUrl, 0),
-            ConfigError::Setting(_) | ConfigError::Greeting => (Code::Setting, 0),
+            ConfigError::Setting(_) => (Code::Setting, 0),
+            ConfigError::Greeting => (Code::Argument, 0),
             ConfigError::InUse => (Code::InUse, 0),
             ConfigError::Taken => (Code::Taken, 0),
             ConfigError::Duplicate => (Code::Duplicate, 0),
@@ -288,7 +289,7 @@ fn code(error: Error) -> (Code, u64) {
     }
 }
 
-impl From<Error> for Failure {
+impl From<Error> for CallError {
     fn from(error: Error) -> Self {
         let (code, detail) = code(error);
         Self::new(code, error.to_string()).with_detail(detail)

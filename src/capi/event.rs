@@ -1,4 +1,4 @@
-//! Events.
+//! Events of a client.
 
 use std::ffi::c_char;
 
@@ -8,11 +8,11 @@ use super::guard::entry;
 use super::handle::{self, byway_handle};
 use crate::client::ClientEvent;
 
-/// What happened. Nothing has to be done about it: channels ride out what blocks the path until their
+/// Kinds of events. The program need not do anything about them: channels ride out what blocks the path until their
 /// linger time is over. Later versions may add kinds.
 #[repr(i32)]
 pub enum byway_event_kind {
-    /// The client looks for its relay: at first, and after a change of the network.
+    /// The client dials its relay: at first, and after a change of the network.
     Connecting = 1,
     /// Exchanges with the relay fail; cause and seen say why. Told once until the cause changes.
     PathBlocked = 2,
@@ -22,7 +22,7 @@ pub enum byway_event_kind {
     PeerAway = 4,
     /// The peer of channel id is back.
     PeerBack = 5,
-    /// Octets sent on channel id found no room at the peer from offset on. They are sent again.
+    /// Octets sent on channel id found no room at the peer from offset detail on. They are sent again.
     Overflow = 6,
     /// Listener id lost its endpoint; byway_accept says why.
     ListenerLost = 7,
@@ -33,21 +33,22 @@ pub enum byway_event_kind {
 /// Octets of byway_event.seen.
 pub const BYWAY_SEEN_SIZE: usize = 128;
 
-/// An event.
+/// An event, with the numbers that belong to its kind.
 #[repr(C)]
 #[derive(Clone, Copy)]
 pub struct byway_event {
     /// Octets of this struct that were filled.
     pub size: u32,
-    /// Of enum byway_event_kind.
+    /// The kind of the event, one of enum byway_event_kind.
     pub kind: u32,
     /// The channel or listener, as byway_id gives it; else 0.
     pub id: u32,
-    /// With BYWAY_EVENT_KIND_PATH_BLOCKED: a path code. Else 0.
+    /// The path code with BYWAY_EVENT_KIND_PATH_BLOCKED, else 0.
     pub cause: i32,
-    /// With BYWAY_EVENT_KIND_OVERFLOW: the first offset. With cause BYWAY_ERROR_HTTP: the status. Else 0.
+    /// The first offset with BYWAY_EVENT_KIND_OVERFLOW, the HTTP status with cause BYWAY_ERROR_HTTP, the
+    /// seconds until the relay is asked again with cause BYWAY_ERROR_RELAY_LIMIT; else 0.
     pub detail: u64,
-    /// With BYWAY_EVENT_KIND_PATH_BLOCKED: what was seen, such as the first characters of a page. Ends
+    /// What was seen with BYWAY_EVENT_KIND_PATH_BLOCKED, such as the first characters of a page. Ends
     /// with a NUL.
     pub seen: [c_char; BYWAY_SEEN_SIZE],
 }
@@ -66,7 +67,7 @@ impl byway_event {
                 let (code, detail) = blocked(*cause);
                 this.cause = code as i32;
                 this.detail = detail;
-                // One octet stays 0, whatever the length; an octet 0 within would end it.
+                // The last octet stays 0, whatever the length; an octet 0 within would end the text.
                 let octets = seen.bytes().take(BYWAY_SEEN_SIZE - 1).take_while(|octet| *octet != 0);
                 this.seen
                     .iter_mut()
@@ -99,7 +100,7 @@ impl byway_event {
 }
 
 /// Takes the client's next event into *event. size is sizeof *event: only so much is filled, and what
-/// this version does not know is set to zero. Of events that nobody takes the newest 16 are kept.
+/// this version does not know is set to zero. The newest 16 events are kept until the program takes them.
 ///
 /// Blocks while there is none, at most for timeout_ms. Returns BYWAY_OK, BYWAY_ERROR_ARGUMENT,
 /// BYWAY_ERROR_STRUCT, a handle code, a wait code, a fatal code once no event is left, or what every

@@ -1,4 +1,4 @@
-//! What every call passes through: no panic leaves it, and none is printed.
+//! The guard that every call passes through: no panic leaves it, and none is printed.
 
 use std::any::Any;
 use std::cell::{Cell, RefCell};
@@ -8,12 +8,12 @@ use std::thread;
 
 use super::byway_error;
 use super::callback;
-use super::last::Failure;
+use super::last::CallError;
 
 thread_local! {
-    /// This thread is in a call.
+    /// Whether this thread is in a call.
     static INSIDE: Cell<bool> = const { Cell::new(false) };
-    /// Where its last panic was.
+    /// Where the last panic of this thread was.
     static PLACE: RefCell<String> = const { RefCell::new(String::new()) };
 }
 
@@ -21,10 +21,10 @@ thread_local! {
 ///
 /// What a panic may leave half done is guarded by byway's own locks, which go on with the state
 /// between two calls of the session; so the closure is taken for unwind safe.
-pub(super) fn entry(f: impl FnOnce() -> Result<(), Failure>) -> i32 {
+pub(super) fn entry(f: impl FnOnce() -> Result<(), CallError>) -> i32 {
     if callback::is_inside() {
         let line = "called from within a callback: note what it told, call from elsewhere";
-        return Failure::new(byway_error::Callback, line).keep();
+        return CallError::new(byway_error::Callback, line).keep();
     }
     install_hook();
     let outside = INSIDE.replace(true);
@@ -41,7 +41,7 @@ pub(super) fn entry(f: impl FnOnce() -> Result<(), Failure>) -> i32 {
             // A thread's destructors may call after its place was destroyed.
             let place = PLACE.try_with(RefCell::take).unwrap_or_default();
             let line = format!("a fault of byway itself: {} at {place}", message(&*payload));
-            Failure::new(byway_error::Panic, line).keep()
+            CallError::new(byway_error::Panic, line).keep()
         }
     }
 }

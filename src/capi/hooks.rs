@@ -1,4 +1,4 @@
-//! What the program does itself below a client.
+//! Functions of the program that a client calls: to prepare sockets, to resolve names.
 
 use std::ffi::{CStr, CString, c_char, c_void};
 use std::io;
@@ -27,13 +27,13 @@ pub type byway_resolve_callback = Option<
     ) -> i32,
 >;
 
-/// Is told of something.
+/// Is called when the event has happened that the field's comment names.
 pub type byway_notice_callback = Option<unsafe extern "C" fn(userdata: *mut c_void)>;
 
 /// Octets that on_resolve of byway_config may fill: some 64 addresses.
 pub const BYWAY_ADDRESSES_SIZE: usize = 4096;
 
-/// The functions of one client and what they share. Dropped with the client's last thread.
+/// The functions of one client and their userdata. Dropped with the client's last thread.
 struct Callbacks {
     on_socket: byway_socket_callback,
     on_thread_start: byway_notice_callback,
@@ -81,7 +81,7 @@ impl Callbacks {
         let mut text = vec![0_u8; BYWAY_ADDRESSES_SIZE];
         let (place, size) = (text.as_mut_ptr().cast(), text.len());
         // SAFETY: as in `notify`; the host ends with a NUL, and the place has so many octets, all
-        // initialized, which nobody else touches.
+        // initialized, which no other code touches.
         let code = callback::call(|| unsafe {
             on_resolve(self.userdata, host.as_ptr(), port, place, size)
         });

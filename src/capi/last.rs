@@ -6,15 +6,15 @@ use std::ffi::{CString, c_char};
 
 use super::byway_error;
 
-/// A call that failed.
+/// Why a call failed: its code, the number that belongs to it, and a line for people.
 #[derive(Debug)]
-pub(super) struct Failure {
+pub(super) struct CallError {
     pub code: byway_error,
     pub detail: u64,
     pub text: Cow<'static, str>,
 }
 
-impl Failure {
+impl CallError {
     pub fn new(code: byway_error, text: impl Into<Cow<'static, str>>) -> Self {
         Self { code, detail: 0, text: text.into() }
     }
@@ -27,7 +27,7 @@ impl Failure {
         Self { detail, ..self }
     }
 
-    /// Keeps it as this thread's last and gives its code.
+    /// Keeps the error as this thread's last and gives its code.
     pub fn keep(self) -> i32 {
         // A thread that is ending still has the place: it needs no destructor.
         LAST.with(|last| {
@@ -46,7 +46,7 @@ impl Failure {
     }
 }
 
-/// Octets of a text and its NUL: the longest is that of a fault, with a file's name in it.
+/// Octets of a text and its NUL. The longest text is that of a fault, with a file's name in it.
 const TEXT: usize = 512;
 
 struct Last {
@@ -58,7 +58,7 @@ thread_local! {
     static LAST: RefCell<Last> = const { RefCell::new(Last { text: [0; TEXT], detail: 0 }) };
 }
 
-/// As a C string; octets 0 become spaces.
+/// Makes a text a C string: octets 0 become spaces.
 pub(super) fn text(text: String) -> CString {
     CString::new(text).unwrap_or_else(|nul| {
         let mut bytes = nul.into_vec();
@@ -67,7 +67,7 @@ pub(super) fn text(text: String) -> CString {
     })
 }
 
-/// The text, at a place that is the thread's for as long as it lives.
+/// The text of this thread's last error, at a place that is the thread's for as long as it lives.
 pub(super) fn error() -> *const c_char {
     LAST.with(|last| last.borrow().text.as_ptr().cast())
 }

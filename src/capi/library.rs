@@ -1,4 +1,4 @@
-//! What belongs to no handle.
+//! Functions that take no handle: versions, and the texts of codes and failures.
 
 use std::ffi::c_char;
 
@@ -20,8 +20,8 @@ pub extern "C" fn byway_version_string() -> *const c_char {
     concat!(env!("CARGO_PKG_VERSION"), "\0").as_ptr().cast()
 }
 
-/// What a code means and what to do about it, in one line. The string is static; an unknown code gets
-/// one, too. Does not block.
+/// What a code means and what to do about it, in one line. The string is static; an unknown code has
+/// a line, too. Does not block.
 #[unsafe(no_mangle)]
 pub extern "C" fn byway_strerror(code: i32) -> *const c_char {
     let line = LINES.iter().find(|(known, _)| *known as i32 == code).map(|(_, line)| *line);
@@ -32,7 +32,7 @@ pub extern "C" fn byway_strerror(code: i32) -> *const c_char {
     .as_ptr()
 }
 
-/// What this thread's last failure was in particular: cause and remedy in one line, with names,
+/// What this thread's last failure was in detail: cause and remedy in one line, with names,
 /// numbers and offsets. Empty if no call of this thread has failed. A call that succeeds leaves it.
 ///
 /// The string belongs to the library. It is valid for as long as this thread lives, but the thread's next

@@ -1,8 +1,8 @@
-//! Accepting.
+//! Accepting connections.
 
-use super::args::{Out, timeout};
+use super::args::{OutPointer, timeout};
 use super::guard::entry;
-use super::handle::{self, Object, byway_handle};
+use super::handle::{self, byway_handle};
 
 /// Waits for a peer to connect. Several threads may wait on one listener; each peer goes to one.
 ///
@@ -10,7 +10,7 @@ use super::handle::{self, Object, byway_handle};
 /// a stream if the listener was made by byway_listen, of a datagram channel if by
 /// byway_listen_datagram.
 ///
-/// Blocks for at most timeout_ms; 0 only takes who waits already. Returns BYWAY_OK,
+/// Blocks for at most timeout_ms; 0 only takes a peer that waits already. Returns BYWAY_OK,
 /// BYWAY_ERROR_ARGUMENT, BYWAY_ERROR_IN_USE, BYWAY_ERROR_TAKEN or BYWAY_ERROR_RELAY_LIMIT (the
 /// endpoint was lost), BYWAY_ERROR_HANDLES, a handle code, a wait code, a fatal code, or what every
 /// call can.
@@ -21,17 +21,9 @@ pub unsafe extern "C" fn byway_accept(
     channel: *mut byway_handle,
 ) -> i32 {
     entry(|| {
-        let entry = handle::get(listener)?;
-        let out = Out::new(channel, "channel")?;
-        let timeout = timeout(timeout_ms);
-        let accepted = match &entry.object {
-            Object::StreamListener(listener) => Object::Stream(listener.accept_timeout(timeout)?),
-            Object::DatagramListener(listener) => {
-                Object::Datagram(listener.accept_timeout(timeout)?)
-            }
-            _ => return Err(handle::wrong_kind("listener")),
-        };
-        let handle = handle::insert(accepted)?;
+        let object = handle::get(listener)?;
+        let out = OutPointer::new(channel, "channel")?;
+        let handle = handle::insert(object.accept(timeout(timeout_ms))?)?;
         // SAFETY: the caller gave a place for a handle.
         unsafe { out.set(handle) };
         Ok(())

@@ -1,4 +1,4 @@
-//! What byway has to say, to a function of the program.
+//! The log, given to a function of the program.
 
 use std::ffi::{c_char, c_void};
 use std::sync::{OnceLock, PoisonError, RwLock, RwLockReadGuard};
@@ -8,7 +8,7 @@ use log::{LevelFilter, Log, Metadata, Record};
 use super::byway_error;
 use super::callback;
 use super::guard::entry;
-use super::last::{Failure, text};
+use super::last::{CallError, text};
 
 /// How much is logged, and the level of a message.
 #[repr(i32)]
@@ -17,13 +17,14 @@ pub enum byway_log_level {
     Off = 0,
     /// Faults of byway itself.
     Error = 1,
-    /// As error, for now.
+    /// Faults of the system that byway gets around, such as a store of certificates that cannot be read.
     Warn = 2,
-    /// Events, as byway_next_event gives them: what becomes of the path to the relay and of peers.
+    /// Events, as byway_next_event gives them: of the path to the relay and of peers. Also why a session
+    /// cannot go on, and what a client left undelivered when it closed.
     Info = 3,
-    /// Every exchange that failed.
+    /// Every exchange that failed, and connections and listeners that were given up.
     Debug = 4,
-    /// As debug, for now.
+    /// Every exchange that ended, with the time that it took.
     Trace = 5,
 }
 
@@ -33,24 +34,24 @@ pub type byway_log_callback =
     Option<unsafe extern "C" fn(userdata: *mut c_void, level: u32, message: *const c_char)>;
 
 #[derive(Clone, Copy)]
-struct Sink {
+struct LogSink {
     callback: unsafe extern "C" fn(*mut c_void, u32, *const c_char),
     userdata: *mut c_void,
 }
 
 // SAFETY: the program promises that callback may be called with userdata from any thread, also from
 // several at once; byway itself never looks behind the pointer.
-unsafe impl Send for Sink {}
+unsafe impl Send for LogSink {}
 // SAFETY: as for Send.
-unsafe impl Sync for Sink {}
+unsafe impl Sync for LogSink {}
 
-/// Read for the time of each call of the callback, so that who changes it waits for those in progress.
-static SINK: RwLock<Option<Sink>> = RwLock::new(None);
+/// Read for the time of each call of the callback, so that byway_set_log waits for calls in progress.
+static SINK: RwLock<Option<LogSink>> = RwLock::new(None);
 
 struct Logger;
 
 impl Logger {
-    fn sink() -> RwLockReadGuard<'static, Option<Sink>> {
+    fn sink() -> RwLockReadGuard<'static, Option<LogSink>> {
         SINK.read().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -68,7 +69,7 @@ impl Log for Logger {
         }
         let line = text(record.args().to_string().replace('\n', " "));
         let sink = Self::sink();
-        if let Some(Sink { callback, userdata }) = *sink {
+        if let Some(LogSink { callback, userdata }) = *sink {
             let level = record.level() as u32;
             // SAFETY: the program promised that the two may be used so until byway_set_log has
             // returned, which waits for the lock that is held here. The line lives on.
@@ -105,14 +106,14 @@ pub unsafe extern "C" fn byway_set_log(
             3 => LevelFilter::Info,
             4 => LevelFilter::Debug,
             5 => LevelFilter::Trace,
-            _ => return Err(Failure::argument("level must be one of enum byway_log_level")),
+            _ => return Err(CallError::argument("level must be one of enum byway_log_level")),
         };
         static OURS: OnceLock<bool> = OnceLock::new();
         if !OURS.get_or_init(|| log::set_logger(&Logger).is_ok()) {
             let line = "the program has a Rust logger already: take byway's messages from that";
-            return Err(Failure::new(byway_error::Unsupported, line));
+            return Err(CallError::new(byway_error::Unsupported, line));
         }
-        let sink = callback.map(|callback| Sink { callback, userdata });
+        let sink = callback.map(|callback| LogSink { callback, userdata });
         log::set_max_level(if sink.is_some() { filter } else { LevelFilter::Off });
         *SINK.write().unwrap_or_else(PoisonError::into_inner) = sink;
         Ok(())

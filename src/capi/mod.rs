@@ -24,6 +24,7 @@ mod last;
 mod library;
 mod listener;
 mod log;
+mod object;
 mod ready;
 mod stats;
 mod stream;

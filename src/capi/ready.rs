@@ -2,11 +2,12 @@
 
 use std::os::fd::AsRawFd;
 
-use super::args::Out;
+use super::args::OutPointer;
 use super::byway_error;
 use super::guard::entry;
-use super::handle::{self, Entry, Object, Polls, byway_handle};
-use super::last::Failure;
+use super::handle::{self, Polls, byway_handle};
+use super::last::CallError;
+use super::object::Object;
 use crate::client::{PollFd, Readiness};
 
 /// byway_recv or byway_datagram_recv gives something: octets, a datagram, the end or an error.
@@ -18,7 +19,8 @@ pub const BYWAY_WRITABLE: u32 = 2;
 pub const BYWAY_ACCEPTABLE: u32 = 4;
 /// byway_next_event gives an event.
 pub const BYWAY_EVENT: u32 = 8;
-/// It has ended: every call that could wait gives the cause, once what came before was received.
+/// The handle's object has ended: every call that could wait gives the cause, once the octets that came
+/// before were received.
 pub const BYWAY_ENDED: u32 = 16;
 /// byway_wait_open gives BYWAY_OK or why it is in vain: a client has its relay's first answer, a listener
 /// its endpoint, a channel its peer. Stays so, so that it is to be asked for only until then.
@@ -36,15 +38,9 @@ pub const BYWAY_ACKED: u32 = 64;
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn byway_readiness(handle: byway_handle, ready: *mut u32) -> i32 {
     entry(|| {
-        let entry = handle::get(handle)?;
-        let out = Out::new(ready, "ready")?;
-        let ready = match &entry.object {
-            Object::Client(client) => client.readiness(),
-            Object::StreamListener(listener) => listener.readiness(),
-            Object::DatagramListener(listener) => listener.readiness(),
-            Object::Stream(stream) => stream.readiness(),
-            Object::Datagram(channel) => channel.readiness(),
-        };
+        let object = handle::get(handle)?;
+        let out = OutPointer::new(ready, "ready")?;
+        let ready = object.readiness();
         // SAFETY: the caller gave a place for a number.
         unsafe { out.set(ready.bits().into()) };
         Ok(())
@@ -91,20 +87,20 @@ unsafe fn poll_fd(
     which: fn(&mut Polls) -> &mut Option<PollFd>,
 ) -> i32 {
     entry(|| {
-        let entry = handle::get(handle)?;
-        let out = Out::new(fd, "fd")?;
-        let interest = u8::try_from(events)
-            .ok()
-            .and_then(Readiness::from_bits)
-            .ok_or_else(|| Failure::argument("events has bits that are none of byway_readiness"))?;
-        let mut polls = entry.polls();
+        let object = handle::get(handle)?;
+        let out = OutPointer::new(fd, "fd")?;
+        let interest =
+            u8::try_from(events).ok().and_then(Readiness::from_bits).ok_or_else(|| {
+                CallError::argument("events has bits that are none of byway_readiness")
+            })?;
+        let mut polls = object.polls();
         let poll = which(&mut polls);
         let number = match poll {
             Some(fd) => {
                 fd.set_interest(interest);
                 fd.as_raw_fd()
             }
-            None => poll.insert(new_fd(&entry, interest)?).as_raw_fd(),
+            None => poll.insert(new_fd(&**object, interest)?).as_raw_fd(),
         };
         drop(polls);
         // SAFETY: as the caller says.
@@ -113,16 +109,9 @@ unsafe fn poll_fd(
     })
 }
 
-fn new_fd(entry: &Entry, interest: Readiness) -> Result<PollFd, Failure> {
-    let made = match &entry.object {
-        Object::Client(client) => client.poll_fd(interest),
-        Object::StreamListener(listener) => listener.poll_fd(interest),
-        Object::DatagramListener(listener) => listener.poll_fd(interest),
-        Object::Stream(stream) => stream.poll_fd(interest),
-        Object::Datagram(channel) => channel.poll_fd(interest),
-    };
-    made.map_err(|error| {
+fn new_fd(object: &dyn Object, interest: Readiness) -> Result<PollFd, CallError> {
+    object.poll_fd(interest).map_err(|error| {
         let line = format!("no file descriptor: {error}; close some, or raise the limit");
-        Failure::new(byway_error::System, line)
+        CallError::new(byway_error::System, line)
     })
 }

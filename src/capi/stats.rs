@@ -1,10 +1,10 @@
-//! Numbers.
+//! Counts and measurements.
 
 use super::args::OutStruct;
 use super::guard::entry;
-use super::handle::{self, Object, byway_handle};
+use super::handle::{self, byway_handle};
 
-/// Numbers of a client since it was opened.
+/// Counts and measurements of a client since it was opened.
 #[repr(C)]
 #[derive(Clone, Copy)]
 pub struct byway_client_stats {
@@ -12,13 +12,13 @@ pub struct byway_client_stats {
     pub size: u32,
     /// Smoothed time from sending to acknowledgement, in milliseconds; 0: none measured.
     pub srtt_ms: u32,
-    /// Exchanges begun that carry what goes.
+    /// Exchanges begun that carry octets to the relay.
     pub sends: u64,
-    /// Exchanges begun that wait for what comes.
+    /// Exchanges begun that wait at the relay for octets from peers.
     pub parks: u64,
-    /// Those of them whose answer was to stay open.
+    /// Parks whose answer was to stay open.
     pub streams: u64,
-    /// Those of these that came late, or were cut.
+    /// Answers that were to stay open, and came late or were cut.
     pub late: u64,
     /// Exchanges that failed.
     pub failed: u64,
@@ -32,13 +32,13 @@ pub struct byway_client_stats {
     pub overflows: u64,
     /// Datagrams that expired before they could be sent, or found no room here.
     pub datagrams_lost: u64,
-    /// Events dropped because nobody took them.
+    /// Events dropped because the program did not take them.
     pub events_lost: u64,
     /// Octets of memory of the client's state and rings; does not change while it is open.
     pub memory: u64,
 }
 
-/// Numbers of a stream or datagram channel. Offsets count octets from the beginning; on a datagram
+/// Counts of a stream or datagram channel. Offsets count octets from the beginning; on a datagram
 /// channel with 6 more for each datagram.
 #[repr(C)]
 #[derive(Clone, Copy)]
@@ -68,7 +68,7 @@ pub struct byway_channel_stats {
 const _: () = assert!(size_of::<byway_client_stats>() == 2 * 4 + 12 * 8);
 const _: () = assert!(size_of::<byway_channel_stats>() == 4 * 4 + 6 * 8);
 
-/// Fills *stats with the numbers of a client. size is sizeof *stats: only so much is filled, and what
+/// Fills *stats with the counts and measurements of a client. size is sizeof *stats: only so much is filled, and what
 /// this version does not know is set to zero.
 ///
 /// Does not block. Returns BYWAY_OK, BYWAY_ERROR_ARGUMENT, BYWAY_ERROR_STRUCT, a handle code, or what
@@ -105,7 +105,7 @@ pub unsafe extern "C" fn byway_client_get_stats(
     })
 }
 
-/// Fills *stats with the numbers of a stream or datagram channel. size is sizeof *stats: only so much
+/// Fills *stats with the counts of a stream or datagram channel. size is sizeof *stats: only so much
 /// is filled, and what this version does not know is set to zero.
 ///
 /// Does not block. Returns BYWAY_OK, BYWAY_ERROR_ARGUMENT, BYWAY_ERROR_STRUCT, a handle code,
@@ -117,13 +117,9 @@ pub unsafe extern "C" fn byway_channel_get_stats(
     size: usize,
 ) -> i32 {
     entry(|| {
-        let entry = handle::get(channel)?;
+        let object = handle::get(channel)?;
         let out = OutStruct::new(stats, size, "stats")?;
-        let s = match &entry.object {
-            Object::Stream(stream) => stream.stats()?,
-            Object::Datagram(channel) => channel.stats()?,
-            _ => return Err(handle::wrong_kind("stream or datagram channel")),
-        };
+        let s = object.stats()?;
         let stats = byway_channel_stats {
             size: out.known(),
             overflows: s.overflows,

@@ -2,19 +2,19 @@
 
 use std::net::Shutdown;
 
-use super::args::{Out, slice, slice_mut, timeout};
+use super::args::{OutPointer, slice, slice_mut, timeout};
 use super::guard::entry;
 use super::handle::{self, byway_handle};
-use super::last::Failure;
+use super::last::CallError;
 
 /// Which directions byway_shutdown ends.
 #[repr(i32)]
 pub enum byway_how {
-    /// What comes: receiving gives the end of the stream, and what comes from now on is dropped.
+    /// Receiving: it gives the end of the stream, and octets that arrive from now on are dropped.
     Read = 0,
-    /// What goes: the peer reads the end of the stream behind what was sent.
+    /// Sending: the peer reads the end of the stream behind what was sent.
     Write = 1,
-    /// Both.
+    /// Both directions.
     Both = 2,
 }
 
@@ -35,7 +35,7 @@ pub unsafe extern "C" fn byway_send(
 ) -> i32 {
     entry(|| {
         let stream = handle::stream(stream)?;
-        let out = Out::new(sent, "sent")?;
+        let out = OutPointer::new(sent, "sent")?;
         // SAFETY: the caller gave so many octets, or none.
         let data = unsafe { slice(data, len, "data") }?;
         let n = stream.send_timeout(data, timeout(timeout_ms))?;
@@ -61,7 +61,7 @@ pub unsafe extern "C" fn byway_recv(
 ) -> i32 {
     entry(|| {
         let stream = handle::stream(stream)?;
-        let out = Out::new(received, "received")?;
+        let out = OutPointer::new(received, "received")?;
         // SAFETY: the caller gave room for so many octets; recv only writes there.
         let buffer = unsafe { slice_mut(buffer, len, "buffer") }?;
         let n = stream.recv_timeout(buffer, timeout(timeout_ms))?;
@@ -90,7 +90,7 @@ pub extern "C" fn byway_wait_acked(stream: byway_handle, timeout_ms: i32) -> i32
     entry(|| Ok(handle::stream(stream)?.wait_acked(timeout(timeout_ms))?))
 }
 
-/// Ends directions of a stream, one of enum byway_how, and wakes who waits in them. The other
+/// Ends directions of a stream, one of enum byway_how, and wakes the threads that wait in them. The other
 /// direction goes on (half-close). The handle stays, and is to be closed.
 ///
 /// Does not block. Returns BYWAY_OK, BYWAY_ERROR_ARGUMENT (no such how), a handle code, an end code, or
@@ -103,7 +103,7 @@ pub extern "C" fn byway_shutdown(stream: byway_handle, how: u32) -> i32 {
             0 => Shutdown::Read,
             1 => Shutdown::Write,
             2 => Shutdown::Both,
-            _ => return Err(Failure::argument("how must be one of enum byway_how")),
+            _ => return Err(CallError::argument("how must be one of enum byway_how")),
         };
         Ok(stream.shutdown(how)?)
     })

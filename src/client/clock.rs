@@ -1,10 +1,10 @@
 //! The session's time: milliseconds that never go back and go on while the device sleeps.
 
-/// Who slept longer than this, in ms, wakes in another network perhaps, and to connections that
-/// others have given up.
+/// Sleep, in ms, after which the device may be in another network, and the other ends of its
+/// connections may have given them up.
 const SLEPT_MS: u64 = 5_000;
 
-/// What the system's clocks say, in ms since it was started.
+/// The times of the system's clocks, in ms since the system was started.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Times {
     pub with_sleep: u64,
@@ -33,21 +33,21 @@ fn millis(clock: rustix::time::ClockId) -> u64 {
 
 /// Where the session's time comes from.
 #[derive(Debug)]
-pub(super) struct Clock {
+pub(super) struct SessionClock {
     read: fn() -> Times,
     /// The last time told to the session.
     pub now: u64,
-    /// How long the device had slept by then.
+    /// How long the device had slept by then, in ms.
     asleep: u64,
 }
 
-impl Clock {
+impl SessionClock {
     pub fn new(read: fn() -> Times) -> Self {
         let times = read();
         Self { read, now: times.with_sleep, asleep: times.asleep() }
     }
 
-    /// Goes on to the present; true if the device has slept since the last time.
+    /// Goes on to the present; whether the device has slept for over [`SLEPT_MS`] since the call before.
     pub fn advance(&mut self) -> bool {
         let times = (self.read)();
         self.now = self.now.max(times.with_sleep);
@@ -63,7 +63,7 @@ mod tests {
     use std::cell::Cell;
 
     use super::*;
-    use crate::client::shared::Shared;
+    use crate::client::monitor::Monitor;
     use crate::error::Blocked;
     use crate::session::{Event, HeapStorage, Lane, Profile, Settings};
     use crate::transport::{HttpConfig, HttpTransport, Transport};
@@ -81,8 +81,8 @@ mod tests {
     }
 
     #[test]
-    fn a_long_sleep_is_told_once_and_a_long_wait_is_none() {
-        let mut clock = Clock::new(TIMES_READ);
+    fn long_sleep_is_told_once_and_long_wait_is_no_sleep() {
+        let mut clock = SessionClock::new(TIMES_READ);
         assert!(!clock.advance());
         pass(3_600_000, 0);
         assert!(!clock.advance(), "nothing was asked of it for an hour");
@@ -101,28 +101,28 @@ mod tests {
     }
 
     #[test]
-    fn who_slept_dials_at_once() {
+    fn sleep_breaks_both_exchanges_and_the_next_begins_at_once() {
         let config = HttpConfig::new("http://relay.invalid/");
         let cancellers =
             [(); 2].map(|()| HttpTransport::new(&config).expect("a client").canceller());
         let storage = HeapStorage::new(&Profile::TINY).expect("a valid profile");
-        let shared = Shared::with_clock(storage, &Profile::TINY, cancellers, TIMES_READ);
-        shared.call(|session, now| session.open(now, &Settings::new([1; 16], 1)));
-        let begun = shared.call(|session, now| session.poll_exchange(now, Lane::Send));
+        let monitor = Monitor::with_clock(storage, &Profile::TINY, cancellers, TIMES_READ);
+        monitor.call(|session, now| session.open(now, &Settings::new([1; 16], 1)));
+        let begun = monitor.call(|session, now| session.poll_exchange(now, Lane::Send));
         assert!(begun.is_some());
         pass(100, 0);
-        let cancelled = || [Lane::Park, Lane::Send].map(|l| shared.canceller(l).is_cancelled());
-        shared.call(|_, _| ());
+        let cancelled = || [Lane::Park, Lane::Send].map(|l| monitor.canceller(l).is_cancelled());
+        monitor.call(|_, _| ());
         assert_eq!(cancelled(), [false; 2]);
         pass(100, 20_000);
-        // Whoever asks first after waking finds out.
-        let events = shared.call(|session, now| {
+        // The first call after waking finds out.
+        let events = monitor.call(|session, now| {
             session.handle_failure(now, Lane::Send, Blocked::Cut, true);
             std::iter::from_fn(|| session.poll_event()).collect::<Vec<_>>()
         });
         assert_eq!(cancelled(), [true; 2]);
         assert_eq!(events, [Event::Connecting], "that is no fault of the path");
-        let again = shared.call(|session, now| session.poll_exchange(now, Lane::Send));
+        let again = monitor.call(|session, now| session.poll_exchange(now, Lane::Send));
         assert!(again.is_some(), "and nothing is waited for");
     }
 }

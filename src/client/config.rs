@@ -19,9 +19,9 @@ pub struct Config {
     pub url: String,
     /// How many channels and listeners there can be, and of what size.
     pub profile: Profile,
-    /// Who this program is, to the relay's mind: a process of the same owner that started later
-    /// takes over the endpoints of its predecessor at once. `None`: random, or made of `seed` without
-    /// telling it, so that nobody does.
+    /// Number by which the relay knows this program: a process of the same owner that started later takes over
+    /// the endpoints of its predecessor at once. `None`: random, or made of `seed` without telling it,
+    /// so that no other process has the same.
     pub owner: Option<[u8; 16]>,
     /// Start of this process as milliseconds since 1970, by which "later" is meant. `None`: now.
     pub epoch: Option<u64>,
@@ -34,7 +34,8 @@ pub struct Config {
     pub linger: Duration,
     /// How often the peer of an idle channel is probed, to find out that it is gone. Default: never.
     pub keepalive: Option<Duration>,
-    /// How what comes is waited for. Default: streaming where the path passes it on promptly.
+    /// How the client waits for bytes of its peers. Default: streaming, where the path passes it on
+    /// promptly.
     pub pace: Pace,
     /// How long [`Client::open`](super::Client::open) waits for the relay's first answer. Default 10 s.
     pub open_timeout: Duration,
@@ -45,7 +46,8 @@ pub struct Config {
     pub tcp_timeout: Duration,
     /// Connections that may wait to be accepted at each listener. `None`, the default: as many as the
     /// profile has channels, 255 at most, as a program says by SOMAXCONN to `listen(2)`: each takes
-    /// a channel from the moment it comes, and fewer would turn peers away for whom there is room.
+    /// a channel from the moment it comes, and a smaller number would turn peers away that there is room
+    /// for.
     /// Fewer keep channels free for this program's own connections. Peers that find no room ask
     /// again within their time-out.
     pub backlog: Option<NonZeroU8>,
@@ -55,11 +57,11 @@ pub struct Config {
     pub headers: Vec<(String, String)>,
     /// The header User-Agent; empty: none is sent. Default `byway/` and the version.
     pub user_agent: String,
-    /// Whose certificates are trusted for `https://`. Default: the system's, or where it has none
+    /// Which certificates are trusted for `https://`. Default: the system's, or where it has none
     /// the public web's.
     pub roots: Roots,
-    /// What the program does itself on the way: prepares sockets, resolves names, is told of
-    /// threads. Default: nothing.
+    /// Functions of the program that prepare sockets, resolve names, or are told of threads. Default:
+    /// none.
     pub hooks: Hooks,
     /// The protocol's deadlines and intervals. Default: the specification's.
     pub timers: Timers,
@@ -132,8 +134,8 @@ impl Config {
     }
 }
 
-/// Whether the system gives the memory of a profile. Asked before it is taken, since Rust ends the
-/// process when it is not given.
+/// Whether the system gives the memory of a profile. The client asks first, since Rust ends a process
+/// whose allocation fails.
 pub(super) fn check_memory(profile: &Profile) -> Result<(), Error> {
     let rings = profile.channels.checked_mul(2).and_then(|n| n.checked_mul(profile.ring));
     let given = rings.is_some_and(|octets| Vec::<u8>::new().try_reserve_exact(octets).is_ok());
@@ -194,7 +196,7 @@ mod tests {
         let seed: [u8; 24] = std::array::from_fn(|i| (i * 37 + 11) as u8);
         let Settings { owner, secret, .. } = settings(seed);
         assert_eq!(secret, seed[..16]);
-        // Nor is it one under any mask that repeats.
+        // The owner is not the seed under any mask that repeats, either.
         for at in 0..24 {
             let masked = |i: usize| owner[i] ^ seed[(at + i) % 24];
             assert!((1..16).any(|i| masked(i) != masked(0)), "rotated by {at}");
@@ -204,7 +206,7 @@ mod tests {
     }
 
     #[test]
-    fn owner_that_is_configured_stands() {
+    fn configured_owner_is_taken_and_others_are_random() {
         let config = Config { owner: Some([9; 16]), ..Config::new("http://relay") };
         assert_eq!(config.settings().unwrap().owner, [9; 16]);
         let random = || Config::new("http://relay").settings().unwrap().owner;

@@ -53,7 +53,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_source_stays_ours() {
+    fn io_error_keeps_our_error_as_its_source() {
         let error = io::Error::from(Error::Peer(PeerError::NoListener));
         assert_eq!(error.kind(), ErrorKind::ConnectionRefused);
         let source = error.get_ref().and_then(|e| e.downcast_ref::<Error>());

@@ -10,7 +10,7 @@ use crate::session::{ChannelId, Event, ListenerId};
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum ClientEvent {
-    /// The client looks for its relay: at first, and after a change of the network.
+    /// The client dials its relay: at first, and after a change of the network.
     Connecting,
     /// The relay has answered for the first time: the client is open.
     Opened,
@@ -28,7 +28,7 @@ pub enum ClientEvent {
     PeerAway(ChannelId),
     /// The peer of a channel is back.
     PeerBack(ChannelId),
-    /// Bytes sent did not fit into the peer's buffer. They are sent again.
+    /// Bytes sent did not fit into the buffer of a channel's peer. They are sent again.
     Overflow {
         /// The channel.
         channel: ChannelId,

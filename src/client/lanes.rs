@@ -4,18 +4,18 @@ use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
-use super::shared::Shared;
+use super::monitor::{Life, Monitor};
 use crate::error::{Error, ResourceError};
 use crate::session::{Exchange, Lane};
 use crate::transport::{ExchangeFailure, Hooks, Request, Transport};
 
-/// Stack of each of the client's two threads, in octets. Measured on x86-64: without optimization
-/// an exchange takes up to 96 KiB of it, and with, up to 32 KiB, or 64 KiB for a TLS handshake.
+/// Stack of each of the client's two threads, in octets. On x86-64 an exchange was measured to take up
+/// to 96 KiB of it without optimization; with optimization 32 KiB, or 64 KiB for a TLS handshake.
 pub const LANE_STACK: usize = 128 * 1024;
 
 /// Starts the thread of a lane.
 pub(super) fn start(
-    shared: &Arc<Shared>,
+    monitor: &Arc<Monitor>,
     lane: Lane,
     transport: Box<dyn Transport>,
     hooks: &Hooks,
@@ -24,14 +24,15 @@ pub(super) fn start(
         Lane::Park => "byway-poll",
         Lane::Send => "byway-send",
     };
-    shared.lock().running += 1;
-    let runner = Runner { shared: Arc::clone(shared), lane };
+    monitor.lock().running += 1;
+    let runner = Runner { monitor: Arc::clone(monitor), lane };
     let thread = thread::Builder::new().name(name.into()).stack_size(LANE_STACK);
     hooks.spawn(thread, move || runner.run(transport)).map_err(|_| ResourceError::System.into())
 }
 
+/// The thread of one lane: makes the session's exchanges, one after the other.
 struct Runner {
-    shared: Arc<Shared>,
+    monitor: Arc<Monitor>,
     lane: Lane,
 }
 
@@ -40,58 +41,59 @@ impl Runner {
         let mut used = Instant::now();
         while let Some(exchange) = self.next() {
             if used.elapsed() > Duration::from_millis(exchange.idle_ms.into()) {
-                self.shared.canceller(self.lane).disconnect();
+                self.monitor.canceller(self.lane).disconnect();
             }
+            let began = Instant::now();
             let result = self.carry(&mut *transport, &exchange);
-            self.finish(result);
             used = Instant::now();
+            self.finish(exchange.seq, used - began, result);
         }
     }
 
-    /// Waits for the next exchange; `None` when the session is over.
+    /// Waits until the session has an exchange to make; `None` when there will be none any more.
     fn next(&self) -> Option<Exchange> {
-        let mut core = self.shared.lock();
+        let mut state = self.monitor.lock();
         loop {
-            if core.is_over() || core.stop {
+            if state.is_over() || state.is_stopping() {
                 return None;
             }
-            let (mut session, now) = core.session();
+            let (mut session, now) = state.session();
             if self.lane == Lane::Send {
                 session.handle_timeout(now);
             }
             let next = session.poll_exchange(now, self.lane);
             let at = session.poll_timeout(self.lane);
             if next.is_some() {
-                self.shared.canceller(self.lane).reset();
+                self.monitor.canceller(self.lane).reset();
             }
             if self.lane == Lane::Send {
-                core.send_looks_at = at;
+                state.send_looks_at = at;
             }
-            let wakes = self.shared.drain(&mut core);
+            let notices = self.monitor.drain(&mut state);
             if next.is_some() {
-                drop(core);
-                self.shared.notify(&wakes);
+                drop(state);
+                self.monitor.notify(&notices);
                 return next;
             }
-            self.shared.notify(&wakes);
+            self.monitor.notify(&notices);
             let left = at.map(|at| Duration::from_millis(at.saturating_sub(now).max(1)));
-            core = self.shared.on_lane(self.lane).wait(core, left);
+            state = self.monitor.on_lane(self.lane).wait(state, left);
         }
     }
 
-    /// Makes the exchange, with the lock held only to copy.
+    /// Makes an exchange. The lock is held only to copy octets.
     fn carry(
         &self,
         transport: &mut dyn Transport,
         exchange: &Exchange,
     ) -> Result<(), ExchangeFailure> {
         let Exchange { seq, len, silence_ms, .. } = *exchange;
-        let max_response = self.shared.call(|session, _| session.max_response());
+        let max_response = self.monitor.call(|session, _| session.max_response());
         transport.exchange(
             &Request { seq, len, silence_ms, max_response },
-            &mut |out| self.shared.call(|session, now| session.poll_body(now, self.lane, out)),
+            &mut |out| self.monitor.call(|session, now| session.poll_body(now, self.lane, out)),
             &mut |bytes| {
-                self.shared.call(|session, now| {
+                self.monitor.call(|session, now| {
                     session.handle_response(now, self.lane, bytes)?;
                     Ok(session.is_answered(self.lane))
                 })
@@ -99,41 +101,46 @@ impl Runner {
         )
     }
 
-    fn finish(&self, result: Result<(), ExchangeFailure>) {
-        self.shared.with(|core| match result {
+    /// Tells the session and the log how exchange `seq` ended, after `took`.
+    fn finish(&self, seq: u64, took: Duration, result: Result<(), ExchangeFailure>) {
+        let lane = self.lane;
+        self.monitor.with(|state| match result {
             Ok(()) => {
-                core.seen.clear();
-                let (mut session, now) = core.session();
-                if let Err(cause) = session.handle_finished(now, self.lane) {
-                    log::debug!("{:?}: {cause}", self.lane);
-                    self.shared.canceller(self.lane).disconnect();
+                state.seen.clear();
+                let (mut session, now) = state.session();
+                match session.handle_finished(now, lane) {
+                    Ok(_) => log::trace!("{lane:?} {seq}: answered after {took:.1?}"),
+                    Err(cause) => {
+                        log::debug!("{lane:?} {seq}: ended after {took:.1?}: {cause}");
+                        self.monitor.canceller(lane).disconnect();
+                    }
                 }
             }
             Err(failure) if failure.stale => {
-                log::debug!("{:?}: the connection was closed as it was used again", self.lane);
-                let (mut session, now) = core.session();
-                session.break_exchange(now, self.lane);
+                log::debug!("{lane:?} {seq}: the connection was closed as it was used again");
+                let (mut session, now) = state.session();
+                session.break_exchange(now, lane);
             }
             Err(failure) => {
-                log::debug!("{:?}: {}: {}", self.lane, failure.cause, failure.seen);
-                core.seen = failure.seen;
-                let (mut session, now) = core.session();
-                session.handle_failure(now, self.lane, failure.cause, failure.sent);
+                let ExchangeFailure { cause, seen, .. } = &failure;
+                log::debug!("{lane:?} {seq}: failed after {took:.1?}: {cause}: {seen}");
+                state.seen = failure.seen;
+                let (mut session, now) = state.session();
+                session.handle_failure(now, lane, failure.cause, failure.sent);
             }
         });
     }
 }
 
 impl Drop for Runner {
-    /// However the thread ends, nobody may wait for it.
+    /// However the thread ends, the threads of the program must not wait for it.
     fn drop(&mut self) {
-        self.shared.with(|core| {
-            core.running -= 1;
-            core.closed = true;
-            core.stop = true;
-            // Nothing more is wanted of the other lane.
-            core.cancel();
+        self.monitor.with(|state| {
+            state.running -= 1;
+            state.end(Life::Stopping);
+            // A client with one lane carries nothing: the other is to end, too.
+            state.cancel();
         });
-        self.shared.wake_all();
+        self.monitor.wake_all();
     }
 }

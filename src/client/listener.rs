@@ -5,8 +5,8 @@ use std::marker::PhantomData;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::channel::{Channel, deadline};
-use super::readiness::{PollFd, Readiness, Target};
+use super::channel::{Channel, ChannelKind, deadline};
+use super::readiness::{PollFd, Readiness, Waitable};
 use super::{Handle, Stream};
 use crate::Endpoint;
 use crate::error::Error;
@@ -25,54 +25,57 @@ pub struct Listener<C = Stream> {
     channels: PhantomData<fn() -> C>,
 }
 
-impl<C: From<Channel>> Listener<C> {
+impl<K: ChannelKind> Listener<Channel<K>> {
     pub(super) fn new(handle: Arc<Handle>, id: ListenerId, endpoint: Endpoint) -> Self {
         Self { handle, id, endpoint, channels: PhantomData }
     }
 
-    /// The endpoint.
+    /// The endpoint at which the client listens.
     pub fn endpoint(&self) -> Endpoint {
         self.endpoint
     }
 
-    /// Names the listener in events.
+    /// The number that names the listener in events. A client never uses a number again.
     pub fn id(&self) -> ListenerId {
         self.id
     }
 
-    /// Waits until the relay has granted the endpoint, at most for `timeout` (`None`: for ever); zero:
-    /// only looks. Gives at once unless the listener is of
+    /// Waits until the relay has granted the endpoint, at most for `timeout`: `None` waits for ever,
+    /// zero only looks. Returns at once unless the listener was made by
     /// [`start_listen`](super::Client::start_listen).
     ///
     /// # Errors
     /// The endpoint is in use by another owner, or was lost to a newer process; when the time is over,
     /// what blocks the path, or [`Error::TimedOut`]; [`Error::Cancelled`], [`Error::Closed`].
     pub fn wait_open(&self, timeout: impl Into<Option<Duration>>) -> Result<(), Error> {
-        let shared = &self.handle.shared;
-        shared.wait_open(Target::Listener(self.id), shared.on_listener(self.id), timeout.into())
+        let monitor = &self.handle.monitor;
+        monitor.wait_open(Waitable::Listener(self.id), monitor.on_listener(self.id), timeout.into())
     }
 
     /// Waits for a peer to connect. Several threads may wait at once. The peer may have ended the
-    /// channel already: then what came is read first, as with TCP.
+    /// channel already: then the bytes that came before are read first, as with TCP.
     ///
     /// # Errors
     /// [`Error::Closed`] once the listener or the client is closed, or why the endpoint was lost.
-    pub fn accept(&self) -> Result<C, Error> {
+    pub fn accept(&self) -> Result<Channel<K>, Error> {
         self.accept_for(None)
     }
 
-    /// Waits for a peer to connect, at most for `timeout` (`None`: for ever); zero: only takes who
-    /// waits already.
+    /// Waits for a peer to connect, at most for `timeout`: `None` waits for ever, zero only takes a
+    /// peer that waits already.
     ///
     /// # Errors
-    /// As [`accept`](Self::accept), [`Error::TimedOut`] and [`Error::Cancelled`].
-    pub fn accept_timeout(&self, timeout: impl Into<Option<Duration>>) -> Result<C, Error> {
+    /// The errors of [`accept`](Self::accept), [`Error::TimedOut`] and [`Error::Cancelled`].
+    pub fn accept_timeout(
+        &self,
+        timeout: impl Into<Option<Duration>>,
+    ) -> Result<Channel<K>, Error> {
         self.accept_for(timeout.into())
     }
 
-    /// The peers that connect, one after the other, for ever. Ends at the first error but reports
-    /// it as its last item.
-    pub fn incoming(&self) -> impl Iterator<Item = io::Result<C>> {
+    /// The channels of the peers that connect, one after the other, for ever. The iterator ends at the
+    /// first error, which is its last item.
+    pub fn incoming(&self) -> impl Iterator<Item = io::Result<Channel<K>>> {
         let mut ended = false;
         std::iter::from_fn(move || {
             let next = (!ended).then(|| self.accept())?;
@@ -81,43 +84,43 @@ impl<C: From<Channel>> Listener<C> {
         })
     }
 
-    fn accept_for(&self, timeout: Option<Duration>) -> Result<C, Error> {
-        let shared = &self.handle.shared;
-        let signal = shared.on_listener(self.id);
-        let id = shared
+    fn accept_for(&self, timeout: Option<Duration>) -> Result<Channel<K>, Error> {
+        let monitor = &self.handle.monitor;
+        let signal = monitor.on_listener(self.id);
+        let id = monitor
             .wait(signal, signal, deadline(timeout), |session, now| session.accept(now, self.id))?
             .ok_or(Error::TimedOut)?;
-        Ok(Channel::new(Arc::clone(&self.handle), id).into())
+        Ok(Channel::new(Arc::clone(&self.handle), id))
     }
 }
 
 impl<C> Listener<C> {
     /// Ends every wait on this listener that is in progress with [`Error::Cancelled`]. Calls that begin
-    /// after it wait as ever. Does not block.
+    /// later wait as ever. Does not block.
     pub fn cancel(&self) {
-        let shared = &self.handle.shared;
+        let monitor = &self.handle.monitor;
         let owned = |session: &Session<'_>| session.listener_endpoint(self.id).is_ok();
-        shared.cancel(shared.on_listener(self.id), owned);
+        monitor.cancel(monitor.on_listener(self.id), owned);
     }
 
     /// What can be done now without waiting.
     pub fn readiness(&self) -> Readiness {
-        self.handle.shared.with(|core| core.readiness(Target::Listener(self.id)))
+        self.handle.monitor.with(|state| state.readiness(Waitable::Listener(self.id)))
     }
 
-    /// A file descriptor that is readable while there is something of `interest`, or the listener
-    /// has ended.
+    /// A file descriptor that is readable while the listener is ready for any of `interest`, and when
+    /// it has ended.
     ///
     /// # Errors
     /// The system gives no file descriptor.
     pub fn poll_fd(&self, interest: Readiness) -> io::Result<PollFd> {
-        PollFd::new(&self.handle, Target::Listener(self.id), interest)
+        PollFd::new(&self.handle, Waitable::Listener(self.id), interest)
     }
 
     /// Gives the endpoint back and wakes every thread that waits in `accept`. Does not block.
     pub fn close(&self) {
-        self.handle.shared.call(|session, now| session.unlisten(now, self.id));
-        self.handle.shared.on_listener(self.id).notify_all();
+        self.handle.monitor.call(|session, now| session.unlisten(now, self.id));
+        self.handle.monitor.on_listener(self.id).notify_all();
     }
 }
 

@@ -1,4 +1,4 @@
-//! The blocking client: sockets between peers, over two threads that exchange with the relay.
+//! The blocking client: sockets between peers, over two threads that make exchanges with the relay.
 //!
 //! ```no_run
 //! use std::io::{Read, Write};
@@ -22,63 +22,55 @@ mod channel;
 mod clock;
 mod close;
 mod config;
-mod datagram;
+mod connect;
 mod error;
 mod event;
 mod lanes;
+mod listen;
 mod listener;
-mod opening;
+mod monitor;
 mod readiness;
-mod shared;
-mod stream;
 
 use std::io;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-pub use channel::Channel;
+pub use channel::{
+    ByteStream, Channel, ChannelKind, DatagramChannel, Datagrams, ReadHalf, Stream, WriteHalf,
+};
 pub use close::CloseError;
 pub use config::Config;
-pub use datagram::DatagramChannel;
 pub use event::ClientEvent;
 pub use lanes::LANE_STACK;
 pub use listener::Listener;
 pub use readiness::{PollFd, Readiness};
-pub use stream::{ReadHalf, Stream, WriteHalf};
 
-use crate::error::{Error, PeerError};
+use crate::error::Error;
 use crate::session::{HeapStorage, Lane, Profile, Stats, StorageBytes};
 use crate::transport::{HttpTransport, Proxy, RelayPath, Transport};
-use crate::{Endpoint, Kind};
 use channel::deadline;
-use readiness::Target;
-use shared::Shared;
-
-/// Pauses before a listener without room is asked again, as CONNECT_REQ is repeated: the first, each
-/// twice as long as the one before,
-const FULL_PAUSE: Duration = Duration::from_millis(500);
-/// up to so long.
-const LONGEST_FULL_PAUSE: Duration = Duration::from_secs(5);
+use monitor::{Life, Monitor};
+use readiness::Waitable;
 
 /// A session with a relay. Clones share it; any thread may use it.
 ///
-/// It lives until it is closed or until the last handle of it is dropped, be it a client, a
-/// listener, a stream or a datagram channel. Dropping the last one without closing aborts what is
+/// A client lives until it is closed or until the last handle of it is dropped, be it a client, a
+/// listener, a stream or a datagram channel. Dropping the last handle without closing aborts what is
 /// still under way, and does not block.
 #[derive(Debug, Clone)]
 pub struct Client {
     handle: Arc<Handle>,
 }
 
-/// What every handle keeps alive.
+/// The client itself, which every client, listener and channel keeps alive.
 #[derive(Debug)]
 pub(crate) struct Handle {
-    shared: Arc<Shared>,
+    monitor: Arc<Monitor>,
     profile: Profile,
     backlog: u8,
     connect_timeout: Duration,
-    /// To the relay, as the client was opened.
+    /// The way to the relay as the client was opened.
     way: Arc<RelayPath>,
     lanes: Mutex<Vec<JoinHandle<()>>>,
 }
@@ -89,18 +81,18 @@ impl Handle {
     }
 
     fn abort(&self) {
-        self.shared.with(|core| {
-            core.closed = true;
-            let (mut session, now) = core.session();
+        self.monitor.with(|state| {
+            state.end(Life::Closing);
+            let (mut session, now) = state.session();
             if session.is_open() == Ok(true) {
                 session.abort_all(now);
             } else {
-                // No relay ever answered: there is nobody to say goodbye to.
-                core.stop = true;
-                core.cancel();
+                // No relay ever answered, so none waits for a goodbye.
+                state.end(Life::Stopping);
+                state.cancel();
             }
         });
-        self.shared.wake_all();
+        self.monitor.wake_all();
     }
 }
 
@@ -139,196 +131,79 @@ impl Client {
         config::check_memory(&config.profile)?;
         let storage = HeapStorage::new(&config.profile)?;
         let cancellers = [park.canceller(), send.canceller()];
-        let shared = Arc::new(Shared::new(storage, &config.profile, cancellers));
+        let monitor = Arc::new(Monitor::new(storage, &config.profile, cancellers));
         let handle = Arc::new(Handle {
-            shared: Arc::clone(&shared),
+            monitor: Arc::clone(&monitor),
             profile: config.profile,
             backlog: config.backlog(),
             connect_timeout: config.connect_timeout,
             way,
             lanes: Mutex::default(),
         });
-        shared.call(|session, now| session.open(now, &settings));
+        monitor.call(|session, now| session.open(now, &settings));
         // If the second thread fails to start, dropping the handle ends the first.
-        let send = lanes::start(&shared, Lane::Send, Box::new(send), &config.hooks)?;
-        let park = lanes::start(&shared, Lane::Park, Box::new(park), &config.hooks)?;
+        let send = lanes::start(&monitor, Lane::Send, Box::new(send), &config.hooks)?;
+        let park = lanes::start(&monitor, Lane::Park, Box::new(park), &config.hooks)?;
         handle.lanes().extend([send, park]);
         Ok(Self { handle })
     }
 
-    /// Waits until the relay has answered, at most for `timeout` (`None`: for ever); zero: only
-    /// looks. Gives at once from then on, and with an error where something stands in the way that
-    /// stays there ([`Blocked::is_lasting`](crate::error::Blocked::is_lasting)), though the client tries on.
+    /// Waits until the relay has answered, at most for `timeout`: `None` waits for ever, zero only
+    /// looks. Once the relay has answered, the call returns at once. It fails at once where something
+    /// stands in the way that stays there
+    /// ([`Blocked::is_lasting`](crate::error::Blocked::is_lasting)), though the client tries on.
     ///
     /// # Errors
     /// [`Blocked`](crate::error::Blocked) with what stood in the way last, or [`Error::TimedOut`] if
     /// `timeout` is zero; another protocol version; [`Error::Cancelled`], [`Error::Closed`].
     pub fn wait_open(&self, timeout: impl Into<Option<Duration>>) -> Result<(), Error> {
-        let shared = &self.handle.shared;
-        shared.wait_open(Target::Client, shared.on_session(), timeout.into())
-    }
-
-    /// Claims an endpoint, `name:port`, for streams, and waits until the relay has granted it, at
-    /// most for [`Config::connect_timeout`].
-    ///
-    /// # Errors
-    /// No valid endpoint; it is in use by another owner, a newer process or this client; no free
-    /// listener; or what blocks the path.
-    pub fn listen<E>(&self, endpoint: E) -> Result<Listener<Stream>, Error>
-    where
-        E: TryInto<Endpoint>,
-        Error: From<E::Error>,
-    {
-        self.listen_timeout(endpoint, self.handle.connect_timeout)
-    }
-
-    /// Claims an endpoint for streams, and waits at most for `timeout` (`None`: for ever) until the
-    /// relay has granted it. Zero is always too short: see [`start_listen`](Self::start_listen).
-    ///
-    /// # Errors
-    /// As [`listen`](Self::listen), and [`Error::Cancelled`].
-    pub fn listen_timeout<E>(
-        &self,
-        endpoint: E,
-        timeout: impl Into<Option<Duration>>,
-    ) -> Result<Listener<Stream>, Error>
-    where
-        E: TryInto<Endpoint>,
-        Error: From<E::Error>,
-    {
-        self.listen_for(endpoint.try_into()?, Kind::Stream, timeout.into())
-    }
-
-    /// Claims an endpoint for datagram channels; else as [`listen`](Self::listen).
-    ///
-    /// # Errors
-    /// As [`listen`](Self::listen).
-    pub fn listen_datagram<E>(&self, endpoint: E) -> Result<Listener<DatagramChannel>, Error>
-    where
-        E: TryInto<Endpoint>,
-        Error: From<E::Error>,
-    {
-        self.listen_datagram_timeout(endpoint, self.handle.connect_timeout)
-    }
-
-    /// Claims an endpoint for datagram channels; else as [`listen_timeout`](Self::listen_timeout).
-    ///
-    /// # Errors
-    /// As [`listen_timeout`](Self::listen_timeout).
-    pub fn listen_datagram_timeout<E>(
-        &self,
-        endpoint: E,
-        timeout: impl Into<Option<Duration>>,
-    ) -> Result<Listener<DatagramChannel>, Error>
-    where
-        E: TryInto<Endpoint>,
-        Error: From<E::Error>,
-    {
-        self.listen_for(endpoint.try_into()?, Kind::Datagram, timeout.into())
-    }
-
-    /// Connects to who listens at an endpoint, at most for [`Config::connect_timeout`]. A listener
-    /// whose backlog is full is asked again until then, after 0.5, 1, 2, 4, then every 5 s.
-    ///
-    /// # Errors
-    /// No valid endpoint; nobody listens there; it serves datagrams; no free channel; or, when the
-    /// time is over, what stood in the way last, such as a full backlog.
-    pub fn connect<E>(&self, endpoint: E) -> Result<Stream, Error>
-    where
-        E: TryInto<Endpoint>,
-        Error: From<E::Error>,
-    {
-        self.connect_timeout(endpoint, self.handle.connect_timeout)
-    }
-
-    /// Connects to who listens at an endpoint, at most for `timeout` (`None`: for ever). Zero is
-    /// always too short: see [`start_connect`](Self::start_connect).
-    ///
-    /// # Errors
-    /// As [`connect`](Self::connect), and [`Error::Cancelled`].
-    pub fn connect_timeout<E>(
-        &self,
-        endpoint: E,
-        timeout: impl Into<Option<Duration>>,
-    ) -> Result<Stream, Error>
-    where
-        E: TryInto<Endpoint>,
-        Error: From<E::Error>,
-    {
-        self.connect_for(endpoint.try_into()?, Kind::Stream, timeout.into()).map(Into::into)
-    }
-
-    /// Connects for datagrams; else as [`connect`](Self::connect).
-    ///
-    /// # Errors
-    /// As [`connect`](Self::connect).
-    pub fn connect_datagram<E>(&self, endpoint: E) -> Result<DatagramChannel, Error>
-    where
-        E: TryInto<Endpoint>,
-        Error: From<E::Error>,
-    {
-        self.connect_datagram_timeout(endpoint, self.handle.connect_timeout)
-    }
-
-    /// Connects for datagrams; else as [`connect_timeout`](Self::connect_timeout).
-    ///
-    /// # Errors
-    /// As [`connect_timeout`](Self::connect_timeout).
-    pub fn connect_datagram_timeout<E>(
-        &self,
-        endpoint: E,
-        timeout: impl Into<Option<Duration>>,
-    ) -> Result<DatagramChannel, Error>
-    where
-        E: TryInto<Endpoint>,
-        Error: From<E::Error>,
-    {
-        self.connect_for(endpoint.try_into()?, Kind::Datagram, timeout.into()).map(Into::into)
+        let monitor = &self.handle.monitor;
+        monitor.wait_open(Waitable::Client, monitor.on_session(), timeout.into())
     }
 
     /// Says that the device has another address or network now: both connections to the relay are
     /// dropped and dialled anew at once, by the proxy that is set, if one is. Channels survive. Does
     /// not block. On Linux and Android a device that slept for over 5 s finds out by itself.
     pub fn network_changed(&self) {
-        self.handle.shared.with(|core| core.change_network(None));
+        self.handle.monitor.with(|state| state.change_network(None));
     }
 
-    /// As [`network_changed`](Self::network_changed), where the way to the relay is by another proxy
-    /// from now on: [`Proxy::Direct`] by none, [`Proxy::Url`] by this one, [`Proxy::Environment`] by
+    /// Says the same as [`network_changed`](Self::network_changed), where the way to the relay is by
+    /// another proxy from now on: [`Proxy::Direct`] by none, [`Proxy::Url`] by this one, [`Proxy::Environment`] by
     /// the one that the environment names now, which is read once, by this call.
     ///
     /// # Errors
     /// A proxy that cannot be used: then nothing has changed, and connections stay.
     pub fn network_changed_with(&self, proxy: Proxy) -> Result<(), Error> {
         let way = Arc::new(self.handle.way.by(proxy)?);
-        self.handle.shared.with(|core| core.change_network(Some(&way)));
+        self.handle.monitor.with(|state| state.change_network(Some(&way)));
         Ok(())
     }
 
-    /// Waits for the next event, at most for `timeout`; zero: only looks. `None` when the time is
-    /// over, the client is closed or its session can go on no longer. Of events nobody takes, the
-    /// newest 16 are kept.
+    /// Waits for the next event, at most for `timeout`; zero only looks. `None` when the time is over,
+    /// the client is closed or its session cannot go on. The newest 16 events are kept until the
+    /// program takes them.
     pub fn next_event(&self, timeout: Duration) -> Option<ClientEvent> {
         self.wait_event(timeout).ok()
     }
 
-    /// As [`next_event`](Self::next_event), for ever if `timeout` is `None`, and says why there is
-    /// no event.
+    /// Waits for the next event as [`next_event`](Self::next_event) does, for ever if `timeout` is
+    /// `None`, and says why there is no event.
     ///
     /// # Errors
     /// [`Error::TimedOut`], [`Error::Closed`], [`Error::Cancelled`], or, after the last event, why
-    /// the session can go on no longer, such as another protocol version.
+    /// the session cannot go on, such as another protocol version.
     pub fn wait_event(&self, timeout: impl Into<Option<Duration>>) -> Result<ClientEvent, Error> {
-        let shared = &self.handle.shared;
-        let next = shared.wait_with(
-            shared.on_events(),
-            shared.on_session(),
+        let monitor = &self.handle.monitor;
+        let next = monitor.wait_with(
+            monitor.on_events(),
+            monitor.on_session(),
             deadline(timeout.into()),
-            |core| {
-                let event = core.next_event();
+            |state| {
+                let event = state.next_event();
                 if event.is_none() {
-                    core.is_open()?;
-                    if core.closed {
+                    state.is_open()?;
+                    if state.is_closed() {
                         return Err(Error::Closed);
                     }
                 }
@@ -340,38 +215,38 @@ impl Client {
 
     /// Ends every wait in a call on this client, of all clones, with [`Error::Cancelled`]: waiting
     /// for the relay, for an event, to listen, to connect. A [`close`](Self::close) aborts what is
-    /// left. Waits on its listeners and channels go on, and calls that begin after it wait as ever.
+    /// left. Waits on its listeners and channels go on, and calls that begin later wait as ever.
     /// Does not block.
     pub fn cancel(&self) {
-        let shared = &self.handle.shared;
-        shared.cancel(shared.on_session(), |_| true);
+        let monitor = &self.handle.monitor;
+        monitor.cancel(monitor.on_session(), |_| true);
     }
 
     /// What can be done now without waiting.
     pub fn readiness(&self) -> Readiness {
-        self.handle.shared.with(|core| core.readiness(Target::Client))
+        self.handle.monitor.with(|state| state.readiness(Waitable::Client))
     }
 
-    /// A file descriptor that is readable while there is something of `interest`, or the client
+    /// A file descriptor that is readable while the client is ready for any of `interest`, and when it
     /// has ended.
     ///
     /// # Errors
     /// The system gives no file descriptor.
     pub fn poll_fd(&self, interest: Readiness) -> io::Result<PollFd> {
-        PollFd::new(&self.handle, Target::Client, interest)
+        PollFd::new(&self.handle, Waitable::Client, interest)
     }
 
-    /// Numbers since the session was opened.
+    /// Counts and measurements of the session since it was opened.
     pub fn stats(&self) -> Stats {
-        self.handle.shared.with(|core| {
-            let lost = core.events_lost();
-            let mut stats = core.session().0.stats();
+        self.handle.monitor.with(|state| {
+            let lost = state.events_lost();
+            let mut stats = state.session().0.stats();
             stats.events_lost += lost;
             stats
         })
     }
 
-    /// Octets of memory that the session has, whatever is going on: its state and its rings.
+    /// Octets of memory of the session's state and rings, which never change.
     pub fn memory(&self) -> StorageBytes {
         self.handle.profile.storage_bytes()
     }
@@ -382,71 +257,14 @@ impl Client {
         self.handle.abort();
     }
 
-    fn listen_for<C: From<Channel>>(
-        &self,
-        endpoint: Endpoint,
-        kind: Kind,
-        timeout: Option<Duration>,
-    ) -> Result<Listener<C>, Error> {
-        let shared = &self.handle.shared;
-        let listener = self.ask_listen(endpoint, kind)?;
-        shared.wait_open(Target::Listener(listener.id()), shared.on_session(), timeout)?;
-        Ok(listener)
-    }
-
-    /// Connects, and again while the listener has no room.
-    fn connect_for(
-        &self,
-        endpoint: Endpoint,
-        kind: Kind,
-        timeout: Option<Duration>,
-    ) -> Result<Channel, Error> {
-        const FULL: Error = Error::Peer(PeerError::BacklogFull);
-        let until = deadline(timeout);
-        let mut pause = FULL_PAUSE;
-        loop {
-            let left = until.map(|until| until.saturating_duration_since(Instant::now()));
-            match self.connect_once(endpoint, kind, left) {
-                Err(FULL) => {}
-                // The listener said so before.
-                Err(Error::TimedOut) if pause > FULL_PAUSE => return Err(FULL),
-                result => return result,
-            }
-            let next = Instant::now() + pause;
-            let next = until.map_or(next, |until| until.min(next));
-            pause = (pause * 2).min(LONGEST_FULL_PAUSE);
-            let shared = &self.handle.shared;
-            shared.wait(shared.on_session(), shared.on_session(), Some(next), |_, _| {
-                Ok(None::<()>)
-            })?;
-            if until.is_some_and(|until| until <= Instant::now()) {
-                return Err(FULL);
-            }
-        }
-    }
-
-    fn connect_once(
-        &self,
-        endpoint: Endpoint,
-        kind: Kind,
-        timeout: Option<Duration>,
-    ) -> Result<Channel, Error> {
-        let shared = &self.handle.shared;
-        let channel = self.ask_connect(endpoint, kind)?;
-        shared
-            .wait_open(Target::Channel(channel.id), shared.on_session(), timeout)
-            .inspect_err(|_| channel.call(|session, now, id| session.abort(now, id)))?;
-        Ok(channel)
-    }
-
     /// Calls the session unless the client is closed.
     fn checked<T>(
         &self,
         mut f: impl FnMut(&mut crate::session::Session<'_>, u64) -> Result<T, Error>,
     ) -> Result<T, Error> {
-        let shared = &self.handle.shared;
-        shared
-            .wait(shared.on_session(), shared.on_session(), None, |session, now| {
+        let monitor = &self.handle.monitor;
+        monitor
+            .wait(monitor.on_session(), monitor.on_session(), None, |session, now| {
                 f(session, now).map(Some)
             })?
             .ok_or(Error::Closed)

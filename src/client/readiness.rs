@@ -19,7 +19,7 @@ use crate::session::{ChannelId, ListenerId, Session};
 pub struct Readiness(u8);
 
 impl Readiness {
-    /// Nothing.
+    /// The empty set.
     pub const NONE: Self = Self(0);
     /// A read gives something: bytes, a datagram, the end of the stream or an error.
     pub const READABLE: Self = Self(1);
@@ -30,13 +30,15 @@ impl Readiness {
     pub const ACCEPTABLE: Self = Self(4);
     /// The client has an event.
     pub const EVENT: Self = Self(8);
-    /// It has ended: every call that could wait gives the cause, once what came before was read.
+    /// The client, listener or channel has ended: every call that could wait gives the cause, once
+    /// the bytes that came before were read.
     pub const CLOSED: Self = Self(16);
-    /// It is open: the client has reached its relay, the listener has its endpoint, the channel its
-    /// peer. Or it will never be. `wait_open` tells which; once open it stays so.
+    /// The client has reached its relay, the listener has its endpoint, the channel its peer, or never
+    /// will: `wait_open` tells which. Once ready for this, it stays so.
     pub const OPEN: Self = Self(32);
-    /// The peer's client has everything written, and the end if that was written: `close_timeout`
-    /// need not wait. Or it never will. `wait_acked` asks for the acknowledgement at once.
+    /// The peer's client has everything written, and the end if that was written, so that
+    /// `close_timeout` need not wait; or it never will. `wait_acked` asks for the acknowledgement at
+    /// once.
     pub const ACKED: Self = Self(64);
 
     /// The set as bits: the values of the constants.
@@ -67,19 +69,19 @@ impl BitOr for Readiness {
     }
 }
 
-/// What readiness is asked of.
+/// An object that a thread can wait for, and ask for its readiness.
 #[derive(Debug, Clone, Copy)]
-pub(super) enum Target {
+pub(super) enum Waitable {
     Client,
     Listener(ListenerId),
     Channel(ChannelId),
 }
 
-impl Target {
-    /// Whether what was asked for is there.
+impl Waitable {
+    /// Whether the object is open, see [`Readiness::OPEN`].
     ///
     /// # Errors
-    /// Why it will never be, or is no longer.
+    /// Why it never will be.
     pub fn is_open(self, session: &Session<'_>) -> Result<bool, Error> {
         match self {
             Self::Client => match session.stays_blocked() {
@@ -92,8 +94,8 @@ impl Target {
         }
     }
 
-    /// What has kept it from being open for as long as `timeout`. Who gave no time has not waited for
-    /// anything that could be blamed.
+    /// What has kept the object from being open for as long as `timeout`. With no time given there is
+    /// no cause to blame.
     pub fn late(self, session: &Session<'_>, timeout: Option<Duration>) -> Error {
         match self {
             _ if timeout == Some(Duration::ZERO) => Error::TimedOut,
@@ -148,7 +150,7 @@ fn can_write(session: &Session<'_>, id: ChannelId) -> Result<bool, Error> {
     }
 }
 
-/// The file descriptors of a client, brought up to date whenever its lock is let go of.
+/// The file descriptors of a client. They are brought up to date whenever its lock is let go of.
 #[derive(Debug, Default)]
 pub(super) struct Watches {
     watches: Vec<Watch>,
@@ -158,17 +160,17 @@ pub(super) struct Watches {
 #[derive(Debug)]
 struct Watch {
     key: u64,
-    target: Target,
+    waitable: Waitable,
     interest: Readiness,
     raised: bool,
     ends: Arc<Ends>,
 }
 
 impl Watches {
-    /// Raises or lowers each as is due. A call to the system is made only for a change.
+    /// Makes each descriptor readable or not, as its object is ready. Only a change costs a system call.
     pub fn update(&mut self, session: &Session<'_>, closed: bool, event: bool) {
         for watch in &mut self.watches {
-            let ready = watch.target.readiness(session, closed, event);
+            let ready = watch.waitable.readiness(session, closed, event);
             let due = ready.intersects(watch.interest | Readiness::CLOSED);
             if due != watch.raised {
                 watch.raised = due;
@@ -182,10 +184,10 @@ impl Watches {
     }
 }
 
-/// A program that shuts the outer end down, which it may not, gets no SIGPIPE of that.
+/// Spares a program the SIGPIPE that it would get if it shut the outer end down, which it may not.
 #[cfg(not(target_vendor = "apple"))]
 const NO_SIGNAL: SendFlags = SendFlags::NOSIGNAL;
-/// There it is a setting of the socket.
+/// Apple has a setting of the socket for that instead.
 #[cfg(target_vendor = "apple")]
 const NO_SIGNAL: SendFlags = SendFlags::empty();
 
@@ -207,7 +209,8 @@ impl Ends {
         Ok(Self { outer, inner })
     }
 
-    /// Neither can fail: at most one octet is under way, and both ends are open.
+    /// Makes the outer end readable or not. Neither can fail: at most one octet is under way, and both
+    /// ends are open.
     fn set(&self, readable: bool) {
         let _ = match readable {
             true => send(&self.inner, &[1], NO_SIGNAL).map_err(io::Error::from),
@@ -219,8 +222,8 @@ impl Ends {
 /// A file descriptor for `poll`, `select`, `epoll` and the like: readable exactly while its client,
 /// listener or channel is ready for something of what was asked, or has ended. Level-triggered.
 ///
-/// Wait for readability only, and never read, write or close it: it is kept up to date by others.
-/// Dropping it closes it.
+/// Wait for readability only, and never read, write or close it: the client's threads keep it up to
+/// date. Dropping it closes it.
 #[derive(Debug)]
 pub struct PollFd {
     handle: Arc<Handle>,
@@ -231,25 +234,25 @@ pub struct PollFd {
 impl PollFd {
     pub(super) fn new(
         handle: &Arc<Handle>,
-        target: Target,
+        waitable: Waitable,
         interest: Readiness,
     ) -> io::Result<Self> {
         let ends = Arc::new(Ends::new()?);
-        let key = handle.shared.with(|core| {
-            let watches = &mut core.watches;
+        let key = handle.monitor.with(|state| {
+            let watches = &mut state.watches;
             let key = watches.next_key;
             watches.next_key += 1;
             let ends = Arc::clone(&ends);
-            watches.watches.push(Watch { key, target, interest, raised: false, ends });
+            watches.watches.push(Watch { key, waitable, interest, raised: false, ends });
             key
         });
         Ok(Self { handle: Arc::clone(handle), key, ends })
     }
 
-    /// Asks for something else from now on. When this returns, readability is accordingly.
+    /// Changes the set that makes the descriptor readable. When this returns, it is so.
     pub fn set_interest(&self, interest: Readiness) {
-        self.handle.shared.with(|core| {
-            if let Some(watch) = core.watches.find(self.key) {
+        self.handle.monitor.with(|state| {
+            if let Some(watch) = state.watches.find(self.key) {
                 watch.interest = interest;
             }
         });
@@ -258,7 +261,7 @@ impl PollFd {
 
 impl Drop for PollFd {
     fn drop(&mut self) {
-        self.handle.shared.with(|core| core.watches.watches.retain(|w| w.key != self.key));
+        self.handle.monitor.with(|state| state.watches.watches.retain(|w| w.key != self.key));
     }
 }
 

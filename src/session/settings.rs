@@ -1,9 +1,20 @@
 //! What a session is opened with.
 
+use core::num::NonZeroU32;
+
 use super::cipher::encipher;
 
-/// What a session is opened with.
+/// What a session is opened with. Only secret and seed have no default, and later versions may add
+/// settings:
+///
+/// ```
+/// # use byway::session::Settings;
+/// # let (secret, seed) = ([1; 16], 2);
+/// let mut settings = Settings::new(secret, seed);
+/// settings.linger_ms = 60_000;
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Settings {
     /// 128 random bits that nobody else has and no other start of the program: whoever knows them can
     /// take the session over. They are also the key that makes the channels' tokens, so that these
@@ -120,8 +131,17 @@ pub enum Pace {
 }
 
 /// Deadlines and intervals in milliseconds. The relations between them are on the protocol page.
+///
+/// Later versions may add some, so they are made of the protocol's:
+///
+/// ```
+/// # use byway::session::Timers;
+/// let mut timers = Timers::DEFAULT;
+/// timers.hold_idle_ms = 20_000;
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[allow(missing_docs)] // each name says it; the protocol page gives the reasons
+#[non_exhaustive]
 pub struct Timers {
     /// The longest holds: each park's is up to a fifth shorter, by chance.
     pub hold_active_ms: u32,
@@ -193,4 +213,49 @@ impl Timers {
         datagram_life_ms: 2_000,
         abort_for_ms: 9_000,
     };
+
+    /// All of them shorter by the same factor, so that their relations stay: for tests that have no
+    /// time to lose.
+    pub const fn divided_by(self, divisor: NonZeroU32) -> Self {
+        let divisor = divisor.get();
+        // Each is named, so that none is forgotten.
+        let Self {
+            hold_active_ms,
+            hold_idle_ms,
+            hold_battery_ms,
+            active_for_ms,
+            park_grace_active_ms,
+            park_grace_idle_ms,
+            send_silence_ms,
+            stream_late_ms,
+            ack_delay_ms,
+            retry_min_ms,
+            retry_max_ms,
+            rto_first_ms,
+            rto_min_ms,
+            rto_max_ms,
+            accept_for_ms,
+            datagram_life_ms,
+            abort_for_ms,
+        } = self;
+        Self {
+            hold_active_ms: hold_active_ms / divisor,
+            hold_idle_ms: hold_idle_ms / divisor,
+            hold_battery_ms: hold_battery_ms / divisor,
+            active_for_ms: active_for_ms / divisor,
+            park_grace_active_ms: park_grace_active_ms / divisor,
+            park_grace_idle_ms: park_grace_idle_ms / divisor,
+            send_silence_ms: send_silence_ms / divisor,
+            stream_late_ms: stream_late_ms / divisor,
+            ack_delay_ms: ack_delay_ms / divisor,
+            retry_min_ms: retry_min_ms / divisor,
+            retry_max_ms: retry_max_ms / divisor,
+            rto_first_ms: rto_first_ms / divisor,
+            rto_min_ms: rto_min_ms / divisor,
+            rto_max_ms: rto_max_ms / divisor,
+            accept_for_ms: accept_for_ms / divisor,
+            datagram_life_ms: datagram_life_ms / divisor,
+            abort_for_ms: abort_for_ms / divisor,
+        }
+    }
 }

@@ -2,6 +2,7 @@
 
 /// Numbers of a session since it was opened.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
 pub struct Stats {
     /// Send exchanges begun.
     pub sends: u64,
@@ -50,6 +51,7 @@ impl Stats {
 
 /// Numbers of a channel.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
 pub struct ChannelStats {
     /// First offset not written by the application.
     pub written: u64,

@@ -40,6 +40,7 @@ pub struct Exchange {
 
 /// Who is to look again at what they wait for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Wake {
     /// The sending lane calls `poll_exchange`.
     Send,
@@ -66,6 +67,7 @@ pub enum Wake {
 
 /// What an application may want to know, but need not act upon.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Event {
     /// The session dials the relay.
     Connecting,

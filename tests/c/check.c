@@ -93,7 +93,7 @@ static const struct {
     TEST(stream),        TEST(half_close),    TEST(stream_ends),   TEST(stream_times),
     TEST(datagrams),     TEST(datagram_limits), TEST(cancel),      TEST(close_while_waiting),
     TEST(readiness),     TEST(poll_loop),     TEST(event_loop),    TEST(without_waiting),
-    TEST(two_loops),     TEST(threads),       TEST(endpoints),
+    TEST(two_loops),     TEST(threads),       TEST(greetings),     TEST(endpoints),
     TEST(taken),         TEST(used_up),       TEST(unacked),       TEST(secret_shared),
     TEST(paths),         TEST(refusals),      TEST(hooks),         TEST(other_proxy),
     TEST(dark),          TEST(descriptors),   TEST(no_leaks),

@@ -94,6 +94,7 @@ void test_threads(void);
 void test_event_loop(void);
 void test_without_waiting(void);
 void test_two_loops(void);
+void test_greetings(void);
 void test_endpoints(void);
 void test_taken(void);
 void test_used_up(void);

@@ -31,6 +31,8 @@ static void refuse(int32_t code, byway_handle handle, bool clients, bool listene
     EXPECT(code, byway_listen_datagram(handle, "refuse:1", 0, &at.handle));
     EXPECT(code, byway_connect(handle, "refuse:1", 0, &at.handle));
     EXPECT(code, byway_connect_datagram(handle, "refuse:1", 0, &at.handle));
+    EXPECT(code, byway_connect_greeting(handle, "refuse:1", at.octets, 1, 0, &at.handle));
+    EXPECT(code, byway_connect_datagram_greeting(handle, "refuse:1", at.octets, 1, 0, &at.handle));
     EXPECT(code, byway_next_event(handle, &at.event, sizeof at.event, 0));
     EXPECT(code, byway_client_get_stats(handle, &at.client, sizeof at.client));
   }
@@ -53,6 +55,7 @@ static void refuse(int32_t code, byway_handle handle, bool clients, bool listene
   }
   if (streams && datagrams) {
     EXPECT(code, byway_peer(handle, at.octets));
+    EXPECT(code, byway_greeting(handle, at.octets, sizeof at.octets, &at.size));
     EXPECT(code, byway_channel_get_stats(handle, &at.channel, sizeof at.channel));
   }
   if (any) {
@@ -100,6 +103,7 @@ void test_kind(void) {
   uint8_t address[BYWAY_ADDRESS_SIZE];
   byway_channel_stats stats;
   uint32_t id;
+  size_t n;
   pair_open(&streams, "kind:1", false);
   pair_open(&datagrams, "kind:2", true);
   refuse(BYWAY_ERROR_KIND, streams.a, false, true, true, true, false);
@@ -110,6 +114,7 @@ void test_kind(void) {
   refuse(BYWAY_ERROR_KIND, datagrams.listener, true, false, true, false, false);
   EXPECT(BYWAY_ERROR_KIND, byway_accept(streams.near, 0, &datagrams.near));
   EXPECT(BYWAY_ERROR_KIND, byway_peer(streams.listener, address));
+  EXPECT(BYWAY_ERROR_KIND, byway_greeting(streams.listener, address, sizeof address, &n));
   EXPECT(BYWAY_ERROR_KIND, byway_channel_get_stats(datagrams.listener, &stats, sizeof stats));
   EXPECT(BYWAY_ERROR_KIND, byway_endpoint(streams.b, text, sizeof text));
   EXPECT(BYWAY_ERROR_KIND, byway_id(streams.b, &id));
@@ -138,6 +143,7 @@ void test_handles_after_client(void) {
   EXPECT(BYWAY_ERROR_CLOSED, byway_wait_acked(streams.far, DEADLINE));
   EXPECT(BYWAY_ERROR_CLOSED, byway_shutdown(streams.far, BYWAY_HOW_WRITE));
   EXPECT(BYWAY_ERROR_CLOSED, byway_peer(streams.far, octets));
+  EXPECT(BYWAY_ERROR_CLOSED, byway_greeting(streams.far, octets, sizeof octets, &n));
   EXPECT(BYWAY_ERROR_CLOSED, byway_endpoint(streams.far, text, sizeof text));
   EXPECT(BYWAY_ERROR_CLOSED, byway_channel_get_stats(streams.far, &stats, sizeof stats));
   EXPECT(BYWAY_ERROR_CLOSED, byway_datagram_send(datagrams.far, octets, 1, DEADLINE));
@@ -185,6 +191,12 @@ void test_null(void) {
   EXPECT(BYWAY_ERROR_ARGUMENT, byway_connect(streams.a, "\xc0:1", 0, &handle));
   EXPECT(BYWAY_ERROR_ARGUMENT, byway_connect_datagram(streams.a, NULL, 0, &handle));
   EXPECT(BYWAY_ERROR_ARGUMENT, byway_connect_datagram(streams.a, "null:2", 0, NULL));
+  EXPECT(BYWAY_ERROR_ARGUMENT, byway_connect_greeting(streams.a, "null:1", NULL, 1, 0, &handle));
+  EXPECT(BYWAY_ERROR_ARGUMENT, byway_connect_greeting(streams.a, "null:1", &octet, 1, 0, NULL));
+  EXPECT(BYWAY_ERROR_ARGUMENT,
+         byway_connect_datagram_greeting(streams.a, "null:2", &octet, SIZE_MAX, 0, &handle));
+  EXPECT(BYWAY_ERROR_ARGUMENT, byway_greeting(streams.near, NULL, 1, &n));
+  EXPECT(BYWAY_ERROR_ARGUMENT, byway_greeting(streams.near, &octet, 1, NULL));
   EXPECT(BYWAY_ERROR_ARGUMENT, byway_accept(streams.listener, 0, NULL));
   EXPECT(BYWAY_ERROR_ARGUMENT, byway_send(streams.near, NULL, 1, 0, &n));
   EXPECT(BYWAY_ERROR_ARGUMENT, byway_send(streams.near, &octet, 1, 0, NULL));

@@ -59,7 +59,8 @@ fn serve(mut client: TcpStream, server: SocketAddr) -> io::Result<()> {
 fn requests_that_cross_the_end_of_their_connection_go_again_without_a_pause() {
     let relay = relay();
     let port = front(relay.local_addr());
-    let timers = Timers { retry_min_ms: 1 << 24, retry_max_ms: 1 << 24, ..Timers::DEFAULT };
+    let mut timers = Timers::DEFAULT;
+    (timers.retry_min_ms, timers.retry_max_ms) = (1 << 24, 1 << 24);
     let config = || Config { timers, open_timeout: DEADLINE, ..Config::new(http(port)) };
     let (one, other) = (client(Pace::LongPoll, config()), client(Pace::LongPoll, config()));
     let (a, b) = join(&one, &other);

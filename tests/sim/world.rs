@@ -229,6 +229,7 @@ impl World {
                 Wake::Channel(slot) => self.todo.push_back(Job::Channel(peer, slot)),
                 Wake::Listener(slot) => self.todo.push_back(Job::Listener(peer, slot)),
                 Wake::Event | Wake::Session => {}
+                wake => unreachable!("{wake:?} has no job in the simulation"),
             }
         }
         while let Some(event) = session.poll_event() {

@@ -28,7 +28,8 @@ fn idle_exchange_is_small() {
     let relay = relay();
     let (url, exchanges) = counted(relay.local_addr());
     // Shorter holds change nothing else.
-    let timers = Timers { hold_active_ms: 20, hold_idle_ms: 20, ..Timers::DEFAULT };
+    let mut timers = Timers::DEFAULT;
+    (timers.hold_active_ms, timers.hold_idle_ms) = (20, 20);
     let config = Config { url, timers, pace: Pace::LongPoll, ..config(&relay) };
     let client = Client::open(config).unwrap();
     let _listener = client.listen("camera:1").unwrap();

@@ -6,6 +6,7 @@ mod cancel;
 mod datagrams;
 mod ending;
 mod full;
+mod greetings;
 mod hooks;
 mod hostile;
 mod idle;
@@ -27,12 +28,16 @@ use rustix::event::{PollFlags, Timespec, poll};
 /// Far beyond what any call takes here; a test that waits so long has failed.
 const LONG: Duration = Duration::from_secs(20);
 
+/// Of each client here.
+const CHANNELS: usize = 8;
+
 fn relay() -> Relay {
     Relay::bind(RelayConfig::default()).unwrap()
 }
 
 fn config(relay: &Relay) -> Config {
-    let profile = Profile { channels: 8, ring: 16 * 1024, listeners: 4, io_buffer: 8 * 1024 };
+    let profile =
+        Profile { channels: CHANNELS, ring: 16 * 1024, listeners: 4, io_buffer: 8 * 1024 };
     Config { profile, ..Config::new(relay.url()) }
 }
 

@@ -34,7 +34,7 @@ fn accept(channel: Channel) -> Message<'static> {
     Message::AcceptRsp(Accept { status: Status::Ok, channel, limit, linger_ms, greeting: b"" })
 }
 
-fn claim(heard: Option<Status>) -> Vec<u8> {
+pub fn claim(heard: Option<Status>) -> Vec<u8> {
     let endpoint = "camera:1".parse::<Endpoint>().unwrap();
     encoded(&Message::ListenReq(ListenReq {
         claim: 1,

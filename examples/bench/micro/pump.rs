@@ -36,7 +36,8 @@ impl Peer {
     fn new(n: u8, now: u64, profile: &Profile, pace: Pace) -> Self {
         let memory = HeapStorage::new(profile).expect("valid sizes");
         let mut peer = Self { memory, trips: [None, None], due: [None; 2], to_lose: 0 };
-        let settings = Settings { pace, ..Settings::new([n; 16], n.into()) };
+        let mut settings = Settings::new([n; 16], n.into());
+        settings.pace = pace;
         peer.call(|session| session.open(now, &settings));
         peer
     }

@@ -43,6 +43,13 @@ fn pointers_and_lengths_are_checked() {
             byway_listen(client, c"a:1".as_ptr(), 0, null_mut()),
             byway_connect(client, null(), 0, &mut 0),
             byway_connect(client, c"a:1".as_ptr(), 0, null_mut()),
+            byway_connect_greeting(client, c"a:1".as_ptr(), null(), 1, 0, &mut 0),
+            byway_connect_greeting(client, c"a:1".as_ptr(), at, too_long, 0, &mut 0),
+            byway_connect_greeting(client, c"a:1".as_ptr(), at, 1, 0, null_mut()),
+            byway_connect_datagram_greeting(client, c"a:1".as_ptr(), null(), 1, 0, &mut 0),
+            byway_greeting(stream, null_mut(), 1, &mut n),
+            byway_greeting(stream, at, too_long, &mut n),
+            byway_greeting(stream, at, 1, null_mut()),
             byway_client_get_stats(client, null_mut(), size_of::<byway_client_stats>()),
             byway_channel_get_stats(stream, null_mut(), size_of::<byway_channel_stats>()),
             byway_next_event(client, null_mut(), size_of::<byway_event>(), 0),
@@ -65,7 +72,7 @@ fn pointers_and_lengths_are_checked() {
 }
 
 #[test]
-fn names_of_a_channel() {
+fn channel_names_its_endpoint_peer_and_id() {
     let pair = Pair::new();
     let mut text = [1; BYWAY_ENDPOINT_SIZE];
     for handle in [pair.listener, pair.streams[0], pair.streams[1]] {
@@ -100,6 +107,21 @@ fn names_of_a_channel() {
 fn the_longest_endpoint_fits() {
     let longest = format!("{}:65535", "n".repeat(crate::wire::MAX_NAME));
     assert!(longest.len() < BYWAY_ENDPOINT_SIZE);
+}
+
+#[test]
+fn greeting_too_long_is_an_argument_error_that_names_the_limit() {
+    let pair = Pair::new();
+    let long = [0; BYWAY_GREETING_SIZE + 1];
+    let (at, endpoint) = (long.as_ptr(), c"camera:1".as_ptr());
+    let mut handle = NOTHING;
+    // SAFETY: the pointers are to a text, so many octets and a place for a handle.
+    let code = unsafe {
+        byway_connect_greeting(pair.clients[1], endpoint, at, long.len(), LONG, &mut handle)
+    };
+    expect(code, byway_error::Argument);
+    assert!(last_error().contains("at most 96 octets"), "{}", last_error());
+    assert_eq!(handle, NOTHING);
 }
 
 #[test]

@@ -16,6 +16,12 @@ const CALLS: &[(&str, &[u64], Call)] = &[
     ("byway_connect_datagram", &[1], |h| unsafe {
         byway_connect_datagram(h, c"a:4".as_ptr(), 0, &mut 0)
     }),
+    ("byway_connect_greeting", &[1], |h| unsafe {
+        byway_connect_greeting(h, c"a:5".as_ptr(), [7].as_ptr(), 1, 0, &mut 0)
+    }),
+    ("byway_connect_datagram_greeting", &[1], |h| unsafe {
+        byway_connect_datagram_greeting(h, c"a:6".as_ptr(), [7].as_ptr(), 1, 0, &mut 0)
+    }),
     ("byway_next_event", &[1], |h| {
         let mut event = MaybeUninit::uninit();
         unsafe { byway_next_event(h, event.as_mut_ptr(), size_of::<byway_event>(), 0) }
@@ -40,6 +46,9 @@ const CALLS: &[(&str, &[u64], Call)] = &[
         unsafe { byway_channel_get_stats(h, stats.as_mut_ptr(), size_of::<byway_channel_stats>()) }
     }),
     ("byway_peer", &[3, 4], |h| unsafe { byway_peer(h, [0; BYWAY_ADDRESS_SIZE].as_mut_ptr()) }),
+    ("byway_greeting", &[3, 4], |h| unsafe {
+        byway_greeting(h, [0; BYWAY_GREETING_SIZE].as_mut_ptr(), BYWAY_GREETING_SIZE, &mut 0)
+    }),
     ("byway_endpoint", &[2, 3, 4], |h| unsafe {
         byway_endpoint(h, [0; BYWAY_ENDPOINT_SIZE].as_mut_ptr(), BYWAY_ENDPOINT_SIZE)
     }),
@@ -71,14 +80,14 @@ fn datagrams(clients: [byway_handle; 2]) -> byway_handle {
 }
 
 #[test]
-fn every_call_knows_its_kinds() {
+fn every_call_refuses_handles_of_other_kinds() {
     let pair = Pair::new();
     let channel = datagrams(pair.clients);
     let handles = [pair.clients[0], pair.listener, pair.streams[0], channel];
     for (kind, handle) in handles.into_iter().enumerate() {
         let kind = kind as u64 + 1;
         assert_eq!(handle >> 56, kind);
-        // Those that take all kinds would close it.
+        // Calls that take all kinds would close it.
         for (name, kinds, call) in CALLS.iter().filter(|(_, kinds, _)| *kinds != ALL) {
             let code = call(handle);
             let refused = [byway_error::Kind as i32, byway_error::Handle as i32].contains(&code);
@@ -96,7 +105,7 @@ fn closed_and_invented_handles_are_errors() {
     // None of these can be one that another test has, or gets.
     let mut wrong = vec![0, 1, u64::MAX, 1 << 56, 3 << 56, 5 << 56 | 1 << 24];
     for handle in handles {
-        // Of another kind, of the generation before, of a slot far away.
+        // A handle of another kind, of the generation before, of a slot far away.
         wrong.extend([handle ^ 7 << 56, handle - (1 << 24), handle | 0xff_ffff, handle | 1 << 63]);
         check(byway_abort(handle));
         wrong.push(handle);
@@ -126,7 +135,7 @@ fn a_slot_used_again_gives_another_handle() {
 }
 
 #[test]
-fn of_many_that_close_one_does() {
+fn only_one_of_concurrent_closes_succeeds() {
     let relay = relay();
     let client = client(&relay);
     for _ in 0..20 {

@@ -8,7 +8,7 @@ use super::*;
 
 struct Log {
     lines: Mutex<Vec<(u32, String)>>,
-    /// Nobody may call any more.
+    /// From now on a call is a fault.
     freed: AtomicBool,
     reentered: Mutex<Vec<i32>>,
 }
@@ -50,6 +50,13 @@ fn messages_come_until_the_callback_is_unset() {
     super::super::guard::inject::arm();
     expect(byway_network_changed(0), byway_error::Panic);
     assert!(has(byway_log_level::Error, "injected"));
+    // SAFETY: as above.
+    check(unsafe { byway_set_log(Some(callback), userdata, byway_log_level::Trace as u32) });
+    let relay = relay();
+    let open = client(&relay);
+    until("an exchange that failed", || has(byway_log_level::Debug, "failed after"));
+    until("an exchange that was answered", || has(byway_log_level::Trace, "answered after"));
+    check(byway_close(open, LONG));
     // SAFETY: as above.
     check(unsafe { byway_set_log(None, std::ptr::null_mut(), 0) });
     log.freed.store(true, SeqCst);

@@ -96,7 +96,7 @@ fn a_descriptor_follows_what_it_is_asked_for() {
 }
 
 #[test]
-fn a_listener_is_readable_while_somebody_waits() {
+fn listener_is_readable_while_a_peer_waits() {
     let pair = Pair::new();
     let fd = poll_fd(pair.listener, BYWAY_ACCEPTABLE);
     assert!(!readable(fd, 0));
@@ -175,9 +175,9 @@ fn newer_relay() -> CString {
     CString::new(url).expect("a URL")
 }
 
-/// Who polls would be woken for ever if the call behind it gave nothing.
+/// A loop that polls would be woken for ever if the call behind the descriptor gave nothing.
 #[test]
-fn a_client_that_can_go_on_no_longer_is_readable_and_says_why() {
+fn client_that_cannot_go_on_is_readable_and_says_why() {
     let url = newer_relay();
     let mut config = default_config();
     config.relay_url = url.as_ptr();

@@ -166,7 +166,7 @@ fn settings_that_cannot_be_used_are_refused() {
 }
 
 #[test]
-fn numbers_are_given_to_programs_of_other_versions() {
+fn stats_are_given_to_programs_of_other_versions() {
     let pair = Pair::new();
     let known = size_of::<byway_channel_stats>();
     for size in [8, 16, known, known + 16] {

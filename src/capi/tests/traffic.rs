@@ -77,7 +77,7 @@ fn refusals_have_their_codes() {
 }
 
 #[test]
-fn a_client_tells_its_numbers() {
+fn client_stats_count_what_was_carried() {
     let pair = Pair::new();
     let mut stats = MaybeUninit::<byway_client_stats>::uninit();
     let size = size_of::<byway_client_stats>();

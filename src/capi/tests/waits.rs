@@ -49,7 +49,7 @@ fn a_cancel_ends_every_kind_of_wait() {
             let mut event = MaybeUninit::uninit();
             let size = size_of::<byway_event>();
             loop {
-                // Those that are there already are taken first.
+                // Events that are there already are taken first.
                 let code =
                     unsafe { byway_next_event(client, event.as_mut_ptr(), size, BYWAY_FOREVER) };
                 if code != BYWAY_OK {
@@ -86,7 +86,7 @@ fn a_client_without_a_relay_can_be_cancelled_and_closed() {
 }
 
 #[test]
-fn a_close_wakes_who_waits() {
+fn close_wakes_waiting_threads() {
     let pair = Pair::new();
     let [_, other] = pair.streams;
     fill(other);
@@ -133,7 +133,7 @@ fn a_close_wakes_who_waits() {
 }
 
 #[test]
-fn times_are_kept() {
+fn timeouts_end_waits_in_time() {
     let pair = Pair::new();
     let begun = Instant::now();
     expect(recv(pair.streams[0], &mut [0; 8], 0).unwrap_err(), byway_error::TimedOut);
@@ -146,7 +146,7 @@ fn times_are_kept() {
 }
 
 #[test]
-fn a_client_says_on_how_many_channels_something_is_missing() {
+fn close_of_a_client_counts_unacknowledged_channels() {
     let pair = Pair::new();
     let [_, other] = pair.streams;
     fill(other);
@@ -158,7 +158,7 @@ fn a_client_says_on_how_many_channels_something_is_missing() {
 }
 
 #[test]
-fn a_close_waits_for_what_was_sent() {
+fn close_waits_for_acknowledgement_of_what_was_sent() {
     let pair = Pair::new();
     let [stream, other] = pair.streams;
     assert_eq!(send(other, b"last words", LONG), Ok(10));
@@ -172,7 +172,7 @@ fn a_close_waits_for_what_was_sent() {
 }
 
 #[test]
-fn a_close_tells_what_the_peer_does_not_have() {
+fn close_of_a_channel_tells_what_is_unacknowledged() {
     let pair = Pair::new();
     let [stream, other] = pair.streams;
     fill(other);

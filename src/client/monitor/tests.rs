@@ -1,4 +1,4 @@
-//! Who waits, and hears of it.
+//! Threads that wait are told.
 
 use std::sync::Arc;
 
@@ -9,17 +9,17 @@ use crate::session::Settings;
 use crate::transport::{HttpConfig, HttpTransport, Transport};
 use crate::wire::{Address, MAX_CONTROL, Message, VERSION, Welcome};
 
-/// Nothing else would: what waits on a channel, listener or event is not told of the session's
-/// end.
+/// The session tells its end to threads that wait for the session, not to those that wait for a
+/// channel, listener or event: the client has to.
 #[test]
-fn who_waits_hears_that_the_session_can_go_on_no_longer() {
+fn end_of_the_session_ends_waits_for_channels_listeners_and_events() {
     let config = HttpConfig::new("http://relay.invalid/");
     let cancellers =
         [(); LANES].map(|()| HttpTransport::new(&config).expect("a client").canceller());
     let storage = HeapStorage::new(&Profile::TINY).expect("a valid profile");
-    let shared = Arc::new(Shared::new(storage, &Profile::TINY, cancellers));
+    let monitor = Arc::new(Monitor::new(storage, &Profile::TINY, cancellers));
     let endpoint = "camera:1".parse().expect("an endpoint");
-    let (channel, listener, exchange) = shared.call(|session, now| {
+    let (channel, listener, exchange) = monitor.call(|session, now| {
         session.open(now, &Settings::new([1; 16], 1));
         (
             session.connect(now, endpoint, Kind::Stream, &[]).expect("a channel"),
@@ -27,24 +27,24 @@ fn who_waits_hears_that_the_session_can_go_on_no_longer() {
             session.poll_exchange(now, Lane::Send).expect("the first send"),
         )
     });
-    let reader = Arc::clone(&shared);
+    let reader = Arc::clone(&monitor);
     let reading = std::thread::spawn(move || {
         let signal = reader.on_channel(channel).read();
         reader.wait(signal, signal, None, |session, now| session.read(now, channel, &mut [0]))
     });
-    let accepter = Arc::clone(&shared);
+    let accepter = Arc::clone(&monitor);
     let accepting = std::thread::spawn(move || {
         let signal = accepter.on_listener(listener);
         accepter.wait(signal, signal, None, |session, now| session.accept(now, listener))
     });
-    let watcher = Arc::clone(&shared);
+    let watcher = Arc::clone(&monitor);
     let watching = std::thread::spawn(move || {
         let (signal, scope) = (watcher.on_events(), watcher.on_session());
-        watcher.wait_with(signal, scope, None, |core| core.is_open().map(|_| None::<()>))
+        watcher.wait_with(signal, scope, None, |state| state.is_open().map(|_| None::<()>))
     });
     let signals =
-        [shared.on_channel(channel).read(), shared.on_listener(listener), shared.on_events()];
-    while signals.iter().any(|signal| signal.waiters.load(Ordering::Relaxed) == 0) {
+        [monitor.on_channel(channel).read(), monitor.on_listener(listener), monitor.on_events()];
+    while signals.iter().any(|signal| !signal.is_waited_for()) {
         std::thread::yield_now();
     }
     let welcome =
@@ -52,7 +52,7 @@ fn who_waits_hears_that_the_session_can_go_on_no_longer() {
     let mut answer = [0; MAX_CONTROL];
     let len = Message::Welcome(welcome).encode(&mut answer).expect("it fits");
     let refused =
-        shared.call(|session, now| session.handle_response(now, Lane::Send, &answer[..len]));
+        monitor.call(|session, now| session.handle_response(now, Lane::Send, &answer[..len]));
     assert!(refused.is_err());
     let error = Error::from(ConfigError::Version { relay: VERSION + 1 });
     assert_eq!(reading.join().expect("no panic"), Err(error));

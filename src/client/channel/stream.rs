@@ -2,39 +2,39 @@
 
 use std::io;
 use std::net::Shutdown;
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::channel::{Channel, channel_methods, deadline};
-use super::shared::OnChannel;
+use super::end::deadline;
+use super::{Channel, ChannelKind};
+use crate::Kind;
+use crate::client::monitor::ChannelSignals;
 use crate::error::{ConfigError, Error};
 use crate::session::Half;
 
 /// A reliable stream of bytes to another peer, like a `TcpStream`.
 ///
 /// A write returns once the bytes are copied into the transmit ring and blocks while that is full.
-/// They stay there until the peer's client has acknowledged them, and are sent again as often as
-/// it takes. A read blocks while nothing has come. All methods take `&self`: several threads may
-/// use one stream, or clones of it. The channel is released when the last clone is dropped; what
-/// was written is still delivered then, for as long as the client lives and at most linger.
-#[derive(Debug, Clone)]
-pub struct Stream {
-    channel: Arc<Channel>,
-}
+/// The bytes stay there until the peer's client has acknowledged them, and are sent again as often as
+/// necessary. A read blocks while there is nothing to read. The methods that a stream has in common
+/// with a [`DatagramChannel`](super::DatagramChannel), such as those for time-outs, are those of
+/// [`Channel`].
+pub type Stream = Channel<ByteStream>;
 
-impl From<Channel> for Stream {
-    fn from(channel: Channel) -> Self {
-        Self { channel: Arc::new(channel) }
-    }
+/// Marks a [`Channel`] as a [`Stream`].
+#[derive(Debug)]
+pub enum ByteStream {}
+
+impl super::sealed::Sealed for ByteStream {}
+
+impl ChannelKind for ByteStream {
+    const KIND: Kind = Kind::Stream;
 }
 
 impl Stream {
-    channel_methods!();
-
-    /// Another handle of the same channel, as `clone` gives.
+    /// Gives another handle of the same channel, as `clone` does.
     ///
     /// # Errors
-    /// None; it is as in `TcpStream`.
+    /// None. The result is one so that a program for `TcpStream` fits.
     pub fn try_clone(&self) -> io::Result<Self> {
         Ok(self.clone())
     }
@@ -45,8 +45,8 @@ impl Stream {
     }
 
     /// Ends a direction and wakes every thread that waits in it. Write: the peer reads the end of
-    /// the stream behind what was written, and what it still sends arrives. Read: reads give
-    /// `Ok(0)` and what comes from now on is dropped. Does not block.
+    /// the stream behind what was written, and bytes that it still sends arrive. Read: reads give
+    /// `Ok(0)`, and bytes that arrive from now on are dropped. Does not block.
     ///
     /// # Errors
     /// What ended the channel before.
@@ -56,19 +56,19 @@ impl Stream {
             Shutdown::Write => Half::Write,
             Shutdown::Both => Half::Both,
         };
-        self.channel.call(|session, now, id| session.shutdown(now, id, half))
+        self.end.call(|session, now, id| session.shutdown(now, id, half))
     }
 
     /// Waits until the other peer's client has acknowledged everything written before, at most for
-    /// `timeout` (`None`: for ever). That its application has read it is not said by this.
+    /// `timeout` (`None`: for ever). The peer's program may not have read it yet.
     ///
     /// # Errors
     /// [`Error::TimedOut`], [`Error::Cancelled`], or what ended the channel before.
     pub fn wait_acked(&self, timeout: impl Into<Option<Duration>>) -> Result<(), Error> {
-        self.channel.call(|session, now, id| session.request_ack(now, id))?;
-        self.channel
-            .wait_until(OnChannel::other, deadline(timeout.into()), |session, _| {
-                Ok(session.acked(self.channel.id)?.then_some(()))
+        self.end.call(|session, now, id| session.request_ack(now, id))?;
+        self.end
+            .wait_until(ChannelSignals::other, deadline(timeout.into()), |session, _| {
+                Ok(session.acked(self.end.id)?.then_some(()))
             })?
             .ok_or(Error::TimedOut)
     }
@@ -78,23 +78,23 @@ impl Stream {
     /// still being made is given up.
     ///
     /// # Errors
-    /// What ended the channel before; it names the first offset that is not acknowledged.
+    /// What ended the channel before, with the first offset that is not acknowledged.
     pub fn close(self) -> Result<(), Error> {
-        if self.channel.abandon() {
+        if self.end.abandon() {
             return Ok(());
         }
-        // One that has ended has nothing to shut down; what is missing is told below.
+        // A stream that has ended cannot be shut down; the wait below tells why it ended.
         let _ = self.shutdown(Shutdown::Both);
-        self.channel.drain()
+        self.end.drain()
     }
 
     /// Takes the notice that bytes did not fit into the peer's buffer: the first such offset. Each
-    /// is given once. They are sent again; a peer that keeps to the protocol causes none.
+    /// notice is given once. The bytes are sent again. A peer that keeps to the protocol causes none.
     ///
     /// # Errors
     /// [`Error::Closed`] if the channel is closed.
     pub fn take_overflow(&self) -> Result<Option<u64>, Error> {
-        self.channel.call(|session, _, id| session.take_overflow(id))
+        self.end.call(|session, _, id| session.take_overflow(id))
     }
 
     /// Reads with a time-out of its own: `None` waits for ever, zero only looks. 0 is the end of
@@ -124,41 +124,41 @@ impl Stream {
     }
 
     fn read_some(&self, out: &mut [u8]) -> Result<Option<usize>, Error> {
-        self.read_until(self.channel.until(&self.channel.read_timeout), out)
+        self.read_until(self.end.until(&self.end.read_timeout), out)
     }
 
     fn write_some(&self, bytes: &[u8]) -> Result<Option<usize>, Error> {
-        self.write_until(self.channel.until(&self.channel.write_timeout), bytes)
+        self.write_until(self.end.until(&self.end.write_timeout), bytes)
     }
 
     fn flush_all(&self) -> Result<Option<()>, Error> {
-        self.flush_until(self.channel.until(&self.channel.write_timeout))
+        self.flush_until(self.end.until(&self.end.write_timeout))
     }
 
     fn read_until(&self, until: Option<Instant>, out: &mut [u8]) -> Result<Option<usize>, Error> {
-        self.channel.wait_until(OnChannel::read, until, |session, now| {
-            session.read(now, self.channel.id, out)
+        self.end.wait_until(ChannelSignals::read, until, |session, now| {
+            session.read(now, self.end.id, out)
         })
     }
 
     fn write_until(&self, until: Option<Instant>, bytes: &[u8]) -> Result<Option<usize>, Error> {
-        self.channel.wait_room(until, |session, now| {
-            let n = session.write(now, self.channel.id, bytes)?;
+        self.end.wait_room(until, |session, now| {
+            let n = session.write(now, self.end.id, bytes)?;
             Ok((n > 0 || bytes.is_empty()).then_some(n))
         })
     }
 
     fn flush_until(&self, until: Option<Instant>) -> Result<Option<()>, Error> {
-        self.channel.wait_until(OnChannel::other, until, |session, _| {
-            Ok(session.flushed(self.channel.id)?.then_some(()))
+        self.end.wait_until(ChannelSignals::other, until, |session, _| {
+            Ok(session.flushed(self.end.id)?.then_some(()))
         })
     }
 
     fn in_time<T>(&self, result: Result<Option<T>, Error>) -> io::Result<T> {
         match result {
             Ok(Some(value)) => Ok(value),
-            Ok(None) => Err(self.channel.late()),
-            // The only use that a stream's channel does not support: writing behind a shutdown.
+            Ok(None) => Err(self.end.late()),
+            // Writing behind a shutdown is the only use that a stream does not support.
             Err(error @ Error::Config(ConfigError::Unsupported(_))) => {
                 Err(io::Error::new(io::ErrorKind::BrokenPipe, error))
             }
@@ -224,8 +224,8 @@ macro_rules! impl_read {
 
         impl embedded_io::ReadReady for $type {
             fn read_ready(&mut self) -> Result<bool, Error> {
-                let channel = &AsRef::<Stream>::as_ref(self).channel;
-                channel.call(|session, _, id| session.can_read(id))
+                let end = &AsRef::<Stream>::as_ref(self).end;
+                end.call(|session, _, id| session.can_read(id))
             }
         }
     )+ };
@@ -259,8 +259,8 @@ macro_rules! impl_write {
 
         impl embedded_io::WriteReady for $type {
             fn write_ready(&mut self) -> Result<bool, Error> {
-                let channel = &AsRef::<Stream>::as_ref(self).channel;
-                channel.call(|session, _, id| session.can_write(id))
+                let end = &AsRef::<Stream>::as_ref(self).end;
+                end.call(|session, _, id| session.can_write(id))
             }
         }
     )+ };
