@@ -9,7 +9,7 @@ use super::tables::{Tables, Work};
 use crate::wire::{Address, Hello, HelloFlags, ListenReq, Status};
 
 impl Tables {
-    /// A park is whole: it takes its place, unless it is late. Whether it waits there, or is being answered.
+    /// A park is whole: it takes its place, unless it is late. True: the park waits, or is being answered.
     pub(super) fn arrive(
         &mut self,
         now: u64,

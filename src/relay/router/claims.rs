@@ -87,7 +87,8 @@ impl Tables {
         (Status::Ok, epoch)
     }
 
-    /// A claim lost its name; `taken` is the epoch of a newer process of the same owner.
+    /// The holder loses its name; `taken` is the epoch of a newer process of the same owner, if it is to be
+    /// told.
     fn dispossess(&mut self, now: u64, endpoint: &Endpoint, holder: &Holder, taken: Option<u64>) {
         self.names.lose(holder.session, endpoint);
         let Some(loser) = self.sessions.get_mut(&holder.session) else { return };

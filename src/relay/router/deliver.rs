@@ -1,4 +1,4 @@
-//! Bringing a message to its peer: into its answer, or, for a while, waiting for one.
+//! Brings a message to its peer: into the peer's answer, or, for a while, waits for such an answer.
 
 use tracing::{debug, trace};
 
@@ -35,7 +35,7 @@ enum Capacity {
 }
 
 impl Tables {
-    /// Deals with a message behind HELLO; one that has to go to a peer is in hand then.
+    /// Deals with a message behind HELLO. A message that has to go to a peer is in hand afterwards.
     pub(super) fn meet(
         &mut self,
         now: u64,
@@ -87,7 +87,7 @@ impl Tables {
         self.verdict(upload.id, index, status, 0);
     }
 
-    /// The session that listens at the endpoint. It is remembered that it is asked for `channel`.
+    /// The session that listens at the endpoint, which is noted as asked for `channel`.
     fn ask(
         &mut self,
         now: u64,
@@ -140,7 +140,7 @@ impl Tables {
         source.unwrap_or_default()
     }
 
-    /// Brings the message in hand on. True: it is done. False: it waits, or its bytes are not there.
+    /// Brings the message in hand on. True: the message is done. False: it waits, or bytes are missing.
     pub(super) fn bring_on(&mut self, now: u64, upload: &mut Upload) -> bool {
         let Some(message) = upload.in_hand() else { return true };
         let (index, peer) = (message.index, message.peer);
@@ -178,7 +178,7 @@ impl Tables {
         }
     }
 
-    /// How much of the message in hand its peer's answer takes, which begins if it is to be written.
+    /// How much of the message in hand its peer's answer takes. The answer begins, if the peer parks.
     fn capacity(&mut self, now: u64, upload: &Upload, from: Route) -> Capacity {
         let Some(message) = upload.in_hand() else { return Capacity::Wait };
         if let Some(status) = self.absent(now, &message.peer) {
@@ -223,8 +223,7 @@ impl Tables {
         if room < least { Capacity::Wait } else { Capacity::Room(park, room.min(left)) }
     }
 
-    /// Writes the message in hand, or what fits of it. Some: all of it is written, and how many bytes
-    /// it had.
+    /// Writes the message in hand, or what fits of it. The number of its bytes once all is written.
     fn put(
         &mut self,
         now: u64,
@@ -263,7 +262,7 @@ impl Tables {
         self.touch(peer);
     }
 
-    /// Lets the message in hand wait for its peer; false if it waited long enough.
+    /// Lets the message in hand wait for its peer; false if the message waited long enough.
     fn wait(&mut self, now: u64, upload: &mut Upload, peer: Address) -> bool {
         if !upload.may_wait() {
             return false;
@@ -338,7 +337,7 @@ impl Tables {
         self.sessions.acquaint(a, b, self.config.peers);
     }
 
-    /// The session wants to be told when `peer` parks, or that it never will.
+    /// The session wants to be told when `peer` parks, or that `peer` is over.
     fn wish(&mut self, now: u64, session: Address, peer: Address) {
         if self.sessions.is_over(&peer) {
             if self.sessions.keep_gone(session, peer, self.config.peers) {

@@ -14,9 +14,9 @@ use crate::wire::{Address, Hello, HelloFlags, Message, Status, Verdict};
 /// What a request is, as its HELLO says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum RequestKind {
-    /// Answered as soon as every message in it was dealt with.
+    /// A send: answered as soon as every message in it was dealt with.
     Send,
-    /// Waits for what comes; its messages wait for nothing.
+    /// A park: waits for data and control; its own messages wait for nothing.
     Park,
     /// A park that is its session's send as well: the client has one socket.
     Single,
@@ -31,18 +31,18 @@ impl RequestKind {
         }
     }
 
-    /// Whether it has the place of a park, once its body is whole.
+    /// Whether the request has the place of a park, once its body is whole.
     pub fn is_park(self) -> bool {
         self != Self::Send
     }
 
-    /// Whether it counts among its session's sends, and its messages wait for their peers.
+    /// Whether the request counts among its session's sends, and its messages wait for their peers.
     pub fn is_send(self) -> bool {
         self != Self::Park
     }
 }
 
-/// Whose request it is.
+/// The session whose request an exchange is.
 ///
 /// ```text
 ///  Anyone ────┐ HELLO            there is room for the session
@@ -56,7 +56,7 @@ enum Client {
     Anyone,
     /// HELLO was not read, and there is room only for sessions that are known.
     KnownOnly,
-    /// There was room only for sessions that are known, and this is another.
+    /// HELLO was read; there was room only for sessions that are known, and its session is not.
     Refused,
     /// HELLO was read, and its session does not count the exchange, which is only told why.
     Claimed(Address),
@@ -135,14 +135,14 @@ pub(super) struct ServerExchange {
     pub response: Response,
     /// When the response was last written or taken from.
     active: u64,
-    /// When it is to be looked at.
+    /// When the exchange is to be looked at.
     deadline: Option<u64>,
-    /// Whether it stands in the queue of wakes.
+    /// Whether the exchange stands in the queue of wakes.
     is_queued: bool,
 }
 
 impl ServerExchange {
-    /// HELLO was read: what the answer says of it, and has to keep to.
+    /// HELLO was read: notes its number and the length that the answer may have.
     pub fn greet(&mut self, hello: &Hello) {
         self.seq = hello.seq;
         self.response.limit(hello.max_response);
@@ -152,7 +152,8 @@ impl ServerExchange {
         self.seq
     }
 
-    /// Names the session of the HELLO; false if it is refused, as there is room only for known ones.
+    /// Names the session of the HELLO; false if the session is refused, as there is room only for known
+    /// ones.
     pub fn claim(&mut self, peer: Address, is_known: bool) -> bool {
         self.client = match self.client {
             Client::KnownOnly if !is_known => Client::Refused,

@@ -15,7 +15,7 @@ impl Tables {
         }
     }
 
-    /// If the session still lives it parks at once, since its park is ended.
+    /// Ends the session's park: if the session goes on it parks again at once.
     fn doubt(&mut self, now: u64, peer: Address) {
         if !self.sessions.doubt(peer, now + self.config.doubt_ms) {
             return;

@@ -44,7 +44,7 @@ pub(super) enum Content {
 pub(super) struct Slice {
     pub data: Data,
     pub bytes: Bytes,
-    /// Whether all of the message is written with it.
+    /// Whether the message is complete with this slice.
     pub is_last: bool,
 }
 

@@ -123,12 +123,12 @@ impl Router {
         self.tables.exchanges.get(id).is_some_and(|exchange| exchange.is_refused())
     }
 
-    /// Whether its HELLO was read and is of a session.
+    /// Whether the HELLO of the exchange was read, and a session counts it.
     pub fn is_admitted(&self, id: ExchangeId) -> bool {
         self.tables.session_of(id).is_some()
     }
 
-    /// More of its body arrived. Takes what it can from the front of `chunk`; what stays is to be
+    /// More of the body arrived. Takes what can be taken from the front of `chunk`; what stays is to be
     /// offered again, before anything else of the body, once [`poll_wake`](Self::poll_wake) names
     /// the exchange.
     pub fn handle_body(&mut self, now: u64, id: ExchangeId, chunk: &mut Bytes) {
@@ -257,7 +257,7 @@ impl Router {
         self.settle(now);
     }
 
-    /// What was counted.
+    /// The counters, and how many of each there are now.
     pub fn stats(&self) -> RouterStats {
         RouterStats {
             sessions: self.tables.sessions.len(),

@@ -9,13 +9,13 @@ use super::tables::{Tables, Work};
 use crate::wire::{Address, End, MAX_CONTROL, Message, Status, Tick, VERSION, Welcome};
 
 impl Tables {
-    /// There may be something new for a session: ends its park if that is to.
+    /// Something may have been kept for a session: answers its park if that is due.
     pub(super) fn poke(&mut self, now: u64, peer: Address) {
         let Some(session) = self.sessions.get(&peer) else { return };
         let (Some(park), Some((due, why))) = (session.park(), session.stored.due()) else { return };
         let Some(exchange) = self.exchanges.get(park) else { return };
         if !exchange.is_parked() {
-            // A streamed response takes it; else the next one has it.
+            // A streamed response takes what is kept; else it goes with the next response.
             if exchange.is_streaming() && exchange.response.undrained() < self.config.undrained {
                 self.write_stored(now, park, peer);
                 self.exchanges.wake(park);
@@ -74,7 +74,7 @@ impl Tables {
         self.exchanges.arm(id, Some(next.min(hold_until)));
     }
 
-    /// Ends a park; with what is kept for its session, if the client is to take it for an answer.
+    /// Ends a park. What is kept for its session is written if the client takes the answer for whole.
     pub(super) fn end_park(&mut self, now: u64, id: ExchangeId, why: ParkEnd) {
         let said_bye = self.give_up_messages(now, id);
         let Some(exchange) = self.exchanges.get(id) else { return };
@@ -127,8 +127,8 @@ impl Tables {
         } else if said_bye {
             self.bye(now, peer, seq);
         } else if speaks {
-            // It ends as soon as nothing for it is under way: not before the answer of a peer that
-            // just got these messages, and speaks at the same time.
+            // The park ends as soon as nothing for it is under way: not before the answer of a peer
+            // that just got these messages, and speaks at the same time.
             self.open(now, id, ParkEnd::Verdicts);
             self.touch(peer);
         }
@@ -229,7 +229,7 @@ impl Tables {
         self.budget.take(response.undrained() - before);
         exchange.note_activity(now);
         if exchange.is_streaming() && stored.due().is_some() {
-            // No room for it.
+            // There was no room for all.
             exchange.fill();
             self.touch(peer);
         }
@@ -250,8 +250,8 @@ impl Tables {
     /// The session wants its park answered, to say other claims.
     pub(super) fn wake_session(&mut self, now: u64, peer: Address, seq: u64) {
         let Some(session) = self.sessions.get_mut(&peer) else { return };
-        // The park that it is meant for may still be on its way, and the one here be dead.
-        // Remembered for one park only: the numbers of sends need not go with those of parks.
+        // The park for which WAKE is meant may still be on its way, and the park here be dead. WAKE is
+        // remembered for the next park alone: the numbers of sends need not go with those of parks.
         session.wake = Some(seq);
         if let Some(park) = session.park() {
             self.end_park(now, park, ParkEnd::Wake);

@@ -12,8 +12,8 @@ use super::stored::Stored;
 use super::timers::Timers;
 use crate::wire::Address;
 
-/// Idle sessions looked at, the oldest first, to make room for another: few, since it is done for
-/// every new session while the table is full.
+/// Idle sessions looked at, the oldest first, to make room for another: few, since every new session
+/// takes a look while the table is full.
 const EVICTION_SEARCH: usize = 64;
 
 /// A session's soft state: all of it comes back with the client's next requests.
@@ -32,7 +32,7 @@ pub(super) struct SessionRecord {
     pub asked: Asked,
     pub stored: Stored,
     occupancy: Occupancy,
-    /// Sessions that it exchanged control with: they are told when it is over.
+    /// Sessions that exchanged control with this session: they are told when this session is over.
     peers: FxHashSet<Address>,
     life: Life,
 }
@@ -226,7 +226,7 @@ impl Sessions {
     pub fn exit(&mut self, now: u64, peer: Address, id: ExchangeId) {
         let Some(session) = self.table.get_mut(&peer) else { return };
         session.exchange_gone(now, id);
-        debug_assert!(matches!(session.occupancy, Occupancy::Busy(1..)), "it had an exchange");
+        debug_assert!(matches!(session.occupancy, Occupancy::Busy(1..)), "an exchange was counted");
         session.occupancy = match session.occupancy {
             Occupancy::Busy(exchanges @ 2..) => Occupancy::Busy(exchanges - 1),
             Occupancy::Busy(_) => {
@@ -242,7 +242,7 @@ impl Sessions {
         self.idle.next()
     }
 
-    /// The session that is idle longest, if it is since `since` or longer.
+    /// The session that is idle longest, if it is idle since `since` or longer.
     pub fn idle_for(&self, since: u64) -> Option<Address> {
         self.idle.due(since).map(|(_, peer)| peer)
     }
@@ -261,7 +261,7 @@ impl Sessions {
         }
     }
 
-    /// The session is over unless it parks until `until`; false if that was known.
+    /// The session is over unless it parks until `until`; false if it was in doubt, or over, before.
     pub fn doubt(&mut self, peer: Address, until: u64) -> bool {
         let Some(session) = self.table.get_mut(&peer) else { return false };
         if session.life != Life::Going {
@@ -334,7 +334,7 @@ impl Sessions {
         self.table.get(peer).is_some_and(|session| session.life == Life::Over)
     }
 
-    /// Keeps GONE for a session; false if it had that already, or has `most` of them.
+    /// Keeps GONE for a session; false if that was kept already, or `most` of them are.
     pub fn keep_gone(&mut self, to: Address, gone: Address, most: usize) -> bool {
         let Some(session) = self.table.get_mut(&to) else { return false };
         session.peers.remove(&gone);

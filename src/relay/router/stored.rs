@@ -44,7 +44,7 @@ pub(super) struct Acks {
 }
 
 impl Acks {
-    /// Keeps `window`; true if the oldest had to go for it.
+    /// Keeps `window`; true if the oldest was dropped for it.
     pub fn insert(&mut self, from: Route, window: Window, due: u64, most: usize) -> bool {
         self.due = Some(self.due.map_or(due, |before| before.min(due)));
         let kept = self.index.get(&key(&from)).and_then(|at| self.order.get_mut(at));
@@ -79,7 +79,7 @@ impl Acks {
     }
 }
 
-/// Both in one: a repeat may come late, and every number only rises.
+/// The newer of each field: a repeat may come late, and every number only rises.
 pub(super) fn newest(a: &Window, b: &Window) -> Window {
     Window {
         ack: a.ack.max(b.ack),

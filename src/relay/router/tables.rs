@@ -1,4 +1,4 @@
-//! What the router knows besides the uploads, and what every part of it does with that.
+//! The router's tables, and what all files above do with them.
 
 use std::collections::VecDeque;
 
@@ -22,7 +22,7 @@ use crate::wire::{Address, Status};
 #[derive(Debug)]
 pub(super) struct Tables {
     pub config: RouterConfig,
-    /// When the router started: until the grace is over, what it does not know may be on its way back.
+    /// When the router started: until the grace is over, unknown sessions may be on their way back.
     born: u64,
     /// Whether everything is answered END(SHUTDOWN).
     pub is_down: bool,
@@ -104,7 +104,7 @@ impl Tables {
         now < self.born + self.config.grace_ms
     }
 
-    /// Why a session is not there, if it is not.
+    /// The verdict of messages for a session that does not live; `None` if the session lives.
     pub fn absent(&self, now: u64, peer: &Address) -> Option<Status> {
         let grace = self.config.grace_ms;
         if self.sessions.get(peer).is_some_and(|session| session.lives(now, grace)) {

@@ -28,13 +28,13 @@ pub(super) struct Upload {
     in_hand: Option<InHand>,
     /// Peers that get no more of this upload, and why.
     refused: HashMap<Address, Status>,
-    /// The peer for whose response it is counted as under way.
+    /// The peer for whose answer the upload counts as under way.
     target: Option<Address>,
     wait: Wait,
     listens: Vec<ListenReq>,
     /// Whether a message was read whose verdict ends a park with SINGLE.
     speaks: bool,
-    /// When it is to be looked at.
+    /// When the upload is to be looked at.
     pub deadline: Option<u64>,
 }
 
@@ -83,11 +83,11 @@ struct Wait {
 
 /// What was read for the message in hand.
 pub(super) enum Pulled {
-    /// Bytes that it needs are missing.
+    /// Bytes that the message needs are missing.
     Missing,
-    /// It can go to its peer.
+    /// The message can go to its peer.
     Ready,
-    /// It was dropped, and all of it is read: its verdict.
+    /// The message was dropped, and all of it is read: its verdict.
     Dropped(Status, u32),
 }
 
@@ -212,7 +212,7 @@ impl Upload {
         self.body.ended = true;
     }
 
-    /// Octets that can be read. Shown to the beginning of the body, as long as that is not known.
+    /// Octets that can be read. The first octets of the body are noted on the way.
     pub fn look(&mut self) -> usize {
         if let UploadStage::Start(start) = &mut self.stage {
             start.see(&self.body.input);
@@ -260,7 +260,7 @@ impl Upload {
         }
     }
 
-    /// Reads the next message that the router is to deal with; `None` if it is not there.
+    /// Reads the next message that the router is to deal with; `None` if the message is not there yet.
     pub fn next(&mut self, config: &RouterConfig) -> Result<Option<(u16, Demand)>, Rejection> {
         loop {
             if let UploadStage::Gathering(_, body) = &mut self.stage {
@@ -440,7 +440,7 @@ impl Upload {
         self.waits_until()
     }
 
-    /// The message in hand waits no longer; false if it did not.
+    /// The message in hand waits no longer; false if the message did not wait.
     pub fn end_wait(&mut self, now: u64) -> bool {
         let Some((since, _)) = self.wait.now.take() else { return false };
         self.wait.patience = self.wait.patience.saturating_sub(now.saturating_sub(since));
