@@ -16,7 +16,7 @@ const LINE: usize = 64;
 #[derive(Debug, Default)]
 pub(super) struct Framing {
     position: Position,
-    line: Line,
+    line: CurrentLine,
     /// Requests whose head was seen.
     requests: u32,
 }
@@ -73,7 +73,7 @@ enum ContentLength {
 
 /// The line that is being read.
 #[derive(Debug, Default)]
-struct Line {
+struct CurrentLine {
     /// Its beginning, without blanks behind a blank or a colon.
     octets: Vec<u8, LINE, u8>,
     /// Whether it is longer than what is kept of it.
@@ -82,7 +82,7 @@ struct Line {
     after_cr: bool,
 }
 
-impl Line {
+impl CurrentLine {
     fn is_empty(&self) -> bool {
         self.octets.is_empty() && !self.is_long
     }
@@ -141,7 +141,7 @@ impl Framing {
     }
 
     /// True: the line ends a head that says its length in two ways.
-    fn end_line(&mut self, line: &Line) -> bool {
+    fn end_line(&mut self, line: &CurrentLine) -> bool {
         match &mut self.position {
             Position::Head(None) if line.is_empty() => {}
             Position::Head(Some(lengths)) if line.is_empty() => {
@@ -181,7 +181,7 @@ impl Framing {
 }
 
 impl Lengths {
-    fn read_header(&mut self, line: &Line) {
+    fn read_header(&mut self, line: &CurrentLine) {
         let Some(colon) = line.octets.iter().position(|octet| *octet == b':') else { return };
         let (name, value) = line.octets.split_at(colon);
         if name.eq_ignore_ascii_case(b"content-length") {

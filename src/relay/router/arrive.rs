@@ -3,7 +3,7 @@
 use tracing::trace;
 
 use super::ExchangeId;
-use super::exchange::{Park, RequestKind, Single, Ticks};
+use super::exchange::{Park, RequestKind, SingleMessages, Ticks};
 use super::park_end::ParkEnd;
 use super::tables::{Tables, Work};
 use crate::wire::{Address, Hello, HelloFlags, ListenReq, Status};
@@ -29,7 +29,7 @@ impl Tables {
         let hold_until = now + u64::from(hello.hold_ms).min(self.config.max_hold_ms);
         let streams = hello.flags.has(HelloFlags::STREAM) && kind == RequestKind::Park;
         let ticks = streams.then_some(Ticks { began: now, due: now });
-        let single = (kind == RequestKind::Single).then_some(Single::Spoke);
+        let single = (kind == RequestKind::Single).then_some(SingleMessages::Spoke);
         if let Some(exchange) = self.exchanges.get_mut(id) {
             exchange.take_place(Park { hold_until, ticks, single });
         }

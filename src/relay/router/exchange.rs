@@ -7,8 +7,8 @@ use rustc_hash::FxHashMap;
 
 use super::ExchangeId;
 use super::control::Control;
+use super::deadlines::Deadlines;
 use super::response::Response;
-use super::timers::Timers;
 use crate::wire::{Address, Hello, HelloFlags, Message, Status, Verdict};
 
 /// What a request is, as its HELLO says.
@@ -51,7 +51,7 @@ impl RequestKind {
 ///      └─ HELLO of another session ─▶ Refused
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Client {
+enum Requester {
     /// HELLO was not read.
     Anyone,
     /// HELLO was not read, and there is room only for sessions that are known.
@@ -75,7 +75,7 @@ enum Client {
 ///     └── a send; a park that does not take its place ─────────────────────────────────────────────┘
 /// ```
 #[derive(Debug)]
-pub(super) enum Stage {
+pub(super) enum AnswerStage {
     /// The body is being read.
     Reading,
     /// The park waits: nothing was written.
@@ -96,7 +96,7 @@ pub(super) struct Park {
     /// Of an answer that stays open.
     pub ticks: Option<Ticks>,
     /// Of a park with SINGLE.
-    pub single: Option<Single>,
+    pub single: Option<SingleMessages>,
 }
 
 /// The TICKs of an answer that stays open.
@@ -111,27 +111,31 @@ pub(super) struct Ticks {
 impl Park {
     /// Whether the messages of a park with SINGLE are being dealt with.
     pub fn speaks(&self) -> bool {
-        matches!(self.single, Some(Single::Speaks { .. }))
+        matches!(self.single, Some(SingleMessages::Speaks { .. }))
     }
 }
 
 /// How far the messages of a park with SINGLE are.
+///
+/// ```text
+///  Spoke ── the park has its place ─▶ Speaks ── all have verdicts, or the park ends ─▶ Spoke
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Single {
-    /// They are being dealt with; behind them, the session ends if there was BYE.
+pub(super) enum SingleMessages {
+    /// The messages are being dealt with; behind them the session ends if there was BYE.
     Speaks { bye: bool },
-    /// All are dealt with, or given up.
+    /// No message is to be dealt with: not yet, or not any longer.
     Spoke,
 }
 
 /// The server's side of an exchange.
 #[derive(Debug)]
 pub(super) struct ServerExchange {
-    client: Client,
+    client: Requester,
     seq: u64,
     /// Verdicts that were not written yet.
     verdicts: BytesMut,
-    stage: Stage,
+    stage: AnswerStage,
     pub response: Response,
     /// When the response was last written or taken from.
     active: u64,
@@ -152,45 +156,48 @@ impl ServerExchange {
         self.seq
     }
 
-    /// Names the session of the HELLO; false if the session is refused, as there is room only for known
+    /// NameTable the session of the HELLO; false if the session is refused, as there is room only for known
     /// ones.
     pub fn claim(&mut self, peer: Address, is_known: bool) -> bool {
         self.client = match self.client {
-            Client::KnownOnly if !is_known => Client::Refused,
-            _ => Client::Claimed(peer),
+            Requester::KnownOnly if !is_known => Requester::Refused,
+            _ => Requester::Claimed(peer),
         };
-        self.client != Client::Refused
+        self.client != Requester::Refused
     }
 
     /// The session counts the exchange.
     pub fn admit(&mut self, peer: Address) {
-        self.client = Client::Session(peer);
+        self.client = Requester::Session(peer);
     }
 
     /// There is room for the exchange only if it is of a session that is known.
     pub fn admit_known_only(&mut self) {
-        if self.client == Client::Anyone {
-            self.client = Client::KnownOnly;
+        if self.client == Requester::Anyone {
+            self.client = Requester::KnownOnly;
         }
     }
 
     pub fn is_refused(&self) -> bool {
-        self.client == Client::Refused
+        self.client == Requester::Refused
     }
 
     /// The session that counts the exchange.
     pub fn session(&self) -> Option<Address> {
         match self.client {
-            Client::Session(peer) => Some(peer),
-            Client::Anyone | Client::KnownOnly | Client::Refused | Client::Claimed(_) => None,
+            Requester::Session(peer) => Some(peer),
+            Requester::Anyone
+            | Requester::KnownOnly
+            | Requester::Refused
+            | Requester::Claimed(_) => None,
         }
     }
 
     /// The session of the HELLO, whether or not it counts the exchange.
     pub fn address(&self) -> Option<Address> {
         match self.client {
-            Client::Session(peer) | Client::Claimed(peer) => Some(peer),
-            Client::Anyone | Client::KnownOnly | Client::Refused => None,
+            Requester::Session(peer) | Requester::Claimed(peer) => Some(peer),
+            Requester::Anyone | Requester::KnownOnly | Requester::Refused => None,
         }
     }
 
@@ -212,19 +219,23 @@ impl ServerExchange {
     /// The park, from when it took its place until it ends.
     pub fn park(&self) -> Option<&Park> {
         match &self.stage {
-            Stage::Parked(park) | Stage::Open(park) | Stage::Full(park) => Some(park),
-            Stage::Reading | Stage::Ended => None,
+            AnswerStage::Parked(park) | AnswerStage::Open(park) | AnswerStage::Full(park) => {
+                Some(park)
+            }
+            AnswerStage::Reading | AnswerStage::Ended => None,
         }
     }
 
     fn park_mut(&mut self) -> Option<&mut Park> {
         match &mut self.stage {
-            Stage::Parked(park) | Stage::Open(park) | Stage::Full(park) => Some(park),
-            Stage::Reading | Stage::Ended => None,
+            AnswerStage::Parked(park) | AnswerStage::Open(park) | AnswerStage::Full(park) => {
+                Some(park)
+            }
+            AnswerStage::Reading | AnswerStage::Ended => None,
         }
     }
 
-    pub fn stage(&self) -> &Stage {
+    pub fn stage(&self) -> &AnswerStage {
         &self.stage
     }
 
@@ -240,14 +251,14 @@ impl ServerExchange {
 
     /// The body is whole, and the park takes its place.
     pub fn take_place(&mut self, park: Park) {
-        debug_assert!(matches!(self.stage, Stage::Reading), "a park takes its place once");
-        self.stage = Stage::Parked(park);
+        debug_assert!(matches!(self.stage, AnswerStage::Reading), "a park takes its place once");
+        self.stage = AnswerStage::Parked(park);
     }
 
     /// The messages of a park with SINGLE are dealt with from now on; behind them comes `bye`.
     pub fn begin_speaking(&mut self, bye: bool) {
         if let Some(park) = self.park_mut() {
-            park.single = Some(Single::Speaks { bye });
+            park.single = Some(SingleMessages::Speaks { bye });
         }
     }
 
@@ -260,20 +271,20 @@ impl ServerExchange {
 
     /// Whether the park waits, and nothing was written.
     pub fn is_parked(&self) -> bool {
-        matches!(self.stage, Stage::Parked(_))
+        matches!(self.stage, AnswerStage::Parked(_))
     }
 
     /// Whether the answer to the park is being written.
     pub fn is_open(&self) -> bool {
-        matches!(self.stage, Stage::Open(_) | Stage::Full(_))
+        matches!(self.stage, AnswerStage::Open(_) | AnswerStage::Full(_))
     }
 
     pub fn is_full(&self) -> bool {
-        matches!(self.stage, Stage::Full(_))
+        matches!(self.stage, AnswerStage::Full(_))
     }
 
     pub fn is_ended(&self) -> bool {
-        matches!(self.stage, Stage::Ended)
+        matches!(self.stage, AnswerStage::Ended)
     }
 
     /// Whether its response is open and stays so.
@@ -283,9 +294,9 @@ impl ServerExchange {
 
     /// The answer to the park begins; false if the exchange is no park that waits.
     pub fn open(&mut self) -> bool {
-        match std::mem::replace(&mut self.stage, Stage::Ended) {
-            Stage::Parked(park) => {
-                self.stage = Stage::Open(park);
+        match std::mem::replace(&mut self.stage, AnswerStage::Ended) {
+            AnswerStage::Parked(park) => {
+                self.stage = AnswerStage::Open(park);
                 true
             }
             other => {
@@ -297,24 +308,24 @@ impl ServerExchange {
 
     /// The next message does not fit into the answer.
     pub fn fill(&mut self) {
-        self.stage = match std::mem::replace(&mut self.stage, Stage::Ended) {
-            Stage::Open(park) => Stage::Full(park),
+        self.stage = match std::mem::replace(&mut self.stage, AnswerStage::Ended) {
+            AnswerStage::Open(park) => AnswerStage::Full(park),
             other => other,
         };
     }
 
     /// END is written, or nothing at all will be.
     pub fn end(&mut self) {
-        self.stage = Stage::Ended;
+        self.stage = AnswerStage::Ended;
     }
 
     /// The messages of a park with SINGLE are dealt with, or given up. Whether BYE was with them;
     /// `None` if that was so already.
     pub fn stop_speaking(&mut self) -> Option<bool> {
         let single = self.park_mut()?.single.as_mut()?;
-        match std::mem::replace(single, Single::Spoke) {
-            Single::Speaks { bye } => Some(bye),
-            Single::Spoke => None,
+        match std::mem::replace(single, SingleMessages::Spoke) {
+            SingleMessages::Speaks { bye } => Some(bye),
+            SingleMessages::Spoke => None,
         }
     }
 }
@@ -324,14 +335,19 @@ impl ServerExchange {
 pub(super) struct Exchanges {
     next: ExchangeId,
     table: FxHashMap<ExchangeId, ServerExchange>,
-    timers: Timers<ExchangeId>,
+    timers: Deadlines<ExchangeId>,
     /// Exchanges whose drivers are to look again.
     wakes: VecDeque<ExchangeId>,
 }
 
 impl Exchanges {
     pub fn new() -> Self {
-        Self { next: 0, table: FxHashMap::default(), timers: Timers::new(), wakes: VecDeque::new() }
+        Self {
+            next: 0,
+            table: FxHashMap::default(),
+            timers: Deadlines::new(),
+            wakes: VecDeque::new(),
+        }
     }
 
     /// A request arrived.
@@ -339,10 +355,10 @@ impl Exchanges {
         let id = self.next;
         self.next += 1;
         let exchange = ServerExchange {
-            client: Client::Anyone,
+            client: Requester::Anyone,
             seq: 0,
             verdicts: BytesMut::new(),
-            stage: Stage::Reading,
+            stage: AnswerStage::Reading,
             response: Response::new(),
             active: now,
             deadline: None,

@@ -26,7 +26,7 @@
 //! - `upload`: a body being read; `demand`: which messages it may have; `message`: the message in hand;
 //! - `sessions`: where the parks of sessions are, and whether they go on; `stored`: what is kept for
 //!   the next answer; `asked`, `names`, `wishes`, `targets`: how sessions stand to each other;
-//! - `budget`: octets held of all; `timers`.
+//! - `budget`: octets held of all; `deadlines`: when something is due.
 
 mod arrive;
 mod asked;
@@ -34,6 +34,7 @@ mod budget;
 mod claims;
 mod config;
 mod control;
+mod deadlines;
 mod deliver;
 mod demand;
 mod drive;
@@ -53,7 +54,6 @@ mod targets;
 pub(super) mod testing;
 #[cfg(test)]
 mod tests;
-mod timers;
 mod upload;
 mod wishes;
 
@@ -62,7 +62,7 @@ use rustc_hash::FxHashMap;
 use tracing::debug;
 
 use crate::wire::{Address, Status};
-use exchange::Stage;
+use exchange::AnswerStage;
 use park_end::ParkEnd;
 use rejection::{MALFORMED, Rejection};
 use tables::{Tables, Work};
@@ -70,7 +70,7 @@ use upload::Upload;
 
 pub use config::{RouterConfig, RouterStats};
 
-/// Names an exchange; never used again.
+/// NameTable an exchange; never used again.
 pub type ExchangeId = u64;
 
 /// What [`Router::poll_response`] has.
@@ -89,7 +89,7 @@ pub enum Answer {
 #[derive(Debug)]
 pub struct Router {
     /// Bodies that are being read or dealt with, by their exchanges.
-    uploads: FxHashMap<ExchangeId, Upload>,
+    uploads: FxHashMap<ExchangeId, Box<Upload>>,
     tables: Tables,
 }
 
@@ -106,7 +106,7 @@ impl Router {
         let mut upload = Upload::new(id, now, tables.config.patience_ms);
         let idle_until = now + tables.config.upload_idle_ms;
         tables.upload_timers.set(id, &mut upload.deadline, Some(idle_until));
-        self.uploads.insert(id, upload);
+        self.uploads.insert(id, Box::new(upload));
         id
     }
 
@@ -293,18 +293,18 @@ impl Router {
         let Some(exchange) = self.tables.exchanges.get(id) else { return };
         let (Some(peer), active) = (exchange.session(), exchange.active()) else { return };
         match exchange.stage() {
-            Stage::Parked(park) if park.hold_until <= now => {
+            AnswerStage::Parked(park) if park.hold_until <= now => {
                 self.tables.end_park(now, id, ParkEnd::Hold);
             }
-            Stage::Parked(park) => {
+            AnswerStage::Parked(park) => {
                 let hold_until = park.hold_until;
                 self.tables.exchanges.arm(id, Some(hold_until));
                 self.tables.poke(now, peer);
             }
-            Stage::Open(park) | Stage::Full(park) if park.ticks.is_some() => {
+            AnswerStage::Open(park) | AnswerStage::Full(park) if park.ticks.is_some() => {
                 self.tables.tick(now, id);
             }
-            Stage::Open(park) | Stage::Full(park) => {
+            AnswerStage::Open(park) | AnswerStage::Full(park) => {
                 let since = active.min(self.fed_at(peer).unwrap_or(active)).min(park.hold_until);
                 let until = since + self.tables.config.silence_ms;
                 if until > now {
@@ -313,7 +313,7 @@ impl Router {
                 self.tables.targets.silence(peer);
                 self.tables.end_park(now, id, ParkEnd::Silence);
             }
-            Stage::Reading | Stage::Ended => {}
+            AnswerStage::Reading | AnswerStage::Ended => {}
         }
     }
 
@@ -324,7 +324,7 @@ impl Router {
             return None;
         }
         let uploads = self.tables.targets.feeders(peer).filter_map(|id| self.uploads.get(&id));
-        uploads.map(Upload::last_byte).max()
+        uploads.map(|upload| upload.last_byte()).max()
     }
 
     /// Does what follows from a call: uploads that can go on do, then answers end for which nothing

@@ -17,7 +17,7 @@ pub(super) struct Holder {
 
 /// All names, and the claims of each session.
 #[derive(Debug, Default)]
-pub(super) struct Names {
+pub(super) struct NameTable {
     holders: HashMap<Endpoint, Holder>,
     /// The claim that held a name last, of names that were given back.
     former: HashMap<Endpoint, Holder>,
@@ -27,13 +27,13 @@ pub(super) struct Names {
 /// The names of a session.
 #[derive(Debug, Default)]
 struct Claims {
-    /// Names held, each with its claim.
+    /// NameTable held, each with its claim.
     held: Vec<(Endpoint, u32)>,
-    /// Names given back, the oldest first.
+    /// NameTable given back, the oldest first.
     former: VecDeque<Endpoint>,
 }
 
-impl Names {
+impl NameTable {
     /// How many names are held.
     pub fn len(&self) -> usize {
         self.holders.len()

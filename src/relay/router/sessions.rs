@@ -7,9 +7,9 @@ use tracing::trace;
 
 use super::ExchangeId;
 use super::asked::Asked;
+use super::deadlines::Deadlines;
 use super::rejection::Limit;
 use super::stored::Stored;
-use super::timers::Timers;
 use crate::wire::Address;
 
 /// Idle sessions looked at, the oldest first, to make room for another: few, since every new session
@@ -79,10 +79,17 @@ enum Life {
 }
 
 /// How many exchanges of a session are under way.
+///
+/// ```text
+///          the last exchange is forgotten
+///  Busy(n) ──────────────────────────────▶ Idle
+///     ▲ └─┘ exchanges begin and end         │
+///     └───────── an exchange begins ────────┘
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Occupancy {
     Busy(u32),
-    /// None, since then.
+    /// No exchange is under way since then.
     Idle(u64),
 }
 
@@ -167,14 +174,14 @@ impl SessionRecord {
 pub(super) struct Sessions {
     table: HashMap<Address, SessionRecord>,
     /// Sessions without exchanges, by the time since which they have none.
-    idle: Timers<Address>,
+    idle: Deadlines<Address>,
     /// Sessions in doubt, by the time at which they are over.
-    doubts: Timers<Address>,
+    doubts: Deadlines<Address>,
 }
 
 impl Sessions {
     pub fn new() -> Self {
-        Self { table: HashMap::new(), idle: Timers::new(), doubts: Timers::new() }
+        Self { table: HashMap::new(), idle: Deadlines::new(), doubts: Deadlines::new() }
     }
 
     pub fn get(&self, peer: &Address) -> Option<&SessionRecord> {

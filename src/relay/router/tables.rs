@@ -5,13 +5,13 @@ use std::collections::VecDeque;
 use tracing::{debug, trace};
 
 use super::budget::Budget;
+use super::deadlines::Deadlines;
 use super::exchange::Exchanges;
-use super::names::Names;
+use super::names::NameTable;
 use super::rejection::Limit;
 use super::response::Response;
 use super::sessions::Sessions;
 use super::targets::Targets;
-use super::timers::Timers;
 use super::upload::Upload;
 use super::wishes::Wishes;
 use super::{ExchangeId, RouterConfig, RouterStats};
@@ -28,12 +28,12 @@ pub(super) struct Tables {
     pub is_down: bool,
     pub exchanges: Exchanges,
     pub sessions: Sessions,
-    pub names: Names,
+    pub names: NameTable,
     pub wishes: Wishes,
     pub targets: Targets,
     pub budget: Budget,
     /// Deadlines of uploads.
-    pub upload_timers: Timers<ExchangeId>,
+    pub upload_timers: Deadlines<ExchangeId>,
     pub stats: RouterStats,
     /// Sessions whose answer may be complete.
     touched: Vec<Address>,
@@ -56,11 +56,11 @@ impl Tables {
             is_down: false,
             exchanges: Exchanges::new(),
             sessions: Sessions::new(),
-            names: Names::default(),
+            names: NameTable::default(),
             wishes: Wishes::default(),
             targets: Targets::default(),
             budget: Budget::new(config.max_held),
-            upload_timers: Timers::new(),
+            upload_timers: Deadlines::new(),
             stats: RouterStats::default(),
             touched: Vec::new(),
             work: VecDeque::new(),
@@ -156,7 +156,7 @@ impl Tables {
         if status != Status::Delivered {
             let session = exchange.session().unwrap_or_default();
             let verdict = status.name();
-            debug!(%session, exchange = id, message = index, bytes, verdict, "not delivered");
+            debug!(%session, exchange = id, index, bytes, verdict, "not delivered");
         }
     }
 

@@ -5,9 +5,9 @@ use std::collections::BTreeSet;
 /// The times at which something is due, in milliseconds, each with the key of what it is due for.
 /// The time of a key is kept by the key's owner as well, so that no search is needed to change it.
 #[derive(Debug)]
-pub(super) struct Timers<K>(BTreeSet<(u64, K)>);
+pub(super) struct Deadlines<K>(BTreeSet<(u64, K)>);
 
-impl<K: Copy + Ord> Timers<K> {
+impl<K: Copy + Ord> Deadlines<K> {
     pub fn new() -> Self {
         Self(BTreeSet::new())
     }
