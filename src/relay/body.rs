@@ -9,29 +9,30 @@ use hyper::body::{Body, Frame, SizeHint};
 
 use super::connection::{Answering, Connection};
 use super::router::{Answer, ExchangeId};
-use super::shared::Shared;
+use super::shared::SharedRouter;
 
-/// Carries an exchange between its connection and the router.
+/// Carries an exchange between its connection and the router. Dropping it ends both.
 pub(super) struct Driver {
-    exchange: Exchange,
+    exchange: OpenExchange,
     answering: Answering,
 }
 
-/// An exchange of the router: dropped, it is gone.
-struct Exchange {
-    shared: Arc<Shared>,
+/// An exchange of the router, which forgets it when this is dropped.
+struct OpenExchange {
+    shared: Arc<SharedRouter>,
     id: ExchangeId,
 }
 
-impl Drop for Exchange {
+impl Drop for OpenExchange {
     fn drop(&mut self) {
         self.shared.gone(self.id);
     }
 }
 
 impl Driver {
-    /// Opens an exchange; only for a session that the router knows if there is no place for others.
-    pub fn open(shared: &Arc<Shared>, answering: Answering) -> Self {
+    /// Opens an exchange. While there is no place for other sessions the router takes it only if it is of a
+    /// session that the router knows.
+    pub fn open(shared: &Arc<SharedRouter>, answering: Answering) -> Self {
         let full = !answering.connection().is_open_to_all();
         let id = shared.with(|router, now| {
             let id = router.handle_open(now);
@@ -40,10 +41,10 @@ impl Driver {
             }
             id
         });
-        Self { exchange: Exchange { shared: Arc::clone(shared), id }, answering }
+        Self { exchange: OpenExchange { shared: Arc::clone(shared), id }, answering }
     }
 
-    /// Leaves the exchange; the request is answered in another way.
+    /// Leaves the exchange: the request is answered in another way.
     pub fn leave(self) -> Answering {
         self.answering
     }
@@ -75,27 +76,27 @@ impl Driver {
         self.exchange.id
     }
 
-    pub fn shared(&self) -> &Shared {
+    pub fn shared(&self) -> &SharedRouter {
         &self.exchange.shared
     }
 }
 
 /// A response body.
 pub(super) enum Answered {
-    /// The router's, which may still grow.
+    /// The router's answer, which may still grow.
     Router {
         /// The exchange.
         driver: Driver,
-        /// What was taken already, to see whether there is an answer at all.
+        /// The piece that was taken already, to see whether there is an answer at all.
         first: Option<Bytes>,
-        /// Octets to come, if they were all there at the beginning.
+        /// Octets to come, if all of the answer was there at the beginning.
         len: Option<u64>,
     },
     /// A line of text, then nothing.
     Text {
-        /// Until it is taken.
+        /// The line, until it is taken.
         text: Option<Bytes>,
-        /// The request that it answers.
+        /// The request that the line answers.
         _answering: Answering,
     },
 }

@@ -1,4 +1,4 @@
-//! One connection: its life, and what its parts tell each other.
+//! The life of a connection, and what its parts tell each other.
 
 use std::io::{self, Write};
 use std::net::Shutdown;
@@ -14,9 +14,9 @@ use tokio::net::TcpStream;
 use tokio::sync::{Notify, watch};
 use tracing::debug;
 
-use super::places::{ConnectionId, Places};
+use super::places::{ConnectionId, ConnectionPlaces};
 use super::service::{FULL, RETRY_AFTER, Service};
-use super::stall::{LINGER, Patient};
+use super::stall::{LINGER, PatientStream};
 use super::worker::{Order, stopping};
 
 /// Of hyper's buffers, each way: 32 KiB, so that with the router's queue
@@ -29,10 +29,17 @@ use super::worker::{Order, stopping};
 const BUFFER: usize = 32 * 1024;
 
 /// How long a connection may be idle between two requests: longer than the 60 s for which nginx
-/// keeps its connections to an origin, so that it is not the relay that closes first.
+/// keeps its connections to an origin, so that nginx closes first and not the relay.
 const IDLE_TIMEOUT: Duration = Duration::from_secs(65);
 
-/// Phases of a connection: a request's head is awaited, its HELLO is, or its answer.
+/// How far the request under way is, in an atomic.
+///
+/// ```text
+///            its head is read           its HELLO is of a session
+///  AWAITED ──────────────────▶ BEGUN ────────────────────────────▶ SERVED
+///     ▲                          │                                   │
+///     └──────────────────────────┴───── it is answered ──────────────┘
+/// ```
 const AWAITED: u8 = 0;
 const BEGUN: u8 = 1;
 const SERVED: u8 = 2;
@@ -40,35 +47,36 @@ const SERVED: u8 = 2;
 /// What the parts of a connection tell each other: its stream, its service, and the table of places,
 /// in which it has its own.
 pub(super) struct Connection {
-    places: Arc<Places>,
+    places: Arc<ConnectionPlaces>,
     id: ConnectionId,
     leave: Arc<Notify>,
     /// Requests whose head was read.
     requests: AtomicU32,
-    /// The number of the request that says its length in two ways, or 0.
-    contradiction: AtomicU32,
-    phase: AtomicU8,
-    /// Whether hyper has octets that it did not use yet. It reads again whenever it used up what it
-    /// had, also while a response is awaited, to see the end of the connection; so it has some if
-    /// what it got last was not "nothing yet".
+    /// The number of the request that says its length in two ways.
+    contradiction: OnceLock<u32>,
+    /// See [`AWAITED`].
+    progress: AtomicU8,
+    /// Whether hyper has octets that it did not use yet. hyper reads again whenever it used up its octets,
+    /// also while a response is awaited, to see the end of the connection; so some are left if its last
+    /// read gave any.
     behind: AtomicBool,
-    /// Whether the client takes less than there is for it.
+    /// Whether the client takes its response more slowly than the relay could write it.
     stalled: AtomicBool,
     /// Whether a request was answered before its end, behind which the connection is closed.
     early: AtomicBool,
-    /// The number of the request behind whose answer it is closed.
+    /// The number of the request behind whose answer the connection is closed.
     last: OnceLock<u32>,
 }
 
 impl Connection {
-    pub fn new(places: Arc<Places>, id: ConnectionId, leave: Arc<Notify>) -> Self {
+    pub fn new(places: Arc<ConnectionPlaces>, id: ConnectionId, leave: Arc<Notify>) -> Self {
         Self {
             places,
             id,
             leave,
             requests: AtomicU32::new(0),
-            contradiction: AtomicU32::new(0),
-            phase: AtomicU8::new(AWAITED),
+            contradiction: OnceLock::new(),
+            progress: AtomicU8::new(AWAITED),
             behind: AtomicBool::new(false),
             stalled: AtomicBool::new(false),
             early: AtomicBool::new(false),
@@ -79,31 +87,32 @@ impl Connection {
     /// A request's head was read.
     pub fn begin(self: &Arc<Self>) -> Answering {
         self.requests.fetch_add(1, Relaxed);
-        self.phase.store(BEGUN, Relaxed);
+        self.progress.store(BEGUN, Relaxed);
         Answering(Arc::clone(self))
     }
 
-    /// The number of the request whose head is awaited; `None` while one is being answered.
+    /// The number of the request whose head is awaited; `None` while a request is being answered.
     pub fn awaited(&self) -> Option<u32> {
-        (self.phase.load(Relaxed) == AWAITED).then(|| self.requests.load(Relaxed))
+        (self.progress.load(Relaxed) == AWAITED).then(|| self.requests.load(Relaxed))
     }
 
     /// The request of this number, from 1, says its length in two ways.
     pub fn note_contradiction(&self, request: u32) {
-        self.contradiction.store(request, Relaxed);
+        // Behind the first such request nothing is looked at.
+        self.contradiction.get_or_init(|| request);
     }
 
     /// Whether the request under way says its length in two ways.
     pub fn is_contradictory(&self) -> bool {
-        self.contradiction.load(Relaxed) == self.requests.load(Relaxed)
+        self.contradiction.get() == Some(&self.requests.load(Relaxed))
     }
 
     pub fn note_read(&self, something: bool) {
         self.behind.store(something, Relaxed);
     }
 
-    /// Once a request was read whole: whether something came behind it. The task of the connection
-    /// asks in the same poll in which hyper read, so that nobody need be woken.
+    /// Whether octets came behind a request, once that was read whole. The task of the connection asks in
+    /// the same poll in which hyper read, so that no task need be woken.
     pub fn is_behind(&self) -> bool {
         self.behind.load(Relaxed)
     }
@@ -112,9 +121,9 @@ impl Connection {
         self.stalled.store(stalled, Relaxed);
     }
 
-    /// Whether nothing is lost if it is closed: the beginning of a request is nothing.
+    /// Whether nothing is lost if the connection is closed: the beginning of a request does not count.
     fn is_at_rest(&self) -> bool {
-        self.phase.load(Relaxed) != SERVED && !self.stalled.load(Relaxed)
+        self.progress.load(Relaxed) != SERVED && !self.stalled.load(Relaxed)
     }
 
     /// The request is answered before its end.
@@ -122,7 +131,7 @@ impl Connection {
         self.early.store(true, Relaxed);
     }
 
-    /// Where requests behind the one of this number, from 1, begin is not known for sure.
+    /// It is not known for sure where requests begin behind the request of this number, from 1.
     pub fn note_last(&self, request: u32) {
         self.last.get_or_init(|| request);
     }
@@ -142,7 +151,7 @@ impl Connection {
 
     /// The request under way is of a session.
     pub fn serve(&self) {
-        self.phase.store(SERVED, Relaxed);
+        self.progress.store(SERVED, Relaxed);
         self.places.serve(self.id);
     }
 
@@ -158,7 +167,7 @@ impl Drop for Connection {
     }
 }
 
-/// A request being answered, until it is dropped.
+/// The request under way on a connection: answered when this is dropped.
 pub(super) struct Answering(Arc<Connection>);
 
 impl Answering {
@@ -169,7 +178,7 @@ impl Answering {
 
 impl Drop for Answering {
     fn drop(&mut self) {
-        self.0.phase.store(AWAITED, Relaxed);
+        self.0.progress.store(AWAITED, Relaxed);
         self.0.places.rest(self.0.id);
     }
 }
@@ -183,7 +192,7 @@ pub(super) async fn serve(
 ) {
     let leave = Arc::clone(&connection.leave);
     let connection = Arc::new(connection);
-    // A socket that is gone already shows in the first read.
+    // The first read fails on a socket that is gone already.
     let _ = stream.set_nodelay(true);
     let mut word = pin!(async {
         tokio::select! {
@@ -203,14 +212,15 @@ pub(super) async fn serve(
     if !matches!(begun, Ok(Ok(1..))) {
         return;
     }
-    let stream = Patient::new(stream, &service, Arc::clone(&connection));
+    let stream = PatientStream::new(stream, &service, Arc::clone(&connection));
     let serving = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(IDLE_TIMEOUT)
         .max_buf_size(BUFFER)
         .pipeline_flush(false)
-        // RFC 9110, 6.6.1 demands Date of whoever has a clock, for the sake of caches, which may not
-        // store this; it also has proxies add it. It would be a tenth of what an idle client costs.
+        // RFC 9110, 6.6.1 demands Date of servers with a clock, for the sake of caches, which may not
+        // store these answers; it also has proxies add the field. Date would be a tenth of an idle
+        // client's cost.
         .auto_date_header(false)
         .serve_connection(
             TokioIo::new(stream),
@@ -236,7 +246,7 @@ pub(super) async fn serve(
 }
 
 /// Answers a connection for which there is no place, without having read a request.
-pub(super) fn refuse(stream: TcpStream, places: &Places) -> io::Result<()> {
+pub(super) fn refuse(stream: TcpStream, places: &ConnectionPlaces) -> io::Result<()> {
     let head = format!(
         "HTTP/1.1 503 Service Unavailable\r\nContent-Type: text/plain\r\nCache-Control: no-store\r\n\
          Byway-Status: full\r\nRetry-After: {RETRY_AFTER}\r\nConnection: close\r\nContent-Length: {}\r\n\r\n{FULL}",
@@ -249,7 +259,7 @@ pub(super) fn refuse(stream: TcpStream, places: &Places) -> io::Result<()> {
         stream.shutdown(Shutdown::Write)?;
         let stream = TcpStream::from_std(stream)?;
         tokio::spawn(async move {
-            // What is still on its way would be answered by a reset, before which the answer is lost.
+            // The kernel would answer octets still on their way by a reset, which destroys the answer.
             let _ = tokio::time::timeout(LINGER, drain(stream)).await;
             drop(right);
         });

@@ -1,8 +1,8 @@
 //! Which requests of a connection say their length in two ways.
 //!
 //! RFC 9112, 6.1 and 6.3: a request with Content-Length beside Transfer-Encoding may be an attempt to
-//! smuggle another one past a proxy that believes the former. hyper drops Content-Length from what
-//! it shows of such a request, reads it by Transfer-Encoding and closes the connection behind it. So
+//! smuggle another request past a proxy that goes by Content-Length. hyper hides Content-Length in
+//! such a request, reads it by Transfer-Encoding and closes the connection behind it. So
 //! nothing depends on [`Framing`] but that the request is refused, as it should be. Where it cannot
 //! tell how hyper reads on, the connection is closed behind the next answer, so that no request is
 //! served that it did not see.
@@ -15,65 +15,97 @@ const LINE: usize = 64;
 /// Follows a connection from its first octet on, through heads and bodies.
 #[derive(Debug, Default)]
 pub(super) struct Framing {
-    place: Place,
-    /// The beginning of the line that is being read, without blanks behind a blank or a colon.
-    line: Vec<u8, LINE, u8>,
-    /// Whether the line is longer than that.
-    is_long: bool,
-    /// Whether the last octet of a line was CR.
-    after_cr: bool,
-    /// Whether a head has begun.
-    begun: bool,
-    length: Length,
-    chunked: bool,
+    position: Position,
+    line: CurrentLine,
     /// Requests whose head was seen.
     requests: u32,
 }
 
 /// Where in a request the next octet is.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-enum Place {
-    #[default]
-    Head,
+///
+/// ```text
+///        Content-Length            all octets
+///  Head ────────────────▶ Body ─────────────────▶ Head
+///   │ Transfer-Encoding           a size                the end of the chunk
+///   ├───────────────────▶ Size ──────────▶ Chunk ──────────────────────────▶ Size
+///   │                      └── the size 0 ──▶ Trailers ── an empty line ──▶ Head
+///   └── both, or what hyper may read in another way, in any of them ──▶ Lost
+/// ```
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Position {
+    /// What the head says so far; `None` before its first line.
+    Head(Option<Lengths>),
     /// So many octets of data to come; then the next head.
     Body(u64),
     /// The line with a chunk's size.
     Size,
     /// So many octets of a chunk to come, the end of its line among them.
     Chunk(u64),
+    /// The lines behind the last chunk.
     Trailers,
     /// Nothing more is looked at.
     Lost,
 }
 
+impl Default for Position {
+    fn default() -> Self {
+        Self::Head(None)
+    }
+}
+
+/// How a head says the length of its body.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+struct Lengths {
+    content_length: ContentLength,
+    /// Whether there is Transfer-Encoding.
+    chunked: bool,
+}
+
 /// What a head says in Content-Length.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-enum Length {
+enum ContentLength {
     #[default]
     None,
     Octets(u64),
-    /// It is said twice and not the same, or is no number, or too long a line.
+    /// Two lengths that differ, a value that is no number, or too long a line.
     Odd,
 }
 
+/// The line that is being read.
+#[derive(Debug, Default)]
+struct CurrentLine {
+    /// Its beginning, without blanks behind a blank or a colon.
+    octets: Vec<u8, LINE, u8>,
+    /// Whether it is longer than what is kept of it.
+    is_long: bool,
+    /// Whether its last octet was CR.
+    after_cr: bool,
+}
+
+impl CurrentLine {
+    fn is_empty(&self) -> bool {
+        self.octets.is_empty() && !self.is_long
+    }
+}
+
 impl Framing {
-    /// What came next. The number of a request, from 1, that says its length in two ways; behind
-    /// it nothing is looked at.
+    /// Looks at the octets that came next. Gives the number of a request, from 1, that says its length
+    /// in two ways; behind it nothing is looked at.
     pub fn see(&mut self, mut octets: &[u8]) -> Option<u32> {
         while !octets.is_empty() {
-            let used = match &mut self.place {
-                Place::Lost => return None,
-                Place::Body(left) | Place::Chunk(left) => {
+            let used = match &mut self.position {
+                Position::Lost => return None,
+                Position::Body(left) | Position::Chunk(left) => {
                     let used = usize::try_from(*left).map_or(octets.len(), |n| n.min(octets.len()));
                     *left -= used as u64;
-                    self.place = match self.place {
-                        Place::Body(0) => Place::Head,
-                        Place::Chunk(0) => Place::Size,
-                        place => place,
+                    self.position = match self.position {
+                        Position::Body(0) => Position::Head(None),
+                        Position::Chunk(0) => Position::Size,
+                        position => position,
                     };
                     used
                 }
-                Place::Head | Place::Size | Place::Trailers => {
+                Position::Head(_) | Position::Size | Position::Trailers => {
                     if self.line_octet(octets[0]) {
                         return Some(self.requests);
                     }
@@ -85,82 +117,86 @@ impl Framing {
         None
     }
 
-    /// The number, from 1, of the request behind which nothing is looked at, as where that begins is
-    /// not known.
+    /// The number, from 1, of the request behind which nothing is looked at, as it is not known where
+    /// the next one begins.
     pub fn lost(&self) -> Option<u32> {
-        (self.place == Place::Lost).then_some(self.requests)
+        (self.position == Position::Lost).then_some(self.requests)
     }
 
     /// True: see [`end_line`](Self::end_line).
     fn line_octet(&mut self, octet: u8) -> bool {
-        let after_cr = core::mem::replace(&mut self.after_cr, octet == b'\r');
+        let after_cr = core::mem::replace(&mut self.line.after_cr, octet == b'\r');
         match octet {
-            b'\n' if after_cr || self.place == Place::Head => {
+            b'\n' if after_cr || matches!(self.position, Position::Head(_)) => {
                 let line = core::mem::take(&mut self.line);
-                let is_long = core::mem::take(&mut self.is_long);
-                return self.end_line(&line, is_long);
+                return self.end_line(&line);
             }
             // hyper refuses CR without LF, and takes LF without CR for a part of a trailer.
-            _ if after_cr || octet == b'\n' => self.place = Place::Lost,
+            _ if after_cr || octet == b'\n' => self.position = Position::Lost,
             b'\r' => {}
-            b' ' | b'\t' if matches!(self.line.last(), Some(b' ' | b'\t' | b':')) => {}
-            _ => self.is_long |= self.line.push(octet).is_err(),
+            b' ' | b'\t' if matches!(self.line.octets.last(), Some(b' ' | b'\t' | b':')) => {}
+            _ => self.line.is_long |= self.line.octets.push(octet).is_err(),
         }
         false
     }
 
-    /// True: it ends a head that says its length in two ways.
-    fn end_line(&mut self, line: &[u8], is_long: bool) -> bool {
-        match self.place {
-            Place::Head if line.is_empty() && !is_long => return self.begun && self.end_head(),
-            Place::Head if !self.begun => self.begun = true,
-            Place::Head => self.header(line, is_long),
-            Place::Size => {
-                let digits = line.iter().take_while(|octet| octet.is_ascii_hexdigit()).count();
+    /// True: the line ends a head that says its length in two ways.
+    fn end_line(&mut self, line: &CurrentLine) -> bool {
+        match &mut self.position {
+            Position::Head(None) if line.is_empty() => {}
+            Position::Head(Some(lengths)) if line.is_empty() => {
+                let lengths = *lengths;
+                return self.end_head(lengths);
+            }
+            Position::Head(head @ None) => *head = Some(Lengths::default()),
+            Position::Head(Some(lengths)) => lengths.read_header(line),
+            Position::Size => {
+                let is_digit = |octet: &&u8| octet.is_ascii_hexdigit();
+                let digits = line.octets.iter().take_while(is_digit).count();
                 // Zeros may be followed by others.
-                let is_whole = digits < line.len() || !is_long;
-                self.place = match number(&line[..digits], 16).filter(|_| is_whole) {
-                    Some(0) => Place::Trailers,
-                    Some(size) => size.checked_add(2).map_or(Place::Lost, Place::Chunk),
-                    None => Place::Lost,
+                let is_whole = digits < line.octets.len() || !line.is_long;
+                self.position = match number(&line.octets[..digits], 16).filter(|_| is_whole) {
+                    Some(0) => Position::Trailers,
+                    Some(size) => size.checked_add(2).map_or(Position::Lost, Position::Chunk),
+                    None => Position::Lost,
                 };
             }
-            Place::Trailers if line.is_empty() && !is_long => self.place = Place::Head,
-            Place::Trailers | Place::Body(_) | Place::Chunk(_) | Place::Lost => {}
+            Position::Trailers if line.is_empty() => self.position = Position::Head(None),
+            Position::Trailers | Position::Body(_) | Position::Chunk(_) | Position::Lost => {}
         }
         false
     }
 
-    fn header(&mut self, line: &[u8], is_long: bool) {
-        let Some(colon) = line.iter().position(|octet| *octet == b':') else { return };
-        let (name, value) = line.split_at(colon);
+    fn end_head(&mut self, lengths: Lengths) -> bool {
+        self.requests = self.requests.saturating_add(1);
+        let Lengths { content_length, chunked } = lengths;
+        self.position = match (content_length, chunked) {
+            (ContentLength::None, true) => Position::Size,
+            (ContentLength::None | ContentLength::Octets(0), false) => Position::Head(None),
+            (ContentLength::Octets(octets), false) => Position::Body(octets),
+            (ContentLength::Octets(_) | ContentLength::Odd, _) => Position::Lost,
+        };
+        chunked && content_length != ContentLength::None
+    }
+}
+
+impl Lengths {
+    fn read_header(&mut self, line: &CurrentLine) {
+        let Some(colon) = line.octets.iter().position(|octet| *octet == b':') else { return };
+        let (name, value) = line.octets.split_at(colon);
         if name.eq_ignore_ascii_case(b"content-length") {
-            let octets = number(value[1..].trim_ascii(), 10);
-            self.length = match (self.length, octets) {
-                (Length::None, Some(octets)) if !is_long => Length::Octets(octets),
-                // hyper takes it, as RFC 9112, 6.3 allows.
-                (Length::Octets(before), Some(octets)) if !is_long && before == octets => {
-                    self.length
+            let octets = number(value[1..].trim_ascii(), 10).filter(|_| !line.is_long);
+            self.content_length = match (self.content_length, octets) {
+                (ContentLength::None, Some(octets)) => ContentLength::Octets(octets),
+                // hyper takes the same length twice, as RFC 9112, 6.3 allows.
+                (ContentLength::Octets(before), Some(octets)) if before == octets => {
+                    ContentLength::Octets(before)
                 }
-                _ => Length::Odd,
+                _ => ContentLength::Odd,
             };
         } else if name.eq_ignore_ascii_case(b"transfer-encoding") {
             self.chunked = true;
         }
-    }
-
-    fn end_head(&mut self) -> bool {
-        self.requests = self.requests.saturating_add(1);
-        self.begun = false;
-        let (length, chunked) =
-            (core::mem::take(&mut self.length), core::mem::take(&mut self.chunked));
-        self.place = match (length, chunked) {
-            (Length::None, true) => Place::Size,
-            (Length::None | Length::Octets(0), false) => Place::Head,
-            (Length::Octets(octets), false) => Place::Body(octets),
-            (Length::Octets(_) | Length::Odd, _) => Place::Lost,
-        };
-        chunked && length != Length::None
     }
 }
 
@@ -175,7 +211,7 @@ fn number(digits: &[u8], radix: u32) -> Option<u64> {
 mod tests {
     use super::*;
 
-    /// Each is a request with one length.
+    /// Requests that say their length in one way.
     const FINE: [&str; 10] = [
         "GET / HTTP/1.1\r\nHost: x\r\n\r\n",
         "\r\nPOST /v1 HTTP/1.1\r\nContent-Length: 0\r\n\r\n",
@@ -202,7 +238,7 @@ mod tests {
         "POST /v1 HTTP/1.1\nContent-Length: 1\nContent-Length: 1\nTransfer-Encoding: chunked\n\n",
     ];
 
-    /// However it is cut.
+    /// Sees the octets in two pieces, wherever they are cut, and in single octets.
     fn sees(octets: &[u8], expected: Option<u32>) {
         let show = || String::from_utf8_lossy(octets).into_owned();
         for cut in 0..=octets.len() {
@@ -211,7 +247,7 @@ mod tests {
             let seen = framing.see(first).or_else(|| framing.see(rest));
             assert_eq!(seen, expected, "cut at {cut}: {}", show());
             if expected.is_none() {
-                assert_eq!(framing.place, Place::Head, "cut at {cut}: {}", show());
+                assert_eq!(framing.position, Position::Head(None), "cut at {cut}: {}", show());
             }
         }
         let mut framing = Framing::default();
@@ -220,7 +256,7 @@ mod tests {
     }
 
     #[test]
-    fn both_lengths_are_seen_behind_any_request() {
+    fn request_with_both_lengths_is_seen_behind_any_other() {
         for one in FINE {
             sees(one.as_bytes(), None);
             for other in FINE {
@@ -233,7 +269,7 @@ mod tests {
     }
 
     #[test]
-    fn both_lengths_are_seen_in_a_long_head() {
+    fn request_with_both_lengths_is_seen_in_a_long_head() {
         let long = "y".repeat(10_000);
         for both in BOTH {
             let long = both.replacen("/1.1", &format!("/1.1\r\nX: {long}"), 1);
@@ -243,7 +279,7 @@ mod tests {
     }
 
     #[test]
-    fn a_place_that_is_lost_stays_lost() {
+    fn lost_position_stays_lost() {
         let chunked = "POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n";
         let counted = "POST / HTTP/1.1\r\nContent-Length: ";
         let zeros = "0".repeat(LINE);

@@ -1,7 +1,7 @@
 //! The relay: an HTTP server in front of a router.
 //!
-//! [`router`] decides, without I/O or a clock: which request waits, which response gets what, and
-//! what becomes of a message whose receiver is not there. [`Relay`] carries its requests and
+//! [`router`] decides, without I/O or a clock, which request waits, which message goes into which
+//! response, and what becomes of a message whose receiver is not there. [`Relay`] carries its requests and
 //! responses over HTTP/1.1 with hyper, on threads of its own, so that any program can embed it:
 //!
 //! ```

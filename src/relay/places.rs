@@ -1,10 +1,10 @@
-//! Who has a place among the relay's connections.
+//! The places for connections: which connections the relay serves, and which give way.
 //!
-//! A connection *waits* until the HELLO of a request is there, and again once that is answered; in
-//! between it is *served*. A new connection finds a place if need be by closing the one that waits
-//! longest, so that neither idle connections nor half requests keep anybody out. The last eighth of
-//! the places is served to sessions that the router knows: who is there already goes on, new ones
-//! are refused. The same holds beyond what one address may have.
+//! A connection *waits* until the HELLO of a request is there, and again once the request is answered;
+//! between the two it is *served*. For a new connection the relay closes the connection that waits
+//! longest, if need be, so that neither idle connections nor half requests keep a client out. The last
+//! eighth of the places is for sessions that the router knows: these go on, new sessions are refused.
+//! The same holds for the connections of an address beyond its share.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
@@ -17,14 +17,14 @@ use tracing::{info, warn};
 
 use super::connection::Connection;
 
-/// The share of places that only sessions known to the router take: one in so many. Beside its
+/// The share of places that only sessions known to the router take: this is its denominator. Beside its
 /// park a session has a send now and then, for tens of milliseconds.
 const RESERVE: usize = 8;
 
 /// Connections that are being refused at once: each has a file descriptor for at most a second.
 pub(super) const REFUSING: usize = 64;
 
-/// Refusals this long after the last one are a new episode, of which the log tells.
+/// A refusal so long after the last refusal begins a new episode, of which the log tells.
 const EPISODE: Duration = Duration::from_secs(60);
 
 /// Counters of a relay's connections, from its start unless said otherwise.
@@ -45,7 +45,7 @@ pub struct ConnectionStats {
 pub(super) struct Limits {
     /// Connections.
     pub connections: usize,
-    /// Connections of one address, this machine's own excepted.
+    /// Connections of an address, this machine's own excepted.
     pub per_address: usize,
 }
 
@@ -53,28 +53,28 @@ pub(super) struct Limits {
 pub(super) type ConnectionId = u64;
 
 /// All connections.
-pub(super) struct Places {
+pub(super) struct ConnectionPlaces {
     limits: Limits,
-    table: Mutex<Table>,
+    table: Mutex<PlaceTable>,
     refusing: Arc<Semaphore>,
     /// The last connection ended.
     empty: Notify,
 }
 
 #[derive(Default)]
-struct Table {
+struct PlaceTable {
     next: u64,
-    entries: FxHashMap<ConnectionId, Entry>,
+    entries: FxHashMap<ConnectionId, TakenPlace>,
     served: usize,
-    /// Those that wait, the longest first.
+    /// The connections that wait, the longest first.
     waiting: BTreeMap<u64, ConnectionId>,
-    sources: FxHashMap<IpAddr, Source>,
+    sources: FxHashMap<IpAddr, AddressShare>,
     refused: u64,
     evicted: u64,
     refused_last: Option<Instant>,
 }
 
-struct Entry {
+struct TakenPlace {
     source: IpAddr,
     standing: Standing,
     leave: Arc<Notify>,
@@ -86,15 +86,15 @@ enum Standing {
     Served,
 }
 
-/// What one address has.
+/// The connections of an address.
 #[derive(Default)]
-struct Source {
+struct AddressShare {
     open: usize,
-    /// Numbers of those that wait.
+    /// The numbers since when connections wait.
     waiting: BTreeSet<u64>,
 }
 
-impl Places {
+impl ConnectionPlaces {
     pub fn new(limits: Limits) -> Self {
         Self {
             limits,
@@ -104,7 +104,7 @@ impl Places {
         }
     }
 
-    fn lock(&self) -> MutexGuard<'_, Table> {
+    fn lock(&self) -> MutexGuard<'_, PlaceTable> {
         self.table.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -129,7 +129,7 @@ impl Places {
         }
         let id = table.number();
         let leave = Arc::new(Notify::new());
-        let entry = Entry { source, standing: Standing::Served, leave: Arc::clone(&leave) };
+        let entry = TakenPlace { source, standing: Standing::Served, leave: Arc::clone(&leave) };
         table.entries.insert(id, entry);
         table.served += 1;
         table.sources.entry(source).or_default().open += 1;
@@ -144,7 +144,7 @@ impl Places {
         table.evict(longest);
     }
 
-    fn is_crowded(&self, table: &Table, source: IpAddr) -> bool {
+    fn is_crowded(&self, table: &PlaceTable, source: IpAddr) -> bool {
         let open = table.sources.get(&source).map_or(0, |own| own.open);
         !source.is_loopback() && open >= self.limits.per_address
     }
@@ -197,7 +197,7 @@ impl Places {
         Arc::clone(&self.refusing).try_acquire_owned().ok()
     }
 
-    fn note_refusal(&self, table: &mut Table) {
+    fn note_refusal(&self, table: &mut PlaceTable) {
         table.refused += 1;
         let last = table.refused_last.replace(Instant::now());
         if last.is_none_or(|last| last.elapsed() > EPISODE) {
@@ -237,7 +237,7 @@ impl Places {
     }
 }
 
-impl Table {
+impl PlaceTable {
     fn number(&mut self) -> u64 {
         self.next += 1;
         self.next
@@ -262,7 +262,7 @@ impl Table {
         }
     }
 
-    fn remove(&mut self, id: ConnectionId) -> Option<Entry> {
+    fn remove(&mut self, id: ConnectionId) -> Option<TakenPlace> {
         let entry = self.entries.remove(&id)?;
         let own = self.sources.entry(entry.source).or_default();
         own.open -= 1;
@@ -280,7 +280,7 @@ impl Table {
     }
 }
 
-/// What counts as one address: of IPv6 a network of 64 bits, which is what a household is given.
+/// The address for whose share a connection counts: of IPv6 a network of 64 bits, as a household is given.
 fn source(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
         IpAddr::V6(v6) if !v6.is_loopback() => {

@@ -1,4 +1,4 @@
-//! The relay as programs see it.
+//! The relay as programs use it: its configuration, its start and its end.
 
 use std::io;
 use std::net::{SocketAddr, TcpListener};
@@ -11,26 +11,26 @@ use rustix::process::{Resource, getrlimit};
 use tokio::sync::watch;
 use tracing::{info, warn};
 
-use super::places::{ConnectionStats, Limits, Places, REFUSING};
+use super::places::{ConnectionPlaces, ConnectionStats, Limits, REFUSING};
 use super::router::{RouterConfig, RouterStats};
 use super::service::Service;
-use super::shared::Shared;
+use super::shared::SharedRouter;
 use super::worker::{self, Order, Worker};
 
 /// Octets of a response that wait in the router; see `BUFFER` of a connection.
 const UNDRAINED: usize = 64 * 1024;
 
-/// File descriptors that are no connection's: those being refused, the listener, the program's own.
+/// File descriptors for all but connections: for refusals under way, the listener, the program's own files.
 const DESCRIPTORS: usize = REFUSING + 64;
 
 /// How a [`Relay`] is to run.
 #[derive(Debug, Clone)]
 pub struct RelayConfig {
-    /// Where to listen; port 0 takes a free one.
+    /// The address to listen at; port 0 takes a free port.
     pub listen: SocketAddr,
-    /// What stands before `/v1` in the URL's path: empty, or like `/byway`.
+    /// The part of the URL's path before `/v1`: empty, or like `/byway`.
     pub base: String,
-    /// Worker threads. Default: one for two cores, since the kernel's part of a byte's way through a
+    /// Number of worker threads. By default a thread for two cores, since the kernel's part of a byte's way through a
     /// relay costs as much as its own, and threads that have too little to do wake each other up.
     pub workers: usize,
     /// Most connections at once, of which an eighth is kept for sessions that the relay knows.
@@ -47,7 +47,7 @@ pub struct RelayConfig {
     /// A connection may be idle between two requests for 65 s.
     pub head_timeout: Duration,
     /// How long a client may take nothing of its response before its connection is closed. Longer
-    /// than the client's own silence, so that only who is gone is meant.
+    /// than the client's own silence, so that only clients that are gone are meant.
     pub stall: Duration,
     /// The router's limits and times.
     pub router: RouterConfig,
@@ -69,12 +69,12 @@ impl Default for RelayConfig {
     }
 }
 
-/// A running relay. Dropped, it stops as if killed; the clients do not mind.
+/// A running relay. A relay that is dropped stops as if killed; the clients go on with the next one.
 pub struct Relay {
     address: SocketAddr,
     url: String,
-    shared: Arc<Shared>,
-    places: Arc<Places>,
+    shared: Arc<SharedRouter>,
+    places: Arc<ConnectionPlaces>,
     order: watch::Sender<Order>,
     threads: Vec<JoinHandle<()>>,
 }
@@ -93,12 +93,12 @@ impl Relay {
     /// does not count. The first listener's address is in the URL.
     ///
     /// # Errors
-    /// There is no listener, one cannot be used, or the system gives no threads.
+    /// There is no listener, a listener cannot be used, or the system gives no threads.
     pub fn serve(listeners: Vec<TcpListener>, config: RelayConfig) -> io::Result<Self> {
         let base = config.base.trim_matches('/');
         let base = if base.is_empty() { String::new() } else { format!("/{base}") };
-        let shared = Arc::new(Shared::new(config.router.clone()));
-        let places = Arc::new(Places::new(limits(&config)));
+        let shared = Arc::new(SharedRouter::new(config.router.clone()));
+        let places = Arc::new(ConnectionPlaces::new(limits(&config)));
         let service = Arc::new(Service {
             shared: Arc::clone(&shared),
             base: base.clone(),
@@ -119,22 +119,23 @@ impl Relay {
         &self.url
     }
 
-    /// Where it listens.
+    /// The address of the first listener.
     pub fn local_addr(&self) -> SocketAddr {
         self.address
     }
 
-    /// What the router counted.
+    /// The router's counters.
     pub fn stats(&self) -> RouterStats {
         self.shared.with(|router, _| router.stats())
     }
 
-    /// What was counted of its connections.
+    /// The counters of connections.
     pub fn connections(&self) -> ConnectionStats {
         self.places.stats()
     }
 
-    /// Answers all that is under way and stops; after `timeout`, stops anyway.
+    /// Answers every request under way, with END(SHUTDOWN) if need be, and stops; after `timeout` the relay
+    /// stops anyway. Blocks until then.
     pub fn shutdown(mut self, timeout: Duration) {
         self.order.send_replace(Order::Drain(timeout));
         self.shared.with(|router, now| router.shutdown(now));
@@ -153,7 +154,7 @@ impl Relay {
 
     fn join(&mut self) {
         for thread in self.threads.drain(..) {
-            // It ends by a panic only if the relay is at fault; the sockets are closed either way.
+            // A thread ends by a panic only if the relay is at fault; its sockets are closed either way.
             let _ = thread.join();
         }
     }

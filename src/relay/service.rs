@@ -1,4 +1,4 @@
-//! One HTTP request: into the router, and its response out again.
+//! Carries an HTTP request into the router, and the response out again.
 
 use std::convert::Infallible;
 use std::future::poll_fn;
@@ -19,18 +19,18 @@ use hyper::{Method, Request, Response, StatusCode, Version};
 use super::body::{Answered, Driver};
 use super::connection::{Answering, Connection};
 use super::router::Answer;
-use super::shared::Shared;
+use super::shared::SharedRouter;
 
 /// After how many seconds a client may ask again for which there was no place: long enough that
 /// thousands of them cost little, short enough that a place is not free for long.
 pub(super) const RETRY_AFTER: u32 = 5;
 
-/// What a refused client's people read.
+/// The text for the people of a client that is refused.
 pub(super) const FULL: &str = "byway relay: full; come back later, or ask its operator\n";
 
-/// What every connection serves.
+/// What all connections share to serve requests.
 pub(super) struct Service {
-    pub shared: Arc<Shared>,
+    pub shared: Arc<SharedRouter>,
     /// The path that stands before `/v1`, or empty. GET and HEAD of it tell a load balancer that the
     /// relay is here.
     pub base: String,
@@ -60,7 +60,7 @@ impl Service {
         Ok(if connection.is_last() { closing(connection, response) } else { response })
     }
 
-    /// The answer to what is no exchange.
+    /// The answer to a request that is no exchange.
     fn other_answer(
         &self,
         request: &Request<Incoming>,
@@ -103,22 +103,22 @@ impl Service {
 fn has_host(headers: &HeaderMap) -> bool {
     let mut hosts = headers.get_all(HOST).iter();
     let (Some(host), None) = (hosts.next(), hosts.next()) else { return false };
-    // It is empty where a URL has no host.
+    // The field is empty where a URL has no host.
     host.is_empty()
         || Authority::try_from(host.as_bytes()).is_ok_and(|host| !host.as_str().contains('@'))
 }
 
-/// How far a body was read.
+/// How the reading of a body ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Upload {
+enum BodyEnd {
     Whole,
-    /// It is answered already, by an error that ends it.
+    /// The request is answered already, by an error that ends it.
     Early,
     Broken,
 }
 
 /// Gives the body to the router.
-async fn upload(driver: &Driver, body: Incoming) -> Upload {
+async fn upload(driver: &Driver, body: Incoming) -> BodyEnd {
     let mut body = pin!(body);
     let mut chunk = Bytes::new();
     let mut ended = false;
@@ -129,12 +129,12 @@ async fn upload(driver: &Driver, body: Incoming) -> Upload {
             if chunk.is_empty() && !ended {
                 match body.as_mut().poll_frame(cx) {
                     Poll::Ready(Some(Ok(frame))) => chunk = frame.into_data().unwrap_or_default(),
-                    Poll::Ready(Some(Err(_))) => return Poll::Ready(Upload::Broken),
+                    Poll::Ready(Some(Err(_))) => return Poll::Ready(BodyEnd::Broken),
                     Poll::Ready(None) => ended = true,
                     Poll::Pending => {
                         return driver.shared().poll(id, cx, |router, _| {
                             match router.complete_len(id) {
-                                Some(_) => Poll::Ready(Upload::Early),
+                                Some(_) => Poll::Ready(BodyEnd::Early),
                                 None => Poll::Pending,
                             }
                         });
@@ -159,8 +159,8 @@ async fn upload(driver: &Driver, body: Incoming) -> Upload {
             }
             match taken {
                 Poll::Pending => return Poll::Pending,
-                Poll::Ready(_) if ended => return Poll::Ready(Upload::Whole),
-                Poll::Ready(true) => return Poll::Ready(Upload::Early),
+                Poll::Ready(_) if ended => return Poll::Ready(BodyEnd::Whole),
+                Poll::Ready(true) => return Poll::Ready(BodyEnd::Early),
                 Poll::Ready(false) => {}
             }
         }
@@ -173,16 +173,16 @@ async fn exchange(driver: Driver, body: Incoming) -> Response<Answered> {
     // Nothing of the upload stays: an empty chunk would keep hyper's read buffer alive for the hold.
     let connection = Arc::clone(driver.connection());
     match upload(&driver, body).await {
-        Upload::Whole => answer(driver).await,
-        Upload::Early => closing(&connection, answer(driver).await),
-        Upload::Broken => {
+        BodyEnd::Whole => answer(driver).await,
+        BodyEnd::Early => closing(&connection, answer(driver).await),
+        BodyEnd::Broken => {
             let why = "byway relay: the body broke off\n";
             closing(&connection, text(driver.leave(), StatusCode::BAD_REQUEST, why))
         }
     }
 }
 
-/// What the router answers, once it does.
+/// How the router's answer begins.
 enum Beginning {
     Piece(Bytes, Option<usize>),
     NoHello,
@@ -221,13 +221,13 @@ async fn answer(driver: Driver) -> Response<Answered> {
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
     match len {
         Some(len) => headers.insert(CONTENT_LENGTH, HeaderValue::from(len)),
-        // What may still grow is not to wait until it is whole.
+        // A proxy is not to hold an answer back that may still grow.
         None => headers.insert("x-accel-buffering", HeaderValue::from_static("no")),
     };
     response
 }
 
-/// The same as a connection is told for which there is no place at all.
+/// The answer 503, as a connection gets it for which there is no place at all.
 fn full(driver: Driver) -> Response<Answered> {
     driver.connection().refused();
     let connection = Arc::clone(driver.connection());

@@ -9,25 +9,25 @@ use tokio::sync::Notify;
 
 use super::router::{ExchangeId, Router, RouterConfig};
 
-/// One router and the tasks that wait for it. The lock is never held across an await.
-pub(super) struct Shared {
-    state: Mutex<State>,
+/// The router and the tasks that wait for it. The lock is never held across an await.
+pub(super) struct SharedRouter {
+    state: Mutex<Guarded>,
     start: Instant,
     /// The router wants to be called earlier than the timer was set.
     earlier: Notify,
 }
 
-struct State {
+struct Guarded {
     router: Router,
     wakers: FxHashMap<ExchangeId, Waker>,
     /// When the timer will fire.
     armed: Option<u64>,
 }
 
-impl Shared {
+impl SharedRouter {
     pub fn new(config: RouterConfig) -> Self {
         let router = Router::new(config, 0);
-        let state = State { router, wakers: FxHashMap::default(), armed: None };
+        let state = Guarded { router, wakers: FxHashMap::default(), armed: None };
         Self { state: Mutex::new(state), start: Instant::now(), earlier: Notify::new() }
     }
 
@@ -35,18 +35,18 @@ impl Shared {
         self.start.elapsed().as_millis() as u64
     }
 
-    fn lock(&self) -> MutexGuard<'_, State> {
-        // The router does not panic; were it to, its state would still be soft.
+    fn lock(&self) -> MutexGuard<'_, Guarded> {
+        // The router does not panic; if it did, its state would still be soft.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Calls the router, then wakes whom it names.
+    /// Calls the router, then wakes the tasks of the exchanges that it names.
     pub fn with<T>(&self, call: impl FnOnce(&mut Router, u64) -> T) -> T {
         self.locked(|state, now| call(&mut state.router, now))
     }
 
-    /// Like [`with`](Self::with), for a task that is woken when the router names its exchange,
-    /// unless it is ready.
+    /// Calls the router for a task; unless the call is ready, the task is woken when the router names its
+    /// exchange.
     pub fn poll<T>(
         &self,
         id: ExchangeId,
@@ -71,7 +71,7 @@ impl Shared {
         });
     }
 
-    fn locked<T>(&self, call: impl FnOnce(&mut State, u64) -> T) -> T {
+    fn locked<T>(&self, call: impl FnOnce(&mut Guarded, u64) -> T) -> T {
         let mut woken = Vec::new();
         let mut state = self.lock();
         let now = self.now();

@@ -1,5 +1,5 @@
-//! The stream of a connection, which gives its peer up when it takes nothing for too long, or begins
-//! a request and does not get on with it; and which notes a request that says its length in two ways.
+//! The stream of a connection. It gives up a client that takes nothing for too long, or that begins a
+//! request and does not get on with it, and it notes requests that say their length in two ways.
 
 use std::io::{self, IoSlice};
 use std::pin::Pin;
@@ -15,25 +15,25 @@ use super::connection::Connection;
 use super::framing::Framing;
 use super::service::Service;
 
-/// How long what is still on its way may take behind an answer that closes: closed at once, the
-/// kernel would answer it by a reset, before which the answer is lost.
+/// How long the rest of a request may be on its way behind an answer that closes the connection. If the
+/// socket were closed at once, the kernel would answer the rest by a reset, which destroys the answer.
 pub(super) const LINGER: Duration = Duration::from_secs(1);
 
-/// A stream whose writes fail once none got on for `stall`: what is queued for a receiver that
-/// is gone would else be held until the kernel gives up, a quarter of an hour later.
-pub(super) struct Patient {
+/// A stream whose writes fail once no octet was written for `stall`: without that, the octets queued for a
+/// receiver that is gone would be held until the kernel gives up, a quarter of an hour later.
+pub(super) struct PatientStream {
     stream: TcpStream,
     stall: Duration,
     head_timeout: Duration,
     stalled: Option<Pin<Box<Sleep>>>,
-    head: Option<Head>,
+    head: Option<PendingHead>,
     framing: Framing,
     lingers: Option<Pin<Box<Sleep>>>,
     connection: Arc<Connection>,
 }
 
 /// The head of a request that has begun.
-struct Head {
+struct PendingHead {
     /// The request's number.
     request: u32,
     until: Instant,
@@ -41,7 +41,7 @@ struct Head {
     late: Option<Pin<Box<Sleep>>>,
 }
 
-impl Patient {
+impl PatientStream {
     pub fn new(stream: TcpStream, service: &Service, connection: Arc<Connection>) -> Self {
         let Service { stall, head_timeout, .. } = *service;
         Self {
@@ -56,7 +56,7 @@ impl Patient {
         }
     }
 
-    /// Whether a request's head has been on its way for too long; `begun` if there are octets of it.
+    /// Whether a request's head has been on its way for too long; `begun` if octets of the head came.
     fn poll_head(&mut self, cx: &mut Context<'_>, begun: bool, wait: bool) -> Poll<()> {
         let Some(request) = self.connection.awaited() else {
             self.head = None;
@@ -65,10 +65,10 @@ impl Patient {
         self.head.take_if(|head| head.request != request);
         if begun && self.head.is_none() {
             let until = Instant::now() + self.head_timeout;
-            self.head = Some(Head { request, until, late: None });
+            self.head = Some(PendingHead { request, until, late: None });
         }
         match &mut self.head {
-            Some(Head { until, late, .. }) if wait => {
+            Some(PendingHead { until, late, .. }) if wait => {
                 let late = late.get_or_insert_with(|| Box::pin(tokio::time::sleep_until(*until)));
                 late.as_mut().poll(cx)
             }
@@ -88,7 +88,7 @@ impl Patient {
     }
 }
 
-impl AsyncRead for Patient {
+impl AsyncRead for PatientStream {
     fn poll_read(
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -113,7 +113,7 @@ impl AsyncRead for Patient {
     }
 }
 
-impl AsyncWrite for Patient {
+impl AsyncWrite for PatientStream {
     fn poll_write(
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,

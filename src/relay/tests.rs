@@ -9,7 +9,7 @@ use std::net::TcpStream;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::places::{Limits, Places};
+use super::places::{ConnectionPlaces, Limits};
 use super::router::testing::{Body, Seen, parse};
 use super::{Relay, RelayConfig};
 use crate::wire::{Hello, Status};
@@ -275,7 +275,7 @@ fn a_hold_ends() {
 }
 
 #[test]
-fn what_is_no_exchange_is_refused() {
+fn requests_other_than_exchanges_are_refused() {
     let relay = bound();
     let post = |path, headers: &str, body| {
         let octets = "Content-Type: application/octet-stream";
@@ -331,7 +331,7 @@ fn the_base_path_stands_before_the_version() {
 }
 
 #[test]
-fn a_load_balancer_that_gets_the_base_path_sees_200() {
+fn get_of_the_base_path_is_200() {
     for (base, path) in [("", "/"), ("/by/way", "/by/way"), ("/by/way", "/by/way/?a=b")] {
         let relay = Relay::bind(RelayConfig { base: base.into(), ..RelayConfig::default() });
         let relay = relay.unwrap();
@@ -359,7 +359,7 @@ fn a_load_balancer_that_gets_the_base_path_sees_200() {
 }
 
 #[test]
-fn shutdown_answers_who_waits() {
+fn shutdown_answers_parks_that_wait() {
     let relay = bound();
     let idle = dial(&relay);
     let mut parked = park(&relay, Body::park(2, 1, 20_000));

@@ -1,4 +1,4 @@
-//! The threads. Each has a runtime of its own, so that every task waits its turn in one queue: with
+//! The threads. Each thread has a runtime of its own, so that every task waits its turn in one queue: with
 //! queues that overflow into a common one, as a pool's do, some clients waited ten times as long as
 //! others. The first worker accepts, and deals the connections out in turn; listeners of their own,
 //! by SO_REUSEPORT, would let a second relay take the address of a running one.
@@ -17,7 +17,7 @@ use tokio::sync::{mpsc, watch};
 use tracing::{debug, warn};
 
 use super::connection::{self, Connection};
-use super::places::Places;
+use super::places::ConnectionPlaces;
 use super::service::Service;
 
 /// Connections that the kernel may queue until they are accepted: the usual limit.
@@ -46,11 +46,11 @@ pub(super) enum Order {
 /// A connection on its way to its worker.
 type Dealt = (std::net::TcpStream, Connection);
 
-/// What every worker has.
+/// What every worker needs to serve connections.
 #[derive(Clone)]
 pub(super) struct Worker {
     pub service: Arc<Service>,
-    pub places: Arc<Places>,
+    pub places: Arc<ConnectionPlaces>,
     pub orders: watch::Receiver<Order>,
 }
 
@@ -96,7 +96,7 @@ fn queueing(listener: std::net::TcpListener) -> io::Result<TcpListener> {
     TcpListener::from_std(listener)
 }
 
-/// Waits until one of the listeners gives something. Another one is asked first each `turn`.
+/// Waits until a listener gives a connection. Each `turn` another listener is asked first.
 async fn accept(listeners: &[TcpListener], turn: usize) -> io::Result<(TcpStream, SocketAddr)> {
     let (last, first) = listeners.split_at(turn % listeners.len());
     poll_fn(|context| {
@@ -106,9 +106,9 @@ async fn accept(listeners: &[TcpListener], turn: usize) -> io::Result<(TcpStream
     .await
 }
 
-/// Until the relay is to serve no longer.
+/// Waits until the relay is to serve no longer.
 pub(super) async fn stopping(orders: &mut watch::Receiver<Order>) {
-    // An error means that the relay is gone, which ends it as well.
+    // An error means that the relay is gone, which ends its connections as well.
     let _ = orders.wait_for(|order| *order != Order::Serve).await;
 }
 
@@ -129,7 +129,7 @@ impl Worker {
         }
     }
 
-    /// Another worker: it has what it is dealt.
+    /// Another worker: it serves the connections that it is dealt.
     async fn serve(self, mut dealt: mpsc::UnboundedReceiver<Dealt>) {
         let mut orders = self.orders.clone();
         loop {
@@ -145,7 +145,7 @@ impl Worker {
         self.drain().await;
     }
 
-    /// Waits for the end of all connections, as long as it may.
+    /// Waits for the end of all connections, for as long as the order allows.
     async fn drain(&self) {
         let mut orders = self.orders.clone();
         stopping(&mut orders).await;
@@ -174,17 +174,17 @@ impl Worker {
             };
             failing = false;
             let Some(connection) = self.places.take(peer) else {
-                // Gone already, if that fails.
+                // The client is gone already, if that fails.
                 let _ = connection::refuse(stream, &self.places);
                 continue;
             };
             debug!(%peer, "connected");
-            // In turn; the place behind the others is this one's.
+            // In turn; the turn behind the others is this worker's.
             match others.get(accepted % (others.len() + 1)) {
                 None => self.take(Ok(stream), connection),
                 Some(other) => {
                     if let Ok(stream) = stream.into_std() {
-                        // It is stopping, if that fails.
+                        // The other worker is stopping, if that fails.
                         let _ = other.send((stream, connection));
                     }
                 }

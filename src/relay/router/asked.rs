@@ -4,24 +4,26 @@ use std::collections::VecDeque;
 
 use crate::wire::{Address, Channel};
 
-/// To whom a session's CONNECT_REQs went, the oldest first. While a name changes its holder that is more
-/// than one session for a channel: each was asked, and what the first says may be on its way.
+/// The sessions that got CONNECT_REQs of a session, the oldest first. While a name changes its holder, more
+/// than one session is asked for a channel, and the answer of the first may be on its way.
 #[derive(Debug, Default)]
 pub(super) struct Asked(VecDeque<(Channel, Address)>);
 
 impl Asked {
-    /// Remembers that `peer` is asked for `channel`; the oldest goes if there are more than `most`.
-    pub fn note(&mut self, channel: Channel, peer: Address, most: usize) {
+    /// Remembers that `peer` is asked for `channel`. True: of more than `most` the oldest is forgotten.
+    pub fn note(&mut self, channel: Channel, peer: Address, most: usize) -> bool {
         if self.0.contains(&(channel, peer)) {
-            return;
+            return false;
         }
         self.0.push_back((channel, peer));
-        if self.0.len() > most {
+        let is_full = self.0.len() > most;
+        if is_full {
             self.0.pop_front();
         }
+        is_full
     }
 
-    /// Whether `peer` may answer for `channel`. If nothing is remembered of that, as after a restart,
+    /// Whether `peer` may answer for `channel`. If nothing is remembered of the channel, as after a restart,
     /// the token alone must do.
     pub fn admits(&self, channel: Channel, peer: Address) -> bool {
         let mut asked = self.0.iter().filter(|(asked, _)| *asked == channel).peekable();

@@ -1,40 +1,41 @@
-//! What an operator may set, and what the router counts.
+//! The router's settings and counters.
 
 use crate::wire::{MAX_CLAIMS, MAX_DATAGRAM, Status};
 
-/// Limits and times of a [`Router`](super::Router). Sizes are in octets, times in milliseconds.
+/// Limits and times of a [`Router`](super::Router): sizes in octets, times in milliseconds.
 #[derive(Debug, Clone)]
 pub struct RouterConfig {
     /// How long after its last park a session still counts as there, its names included. Not less
     /// than a client's longest retransmission time-out (5 s), or a peer between two redials is AWAY.
     pub grace_ms: u64,
     /// How long a session may take for its next park when a newer process of the same owner took a
-    /// name from it; then it is over. Longer than a round trip, and short enough for its peers, who
-    /// wait to be told.
+    /// name from it; then the session is over. Longer than a round trip, and short enough for its peers,
+    /// which wait to be told.
     pub doubt_ms: u64,
     /// Largest request body.
     pub max_body: u32,
-    /// Most messages in a request: bounds the verdicts that are kept until it is answered.
+    /// Most messages in a request: bounds the verdicts that are kept until the request is answered.
     pub max_messages: u16,
     /// Most sessions remembered.
     pub max_sessions: usize,
     /// Most names a session may claim.
     pub claims: usize,
-    /// Most peers of which a session is told that they are back.
+    /// Most peers for whose return a session waits; the oldest wish is forgotten first.
     pub wishes: usize,
-    /// Most peers of a session that are told when it is over, and most sessions that it is told of at once.
+    /// Most peers of a session that are told GONE, and most GONE that are kept for a session.
     pub peers: usize,
-    /// Most connections of a session of which is remembered who was asked; the oldest goes first.
+    /// Most connections of a session for which the router remembers which session was asked; the oldest is
+    /// forgotten first.
     pub asked: usize,
-    /// Most acknowledgements kept for a session; the oldest goes first.
+    /// Most acknowledgements kept for a session; the oldest is dropped first.
     pub acks: usize,
     /// Most sends of a session at once, among them parks that are sends as well until they are whole.
     pub sends: u32,
-    /// Shortest wait for a peer between two parks: a redial through a proxy.
+    /// Shortest wait for a peer between two parks: time for a new connection through a proxy.
     pub busy_wait_min_ms: u64,
-    /// Longest wait for one peer. Well below the client's send deadline (4 s).
+    /// Longest wait for a peer. Well below the client's send deadline (4 s).
     pub busy_wait_max_ms: u64,
-    /// Longest sum of waits within one send, whether the peers come or not; below the send deadline.
+    /// Longest sum of waits within a send, whether the peers come or not; below the send deadline.
     pub patience_ms: u64,
     /// Most octets of a response that the receiver's connection has not taken.
     pub undrained: usize,
@@ -43,16 +44,16 @@ pub struct RouterConfig {
     pub max_held: usize,
     /// Longest hold, whatever a park asks for.
     pub max_hold_ms: u64,
-    /// How long a bare acknowledgement waits for company before it ends a park.
+    /// How long an acknowledgement waits for other messages before it ends a park.
     pub ack_delay_ms: u64,
     /// How long after its beginning a streamed response has its second TICK, which shows the client
-    /// whether something on the way holds back what follows the first octets,
+    /// whether a proxy holds back octets behind the first.
     pub first_tick_ms: u32,
-    /// and how often it has one then.
+    /// Time between the TICKs of a streamed response from the second on.
     pub tick_ms: u32,
     /// How long a response stays open while its upload brings nothing.
     pub silence_ms: u64,
-    /// How long an upload may bring nothing before it is given up.
+    /// How long an upload may bring nothing before the router gives it up.
     pub upload_idle_ms: u64,
     /// How long an idle session is remembered: longer than a proxy delays a repeated park.
     pub forget_ms: u64,
@@ -97,20 +98,20 @@ pub struct RouterStats {
     pub exchanges: usize,
     /// Parks waiting or being answered now.
     pub parked: usize,
-    /// Names claimed now.
+    /// NameTable claimed now.
     pub names: usize,
     /// Octets held now: queued for a receiver, of a datagram not yet whole, or kept free for the body
     /// of a client of one socket until it is whole.
     pub held: usize,
     /// Parks that arrived.
     pub parks: u64,
-    /// Parks among them whose response stays open.
+    /// Parks whose response stays open, of those that arrived.
     pub streams: u64,
     /// Sends that arrived.
     pub sends: u64,
     /// Octets of stream data and datagrams written into responses.
     pub forwarded: u64,
-    /// Messages, or slices of one, written into responses.
+    /// Messages, and slices of messages, written into responses.
     pub messages: u64,
     /// Verdicts DELIVERED.
     pub delivered: u64,

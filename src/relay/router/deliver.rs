@@ -1,22 +1,31 @@
-//! Bringing a message to its peer: into its response, or, for a while, waiting for one.
+//! Brings a message to its peer: into the peer's answer, or, for a while, waits for such an answer.
 
-use bytes::Bytes;
+use tracing::{debug, trace};
 
-use super::exchange::{Current, State, What};
-use super::response::{FRAME_LEN, Phase, data_len};
-use super::session::newest;
-use super::{ExchangeId, Router};
-use crate::wire::{Address, Data, DataFlags, Decoder, MAX_CONTROL, Message, Route, Status, Window};
-
-/// Least octets of a stream worth a message of their own while more are there.
-const MIN_SLICE: usize = 256;
+use super::ExchangeId;
+use super::demand::Demand;
+use super::message::Content;
+use super::park_end::ParkEnd;
+use super::rejection::{Limit, Rejection};
+use super::response::FRAME_LEN;
+use super::stored::newest;
+use super::tables::Tables;
+use super::upload::{Pulled, Upload};
+use crate::Kind;
+use crate::wire::{
+    Address, Channel, DataFlags, Endpoint, MAX_CONTROL, Message, Route, Status, Window,
+};
+use bytes::BytesMut;
 
 /// What a response may have queued when a datagram is put in that fits only an empty one: the
 /// frame and some control.
 const DATAGRAM_SLACK: usize = 1024;
 
-/// What a peer's response would take now.
-enum Slot {
+/// Connections that are remembered of a session before its first park, which follows its first send.
+const ASKED_AT_FIRST: usize = 4;
+
+/// What a peer's answer would take now.
+enum Capacity {
     /// So many octets, into the response of this exchange.
     Room(ExchangeId, usize),
     /// Nothing yet.
@@ -25,282 +34,286 @@ enum Slot {
     Never(Status),
 }
 
-impl Router {
-    /// Brings the current message on. True: it is done. False: it waits, or its bytes are not there.
-    pub(super) fn advance(
+impl Tables {
+    /// Deals with a message behind HELLO. A message that has to go to a peer is in hand afterwards.
+    pub(super) fn meet(
         &mut self,
         now: u64,
-        id: ExchangeId,
-        decoder: &mut Decoder,
-        state: &mut State,
-        chunk: &mut Bytes,
-    ) -> bool {
-        let Some(mut current) = state.current.take() else { return true };
-        let source = self.source_of(id);
-        if !matches!(current.what, What::Drop { .. }) {
-            self.set_target(id, state, Some(current.peer));
-        }
-        loop {
-            let unread = current.what.unread() as usize;
-            match &mut current.what {
-                What::Drop { status, left, done } => {
-                    *left -= take(decoder, chunk, unread).len() as u32;
-                    if *left == 0 {
-                        let (status, done) = (*status, *done);
-                        self.verdict(state, current.index, status, done);
-                        return true;
+        upload: &mut Upload,
+        index: u16,
+        demand: Demand,
+    ) -> Result<(), Rejection> {
+        match demand {
+            Demand::Hello(_) => debug_assert!(false, "HELLO is the first message alone"),
+            Demand::Connect { channel, endpoint, kind, message } => {
+                match self.ask(now, upload.id, channel, &endpoint, kind) {
+                    Ok(peer) => {
+                        upload.begin(index, (peer, Channel::NONE), Content::Control(message));
                     }
-                    break;
-                }
-                What::Datagram { have, .. } if unread > 0 => {
-                    let bytes = take(decoder, chunk, unread);
-                    self.held += bytes.len();
-                    have.extend_from_slice(&bytes);
-                    if bytes.len() < unread {
-                        break;
-                    }
-                }
-                What::Stream { .. } if unread > 0 && chunk.is_empty() => break,
-                What::Stream { .. } | What::Datagram { .. } | What::Control { .. } => {
-                    let from = Route { peer: source, channel: current.channel };
-                    match self.slot(now, id, &current, from, chunk.len()) {
-                        Slot::Room(park, room) => {
-                            let bytes = self.put(now, park, from, &mut current, room, |n| {
-                                take(decoder, chunk, n)
-                            });
-                            self.stop_waiting(now, id, state, current.peer);
-                            if let Some(bytes) = bytes {
-                                self.verdict(state, current.index, Status::Delivered, bytes);
-                                return true;
-                            }
-                        }
-                        Slot::Never(status) => {
-                            self.stop_waiting(now, id, state, current.peer);
-                            self.refuse(now, id, state, &mut current, status);
-                        }
-                        Slot::Wait if self.wait(now, id, state, &current) => break,
-                        Slot::Wait => {
-                            self.stop_waiting(now, id, state, current.peer);
-                            self.refuse(now, id, state, &mut current, Status::Busy);
-                        }
-                    }
+                    Err(status) => self.judge_at_once(upload, index, status),
                 }
             }
+            Demand::Accept(message) => {
+                let (peer, channel) = upload.route()?;
+                let source = self.source_of(upload.id);
+                if self.sessions.get(&peer).is_none_or(|s| s.asked.admits(channel, source)) {
+                    upload.begin(index, (peer, channel), Content::Control(message));
+                } else {
+                    // A stranger, with a token from somewhere.
+                    self.judge_at_once(upload, index, Status::NoListener);
+                }
+            }
+            Demand::Close(message) => {
+                upload.begin(index, upload.route()?, Content::Control(message));
+            }
+            Demand::Receive(window) => {
+                let (peer, channel) = upload.route()?;
+                let status = self.receive(now, upload.id, peer, channel, window);
+                self.verdict(upload.id, index, status, 0);
+            }
+            Demand::Data(data) => {
+                let content = match data.flags.has(DataFlags::DATAGRAM) {
+                    true => Content::Datagram { data, have: BytesMut::new() },
+                    false => Content::Stream { data, done: 0 },
+                };
+                upload.begin(index, upload.route()?, content);
+            }
         }
-        state.current = Some(current);
-        false
+        Ok(())
     }
 
-    /// How much of a message its peer's response takes; opens it if it is to be written.
-    fn slot(
+    fn judge_at_once(&mut self, upload: &mut Upload, index: u16, status: Status) {
+        upload.speak();
+        self.verdict(upload.id, index, status, 0);
+    }
+
+    /// The session that listens at the endpoint, which is noted as asked for `channel`.
+    fn ask(
         &mut self,
         now: u64,
         id: ExchangeId,
-        current: &Current,
-        from: Route,
-        there: usize,
-    ) -> Slot {
-        if let Some(status) = self.absent(now, &current.peer) {
-            return Slot::Never(status);
-        }
-        let (bytes, whole) = match &current.what {
-            What::Control { len, .. } => (*len, true),
-            What::Datagram { have, .. } => (data_len(have.len()), true),
-            What::Stream { data, done } => {
-                let left = data.len.saturating_sub(*done) as usize;
-                (data_len(left.min(there)), left == 0)
+        channel: Channel,
+        endpoint: &Endpoint,
+        kind: Kind,
+    ) -> Result<Address, Status> {
+        let peer = self.listener(now, endpoint, kind)?;
+        let source = self.source_of(id);
+        if let Some(session) = self.sessions.get_mut(&source) {
+            // A session that never parks hears no answer.
+            let most = match session.highest() {
+                Some(_) => self.config.asked,
+                None => self.config.asked.min(ASKED_AT_FIRST),
+            };
+            if session.asked.note(channel, peer, most) {
+                trace!(session = %source, limit = %Limit::Asked, "the oldest connection is forgotten");
             }
-            What::Drop { .. } => return Slot::Wait,
-        };
-        let least = if whole { bytes } else { bytes.min(data_len(MIN_SLICE)) };
-        let Some(park) = self.sessions.get(&current.peer).and_then(|session| session.park) else {
-            return Slot::Wait;
-        };
-        match self.exchanges.get(&park) {
-            Some(exchange) if least + FRAME_LEN > exchange.response.max() => {
-                return Slot::Never(Status::Limited);
+        }
+        Ok(peer)
+    }
+
+    /// RECEIVE_REQ does not wait for a park: the newest is kept.
+    fn receive(
+        &mut self,
+        now: u64,
+        id: ExchangeId,
+        peer: Address,
+        channel: Channel,
+        window: Window,
+    ) -> Status {
+        let source = self.source_of(id);
+        match self.absent(now, &peer) {
+            Some(status) => {
+                self.wish(now, source, peer);
+                status
             }
-            Some(_) => self.open(now, park),
-            None => return Slot::Wait,
+            None => {
+                self.keep_ack(now, peer, Route { peer: source, channel }, window);
+                Status::Delivered
+            }
         }
-        let Some(exchange) = self.exchanges.get_mut(&park) else { return Slot::Wait };
-        let response = &mut exchange.response;
-        let left = response.left(Some(from));
-        if left < least || response.full {
-            response.full = true;
-            self.touched.push(current.peer);
-            return Slot::Wait;
+    }
+
+    /// The session of an upload whose HELLO was dealt with.
+    fn source_of(&self, id: ExchangeId) -> Address {
+        let source = self.session_of(id);
+        debug_assert!(source.is_some(), "its HELLO was dealt with");
+        source.unwrap_or_default()
+    }
+
+    /// Brings the message in hand on. True: the message is done. False: it waits, or bytes are missing.
+    pub(super) fn bring_on(&mut self, now: u64, upload: &mut Upload) -> bool {
+        let Some(message) = upload.in_hand() else { return true };
+        let (index, peer) = (message.index, message.peer);
+        let from = Route { peer: self.source_of(upload.id), channel: message.channel };
+        if !message.is_dropped() {
+            self.set_target(upload, Some(peer));
         }
-        let undrained = response.undrained();
-        let from = response.source_len(Some(from));
-        let mut room = self.config.undrained.saturating_sub(undrained + from);
-        if let What::Datagram { .. } = current.what
+        loop {
+            let held = upload.in_hand_held();
+            let pulled = upload.pull();
+            self.budget.take(upload.in_hand_held() - held);
+            match pulled {
+                Pulled::Missing => return false,
+                Pulled::Dropped(status, bytes) => {
+                    upload.take_in_hand();
+                    self.verdict(upload.id, index, status, bytes);
+                    return true;
+                }
+                Pulled::Ready => {}
+            }
+            match self.capacity(now, upload, from) {
+                Capacity::Room(park, room) => {
+                    let bytes = self.put(now, park, from, upload, room);
+                    self.stop_waiting(now, upload, peer);
+                    if let Some(bytes) = bytes {
+                        upload.take_in_hand();
+                        self.verdict(upload.id, index, Status::Delivered, bytes);
+                        return true;
+                    }
+                }
+                Capacity::Never(status) => self.refuse(now, upload, status),
+                Capacity::Wait if self.wait(now, upload, peer) => return false,
+                Capacity::Wait => self.refuse(now, upload, Status::Busy),
+            }
+        }
+    }
+
+    /// How much of the message in hand its peer's answer takes. The answer begins, if the peer parks.
+    fn capacity(&mut self, now: u64, upload: &Upload, from: Route) -> Capacity {
+        let Some(message) = upload.in_hand() else { return Capacity::Wait };
+        if let Some(status) = self.absent(now, &message.peer) {
+            return Capacity::Never(status);
+        }
+        let Some(least) = message.least(upload.there()) else { return Capacity::Wait };
+        let Some(park) = self.sessions.get(&message.peer).and_then(|session| session.park()) else {
+            return Capacity::Wait;
+        };
+        let Some(exchange) = self.exchanges.get(park) else { return Capacity::Wait };
+        let max = exchange.response.max();
+        if least + FRAME_LEN > max {
+            debug!(session = %message.peer, max, limit = %Limit::MaxResponse, "no answer could hold a message");
+            return Capacity::Never(Status::Limited);
+        }
+        let why = if message.is_control() { ParkEnd::Control } else { ParkEnd::Data };
+        self.open(now, park, why);
+        let Some(exchange) = self.exchanges.get_mut(park) else { return Capacity::Wait };
+        let left = exchange.response.left(Some(from));
+        if left < least || exchange.is_full() {
+            exchange.fill();
+            self.touch(message.peer);
+            return Capacity::Wait;
+        }
+        let undrained = exchange.response.undrained();
+        let source_len = exchange.response.source_len(Some(from));
+        let mut room = self.config.undrained.saturating_sub(undrained + source_len);
+        if let Content::Datagram { .. } = message.content
             && undrained <= DATAGRAM_SLACK
         {
             room = room.max(least);
         }
-        if !matches!(current.what, What::Control { .. }) {
+        if !message.is_control() {
             // A datagram is counted already.
-            let held = self.held - current.what.held();
-            let free = self.config.max_held.saturating_sub(held);
+            let free = self.budget.free_beside(message.held());
             if free < room {
+                trace!(exchange = upload.id, limit = %Limit::MaxHeld, "an upload stands");
                 room = free;
-                self.starved.insert(id);
+                self.budget.starve(upload.id);
             }
         }
-        if room < least { Slot::Wait } else { Slot::Room(park, room.min(left)) }
+        if room < least { Capacity::Wait } else { Capacity::Room(park, room.min(left)) }
     }
 
-    /// Writes the message, or what fits of it. Some: all of it is written, and how many bytes it had.
+    /// Writes the message in hand, or what fits of it. The number of its bytes once all is written.
     fn put(
         &mut self,
         now: u64,
         park: ExchangeId,
         from: Route,
-        current: &mut Current,
+        upload: &mut Upload,
         room: usize,
-        mut take: impl FnMut(usize) -> Bytes,
     ) -> Option<u32> {
-        let (data, bytes, total) = match &mut current.what {
-            What::Control { encoded, len } => {
-                let encoded = encoded.get(..*len).unwrap_or_default();
-                self.write(now, park, |response| {
-                    response.source(from);
-                    response.raw(encoded);
-                });
-                self.written(current.peer, 0);
-                self.acquaint(from.peer, current.peer);
-                return Some(0);
-            }
-            What::Datagram { data, have } => {
-                self.held -= have.len();
-                (*data, have.split().freeze(), Some(data.len))
-            }
-            What::Stream { data, done } => {
-                let left = data.len.saturating_sub(*done) as usize;
-                let bytes = take(left.min(room.saturating_sub(data_len(0))));
-                let last = bytes.len() == left;
-                let flags = match last {
-                    true => data.flags,
-                    false => data.flags.without(DataFlags::FIN.with(DataFlags::ACK_NOW)),
-                };
-                let len = bytes.len() as u32;
-                let slice = Data { offset: data.offset + u64::from(*done), flags, len };
-                *done += len;
-                (slice, bytes, last.then_some(data.len))
-            }
-            What::Drop { .. } => return None,
-        };
-        self.written(current.peer, bytes.len());
+        let message = upload.in_hand()?;
+        let peer = message.peer;
+        if let Content::Control(control) = &message.content {
+            self.write(now, park, |response| {
+                response.source(from);
+                response.raw(control.as_bytes());
+            });
+            self.count_written(peer, 0);
+            self.acquaint(from.peer, peer);
+            return Some(0);
+        }
+        let held = message.held();
+        let slice = upload.slice(room)?;
+        self.budget.give(held);
+        let total = upload.in_hand().and_then(|message| message.total(&slice));
+        self.count_written(peer, slice.bytes.len());
         self.write(now, park, |response| {
             response.source(from);
-            response.data(data, bytes);
+            response.data(slice.data, slice.bytes);
         });
         total
     }
 
-    fn written(&mut self, peer: Address, bytes: usize) {
+    /// Counts a message that was written, of `bytes` bytes.
+    fn count_written(&mut self, peer: Address, bytes: usize) {
         self.stats.messages += 1;
         self.stats.forwarded += bytes as u64;
-        self.touched.push(peer);
+        self.touch(peer);
     }
 
-    /// Lets the current message wait for its peer; false if it waited long enough.
-    fn wait(&mut self, now: u64, id: ExchangeId, state: &mut State, current: &Current) -> bool {
-        if state.is_park() || current.what.is_probe() {
+    /// Lets the message in hand wait for its peer; false if the message waited long enough.
+    fn wait(&mut self, now: u64, upload: &mut Upload, peer: Address) -> bool {
+        if !upload.may_wait() {
             return false;
         }
-        if let Some((_, until)) = state.waiting {
+        if let Some(until) = upload.waits_until() {
             return now < until;
         }
-        let Some(session) = self.sessions.get_mut(&current.peer) else { return false };
+        let Some(session) = self.sessions.get(&peer) else { return false };
         let (min, max) = (self.config.busy_wait_min_ms, self.config.busy_wait_max_ms);
-        // A response that is under way says more of the peer than its last gap.
-        let wait = if session.park.is_some() { max } else { (2 * session.gap).max(min).min(max) };
-        let wait = wait.min(state.patience);
-        if wait == 0 {
-            return false;
-        }
-        session.waiters.insert(id);
-        state.waiting = Some((now, now + wait));
-        self.arm(id, Some(now + wait));
+        // An answer that is under way says more of the peer than its last gap.
+        let wait = match session.park() {
+            Some(_) => max,
+            None => (2 * session.gap()).max(min).min(max),
+        };
+        let Some(until) = upload.begin_wait(now, wait) else { return false };
+        trace!(exchange = upload.id, %peer, wait, "a message waits for its peer");
+        self.targets.wait(peer, upload.id);
+        self.upload_timers.set(upload.id, &mut upload.deadline, Some(until));
         true
     }
 
-    pub(super) fn stop_waiting(
-        &mut self,
-        now: u64,
-        id: ExchangeId,
-        state: &mut State,
-        peer: Address,
-    ) {
-        if let Some((since, _)) = state.waiting.take() {
-            state.patience = state.patience.saturating_sub(now.saturating_sub(since));
-            if let Some(session) = self.sessions.get_mut(&peer) {
-                session.waiters.remove(&id);
-            }
-            self.starved.remove(&id);
-            self.touched.push(peer);
-            self.arm(id, Some(now + self.config.upload_idle_ms));
-        }
+    /// The wait for the peer of the message in hand is over.
+    pub(super) fn expire(&mut self, now: u64, upload: &mut Upload) {
+        self.refuse(now, upload, Status::Busy);
     }
 
-    /// The wait for the current message's peer is over.
-    pub(super) fn expire(&mut self, now: u64, id: ExchangeId, state: &mut State) {
-        let Some(mut current) = state.current.take() else { return };
-        self.stop_waiting(now, id, state, current.peer);
-        self.refuse(now, id, state, &mut current, Status::Busy);
-        state.current = Some(current);
-    }
-
-    /// The peer does not get the message: what is left of it is to be read and dropped.
-    fn refuse(
-        &mut self,
-        now: u64,
-        id: ExchangeId,
-        state: &mut State,
-        current: &mut Current,
-        status: Status,
-    ) {
-        let left = current.what.unread();
-        let done = match &current.what {
-            What::Stream { done, .. } => *done,
-            _ => 0,
-        };
-        // What follows in this upload would leave a gap; but nothing waited for the peer of a probe.
-        if status != Status::Limited && !current.what.is_probe() && !state.is_park() {
-            state.refused.insert(current.peer, status);
-        }
-        self.held -= current.what.held();
-        self.set_target(id, state, None);
+    /// The peer does not get the message in hand: what is left of it is to be read and dropped.
+    fn refuse(&mut self, now: u64, upload: &mut Upload, status: Status) {
+        let Some(message) = upload.in_hand() else { return };
+        let (peer, held) = (message.peer, message.held());
+        self.stop_waiting(now, upload, peer);
+        upload.refuse(status);
+        self.budget.give(held);
+        self.set_target(upload, None);
         if status != Status::Limited {
-            self.wish(now, self.source_of(id), current.peer);
+            self.wish(now, self.source_of(upload.id), peer);
         }
-        current.what = What::Drop { status, left, done };
     }
 
-    /// Why a peer is not there, if it is not.
-    pub(super) fn absent(&self, now: u64, peer: &Address) -> Option<Status> {
-        let grace = self.config.grace_ms;
-        if self.sessions.get(peer).is_some_and(|session| session.lives(now, grace)) {
-            return None;
-        }
-        Some(if self.is_young(now) { Status::Retry } else { Status::Away })
-    }
-
-    /// Keeps a RECEIVE_REQ, or writes it into a response that is being written.
-    pub(super) fn keep_ack(&mut self, now: u64, peer: Address, from: Route, mut window: Window) {
+    /// Keeps a RECEIVE_REQ, or writes it into an answer that is open.
+    fn keep_ack(&mut self, now: u64, peer: Address, from: Route, mut window: Window) {
         self.acquaint(from.peer, peer);
         let Some(session) = self.sessions.get_mut(&peer) else { return };
-        let park = session.park.filter(|park| {
-            self.exchanges.get(park).is_some_and(|exchange| {
-                let response = &exchange.response;
-                response.phase == Phase::Open
-                    && response.left(Some(from)) >= MAX_CONTROL
-                    && response.undrained() < self.config.undrained
+        let open = session.park().filter(|park| {
+            self.exchanges.get(*park).is_some_and(|exchange| {
+                exchange.is_open()
+                    && exchange.response.left(Some(from)) >= MAX_CONTROL
+                    && exchange.response.undrained() < self.config.undrained
             })
         });
-        if let Some(park) = park {
+        if let Some(park) = open {
             if let Some(kept) = session.stored.acks.take(&from) {
                 window = newest(&kept, &window);
             }
@@ -308,71 +321,30 @@ impl Router {
                 response.source(from);
                 response.put(&Message::SendRsp(window));
             });
-            self.written(peer, 0);
+            self.count_written(peer, 0);
             return;
         }
         let due = if window.now { now } else { now + self.config.ack_delay_ms };
         if session.stored.acks.insert(from, window, due, self.config.acks) {
+            debug!(session = %peer, limit = %Limit::Acks, "the oldest acknowledgement is dropped");
             self.stats.acks_dropped += 1;
         }
         self.poke(now, peer);
     }
 
-    /// The session wants to be told when `peer` parks, or that it never will.
-    pub(super) fn wish(&mut self, now: u64, session: Address, peer: Address) {
-        if self.is_over(now, peer, session) {
-            return;
-        }
-        let most = self.config.wishes;
-        let Some(wisher) = self.sessions.get_mut(&session) else { return };
-        if most == 0 || !self.wanted.entry(peer).or_default().insert(session) {
-            return;
-        }
-        wisher.wishes.push_back(peer);
-        if wisher.wishes.len() > most
-            && let Some(oldest) = wisher.wishes.pop_front()
-        {
-            self.unwish(session, oldest);
-        }
+    /// Two sessions have something to do with each other: each is told when the other is over.
+    fn acquaint(&mut self, a: Address, b: Address) {
+        self.sessions.acquaint(a, b, self.config.peers);
     }
 
-    /// Forgets a wish that is no longer in its session's list.
-    pub(super) fn unwish(&mut self, session: Address, peer: Address) {
-        if let Some(wishers) = self.wanted.get_mut(&peer) {
-            wishers.remove(&session);
-            if wishers.is_empty() {
-                self.wanted.remove(&peer);
+    /// The session wants to be told when `peer` parks, or that `peer` is over.
+    fn wish(&mut self, now: u64, session: Address, peer: Address) {
+        if self.sessions.is_over(&peer) {
+            if self.sessions.keep_gone(session, peer, self.config.peers) {
+                self.poke(now, session);
             }
+        } else if self.wishes.add(session, peer, self.config.wishes) {
+            trace!(%session, limit = %Limit::Wishes, "the oldest wish is forgotten");
         }
     }
-
-    /// Says whose response the upload feeds.
-    pub(super) fn set_target(
-        &mut self,
-        id: ExchangeId,
-        state: &mut State,
-        target: Option<Address>,
-    ) {
-        if state.target != target
-            && let Some(before) = state.target.take()
-            && let Some(session) = self.sessions.get_mut(&before)
-        {
-            session.feeders.remove(&id);
-            self.touched.push(before);
-        }
-        if let Some(peer) = target
-            && let Some(session) = self.sessions.get_mut(&peer)
-        {
-            session.feeders.insert(id);
-            state.target = target;
-        }
-    }
-}
-
-/// Takes up to `most` bytes of the data message under way from `chunk`.
-fn take(decoder: &mut Decoder, chunk: &mut Bytes, most: usize) -> Bytes {
-    let bytes = chunk.split_to(chunk.len().min(most));
-    // The decoder counts along; all of it belongs to the message, so that nothing can be wrong.
-    let _ = decoder.next(&mut &bytes[..]);
-    bytes
 }

@@ -1,258 +1,445 @@
-//! An exchange: the request as far as it was read, and its response.
+//! An exchange: a connection's request, and its response.
 
-use std::collections::HashMap;
+use std::collections::VecDeque;
 
-use bytes::{Bytes, BytesMut};
+use bytes::BytesMut;
+use rustc_hash::FxHashMap;
 
 use super::ExchangeId;
-use super::response::{Phase, Response};
-use crate::wire::{
-    Address, Channel, Data, DataFlags, Decoder, Hello, HelloFlags, ListenReq, MAX_CONTROL,
-    MAX_SINGLE_BODY, Message, Status, Verdict,
-};
+use super::control::Control;
+use super::deadlines::Deadlines;
+use super::response::Response;
+use crate::wire::{Address, Hello, HelloFlags, Message, Status, Verdict};
 
-#[derive(Debug)]
-pub(super) struct Exchange {
-    /// Whose it is, once HELLO was read.
-    pub session: Option<Address>,
-    pub seq: u64,
-    /// Until its body has been dealt with.
-    pub upload: Option<Box<Upload>>,
-    /// Of a park: its verdicts, until it is answered.
-    pub verdicts: BytesMut,
-    /// Of a park that is also a send: the exchange that carries its messages, until all are dealt with.
-    pub carrier: Option<ExchangeId>,
-    pub role: Role,
-    pub admission: Admission,
-    pub response: Response,
-    /// Of a park: when its hold is over.
-    pub hold_until: u64,
-    /// Of a streamed response: when it began, and when the next TICK is due.
-    pub ticks: Option<(u64, u64)>,
-    /// When the response was last written or taken from.
-    pub active: u64,
-    /// When it is to be looked at.
-    pub deadline: Option<u64>,
-    /// Whether it stands in the queue of wakes.
-    pub woken: bool,
-}
-
-/// What an exchange is, beside a park or a send.
+/// What a request is, as its HELLO says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Role {
-    Plain,
-    /// A park that is a send as well, and stands.
+pub(super) enum RequestKind {
+    /// A send: answered as soon as every message in it was dealt with.
+    Send,
+    /// A park: waits for data and control; its own messages wait for nothing.
+    Park,
+    /// A park that is its session's send as well: the client has one socket.
     Single,
-    /// It carries the messages of one: there is no connection.
-    Carrier,
 }
 
-/// Whose an exchange may be.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Admission {
-    All,
-    /// A session's that is known already.
-    Known,
-    /// It was to be, and was another's.
-    Refused,
-}
-
-impl Exchange {
-    pub fn new(now: u64, patience: u64) -> Self {
-        Self {
-            session: None,
-            seq: 0,
-            upload: Some(Box::new(Upload::new(now, patience))),
-            verdicts: BytesMut::new(),
-            carrier: None,
-            role: Role::Plain,
-            admission: Admission::All,
-            response: Response::new(),
-            hold_until: 0,
-            ticks: None,
-            active: now,
-            deadline: None,
-            woken: false,
+impl RequestKind {
+    pub fn of(hello: &Hello) -> Self {
+        match hello.hold_ms {
+            0 => Self::Send,
+            _ if hello.flags.has(HelloFlags::SINGLE) => Self::Single,
+            _ => Self::Park,
         }
+    }
+
+    /// Whether the request has the place of a park, once its body is whole.
+    pub fn is_park(self) -> bool {
+        self != Self::Send
+    }
+
+    /// Whether the request counts among its session's sends, and its messages wait for their peers.
+    pub fn is_send(self) -> bool {
+        self != Self::Park
     }
 }
 
-impl Exchange {
+/// The session whose request an exchange is.
+///
+/// ```text
+///  Anyone ────┐ HELLO            there is room for the session
+///             ├───────▶ Claimed ───────────────────────────────▶ Session
+///  KnownOnly ─┘
+///      └─ HELLO of another session ─▶ Refused
+/// ```
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Requester {
+    /// HELLO was not read.
+    Anyone,
+    /// HELLO was not read, and there is room only for sessions that are known.
+    KnownOnly,
+    /// HELLO was read; there was room only for sessions that are known, and its session is not.
+    Refused,
+    /// HELLO was read, and its session does not count the exchange, which is only told why.
+    Claimed(Address),
+    /// The session counts the exchange.
+    Session(Address),
+}
+
+/// How far a request is answered.
+///
+/// ```text
+///          a park's body is whole          there is something for it          END is written
+///  Reading ──────────────────────▶ Parked ───────────────────────────▶ Open ─────────────────▶ Ended
+///     │                               │                                 │                      ▲ ▲ ▲
+///     │                               │              the next message does not fit ─▶ Full ────┘ │ │
+///     │                               └── another takes its place; the relay shuts down ─────────┘ │
+///     └── a send; a park that does not take its place ─────────────────────────────────────────────┘
+/// ```
+#[derive(Debug)]
+pub(super) enum AnswerStage {
+    /// The body is being read.
+    Reading,
+    /// The park waits: nothing was written.
+    Parked(Park),
+    /// The answer to the park is being written.
+    Open(Park),
+    /// The same, and nothing more fits: the answer ends before the router is done with this call.
+    Full(Park),
+    /// END is queued.
+    Ended,
+}
+
+/// What belongs to a park that took its place.
+#[derive(Debug)]
+pub(super) struct Park {
+    /// When its hold is over.
+    pub hold_until: u64,
+    /// Of an answer that stays open.
+    pub ticks: Option<Ticks>,
+    /// Of a park with SINGLE.
+    pub single: Option<SingleMessages>,
+}
+
+/// The TICKs of an answer that stays open.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Ticks {
+    /// When the answer began.
+    pub began: u64,
+    /// When the next TICK is due.
+    pub due: u64,
+}
+
+impl Park {
+    /// Whether the messages of a park with SINGLE are being dealt with.
+    pub fn speaks(&self) -> bool {
+        matches!(self.single, Some(SingleMessages::Speaks { .. }))
+    }
+}
+
+/// How far the messages of a park with SINGLE are.
+///
+/// ```text
+///  Spoke ── the park has its place ─▶ Speaks ── all have verdicts, or the park ends ─▶ Spoke
+/// ```
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum SingleMessages {
+    /// The messages are being dealt with; behind them the session ends if there was BYE.
+    Speaks { bye: bool },
+    /// No message is to be dealt with: not yet, or not any longer.
+    Spoke,
+}
+
+/// The server's side of an exchange.
+#[derive(Debug)]
+pub(super) struct ServerExchange {
+    client: Requester,
+    seq: u64,
+    /// Verdicts that were not written yet.
+    verdicts: BytesMut,
+    stage: AnswerStage,
+    pub response: Response,
+    /// When the response was last written or taken from.
+    active: u64,
+    /// When the exchange is to be looked at.
+    deadline: Option<u64>,
+    /// Whether the exchange stands in the queue of wakes.
+    is_queued: bool,
+}
+
+impl ServerExchange {
+    /// HELLO was read: notes its number and the length that the answer may have.
+    pub fn greet(&mut self, hello: &Hello) {
+        self.seq = hello.seq;
+        self.response.limit(hello.max_response);
+    }
+
+    pub fn seq(&self) -> u64 {
+        self.seq
+    }
+
+    /// NameTable the session of the HELLO; false if the session is refused, as there is room only for known
+    /// ones.
+    pub fn claim(&mut self, peer: Address, is_known: bool) -> bool {
+        self.client = match self.client {
+            Requester::KnownOnly if !is_known => Requester::Refused,
+            _ => Requester::Claimed(peer),
+        };
+        self.client != Requester::Refused
+    }
+
+    /// The session counts the exchange.
+    pub fn admit(&mut self, peer: Address) {
+        self.client = Requester::Session(peer);
+    }
+
+    /// There is room for the exchange only if it is of a session that is known.
+    pub fn admit_known_only(&mut self) {
+        if self.client == Requester::Anyone {
+            self.client = Requester::KnownOnly;
+        }
+    }
+
+    pub fn is_refused(&self) -> bool {
+        self.client == Requester::Refused
+    }
+
+    /// The session that counts the exchange.
+    pub fn session(&self) -> Option<Address> {
+        match self.client {
+            Requester::Session(peer) => Some(peer),
+            Requester::Anyone
+            | Requester::KnownOnly
+            | Requester::Refused
+            | Requester::Claimed(_) => None,
+        }
+    }
+
+    /// The session of the HELLO, whether or not it counts the exchange.
+    pub fn address(&self) -> Option<Address> {
+        match self.client {
+            Requester::Session(peer) | Requester::Claimed(peer) => Some(peer),
+            Requester::Anyone | Requester::KnownOnly | Requester::Refused => None,
+        }
+    }
+
+    /// Keeps a verdict for the answer.
+    pub fn keep_verdict(&mut self, index: u16, status: Status, bytes: u32) {
+        let verdict = Message::Verdict(Verdict { index, status, bytes });
+        self.verdicts.extend_from_slice(Control::new(&verdict).as_bytes());
+    }
+
+    /// Takes the verdicts that were not written yet. Those of a park with SINGLE go together: none
+    /// while its messages are being dealt with.
+    pub fn take_verdicts(&mut self) -> BytesMut {
+        match self.park().is_some_and(Park::speaks) {
+            true => BytesMut::new(),
+            false => std::mem::take(&mut self.verdicts),
+        }
+    }
+
+    /// The park, from when it took its place until it ends.
+    pub fn park(&self) -> Option<&Park> {
+        match &self.stage {
+            AnswerStage::Parked(park) | AnswerStage::Open(park) | AnswerStage::Full(park) => {
+                Some(park)
+            }
+            AnswerStage::Reading | AnswerStage::Ended => None,
+        }
+    }
+
+    fn park_mut(&mut self) -> Option<&mut Park> {
+        match &mut self.stage {
+            AnswerStage::Parked(park) | AnswerStage::Open(park) | AnswerStage::Full(park) => {
+                Some(park)
+            }
+            AnswerStage::Reading | AnswerStage::Ended => None,
+        }
+    }
+
+    pub fn stage(&self) -> &AnswerStage {
+        &self.stage
+    }
+
+    /// When the response was last written or taken from.
+    pub fn active(&self) -> u64 {
+        self.active
+    }
+
+    /// The response was written or taken from, or may be taken from.
+    pub fn note_activity(&mut self, now: u64) {
+        self.active = now;
+    }
+
+    /// The body is whole, and the park takes its place.
+    pub fn take_place(&mut self, park: Park) {
+        debug_assert!(matches!(self.stage, AnswerStage::Reading), "a park takes its place once");
+        self.stage = AnswerStage::Parked(park);
+    }
+
+    /// The messages of a park with SINGLE are dealt with from now on; behind them comes `bye`.
+    pub fn begin_speaking(&mut self, bye: bool) {
+        if let Some(park) = self.park_mut() {
+            park.single = Some(SingleMessages::Speaks { bye });
+        }
+    }
+
+    /// Sets when the next TICK is due.
+    pub fn set_next_tick(&mut self, at: u64) {
+        if let Some(ticks) = self.park_mut().and_then(|park| park.ticks.as_mut()) {
+            ticks.due = at;
+        }
+    }
+
+    /// Whether the park waits, and nothing was written.
+    pub fn is_parked(&self) -> bool {
+        matches!(self.stage, AnswerStage::Parked(_))
+    }
+
+    /// Whether the answer to the park is being written.
+    pub fn is_open(&self) -> bool {
+        matches!(self.stage, AnswerStage::Open(_) | AnswerStage::Full(_))
+    }
+
+    pub fn is_full(&self) -> bool {
+        matches!(self.stage, AnswerStage::Full(_))
+    }
+
+    pub fn is_ended(&self) -> bool {
+        matches!(self.stage, AnswerStage::Ended)
+    }
+
     /// Whether its response is open and stays so.
     pub fn is_streaming(&self) -> bool {
-        self.ticks.is_some() && self.response.phase == Phase::Open
+        self.is_open() && self.park().is_some_and(|park| park.ticks.is_some())
     }
-}
 
-/// A request body being read.
-#[derive(Debug)]
-pub(super) struct Upload {
-    pub decoder: Decoder,
-    pub state: State,
-}
+    /// The answer to the park begins; false if the exchange is no park that waits.
+    pub fn open(&mut self) -> bool {
+        match std::mem::replace(&mut self.stage, AnswerStage::Ended) {
+            AnswerStage::Parked(park) => {
+                self.stage = AnswerStage::Open(park);
+                true
+            }
+            other => {
+                self.stage = other;
+                false
+            }
+        }
+    }
 
-impl Upload {
-    pub fn new(now: u64, patience: u64) -> Self {
-        let state = State {
-            hello: None,
-            start: Start::default(),
-            messages: 0,
-            route: None,
-            current: None,
-            refused: HashMap::new(),
-            target: None,
-            octets: 0,
-            ended: false,
-            last_byte: now,
-            waiting: None,
-            patience,
-            listens: Vec::new(),
-            verdicts: BytesMut::new(),
-            gathered: BytesMut::new(),
-            reserved: 0,
-            rest: Bytes::new(),
-            park: None,
-            speaks: false,
+    /// The next message does not fit into the answer.
+    pub fn fill(&mut self) {
+        self.stage = match std::mem::replace(&mut self.stage, AnswerStage::Ended) {
+            AnswerStage::Open(park) => AnswerStage::Full(park),
+            other => other,
         };
-        Self { decoder: Decoder::new(), state }
+    }
+
+    /// END is written, or nothing at all will be.
+    pub fn end(&mut self) {
+        self.stage = AnswerStage::Ended;
+    }
+
+    /// The messages of a park with SINGLE are dealt with, or given up. Whether BYE was with them;
+    /// `None` if that was so already.
+    pub fn stop_speaking(&mut self) -> Option<bool> {
+        let single = self.park_mut()?.single.as_mut()?;
+        match std::mem::replace(single, SingleMessages::Spoke) {
+            SingleMessages::Speaks { bye } => Some(bye),
+            SingleMessages::Spoke => None,
+        }
     }
 }
 
-/// What was read, and what is to be done with the message read last.
+/// All exchanges.
 #[derive(Debug)]
-pub(super) struct State {
-    pub hello: Option<Hello>,
-    pub start: Start,
-    /// Messages begun.
-    pub messages: u32,
-    pub route: Option<(Address, Channel)>,
-    pub current: Option<Current>,
-    /// Peers that get no more of this upload, and why.
-    pub refused: HashMap<Address, Status>,
-    /// The peer whose response this upload feeds.
-    pub target: Option<Address>,
-    /// Octets read.
-    pub octets: usize,
-    /// Whether the whole body was given.
-    pub ended: bool,
-    pub last_byte: u64,
-    /// Since when and until when the current message waits for its peer.
-    pub waiting: Option<(u64, u64)>,
-    /// How long it may still wait for peers, in milliseconds.
-    pub patience: u64,
-    pub listens: Vec<ListenReq>,
-    pub verdicts: BytesMut,
-    /// Of a park that is also a send: what stands behind HELLO, until it is whole.
-    pub gathered: BytesMut,
-    /// Octets counted as held for it meanwhile.
-    pub reserved: usize,
-    /// Of such a park's carrier: what it has not dealt with.
-    pub rest: Bytes,
-    /// And the park, in whose answer the verdicts are.
-    pub park: Option<ExchangeId>,
-    /// Whether a message was read whose verdict ends such a park.
-    pub speaks: bool,
+pub(super) struct Exchanges {
+    next: ExchangeId,
+    table: FxHashMap<ExchangeId, ServerExchange>,
+    timers: Deadlines<ExchangeId>,
+    /// Exchanges whose drivers are to look again.
+    wakes: VecDeque<ExchangeId>,
 }
 
-impl State {
-    pub fn is_park(&self) -> bool {
-        self.hello.is_some_and(|hello| hello.hold_ms > 0)
-    }
-
-    /// Whether it is a park and a send in one.
-    pub fn is_single(&self) -> bool {
-        self.is_park() && self.hello.is_some_and(|hello| hello.flags.has(HelloFlags::SINGLE))
-    }
-
-    /// Whether it counts among its session's sends.
-    pub fn is_send(&self) -> bool {
-        !self.is_park() || self.is_single()
-    }
-
-    /// Takes more of a body that is to be whole before it is dealt with, and of one that is too long
-    /// enough to see that: HELLO counts as well.
-    pub fn gather(&mut self, chunk: &mut Bytes) {
-        let most = MAX_SINGLE_BODY.saturating_sub(self.gathered.len());
-        self.gathered.extend_from_slice(&chunk.split_to(chunk.len().min(most)));
-    }
-
-    pub fn verdict(&mut self, index: u16, status: Status, bytes: u32) {
-        let mut buffer = [0; MAX_CONTROL];
-        let message = Message::Verdict(Verdict { index, status, bytes });
-        if let Some(encoded) = message.encode(&mut buffer).and_then(|n| buffer.get(..n)) {
-            self.verdicts.extend_from_slice(encoded);
-        }
-    }
-}
-
-/// The first octets of a body: type, length, and the version of HELLO, which stands there for ever.
-#[derive(Debug, Default)]
-pub(super) struct Start {
-    octets: [u8; 5],
-    have: usize,
-}
-
-impl Start {
-    pub fn see(&mut self, chunk: &[u8]) {
-        for (to, from) in self.octets.iter_mut().skip(self.have).zip(chunk) {
-            *to = *from;
-            self.have += 1;
+impl Exchanges {
+    pub fn new() -> Self {
+        Self {
+            next: 0,
+            table: FxHashMap::default(),
+            timers: Deadlines::new(),
+            wakes: VecDeque::new(),
         }
     }
 
-    /// The version, if the body begins like a HELLO.
-    pub fn version(&self) -> Option<u8> {
-        let [kind, .., version] = self.octets;
-        (self.have == self.octets.len() && kind == HELLO).then_some(version)
+    /// A request arrived.
+    pub fn begin(&mut self, now: u64) -> ExchangeId {
+        let id = self.next;
+        self.next += 1;
+        let exchange = ServerExchange {
+            client: Requester::Anyone,
+            seq: 0,
+            verdicts: BytesMut::new(),
+            stage: AnswerStage::Reading,
+            response: Response::new(),
+            active: now,
+            deadline: None,
+            is_queued: false,
+        };
+        self.table.insert(id, exchange);
+        id
     }
-}
 
-/// Type octet of HELLO, the same in every version.
-const HELLO: u8 = 0x01;
+    pub fn get(&self, id: ExchangeId) -> Option<&ServerExchange> {
+        self.table.get(&id)
+    }
 
-/// A message on its way to a peer.
-#[derive(Debug)]
-pub(super) struct Current {
-    pub index: u16,
-    pub peer: Address,
-    /// The peer's end of the channel.
-    pub channel: Channel,
-    pub what: What,
-}
+    pub fn get_mut(&mut self, id: ExchangeId) -> Option<&mut ServerExchange> {
+        self.table.get_mut(&id)
+    }
 
-#[derive(Debug)]
-pub(super) enum What {
-    /// A control message as it will be written.
-    Control { encoded: [u8; MAX_CONTROL], len: usize },
-    /// Stream data, so many bytes of which were written.
-    Stream { data: Data, done: u32 },
-    /// A datagram, as far as it is there.
-    Datagram { data: Data, have: BytesMut },
-    /// Data that the peer will not get: still to be read, and delivered before.
-    Drop { status: Status, left: u32, done: u32 },
-}
+    pub fn len(&self) -> usize {
+        self.table.len()
+    }
 
-impl What {
-    /// Bytes of the message that were not read from the body.
-    pub fn unread(&self) -> u32 {
-        match self {
-            Self::Control { .. } => 0,
-            Self::Stream { data, done } => data.len.saturating_sub(*done),
-            Self::Datagram { data, have } => data.len.saturating_sub(have.len() as u32),
-            Self::Drop { left, .. } => *left,
+    /// The numbers of all exchanges, the oldest first.
+    pub fn ids(&self) -> Vec<ExchangeId> {
+        let mut ids: Vec<_> = self.table.keys().copied().collect();
+        ids.sort_unstable();
+        ids
+    }
+
+    /// Forgets an exchange.
+    pub fn remove(&mut self, id: ExchangeId) -> Option<ServerExchange> {
+        self.arm(id, None);
+        self.table.remove(&id)
+    }
+
+    /// Sets when an exchange is to be looked at.
+    pub fn arm(&mut self, id: ExchangeId, at: Option<u64>) {
+        if let Some(exchange) = self.table.get_mut(&id) {
+            self.timers.set(id, &mut exchange.deadline, at);
         }
     }
 
-    /// Octets held here.
-    pub fn held(&self) -> usize {
-        match self {
-            Self::Datagram { have, .. } => have.len(),
-            _ => 0,
+    /// When an exchange is to be looked at next.
+    pub fn next_deadline(&self) -> Option<u64> {
+        self.timers.next()
+    }
+
+    /// An exchange that is to be looked at now; its deadline is over.
+    pub fn pop_due(&mut self, now: u64) -> Option<ExchangeId> {
+        let (_, id) = self.timers.due(now)?;
+        self.arm(id, None);
+        Some(id)
+    }
+
+    /// The driver of the exchange is to look again.
+    pub fn wake(&mut self, id: ExchangeId) {
+        if let Some(exchange) = self.table.get_mut(&id)
+            && !std::mem::replace(&mut exchange.is_queued, true)
+        {
+            self.wakes.push_back(id);
         }
     }
 
-    /// Whether its verdict is immediate.
-    pub fn is_probe(&self) -> bool {
-        matches!(self, Self::Stream { data, .. } if data.flags.has(DataFlags::PROBE))
+    /// An exchange whose driver is to look again.
+    pub fn poll_wake(&mut self) -> Option<ExchangeId> {
+        while let Some(id) = self.wakes.pop_front() {
+            if let Some(exchange) = self.table.get_mut(&id) {
+                exchange.is_queued = false;
+                return Some(id);
+            }
+        }
+        None
+    }
+
+    /// Writes to a response, and wakes its driver. Octets written.
+    pub fn write(&mut self, now: u64, id: ExchangeId, write: impl FnOnce(&mut Response)) -> usize {
+        let Some(exchange) = self.table.get_mut(&id) else { return 0 };
+        let before = exchange.response.undrained();
+        write(&mut exchange.response);
+        exchange.active = now;
+        let written = exchange.response.undrained() - before;
+        self.wake(id);
+        written
     }
 }

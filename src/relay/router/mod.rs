@@ -10,50 +10,67 @@
 //! What is held is soft: a router that starts empty in the place of another loses nothing, as every
 //! request says all that its handling needs. And it is bounded, by [`RouterConfig`].
 //!
-//! - `upload` reads a request, message by message;
-//! - `deliver` brings a message to its peer's response, or waits for one;
-//! - `park` is what becomes of the exchange itself;
-//! - `single` is a park that is a send as well;
-//! - `claims` says who listens where, `asked` who may answer a connector;
-//! - `life` tells a session's peers that it is over;
-//! - `session`, `exchange`, `response` are the state.
+//! A request goes through these files from the top to the bottom; none calls another above it:
+//!
+//! - this file: the calls of drivers, and deadlines;
+//! - `drive`: uploads are read, greeted, completed, rejected;
+//! - `deliver`: a message is brought to its peer's answer, or waits for one;
+//! - `arrive`: a park takes its place;
+//! - `claims`: which session listens where; `life`: sessions that are over without BYE;
+//! - `park`: what is written into an answer, and what ends it (`park_end`: for which reasons);
+//! - `tables`: all state but the uploads.
+//!
+//! The state, each part with its own transitions:
+//!
+//! - `exchange`: a connection's request and its answer; `response`: the octets of that;
+//! - `upload`: a body being read; `demand`: which messages it may have; `message`: the message in hand;
+//! - `sessions`: where the parks of sessions are, and whether they go on; `stored`: what is kept for
+//!   the next answer; `asked`, `names`, `wishes`, `targets`: how sessions stand to each other;
+//! - `budget`: octets held of all; `deadlines`: when something is due.
 
+mod arrive;
 mod asked;
+mod budget;
 mod claims;
 mod config;
+mod control;
+mod deadlines;
 mod deliver;
+mod demand;
+mod drive;
 mod exchange;
 mod life;
+mod message;
+mod names;
 mod park;
+mod park_end;
+mod rejection;
 mod response;
-mod session;
-mod single;
+mod sessions;
+mod stored;
+mod tables;
+mod targets;
 #[cfg(test)]
 pub(super) mod testing;
 #[cfg(test)]
 mod tests;
 mod upload;
-
-use std::collections::{BTreeSet, HashMap, VecDeque};
+mod wishes;
 
 use bytes::Bytes;
 use rustc_hash::FxHashMap;
-use sha2::{Digest, Sha256};
+use tracing::debug;
 
-use crate::wire::{Address, Endpoint, Status};
-use claims::Holder;
-use exchange::{Admission, Exchange, Role};
-use response::{Phase, Response};
-use session::Session;
-use upload::Failure;
+use crate::wire::{Address, Status};
+use exchange::AnswerStage;
+use park_end::ParkEnd;
+use rejection::{MALFORMED, Rejection};
+use tables::{Tables, Work};
+use upload::Upload;
 
 pub use config::{RouterConfig, RouterStats};
 
-/// Idle sessions looked at, the oldest first, to make room for another: few, since it is done for
-/// every new session while the table is full.
-const EVICTION_SEARCH: usize = 64;
-
-/// Names an exchange; never used again.
+/// NameTable an exchange; never used again.
 pub type ExchangeId = u64;
 
 /// What [`Router::poll_response`] has.
@@ -68,142 +85,117 @@ pub enum Answer {
     End,
 }
 
-/// See the [module](self).
+/// Brings what requests carry to the sessions that it is for. See the [module](self).
 #[derive(Debug)]
 pub struct Router {
-    config: RouterConfig,
-    /// When it started: until the grace is over, what it does not know may be on its way back.
-    born: u64,
-    down: bool,
-    next: ExchangeId,
-    exchanges: FxHashMap<ExchangeId, Exchange>,
-    sessions: HashMap<Address, Session>,
-    names: HashMap<Endpoint, Holder>,
-    /// Who had a name last, of those that nobody has.
-    former: HashMap<Endpoint, Holder>,
-    /// Which sessions are to be told that a peer parks.
-    wanted: HashMap<Address, BTreeSet<Address>>,
-    /// Deadlines of exchanges.
-    timers: BTreeSet<(u64, ExchangeId)>,
-    /// Sessions without exchanges, and since when.
-    idle: BTreeSet<(u64, Address)>,
-    /// Sessions that are over unless they park until then.
-    doubts: BTreeSet<(u64, Address)>,
-    wakes: VecDeque<ExchangeId>,
-    /// Sessions whose response may be complete.
-    touched: Vec<Address>,
-    /// Octets held now.
-    held: usize,
-    /// Uploads that stand because too much is held.
-    starved: BTreeSet<ExchangeId>,
-    stats: RouterStats,
+    /// Bodies that are being read or dealt with, by their exchanges.
+    uploads: FxHashMap<ExchangeId, Box<Upload>>,
+    tables: Tables,
 }
 
 impl Router {
     /// An empty router that starts at `now`.
     pub fn new(config: RouterConfig, now: u64) -> Self {
-        Self {
-            config,
-            born: now,
-            down: false,
-            next: 0,
-            exchanges: FxHashMap::default(),
-            sessions: HashMap::new(),
-            names: HashMap::new(),
-            former: HashMap::new(),
-            wanted: HashMap::new(),
-            timers: BTreeSet::new(),
-            idle: BTreeSet::new(),
-            doubts: BTreeSet::new(),
-            wakes: VecDeque::new(),
-            touched: Vec::new(),
-            held: 0,
-            starved: BTreeSet::new(),
-            stats: RouterStats::default(),
-        }
+        Self { uploads: FxHashMap::default(), tables: Tables::new(config, now) }
     }
 
     /// A request arrived.
     pub fn handle_open(&mut self, now: u64) -> ExchangeId {
-        let id = self.next;
-        self.next += 1;
-        self.exchanges.insert(id, Exchange::new(now, self.config.patience_ms));
-        self.arm(id, Some(now + self.config.upload_idle_ms));
+        let tables = &mut self.tables;
+        let id = tables.exchanges.begin(now);
+        let mut upload = Upload::new(id, now, tables.config.patience_ms);
+        let idle_until = now + tables.config.upload_idle_ms;
+        tables.upload_timers.set(id, &mut upload.deadline, Some(idle_until));
+        self.uploads.insert(id, Box::new(upload));
         id
     }
 
     /// There is no room for the exchange unless it is of a session that parks or did lately. Asked
     /// before its body arrives.
     pub fn refuse_strangers(&mut self, id: ExchangeId) {
-        if let Some(exchange) = self.exchanges.get_mut(&id) {
-            exchange.admission = Admission::Known;
+        if let Some(exchange) = self.tables.exchanges.get_mut(id) {
+            exchange.admit_known_only();
         }
     }
 
     /// Whether the exchange is of no known session, for which alone there was room.
     pub fn is_refused(&self, id: ExchangeId) -> bool {
-        self.exchanges.get(&id).is_some_and(|exchange| exchange.admission == Admission::Refused)
+        self.tables.exchanges.get(id).is_some_and(|exchange| exchange.is_refused())
     }
 
-    /// Whether its HELLO was read and is of a session.
+    /// Whether the HELLO of the exchange was read, and a session counts it.
     pub fn is_admitted(&self, id: ExchangeId) -> bool {
-        self.exchanges.get(&id).is_some_and(|exchange| exchange.session.is_some())
+        self.tables.session_of(id).is_some()
     }
 
-    /// More of its body arrived. Takes what it can from the front of `chunk`; what stays is to be
+    /// More of the body arrived. Takes what can be taken from the front of `chunk`; what stays is to be
     /// offered again, before anything else of the body, once [`poll_wake`](Self::poll_wake) names
     /// the exchange.
     pub fn handle_body(&mut self, now: u64, id: ExchangeId, chunk: &mut Bytes) {
-        self.drive(now, id, chunk);
+        *chunk = self.take_body(now, id, std::mem::take(chunk));
         self.settle(now);
     }
 
     /// The whole body was given and taken.
     pub fn handle_body_end(&mut self, now: u64, id: ExchangeId) {
-        let upload = self.exchanges.get_mut(&id).and_then(|exchange| exchange.upload.as_mut());
-        if let Some(upload) = upload {
-            upload.state.ended = true;
-            self.drive(now, id, &mut Bytes::new());
+        if let Some(upload) = self.uploads.get_mut(&id) {
+            upload.end();
+            self.drive(now, id);
         }
         self.settle(now);
     }
 
     /// The connection died, or the upload broke off. What was delivered stays delivered.
     pub fn handle_gone(&mut self, now: u64, id: ExchangeId) {
-        let Some(exchange) = self.exchanges.get_mut(&id) else { return };
-        if let Some(mut upload) = exchange.upload.take() {
-            self.release(now, id, &mut upload.state);
+        self.release(now, id);
+        if let Some(exchange) = self.tables.exchanges.get(id)
+            && exchange.park().is_some()
+        {
+            let session = exchange.session().unwrap_or_default();
+            debug!(%session, exchange = id, why = ?ParkEnd::HungUp, "park ended");
         }
-        self.remove(now, id);
+        self.tables.remove(now, id);
         self.settle(now);
+    }
+
+    /// Octets that the client has sent behind its request: it has something to say, and its park is
+    /// to be answered. Does nothing to parks that are not sends as well: what comes behind those may
+    /// be a proxy's next request.
+    pub fn handle_behind(&mut self, now: u64, id: ExchangeId) {
+        let park = self.tables.exchanges.get(id).and_then(|exchange| exchange.park());
+        if park.is_some_and(|park| park.single.is_some()) {
+            self.tables.end_park(now, id, ParkEnd::Behind);
+            self.settle(now);
+        }
     }
 
     /// The next piece of the response.
     pub fn poll_response(&mut self, now: u64, id: ExchangeId) -> Answer {
-        let Some(exchange) = self.exchanges.get_mut(&id) else { return Answer::End };
+        let tables = &mut self.tables;
+        let Some(exchange) = tables.exchanges.get_mut(id) else { return Answer::End };
         let Some(piece) = exchange.response.pop() else {
-            if exchange.response.phase != Phase::Ended {
+            if !exchange.is_ended() {
                 return Answer::Pending;
             }
-            self.remove(now, id);
+            tables.remove(now, id);
             return Answer::End;
         };
-        self.held -= piece.len();
+        tables.budget.give(piece.len());
         // Half: so that a sender and a receiver do not take turns for every piece.
-        let room = exchange.response.undrained() <= self.config.undrained / 2;
-        if exchange.response.phase == Phase::Open
-            && room
-            && let Some(peer) = exchange.session
+        let has_room = exchange.response.undrained() <= tables.config.undrained / 2;
+        if has_room
+            && exchange.is_open()
+            && let Some(peer) = exchange.session()
         {
-            // Room, for those who stand for it, is as good as a byte.
-            if self.sessions.get(&peer).is_some_and(|session| !session.waiters.is_empty()) {
-                exchange.active = now;
+            // Room, for uploads that stand for it, is as good as a byte.
+            if tables.targets.has_waiters(peer) {
+                exchange.note_activity(now);
             }
             if exchange.is_streaming() {
-                self.poke(now, peer);
-                self.tell_wishers(now, peer);
+                tables.poke(now, peer);
+                tables.tell_wishers(now, peer);
             }
-            self.serve_waiters(now, peer);
+            tables.later(Work::Serve(peer));
         }
         self.settle(now);
         Answer::Bytes(piece)
@@ -211,262 +203,141 @@ impl Router {
 
     /// Octets of the rest of the response, if all of it is queued.
     pub fn complete_len(&self, id: ExchangeId) -> Option<usize> {
-        let response = &self.exchanges.get(&id)?.response;
-        (response.phase == Phase::Ended).then(|| response.undrained())
+        let exchange = self.tables.exchanges.get(id)?;
+        exchange.is_ended().then(|| exchange.response.undrained())
     }
 
     /// An exchange whose driver must look again: for response bytes, or room for its body.
     pub fn poll_wake(&mut self) -> Option<ExchangeId> {
-        while let Some(id) = self.wakes.pop_front() {
-            if let Some(exchange) = self.exchanges.get_mut(&id) {
-                exchange.woken = false;
-                return Some(id);
-            }
-        }
-        None
+        self.tables.exchanges.poll_wake()
     }
 
     /// When [`handle_timeout`](Self::handle_timeout) is due.
     pub fn poll_timeout(&self) -> Option<u64> {
-        let timer = self.timers.first().map(|(at, _)| *at);
-        let idle = self.idle.first().map(|(since, _)| since + self.config.forget_ms);
-        let doubt = self.doubts.first().map(|(at, _)| *at);
-        timer.into_iter().chain(idle).chain(doubt).min()
+        let tables = &self.tables;
+        let idle = tables.sessions.idle_since().map(|since| since + tables.config.forget_ms);
+        let exchange = tables.exchanges.next_deadline();
+        let upload = tables.upload_timers.next();
+        let doubt = tables.sessions.next_doubt();
+        exchange.into_iter().chain(upload).chain(idle).chain(doubt).min()
     }
 
     /// Does what is due at `now`.
     pub fn handle_timeout(&mut self, now: u64) {
-        while let Some(&(at, id)) = self.timers.first()
-            && at <= now
-        {
-            self.arm(id, None);
-            self.due(now, id);
+        loop {
+            let upload = self.tables.upload_timers.next().filter(|at| *at <= now);
+            let exchange = self.tables.exchanges.next_deadline().filter(|at| *at <= now);
+            match (upload, exchange) {
+                (Some(at), other) if other.is_none_or(|other| at <= other) => self.upload_due(now),
+                (_, Some(_)) => self.exchange_due(now),
+                (_, None) => break,
+            }
         }
-        while let Some(&(since, peer)) = self.idle.first()
-            && since + self.config.forget_ms <= now
-        {
-            self.forget(peer);
+        if let Some(since) = now.checked_sub(self.tables.config.forget_ms) {
+            while let Some(peer) = self.tables.sessions.idle_for(since) {
+                self.tables.forget(peer);
+            }
         }
-        while let Some(&(at, peer)) = self.doubts.first()
-            && at <= now
-        {
-            self.doubts.remove(&(at, peer));
-            self.give_up(now, peer);
-        }
+        self.tables.give_up_lost(now);
         self.settle(now);
     }
 
     /// Answers everything, and whatever comes from now on, with END(SHUTDOWN).
     pub fn shutdown(&mut self, now: u64) {
-        self.down = true;
-        let mut ids: Vec<_> = self.exchanges.keys().copied().collect();
-        ids.sort_unstable();
-        for id in ids {
-            let Some(exchange) = self.exchanges.get_mut(&id) else { continue };
-            match exchange.upload.take() {
-                None => self.end_park(now, id, Status::Shutdown),
-                Some(upload) if upload.state.hello.is_some() => {
-                    self.fail(now, id, upload, Failure::End(Status::Shutdown));
+        self.tables.is_down = true;
+        for id in self.tables.exchanges.ids() {
+            match self.uploads.get(&id) {
+                Some(upload) if upload.hello().is_none() => {}
+                Some(upload) if !upload.is_carried() => {
+                    self.fail(now, id, Rejection::End(Status::Shutdown));
                 }
-                upload => exchange.upload = upload,
+                _ => self.tables.end_park(now, id, ParkEnd::Shutdown),
             }
         }
         self.settle(now);
     }
 
-    /// What was counted.
+    /// The counters, and how many of each there are now.
     pub fn stats(&self) -> RouterStats {
         RouterStats {
-            sessions: self.sessions.len(),
-            exchanges: self.exchanges.values().filter(|e| e.role != Role::Carrier).count(),
-            parked: self.sessions.values().filter(|session| session.park.is_some()).count(),
-            names: self.names.len(),
-            held: self.held,
-            ..self.stats
+            sessions: self.tables.sessions.len(),
+            exchanges: self.tables.exchanges.len(),
+            parked: self.tables.sessions.parked(),
+            names: self.tables.names.len(),
+            held: self.tables.budget.held(),
+            ..self.tables.stats
         }
     }
 
-    /// An exchange's deadline is over.
-    fn due(&mut self, now: u64, id: ExchangeId) {
-        let silence = self.config.silence_ms;
-        let Some(exchange) = self.exchanges.get_mut(&id) else { return };
-        if let Some(mut upload) = exchange.upload.take() {
-            let state = &mut upload.state;
-            let idle_until = state.last_byte + self.config.upload_idle_ms;
-            if state.waiting.is_some() {
-                self.expire(now, id, state);
-                self.put_back(id, upload);
-                self.resume(now, id);
-            } else if idle_until > now {
-                self.put_back(id, upload);
-                self.arm(id, Some(idle_until));
-            } else {
-                self.fail(now, id, upload, Failure::End(Status::Malformed));
-            }
-            return;
+    /// The deadline of the upload that is due first is over.
+    fn upload_due(&mut self, now: u64) {
+        let Some((at, id)) = self.tables.upload_timers.due(now) else { return };
+        let Some(upload) = self.uploads.get_mut(&id) else {
+            debug_assert!(false, "an upload that ends has no deadline any longer");
+            return self.tables.upload_timers.remove(id, at);
+        };
+        let idle_until = upload.last_byte() + self.tables.config.upload_idle_ms;
+        if upload.waits_until().is_some() {
+            self.tables.expire(now, upload);
+            self.resume(now, id);
+        } else if idle_until > now {
+            self.tables.upload_timers.set(id, &mut upload.deadline, Some(idle_until));
+        } else {
+            self.fail(now, id, MALFORMED);
         }
-        match exchange.response.phase {
-            Phase::Closed => {
-                let (peer, hold_until) = (exchange.session, exchange.hold_until);
-                if hold_until <= now {
-                    self.end_park(now, id, Status::Ok);
-                } else if let Some(peer) = peer {
-                    self.arm(id, Some(hold_until));
-                    self.poke(now, peer);
-                }
+    }
+
+    /// The deadline of the exchange that is due first is over.
+    fn exchange_due(&mut self, now: u64) {
+        let Some(id) = self.tables.exchanges.pop_due(now) else { return };
+        let Some(exchange) = self.tables.exchanges.get(id) else { return };
+        let (Some(peer), active) = (exchange.session(), exchange.active()) else { return };
+        match exchange.stage() {
+            AnswerStage::Parked(park) if park.hold_until <= now => {
+                self.tables.end_park(now, id, ParkEnd::Hold);
             }
-            Phase::Open if exchange.ticks.is_some() => self.tick(now, id),
-            Phase::Open => {
-                let (peer, active) = (exchange.session, exchange.active);
-                let hold_until = exchange.hold_until;
-                // Other traffic does not show that the uploads live for which it is open.
-                let until =
-                    active.min(self.fed_at(peer).unwrap_or(active)).min(hold_until) + silence;
+            AnswerStage::Parked(park) => {
+                let hold_until = park.hold_until;
+                self.tables.exchanges.arm(id, Some(hold_until));
+                self.tables.poke(now, peer);
+            }
+            AnswerStage::Open(park) | AnswerStage::Full(park) if park.ticks.is_some() => {
+                self.tables.tick(now, id);
+            }
+            AnswerStage::Open(park) | AnswerStage::Full(park) => {
+                let since = active.min(self.fed_at(peer).unwrap_or(active)).min(park.hold_until);
+                let until = since + self.tables.config.silence_ms;
                 if until > now {
-                    return self.arm(id, Some(until));
+                    return self.tables.exchanges.arm(id, Some(until));
                 }
-                if let Some(session) = peer.and_then(|peer| self.sessions.get_mut(&peer)) {
-                    session.feeders.clear();
-                }
-                self.end_park(now, id, Status::Ok);
+                self.tables.targets.silence(peer);
+                self.tables.end_park(now, id, ParkEnd::Silence);
             }
-            Phase::Ended => {}
+            AnswerStage::Reading | AnswerStage::Ended => {}
         }
     }
 
-    /// When an upload for `peer` brought something last; `None` if one waits for the peer's response.
-    fn fed_at(&self, peer: Option<Address>) -> Option<u64> {
-        let session = self.sessions.get(&peer?).filter(|session| session.waiters.is_empty())?;
-        let uploads =
-            session.feeders.iter().filter_map(|id| self.exchanges.get(id)?.upload.as_ref());
-        uploads.map(|upload| upload.state.last_byte).max()
+    /// When an upload for `peer` brought something last; `None` if there is none, or one waits for the
+    /// peer's answer. Other traffic does not show that the uploads live for which an answer is open.
+    fn fed_at(&self, peer: Address) -> Option<u64> {
+        if self.tables.targets.has_waiters(peer) {
+            return None;
+        }
+        let uploads = self.tables.targets.feeders(peer).filter_map(|id| self.uploads.get(&id));
+        uploads.map(|upload| upload.last_byte()).max()
     }
 
-    fn put_back(&mut self, id: ExchangeId, upload: Box<exchange::Upload>) {
-        if let Some(exchange) = self.exchanges.get_mut(&id) {
-            exchange.upload = Some(upload);
+    /// Does what follows from a call: uploads that can go on do, then answers end for which nothing
+    /// more is to come.
+    fn settle(&mut self, now: u64) {
+        self.work(now);
+        for id in self.tables.budget.fed() {
+            self.resume(now, id);
+        }
+        self.work(now);
+        while let Some(peer) = self.tables.take_touched() {
+            self.tables.end_if_complete(now, peer);
+            self.work(now);
         }
     }
-
-    /// Lets starved uploads go on once a quarter of what may be held is free.
-    fn feed(&mut self, now: u64) {
-        if !self.starved.is_empty() && self.held <= self.config.max_held / 4 * 3 {
-            for id in std::mem::take(&mut self.starved) {
-                self.resume(now, id);
-            }
-        }
-    }
-
-    /// Sets when an exchange is to be looked at.
-    fn arm(&mut self, id: ExchangeId, at: Option<u64>) {
-        let Some(exchange) = self.exchanges.get_mut(&id) else { return };
-        if exchange.deadline == at {
-            return;
-        }
-        if let Some(before) = exchange.deadline {
-            self.timers.remove(&(before, id));
-        }
-        exchange.deadline = at;
-        if let Some(at) = at {
-            self.timers.insert((at, id));
-        }
-    }
-
-    fn wake(&mut self, id: ExchangeId) {
-        if let Some(exchange) = self.exchanges.get_mut(&id)
-            && exchange.role != Role::Carrier
-            && !std::mem::replace(&mut exchange.woken, true)
-        {
-            self.wakes.push_back(id);
-        }
-    }
-
-    /// Writes to a response, and keeps the count of what is held.
-    fn write(&mut self, now: u64, id: ExchangeId, write: impl FnOnce(&mut Response)) {
-        let Some(exchange) = self.exchanges.get_mut(&id) else { return };
-        let before = exchange.response.undrained();
-        write(&mut exchange.response);
-        self.held += exchange.response.undrained() - before;
-        exchange.active = now;
-        self.wake(id);
-    }
-
-    fn source_of(&self, id: ExchangeId) -> Address {
-        self.exchanges.get(&id).and_then(|exchange| exchange.session).unwrap_or_default()
-    }
-
-    fn is_young(&self, now: u64) -> bool {
-        now < self.born + self.config.grace_ms
-    }
-
-    /// Whether a session is one of those that go on when there is no room for others.
-    fn is_known(&self, peer: &Address) -> bool {
-        self.sessions
-            .get(peer)
-            .is_some_and(|session| session.exchanges > 0 || session.park_ended.is_some())
-    }
-
-    /// The session, made if need be; `None` if there are too many.
-    fn enter(&mut self, now: u64, peer: Address) -> Option<&mut Session> {
-        let known = self.sessions.contains_key(&peer);
-        if !known && self.sessions.len() >= self.config.max_sessions {
-            let grace = self.config.grace_ms;
-            // Nothing is lost with one that never parked: a flood of them shuts nobody out.
-            let can_go = |&&(since, peer): &&(u64, Address)| {
-                since + grace < now
-                    || self.sessions.get(&peer).is_none_or(|s| s.park_ended.is_none())
-            };
-            let (_, oldest) = self.idle.iter().take(EVICTION_SEARCH).find(can_go).copied()?;
-            self.forget(oldest);
-        }
-        let session = self.sessions.entry(peer).or_default();
-        if let Some(since) = session.idle_since.take() {
-            self.idle.remove(&(since, peer));
-        }
-        Some(session)
-    }
-
-    fn forget(&mut self, peer: Address) {
-        self.disown(peer);
-        self.goes_on(peer);
-        let Some(session) = self.sessions.remove(&peer) else { return };
-        if let Some(since) = session.idle_since {
-            self.idle.remove(&(since, peer));
-        }
-        for acquaintance in &session.peers {
-            if let Some(other) = self.sessions.get_mut(acquaintance) {
-                other.peers.remove(&peer);
-            }
-        }
-    }
-
-    /// Forgets an exchange.
-    fn remove(&mut self, now: u64, id: ExchangeId) {
-        self.recall(now, id);
-        self.arm(id, None);
-        self.starved.remove(&id);
-        let Some(exchange) = self.exchanges.remove(&id) else { return };
-        self.held -= exchange.response.undrained();
-        let Some(peer) = exchange.session else { return };
-        let Some(session) = self.sessions.get_mut(&peer) else { return };
-        if session.park == Some(id) || session.draining == Some(id) {
-            session.park = None;
-            session.draining = None;
-            session.park_ended = Some(now);
-        }
-        session.exchanges = session.exchanges.saturating_sub(1);
-        if session.exchanges == 0 {
-            session.idle_since = Some(now);
-            self.idle.insert((now, peer));
-        }
-    }
-}
-
-/// The address of the session with this secret.
-fn address(secret: &[u8; 16]) -> Address {
-    let mut address = Address::RELAY;
-    for (to, from) in address.0.iter_mut().zip(Sha256::digest(secret)) {
-        *to = from;
-    }
-    address
 }

@@ -4,34 +4,33 @@ use std::collections::VecDeque;
 
 use bytes::{Bytes, BytesMut};
 
-use crate::wire::{DATA_HEADER_LEN, Data, MAX_CONTROL, Message, Route};
+use super::control::Control;
+use crate::wire::{
+    Address, Channel, Data, DataFlags, End, MAX_CONTROL, Message, Route, Status, VERSION, Welcome,
+};
 
-/// Octets of WELCOME, of END and of FROM.
-const WELCOME_LEN: usize = 36;
-const END_LEN: usize = 13;
-const FROM_LEN: usize = 32;
+const ANY_WELCOME: Message<'_> =
+    Message::Welcome(Welcome { version: VERSION, seq: 0, address: Address::RELAY, max_body: 0 });
+const ANY_END: Message<'_> = Message::End(End { status: Status::Ok, highest: 0 });
+const ANY_FROM: Message<'_> = Message::From(Route { peer: Address::RELAY, channel: Channel::NONE });
+const ANY_DATA: Message<'_> =
+    Message::ReceiveRsp(Data { offset: 0, flags: DataFlags::NONE, len: 0 });
 
-/// What every response has besides its messages.
-pub(super) const FRAME_LEN: usize = WELCOME_LEN + END_LEN + FROM_LEN;
+/// Octets of what every response has besides its messages: WELCOME, FROM and END.
+pub(super) const FRAME_LEN: usize =
+    ANY_WELCOME.encoded_len() + ANY_FROM.encoded_len() + ANY_END.encoded_len();
 
-/// The least that a response may be allowed to have, in octets: FRAME_LEN, the largest control
+/// The least that a response may be allowed to have, in octets: its frame, the largest control
 /// message, and some data. A smaller `max_response` counts as this.
 const MIN_RESPONSE: usize = 512;
+
+const _: () = assert!(FRAME_LEN + MAX_CONTROL + data_len(1) <= MIN_RESPONSE);
 
 /// Smaller slices are copied to the message's header, in octets: a slice keeps the whole buffer it
 /// was read into alive (32 KiB in the server), and many small pieces cost more than a copy.
 const COPY_BELOW: usize = 4096;
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Phase {
-    /// Nothing was written.
-    Closed,
-    /// Being written.
-    Open,
-    /// END is queued.
-    Ended,
-}
-
+/// The octets of a response, as far as they were written and not taken.
 #[derive(Debug)]
 pub(super) struct Response {
     queue: VecDeque<Bytes>,
@@ -44,9 +43,6 @@ pub(super) struct Response {
     max: usize,
     /// FROM that was written last.
     from: Option<Route>,
-    pub phase: Phase,
-    /// Something did not fit: the response is to end.
-    pub full: bool,
 }
 
 impl Response {
@@ -58,8 +54,6 @@ impl Response {
             written: 0,
             max: MIN_RESPONSE,
             from: None,
-            phase: Phase::Closed,
-            full: false,
         }
     }
 
@@ -78,20 +72,21 @@ impl Response {
 
     /// Octets that messages from `from` may still have.
     pub fn left(&self, from: Option<Route>) -> usize {
-        self.max.saturating_sub(self.written + END_LEN + self.source_len(from))
+        let taken = self.written + ANY_END.encoded_len() + self.source_len(from);
+        self.max.saturating_sub(taken)
     }
 
     /// Octets of the FROM that messages from `from` need before them.
     pub fn source_len(&self, from: Option<Route>) -> usize {
-        if from.is_some() && from != self.from { FROM_LEN } else { 0 }
+        match from {
+            Some(route) if from != self.from => Message::From(route).encoded_len(),
+            _ => 0,
+        }
     }
 
     /// Writes a message, whether or not it is within `max`.
     pub fn put(&mut self, message: &Message<'_>) {
-        let mut buffer = [0; MAX_CONTROL];
-        if let Some(encoded) = message.encode(&mut buffer).and_then(|n| buffer.get(..n)) {
-            self.raw(encoded);
-        }
+        self.raw(Control::new(message).as_bytes());
     }
 
     /// Writes encoded messages.
@@ -139,5 +134,5 @@ impl Response {
 
 /// Octets of a data message with `n` bytes.
 pub(super) const fn data_len(n: usize) -> usize {
-    DATA_HEADER_LEN + n
+    ANY_DATA.encoded_len() + n
 }

@@ -16,7 +16,7 @@ pub fn secret(n: u8) -> [u8; 16] {
 
 /// Its address.
 pub fn peer(n: u8) -> Address {
-    super::address(&secret(n))
+    super::drive::address(&secret(n))
 }
 
 /// The channel `id` of the tests.

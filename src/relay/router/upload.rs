@@ -1,371 +1,468 @@
-//! Reading a request: each message is handled as soon as it is there.
+//! A request's body being read, message by message.
 
-use std::collections::BTreeSet;
+use std::collections::HashMap;
 
 use bytes::{Buf, Bytes, BytesMut};
 
-use super::exchange::{Admission, Current, State, Upload, What};
-use super::{ExchangeId, Router};
+use super::ExchangeId;
+use super::config::RouterConfig;
+use super::demand::{Context, Demand, EXCESS_CLAIMS, Read, Start, is_sound};
+use super::exchange::RequestKind;
+use super::message::{Content, InHand, Slice};
+use super::rejection::{Limit, MALFORMED, Rejection};
+use super::response::data_len;
 use crate::wire::{
-    Address, Channel, Connect, Data, DataFlags, End, Hello, HelloFlags, MAX_CONTROL,
-    MAX_SINGLE_BODY, Message, Piece, Place, Route, Status, VERSION, Window,
+    Address, Channel, Data, DataFlags, Decoder, Hello, ListenReq, MAX_SINGLE_BODY, Message, Piece,
+    Status, VERSION,
 };
 
-/// Why a request ends before its time.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Failure {
-    /// Answered with this END.
-    End(Status),
-    /// There is no HELLO to answer.
-    NoHello,
-    /// There is no room for a session that is not known.
-    Stranger,
+/// A request's body, as far as it was read.
+#[derive(Debug)]
+pub(super) struct Upload {
+    pub id: ExchangeId,
+    stage: UploadStage,
+    body: BodyInput,
+    /// Messages begun.
+    messages: u32,
+    route: Option<(Address, Channel)>,
+    in_hand: Option<InHand>,
+    /// Peers that get no more of this upload, and why.
+    refused: HashMap<Address, Status>,
+    /// The peer for whose answer the upload counts as under way.
+    target: Option<Address>,
+    wait: Wait,
+    listens: Vec<ListenReq>,
+    /// Whether a message was read whose verdict ends a park with SINGLE.
+    speaks: bool,
+    /// When the upload is to be looked at.
+    pub deadline: Option<u64>,
 }
 
-/// Connections that are remembered of a session before its first park, which follows its first send.
-const ASKED_AT_FIRST: usize = 4;
+/// How far a body is.
+///
+/// ```text
+///        HELLO of a send or a park
+///  Start ─────────────────────────▶ Messages
+///    │ HELLO with SINGLE                             the park takes its place
+///    └───────────────────▶ Gathering ── body whole ─────────────────────────▶ Carried
+/// ```
+#[derive(Debug)]
+enum UploadStage {
+    /// HELLO is awaited.
+    Start(Start),
+    /// Each message is dealt with as soon as it is there.
+    Messages(Hello),
+    /// What stands behind HELLO is gathered, until the body is whole. MAX_SINGLE_BODY are held for it.
+    Gathering(Hello, BytesMut),
+    /// The messages of a park with SINGLE that stands: all are there, and held until they were read.
+    Carried(Hello),
+}
 
-pub(super) const MALFORMED: Failure = Failure::End(Status::Malformed);
+/// The octets of a body: where they come from, and how many came.
+#[derive(Debug)]
+struct BodyInput {
+    decoder: Decoder,
+    /// What was given and not read.
+    input: Bytes,
+    /// Octets read.
+    octets: usize,
+    /// When octets were read last.
+    last_byte: u64,
+    /// Whether the whole body was given.
+    ended: bool,
+}
 
-/// Claims that a park may list beyond the limit, to be told LIMITED.
-pub(super) const EXCESS_CLAIMS: usize = 64;
+/// How long an upload waits for peers.
+#[derive(Debug)]
+struct Wait {
+    /// Since when, and until when, the message in hand waits for its peer.
+    now: Option<(u64, u64)>,
+    /// How long messages may wait besides, in milliseconds.
+    patience: u64,
+}
 
-impl Router {
-    /// Reads from `chunk` until it is empty or a message has to wait. True: all is done.
-    pub(super) fn read(
-        &mut self,
-        now: u64,
-        id: ExchangeId,
-        upload: &mut Upload,
-        chunk: &mut Bytes,
-    ) -> Result<bool, Failure> {
-        let before = chunk.len();
-        if upload.state.hello.is_none() {
-            upload.state.start.see(chunk);
+/// What was read for the message in hand.
+pub(super) enum Pulled {
+    /// Bytes that the message needs are missing.
+    Missing,
+    /// The message can go to its peer.
+    Ready,
+    /// The message was dropped, and all of it is read: its verdict.
+    Dropped(Status, u32),
+}
+
+impl Upload {
+    /// Of the exchange `id`, which begins. Its messages may wait for `patience` milliseconds.
+    pub fn new(id: ExchangeId, now: u64, patience: u64) -> Self {
+        let body = BodyInput {
+            decoder: Decoder::new(),
+            input: Bytes::new(),
+            octets: 0,
+            last_byte: now,
+            ended: false,
+        };
+        Self {
+            id,
+            stage: UploadStage::Start(Start::default()),
+            body,
+            messages: 0,
+            route: None,
+            in_hand: None,
+            refused: HashMap::new(),
+            target: None,
+            wait: Wait { now: None, patience },
+            listens: Vec::new(),
+            speaks: false,
+            deadline: None,
         }
-        let result = self.messages(now, id, upload, chunk);
-        let state = &mut upload.state;
-        state.octets += before - chunk.len();
-        if before > chunk.len() {
-            state.last_byte = now;
+    }
+
+    /// The HELLO, once it was read.
+    pub fn hello(&self) -> Option<&Hello> {
+        match &self.stage {
+            UploadStage::Start(_) => None,
+            UploadStage::Messages(hello)
+            | UploadStage::Gathering(hello, _)
+            | UploadStage::Carried(hello) => Some(hello),
         }
-        if result.is_err_and(|failure| failure != Failure::Stranger) && state.hello.is_none() {
-            self.answer_stranger(now, id, state);
-            return Err(Failure::NoHello);
+    }
+
+    pub fn kind(&self) -> Option<RequestKind> {
+        self.hello().map(RequestKind::of)
+    }
+
+    /// Whether its messages wait for their peers.
+    fn is_send(&self) -> bool {
+        self.kind().is_some_and(RequestKind::is_send)
+    }
+
+    /// Whether these are the messages of a park with SINGLE that stands.
+    pub fn is_carried(&self) -> bool {
+        matches!(self.stage, UploadStage::Carried(_))
+    }
+
+    /// Whether a message was read whose verdict ends a park with SINGLE.
+    pub fn speaks(&self) -> bool {
+        self.speaks
+    }
+
+    pub fn last_byte(&self) -> u64 {
+        self.body.last_byte
+    }
+
+    /// HELLO is dealt with.
+    pub fn greet(&mut self, hello: Hello) {
+        self.stage = UploadStage::Messages(hello);
+    }
+
+    /// Room for the whole body is held: it is gathered before it is dealt with.
+    pub fn gather(&mut self) {
+        if let UploadStage::Messages(hello) = self.stage {
+            self.stage = UploadStage::Gathering(hello, BytesMut::new());
         }
-        result?;
-        if state.octets > self.config.max_body as usize {
-            return Err(Failure::End(Status::Limited));
+    }
+
+    /// The body that was gathered. `None`: this is no such upload.
+    pub fn gathered(&self) -> Option<&[u8]> {
+        match &self.stage {
+            UploadStage::Gathering(_, body) => Some(body),
+            UploadStage::Start(_) | UploadStage::Messages(_) | UploadStage::Carried(_) => None,
         }
-        if state.is_single() && state.octets > MAX_SINGLE_BODY {
+    }
+
+    /// The park stands: what was gathered is read as its messages. Octets held for it from now on.
+    pub fn carry(&mut self) -> usize {
+        if let UploadStage::Gathering(hello, body) = &mut self.stage {
+            self.body.input = std::mem::take(body).freeze();
+            self.stage = UploadStage::Carried(*hello);
+        }
+        self.input_held()
+    }
+
+    /// Octets held for the body, besides those of the message in hand.
+    pub fn body_held(&self) -> usize {
+        match self.stage {
+            UploadStage::Start(_) | UploadStage::Messages(_) => 0,
+            UploadStage::Gathering(..) => MAX_SINGLE_BODY,
+            UploadStage::Carried(_) => self.input_held(),
+        }
+    }
+
+    /// Octets held of messages that are carried and not read.
+    pub fn input_held(&self) -> usize {
+        if self.is_carried() { self.body.input.len() } else { 0 }
+    }
+
+    /// More of the body is there.
+    pub fn give(&mut self, chunk: Bytes) {
+        debug_assert!(self.body.input.is_empty(), "what was not read is taken back");
+        self.body.input = chunk;
+    }
+
+    /// Takes back what was given and not read.
+    pub fn take_back(&mut self) -> Bytes {
+        match self.is_carried() {
+            true => Bytes::new(),
+            false => std::mem::take(&mut self.body.input),
+        }
+    }
+
+    /// The whole body was given.
+    pub fn end(&mut self) {
+        self.body.ended = true;
+    }
+
+    /// Octets that can be read. The first octets of the body are noted on the way.
+    pub fn look(&mut self) -> usize {
+        if let UploadStage::Start(start) = &mut self.stage {
+            start.see(&self.body.input);
+        }
+        self.body.input.len()
+    }
+
+    /// `before` octets could be read before some were.
+    pub fn note_read(&mut self, now: u64, before: usize) {
+        let read = before - self.body.input.len();
+        if read > 0 {
+            self.body.last_byte = now;
+            if !self.is_carried() {
+                self.body.octets += read;
+            }
+        }
+    }
+
+    /// Another version than this relay's, if the body begins like the HELLO of one.
+    pub fn other_version(&self) -> Option<u8> {
+        match &self.stage {
+            UploadStage::Start(start) => start.version().filter(|version| *version != VERSION),
+            _ => None,
+        }
+    }
+
+    /// Whether all of the body is read and dealt with.
+    pub fn is_done(&self, config: &RouterConfig) -> Result<bool, Rejection> {
+        if self.body.octets > config.max_body as usize {
+            return Err(Rejection::Limited(Limit::MaxBody));
+        }
+        let is_single = self.kind() == Some(RequestKind::Single);
+        if is_single && self.body.octets > MAX_SINGLE_BODY {
             return Err(MALFORMED);
         }
-        // Only a carrier's chunk is more than was taken of it when the body has ended.
-        if !state.ended || !chunk.is_empty() {
+        // Messages that are carried stand while one of them waits.
+        if !self.body.ended || !self.body.input.is_empty() {
             return Ok(false);
         }
-        match &state.current {
-            Some(current) if current.what.unread() == 0 => Ok(false),
-            None if upload.decoder.at_boundary() && state.hello.is_some() => Ok(true),
-            _ if state.hello.is_none() => Err(Failure::NoHello),
+        match &self.in_hand {
+            _ if self.hello().is_none() => Err(Rejection::NoHello),
+            Some(message) if message.unread() == 0 => Ok(false),
+            None if self.body.decoder.at_boundary() => Ok(true),
             _ => Err(MALFORMED),
         }
     }
 
-    fn messages(
-        &mut self,
-        now: u64,
-        id: ExchangeId,
-        upload: &mut Upload,
-        chunk: &mut Bytes,
-    ) -> Result<(), Failure> {
-        let Upload { decoder, state } = upload;
+    /// Reads the next message that the router is to deal with; `None` if the message is not there yet.
+    pub fn next(&mut self, config: &RouterConfig) -> Result<Option<(u16, Demand)>, Rejection> {
         loop {
-            if state.current.is_some() {
-                if !self.advance(now, id, decoder, state, chunk) {
-                    return Ok(());
-                }
-                continue;
+            if let UploadStage::Gathering(_, body) = &mut self.stage {
+                // Of a body that is too long, enough to see that: HELLO counts as well.
+                let most = MAX_SINGLE_BODY.saturating_sub(body.len());
+                let n = self.body.input.len().min(most);
+                body.extend_from_slice(&self.body.input.split_to(n));
+                return Ok(None);
             }
-            if state.is_single() {
-                state.gather(chunk);
-                return Ok(());
+            if self.body.input.is_empty() {
+                return Ok(None);
             }
-            if chunk.is_empty() {
-                return Ok(());
-            }
-            let mut input = &chunk[..];
-            let result = match decoder.next(&mut input) {
-                Ok(Some(Piece::Message(message))) => self.message(now, id, state, message),
+            let listed = self.listens.len();
+            let context = Context { config, kind: self.kind(), messages: self.messages, listed };
+            let mut input = &self.body.input[..];
+            let result = match self.body.decoder.next(&mut input) {
+                Ok(Some(Piece::Message(message))) => context.read(&message),
                 Ok(Some(Piece::Bytes(..))) | Err(_) => Err(MALFORMED),
-                Ok(None) => Ok(()),
+                Ok(None) => Ok(Read::Nothing),
             };
-            let used = chunk.len() - input.len();
-            chunk.advance(used);
-            result?;
+            let used = self.body.input.len() - input.len();
+            self.body.input.advance(used);
+            let read = result?;
+            let index = self.messages;
+            if !matches!(read, Read::Nothing) {
+                self.messages += 1;
+            }
+            match read {
+                Read::Nothing | Read::Skip => {}
+                Read::Route(peer, channel) => self.route = Some((peer, channel)),
+                Read::Listen(claim) => self.listens.push(claim),
+                Read::Demand(demand) => return Ok(Some((index as u16, demand))),
+            }
         }
     }
 
-    fn message(
-        &mut self,
-        now: u64,
-        id: ExchangeId,
-        state: &mut State,
-        message: Message<'_>,
-    ) -> Result<(), Failure> {
-        let index = state.messages;
-        state.messages += 1;
-        if index == 0 {
-            let Message::Hello(hello) = message else { return Err(Failure::NoHello) };
-            return self.hello(now, id, state, hello);
+    /// The claims of a whole body: they are to stand as soon as the park does, whatever waits.
+    pub fn list_claims(&mut self, config: &RouterConfig) -> Result<(), Rejection> {
+        let mut input = self.gathered().unwrap_or_default();
+        let (mut decoder, mut listens) = (Decoder::new(), Vec::new());
+        while let Some(piece) = decoder.next(&mut input).map_err(|_| MALFORMED)? {
+            let Piece::Message(message) = piece else { continue };
+            if !is_sound(&message) {
+                return Err(MALFORMED);
+            }
+            if let Message::ListenReq(claim) = message {
+                listens.push(claim);
+            }
         }
-        let index = match u16::try_from(index) {
-            Ok(index) if index <= self.config.max_messages => index,
-            _ => return Err(Failure::End(Status::Limited)),
-        };
-        if !is_sound(&message) {
+        if !decoder.at_boundary() || listens.len() > config.claims + EXCESS_CLAIMS {
             return Err(MALFORMED);
         }
-        match message {
-            Message::Route(route) => state.route = Some((route.peer, route.channel)),
-            Message::Pad(_) => {}
-            Message::ListenReq(claim) if state.is_park() => {
-                if state.listens.len() >= self.config.claims + EXCESS_CLAIMS {
-                    return Err(MALFORMED);
-                }
-                state.listens.push(claim);
-            }
-            // The park had it.
-            Message::ListenReq(_) if state.park.is_some() => {}
-            Message::ConnectReq(connect) => self.connect(now, id, state, index, connect),
-            Message::AcceptRsp(accept) => {
-                let (peer, channel) = state.route.ok_or(MALFORMED)?;
-                let source = self.source_of(id);
-                if self.sessions.get(&peer).is_none_or(|s| s.asked.admits(channel, source)) {
-                    let what = control(&Message::ConnectRsp(accept));
-                    begin(state, index, (peer, channel), what);
-                } else {
-                    // A stranger, with a token from somewhere.
-                    state.speaks = true;
-                    self.verdict(state, index, Status::NoListener, 0);
-                }
-            }
-            Message::CloseReq(_) | Message::CloseRsp(_) => {
-                let to = state.route.ok_or(MALFORMED)?;
-                begin(state, index, to, control(&message));
-            }
-            Message::ReceiveReq(window) => self.receive(now, id, state, index, window)?,
-            Message::SendReq(data) => {
-                let to = state.route.ok_or(MALFORMED)?;
-                begin(state, index, to, payload(state.is_park(), data)?);
-            }
-            _ => return Err(MALFORMED),
-        }
+        self.listens = listens;
         Ok(())
     }
 
-    fn hello(
-        &mut self,
-        now: u64,
-        id: ExchangeId,
-        state: &mut State,
-        hello: Hello,
-    ) -> Result<(), Failure> {
-        if let Some(exchange) = self.exchanges.get_mut(&id) {
-            exchange.seq = hello.seq;
-            exchange.response.limit(hello.max_response);
-        }
-        if hello.version != VERSION {
-            return Err(Failure::End(Status::Version));
-        }
-        let peer = super::address(&hello.secret);
-        let known = self.is_known(&peer);
-        if let Some(exchange) = self.exchanges.get_mut(&id)
-            && exchange.admission == Admission::Known
-            && !known
-        {
-            exchange.admission = Admission::Refused;
-            return Err(Failure::Stranger);
-        }
-        state.hello = Some(hello);
-        if !flags_fit(&hello) {
-            return Err(MALFORMED);
-        }
-        let Some(session) = self.enter(now, peer) else {
-            return Err(Failure::End(Status::Limited));
-        };
-        session.exchanges += 1;
-        let mut before = BTreeSet::new();
-        if state.is_send() {
-            before.clone_from(&session.sends);
-            session.sends.insert(id);
-        }
-        if let Some(exchange) = self.exchanges.get_mut(&id) {
-            exchange.session = Some(peer);
-        }
-        self.heard_of(now, peer);
-        if self.down {
-            return Err(Failure::End(Status::Shutdown));
-        }
-        match state.is_park() {
-            true => self.stats.parks += 1,
-            false => self.stats.sends += 1,
-        }
-        if !state.is_send() {
-            return Ok(());
-        }
-        let sends = self.supersede(now, before, state, hello.seq) + 1;
-        if sends > self.config.sends as usize {
-            return Err(Failure::End(Status::Limited));
-        }
-        if state.is_single() {
-            self.reserve(state)?;
-        }
-        if hello.flags.has(HelloFlags::WAKE) {
-            self.wake_session(now, peer, hello.seq);
-        }
-        Ok(())
+    /// Takes the claims of a park.
+    pub fn take_claims(&mut self) -> Vec<ListenReq> {
+        std::mem::take(&mut self.listens)
+    }
+}
+
+impl Upload {
+    /// Where messages for a peer go, as ROUTE said.
+    pub fn route(&self) -> Result<(Address, Channel), Rejection> {
+        self.route.ok_or(MALFORMED)
     }
 
-    /// A client sends one body after the other: those that began before it had given up, if they
-    /// are still under way. How many of `sends` stay: repeats, what comes late, and parks if the new
-    /// one is none, or the other way round: their numbers need not go together.
-    fn supersede(&mut self, now: u64, sends: BTreeSet<ExchangeId>, new: &State, seq: u64) -> usize {
-        let mut stay = 0;
-        for id in sends {
-            let exchange = self.exchanges.get_mut(&id).filter(|exchange| exchange.seq < seq);
-            let alike = |upload: &mut Box<Upload>| upload.state.is_park() == new.is_park();
-            match exchange.and_then(|exchange| exchange.upload.take_if(alike)) {
-                Some(upload) => self.fail(now, id, upload, Failure::End(Status::Stale)),
-                None => stay += 1,
+    /// Takes a message in hand, to go to a peer; to be dropped if the peer gets no more of this upload.
+    pub fn begin(&mut self, index: u16, (peer, channel): (Address, Channel), content: Content) {
+        debug_assert!(self.in_hand.is_none(), "one message after the other");
+        let mut message = InHand { index, peer, channel, content };
+        if let Some(&status) = self.refused.get(&peer) {
+            message.drop_rest(status);
+        }
+        self.in_hand = Some(message);
+        self.speaks = true;
+    }
+
+    /// A message has its verdict already.
+    pub fn speak(&mut self) {
+        self.speaks = true;
+    }
+
+    pub fn in_hand(&self) -> Option<&InHand> {
+        self.in_hand.as_ref()
+    }
+
+    /// Octets held of the message in hand.
+    pub fn in_hand_held(&self) -> usize {
+        self.in_hand.as_ref().map_or(0, InHand::held)
+    }
+
+    /// The message in hand is dealt with, or given up.
+    pub fn take_in_hand(&mut self) -> Option<InHand> {
+        self.in_hand.take()
+    }
+
+    /// Octets that can be read for the message in hand.
+    pub fn there(&self) -> usize {
+        self.body.input.len()
+    }
+
+    /// Reads what the message in hand needs before it can go.
+    pub fn pull(&mut self) -> Pulled {
+        let Some(message) = &mut self.in_hand else { return Pulled::Missing };
+        let unread = message.unread() as usize;
+        match &mut message.content {
+            Content::Control(_) => Pulled::Ready,
+            Content::Stream { .. } if unread > 0 && self.body.input.is_empty() => Pulled::Missing,
+            Content::Stream { .. } => Pulled::Ready,
+            Content::Datagram { have, .. } => {
+                let bytes = self.body.take(unread);
+                have.extend_from_slice(&bytes);
+                if bytes.len() < unread { Pulled::Missing } else { Pulled::Ready }
             }
-        }
-        stay
-    }
-
-    /// Answers a body that begins with the HELLO of another version; anything else gets no answer.
-    fn answer_stranger(&mut self, now: u64, id: ExchangeId, state: &State) {
-        if state.start.version().is_none_or(|version| version == VERSION) {
-            return;
-        }
-        let seq = self.exchanges.get(&id).map_or(0, |exchange| exchange.seq);
-        self.write_welcome(now, id, Address::RELAY, seq);
-        self.write(now, id, |response| {
-            response.put(&Message::End(End { status: Status::Version, highest: 0 }));
-        });
-    }
-
-    fn connect(
-        &mut self,
-        now: u64,
-        id: ExchangeId,
-        state: &mut State,
-        index: u16,
-        connect: Connect<'_>,
-    ) {
-        match self.listener(now, &connect) {
-            Ok(peer) => {
-                let source = self.source_of(id);
-                if let Some(session) = self.sessions.get_mut(&source) {
-                    // A session that never parks hears no answer.
-                    let most = match session.highest {
-                        Some(_) => self.config.asked,
-                        None => self.config.asked.min(ASKED_AT_FIRST),
-                    };
-                    session.asked.note(connect.channel, peer, most);
-                }
-                let message = Message::AcceptReq(connect);
-                begin(state, index, (peer, Channel::NONE), control(&message));
-            }
-            Err(status) => {
-                state.speaks = true;
-                self.verdict(state, index, status, 0);
+            Content::Drop { status, left, done } => {
+                *left -= self.body.take(unread).len() as u32;
+                if *left == 0 { Pulled::Dropped(*status, *done) } else { Pulled::Missing }
             }
         }
     }
 
-    /// RECEIVE_REQ does not wait for a park: the newest is kept.
-    fn receive(
-        &mut self,
-        now: u64,
-        id: ExchangeId,
-        state: &mut State,
-        index: u16,
-        window: Window,
-    ) -> Result<(), Failure> {
-        let (peer, channel) = state.route.ok_or(MALFORMED)?;
-        let source = self.source_of(id);
-        let status = match self.absent(now, &peer) {
-            Some(status) => {
-                self.wish(now, source, peer);
-                status
+    /// Takes what is to be written of the data message in hand into `room` octets.
+    pub fn slice(&mut self, room: usize) -> Option<Slice> {
+        let message = self.in_hand.as_mut()?;
+        let unread = message.unread() as usize;
+        match &mut message.content {
+            Content::Control(_) | Content::Drop { .. } => None,
+            Content::Datagram { data, have } => {
+                Some(Slice { data: *data, bytes: have.split().freeze(), is_last: true })
             }
-            None => {
-                self.keep_ack(now, peer, Route { peer: source, channel }, window);
-                Status::Delivered
+            Content::Stream { data, done } => {
+                let bytes = self.body.take(unread.min(room.saturating_sub(data_len(0))));
+                let is_last = bytes.len() == unread;
+                let flags = match is_last {
+                    true => data.flags,
+                    false => data.flags.without(DataFlags::FIN.with(DataFlags::ACK_NOW)),
+                };
+                let len = bytes.len() as u32;
+                let data = Data { offset: data.offset + u64::from(*done), flags, len };
+                *done += len;
+                Some(Slice { data, bytes, is_last })
             }
-        };
-        self.verdict(state, index, status, 0);
-        Ok(())
-    }
-
-    pub(super) fn verdict(&mut self, state: &mut State, index: u16, status: Status, bytes: u32) {
-        self.stats.verdict(status);
-        state.verdict(index, status, bytes);
-    }
-}
-
-/// Whether HELLO's flags are those of a send or of a park, as it is one or both.
-fn flags_fit(hello: &Hello) -> bool {
-    let (is_park, flags) = (hello.hold_ms > 0, hello.flags);
-    let is_send = !is_park || flags.has(HelloFlags::SINGLE);
-    let (wakes, leaves) = (flags.has(HelloFlags::WAKE), flags.has(HelloFlags::BYE));
-    (is_park || !flags.has(HelloFlags::STREAM)) && (is_send || !wakes && !leaves)
-}
-
-/// Whether a message of a client has only what it may have there.
-pub(super) fn is_sound(message: &Message<'_>) -> bool {
-    match message {
-        Message::ListenReq(m) => {
-            let heard = m.heard.is_none_or(|status| status.fits(Place::ListenRsp));
-            m.claim != 0 && m.backlog > 0 && heard
         }
-        Message::ConnectReq(m) => m.channel.id != 0,
-        Message::AcceptRsp(m) => {
-            let has_end = m.channel.id != 0;
-            m.status.fits(Place::AcceptRsp) && (m.status == Status::Ok) == has_end
+    }
+
+    /// The peer of the message in hand does not get it, nor what follows for that peer in this upload:
+    /// that would leave a gap. But nothing waited for the peer of a PROBE, nor for any peer of a park.
+    pub fn refuse(&mut self, status: Status) {
+        let is_send = self.is_send();
+        let Some(message) = &mut self.in_hand else { return };
+        if status != Status::Limited && !message.is_probe() && is_send {
+            self.refused.insert(message.peer, status);
         }
-        Message::CloseReq(m) => m.status.fits(Place::CloseReq),
-        Message::CloseRsp(m) => m.status.fits(Place::CloseRsp),
-        _ => true,
+        message.drop_rest(status);
+    }
+
+    /// Whether the message in hand may wait for its peer at all.
+    pub fn may_wait(&self) -> bool {
+        self.is_send() && self.in_hand.as_ref().is_some_and(|message| !message.is_probe())
+    }
+
+    /// Until when the message in hand waits for its peer.
+    pub fn waits_until(&self) -> Option<u64> {
+        self.wait.now.map(|(_, until)| until)
+    }
+
+    /// Lets the message in hand wait for its peer, for at most `wait` milliseconds. Until when; `None`
+    /// if there is no patience left.
+    pub fn begin_wait(&mut self, now: u64, wait: u64) -> Option<u64> {
+        let wait = wait.min(self.wait.patience);
+        if wait == 0 {
+            return None;
+        }
+        self.wait.now = Some((now, now + wait));
+        self.waits_until()
+    }
+
+    /// The message in hand waits no longer; false if the message did not wait.
+    pub fn end_wait(&mut self, now: u64) -> bool {
+        let Some((since, _)) = self.wait.now.take() else { return false };
+        self.wait.patience = self.wait.patience.saturating_sub(now.saturating_sub(since));
+        true
+    }
+
+    pub fn target(&self) -> Option<Address> {
+        self.target
+    }
+
+    pub fn set_target(&mut self, target: Option<Address>) {
+        self.target = target;
     }
 }
 
-fn payload(is_park: bool, data: Data) -> Result<What, Failure> {
-    let probe = data.flags.has(DataFlags::PROBE) && !data.flags.has(DataFlags::FIN);
-    // Only a probe carries nothing that would have to be said again if the park's answer is lost.
-    if is_park && !probe {
-        return Err(MALFORMED);
+impl BodyInput {
+    /// Takes up to `most` bytes of the data message under way.
+    fn take(&mut self, most: usize) -> Bytes {
+        let bytes = self.input.split_to(self.input.len().min(most));
+        // The decoder counts along.
+        let counted = self.decoder.next(&mut &bytes[..]);
+        debug_assert!(counted.is_ok(), "all of it belongs to the message");
+        bytes
     }
-    Ok(match data.flags.has(DataFlags::DATAGRAM) {
-        true => What::Datagram { data, have: BytesMut::new() },
-        false => What::Stream { data, done: 0 },
-    })
-}
-
-/// Makes a message the current one, unless its peer gets no more of this upload.
-fn begin(state: &mut State, index: u16, (peer, channel): (Address, Channel), what: What) {
-    let what = match state.refused.get(&peer) {
-        Some(&status) => What::Drop { status, left: what.unread(), done: 0 },
-        None => what,
-    };
-    state.current = Some(Current { index, peer, channel, what });
-    state.speaks = true;
-}
-
-fn control(message: &Message<'_>) -> What {
-    let mut encoded = [0; MAX_CONTROL];
-    // Every control message fits; were it not so, nothing would be written.
-    let len = message.encode(&mut encoded).unwrap_or(0);
-    What::Control { encoded, len }
 }

@@ -30,7 +30,7 @@ fn last_word(relay: &Relay, octets: &[u8]) -> Reply {
 }
 
 /// Serves on, and holds nothing.
-fn is_well(relay: &Relay) {
+fn assert_serves(relay: &Relay) {
     assert_eq!(send(relay, Body::send(9)).end(), Status::Ok);
     while relay.stats().exchanges > 0 {
         std::thread::yield_now();
@@ -110,7 +110,7 @@ fn a_request_with_both_lengths_is_refused_wherever_it_stands() {
 
 /// Lengths that are right, and as hyper takes them.
 #[test]
-fn both_lengths_are_refused_behind_lengths_in_odd_forms() {
+fn request_with_both_lengths_is_refused_behind_lengths_in_odd_forms() {
     let relay = bound();
     let body = Body::send(1).done();
     let n = body.len();
@@ -162,7 +162,7 @@ fn the_connection_ends_behind_a_request_whose_end_is_doubtful() {
             assert_eq!(parse(&answer.body).end(), Status::Ok, "{shown}");
         }
     }
-    is_well(&relay);
+    assert_serves(&relay);
 }
 
 #[test]
@@ -182,11 +182,11 @@ fn a_body_in_chunks_has_the_limits_of_others() {
     let long = Body::single(1, 1).to(2, 7).stream(0, &data[..32 << 10]).done();
     let answer = last_word(&relay, &framed(&long, 1_000, "", ""));
     assert_eq!(parse(&answer.body).end(), Status::Malformed);
-    is_well(&relay);
+    assert_serves(&relay);
 }
 
 #[test]
-fn chunks_that_are_none_break_a_request_off() {
+fn malformed_chunks_break_a_request_off() {
     let relay = bound();
     let body = Body::send(1).to(2, 7).stream(0, &[1; 100]).done();
     let head = format!("{HEAD}\r\n");
@@ -220,11 +220,11 @@ fn chunks_that_are_none_break_a_request_off() {
         let _ = stream.read_to_end(&mut rest);
         assert!(rest.is_empty() || rest.starts_with(b"HTTP/1.1 400"), "cut at {at}");
     }
-    is_well(&relay);
+    assert_serves(&relay);
 }
 
 #[test]
-fn chunks_that_bring_nothing_are_given_up() {
+fn silent_chunked_request_is_given_up() {
     let mut config = RelayConfig::default();
     config.router.upload_idle_ms = 200;
     let relay = Relay::bind(config).unwrap();
@@ -252,5 +252,5 @@ fn chunks_that_bring_nothing_are_given_up() {
         drop(stream);
         feeds.join().unwrap();
     }
-    is_well(&relay);
+    assert_serves(&relay);
 }

@@ -113,7 +113,7 @@ fn half_requests_keep_nobody_out() {
 #[test]
 fn an_address_beyond_its_share_closes_its_own_connections() {
     let limits = Limits { connections: 16, per_address: 3 };
-    let places = Arc::new(Places::new(limits));
+    let places = Arc::new(ConnectionPlaces::new(limits));
     let take = |address: &str| {
         let connection = places.take(format!("{address}:9").parse().unwrap()).unwrap();
         Arc::new(connection)
@@ -146,7 +146,7 @@ fn an_address_beyond_its_share_closes_its_own_connections() {
 #[test]
 fn an_ipv6_network_counts_as_one_address() {
     let limits = Limits { connections: 16, per_address: 2 };
-    let places = Arc::new(Places::new(limits));
+    let places = Arc::new(ConnectionPlaces::new(limits));
     let take = |address: &str| places.take(format!("[{address}]:9").parse().unwrap()).unwrap();
     let _open = ["2001:db8::1", "2001:db8::2", "2001:db8:0:1::1", "::ffff:192.0.2.1"].map(take);
     assert_eq!(places.stats().evicted, 0);
@@ -156,7 +156,7 @@ fn an_ipv6_network_counts_as_one_address() {
 
 #[test]
 fn a_crowded_address_finds_a_place_while_others_are_idle() {
-    let places = Arc::new(Places::new(Limits { connections: 4, per_address: 2 }));
+    let places = Arc::new(ConnectionPlaces::new(Limits { connections: 4, per_address: 2 }));
     let take = |address: &str| places.take(format!("{address}:9").parse().unwrap()).map(Arc::new);
     let own = [(); 2].map(|()| take("192.0.2.2").unwrap());
     let _answering = own.each_ref().map(|connection| {

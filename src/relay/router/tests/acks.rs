@@ -4,7 +4,7 @@ use crate::relay::router::testing::{Body, Lab, channel, peer};
 use crate::wire::{Message, Route, Status, Window};
 
 #[test]
-fn a_bare_acknowledgement_ends_a_park_after_a_while() {
+fn acknowledgement_alone_ends_a_park_after_ack_delay() {
     let mut lab = Lab::new();
     let mut park = lab.post(Body::park(2, 1, 5_000));
     let seen = lab.send(Body::send(1).to(2, 7).ack(5, false));
@@ -19,7 +19,7 @@ fn a_bare_acknowledgement_ends_a_park_after_a_while() {
 }
 
 #[test]
-fn now_ends_it_at_once() {
+fn acknowledgement_with_now_ends_a_park_at_once() {
     let mut lab = Lab::new();
     let mut park = lab.post(Body::park(2, 1, 5_000));
     lab.send(Body::send(1).to(2, 7).ack(5, false).to(2, 8).ack(6, true));
@@ -27,7 +27,7 @@ fn now_ends_it_at_once() {
 }
 
 #[test]
-fn anything_else_takes_it_along() {
+fn acknowledgement_goes_along_with_other_control() {
     let mut lab = Lab::new();
     let mut park = lab.post(Body::park(2, 1, 5_000));
     lab.send(Body::send(1).to(2, 7).ack(5, false));
@@ -44,7 +44,7 @@ fn anything_else_takes_it_along() {
 }
 
 #[test]
-fn the_newest_of_a_route_is_kept_and_never_goes_back() {
+fn newest_acknowledgement_of_a_route_is_kept_and_never_goes_back() {
     let mut lab = Lab::new();
     let mut park = lab.post(Body::park(2, 1, 1));
     lab.pass(1);
@@ -67,7 +67,7 @@ fn the_newest_of_a_route_is_kept_and_never_goes_back() {
 }
 
 #[test]
-fn one_that_waited_ends_the_next_park_when_it_is_due() {
+fn acknowledgement_kept_between_parks_ends_the_next_park_when_due() {
     let mut lab = Lab::new();
     let mut park = lab.post(Body::park(2, 1, 1));
     lab.pass(1);
@@ -85,7 +85,7 @@ fn one_that_waited_ends_the_next_park_when_it_is_due() {
 }
 
 #[test]
-fn they_are_bounded_and_the_oldest_goes() {
+fn kept_acknowledgements_are_bounded_and_the_oldest_goes() {
     let mut lab = Lab::new();
     let mut park = lab.post(Body::park(2, 1, 5_000));
     let mut body = Body::send(1);
@@ -99,7 +99,7 @@ fn they_are_bounded_and_the_oldest_goes() {
 }
 
 #[test]
-fn what_does_not_fit_goes_with_the_next_response() {
+fn acknowledgements_beyond_max_response_go_with_the_next_response() {
     let mut lab = Lab::new();
     let mut park = lab.post(Body::small(2, 1, 512));
     let mut body = Body::send(1);
@@ -122,7 +122,7 @@ fn what_does_not_fit_goes_with_the_next_response() {
 }
 
 #[test]
-fn in_a_park_it_ends_nothing() {
+fn receive_req_in_a_park_does_not_end_that_park() {
     let mut lab = Lab::new();
     let mut one = lab.post(Body::park(1, 1, 5_000).to(2, 7).ack(1, true));
     let mut two = lab.post(Body::park(2, 1, 5_000).to(1, 7).ack(2, false));
@@ -133,7 +133,7 @@ fn in_a_park_it_ends_nothing() {
 }
 
 #[test]
-fn it_joins_a_response_that_is_being_written() {
+fn acknowledgement_joins_a_response_that_is_being_written() {
     let mut lab = Lab::new();
     let mut park = lab.post(Body::park(2, 1, 5_000));
     let mut send = lab.open(Body::send(1).to(2, 7).stream(0, &[1; 1_000]));

@@ -23,7 +23,7 @@ fn told(seen: &Seen) -> (Status, u64) {
 }
 
 #[test]
-fn a_claim_is_answered_once() {
+fn claim_is_answered_until_its_status_was_heard() {
     let mut lab = Lab::new();
     let mut park = claim(&mut lab, 1, 1, 1, 10, None);
     let seen = lab.answer(&mut park);
@@ -46,7 +46,7 @@ fn another_owner_has_to_wait() {
 }
 
 #[test]
-fn leaving_it_out_ends_a_claim() {
+fn claim_left_out_of_a_park_ends() {
     let mut lab = Lab::new();
     claim(&mut lab, 1, 1, 1, 10, OK);
     lab.post(Body::park(1, 2, 5_000));

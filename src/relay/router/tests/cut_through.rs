@@ -57,7 +57,7 @@ fn large_slices_are_not_copied() {
 }
 
 #[test]
-fn the_response_ends_with_the_upload() {
+fn response_ends_with_the_upload() {
     let mut lab = Lab::new();
     let mut park = lab.post(Body::park(2, 1, 5_000));
     let mut send = lab.open(Body::send(1).to(2, 7).stream(0, b"x"));
@@ -69,7 +69,7 @@ fn the_response_ends_with_the_upload() {
 }
 
 #[test]
-fn it_ends_when_the_upload_turns_to_another_peer() {
+fn response_ends_when_the_upload_turns_to_another_peer() {
     let mut lab = Lab::new();
     let mut two = lab.post(Body::park(2, 1, 5_000));
     let mut three = lab.post(Body::park(3, 1, 5_000));
@@ -189,7 +189,7 @@ fn a_response_that_does_not_drain_makes_its_peer_busy() {
 }
 
 #[test]
-fn what_is_held_in_all_is_bounded() {
+fn octets_held_for_all_sessions_are_bounded() {
     let config = RouterConfig { max_held: 100_000, ..RouterConfig::default() };
     let mut lab = Lab::with(config);
     let mut parks: Vec<_> = (10..14).map(|n| lab.post(Body::park(n, 1, 5_000))).collect();
@@ -285,7 +285,7 @@ fn an_upload_that_dies_leaves_what_was_delivered() {
 }
 
 #[test]
-fn two_uploads_share_a_response() {
+fn uploads_for_the_same_session_share_a_response() {
     let mut lab = Lab::new();
     let mut park = lab.post(Body::park(2, 1, 5_000));
     let mut one = lab.open(Body::send(1).to(2, 7).stream(0, &[1; 9_000]));

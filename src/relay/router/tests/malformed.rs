@@ -195,7 +195,7 @@ fn flags_of_hello_fit_sends_and_parks() {
 }
 
 #[test]
-fn numbers_of_any_size_do_no_harm() {
+fn fields_of_any_value_do_no_harm() {
     let most = Hello { seq: u64::MAX, max_response: u32::MAX, ..Body::greeting(1) };
     let mut lab = Lab::new();
     let mut park = lab.post(Body::park(2, 1, u32::MAX));
@@ -226,7 +226,7 @@ fn numbers_of_any_size_do_no_harm() {
 }
 
 #[test]
-fn what_stood_before_the_fault_has_its_verdict() {
+fn messages_before_a_malformed_one_have_verdicts() {
     let mut lab = Lab::new();
     let mut park = lab.post(Body::park(2, 1, 5_000));
     let body = Body::send(1).to(2, 7).stream(0, b"x").raw(&[0x7f, 0, 0, 0]);
@@ -237,7 +237,7 @@ fn what_stood_before_the_fault_has_its_verdict() {
 }
 
 #[test]
-fn what_may_be_skipped_is_skipped() {
+fn pad_and_unknown_types_are_skipped() {
     let mut lab = Lab::new();
     let body = Body::send(1).raw(&[0x81, 0, 0, 2, 1, 2]).message(&Message::Pad(3)).raw(&[0; 3]);
     assert_eq!(lab.send(body).end(), Status::Ok);
@@ -337,7 +337,7 @@ fn step() -> impl Strategy<Value = Step> {
 
 proptest! {
     #[test]
-    fn nothing_that_comes_makes_it_panic_or_leak(steps in proptest::collection::vec(step(), 1..60)) {
+    fn no_input_makes_the_router_panic_or_leak(steps in proptest::collection::vec(step(), 1..60)) {
         let config = RouterConfig { max_sessions: 3, acks: 2, wishes: 2, undrained: 4_096,
             max_held: 40_000, ..RouterConfig::default() };
         let mut lab = Lab { router: Router::new(config, 0), now: 0 };

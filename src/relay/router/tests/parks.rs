@@ -1,5 +1,6 @@
 //! What a park waits for, and what becomes of late and repeated ones.
 
+use crate::relay::router::park_end::ParkEnd;
 use crate::relay::router::testing::{Body, Lab, peer};
 use crate::relay::router::{Router, RouterConfig};
 use crate::wire::{Hello, HelloFlags, Message, Status, VERSION};
@@ -222,4 +223,62 @@ fn a_fresh_router_takes_any_number() {
     lab.router = Router::new(RouterConfig::default(), lab.now);
     let mut park = lab.post(Body::park(1, 3, 5_000));
     assert!(lab.waits(&mut park));
+}
+
+const REASONS: [ParkEnd; 18] = [
+    ParkEnd::Data,
+    ParkEnd::Control,
+    ParkEnd::Acknowledgement,
+    ParkEnd::Peer,
+    ParkEnd::Claim,
+    ParkEnd::Wake,
+    ParkEnd::Bye,
+    ParkEnd::Newer,
+    ParkEnd::Hold,
+    ParkEnd::Shutdown,
+    ParkEnd::HungUp,
+    ParkEnd::Verdicts,
+    ParkEnd::Unfit(Status::Malformed),
+    ParkEnd::Behind,
+    ParkEnd::Stream,
+    ParkEnd::Delivered,
+    ParkEnd::Silence,
+    ParkEnd::Full,
+];
+
+/// The number that a reason has in the list of the protocol's page, and words of that line; `None`: it
+/// is one for which an answer that has begun ends, or an answer with STREAM begins.
+fn line_of(reason: ParkEnd) -> Option<(usize, &'static str)> {
+    Some(match reason {
+        ParkEnd::Data => (1, "data for the session, or a PROBE"),
+        ParkEnd::Control => (2, "ACCEPT_REQ, CONNECT_RSP, CLOSE_REQ, CLOSE_RSP"),
+        ParkEnd::Acknowledgement => (3, "SEND_RSP"),
+        ParkEnd::Peer => (4, "READY, or GONE"),
+        ParkEnd::Claim => (5, "a claim"),
+        ParkEnd::Wake | ParkEnd::Bye => (6, "WAKE or BYE"),
+        ParkEnd::Newer => (7, "a newer park"),
+        ParkEnd::Hold => (8, "its hold"),
+        ParkEnd::Shutdown => (9, "SHUTDOWN"),
+        ParkEnd::HungUp => (10, "the client closing the connection"),
+        ParkEnd::Verdicts | ParkEnd::Unfit(_) => (11, "its verdicts"),
+        ParkEnd::Behind => (11, "octets behind the request"),
+        ParkEnd::Stream | ParkEnd::Delivered | ParkEnd::Silence | ParkEnd::Full => return None,
+    })
+}
+
+#[test]
+fn park_end_has_the_reasons_of_the_protocols_page() {
+    let page = include_str!("../../../wire/README.md");
+    let list = page.split_once("**What ends a park.**").expect("the list's title").1;
+    let list = list.split("\n\n").nth(1).expect("the list");
+    let lines: Vec<_> = list.lines().collect();
+    for (place, line) in lines.iter().enumerate() {
+        let number = place + 1;
+        assert!(line.starts_with(&format!("{number}. ")), "{line}");
+        let has_reason = |reason: &ParkEnd| line_of(*reason).is_some_and(|(n, _)| n == number);
+        assert!(REASONS.iter().any(has_reason), "no ParkEnd for: {line}");
+    }
+    for (number, words) in REASONS.into_iter().filter_map(line_of) {
+        assert!(lines[number - 1].contains(words), "{words:?} in {:?}", lines[number - 1]);
+    }
 }

@@ -13,7 +13,7 @@ fn between_parks(lab: &mut Lab, n: u8) {
 }
 
 #[test]
-fn it_waits_like_a_park_if_it_says_nothing_to_be_judged() {
+fn single_without_messages_to_be_judged_waits_like_a_park() {
     let mut lab = Lab::new();
     let mut other = lab.post(Body::park(2, 1, 20_000));
     let mut park =
@@ -28,7 +28,7 @@ fn it_waits_like_a_park_if_it_says_nothing_to_be_judged() {
 }
 
 #[test]
-fn a_verdict_ends_it_once_all_are_known() {
+fn single_ends_once_all_verdicts_are_known() {
     let mut lab = Lab::new();
     let mut near = lab.post(Body::park(2, 1, 5_000));
     between_parks(&mut lab, 3);
@@ -48,7 +48,7 @@ fn a_verdict_ends_it_once_all_are_known() {
 }
 
 #[test]
-fn whatever_a_send_may_carry_it_may() {
+fn single_may_carry_all_messages_of_a_send() {
     let mut lab = Lab::new();
     let mut listener = lab.post(Body::park(2, 1, 5_000).claim(1, "camera", 2, 1, Some(Status::Ok)));
     let body = Body::single(1, 1)
@@ -78,7 +78,7 @@ fn whatever_a_send_may_carry_it_may() {
 }
 
 #[test]
-fn a_busy_peer_ends_it_after_the_wait_of_a_send_and_ready_follows() {
+fn single_with_a_busy_peer_ends_after_the_wait_of_a_send_and_ready_follows() {
     let mut lab = Lab::new();
     between_parks(&mut lab, 2);
     let mut park = lab.post(Body::single(1, 1).to(2, 7).stream(0, b"x"));
@@ -92,7 +92,7 @@ fn a_busy_peer_ends_it_after_the_wait_of_a_send_and_ready_follows() {
 }
 
 #[test]
-fn data_end_it_and_a_verdict_that_comes_later_is_in_the_answer() {
+fn data_end_a_single_and_a_later_verdict_is_in_the_answer() {
     let mut lab = Lab::new();
     between_parks(&mut lab, 3);
     let mut park = lab.post(Body::single(1, 1).to(3, 7).stream(0, b"x"));
@@ -105,7 +105,7 @@ fn data_end_it_and_a_verdict_that_comes_later_is_in_the_answer() {
 }
 
 #[test]
-fn an_answer_that_has_begun_does_not_wait_long_for_its_own_messages() {
+fn single_that_is_being_answered_does_not_wait_long_for_its_own_messages() {
     let mut lab = Lab::new();
     between_parks(&mut lab, 3);
     let mut park = lab.post(Body::single(1, 1).to(3, 7).stream(0, b"x").ack(0, true));
@@ -127,7 +127,7 @@ fn both_speak(lab: &mut Lab, seq: u64, n: usize) -> [Request; 2] {
 }
 
 #[test]
-fn two_that_speak_to_each_other_at_once_do_not_wait() {
+fn singles_that_speak_to_each_other_at_once_do_not_wait() {
     const LEN: usize = 8 * 1024;
     let mut lab = Lab::new();
     between_parks(&mut lab, 1);
@@ -147,7 +147,7 @@ fn two_that_speak_to_each_other_at_once_do_not_wait() {
 }
 
 #[test]
-fn two_whose_bodies_arrive_in_pieces_by_turns_do_not_wait_either() {
+fn singles_whose_bodies_arrive_by_turns_do_not_wait() {
     let mut lab = Lab::new();
     between_parks(&mut lab, 1);
     between_parks(&mut lab, 2);
@@ -170,7 +170,7 @@ fn two_whose_bodies_arrive_in_pieces_by_turns_do_not_wait_either() {
 }
 
 #[test]
-fn octets_behind_it_end_it() {
+fn octets_behind_a_single_end_it() {
     let mut lab = Lab::new();
     let mut park = lab.post(Body::single(1, 1));
     lab.router.handle_behind(lab.now, park.id);
@@ -203,7 +203,7 @@ fn octets_behind_other_requests_end_nothing() {
 }
 
 #[test]
-fn bodies_longer_than_a_relay_keeps_are_malformed() {
+fn single_body_beyond_max_single_body_is_malformed() {
     let mut lab = Lab::new();
     let frame = Body::single(1, 1).to(2, 7).stream(0, b"").done().len();
     let mut other = lab.post(Body::park(2, 1, 5_000));
@@ -218,7 +218,7 @@ fn bodies_longer_than_a_relay_keeps_are_malformed() {
 }
 
 #[test]
-fn a_malformed_body_does_as_little_as_can_be() {
+fn malformed_single_does_what_stands_before_the_fault_at_most() {
     let mut lab = Lab::new();
     let mut other = lab.post(Body::park(2, 1, 5_000));
     // Where even its messages cannot be told apart, nothing of it is done.
@@ -238,7 +238,7 @@ fn a_malformed_body_does_as_little_as_can_be() {
 }
 
 #[test]
-fn late_and_repeated_ones_say_nothing() {
+fn stale_and_repeated_singles_say_nothing() {
     let mut lab = Lab::new();
     let mut other = lab.post(Body::park(2, 1, 5_000));
     let say = |seq| Body::single(1, seq).to(2, 7).stream(0, b"x");
@@ -252,7 +252,7 @@ fn late_and_repeated_ones_say_nothing() {
 }
 
 #[test]
-fn a_newer_one_takes_over_with_what_it_carries() {
+fn newer_single_supersedes_and_its_messages_go() {
     let mut lab = Lab::new();
     between_parks(&mut lab, 2);
     let say = |seq, bytes| Body::single(1, seq).to(2, 7).stream(0, bytes);
@@ -266,7 +266,7 @@ fn a_newer_one_takes_over_with_what_it_carries() {
 }
 
 #[test]
-fn with_its_connection_goes_what_it_carries() {
+fn messages_of_a_single_go_with_its_connection() {
     let mut lab = Lab::new();
     between_parks(&mut lab, 2);
     let park = lab.post(Body::single(1, 1).to(2, 7).stream(0, b"x"));
@@ -282,7 +282,7 @@ fn with_its_connection_goes_what_it_carries() {
 }
 
 #[test]
-fn bye_ends_the_session_behind_what_it_carries() {
+fn bye_of_a_single_ends_the_session_behind_its_messages() {
     let mut lab = Lab::new();
     between_parks(&mut lab, 2);
     let flags = HelloFlags::SINGLE.with(HelloFlags::BYE);
@@ -303,7 +303,7 @@ fn bye_ends_the_session_behind_what_it_carries() {
 }
 
 #[test]
-fn it_is_never_streamed_and_wake_does_not_mean_itself() {
+fn single_is_never_streamed_and_its_wake_does_not_end_itself() {
     let mut lab = Lab::new();
     let flags = HelloFlags::SINGLE.with(HelloFlags::STREAM).with(HelloFlags::WAKE);
     let mut park =
@@ -314,7 +314,7 @@ fn it_is_never_streamed_and_wake_does_not_mean_itself() {
 }
 
 #[test]
-fn without_a_hold_it_is_a_send() {
+fn single_without_a_hold_is_a_send() {
     let mut lab = Lab::new();
     let hello = Hello { flags: HelloFlags::SINGLE, ..Body::greeting(1) };
     let seen = lab.send(Body::hello(hello).to(2, 7).stream(0, &[0; MAX_SINGLE_BODY]));
@@ -325,7 +325,7 @@ fn without_a_hold_it_is_a_send() {
 }
 
 #[test]
-fn shutdown_answers_it() {
+fn shutdown_answers_a_single() {
     let mut lab = Lab::new();
     between_parks(&mut lab, 2);
     let mut park = lab.post(Body::single(1, 1).to(2, 7).stream(0, b"x"));
@@ -344,7 +344,7 @@ fn half_way(lab: &mut Lab, body: Body) -> Request {
 }
 
 #[test]
-fn a_newer_one_ends_one_that_is_not_whole() {
+fn newer_single_ends_an_older_that_is_not_whole() {
     let mut lab = Lab::new();
     let say = |seq, bytes: &[u8]| Body::single(1, seq).to(2, 7).stream(0, bytes);
     let mut other = lab.post(Body::park(2, 1, 5_000));
@@ -361,7 +361,7 @@ fn a_newer_one_ends_one_that_is_not_whole() {
 }
 
 #[test]
-fn the_numbers_of_sends_do_not_go_with_its_own() {
+fn sends_and_singles_do_not_supersede_each_other() {
     let mut lab = Lab::new();
     let send = |seq| Body::hello(Hello { seq, ..Body::greeting(1) }).to(9, 7).stream(0, b"x");
     let mut first = half_way(&mut lab, send(1));
@@ -375,7 +375,7 @@ fn the_numbers_of_sends_do_not_go_with_its_own() {
 }
 
 #[test]
-fn repeats_that_are_not_whole_are_as_few_as_sends() {
+fn singles_that_are_not_whole_are_limited_like_sends() {
     let mut lab = Lab::new();
     let most = RouterConfig::default().sends as usize;
     let body = || Body::single(1, 5).to(9, 7).stream(0, &[7; 30_000]);
@@ -403,7 +403,7 @@ fn repeats_that_are_not_whole_are_as_few_as_sends() {
 }
 
 #[test]
-fn one_that_is_never_whole_keeps_room_only_for_a_while() {
+fn single_that_is_never_whole_keeps_room_only_for_upload_idle() {
     let mut lab = Lab::new();
     let mut half = half_way(&mut lab, Body::single(1, 1).to(9, 7).stream(0, b"x"));
     lab.pass(RouterConfig::default().upload_idle_ms);
@@ -412,7 +412,7 @@ fn one_that_is_never_whole_keeps_room_only_for_a_while() {
 }
 
 #[test]
-fn a_full_relay_begins_with_no_body_that_it_could_not_keep() {
+fn single_is_limited_without_room_for_its_whole_body() {
     // For two bodies, and the answers.
     let max_held = 2 * MAX_SINGLE_BODY + 1_024;
     let mut lab = Lab::with(RouterConfig { max_held, ..RouterConfig::default() });
@@ -439,7 +439,7 @@ fn a_full_relay_begins_with_no_body_that_it_could_not_keep() {
 }
 
 #[test]
-fn what_is_held_of_a_body_does_not_keep_its_own_data_from_going() {
+fn octets_held_of_a_single_do_not_keep_its_own_data_from_going() {
     let config = RouterConfig { max_held: MAX_SINGLE_BODY, ..RouterConfig::default() };
     let mut lab = Lab::with(config);
     let mut other = lab.post(Body::park(9, 1, 5_000));

@@ -7,7 +7,7 @@ use crate::wire::{HelloFlags, Status};
 const LARGE: u32 = 4 << 20;
 
 #[test]
-fn it_begins_at_once_and_ticks_until_its_hold_is_over() {
+fn stream_begins_at_once_and_ticks_until_its_hold_is_over() {
     let mut lab = Lab::new();
     let mut park = lab.post(Body::streamed(2, 1, LARGE));
     assert_eq!(lab.so_far(&mut park).ticks(), [0]);
@@ -29,7 +29,7 @@ fn it_begins_at_once_and_ticks_until_its_hold_is_over() {
 }
 
 #[test]
-fn messages_come_as_they_come() {
+fn streamed_answer_has_messages_as_they_come() {
     let mut lab = Lab::new();
     let mut park = lab.post(Body::streamed(2, 1, LARGE));
     for n in 1..=3 {
@@ -45,7 +45,7 @@ fn messages_come_as_they_come() {
 }
 
 #[test]
-fn what_was_kept_begins_it() {
+fn streamed_answer_begins_with_kept_control() {
     let mut lab = Lab::new();
     let mut park = lab.post(Body::park(2, 1, 5_000));
     lab.send(Body::flagged(2, HelloFlags::WAKE));
@@ -56,7 +56,7 @@ fn what_was_kept_begins_it() {
 }
 
 #[test]
-fn wake_bye_a_newer_park_and_too_much_end_it() {
+fn wake_bye_a_newer_park_and_max_response_end_a_streamed_answer() {
     let mut lab = Lab::new();
     let mut park = lab.post(Body::streamed(2, 1, LARGE));
     lab.send(Body::flagged(2, HelloFlags::WAKE));
@@ -76,7 +76,7 @@ fn wake_bye_a_newer_park_and_too_much_end_it() {
 }
 
 #[test]
-fn acknowledgements_too_many_for_it_end_it_and_go_with_the_next() {
+fn acknowledgements_beyond_max_response_end_a_streamed_answer_and_go_with_the_next() {
     let mut lab = Lab::new();
     let mut park = lab.post(Body::streamed(2, 1, 600));
     for id in 1..=20 {
@@ -90,7 +90,7 @@ fn acknowledgements_too_many_for_it_end_it_and_go_with_the_next() {
 }
 
 #[test]
-fn a_reader_that_takes_nothing_costs_no_memory_and_is_ready_once_it_does() {
+fn streamed_answer_that_is_not_taken_costs_no_memory_and_ready_follows_once_it_is() {
     let undrained = 4_096;
     let mut lab = Lab::with(RouterConfig { undrained, ..RouterConfig::default() });
     let mut park = lab.post(Body::streamed(2, 1, LARGE));

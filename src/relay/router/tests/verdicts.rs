@@ -24,7 +24,7 @@ fn a_send_without_messages_is_answered_at_once() {
 }
 
 #[test]
-fn who_never_parked_is_away() {
+fn session_that_never_parked_is_away() {
     let mut lab = Lab::new();
     assert_eq!(lab.send(Body::send(1).to(2, 7).stream(0, b"x")).verdicts(), one(Status::Away));
     // A send is no park.
@@ -90,7 +90,7 @@ fn a_control_message_needs_no_driver_to_go_on() {
 }
 
 #[test]
-fn the_wait_is_twice_the_last_gap() {
+fn wait_for_a_peer_is_twice_its_last_gap() {
     for (gap, wait) in [(0, 200), (50, 200), (150, 300), (400, 800), (700, 1_000), (4_000, 1_000)] {
         let mut lab = Lab::new();
         was_here(&mut lab, 2);
@@ -109,7 +109,7 @@ fn the_wait_is_twice_the_last_gap() {
 }
 
 #[test]
-fn after_busy_the_rest_for_that_peer_is_dropped() {
+fn messages_behind_busy_for_the_same_peer_are_dropped() {
     let mut lab = Lab::new();
     was_here(&mut lab, 2);
     let mut other = lab.post(Body::park(3, 1, 5_000));

@@ -1,0 +1,67 @@
+//! Why a request ends before its time.
+
+use std::fmt;
+
+use crate::wire::Status;
+
+/// Why the router does not read on in a request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Rejection {
+    /// The answer is END with this status.
+    End(Status),
+    /// The answer is END(LIMITED), since this limit was reached.
+    Limited(Limit),
+    /// There is no HELLO to answer.
+    NoHello,
+    /// There is no room for a session that is not known.
+    Stranger,
+}
+
+/// The request is no sequence of messages as the protocol has them.
+pub(super) const MALFORMED: Rejection = Rejection::End(Status::Malformed);
+
+impl Rejection {
+    /// The status of the END that answers a request with a HELLO.
+    pub fn status(self) -> Option<Status> {
+        match self {
+            Self::End(status) => Some(status),
+            Self::Limited(_) => Some(Status::Limited),
+            Self::NoHello | Self::Stranger => None,
+        }
+    }
+}
+
+/// A limit, by the name that it has in [`RouterConfig`](super::RouterConfig) and in the protocol's tables.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Limit {
+    MaxBody,
+    MaxMessages,
+    MaxSessions,
+    MaxHeld,
+    Sends,
+    Claims,
+    Wishes,
+    Peers,
+    Asked,
+    Acks,
+    /// Of the park's HELLO, not of the relay.
+    MaxResponse,
+}
+
+impl fmt::Display for Limit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::MaxBody => "max_body",
+            Self::MaxMessages => "max_messages",
+            Self::MaxSessions => "max_sessions",
+            Self::MaxHeld => "max_held",
+            Self::Sends => "sends",
+            Self::Claims => "claims",
+            Self::Wishes => "wishes",
+            Self::Peers => "peers",
+            Self::Asked => "asked",
+            Self::Acks => "acks",
+            Self::MaxResponse => "max_response",
+        })
+    }
+}

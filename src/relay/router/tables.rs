@@ -1,0 +1,204 @@
+//! The router's tables, and what all files above do with them.
+
+use std::collections::VecDeque;
+
+use tracing::{debug, trace};
+
+use super::budget::Budget;
+use super::deadlines::Deadlines;
+use super::exchange::Exchanges;
+use super::names::NameTable;
+use super::rejection::Limit;
+use super::response::Response;
+use super::sessions::Sessions;
+use super::targets::Targets;
+use super::upload::Upload;
+use super::wishes::Wishes;
+use super::{ExchangeId, RouterConfig, RouterStats};
+use crate::wire::{Address, Status};
+
+/// The router's tables. An upload that is being read stands beside them, so that it can be read while
+/// they change; what is to be done to other uploads meanwhile is noted in `work`.
+#[derive(Debug)]
+pub(super) struct Tables {
+    pub config: RouterConfig,
+    /// When the router started: until the grace is over, unknown sessions may be on their way back.
+    born: u64,
+    /// Whether everything is answered END(SHUTDOWN).
+    pub is_down: bool,
+    pub exchanges: Exchanges,
+    pub sessions: Sessions,
+    pub names: NameTable,
+    pub wishes: Wishes,
+    pub targets: Targets,
+    pub budget: Budget,
+    /// Deadlines of uploads.
+    pub upload_timers: Deadlines<ExchangeId>,
+    pub stats: RouterStats,
+    /// Sessions whose answer may be complete.
+    touched: Vec<Address>,
+    work: VecDeque<Work>,
+}
+
+/// What is to be done to uploads.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Work {
+    /// The uploads that wait for this session may go on.
+    Serve(Address),
+    /// The park of this exchange ended: its messages are given up.
+    GiveUp(ExchangeId),
+}
+
+impl Tables {
+    pub fn new(config: RouterConfig, now: u64) -> Self {
+        Self {
+            born: now,
+            is_down: false,
+            exchanges: Exchanges::new(),
+            sessions: Sessions::new(),
+            names: NameTable::default(),
+            wishes: Wishes::default(),
+            targets: Targets::default(),
+            budget: Budget::new(config.max_held),
+            upload_timers: Deadlines::new(),
+            stats: RouterStats::default(),
+            touched: Vec::new(),
+            work: VecDeque::new(),
+            config,
+        }
+    }
+
+    /// Notes what is to be done to uploads.
+    pub fn later(&mut self, work: Work) {
+        self.work.push_back(work);
+    }
+
+    /// What is to be done to uploads now.
+    pub fn take_work(&mut self) -> Option<Work> {
+        self.work.pop_front()
+    }
+
+    /// The session's answer may be complete.
+    pub fn touch(&mut self, peer: Address) {
+        self.touched.push(peer);
+    }
+
+    /// A session whose answer may be complete.
+    pub fn take_touched(&mut self) -> Option<Address> {
+        self.touched.pop()
+    }
+
+    /// Writes to a response, and keeps the count of what is held.
+    pub fn write(&mut self, now: u64, id: ExchangeId, write: impl FnOnce(&mut Response)) {
+        let written = self.exchanges.write(now, id, write);
+        self.budget.take(written);
+    }
+
+    /// The session that counts the exchange.
+    pub fn session_of(&self, id: ExchangeId) -> Option<Address> {
+        self.exchanges.get(id).and_then(|exchange| exchange.session())
+    }
+
+    /// Whether names and sessions that are not known may be on their way back.
+    pub fn is_young(&self, now: u64) -> bool {
+        now < self.born + self.config.grace_ms
+    }
+
+    /// The verdict of messages for a session that does not live; `None` if the session lives.
+    pub fn absent(&self, now: u64, peer: &Address) -> Option<Status> {
+        let grace = self.config.grace_ms;
+        if self.sessions.get(peer).is_some_and(|session| session.lives(now, grace)) {
+            return None;
+        }
+        Some(if self.is_young(now) { Status::Retry } else { Status::Away })
+    }
+
+    /// The session counts one more exchange, and is made if need be; false if there are too many.
+    pub fn enter(&mut self, now: u64, peer: Address) -> bool {
+        let is_new = self.sessions.get(&peer).is_none();
+        if is_new && self.sessions.len() >= self.config.max_sessions {
+            let Some(oldest) = self.sessions.evictable(now, self.config.grace_ms) else {
+                return false;
+            };
+            trace!(session = %oldest, limit = %Limit::MaxSessions, "forgotten for another");
+            self.forget(oldest);
+        }
+        self.sessions.enter(peer);
+        true
+    }
+
+    /// Forgets a session.
+    pub fn forget(&mut self, peer: Address) {
+        self.disown(peer);
+        self.sessions.forget(peer);
+    }
+
+    /// Forgets a session's names and wishes.
+    pub fn disown(&mut self, peer: Address) {
+        self.names.forget(peer);
+        self.wishes.forget(peer);
+    }
+
+    /// Forgets an exchange.
+    pub fn remove(&mut self, now: u64, id: ExchangeId) {
+        let Some(exchange) = self.exchanges.remove(id) else { return };
+        self.budget.give(exchange.response.undrained());
+        if let Some(peer) = exchange.session() {
+            self.sessions.exit(now, peer, id);
+        }
+    }
+
+    /// Keeps a message's verdict for the answer to its exchange.
+    pub fn verdict(&mut self, id: ExchangeId, index: u16, status: Status, bytes: u32) {
+        self.stats.verdict(status);
+        let Some(exchange) = self.exchanges.get_mut(id) else { return };
+        exchange.keep_verdict(index, status, bytes);
+        if status != Status::Delivered {
+            let session = exchange.session().unwrap_or_default();
+            let verdict = status.name();
+            debug!(%session, exchange = id, index, bytes, verdict, "not delivered");
+        }
+    }
+
+    /// Undoes what an upload under way holds of others.
+    pub fn release(&mut self, now: u64, upload: &mut Upload) {
+        if let Some(message) = upload.take_in_hand() {
+            self.stop_waiting(now, upload, message.peer);
+            self.budget.give(message.held());
+        }
+        self.budget.give(upload.body_held());
+        self.set_target(upload, None);
+        self.upload_timers.set(upload.id, &mut upload.deadline, None);
+        self.budget.unstarve(upload.id);
+        if let Some(peer) = self.session_of(upload.id)
+            && let Some(session) = self.sessions.get_mut(&peer)
+        {
+            session.sends.remove(&upload.id);
+        }
+    }
+
+    /// The upload's message in hand does not wait for `peer` any longer.
+    pub fn stop_waiting(&mut self, now: u64, upload: &mut Upload, peer: Address) {
+        if upload.end_wait(now) {
+            self.targets.stop_waiting(peer, upload.id);
+            self.budget.unstarve(upload.id);
+            self.touch(peer);
+            let idle_until = now + self.config.upload_idle_ms;
+            self.upload_timers.set(upload.id, &mut upload.deadline, Some(idle_until));
+        }
+    }
+
+    /// Says whose answer the upload feeds.
+    pub fn set_target(&mut self, upload: &mut Upload, target: Option<Address>) {
+        if let Some(before) = upload.target()
+            && target != Some(before)
+        {
+            self.targets.stop_feeding(before, upload.id);
+            self.touch(before);
+        }
+        if let Some(peer) = target {
+            self.targets.feed(peer, upload.id);
+        }
+        upload.set_target(target);
+    }
+}

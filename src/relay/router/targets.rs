@@ -1,0 +1,72 @@
+//! Which uploads are for which session.
+
+use std::collections::{BTreeSet, HashMap};
+
+use super::ExchangeId;
+use crate::wire::Address;
+
+/// The uploads under way for each session, by the numbers of their exchanges.
+#[derive(Debug, Default)]
+pub(super) struct Targets(HashMap<Address, Uploaders>);
+
+#[derive(Debug, Default)]
+struct Uploaders {
+    /// Uploads that stand until the session takes more.
+    waiters: BTreeSet<ExchangeId>,
+    /// Uploads whose message in hand is for the session, but those that brought nothing for a while.
+    feeders: BTreeSet<ExchangeId>,
+}
+
+impl Targets {
+    /// The upload stands until `peer` takes more.
+    pub fn wait(&mut self, peer: Address, id: ExchangeId) {
+        self.0.entry(peer).or_default().waiters.insert(id);
+    }
+
+    /// The upload does not wait for `peer` any longer.
+    pub fn stop_waiting(&mut self, peer: Address, id: ExchangeId) {
+        self.change(peer, |uploaders| uploaders.waiters.remove(&id));
+    }
+
+    /// The upload's message in hand is for `peer`.
+    pub fn feed(&mut self, peer: Address, id: ExchangeId) {
+        self.0.entry(peer).or_default().feeders.insert(id);
+    }
+
+    /// The upload has nothing in hand for `peer` any longer.
+    pub fn stop_feeding(&mut self, peer: Address, id: ExchangeId) {
+        self.change(peer, |uploaders| uploaders.feeders.remove(&id));
+    }
+
+    /// Forgets the uploads for `peer`, but those that wait, until they bring something again.
+    pub fn silence(&mut self, peer: Address) {
+        self.change(peer, |uploaders| uploaders.feeders.clear());
+    }
+
+    /// The uploads that wait for `peer`.
+    pub fn waiters(&self, peer: Address) -> Vec<ExchangeId> {
+        self.0.get(&peer).map(|u| u.waiters.iter().copied().collect()).unwrap_or_default()
+    }
+
+    pub fn has_waiters(&self, peer: Address) -> bool {
+        self.0.get(&peer).is_some_and(|uploaders| !uploaders.waiters.is_empty())
+    }
+
+    /// The uploads for `peer`, but those that brought nothing for a while.
+    pub fn feeders(&self, peer: Address) -> impl Iterator<Item = ExchangeId> {
+        self.0.get(&peer).into_iter().flat_map(|uploaders| uploaders.feeders.iter().copied())
+    }
+
+    /// Whether an upload for `peer` is under way.
+    pub fn is_fed(&self, peer: Address) -> bool {
+        self.0.contains_key(&peer)
+    }
+
+    fn change<T>(&mut self, peer: Address, change: impl FnOnce(&mut Uploaders) -> T) {
+        let Some(uploaders) = self.0.get_mut(&peer) else { return };
+        change(uploaders);
+        if uploaders.waiters.is_empty() && uploaders.feeders.is_empty() {
+            self.0.remove(&peer);
+        }
+    }
+}

@@ -1,0 +1,60 @@
+//! Which sessions are to be told that a peer is back.
+
+use std::collections::{BTreeSet, HashMap, VecDeque};
+
+use crate::wire::Address;
+
+/// The wishes of all sessions: each waits for a peer's next park.
+#[derive(Debug, Default)]
+pub(super) struct Wishes {
+    /// The peers that a session waits for, the oldest wish first.
+    of: HashMap<Address, VecDeque<Address>>,
+    /// The sessions that wait for a peer.
+    wanted: HashMap<Address, BTreeSet<Address>>,
+}
+
+impl Wishes {
+    /// Notes that `session` waits for `peer`. True: of its wishes, more than `most`, the oldest is forgotten.
+    pub fn add(&mut self, session: Address, peer: Address, most: usize) -> bool {
+        if most == 0 || !self.wanted.entry(peer).or_default().insert(session) {
+            return false;
+        }
+        let wishes = self.of.entry(session).or_default();
+        wishes.push_back(peer);
+        let oldest = if wishes.len() > most { wishes.pop_front() } else { None };
+        if let Some(oldest) = oldest {
+            self.drop_wisher(session, oldest);
+        }
+        oldest.is_some()
+    }
+
+    /// Takes the wishes for `peer`: the sessions that had them.
+    pub fn grant(&mut self, peer: Address) -> BTreeSet<Address> {
+        let wishers = self.wanted.remove(&peer).unwrap_or_default();
+        for wisher in &wishers {
+            if let Some(wishes) = self.of.get_mut(wisher) {
+                wishes.retain(|wanted| *wanted != peer);
+                if wishes.is_empty() {
+                    self.of.remove(wisher);
+                }
+            }
+        }
+        wishers
+    }
+
+    /// Forgets all wishes of a session.
+    pub fn forget(&mut self, session: Address) {
+        for wanted in self.of.remove(&session).unwrap_or_default() {
+            self.drop_wisher(session, wanted);
+        }
+    }
+
+    fn drop_wisher(&mut self, session: Address, peer: Address) {
+        if let Some(wishers) = self.wanted.get_mut(&peer) {
+            wishers.remove(&session);
+            if wishers.is_empty() {
+                self.wanted.remove(&peer);
+            }
+        }
+    }
+}
