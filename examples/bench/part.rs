@@ -1,6 +1,7 @@
 //! The processes of a measurement: this program again, each with one part to play, so that the cost
 //! of each can be told apart.
 
+use std::ffi::OsStr;
 use std::io::{self, BufRead, BufReader, Write};
 use std::process::{Child, ChildStdin, Command, Stdio};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
@@ -124,22 +125,35 @@ impl Part {
         Ok(spinners)
     }
 
-    /// Starts the small program on a phone, with the profile `small`; cargo, if it runs this,
-    /// builds it.
-    pub fn phone(url: &str) -> Result<Self> {
+    /// Starts the small program on a phone, with the profile `small`, or with that of the bench, which
+    /// takes a fraction of the time; cargo, if it runs this, builds the program.
+    pub fn phone(url: &str, small: bool) -> Result<Self> {
         // This program is target/release/examples/bench.
         let here = std::env::current_exe()?;
-        let target = here.ancestors().nth(3).ok_or("not below cargo's target folder")?;
-        let program = target.join("small/examples/bench-client");
+        let built = here.ancestors().nth(2).ok_or("not below cargo's target folder")?;
+        let folder = if small { built.with_file_name("small") } else { built.to_owned() };
+        let program = folder.join("examples/bench-client");
+        let profile = match folder.file_name().and_then(OsStr::to_str) {
+            Some("debug") | None => "dev",
+            Some(profile) => profile,
+        };
+        let build = ["build", "--quiet", "--profile", profile, "--example", "bench-client"];
         if let Some(cargo) = std::env::var_os("CARGO") {
-            let build = ["build", "--quiet", "--profile", "small", "--example", "bench-client"];
-            if !Command::new(cargo).args(build).status()?.success() {
+            let mut cargo = Command::new(cargo);
+            // What cargo says of the bench makes build scripts run again, ring's for one.
+            for (name, _) in std::env::vars_os() {
+                let name = name.to_string_lossy();
+                if name.starts_with("CARGO_PKG_") || name.starts_with("CARGO_MANIFEST_") {
+                    cargo.env_remove(&*name);
+                }
+            }
+            if !cargo.args(build).status()?.success() {
                 return Err("bench-client cannot be built".into());
             }
         }
         let mut child = Command::new(&program);
         let child = child.arg(url).stdin(Stdio::piped()).stdout(Stdio::piped());
-        let why = "cargo build --profile small --example bench-client";
+        let why = format!("cargo {}", build.join(" "));
         Self::of(child.spawn().map_err(|e| format!("{}: {e}; {why}", program.display()))?)
     }
 

@@ -138,8 +138,8 @@ pub fn measure(cell: &Cell, system: System) -> Result<Figures> {
     Ok(figures(cell, system, &seen, &before, &after))
 }
 
-/// Measures a small client on a phone, after some megabytes each way.
-pub fn phone() -> Result<Usage> {
+/// Measures a client on a phone, built small or not, after some megabytes each way.
+pub fn phone(small: bool) -> Result<Usage> {
     let mut relay = Part::start("relay", &())?;
     let url = relay.says()?;
     let order = Order {
@@ -152,7 +152,7 @@ pub fn phone() -> Result<Usage> {
     };
     let mut listener = Part::start("peer", &order)?;
     listener.says()?;
-    let mut client = Part::phone(&url)?;
+    let mut client = Part::phone(&url, small)?;
     listener.says()?;
     listener.tell()?;
     client.says()?;

@@ -5,20 +5,10 @@ use std::collections::VecDeque;
 use bytes::{Bytes, BytesMut};
 
 use super::control::Control;
-use crate::wire::{
-    Address, Channel, Data, DataFlags, End, MAX_CONTROL, Message, Route, Status, VERSION, Welcome,
-};
-
-const ANY_WELCOME: Message<'_> =
-    Message::Welcome(Welcome { version: VERSION, seq: 0, address: Address::RELAY, max_body: 0 });
-const ANY_END: Message<'_> = Message::End(End { status: Status::Ok, highest: 0 });
-const ANY_FROM: Message<'_> = Message::From(Route { peer: Address::RELAY, channel: Channel::NONE });
-const ANY_DATA: Message<'_> =
-    Message::ReceiveRsp(Data { offset: 0, flags: DataFlags::NONE, len: 0 });
+use crate::wire::{Data, End, MAX_CONTROL, Message, Route, Welcome};
 
 /// Octets of what every response has besides its messages: WELCOME, FROM and END.
-pub(super) const FRAME_LEN: usize =
-    ANY_WELCOME.encoded_len() + ANY_FROM.encoded_len() + ANY_END.encoded_len();
+pub(super) const FRAME_LEN: usize = Welcome::LEN + Route::LEN + End::LEN;
 
 /// The least that a response may be allowed to have, in octets: its frame, the largest control
 /// message, and some data. A smaller `max_response` counts as this.
@@ -134,5 +124,5 @@ impl Response {
 
 /// Octets of a data message with `n` bytes.
 pub(super) const fn data_len(n: usize) -> usize {
-    ANY_DATA.encoded_len() + n
+    Data::LEN + n
 }
