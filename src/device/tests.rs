@@ -28,7 +28,7 @@ impl Purpose for Plain {
 }
 
 type Memory = Storage<1, 256, 0, Single<Plain>>;
-type Front<'s> = Device<'s, TestLink, Plain>;
+type Front<'s, const HANGS_UP: bool = true> = Device<'s, TestLink<HANGS_UP>, Plain>;
 
 /// The relay's end of a link.
 #[derive(Debug, Default)]
@@ -105,13 +105,13 @@ impl RelayEnd {
 
 /// A device's end.
 #[derive(Debug, Clone, Default)]
-struct TestLink(Rc<RefCell<RelayEnd>>);
+struct TestLink<const HANGS_UP: bool = true>(Rc<RefCell<RelayEnd>>);
 
-impl ErrorType for TestLink {
+impl<const HANGS_UP: bool> ErrorType for TestLink<HANGS_UP> {
     type Error = ErrorKind;
 }
 
-impl Read for TestLink {
+impl<const HANGS_UP: bool> Read for TestLink<HANGS_UP> {
     fn read(&mut self, out: &mut [u8]) -> Result<usize, ErrorKind> {
         let mut line = self.0.borrow_mut();
         assert!(line.closed || !line.down.is_empty(), "it would block");
@@ -124,7 +124,7 @@ impl Read for TestLink {
     }
 }
 
-impl Write for TestLink {
+impl<const HANGS_UP: bool> Write for TestLink<HANGS_UP> {
     fn write(&mut self, bytes: &[u8]) -> Result<usize, ErrorKind> {
         let mut line = self.0.borrow_mut();
         line.write()?;
@@ -141,7 +141,7 @@ impl Write for TestLink {
     }
 }
 
-impl ReadReady for TestLink {
+impl<const HANGS_UP: bool> ReadReady for TestLink<HANGS_UP> {
     fn read_ready(&mut self) -> Result<bool, ErrorKind> {
         let line = self.0.borrow();
         line.read()?;
@@ -149,7 +149,9 @@ impl ReadReady for TestLink {
     }
 }
 
-impl Link for TestLink {
+impl<const HANGS_UP: bool> Link for TestLink<HANGS_UP> {
+    const HANGS_UP: bool = HANGS_UP;
+
     fn dial(&mut self) -> Result<(), ErrorKind> {
         let mut line = self.0.borrow_mut();
         line.dialled += 1;
@@ -176,6 +178,14 @@ const PROXIED: RelayAddress<'static> = RelayAddress {
 
 /// Runs `test` with an open device, and the other end of its link.
 fn with_device(relay: RelayAddress<'_>, test: impl FnOnce(&mut Front<'_>, &RefCell<RelayEnd>)) {
+    with_link::<true>(relay, test);
+}
+
+/// The same with a link that hangs up to dial, or one that is always up.
+fn with_link<const HANGS_UP: bool>(
+    relay: RelayAddress<'_>,
+    test: impl FnOnce(&mut Front<'_, HANGS_UP>, &RefCell<RelayEnd>),
+) {
     let wire = TestLink::default();
     let line = Rc::clone(&wire.0);
     let mut memory = Memory::new();
@@ -186,13 +196,13 @@ fn with_device(relay: RelayAddress<'_>, test: impl FnOnce(&mut Front<'_>, &RefCe
 }
 
 /// Lets the device do all that it can at `now`, with an application that has nothing to do.
-fn work(device: &mut Front<'_>, now: u64) -> Option<u64> {
+fn work<const HANGS_UP: bool>(device: &mut Front<'_, HANGS_UP>, now: u64) -> Option<u64> {
     let due = device.poll(now);
     if due == Some(now) { device.poll(now) } else { due }
 }
 
 /// Lets the application ask for a connection, so that the device parks.
-fn connect(device: &mut Front<'_>, now: u64) {
+fn connect<const HANGS_UP: bool>(device: &mut Front<'_, HANGS_UP>, now: u64) {
     let endpoint = Endpoint::try_from("camera:1").expect("an endpoint");
     device.session().connect(now, endpoint, Kind::Stream, b"").expect("a channel");
 }

@@ -2,12 +2,13 @@
 
 use super::super::SPEAK_MS;
 use super::*;
+use crate::error::Blocked;
 
 /// The time of the shortest exchange of a device that is parked, in ms.
 const SHORTEST_MS: u64 = 30;
 
 /// Has a device park, whose application waits for a connection.
-fn parked(device: &mut Front<'_>, line: &RefCell<RelayEnd>) {
+fn parked<const HANGS_UP: bool>(device: &mut Front<'_, HANGS_UP>, line: &RefCell<RelayEnd>) {
     connect(device, 1);
     work(device, 1);
     line.borrow_mut().answer();
@@ -16,7 +17,7 @@ fn parked(device: &mut Front<'_>, line: &RefCell<RelayEnd>) {
 }
 
 /// The application gives its channels up and closes: the session has something to say.
-fn say(device: &mut Front<'_>, now: u64) {
+fn say<const HANGS_UP: bool>(device: &mut Front<'_, HANGS_UP>, now: u64) {
     device.session().abort_all(now);
 }
 
@@ -37,6 +38,25 @@ fn the_next_request_begins_behind_the_one_that_waits() {
         assert!(head.starts_with("POST /v1?n=3 HTTP/1.1\r\n"), "{head}");
         assert_eq!(line.borrow().dialled, 1);
         assert_eq!(device.session().blocked(), None);
+    });
+}
+
+#[test]
+fn line_that_is_always_up_speaks_and_is_never_hung_up() {
+    with_link::<false>(DIRECT, |device, line| {
+        parked(device, line);
+        say(device, 1_000);
+        let mut now = 1_000;
+        for _ in 0..100 {
+            let due = work(device, now).expect("a deadline");
+            if device.session().blocked() == Some(Blocked::Silence) {
+                return;
+            }
+            assert_eq!((line.borrow().up.as_slice(), line.borrow().dialled), (&b"POST "[..], 1));
+            assert!(due > now, "{due} at {now}");
+            now = due;
+        }
+        panic!("no silence by {now}");
     });
 }
 
