@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use super::places::{ConnectionPlaces, Limits};
 use super::router::testing::{Body, Seen, parse};
-use super::{Relay, RelayConfig};
+use super::{Relay, RelayConfig, RouterConfig};
 use crate::wire::{Hello, Status};
 
 const DEADLINE: Duration = Duration::from_secs(10);
@@ -105,6 +105,19 @@ fn bound() -> Relay {
     Relay::bind(RelayConfig::default()).unwrap()
 }
 
+/// A relay that gives a body as long as a busy machine needs to read and write it.
+fn unhurried() -> Relay {
+    const LONG_MS: u64 = 60_000;
+    let config = RelayConfig::default();
+    let router = RouterConfig {
+        silence_ms: LONG_MS,
+        busy_wait_max_ms: LONG_MS,
+        patience_ms: LONG_MS,
+        ..config.router.clone()
+    };
+    Relay::bind(RelayConfig { router, ..config }).unwrap()
+}
+
 #[test]
 fn a_message_crosses() {
     let relay = bound();
@@ -124,7 +137,7 @@ fn a_message_crosses() {
 
 #[test]
 fn a_large_body_crosses_in_one_pass() {
-    let relay = bound();
+    let relay = unhurried();
     let data: Vec<u8> = (0..3_000_000_u32).map(|i| (i % 251) as u8).collect();
     let mut parked = park(&relay, Body::park(2, 1, 20_000));
     let body = Body::send(1).to(2, 7).stream(0, &data).done();

@@ -77,6 +77,39 @@ fn second_signal_ends_the_relay_at_once() {
 }
 
 #[test]
+fn very_verbose_relay_tells_why_a_request_is_limited_and_no_data() {
+    const MOST_MESSAGES: usize = 1_024;
+    const CLIENT: u8 = 7;
+    const DATA: &str = "confidential";
+    let mut relay = Byway::start(["relay", "--listen", "127.0.0.1:0", "-vvv"]);
+    let (url, _stdout) = relay.announced();
+    let mut stream = TcpStream::connect(&url["http://".len()..]).expect("connects");
+    let session = address(&mut stream, CLIENT);
+    let mut body = hello(CLIENT, 2, 0, HelloFlags::NONE);
+    let absent = Route { peer: Address([1; 16]), channel: Channel { id: 1, token: 1 } };
+    put(&mut body, Message::Route(absent));
+    let (flags, len) = (DataFlags::NONE, DATA.len() as u32);
+    put(&mut body, Message::SendReq(Data { offset: 0, flags, len }));
+    body.extend_from_slice(DATA.as_bytes());
+    for _ in 0..MOST_MESSAGES {
+        put(&mut body, Message::Pad(0));
+    }
+    post(&mut stream, &body).expect("sent");
+    // Of the young relay: the peer may be on its way back.
+    relay.wait_told(&format!("session={session} exchange=1 index=2 bytes=0 verdict=\"RETRY\""));
+    relay.wait_told(&format!("session={session} exchange=1 limit=max_messages"));
+    relay.signal("TERM");
+    let ended = relay.end();
+    ended.expect_code(0);
+    let secret: String = [CLIENT; 16].iter().map(|octet| format!("{octet:02x}")).collect();
+    let listed = format!("{:?}", [CLIENT; 16]);
+    for line in &ended.told {
+        assert!(!line.contains(&secret) && !line.contains(&listed), "a secret in {line:?}");
+        assert!(!line.contains(DATA), "data in {line:?}");
+    }
+}
+
+#[test]
 fn half_open_connections_do_not_keep_clients_out() {
     let mut relay = Byway::start_with_descriptors(200, ["relay", "--listen", "127.0.0.1:0"]);
     let (url, _stdout) = relay.announced();

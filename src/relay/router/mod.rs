@@ -283,6 +283,7 @@ impl Router {
         } else if idle_until > now {
             self.tables.upload_timers.set(id, &mut upload.deadline, Some(idle_until));
         } else {
+            debug!(exchange = id, "an upload that brought nothing for long is given up");
             self.fail(now, id, MALFORMED);
         }
     }

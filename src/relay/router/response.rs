@@ -62,7 +62,7 @@ impl Response {
 
     /// Octets that messages from `from` may still have.
     pub fn left(&self, from: Option<Route>) -> usize {
-        let taken = self.written + ANY_END.encoded_len() + self.source_len(from);
+        let taken = self.written + End::LEN + self.source_len(from);
         self.max.saturating_sub(taken)
     }
 

@@ -69,7 +69,7 @@ fn a_body_in_chunks_is_as_good_as_one_with_a_length() {
 
 #[test]
 fn a_large_body_in_chunks_crosses_in_one_pass() {
-    let relay = bound();
+    let relay = unhurried();
     let data: Vec<u8> = (0..3_000_000_u32).map(|i| (i % 251) as u8).collect();
     let mut parked = park(&relay, Body::park(2, 1, 20_000));
     let octets = framed(&Body::send(1).to(2, 7).stream(0, &data).done(), 5_001, "", "");
