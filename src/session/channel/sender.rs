@@ -3,9 +3,10 @@
 //! Offsets are absolute. FIN takes the offset behind the last byte. On a datagram channel offsets
 //! count octets of the ring, where each datagram stands behind its header.
 
+mod datagrams;
+
 use core::num::NonZeroU64;
 
-use super::datagram::{self, HEADER};
 use super::ring;
 use crate::Kind;
 use crate::wire::{DataFlags, Window};
@@ -271,18 +272,6 @@ impl Sender {
         n
     }
 
-    /// Puts a datagram into the ring; false if it does not fit.
-    pub fn write_datagram(&mut self, now: u64, ring: &mut [u8], bytes: &[u8]) -> bool {
-        let size = HEADER + bytes.len();
-        if self.room(ring.len()) < size {
-            return false;
-        }
-        ring::copy_in(ring, self.end, &datagram::header(bytes.len(), now));
-        ring::copy_in(ring, self.end + HEADER as u64, bytes);
-        self.end += size as u64;
-        true
-    }
-
     /// The application ends this direction; false if it had.
     pub fn shut(&mut self) -> bool {
         !core::mem::replace(&mut self.fin, true)
@@ -342,28 +331,6 @@ impl Sender {
         Some(now.saturating_sub(since))
     }
 
-    /// The datagram that stands at offset `at`, or the first one: its length, and where the next
-    /// one stands.
-    pub fn datagram(&self, ring: &[u8], at: Option<u64>) -> Option<(usize, u64)> {
-        let at = at.unwrap_or(self.una);
-        (at < self.end).then(|| {
-            let (len, _) = datagram::read_header(ring, at);
-            (len, at + (HEADER + len) as u64)
-        })
-    }
-
-    /// A body takes the first `count` datagrams; `asks` is whether they are to be acknowledged.
-    pub fn take_datagrams(&mut self, count: u64, asks: bool) {
-        self.in_flight = InFlight::From { rewind: false, first: self.una };
-        self.next = self.una;
-        self.numbers.staged = self.numbers.front;
-        let after = self.numbers.front + count;
-        self.high = self.high.max(after);
-        if asks {
-            self.numbers.asked = self.numbers.asked.max(after);
-        }
-    }
-
     /// The offset of the data in the body under way.
     pub fn staged(&self) -> u64 {
         debug_assert!(self.is_flying(), "no body has data of this channel");
@@ -371,16 +338,6 @@ impl Sender {
             InFlight::From { first, .. } => first,
             InFlight::Nothing => self.next,
         }
-    }
-
-    /// Puts the next datagram of `bytes` octets into the body under way: its number, and where its
-    /// octets stand. Datagrams go out in the order of the ring.
-    pub fn stage_datagram(&mut self, bytes: u32) -> (u64, u64) {
-        let number = self.numbers.staged;
-        self.numbers.staged += 1;
-        let at = self.next + HEADER as u64;
-        self.next = at + u64::from(bytes);
-        (number, at)
     }
 
     /// What a PROBE asks about: everything sent before it is there now, or was lost.
@@ -402,34 +359,6 @@ impl Sender {
         }
     }
 
-    /// The first datagram leaves the ring; false if it must stay, as one before it got no verdict.
-    pub fn leave(&mut self, bytes: u32) -> bool {
-        let stays = matches!(self.in_flight, InFlight::From { rewind: true, .. });
-        if !stays {
-            self.drop_front(bytes as usize);
-        }
-        !stays
-    }
-
-    /// The first datagram is given up as none that the peer takes; false if it must stay.
-    pub fn give_up(&mut self, bytes: u32) -> bool {
-        let leaves = self.leave(bytes);
-        self.lost = self.lost.saturating_add(leaves.into());
-        leaves
-    }
-
-    fn drop_front(&mut self, len: usize) {
-        self.una += (HEADER + len) as u64;
-        self.numbers.front += 1;
-    }
-
-    /// The datagrams of the body under way stay in the ring from here on.
-    pub fn keep_rest(&mut self) {
-        if let InFlight::From { rewind, .. } = &mut self.in_flight {
-            *rewind = true;
-        }
-    }
-
     /// The send with data of this stream is over; without a verdict all of it goes again.
     pub fn land(&mut self, is_judged: bool) {
         let InFlight::From { rewind, first } =
@@ -445,12 +374,6 @@ impl Sender {
         }
     }
 
-    /// The send with datagrams of this channel is over.
-    pub fn land_datagrams(&mut self) {
-        self.in_flight = InFlight::Nothing;
-        self.next = self.una;
-    }
-
     /// Everything from `to` on is to be sent again.
     #[inline(never)]
     fn go_back(&mut self, to: u64) {
@@ -458,43 +381,9 @@ impl Sender {
         self.timed = None;
     }
 
-    /// Drops the datagrams that were queued `life_ms` ago or earlier, unless one is being sent, and
-    /// gives how many.
-    pub fn expire(&mut self, now: u64, ring: &[u8], life_ms: u32) -> u32 {
-        if self.is_flying() {
-            return 0;
-        }
-        let mut count = 0;
-        while self.una < self.end {
-            let (len, queued) = datagram::read_header(ring, self.una);
-            if (now as u32).wrapping_sub(queued) < life_ms {
-                break;
-            }
-            self.drop_front(len);
-            count += 1;
-        }
-        self.lost = self.lost.saturating_add(count);
-        if count > 0 {
-            self.next = self.una;
-        }
-        count
-    }
-
-    /// When the first datagram was queued, in the low half of the clock's ms, if it may expire.
-    pub fn queued_at(&self, ring: &[u8]) -> Option<u32> {
-        let waits = self.una < self.end && !self.is_flying();
-        waits.then(|| datagram::read_header(ring, self.una).1)
-    }
-
     /// Whether a peer can say so: it cannot have what was never sent.
     pub const fn is_sound(&self, window: &Window) -> bool {
         window.ack <= self.high && window.overflow <= self.high
-    }
-
-    /// The peer told how far it is with datagrams.
-    pub fn on_datagram_window(&mut self, window: &Window) {
-        let numbers = &mut self.numbers;
-        numbers.acked = numbers.acked.max(window.ack.min(numbers.asked));
     }
 
     /// The peer told how far it is with the stream.
