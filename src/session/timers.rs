@@ -114,7 +114,7 @@ impl<M: Mode> Session<'_, M> {
         if every == 0 || !channel.is_established() || !channel.is_idle() {
             return Deadline::NONE;
         }
-        Deadline::at(channel.heard_at()).plus(every)
+        Deadline::at(channel.heard_at() + u64::from(every))
     }
 
     /// Does what has come due.

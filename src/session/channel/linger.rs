@@ -46,6 +46,6 @@ impl Channel {
     /// A connection that waits to be accepted, or was dropped with bytes to be sent, is given up
     /// after the linger time, too.
     pub(super) fn give_up_at_linger(&mut self, now: u64) {
-        self.give_up_at = Deadline::at(now).plus(self.linger_ms);
+        self.give_up_at = Deadline::at(now + u64::from(self.linger_ms));
     }
 }

@@ -31,7 +31,7 @@ impl Channel {
     /// A send has the message: it goes again after a pause of `least` ms, which doubles up to `most`.
     pub fn repeated(&mut self, now: u64, least: u32, most: u32) {
         let pause = least << self.repeats.min(6);
-        self.repeat_at = Deadline::at(now).plus(pause.min(most));
+        self.repeat_at = Deadline::at(now + u64::from(pause.min(most)));
         self.repeats = self.repeats.saturating_add(1);
     }
 
