@@ -6,13 +6,15 @@
 //!
 //! ```text
 //!  app ──▶ client ──▶ session ──▶ wire ──▶ transport ──▶ relay ──▶ the other peer's client
-//!         blocking    rings,      mes-     ureq: TCP,    router,
-//!         sockets,    channels,   sages    TLS, proxies  behind
-//!         2 threads   timers                             an HTTP server
+//!         blocking    rings,      mes-     http; ureq:   an HTTP server
+//!         sockets,    channels,   sages    TCP, TLS,     in front of
+//!         2 threads   timers               proxies       a router
 //!         (std)       (no_std, no alloc)   (std)         (std)
 //!
-//!  firmware ────────▶ session ──▶ wire ──▶ device: HTTP/1.1 over one connection ──▶ relay …
+//!  firmware ────────▶ session ──▶ wire ──▶ device: http over one connection ──▶ relay …
 //!                     (no_std, no alloc, no threads, all three)
+//!
+//!  C program ──▶ capi ──▶ client …         the byway command ──▶ client, relay
 //! ```
 //!
 //! - [`client`]: listen, accept, connect, send, receive, close, as with TCP sockets. Begin here.

@@ -1,20 +1,49 @@
 //! The session: everything a client knows, and nothing of how it is carried.
 //!
-//! It is sans-I/O: no clock, thread, allocation, lock or I/O. Four families of methods:
-//! getters; mutators, which the application calls (`connect`, `write`, …); `handle_*`, which take
-//! input (answers, failures, the time); `poll_*`, which give output (exchanges to make, the octets
-//! of their bodies, deadlines, events, whom to wake). `now` is in milliseconds of a clock that
-//! never goes back. After any call the owner drains [`Session::poll_wake`].
+//! The session is sans-I/O: it has no clock, thread, allocation, lock or I/O. Its methods are of four
+//! families: getters; mutators, which the application calls (`connect`, `write`, …); `handle_*`, which
+//! take input (answers, failures, the time); `poll_*`, which give output (exchanges to make, the octets
+//! of their bodies, deadlines, events, wakes). `now` is in milliseconds of a clock that never goes
+//! back. After any call the owner drains [`Session::poll_wake`].
 //!
 //! ```text
 //!  application ── write ─▶ transmit ring ── poll_exchange, poll_body ─▶ request
 //!  application ◀─ read ─── receive ring  ◀─ handle_response ─────────── answer
 //! ```
 //!
-//! The loop of a lane: [`poll_exchange`](Session::poll_exchange) until it gives an exchange; carry
-//! its body up; hand the answer down; finish it or tell of its failure; again. The sending lane asks
-//! [`handle_timeout`](Session::handle_timeout) first each time: exchanges may leave it no pause. The
-//! [`Lane::Park`] exchanges wait at the relay for what comes, the [`Lane::Send`] ones carry what goes.
+//! An *exchange* is one HTTP request and its answer, and a *lane* makes one exchange after another: the
+//! exchanges of [`Lane::Park`] (*parks*) wait at the relay until something comes for this session, those
+//! of [`Lane::Send`] carry what this session says. The loop of a lane:
+//! [`poll_exchange`](Session::poll_exchange) until it gives an exchange; carry its body up; hand the
+//! answer down; finish the exchange or tell of its failure; again. The sending lane calls
+//! [`handle_timeout`](Session::handle_timeout) first each time, since exchanges may leave it no pause.
+//!
+//! Every public method is in `api/`, and calls what is below it. The methods of [`Session`] go on in
+//! files of `channel/`, `exchange/` and `path/`, beside the state that they change:
+//!
+//! ```text
+//!  api/            the public methods: channels, connections, listeners, exchanges, life
+//!   │
+//!   ├─▶ exchange/  an exchange: planned, encoded, decoded, passed or failed
+//!   │      ├─▶ channel/   a channel: its states, its two directions, probing, linger, set-up, end
+//!   │      └─▶ path/      the path to the relay: its health, pauses, sizes of bodies, holds, gateways
+//!   │
+//!   ├─▶ timers.rs        every deadline: which is the soonest, and what happens when it is over
+//!   ├─▶ acknowledge.rs   when an acknowledgement is sent while an answer stays open
+//!   ├─▶ listener.rs      what a session claims of the relay
+//!   └─▶ replies.rs       answers to messages that have no channel here
+//!
+//!  view.rs      Session: references to the memory that the owner gives, and where what lies in it
+//!  state.rs     Core: what a session knows besides its channels and listeners; what is to be woken
+//!  storage.rs   that memory: its sizes (Profile), as one value or on the heap
+//!  mode.rs      Full or Single, and Purpose: what is not compiled into a small device
+//!  settings.rs  what a session is opened with: Settings, Pace, Timers
+//!  terms.rs     Lane, Exchange, Wake, Event: the words between a session and its owner
+//!  stats.rs     counters
+//!  ids.rs       handles of channels and listeners
+//!  deadline.rs  a time that may be unset, all zeros then
+//!  cipher.rs    XTEA, of which tokens and jitter are made
+//! ```
 
 mod acknowledge;
 mod api;

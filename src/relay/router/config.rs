@@ -98,7 +98,7 @@ pub struct RouterStats {
     pub exchanges: usize,
     /// Parks waiting or being answered now.
     pub parked: usize,
-    /// NameTable claimed now.
+    /// Names claimed now.
     pub names: usize,
     /// Octets held now: queued for a receiver, of a datagram not yet whole, or kept free for the body
     /// of a client of one socket until it is whole.

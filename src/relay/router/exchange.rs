@@ -156,7 +156,7 @@ impl ServerExchange {
         self.seq
     }
 
-    /// NameTable the session of the HELLO; false if the session is refused, as there is room only for known
+    /// Notes the session of the HELLO; false if the session is refused, as there is room only for known
     /// ones.
     pub fn claim(&mut self, peer: Address, is_known: bool) -> bool {
         self.client = match self.client {

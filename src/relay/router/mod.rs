@@ -12,21 +12,31 @@
 //!
 //! A request goes through these files from the top to the bottom; none calls another above it:
 //!
-//! - this file: the calls of drivers, and deadlines;
-//! - `drive`: uploads are read, greeted, completed, rejected;
-//! - `deliver`: a message is brought to its peer's answer, or waits for one;
-//! - `arrive`: a park takes its place;
-//! - `claims`: which session listens where; `life`: sessions that are over without BYE;
-//! - `park`: what is written into an answer, and what ends it (`park_end`: for which reasons);
-//! - `tables`: all state but the uploads.
+//! ```text
+//!  mod.rs      the calls of drivers, and deadlines
+//!  drive.rs    uploads are read, greeted, completed, rejected (rejection.rs: why)
+//!  deliver.rs  a message is brought to its peer's answer, or waits for one
+//!  arrive.rs   a park takes its place
+//!  claims.rs   which session listens where; life.rs: sessions that are over without BYE
+//!  park.rs     what is written into an answer, and what ends it (park_end.rs: for which reasons)
+//!  tables.rs   Tables: all state but the uploads; what is noted for later
+//! ```
 //!
 //! The state, each part with its own transitions:
 //!
-//! - `exchange`: a connection's request and its answer; `response`: the octets of that;
-//! - `upload`: a body being read; `demand`: which messages it may have; `message`: the message in hand;
-//! - `sessions`: where the parks of sessions are, and whether they go on; `stored`: what is kept for
-//!   the next answer; `asked`, `names`, `wishes`, `targets`: how sessions stand to each other;
-//! - `budget`: octets held of all; `deadlines`: when something is due.
+//! ```text
+//!  exchange.rs   a connection's request and its answer; response.rs: the octets of that answer
+//!  upload.rs     a body being read; demand.rs: which messages it may have; message.rs: the message in
+//!                hand; control.rs: a control message as the relay writes it
+//!  sessions.rs   where the parks of sessions are, and whether the sessions go on
+//!  stored.rs     what is kept for a session's next answer
+//!  asked.rs, names.rs, wishes.rs, targets.rs   how sessions stand to each other
+//!  budget.rs     octets held, of all sessions; deadlines.rs: when something is due
+//!  config.rs     RouterConfig: limits and timers; RouterStats: counters
+//! ```
+//!
+//! The octets of a message go from [`Router::handle_body`] by `Upload::next` to `Tables::bring_on`, which
+//! writes them into the response of the receiver's park; [`Router::poll_response`] gives them out.
 
 mod arrive;
 mod asked;
@@ -70,7 +80,7 @@ use upload::Upload;
 
 pub use config::{RouterConfig, RouterStats};
 
-/// NameTable an exchange; never used again.
+/// The number of an exchange, which is never used again.
 pub type ExchangeId = u64;
 
 /// What [`Router::poll_response`] has.

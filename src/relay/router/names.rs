@@ -27,9 +27,9 @@ pub(super) struct NameTable {
 /// The names of a session.
 #[derive(Debug, Default)]
 struct Claims {
-    /// NameTable held, each with its claim.
+    /// Names held, each with its claim.
     held: Vec<(Endpoint, u32)>,
-    /// NameTable given back, the oldest first.
+    /// Names given back, the oldest first.
     former: VecDeque<Endpoint>,
 }
 

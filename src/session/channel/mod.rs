@@ -1,12 +1,24 @@
 //! A channel: its states, and what each of its parts is for.
 //!
-//! - `sender`, `receiver`: the two directions; `ring`, `datagram`: how their octets lie in memory;
-//! - `probe`: zero-window probing; `linger`: the end by silence; `repeat`: messages that set a channel
-//!   up or end it;
-//! - `changes`: what follows in the session when a channel changes its state;
-//! - `setup`, `closing`, `incoming`: what messages in an answer do to channels;
-//! - `places`: room for those who connect while every channel is taken;
-//! - `ended`: the error that tells the application of the end; `tombstone`: what is left then.
+//! ```text
+//!  mod.rs        Channel and State; State is changed in this file and in changes.rs alone
+//!  changes.rs    what follows in the session when a channel changes its state
+//!
+//!  sender.rs     the transmit ring: what was written, sent, passed on, acknowledged
+//!  receiver.rs   the receive ring: what came and was not read; AckDue, the acknowledgement owed for it
+//!  ring.rs       how the octets of a stream lie in a ring; datagram.rs: those of datagrams
+//!
+//!  incoming.rs   data and acknowledgements that an answer brings
+//!  setup.rs      ACCEPT_REQ and CONNECT_RSP, as an answer brings them; places.rs: room for those that
+//!                connect while every channel is taken
+//!  closing.rs    CLOSE_REQ, CLOSE_RSP and GONE, as an answer brings them
+//!
+//!  probe.rs      zero-window probing
+//!  linger.rs     the end by silence
+//!  repeat.rs     the message that sets a channel up or ends it is repeated
+//!  ended.rs      the error that tells the application of the end
+//!  tombstone.rs  what is left of a channel afterwards, for its peer
+//! ```
 
 pub(super) mod changes;
 mod closing;

@@ -21,7 +21,7 @@ pub enum ItemKind {
     Reply,
 }
 
-/// Eight octets, since a session has [`MAX_ITEMS`] of them for each lane.
+/// Eight octets, since a session has [`MAX_ITEMS`](super::MAX_ITEMS) of them for each lane.
 #[derive(Debug, Clone, Copy)]
 pub struct Item {
     pub kind: ItemKind,

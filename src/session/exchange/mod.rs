@@ -1,11 +1,21 @@
 //! An exchange: one HTTP request and its answer. A session has one in flight on each lane.
 //!
 //! ```text
-//!  begin.rs          what it says is planned       Flight: Idle ──▶ Up
-//!  poll_body         its octets go up
-//!  handle_response   its answer comes down                 Up ──▶ Down ──▶ Ended
-//!  outcome.rs        it passed or failed: what it carried is let go of, or said again    ──▶ Idle
+//!  called by            file                                                     Flight
+//!  poll_exchange        begin.rs     is an exchange due, and for how long does it wait?
+//!                       plan.rs      which messages go into its request          Idle ──▶ Up
+//!  poll_body            encode.rs    the octets of the request, as they are asked for
+//!  handle_response      decode.rs    the messages of the answer                  Up ──▶ Down ──▶ Ended
+//!                       verdict.rs   what the relay says of each message of the request
+//!  handle_finished,     outcome.rs   the exchange passed or failed
+//!  handle_failure       landing.rs   each of its messages is done, or due again       ──▶ Idle
+//!
+//!  mod.rs       Flight: the exchange in flight, and how far it is
+//!  item.rs      Item: a message of the plan; Incoming: the data message that is being read
+//!  transfer.rs  the room in which messages are staged on the way up, and decoded on the way down
 //! ```
+//!
+//! Data of a channel that `decode.rs` finds goes to `channel/incoming.rs`.
 
 mod begin;
 mod decode;
