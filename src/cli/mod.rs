@@ -71,8 +71,9 @@ Exit codes:
 struct Command {
     #[command(subcommand)]
     action: Action,
-    /// Tell more on stderr: -v the state of connections, -vv and -vvv what else happens. The
-    /// variable BYWAY_LOG says it in detail, as in `byway=debug,hyper=info`
+    /// Tell more on stderr: -v the state of connections; -vv why a message was not delivered, a
+    /// channel ended or a client waits; -vvv each exchange, too. The variable BYWAY_LOG says it in
+    /// detail, as in `byway=debug,hyper=info`
     #[arg(short, global = true, action = ArgAction::Count)]
     verbose: u8,
 }

@@ -2,6 +2,7 @@
 
 use super::mode::Mode;
 use super::state::Core;
+use crate::trace::debug;
 use crate::wire::{self, Accept, Address, Close, Closed, Message, Route, Status};
 
 /// Replies waiting for a send: refusals and unknown channels. More are dropped; peers repeat.
@@ -81,6 +82,7 @@ impl Replies {
             return false;
         }
         let Some(free) = self.0.iter_mut().find(|r| r.state == ReplyState::Free) else {
+            debug!("no room for the answer {} to {peer}: the peer repeats", status.name());
             return false;
         };
         *free = Reply { state, status, peer, channel };

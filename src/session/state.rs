@@ -10,6 +10,7 @@ use super::settings::{Settings, Timers};
 use super::stats::Stats;
 use super::terms::{Event, Lane};
 use crate::error::{ConfigError, Error, TransportError};
+use crate::trace::debug;
 use crate::wire;
 
 /// Most octets of a request that is park and send at once: the relay reads it whole first.
@@ -243,6 +244,7 @@ impl<M: Mode> Core<M> {
     pub fn event(&mut self, event: Event) {
         if let Some(full) = self.full_mut() {
             if full.events.is_full() {
+                debug!("an event that the application did not take is lost");
                 full.events.remove(0);
                 full.stats.events_lost += 1;
             }

@@ -7,6 +7,7 @@ use super::state::Phase;
 use super::terms::Lane;
 use super::view::Session;
 use crate::Kind;
+use crate::trace::debug;
 use crate::wire::Status;
 
 /// Traffic so long ago, in ms, is likely to go on: time for two looks.
@@ -160,11 +161,21 @@ impl<M: Mode> Session<'_, M> {
         }
         self.core.wakes.send |= channel.repeats_at().is_due(now);
         if channel.lingers_until().is_due(now) {
+            debug!(
+                "channel {:#x}: the peer was silent for the linger time of {} ms",
+                channel.local(slot).id,
+                channel.linger_ms()
+            );
             return self.end(now, slot, End::Here(Status::Linger), true);
         }
         if !channel.give_up_at().is_due(now) {
             return;
         }
+        debug!(
+            "channel {:#x}: given up, for {:?} lasted too long",
+            channel.local(slot).id,
+            channel.state()
+        );
         match channel.state() {
             State::Aborting(_) => self.settle(now, slot),
             State::Accepting => self.end(now, slot, End::Here(Status::Aborted), true),

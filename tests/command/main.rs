@@ -7,4 +7,5 @@ mod orders;
 mod overload;
 mod pipe;
 mod process;
+mod trace;
 mod web;

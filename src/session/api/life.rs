@@ -12,6 +12,7 @@ use crate::session::state::{Phase, Wakes};
 use crate::session::stats::Stats;
 use crate::session::terms::{Event, Lane, Wake};
 use crate::session::view::Session;
+use crate::trace::debug;
 
 impl<M: Mode> Session<'_, M> {
     /// Begins a life: everything of an earlier one is forgotten. An empty send is due at once, so
@@ -74,6 +75,7 @@ impl<M: Mode> Session<'_, M> {
     }
 
     fn begin_close(&mut self, now: u64) {
+        debug!("the session closes");
         // Without hope there is nobody to say goodbye to.
         if matches!(self.core.phase, Phase::New | Phase::Closed) || self.core.fatal().is_err() {
             self.core.phase = Phase::Closed;
@@ -111,6 +113,7 @@ impl<M: Mode> Session<'_, M> {
     /// The device has another address or network: dial at once, and forget what the old path took.
     /// The owner of the transport also breaks the exchanges under way.
     pub fn network_changed(&mut self, now: u64) {
+        debug!("the network has changed: what was found out about the path is forgotten");
         self.core.tick(now);
         if let Some(full) = self.core.full_mut() {
             full.body_size = BodySize::new();

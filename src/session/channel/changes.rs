@@ -8,6 +8,7 @@ use crate::session::ids::{self, MAX_GENERATION};
 use crate::session::mode::Mode;
 use crate::session::state::Phase;
 use crate::session::view::Session;
+use crate::trace::{debug, trace};
 use crate::wire::Status;
 
 impl<M: Mode> Session<'_, M> {
@@ -17,6 +18,7 @@ impl<M: Mode> Session<'_, M> {
         let channel = &mut self.channels[slot];
         channel.state = State::Connecting { heard: Status::Ok };
         channel.held_by = HeldBy::Application;
+        debug!("channel {:#x}: the application connects", self.channel_id(slot).0);
         Some(slot)
     }
 
@@ -26,6 +28,7 @@ impl<M: Mode> Session<'_, M> {
         let channel = &mut self.channels[slot];
         channel.state = State::Accepting;
         channel.held_by = HeldBy::Backlog;
+        debug!("channel {:#x}: a peer connects", self.channel_id(slot).0);
         Some(slot)
     }
 
@@ -51,6 +54,11 @@ impl<M: Mode> Session<'_, M> {
     /// A channel enters the state in which both ends know each other.
     pub(super) fn establish(&mut self, now: u64, slot: usize) {
         let is_offered = self.channels[slot].establish(now);
+        debug!(
+            "channel {:#x}: established with {}",
+            self.channel_id(slot).0,
+            self.channels[slot].peer
+        );
         if M::LISTENS && is_offered {
             self.wake_listener_of(slot);
         }
@@ -87,17 +95,26 @@ impl<M: Mode> Session<'_, M> {
         for slot in 0..self.channels.len() {
             let channel = &mut self.channels[slot];
             if channel.is_established() && channel.peer == peer && channel.prober.block() {
+                debug!(
+                    "channel {:#x}: blocked, for the relay says {}",
+                    self.channel_id(slot).0,
+                    status.name()
+                );
                 self.watch(now, slot);
             }
         }
         if status == Status::Away && self.channels[slot].prober.call_away() {
             let id = self.channel_id(slot);
+            debug!("channel {:#x}: the peer is away", id.0);
             self.core.event(Event::PeerAway(id));
         }
     }
 
     /// The peer takes data again.
     pub(in crate::session) fn unblock(&mut self, now: u64, slot: usize) {
+        if self.channels[slot].prober.is_blocked() {
+            debug!("channel {:#x}: the relay reaches the peer again", self.channel_id(slot).0);
+        }
         if self.channels[slot].prober.unblock() {
             let id = self.channel_id(slot);
             self.core.event(Event::PeerBack(id));
@@ -114,7 +131,16 @@ impl<M: Mode> Session<'_, M> {
 
     /// The channel ends, for the reason in `end`: with CLOSE_REQ to the peer if `tell`, else silently.
     pub(in crate::session) fn end(&mut self, now: u64, slot: usize, end: End, tell: bool) {
-        match self.channels[slot].end::<M>(end, tell) {
+        let after = self.channels[slot].end::<M>(end, tell);
+        if after != AfterEnd::Nothing {
+            debug!(
+                "channel {:#x}: ended by {} with {}",
+                self.channel_id(slot).0,
+                end.by(),
+                end.status().name()
+            );
+        }
+        match after {
             AfterEnd::Nothing => {}
             AfterEnd::Settle => self.settle(now, slot),
             AfterEnd::Tell => {
@@ -129,6 +155,7 @@ impl<M: Mode> Session<'_, M> {
     /// The channel is over: the slot is freed as soon as nobody holds it.
     pub(in crate::session) fn settle(&mut self, now: u64, slot: usize) {
         self.channels[slot].settle();
+        trace!("channel {:#x}: over", self.channel_id(slot).0);
         self.wake_channel(slot);
         self.reap(now, slot);
     }
@@ -146,6 +173,7 @@ impl<M: Mode> Session<'_, M> {
             return;
         }
         let generation = channel.generation;
+        trace!("channel {:#x}: the slot is free", ids::id(slot, generation));
         // A peer that never was answered may still connect.
         if channel.met
             // The peers of those that are owed may still ask.
@@ -229,6 +257,7 @@ impl<M: Mode> Session<'_, M> {
         let (tx_ring, _) = self.rings_of(slot);
         let count = self.channels[slot].tx.expire(now, &self.rings[tx_ring], life_ms);
         if count > 0 {
+            debug!("channel {:#x}: {count} datagrams expired", self.channel_id(slot).0);
             self.core.count(|stats| stats.datagrams_lost += u64::from(count));
             self.wake_channel(slot);
             self.finish_if_done(now, slot);

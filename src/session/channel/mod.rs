@@ -95,6 +95,16 @@ pub enum End {
 }
 
 impl End {
+    /// The party that ended the channel, for the log.
+    pub const fn by(self) -> &'static str {
+        match self {
+            Self::InOrder => "both ends",
+            Self::Refused(_) => "a refusal",
+            Self::Here(_) => "this end",
+            Self::Peer(_) => "the peer",
+        }
+    }
+
     /// What CLOSE_REQ says of it.
     pub const fn status(self) -> Status {
         match self {

@@ -4,6 +4,7 @@ use super::End;
 use crate::session::deadline::Deadline;
 use crate::session::mode::Mode;
 use crate::session::view::Session;
+use crate::trace::debug;
 use crate::wire::Status;
 
 /// How long places count as wanted after somebody found none, in ms: longer than it takes to find
@@ -48,6 +49,10 @@ impl<M: Mode> Session<'_, M> {
         if wanted.is_some_and(|began| now < began + WANTED_MS)
             && self.channels[slot].is_quiet_for(now, GONE_MS)
         {
+            debug!(
+                "channel {:#x}: the peer was silent for {GONE_MS} ms, and its place is wanted",
+                self.channel_id(slot).0
+            );
             self.end(now, slot, End::Here(Status::Linger), false);
         }
     }

@@ -9,6 +9,7 @@ use crate::session::mode::Mode;
 use crate::session::replies::ReplyKind;
 use crate::session::settings::{Pace, Settings};
 use crate::session::view::Session;
+use crate::trace::debug;
 use crate::wire::{self, Accept, Connect, Endpoint, Place, Route, Status};
 
 impl Channel {
@@ -63,6 +64,7 @@ impl<M: Mode> Session<'_, M> {
             return;
         }
         if let Err(refusal) = self.admit(now, from, connect) {
+            debug!("a connection of {} is refused: {}", from.peer, refusal.name());
             self.core.reply(ReplyKind::Refuse, refusal, from.peer, connect.channel);
         }
     }

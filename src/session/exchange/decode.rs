@@ -7,6 +7,7 @@ use crate::session::mode::Mode;
 use crate::session::state::{Fatal, Phase};
 use crate::session::terms::{Event, Lane};
 use crate::session::view::Session;
+use crate::trace::debug;
 use crate::wire::{self, ListenRsp, MAX_CONTROL, Message, Piece, Place, Status, VERSION};
 
 impl<M: Mode> Session<'_, M> {
@@ -57,6 +58,7 @@ impl<M: Mode> Session<'_, M> {
             Claimed::Nothing => return false,
             Claimed::Heard { is_news } => is_news,
             Claimed::Lost { is_news } => {
+                debug!("listener {:#x}: the claim is lost: {}", rsp.claim, rsp.status.name());
                 self.core.claims_changed = true;
                 self.core.event(Event::ListenerLost(ListenerId(rsp.claim)));
                 is_news
@@ -72,6 +74,7 @@ impl<M: Mode> Session<'_, M> {
         match message {
             Message::Welcome(welcome) if !flight.is_welcomed() => {
                 if welcome.version != VERSION {
+                    debug!("the session ends: the relay speaks version {}", welcome.version);
                     self.core.relay_version = welcome.version;
                     self.core.fatal = Fatal::Version;
                     self.core.wakes.session = true;
@@ -96,6 +99,7 @@ impl<M: Mode> Session<'_, M> {
                 let is_any = M::SINGLE || closes;
                 let newest = if is_any { self.core.seq } else { self.core.park.seq() };
                 if end.highest > newest {
+                    debug!("the session ends: another client uses its secret");
                     self.core.fatal = Fatal::SecretShared;
                     self.core.wakes.session = true;
                 }

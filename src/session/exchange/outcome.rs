@@ -7,6 +7,7 @@ use crate::session::path::ParkDoubt;
 use crate::session::state::{Core, Fatal, Phase};
 use crate::session::terms::{Event, Lane};
 use crate::session::view::Session;
+use crate::trace::{debug, trace};
 use crate::wire::{HelloFlags, Status, Verdict};
 
 /// Octets of the verdicts of a whole request.
@@ -25,6 +26,10 @@ impl<M: Mode> Session<'_, M> {
             return Err(cause);
         };
         match status {
+            Status::Ok => trace!("{lane:?} {}: ended with OK", flight.seq()),
+            status => debug!("{lane:?} {}: ended with {}", flight.seq(), status.name()),
+        }
+        match status {
             Status::Ok | Status::Stale => {}
             // The answer goes or went to a proxy's repeat of this park, with whatever is in it: no
             // other park of this session is under way.
@@ -34,6 +39,7 @@ impl<M: Mode> Session<'_, M> {
                     Status::Version => Fatal::Version,
                     _ => Fatal::Malformed,
                 };
+                debug!("the session ends: the relay answers {} for good", status.name());
                 self.core.wakes.session = true;
                 for slot in 0..self.channels.len() {
                     self.wake_channel(slot);
@@ -67,6 +73,11 @@ impl<M: Mode> Session<'_, M> {
     }
 
     fn failed(&mut self, now: u64, lane: Lane, cause: Blocked, sent: bool) {
+        trace!(
+            "{lane:?} {}: failed: {cause}; on purpose: {}, octets may have reached the relay: {sent}",
+            self.core.flight(lane).seq(),
+            self.core.flight(lane).is_broken()
+        );
         self.core.failed(now, lane, cause, sent);
         if lane == Lane::Park && sent {
             self.note_losses(now);
@@ -85,6 +96,9 @@ impl<M: Mode> Session<'_, M> {
         match lane {
             Lane::Park => {
                 if let Some(full) = self.core.full_mut() {
+                    if full.park_doubt != ParkDoubt::None {
+                        trace!("the park has ended, and the doubt about it");
+                    }
                     full.park_doubt = ParkDoubt::None;
                 }
                 self.core.wakes.park = true;
@@ -123,6 +137,7 @@ impl<M: Mode> Core<M> {
             }
         }
         if hello.has(HelloFlags::BYE) {
+            debug!("the session is closed: the relay has its BYE");
             self.phase = Phase::Closed;
             self.wakes.session = true;
             self.wake_lanes();

@@ -11,6 +11,7 @@ use crate::session::replies::ReplyKind;
 use crate::session::state::Phase;
 use crate::session::terms::Lane;
 use crate::session::view::Session;
+use crate::trace::debug;
 use crate::wire::{
     Accept, Close, Closed, Connect, DataFlags, Hello, HelloFlags, ListenReq, MAX_CONTROL,
     MAX_SINGLE_BODY, Route, Window,
@@ -76,6 +77,7 @@ impl<M: Mode> Session<'_, M> {
         }
         if self.says_bye() {
             if self.core.bye_tries >= BYE_TRIES {
+                debug!("the session is closed: {BYE_TRIES} requests with BYE failed");
                 self.core.phase = Phase::Closed;
                 self.core.wakes.session = true;
                 self.core.wake_lanes();

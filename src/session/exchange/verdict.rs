@@ -8,6 +8,7 @@ use crate::session::channel::probe::Probe;
 use crate::session::mode::Mode;
 use crate::session::terms::Lane;
 use crate::session::view::Session;
+use crate::trace::debug;
 use crate::wire::{Place, Status, Verdict};
 
 impl<M: Mode> Session<'_, M> {
@@ -40,6 +41,9 @@ impl<M: Mode> Session<'_, M> {
         let item = *item;
         let slot = usize::from(item.slot);
         let delivered = verdict.status == Status::Delivered;
+        if !delivered {
+            self.tell_undelivered(&item, verdict.status);
+        }
         // Datagrams leave the ring from its front: behind one without a verdict none does.
         if M::DATAGRAMS
             && item.kind == ItemKind::Datagram
@@ -84,6 +88,32 @@ impl<M: Mode> Session<'_, M> {
             | ItemKind::Reply => {}
         }
         Ok(())
+    }
+
+    /// Traces that a message was not delivered.
+    fn tell_undelivered(&self, item: &Item, status: Status) {
+        let (kind, slot) = (item.kind, usize::from(item.slot));
+        match kind {
+            ItemKind::Window
+            | ItemKind::Probe
+            | ItemKind::Data
+            | ItemKind::Datagram
+            | ItemKind::Connect
+            | ItemKind::Accept
+            | ItemKind::Close => debug!(
+                "channel {:#x}: {kind:?} not delivered: {}",
+                self.channel_id(slot).0,
+                status.name()
+            ),
+            ItemKind::Listen => debug!(
+                "listener {:#x}: {kind:?} not delivered: {}",
+                self.claims[slot].id(slot).0,
+                status.name()
+            ),
+            ItemKind::Final | ItemKind::Reply => {
+                debug!("{kind:?} to a channel that is not here not delivered: {}", status.name());
+            }
+        }
     }
 
     fn on_datagram_verdict(&mut self, now: u64, item: &Item, status: Status) {

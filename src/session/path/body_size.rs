@@ -2,6 +2,8 @@
 
 use core::num::NonZeroU32;
 
+use crate::trace::debug;
+
 /// Bodies begin with so many octets: fast paths double it at once, slow ones pass it within seconds.
 const FIRST_BODY: u32 = 64 << 10;
 /// Smallest body, in octets: below, headers outweigh the payload.
@@ -101,6 +103,7 @@ impl BodySize {
         if self.failed >= 2 {
             self.failed = 0;
             self.body = NonZeroU32::new((self.body() / 2).max(LEAST_BODY));
+            debug!("two sends failed: bodies have at most {} octets", self.body());
         }
     }
 
@@ -109,6 +112,7 @@ impl BodySize {
         self.body = NonZeroU32::new((bytes / 2).max(LEAST_BODY));
         self.ceiling = self.body.map(|octets| Ceiling { octets, until: now + CEILING_MS });
         self.failed = 0;
+        debug!("a body of {bytes} octets is too large: they have at most {}", self.body());
     }
 }
 

@@ -1,6 +1,8 @@
 //! Whether the park under way waits on a path that is gone: then a send tells the relay to end it
 //! (WAKE), and if no end comes in time the park is broken.
 
+use crate::trace::debug;
+
 /// Doubt about the park under way. All zeros: none.
 ///
 /// ```text
@@ -25,6 +27,7 @@ impl ParkDoubt {
     /// The path of the park under way may be gone.
     pub fn doubt(&mut self) {
         if *self == Self::None {
+            debug!("the path of the park may be gone: the next send has the relay end it");
             *self = Self::Doubted;
         }
     }
@@ -53,6 +56,7 @@ impl ParkDoubt {
     /// The send that tells failed: the relay was perhaps not told. The next send does.
     pub fn was_not_told(&mut self) {
         if let Self::Due(_) = self {
+            debug!("the relay was perhaps not told to end the park: the next send says so");
             *self = Self::Doubted;
         }
     }
@@ -69,6 +73,7 @@ impl ParkDoubt {
     pub fn is_due(&mut self, now: u64) -> bool {
         let is_due = matches!(*self, Self::Due(at) if now >= at);
         if is_due {
+            debug!("the park did not end as the relay was told: its path is gone");
             *self = Self::None;
         }
         is_due

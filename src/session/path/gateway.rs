@@ -6,6 +6,7 @@ use core::num::NonZeroU64;
 use crate::error::Blocked;
 use crate::session::deadline::Deadline;
 use crate::session::terms::Lane;
+use crate::trace::{debug, trace};
 
 /// Times that an exchange failed or waited beside another one, and got through without it, with no
 /// two at once that did get through in between, until one at a time is made.
@@ -312,6 +313,7 @@ impl Gateway {
             }
             AtOnce::One => {
                 if let Some(until) = core::mem::take(&mut self.held_until).get() {
+                    trace!("the gateway noticed a hang-up: {}", now + NOTICED_MS < until);
                     self.hanging_up = match self.hanging_up {
                         _ if now + NOTICED_MS < until => HangingUp::Noticed,
                         HangingUp::Untried | HangingUp::Noticed => HangingUp::Unnoticed,
@@ -355,6 +357,7 @@ impl Gateway {
         }
         self.strikes += 1;
         self.struck_at = now;
+        trace!("an exchange got nowhere beside another one: {} of {STRIKES}", self.strikes);
         if self.strikes < STRIKES {
             return;
         }
@@ -366,6 +369,7 @@ impl Gateway {
             until: now + u64::from(pause),
             ..Self::new()
         };
+        debug!("the gateway passes one exchange at a time: two are tried again in {pause} ms");
     }
 
     /// An exchange got through, where two are made at once.

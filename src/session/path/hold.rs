@@ -1,6 +1,7 @@
 //! How long a park may wait: what the path and the gateways on it allow.
 
 use crate::error::Blocked;
+use crate::trace::debug;
 
 /// How long a hold that was cut is too long, in ms; then the path may be another.
 const CEILING_MS: u64 = 600_000;
@@ -75,6 +76,9 @@ impl Hold {
             return;
         }
         let (hold_ms, forgotten_at) = (hold_ms.max(least), now + CEILING_MS);
+        debug!(
+            "a hold of {hold} ms failed after {age} ms: they are shortened to {hold_ms} ms ({cause})"
+        );
         self.belief = match self.belief {
             Belief::Suspected { until, .. }
             | Belief::Tried { until }

@@ -9,6 +9,7 @@ use crate::session::mode::Mode;
 use crate::session::path::ParkDoubt;
 use crate::session::state::Core;
 use crate::session::terms::{Event, Lane};
+use crate::trace::debug;
 use crate::wire::Status;
 
 impl<M: Mode> Core<M> {
@@ -117,6 +118,7 @@ impl<M: Mode> Core<M> {
         {
             // With the jitter of the pause: clients that were turned away at once do not come back
             // at once.
+            debug!("{lane:?}: the relay is full, and asks for {seconds} s more");
             let backoff = self.backoff_mut(lane);
             backoff.wait(backoff.until() + u64::from(seconds) * 1_000);
         }
@@ -136,8 +138,9 @@ impl<M: Mode> Core<M> {
 
     /// It was in vain to ask: the lane does so again after a pause.
     fn back_off(&mut self, now: u64, lane: Lane, times: u8) {
-        let until = now + self.pause(times);
-        self.backoff_mut(lane).wait(until);
+        let pause_ms = self.pause(times);
+        debug!("{lane:?}: a pause of {pause_ms} ms, after {times} exchanges in vain");
+        self.backoff_mut(lane).wait(now + pause_ms);
     }
 
     /// Pause after so many times in vain, in ms: doubling, with jitter, at most `retry_max_ms`.
@@ -173,6 +176,7 @@ impl<M: Mode> Core<M> {
             Turn::Waits => return true,
             Turn::Turned => {}
         }
+        debug!("exchanges at once from now on: {}", if full.gateway.is_single() { 1 } else { 2 });
         full.send_backoff.clear();
         full.park_doubt = ParkDoubt::None;
         full.send_waits = false;

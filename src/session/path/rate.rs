@@ -3,6 +3,7 @@
 use core::num::NonZeroU32;
 
 use crate::session::terms::Lane;
+use crate::trace::debug;
 
 /// First time between the beginnings of two exchanges, in ms: doubled with each that is refused,
 const FIRST_GAP_MS: u32 = 100;
@@ -57,13 +58,16 @@ impl Rate {
     pub fn refused(&mut self, now: u64, begun_at: u64) {
         if begun_at >= self.raised_at {
             let doubled = self.gap_ms.map_or(FIRST_GAP_MS, |gap_ms| 2 * gap_ms.get());
-            self.gap_ms = NonZeroU32::new(doubled.min(LONGEST_GAP_MS));
+            let gap_ms = doubled.min(LONGEST_GAP_MS);
+            debug!("too many exchanges: {gap_ms} ms from one to the next");
+            self.gap_ms = NonZeroU32::new(gap_ms);
             self.raised_at = now;
         }
     }
 
     /// Nothing is to be asked for so many seconds.
     pub fn closes(&mut self, now: u64, seconds: u8) {
+        debug!("no exchange begins for {seconds} s, as something on the way asks");
         self.closed_until = self.closed_until.max(now + u64::from(seconds) * 1_000);
     }
 }

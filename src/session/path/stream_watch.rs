@@ -1,6 +1,8 @@
 //! Whether answers that stay open come through promptly, watched all the time. Where they do not,
 //! the session goes back to long polls by itself.
 
+use crate::trace::{debug, trace};
+
 /// An answer is held back on the way, if only for a moment, when its TICKs lag, so many at least: one
 /// may have met a busy machine. haproxy does so for 200 ms with all but the end of an answer.
 const LAG_TICKS: u8 = 2;
@@ -183,6 +185,7 @@ impl StreamWatch {
 
     fn strike(&mut self, now: u64) {
         self.strikes += 1;
+        trace!("an answer that stays open was late or cut: {} of {STRIKES}", self.strikes);
         if self.strikes < STRIKES && !self.doubted {
             return;
         }
@@ -190,6 +193,7 @@ impl StreamWatch {
         let pause = (PAUSE_MS << before).min(LONGEST_PAUSE_MS);
         let pauses = (before + 1).min(MOST_PAUSES);
         let paused_until = now + u64::from(pause);
+        debug!("answers that stay open come late: long polls for {pause} ms");
         *self = Self { doubted: true, pauses, paused_until, ..Self::new() };
     }
 

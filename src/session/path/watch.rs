@@ -5,10 +5,12 @@ use crate::error::Blocked;
 use crate::session::mode::Mode;
 use crate::session::state::Core;
 use crate::session::terms::Lane;
+use crate::trace::trace;
 
 impl<M: Mode> Core<M> {
     /// Breaks the park off on purpose.
     pub fn break_park(&mut self) {
+        trace!("Park {}: is broken off", self.park.seq());
         self.park.break_off();
         self.wakes.break_park = true;
     }
