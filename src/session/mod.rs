@@ -22,6 +22,7 @@ mod channel;
 mod cipher;
 mod deadline;
 mod exchange;
+mod greeting;
 mod ids;
 mod listener;
 mod mode;
