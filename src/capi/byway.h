@@ -745,6 +745,29 @@ int32_t byway_listen_datagram(byway_handle client,
                               int32_t timeout_ms,
                               byway_handle *listener);
 
+// Claims an endpoint for streams as byway_listen does, and answers each peer that connects with a
+// greeting of greeting_len octets, at most BYWAY_GREETING_SIZE: the connecting program reads it by
+// byway_greeting as soon as its stream is open. The greeting is copied. The client answers before
+// byway_accept gives the stream, so that all peers of a listener get the same greeting.
+//
+// Blocks for at most timeout_ms. Returns what byway_listen does; BYWAY_ERROR_ARGUMENT, too, if the
+// greeting is too long.
+int32_t byway_listen_greeting(byway_handle client,
+                              const char *endpoint,
+                              const uint8_t *greeting,
+                              size_t greeting_len,
+                              int32_t timeout_ms,
+                              byway_handle *listener);
+
+// Claims an endpoint for datagram channels, and answers with a greeting; else as
+// byway_listen_greeting, with the same results.
+int32_t byway_listen_datagram_greeting(byway_handle client,
+                                       const char *endpoint,
+                                       const uint8_t *greeting,
+                                       size_t greeting_len,
+                                       int32_t timeout_ms,
+                                       byway_handle *listener);
+
 // Connects to the listener for streams at an endpoint, "name:port". A listener that has no room is
 // asked again until the time is over, and BYWAY_ERROR_BACKLOG_FULL is returned only then.
 //
@@ -870,8 +893,7 @@ int32_t byway_peer(byway_handle handle, uint8_t *address);
 // Puts the greeting that came with the connection of a stream or datagram channel into buffer, and its
 // length in octets into *len; *len is 0 if there was none. It is what the connecting program gave to
 // byway_connect_greeting, if the channel was accepted; if it was connected by this program it is what
-// the listener answered, which is nothing where a client of this library listens. size is that of
-// the buffer; BYWAY_GREETING_SIZE is always enough.
+// the listening program gave to byway_listen_greeting. size is that of the buffer; BYWAY_GREETING_SIZE is always enough.
 //
 // Does not block. Returns BYWAY_OK, BYWAY_ERROR_ARGUMENT, BYWAY_ERROR_BUFFER_TOO_SMALL (detail:
 // octets needed), a handle code, BYWAY_ERROR_CLOSED, BYWAY_ERROR_TIMED_OUT (it is being connected), or

@@ -119,8 +119,7 @@ pub unsafe extern "C" fn byway_peer(handle: byway_handle, address: *mut u8) -> i
 /// Puts the greeting that came with the connection of a stream or datagram channel into buffer, and its
 /// length in octets into *len; *len is 0 if there was none. It is what the connecting program gave to
 /// byway_connect_greeting, if the channel was accepted; if it was connected by this program it is what
-/// the listener answered, which is nothing where a client of this library listens. size is that of
-/// the buffer; BYWAY_GREETING_SIZE is always enough.
+/// the listening program gave to byway_listen_greeting. size is that of the buffer; BYWAY_GREETING_SIZE is always enough.
 ///
 /// Does not block. Returns BYWAY_OK, BYWAY_ERROR_ARGUMENT, BYWAY_ERROR_BUFFER_TOO_SMALL (detail:
 /// octets needed), a handle code, BYWAY_ERROR_CLOSED, BYWAY_ERROR_TIMED_OUT (it is being connected), or

@@ -8,7 +8,7 @@ use super::guard::entry;
 use super::handle::{self, byway_handle};
 use super::last::CallError;
 use super::object::Object;
-use crate::client::{ByteStream, Channel, ChannelKind, Client, Datagrams};
+use crate::client::{ByteStream, Channel, ChannelKind, Client, Datagrams, Listener};
 
 /// Most octets of a greeting.
 pub const BYWAY_GREETING_SIZE: usize = 96;
@@ -148,14 +148,7 @@ pub unsafe extern "C" fn byway_listen(
     listener: *mut byway_handle,
 ) -> i32 {
     // SAFETY: the pointers are as their comment says.
-    unsafe {
-        open(client, endpoint, listener, "listener", |client, endpoint| {
-            Ok(Box::new(match timeout_ms {
-                0 => client.start_listen(endpoint)?,
-                _ => client.listen_timeout(endpoint, timeout(timeout_ms))?,
-            }))
-        })
-    }
+    unsafe { listen::<ByteStream>(client, endpoint, NO_GREETING, timeout_ms, listener) }
 }
 
 /// Claims an endpoint for datagram channels; else as byway_listen, with the same results.
@@ -167,14 +160,44 @@ pub unsafe extern "C" fn byway_listen_datagram(
     listener: *mut byway_handle,
 ) -> i32 {
     // SAFETY: the pointers are as their comment says.
+    unsafe { listen::<Datagrams>(client, endpoint, NO_GREETING, timeout_ms, listener) }
+}
+
+/// Claims an endpoint for streams as byway_listen does, and answers each peer that connects with a
+/// greeting of greeting_len octets, at most BYWAY_GREETING_SIZE: the connecting program reads it by
+/// byway_greeting as soon as its stream is open. The greeting is copied. The client answers before
+/// byway_accept gives the stream, so that all peers of a listener get the same greeting.
+///
+/// Blocks for at most timeout_ms. Returns what byway_listen does; BYWAY_ERROR_ARGUMENT, too, if the
+/// greeting is too long.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn byway_listen_greeting(
+    client: byway_handle,
+    endpoint: *const c_char,
+    greeting: *const u8,
+    greeting_len: usize,
+    timeout_ms: i32,
+    listener: *mut byway_handle,
+) -> i32 {
+    // SAFETY: the pointers are as their comment says.
     unsafe {
-        open(client, endpoint, listener, "listener", |client, endpoint| {
-            Ok(Box::new(match timeout_ms {
-                0 => client.start_listen_datagram(endpoint)?,
-                _ => client.listen_datagram_timeout(endpoint, timeout(timeout_ms))?,
-            }))
-        })
+        listen::<ByteStream>(client, endpoint, (greeting, greeting_len), timeout_ms, listener)
     }
+}
+
+/// Claims an endpoint for datagram channels, and answers with a greeting; else as
+/// byway_listen_greeting, with the same results.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn byway_listen_datagram_greeting(
+    client: byway_handle,
+    endpoint: *const c_char,
+    greeting: *const u8,
+    greeting_len: usize,
+    timeout_ms: i32,
+    listener: *mut byway_handle,
+) -> i32 {
+    // SAFETY: the pointers are as their comment says.
+    unsafe { listen::<Datagrams>(client, endpoint, (greeting, greeting_len), timeout_ms, listener) }
 }
 
 /// Connects to the listener for streams at an endpoint, "name:port". A listener that has no room is
@@ -252,6 +275,31 @@ pub unsafe extern "C" fn byway_connect_datagram_greeting(
     unsafe {
         let greeting = (greeting, greeting_len);
         connect::<Datagrams>(client, endpoint, greeting, timeout_ms, channel, "channel")
+    }
+}
+
+/// Listens, with the greeting of its answers as a pointer and its octets.
+///
+/// # Safety
+/// `endpoint` is NULL or a string; `greeting` is NULL or has so many octets; `place` is NULL or valid
+/// for writes.
+unsafe fn listen<K: ChannelKind + 'static>(
+    client: byway_handle,
+    endpoint: *const c_char,
+    greeting: (*const u8, usize),
+    timeout_ms: i32,
+    place: *mut byway_handle,
+) -> i32 {
+    // SAFETY: as the caller says.
+    unsafe {
+        open(client, endpoint, place, "listener", |client, endpoint| {
+            let greeting = slice(greeting.0, greeting.1, "greeting")?;
+            let listener: Listener<Channel<K>> = match timeout_ms {
+                0 => client.start_listen_greeting(endpoint, greeting)?,
+                _ => client.listen_greeting(endpoint, greeting, timeout(timeout_ms))?,
+            };
+            Ok(Box::new(listener))
+        })
     }
 }
 

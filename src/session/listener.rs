@@ -1,6 +1,7 @@
 //! Listeners: what a session claims of the relay.
 
 use super::ids::{self, ListenerId, MAX_GENERATION};
+use super::mode::{Full, Mode};
 use crate::Kind;
 use crate::error::{ConfigError, Error, ResourceError};
 use crate::wire::{Endpoint, ListenReq, ListenRsp, Status};
@@ -45,7 +46,7 @@ pub enum Claimed {
 
 /// A claim of an endpoint. All zeros is its initial state.
 #[derive(Debug)]
-pub struct Claim {
+pub struct Claim<M: Mode = Full> {
     state: ClaimState,
     kind: Kind,
     backlog: u8,
@@ -53,9 +54,11 @@ pub struct Claim {
     generation: u32,
     endpoint: Endpoint,
     epoch: u64,
+    /// What connections are answered with.
+    answer: M::Answer,
 }
 
-impl Claim {
+impl<M: Mode> Claim<M> {
     pub const fn new() -> Self {
         Self {
             state: ClaimState::Free,
@@ -65,6 +68,7 @@ impl Claim {
             generation: 0,
             endpoint: Endpoint::EMPTY,
             epoch: 0,
+            answer: M::NO_ANSWER,
         }
     }
 
@@ -118,8 +122,20 @@ impl Claim {
         }
     }
 
-    /// The application claims an endpoint.
-    pub fn claim(&mut self, endpoint: Endpoint, kind: Kind, backlog: u8, epoch: u64) {
+    /// The greeting with which connections are answered.
+    pub fn answer(&self) -> &[u8] {
+        M::answer(&self.answer)
+    }
+
+    /// The application claims an endpoint, and gives the greeting of its answers.
+    pub fn claim(
+        &mut self,
+        endpoint: Endpoint,
+        kind: Kind,
+        backlog: u8,
+        epoch: u64,
+        answer: &[u8],
+    ) {
         *self = Self {
             state: ClaimState::Claiming,
             kind,
@@ -129,6 +145,7 @@ impl Claim {
             epoch,
             ..Self::new()
         };
+        M::set_answer(&mut self.answer, answer);
     }
 
     /// The application lets go of it.

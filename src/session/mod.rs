@@ -51,6 +51,7 @@ mod channel;
 mod cipher;
 mod deadline;
 mod exchange;
+mod greeting;
 mod ids;
 mod listener;
 mod mode;

@@ -7,6 +7,7 @@ use heapless::Vec;
 
 use super::deadline::Deadline;
 use super::exchange::{Flight, Transfer};
+use super::greeting::Greeting;
 use super::path::{Backoff, BodySize, Gateway, Hold, ParkDoubt, Rate, StreamWatch};
 use super::settings::{Settings, Timers};
 use super::stats::Stats;
@@ -111,10 +112,15 @@ pub(super) mod sealed {
         /// `FullState`, or nothing.
         type FullState: Debug;
         const FULL_STATE: Self::FullState;
+        /// The greeting with which a listener answers, or nothing.
+        type Answer: Debug;
+        const NO_ANSWER: Self::Answer;
 
         fn timers(settings: &Settings) -> &Timers;
         fn full(full: &Self::FullState) -> Option<&FullState>;
         fn full_mut(full: &mut Self::FullState) -> Option<&mut FullState>;
+        fn answer(answer: &Self::Answer) -> &[u8];
+        fn set_answer(answer: &mut Self::Answer, greeting: &[u8]);
 
         /// The lane that does the work of `lane`.
         fn lane(lane: Lane) -> Lane {
@@ -159,6 +165,8 @@ impl Sealed for Full {
         events: Vec::new(),
         stats: Stats::new(),
     };
+    type Answer = Greeting;
+    const NO_ANSWER: Greeting = Greeting::new();
 
     fn timers(settings: &Settings) -> &Timers {
         &settings.timers
@@ -170,6 +178,14 @@ impl Sealed for Full {
 
     fn full_mut(full: &mut FullState) -> Option<&mut FullState> {
         Some(full)
+    }
+
+    fn answer(answer: &Greeting) -> &[u8] {
+        answer.octets()
+    }
+
+    fn set_answer(answer: &mut Greeting, greeting: &[u8]) {
+        answer.set(greeting);
     }
 }
 
@@ -184,6 +200,8 @@ impl<P: Purpose> Sealed for Single<P> {
     const TRANSFERS: [Transfer; 1] = [const { Transfer::new() }; 1];
     type FullState = ();
     const FULL_STATE: () = ();
+    type Answer = ();
+    const NO_ANSWER: () = ();
 
     fn timers(_: &Settings) -> &Timers {
         &P::TIMERS
@@ -196,4 +214,10 @@ impl<P: Purpose> Sealed for Single<P> {
     fn full_mut((): &mut ()) -> Option<&mut FullState> {
         None
     }
+
+    fn answer((): &()) -> &[u8] {
+        &[]
+    }
+
+    fn set_answer((): &mut (), _: &[u8]) {}
 }

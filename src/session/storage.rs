@@ -54,7 +54,7 @@ pub struct Storage<const CHANNELS: usize, const RING: usize, const LISTENERS: us
     transfers: M::Transfers,
     channels: [Channel; CHANNELS],
     tombstones: [[Tombstone; 2]; CHANNELS],
-    claims: [Claim; LISTENERS],
+    claims: [Claim<M>; LISTENERS],
     rings: [[[u8; RING]; 2]; CHANNELS],
 }
 
@@ -116,7 +116,7 @@ impl Profile {
             state: size_of::<Core<Full>>()
                 + size_of::<[Transfer; 2]>()
                 + self.channels * (size_of::<Channel>() + 2 * size_of::<Tombstone>())
-                + self.listeners * size_of::<Claim>(),
+                + self.listeners * size_of::<Claim<Full>>(),
             rings: self.channels * 2 * self.ring,
         }
     }
@@ -130,7 +130,7 @@ pub struct HeapStorage<M: Mode = Full> {
     transfers: Box<M::Transfers>,
     channels: Box<[Channel]>,
     tombstones: Box<[Tombstone]>,
-    claims: Box<[Claim]>,
+    claims: Box<[Claim<M>]>,
     rings: Box<[u8]>,
 }
 

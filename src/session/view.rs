@@ -19,7 +19,7 @@ pub struct Session<'s, M: Mode = Full> {
     pub(super) core: &'s mut Core<M>,
     pub(super) channels: &'s mut [Channel],
     pub(super) tombstones: &'s mut [Tombstone],
-    pub(super) claims: &'s mut [Claim],
+    pub(super) claims: &'s mut [Claim<M>],
     pub(super) rings: &'s mut [u8],
     /// The room of each lane's exchange.
     pub(super) transfers: &'s mut [Transfer],
@@ -40,7 +40,7 @@ impl<M: Mode> Session<'_, M> {
     }
 
     /// The claims that there can be.
-    pub(super) fn claims(&self) -> &[Claim] {
+    pub(super) fn claims(&self) -> &[Claim<M>] {
         if M::LISTENS { self.claims } else { &[] }
     }
 

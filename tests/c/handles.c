@@ -29,6 +29,8 @@ static void refuse(int32_t code, byway_handle handle, bool clients, bool listene
     EXPECT(code, byway_network_changed(handle));
     EXPECT(code, byway_listen(handle, "refuse:1", 0, &at.handle));
     EXPECT(code, byway_listen_datagram(handle, "refuse:1", 0, &at.handle));
+    EXPECT(code, byway_listen_greeting(handle, "refuse:1", at.octets, 1, 0, &at.handle));
+    EXPECT(code, byway_listen_datagram_greeting(handle, "refuse:1", at.octets, 1, 0, &at.handle));
     EXPECT(code, byway_connect(handle, "refuse:1", 0, &at.handle));
     EXPECT(code, byway_connect_datagram(handle, "refuse:1", 0, &at.handle));
     EXPECT(code, byway_connect_greeting(handle, "refuse:1", at.octets, 1, 0, &at.handle));
@@ -195,6 +197,10 @@ void test_null(void) {
   EXPECT(BYWAY_ERROR_ARGUMENT, byway_connect_greeting(streams.a, "null:1", &octet, 1, 0, NULL));
   EXPECT(BYWAY_ERROR_ARGUMENT,
          byway_connect_datagram_greeting(streams.a, "null:2", &octet, SIZE_MAX, 0, &handle));
+  EXPECT(BYWAY_ERROR_ARGUMENT, byway_listen_greeting(streams.a, "null:1", NULL, 1, 0, &handle));
+  EXPECT(BYWAY_ERROR_ARGUMENT, byway_listen_greeting(streams.a, "null:1", &octet, 1, 0, NULL));
+  EXPECT(BYWAY_ERROR_ARGUMENT,
+         byway_listen_datagram_greeting(streams.a, "null:2", &octet, SIZE_MAX, 0, &handle));
   EXPECT(BYWAY_ERROR_ARGUMENT, byway_greeting(streams.near, NULL, 1, &n));
   EXPECT(BYWAY_ERROR_ARGUMENT, byway_greeting(streams.near, &octet, 1, NULL));
   EXPECT(BYWAY_ERROR_ARGUMENT, byway_accept(streams.listener, 0, NULL));

@@ -3,7 +3,7 @@
 use std::thread;
 
 use byway::Error;
-use byway::client::{DatagramChannel, Stream};
+use byway::client::{DatagramChannel, Listener, Stream};
 use byway::error::ConfigError;
 use byway::wire::{Accept, Channel, MAX_GREETING, Message, Route, Status};
 
@@ -27,7 +27,7 @@ fn accepted_stream_has_the_greeting_of_its_connector() {
         let stream: Stream = connector.connect_greeting("camera:1", greeting, LONG).unwrap();
         let accepted = listener.accept_timeout(LONG).unwrap();
         assert_eq!(accepted.greeting().as_deref(), Ok(greeting));
-        assert_eq!(stream.greeting().as_deref(), Ok(&b""[..]), "a client answers with none");
+        assert_eq!(stream.greeting().as_deref(), Ok(&b""[..]), "the listener was given none");
         accepted.abort();
         assert_eq!(accepted.greeting(), Err(Error::Closed));
     }
@@ -41,6 +41,36 @@ fn accepted_datagram_channel_has_the_greeting_of_its_connector() {
     let _channel: DatagramChannel =
         connector.connect_greeting("camera:1", &longest(), LONG).unwrap();
     assert_eq!(listener.accept_timeout(LONG).unwrap().greeting(), Ok(longest()));
+}
+
+#[test]
+fn connector_reads_the_greeting_of_a_listener_before_it_is_accepted() {
+    let relay = relay();
+    let (server, connector) = (client(&relay), client(&relay));
+    for (port, greeting) in [(1, &b"jpeg 640x480"[..]), (2, &[]), (3, &longest())] {
+        let endpoint = format!("camera:{port}");
+        let listener: Listener<Stream> =
+            server.listen_greeting(endpoint.as_str(), greeting, LONG).unwrap();
+        // Both of them, since the greeting is the listener's.
+        for _ in 0..2 {
+            let stream: Stream =
+                connector.connect_greeting(endpoint.as_str(), b"picture 17", LONG).unwrap();
+            assert_eq!(stream.greeting().as_deref(), Ok(greeting));
+            let accepted = listener.accept_timeout(LONG).unwrap();
+            assert_eq!(accepted.greeting().as_deref(), Ok(&b"picture 17"[..]));
+        }
+    }
+}
+
+#[test]
+fn connector_reads_the_greeting_of_a_listener_for_datagrams_made_in_the_background() {
+    let relay = relay();
+    let (server, connector) = (client(&relay), client(&relay));
+    let channel = connector.start_connect_datagram("camera:1").unwrap();
+    let _listener: Listener<DatagramChannel> =
+        server.start_listen_greeting("camera:1", &longest()).unwrap();
+    channel.wait_open(LONG).unwrap();
+    assert_eq!(channel.greeting(), Ok(longest()));
 }
 
 #[test]
@@ -67,6 +97,18 @@ fn greeting_too_long_is_refused_and_takes_no_channel() {
         assert_eq!(started.map(|channel: DatagramChannel| channel.id()), Err(refused));
     }
     connector.connect_timeout("camera:1", LONG).unwrap();
+}
+
+#[test]
+fn greeting_too_long_is_refused_and_claims_no_endpoint() {
+    let server = client(&relay());
+    let long = [0; MAX_GREETING + 1];
+    let refused = Error::from(ConfigError::Greeting);
+    let waited = server.listen_greeting("camera:1", &long, LONG);
+    assert_eq!(waited.map(|listener: Listener<Stream>| listener.id()), Err(refused));
+    let started = server.start_listen_greeting("camera:1", &long);
+    assert_eq!(started.map(|listener: Listener<DatagramChannel>| listener.id()), Err(refused));
+    assert!(server.start_listen("camera:1").is_ok(), "nothing is claimed");
 }
 
 #[test]

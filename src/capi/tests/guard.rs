@@ -19,6 +19,12 @@ const CALLS: &[(&str, Call)] = &[
     ("byway_network_changed_with", || unsafe { byway_network_changed_with(0, 0, null()) }),
     ("byway_listen", || unsafe { byway_listen(0, null(), 0, null_mut()) }),
     ("byway_listen_datagram", || unsafe { byway_listen_datagram(0, null(), 0, null_mut()) }),
+    ("byway_listen_greeting", || unsafe {
+        byway_listen_greeting(0, null(), null(), 0, 0, null_mut())
+    }),
+    ("byway_listen_datagram_greeting", || unsafe {
+        byway_listen_datagram_greeting(0, null(), null(), 0, 0, null_mut())
+    }),
     ("byway_connect", || unsafe { byway_connect(0, null(), 0, null_mut()) }),
     ("byway_connect_datagram", || unsafe { byway_connect_datagram(0, null(), 0, null_mut()) }),
     ("byway_connect_greeting", || unsafe {

@@ -16,6 +16,12 @@ const CALLS: &[(&str, &[u64], Call)] = &[
     ("byway_connect_datagram", &[1], |h| unsafe {
         byway_connect_datagram(h, c"a:4".as_ptr(), 0, &mut 0)
     }),
+    ("byway_listen_greeting", &[1], |h| unsafe {
+        byway_listen_greeting(h, c"a:7".as_ptr(), [7].as_ptr(), 1, 0, &mut 0)
+    }),
+    ("byway_listen_datagram_greeting", &[1], |h| unsafe {
+        byway_listen_datagram_greeting(h, c"a:8".as_ptr(), [7].as_ptr(), 1, 0, &mut 0)
+    }),
     ("byway_connect_greeting", &[1], |h| unsafe {
         byway_connect_greeting(h, c"a:5".as_ptr(), [7].as_ptr(), 1, 0, &mut 0)
     }),

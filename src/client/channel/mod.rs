@@ -97,7 +97,7 @@ impl<K: ChannelKind> Channel<K> {
     /// [`MAX_GREETING`](crate::wire::MAX_GREETING) octets. On a channel that was accepted it is the
     /// greeting that the connecting program gave to
     /// [`connect_greeting`](super::Client::connect_greeting); on a channel that this client connected
-    /// it is what the listener answered, which is empty where a client of this library listens.
+    /// it is what the listening program gave to [`listen_greeting`](super::Client::listen_greeting).
     ///
     /// # Errors
     /// [`Error::Closed`] if the channel is closed, [`Error::TimedOut`] while it connects.

@@ -6,7 +6,7 @@ use crate::error::{ConfigError, Error, ResourceError};
 use crate::session::ids::{self, ChannelId, ListenerId};
 use crate::session::mode::Mode;
 use crate::session::view::Session;
-use crate::wire::Endpoint;
+use crate::wire::{Endpoint, MAX_GREETING};
 
 impl<M: Mode> Session<'_, M> {
     /// Claims `endpoint`; at most `backlog` (at least 1) connections wait to be accepted.
@@ -17,21 +17,44 @@ impl<M: Mode> Session<'_, M> {
     /// `Duplicate` if this session claims it already, `Listeners` if no slot is free, `Closed`.
     pub fn listen(
         &mut self,
-        _now: u64,
+        now: u64,
         endpoint: Endpoint,
         kind: Kind,
         backlog: u8,
     ) -> Result<ListenerId, Error> {
+        self.listen_greeting(now, endpoint, kind, backlog, &[])
+    }
+
+    /// Claims `endpoint` as [`listen`](Self::listen) does, and answers each connection with `greeting`,
+    /// at most [`MAX_GREETING`] octets, which the connector reads by [`greeting`](Self::greeting).
+    ///
+    /// The answer goes before [`accept`](Self::accept) gives the connection, so that it says nothing of
+    /// one connection in particular.
+    ///
+    /// # Errors
+    /// The errors of `listen`; `Greeting` if the greeting is too long, `Unsupported` if a
+    /// [`Single`](crate::session::Single) session is given one.
+    pub fn listen_greeting(
+        &mut self,
+        _now: u64,
+        endpoint: Endpoint,
+        kind: Kind,
+        backlog: u8,
+        greeting: &[u8],
+    ) -> Result<ListenerId, Error> {
         self.core.check_open()?;
-        if !M::LISTENS || M::kind(kind) != kind {
+        if !M::LISTENS || M::kind(kind) != kind || M::SINGLE && !greeting.is_empty() {
             return Err(ConfigError::Unsupported(NOT_MADE_FOR).into());
+        }
+        if greeting.len() > MAX_GREETING {
+            return Err(ConfigError::Greeting.into());
         }
         if self.claims.iter().any(|c| c.is_of(&endpoint)) {
             return Err(ConfigError::Duplicate.into());
         }
         let slot =
             self.claims.iter().position(|c| c.is_usable()).ok_or(ResourceError::Listeners)?;
-        self.claims[slot].claim(endpoint, kind, backlog, self.core.settings.epoch);
+        self.claims[slot].claim(endpoint, kind, backlog, self.core.settings.epoch, greeting);
         self.core.change_claims();
         self.core.wake_lanes();
         Ok(self.claims[slot].id(slot))
@@ -95,6 +118,12 @@ impl<M: Mode> Session<'_, M> {
         let slot = self.held_claim(id)?;
         let is_offered = self.channels.iter().any(|c| c.is_offered_to::<M>(id).is_some());
         Ok(is_offered || self.claims[slot].granted().is_err())
+    }
+
+    /// The greeting with which the listener of the channel in this slot answers.
+    pub(in crate::session) fn answer(&self, slot: usize) -> &[u8] {
+        let claim = || self.held_claim(self.channels[slot].listener()?).ok();
+        if M::SINGLE { &[] } else { claim().map_or(&[], |claim| self.claims[claim].answer()) }
     }
 
     /// The slot of a claim that the application holds.

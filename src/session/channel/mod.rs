@@ -43,10 +43,11 @@ use sender::Sender;
 use tombstone::Tombstone;
 
 use super::deadline::Deadline;
+use super::greeting::Greeting;
 use super::ids::{self, ListenerId};
 use super::mode::Mode;
 use crate::Kind;
-use crate::wire::{self, Address, Endpoint, MAX_GREETING, Route, Status};
+use crate::wire::{self, Address, Endpoint, Route, Status};
 
 /// State of a channel.
 ///
@@ -160,8 +161,7 @@ pub struct Channel {
     peer: Address,
     remote: wire::Channel,
     endpoint: Endpoint,
-    greeting_len: u8,
-    greeting: [u8; MAX_GREETING],
+    greeting: Greeting,
     pub rx: Receiver,
 }
 
@@ -200,8 +200,7 @@ impl Channel {
             peer: Address::RELAY,
             remote: wire::Channel::NONE,
             endpoint: Endpoint::EMPTY,
-            greeting_len: 0,
-            greeting: [0; MAX_GREETING],
+            greeting: Greeting::new(),
             rx: Receiver::new(),
         }
     }
@@ -269,6 +268,11 @@ impl Channel {
         self.met
     }
 
+    /// The listener that the channel came by, if the channel was not made by connect.
+    pub fn listener(&self) -> Option<ListenerId> {
+        self.listener.map(|of| ListenerId(of.get()))
+    }
+
     /// The ROUTE to its peer.
     pub const fn route(&self) -> Route {
         Route { peer: self.peer, channel: self.remote }
@@ -280,14 +284,7 @@ impl Channel {
     }
 
     pub fn greeting(&self) -> &[u8] {
-        self.greeting.get(..self.greeting_len.into()).unwrap_or_default()
-    }
-
-    /// Keeps a greeting, at most [`MAX_GREETING`] octets of it.
-    fn set_greeting(&mut self, greeting: &[u8]) {
-        let n = greeting.len().min(MAX_GREETING);
-        self.greeting[..n].copy_from_slice(&greeting[..n]);
-        self.greeting_len = n as u8;
+        self.greeting.octets()
     }
 
     /// Whether the application, or a listener for it, holds the channel.

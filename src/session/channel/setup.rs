@@ -17,7 +17,7 @@ impl Channel {
     pub fn dial<M: Mode>(&mut self, endpoint: Endpoint, greeting: &[u8]) {
         self.endpoint = endpoint;
         if M::GREETS {
-            self.set_greeting(greeting);
+            self.greeting.set(greeting);
         }
     }
 
@@ -28,7 +28,7 @@ impl Channel {
         self.tx.bind(accept.limit);
         self.linger_ms = linger_ms;
         if M::GREETS {
-            self.set_greeting(accept.greeting);
+            self.greeting.set(accept.greeting);
         }
     }
 
@@ -98,7 +98,7 @@ impl<M: Mode> Session<'_, M> {
         channel.linger_ms = connect.linger_ms.min(channel.linger_ms).max(least);
         channel.tx.bind(connect.limit);
         if M::GREETS {
-            channel.set_greeting(connect.greeting);
+            channel.greeting.set(connect.greeting);
         }
         channel.give_up_at = Deadline::at(now + u64::from(timers.accept_for_ms));
         if self.claims[claim].grant() {

@@ -96,8 +96,8 @@ impl<M: Mode> Session<'_, M> {
                 let (route, message) = self.core.replies.message::<M>(slot)?;
                 (Some(route), message)
             }
-            ItemKind::Accept
-            | ItemKind::Window
+            ItemKind::Accept => (Some(self.channels[slot].route()), self.accept_rsp(slot)?),
+            ItemKind::Window
             | ItemKind::Probe
             | ItemKind::Data
             | ItemKind::Datagram
@@ -130,22 +130,27 @@ impl<M: Mode> Session<'_, M> {
         }))
     }
 
+    /// ACCEPT_RSP of a channel, which its listener's answer goes with; `None` if the channel has ended.
+    fn accept_rsp(&self, slot: usize) -> Option<Message<'_>> {
+        let channel = &self.channels[slot];
+        if !M::LISTENS || !matches!(channel.state(), State::Accepting | State::Established) {
+            return None;
+        }
+        Some(Message::AcceptRsp(Accept {
+            status: Status::Ok,
+            channel: self.local(slot),
+            limit: self.ring_len() as u64,
+            linger_ms: channel.linger_ms(),
+            greeting: self.answer(slot),
+        }))
+    }
+
     /// What an item says to a channel's peer; `None` if there is nothing to say any more.
     fn message(&mut self, lane: Lane, slot: usize, item: &Item) -> Option<Message<'static>> {
         let ring = self.ring_len();
-        let local = self.local(slot);
         let channel = &mut self.channels[slot];
         let kind = channel.kind::<M>();
         Some(match (item.kind, channel.state()) {
-            (ItemKind::Accept, State::Accepting | State::Established) if M::LISTENS => {
-                Message::AcceptRsp(Accept {
-                    status: Status::Ok,
-                    channel: local,
-                    limit: ring as u64,
-                    linger_ms: channel.linger_ms(),
-                    greeting: &[],
-                })
-            }
             (ItemKind::Window, State::Established) => {
                 let is_done = channel.is_done();
                 Message::ReceiveReq(channel.rx.window(ring, kind, is_done))

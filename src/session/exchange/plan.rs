@@ -21,8 +21,8 @@ use crate::wire::{
 const WINDOW_LEN: usize = Route::LEN + Window::LEN;
 /// Octets of a ROUTE and a CLOSE_REQ.
 const CLOSE_LEN: usize = Route::LEN + Close::LEN;
-/// Octets of a ROUTE and an ACCEPT_RSP, which has no greeting.
-const ACCEPT_LEN: usize = Route::LEN + Accept::len_with(&[]);
+/// Octets of a ROUTE and an ACCEPT_RSP that refuses, which has no greeting.
+const REFUSAL_LEN: usize = Route::LEN + Accept::len_with(&[]);
 /// Octets that a request's messages take at most, without data: each the longest, behind a ROUTE.
 const CONTROL_ROOM: u32 = 8 << 10;
 const _: () = assert!(CONTROL_ROOM as usize >= MAX_ITEMS * (Route::LEN + MAX_CONTROL) + Hello::LEN);
@@ -174,7 +174,7 @@ impl<M: Mode> Session<'_, M> {
         for slot in 0..self.core.replies.len() {
             let head = match self.core.replies.waiting(slot) {
                 None => continue,
-                Some(ReplyKind::Refuse) => ACCEPT_LEN,
+                Some(ReplyKind::Refuse) => REFUSAL_LEN,
                 Some(ReplyKind::Close) => Route::LEN + Closed::LEN,
                 Some(ReplyKind::Stray) => CLOSE_LEN,
             };
@@ -226,7 +226,9 @@ impl<M: Mode> Session<'_, M> {
                 (ItemKind::Connect, Connect::len_with(&channel.endpoint().name, greeting))
             }
             State::Accepting if !M::LISTENS => return,
-            State::Accepting => (ItemKind::Accept, ACCEPT_LEN),
+            State::Accepting => {
+                (ItemKind::Accept, Route::LEN + Accept::len_with(self.answer(slot)))
+            }
             State::Aborting(_) => (ItemKind::Close, CLOSE_LEN),
             State::Established => {
                 let flight = self.core.send_mut();
@@ -248,6 +250,7 @@ impl<M: Mode> Session<'_, M> {
             }
             State::Free | State::Ended(_) => return,
         };
+        let channel = &mut self.channels[slot];
         if channel.repeats_at().is_due(now)
             && self.core.send_mut().say(Item::control(kind, slot, head))
         {

@@ -3,7 +3,7 @@
 use super::*;
 use crate::error::{ConfigError, Error, PeerError, ResourceError};
 use crate::session::ListenerId;
-use crate::wire::{Close, ListenRsp};
+use crate::wire::{Close, ListenRsp, MAX_GREETING};
 
 fn listen(bench: &mut Bench, at: &str) -> Result<ListenerId, Error> {
     let now = bench.now;
@@ -100,6 +100,87 @@ fn connection_is_accepted_or_refused_with_the_cause() {
     assert_eq!(bench.session().greeting(channel), Ok(&b"hi"[..]));
     assert_eq!(bench.session().peer(channel), Ok(PEER));
     assert_eq!(bench.read(channel), b"first");
+}
+
+/// A greeting of the longest size, of octets that differ.
+fn longest() -> [u8; MAX_GREETING] {
+    core::array::from_fn(|i| i as u8)
+}
+
+fn listen_greeting(bench: &mut Bench, greeting: &[u8]) -> Result<ListenerId, Error> {
+    let now = bench.now;
+    bench.session().listen_greeting(now, endpoint(), Kind::Stream, 2, greeting)
+}
+
+/// Has [`PEER`] connect from an end of this id, and gives the request that answers.
+fn answers(bench: &mut Bench, from: u32) -> Request {
+    let channel = Channel { id: from, token: 1 };
+    bench.exchange(Lane::Park, |a| a.arrival(channel, endpoint(), Kind::Stream));
+    bench.begin(Lane::Send).expect("an ACCEPT_RSP")
+}
+
+#[test]
+fn connections_and_their_repeats_are_answered_with_the_greeting_of_the_listener() {
+    for greeting in [&longest()[..], b"x", b""] {
+        let mut bench = Bench::reached();
+        listen_greeting(&mut bench, greeting).unwrap();
+        for from in [1, 1, 2] {
+            let request = answers(&mut bench, from);
+            assert_eq!(request.answers, [greeting]);
+            bench.answer(Lane::Send, &Answer::to(&request.exchange).ok());
+        }
+    }
+}
+
+#[test]
+fn refusal_has_no_greeting_of_a_listener() {
+    let mut bench = Bench::reached();
+    listen_greeting(&mut bench, b"ho").unwrap();
+    let channel = Channel { id: 1, token: 1 };
+    bench.exchange(Lane::Park, |a| a.arrival(channel, endpoint(), Kind::Datagram));
+    let request = bench.begin(Lane::Send).expect("an ACCEPT_RSP");
+    assert_eq!(request.answers, [b""]);
+}
+
+#[test]
+fn listener_has_no_greeting_of_the_one_before() {
+    let mut bench = Bench::reached();
+    let first = listen_greeting(&mut bench, b"first").unwrap();
+    let now = bench.now;
+    bench.session().unlisten(now, first);
+    let second = bench.session().listen(now, endpoint(), Kind::Stream, 1).unwrap();
+    assert_eq!(second.slot(), first.slot());
+    assert_eq!(answers(&mut bench, 1).answers, [b""]);
+}
+
+#[test]
+fn greeting_of_a_listener_is_bounded_and_takes_no_listener() {
+    let mut bench = Bench::reached();
+    for _ in 0..=SMALL.listeners {
+        let long = listen_greeting(&mut bench, &[0; MAX_GREETING + 1]);
+        assert_eq!(long, Err(ConfigError::Greeting.into()));
+    }
+    listen_greeting(&mut bench, &longest()).unwrap();
+}
+
+#[test]
+fn answer_of_a_listener_closed_since_it_was_planned_is_padding() {
+    let mut bench = Bench::reached();
+    let id = listen_greeting(&mut bench, b"ho").unwrap();
+    let (_, local) = arrives(&mut bench, 1, "camera:1", Kind::Stream);
+    let channel = Channel { id: 1, token: 1 };
+    bench.exchange(Lane::Park, |a| a.arrival(channel, endpoint(), Kind::Stream));
+    let now = bench.now;
+    let exchange = bench.session().poll_exchange(now, Lane::Send).expect("the repeat");
+    bench.exchange(Lane::Park, |answer| answer.from(PEER, local).stream(0, b"first"));
+    let accepted = bench.session().accept(now, id).unwrap().expect("a connection");
+    bench.session().unlisten(now, id);
+    let mut body = vec![0; exchange.len + 1];
+    let n = bench.session().poll_body(now, Lane::Send, &mut body);
+    let request = Request::parse(exchange, &body[..n]);
+    assert!(request.answers.is_empty());
+    bench.answer(Lane::Send, &Answer::to(&request.exchange).ok());
+    assert_eq!(bench.read(accepted), b"first");
 }
 
 /// Has [`PEER`] connect, send and abort.

@@ -140,6 +140,8 @@ struct Request {
     exchange: Exchange,
     /// The messages, with greetings left out.
     messages: Vec<Message<'static>>,
+    /// The greeting of each ACCEPT_RSP.
+    answers: Vec<Vec<u8>>,
     /// The bytes of all data messages, joined.
     bytes: Vec<u8>,
 }
@@ -148,13 +150,19 @@ impl Request {
     /// Reads a whole body, which must be well formed.
     fn parse(exchange: Exchange, body: &[u8]) -> Self {
         assert_eq!(body.len(), exchange.len);
-        let mut request = Self { exchange, messages: Vec::new(), bytes: Vec::new() };
+        let mut request =
+            Self { exchange, messages: Vec::new(), answers: Vec::new(), bytes: Vec::new() };
         let mut decoder = Decoder::new();
         let mut rest = body;
         while let Some(piece) = decoder.next(&mut rest).unwrap() {
             match piece {
                 Piece::Bytes(bytes, _) => request.bytes.extend_from_slice(bytes),
-                Piece::Message(message) => request.messages.push(owned(message)),
+                Piece::Message(message) => {
+                    if let Message::AcceptRsp(accept) = message {
+                        request.answers.push(accept.greeting.to_vec());
+                    }
+                    request.messages.push(owned(message));
+                }
             }
         }
         assert!(decoder.at_boundary(), "the body ends in the middle of a message");

@@ -264,6 +264,8 @@ fn calls_beyond_the_purpose_are_refused() {
     assert!(unsupported(session.listen(NOW, endpoint(), Kind::Datagram, 1).unwrap_err()));
     assert!(unsupported(session.connect(NOW, endpoint(), Kind::Datagram, b"").unwrap_err()));
     assert!(unsupported(session.connect(NOW, endpoint(), Kind::Stream, b"hi").unwrap_err()));
+    let answers = session.listen_greeting(NOW, endpoint(), Kind::Stream, 1, b"ho");
+    assert!(unsupported(answers.unwrap_err()));
     assert!(session.listen(NOW, endpoint(), Kind::Stream, 1).is_ok());
     assert!(session.connect(NOW, endpoint(), Kind::Stream, b"").is_ok());
 }
