@@ -162,7 +162,7 @@ impl<'s, L: Link, P: Purpose> Device<'s, L, P> {
 
     /// Does all that can be done without waiting for the relay, and returns when to call it again at the
     /// latest, in ms; `None`: nothing is due before the application does something. It is also to be
-    /// called whenever the link has something to read. `now` is in ms, not 0, and never goes back.
+    /// called whenever the link has something to read. `now` is in ms and never goes back.
     ///
     /// The call blocks while the link dials, and while the link takes no more octets.
     pub fn poll(&mut self, now: u64) -> Option<u64> {

@@ -62,8 +62,7 @@ impl<'s, L: Link, C: Clock, P: Purpose> Sockets<'s, L, C, P> {
 
     /// The clock's time, in ms, for calls on the session.
     pub fn now(&mut self) -> u64 {
-        // To a session 0 is no time.
-        self.clock.now_ms().max(1)
+        self.clock.now_ms()
     }
 
     /// Does what can be done without waiting, and returns when to call it again at the latest, in ms of the

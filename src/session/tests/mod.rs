@@ -17,6 +17,7 @@ mod statuses;
 mod streaming;
 mod streams;
 mod tokens;
+mod zero;
 
 use super::{ChannelId, Event, Exchange, HeapStorage, Lane, Profile, Session, Settings};
 use crate::error::Blocked;
