@@ -9,12 +9,12 @@ use byway::client::Stream;
 #[derive(Debug)]
 pub struct Permits {
     most: usize,
-    taken: Mutex<Taken>,
+    taken: Mutex<TakenPermits>,
     changed: Condvar,
 }
 
 #[derive(Debug, Default)]
-struct Taken {
+struct TakenPermits {
     count: usize,
     streams: Vec<Stream>,
 }
@@ -64,12 +64,15 @@ impl Permits {
         streams.iter().for_each(Stream::abort);
     }
 
-    fn lock(&self) -> MutexGuard<'_, Taken> {
+    fn lock(&self) -> MutexGuard<'_, TakenPermits> {
         self.taken.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn wait_until(&self, condition: impl Fn(&Taken) -> bool) -> MutexGuard<'_, Taken> {
-        let waiting = |taken: &mut Taken| !condition(taken);
+    fn wait_until(
+        &self,
+        condition: impl Fn(&TakenPermits) -> bool,
+    ) -> MutexGuard<'_, TakenPermits> {
+        let waiting = |taken: &mut TakenPermits| !condition(taken);
         self.changed.wait_while(self.lock(), waiting).unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -34,12 +34,12 @@ enum HalfEnd {
 /// rest could not be written.
 #[derive(Debug)]
 struct Received {
-    progress: Mutex<Progress>,
+    progress: Mutex<CopyProgress>,
     changed: Condvar,
 }
 
 #[derive(Debug, Clone, Copy)]
-enum Progress {
+enum CopyProgress {
     /// All bytes received are written, the last of them at this time.
     Written(Instant),
     /// Bytes are being written, or could not be written.
@@ -50,11 +50,11 @@ enum Progress {
 
 impl Received {
     fn new() -> Arc<Self> {
-        let progress = Mutex::new(Progress::Written(Instant::now()));
+        let progress = Mutex::new(CopyProgress::Written(Instant::now()));
         Arc::new(Self { progress, changed: Condvar::new() })
     }
 
-    fn is(&self, progress: Progress) {
+    fn is(&self, progress: CopyProgress) {
         *self.lock() = progress;
         self.changed.notify_all();
     }
@@ -67,10 +67,10 @@ impl Received {
         let mut progress = self.lock();
         loop {
             let left = match *progress {
-                Progress::Ended => return,
-                Progress::Writing => None,
-                Progress::Written(_) if !sent_nothing => return,
-                Progress::Written(at) => match QUIET.checked_sub(at.elapsed()) {
+                CopyProgress::Ended => return,
+                CopyProgress::Writing => None,
+                CopyProgress::Written(_) if !sent_nothing => return,
+                CopyProgress::Written(at) => match QUIET.checked_sub(at.elapsed()) {
                     None | Some(Duration::ZERO) => return,
                     left => left,
                 },
@@ -86,7 +86,7 @@ impl Received {
         }
     }
 
-    fn lock(&self) -> MutexGuard<'_, Progress> {
+    fn lock(&self) -> MutexGuard<'_, CopyProgress> {
         self.progress.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -162,12 +162,12 @@ fn receive(
     loop {
         let n = stream.read(&mut buffer).map_err(CommandError::failed)?;
         if n == 0 {
-            received.is(Progress::Ended);
+            received.is(CopyProgress::Ended);
             return Ok(HalfEnd::Eof);
         }
-        received.is(Progress::Writing);
+        received.is(CopyProgress::Writing);
         match stdout.write_all(&buffer[..n]) {
-            Ok(()) => received.is(Progress::Written(Instant::now())),
+            Ok(()) => received.is(CopyProgress::Written(Instant::now())),
             Err(e) if e.kind() == ErrorKind::BrokenPipe => return Ok(HalfEnd::Unread),
             Err(e) => {
                 return Err(CommandError::failed(format_args!("cannot write to stdout: {e}")));

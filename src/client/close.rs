@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::Client;
 use super::channel::deadline;
-use super::monitor::{ClientState, Life};
+use super::monitor::{ClientLife, ClientState};
 use crate::session::ChannelId;
 
 /// How long [`Client::close`] waits beyond its time-out, once for the client's last exchange and once
@@ -48,7 +48,7 @@ impl Client {
     pub fn close(&self, timeout: impl Into<Option<Duration>>) -> Result<(), CloseError> {
         let monitor = &self.handle.monitor;
         monitor.with(|state| {
-            state.end(Life::Closing);
+            state.end(ClientLife::Closing);
             let (mut session, now) = state.session();
             session.close(now);
         });
@@ -65,7 +65,7 @@ impl Client {
             self.wait_closed(Some(LAST_WORD));
         }
         monitor.with(|state| {
-            state.end(Life::Stopping);
+            state.end(ClientLife::Stopping);
             state.cancel();
         });
         monitor.wake_all();

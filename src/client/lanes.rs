@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
-use super::monitor::{Life, Monitor};
+use super::monitor::{ClientLife, Monitor};
 use crate::error::{Error, ResourceError};
 use crate::session::{Exchange, Lane};
 use crate::transport::{ExchangeFailure, Hooks, Request, Transport};
@@ -137,7 +137,7 @@ impl Drop for Runner {
     fn drop(&mut self) {
         self.monitor.with(|state| {
             state.running -= 1;
-            state.end(Life::Stopping);
+            state.end(ClientLife::Stopping);
             // A client with one lane carries nothing: the other is to end, too.
             state.cancel();
         });

@@ -50,7 +50,7 @@ use crate::error::Error;
 use crate::session::{HeapStorage, Lane, Profile, Stats, StorageBytes};
 use crate::transport::{HttpTransport, Proxy, RelayPath, Transport};
 use channel::deadline;
-use monitor::{Life, Monitor};
+use monitor::{ClientLife, Monitor};
 use readiness::Waitable;
 
 /// A session with a relay. Clones share it; any thread may use it.
@@ -82,13 +82,13 @@ impl Handle {
 
     fn abort(&self) {
         self.monitor.with(|state| {
-            state.end(Life::Closing);
+            state.end(ClientLife::Closing);
             let (mut session, now) = state.session();
             if session.is_open() == Ok(true) {
                 session.abort_all(now);
             } else {
                 // No relay ever answered, so none waits for a goodbye.
-                state.end(Life::Stopping);
+                state.end(ClientLife::Stopping);
                 state.cancel();
             }
         });

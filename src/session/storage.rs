@@ -1,6 +1,6 @@
 //! Where a session lives: its owner gives the memory, one compiled core serves every size.
 
-use super::channel::Channel;
+use super::channel::ChannelRecord;
 use super::channel::tombstone::Tombstone;
 use super::exchange::Transfer;
 use super::listener::Claim;
@@ -52,7 +52,7 @@ pub struct Storage<const CHANNELS: usize, const RING: usize, const LISTENERS: us
 {
     core: Core<M>,
     transfers: M::Transfers,
-    channels: [Channel; CHANNELS],
+    channels: [ChannelRecord; CHANNELS],
     tombstones: [[Tombstone; 2]; CHANNELS],
     claims: [Claim<M>; LISTENERS],
     rings: [[[u8; RING]; 2]; CHANNELS],
@@ -80,7 +80,7 @@ impl<const CHANNELS: usize, const RING: usize, const LISTENERS: usize, M: Mode>
         Self {
             core: Core::new(),
             transfers: M::TRANSFERS,
-            channels: [const { Channel::new() }; CHANNELS],
+            channels: [const { ChannelRecord::new() }; CHANNELS],
             tombstones: [const { [const { Tombstone::new() }; 2] }; CHANNELS],
             claims: [const { Claim::new() }; LISTENERS],
             rings: [[[0; RING]; 2]; CHANNELS],
@@ -115,7 +115,7 @@ impl Profile {
         StorageBytes {
             state: size_of::<Core<Full>>()
                 + size_of::<[Transfer; 2]>()
-                + self.channels * (size_of::<Channel>() + 2 * size_of::<Tombstone>())
+                + self.channels * (size_of::<ChannelRecord>() + 2 * size_of::<Tombstone>())
                 + self.listeners * size_of::<Claim<Full>>(),
             rings: self.channels * 2 * self.ring,
         }
@@ -128,7 +128,7 @@ impl Profile {
 pub struct HeapStorage<M: Mode = Full> {
     core: Box<Core<M>>,
     transfers: Box<M::Transfers>,
-    channels: Box<[Channel]>,
+    channels: Box<[ChannelRecord]>,
     tombstones: Box<[Tombstone]>,
     claims: Box<[Claim<M>]>,
     rings: Box<[u8]>,
@@ -162,7 +162,7 @@ impl<M: Mode> HeapStorage<M> {
         Ok(Self {
             core: Box::new(Core::new()),
             transfers: Box::new(M::TRANSFERS),
-            channels: core::iter::repeat_with(Channel::new).take(n).collect(),
+            channels: core::iter::repeat_with(ChannelRecord::new).take(n).collect(),
             tombstones: core::iter::repeat_with(Tombstone::new).take(2 * n).collect(),
             claims: core::iter::repeat_with(Claim::new).take(profile.listeners).collect(),
             rings: vec![0; 2 * n * profile.ring].into_boxed_slice(),

@@ -1,6 +1,6 @@
 //! Deadlines: an exhaustive scan, since there are few.
 
-use super::channel::{End, State};
+use super::channel::{EndCause, State};
 use super::deadline::Deadline;
 use super::mode::Mode;
 use super::state::Phase;
@@ -166,7 +166,7 @@ impl<M: Mode> Session<'_, M> {
                 channel.local(slot).id,
                 channel.linger_ms()
             );
-            return self.end(now, slot, End::Here(Status::Linger), true);
+            return self.end(now, slot, EndCause::Here(Status::Linger), true);
         }
         if !channel.give_up_at().is_due(now) {
             return;
@@ -178,9 +178,9 @@ impl<M: Mode> Session<'_, M> {
         );
         match channel.state() {
             State::Aborting(_) => self.settle(now, slot),
-            State::Accepting => self.end(now, slot, End::Here(Status::Aborted), true),
+            State::Accepting => self.end(now, slot, EndCause::Here(Status::Aborted), true),
             State::Free | State::Connecting { .. } | State::Established | State::Ended(_) => {
-                self.end(now, slot, End::Here(Status::Linger), true);
+                self.end(now, slot, EndCause::Here(Status::Linger), true);
             }
         }
     }

@@ -2,7 +2,7 @@
 
 use core::ops::Range;
 
-use super::channel::Channel;
+use super::channel::ChannelRecord;
 use super::channel::tombstone::Tombstone;
 use super::exchange::Transfer;
 use super::ids::{self, ChannelId};
@@ -17,7 +17,7 @@ use crate::wire;
 #[derive(Debug)]
 pub struct Session<'s, M: Mode = Full> {
     pub(super) core: &'s mut Core<M>,
-    pub(super) channels: &'s mut [Channel],
+    pub(super) channels: &'s mut [ChannelRecord],
     pub(super) tombstones: &'s mut [Tombstone],
     pub(super) claims: &'s mut [Claim<M>],
     pub(super) rings: &'s mut [u8],

@@ -13,7 +13,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 pub(super) use signal::{ChannelSignals, Signal};
-pub(super) use state::{ClientState, Life};
+pub(super) use state::{ClientLife, ClientState};
 
 use super::channel::deadline;
 use super::clock::Times;

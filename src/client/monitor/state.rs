@@ -23,7 +23,7 @@ const EVENTS: usize = 16;
 ///    └────── abort before a relay answered, a lane that panicked ───────┘
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(in crate::client) enum Life {
+pub(in crate::client) enum ClientLife {
     /// The program may make every call.
     Open,
     /// Every call of the program fails but another close. The lanes carry what is left to say.
@@ -39,7 +39,7 @@ pub(in crate::client) struct ClientState {
     pub(super) storage: HeapStorage,
     pub(super) clock: SessionClock,
     cancellers: [Canceller; LANES],
-    life: Life,
+    life: ClientLife,
     /// How many lanes run.
     pub running: usize,
     /// When the sending lane looks again by itself, in ms of the session's clock; `None`: never.
@@ -61,7 +61,7 @@ impl ClientState {
             storage,
             clock: SessionClock::new(read),
             cancellers,
-            life: Life::Open,
+            life: ClientLife::Open,
             running: 0,
             send_looks_at: None,
             events: VecDeque::with_capacity(EVENTS),
@@ -106,18 +106,18 @@ impl ClientState {
     }
 
     /// The client's life has come so far, unless it is further already.
-    pub fn end(&mut self, to: Life) {
+    pub fn end(&mut self, to: ClientLife) {
         self.life = self.life.max(to);
     }
 
     /// Whether the program is done with the client: every call of it but close fails.
     pub fn is_closed(&self) -> bool {
-        self.life != Life::Open
+        self.life != ClientLife::Open
     }
 
     /// Whether the lanes are to end.
     pub fn is_stopping(&self) -> bool {
-        self.life == Life::Stopping
+        self.life == ClientLife::Stopping
     }
 
     /// Whether there will be no more exchanges: the session has ended, or it cannot go on and the

@@ -1,7 +1,7 @@
 //! The life of a session, and what it tells its owner.
 
 use crate::error::{Blocked, Error};
-use crate::session::channel::Channel;
+use crate::session::channel::ChannelRecord;
 use crate::session::channel::tombstone::Tombstone;
 use crate::session::ids::ChannelId;
 use crate::session::listener::Claim;
@@ -25,7 +25,7 @@ impl<M: Mode> Session<'_, M> {
             return;
         }
         for channel in self.channels.iter_mut() {
-            *channel = Channel::new();
+            *channel = ChannelRecord::new();
         }
         for tombstone in self.tombstones.iter_mut() {
             *tombstone = Tombstone::new();

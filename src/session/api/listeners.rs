@@ -96,7 +96,7 @@ impl<M: Mode> Session<'_, M> {
     /// As [`listening`](Self::listening).
     pub fn accept(&mut self, _now: u64, id: ListenerId) -> Result<Option<ChannelId>, Error> {
         let granted = self.listening(id);
-        let offered = |(slot, c): (usize, &crate::session::channel::Channel)| {
+        let offered = |(slot, c): (usize, &crate::session::channel::ChannelRecord)| {
             c.is_offered_to::<M>(id).map(|arrival| (arrival, slot))
         };
         let oldest = self.channels.iter().enumerate().filter_map(offered).min();

@@ -1,7 +1,7 @@
 //! What follows in the session when a channel changes its state: the only place where that happens.
 
 use super::tombstone::{Left, Tombstone};
-use super::{AfterEnd, Channel, End, HeldBy, State};
+use super::{AfterEnd, ChannelRecord, EndCause, HeldBy, State};
 use crate::Kind;
 use crate::session::Event;
 use crate::session::ids::{self, MAX_GENERATION};
@@ -33,7 +33,7 @@ impl<M: Mode> Session<'_, M> {
     }
 
     fn open_channel(&mut self, now: u64, kind: Kind) -> Option<usize> {
-        let is_usable = |c: &Channel| c.is_free() && c.generation < MAX_GENERATION;
+        let is_usable = |c: &ChannelRecord| c.is_free() && c.generation < MAX_GENERATION;
         let slot = self.channels.iter().position(is_usable)?;
         let ring = self.ring_len() as u64;
         let token = self.core.random();
@@ -130,7 +130,7 @@ impl<M: Mode> Session<'_, M> {
     }
 
     /// The channel ends, for the reason in `end`: with CLOSE_REQ to the peer if `tell`, else silently.
-    pub(in crate::session) fn end(&mut self, now: u64, slot: usize, end: End, tell: bool) {
+    pub(in crate::session) fn end(&mut self, now: u64, slot: usize, end: EndCause, tell: bool) {
         let after = self.channels[slot].end::<M>(end, tell);
         if after != AfterEnd::Nothing {
             debug!(
@@ -186,7 +186,7 @@ impl<M: Mode> Session<'_, M> {
             }
             self.core.wakes.send |= oldest.is_due();
         }
-        *channel = const { Channel::new() };
+        *channel = const { ChannelRecord::new() };
         channel.generation = generation;
         self.core.drop_incoming(slot);
         self.core.wakes.session = true;
@@ -216,7 +216,7 @@ impl<M: Mode> Session<'_, M> {
                 return self.finish_if_done(now, slot);
             }
         };
-        self.end(now, slot, End::Here(Status::Aborted), tell);
+        self.end(now, slot, EndCause::Here(Status::Aborted), tell);
     }
 
     /// The application gives the channel up: the peer is told at once, nothing more is sent.
@@ -226,9 +226,9 @@ impl<M: Mode> Session<'_, M> {
         match channel.state {
             State::Aborting(_) if channel.is_dead() => self.settle(now, slot),
             State::Ended(_) => self.reap(now, slot),
-            State::Connecting { .. } => self.end(now, slot, End::Here(Status::Aborted), false),
+            State::Connecting { .. } => self.end(now, slot, EndCause::Here(Status::Aborted), false),
             State::Free | State::Accepting | State::Established | State::Aborting(_) => {
-                self.end(now, slot, End::Here(Status::Aborted), true);
+                self.end(now, slot, EndCause::Here(Status::Aborted), true);
             }
         }
     }
@@ -243,9 +243,9 @@ impl<M: Mode> Session<'_, M> {
             Kind::Stream if !channel.tx.is_acked() => {}
             Kind::Stream if channel.rx.has_fin() => self.settle(now, slot),
             // The peer may still write: it is not to wait for acknowledgements that nobody sends.
-            Kind::Stream => self.end(now, slot, End::Here(Status::Closed), true),
+            Kind::Stream => self.end(now, slot, EndCause::Here(Status::Closed), true),
             Kind::Datagram if !channel.tx.has_unacked_bytes() => {
-                self.end(now, slot, End::Here(Status::Closed), true);
+                self.end(now, slot, EndCause::Here(Status::Closed), true);
             }
             Kind::Datagram => {}
         }

@@ -1,6 +1,6 @@
 //! The end of channels, as messages in an answer tell it.
 
-use super::{End, State};
+use super::{EndCause, State};
 use crate::session::ids;
 use crate::session::mode::Mode;
 use crate::session::replies::ReplyKind;
@@ -26,7 +26,7 @@ impl<M: Mode> Session<'_, M> {
                 let fits = close.status.fits(Place::CloseReq) && channel.tx.has_sent(close.offset);
                 let status = if fits { close.status } else { Status::Protocol };
                 channel.end_offset = close.offset;
-                self.end(now, slot, End::Peer(status), false);
+                self.end(now, slot, EndCause::Peer(status), false);
             }
         }
     }
@@ -64,7 +64,7 @@ impl<M: Mode> Session<'_, M> {
                 self.finish_if_done(now, slot);
             }
             State::Accepting | State::Established => {
-                self.end(now, slot, End::Peer(status), false);
+                self.end(now, slot, EndCause::Peer(status), false);
             }
             State::Free | State::Connecting { .. } | State::Ended(_) => {}
         }

@@ -1,7 +1,7 @@
 //! Data and acknowledgements that come in an answer.
 
 use super::tombstone::Left;
-use super::{End, State};
+use super::{EndCause, State};
 use crate::Kind;
 use crate::session::exchange::{Destination, Incoming};
 use crate::session::mode::Mode;
@@ -33,7 +33,7 @@ impl<M: Mode> Session<'_, M> {
             State::Connecting { .. } => return None,
             State::Aborting(_) if is_peer => return None,
             // Done, but for the exchange under way: the tombstone will answer the repeat.
-            State::Ended(End::InOrder) => return None,
+            State::Ended(EndCause::InOrder) => return None,
             State::Free
             | State::Accepting
             | State::Established
@@ -87,7 +87,7 @@ impl<M: Mode> Session<'_, M> {
             return;
         }
         if data.flags.has(DataFlags::DATAGRAM) != (kind == Kind::Datagram) {
-            return self.end(now, slot, End::Here(Status::Protocol), true);
+            return self.end(now, slot, EndCause::Here(Status::Protocol), true);
         }
         if data.flags.has(DataFlags::ACK_NOW) {
             rx.owe_now();
@@ -204,7 +204,7 @@ impl<M: Mode> Session<'_, M> {
     pub(in crate::session) fn on_window(&mut self, now: u64, slot: usize, window: &Window) {
         let channel = &mut self.channels[slot];
         if !channel.tx.is_sound(window) {
-            return self.end(now, slot, End::Here(Status::Protocol), true);
+            return self.end(now, slot, EndCause::Here(Status::Protocol), true);
         }
         if channel.kind::<M>() == Kind::Datagram {
             channel.tx.on_datagram_window(window);

@@ -1,11 +1,11 @@
 //! How long a channel rides out silence: it ends when something is outstanding and nothing was heard
 //! of its peer for its linger time.
 
-use super::Channel;
+use super::ChannelRecord;
 use crate::session::deadline::Deadline;
 use crate::session::mode::Mode;
 
-impl Channel {
+impl ChannelRecord {
     /// How long silence is borne, in ms.
     pub const fn linger_ms(&self) -> u32 {
         self.linger_ms

@@ -76,15 +76,15 @@ pub enum State {
     Established,
     /// CLOSE_REQ is repeated until CLOSE_RSP comes: DELIVERED may have been into a response that was
     /// lost.
-    Aborting(End),
+    Aborting(EndCause),
     /// Over; the slot waits for its owner, and for the exchange under way, to let go of it.
-    Ended(End),
+    Ended(EndCause),
 }
 
 /// What ended a channel.
 #[derive(Debug, Clone, Copy)]
 #[repr(u8)]
-pub enum End {
+pub enum EndCause {
     /// Both ends wrote FIN, and have each other's.
     InOrder = 0,
     /// The connection was refused.
@@ -95,7 +95,7 @@ pub enum End {
     Peer(Status),
 }
 
-impl End {
+impl EndCause {
     /// The party that ended the channel, for the log.
     pub const fn by(self) -> &'static str {
         match self {
@@ -129,7 +129,7 @@ enum HeldBy {
 /// A channel. All zeros is its initial state.
 #[derive(Debug)]
 #[repr(C)]
-pub struct Channel {
+pub struct ChannelRecord {
     state: State,
     held_by: HeldBy,
     kind: Kind,
@@ -176,7 +176,7 @@ enum AfterEnd {
     Settle,
 }
 
-impl Channel {
+impl ChannelRecord {
     pub const fn new() -> Self {
         Self {
             state: State::Free,
@@ -355,7 +355,7 @@ impl Channel {
     }
 
     /// What ended the channel, if it has ended.
-    pub const fn ending(&self) -> Option<End> {
+    pub const fn ending(&self) -> Option<EndCause> {
         match self.state {
             State::Aborting(end) | State::Ended(end) => Some(end),
             State::Free | State::Connecting { .. } | State::Accepting | State::Established => None,
@@ -364,7 +364,7 @@ impl Channel {
 
     /// Whether silence ended it: nothing more is to be hoped for.
     pub fn is_dead(&self) -> bool {
-        matches!(self.ending(), Some(End::Here(Status::Linger)))
+        matches!(self.ending(), Some(EndCause::Here(Status::Linger)))
     }
 
     /// Whether the application still counts on what it wrote.
@@ -379,9 +379,9 @@ impl Channel {
     /// Whether it ended with bytes unacknowledged, and not because the application gave it up.
     pub fn is_lost(&self) -> bool {
         let by_application = match self.ending() {
-            None | Some(End::InOrder | End::Refused(_)) => true,
-            Some(End::Here(status)) => matches!(status, Status::Closed | Status::Aborted),
-            Some(End::Peer(_)) => false,
+            None | Some(EndCause::InOrder | EndCause::Refused(_)) => true,
+            Some(EndCause::Here(status)) => matches!(status, Status::Closed | Status::Aborted),
+            Some(EndCause::Peer(_)) => false,
         };
         !by_application && self.tx.has_unacked_bytes()
     }
@@ -418,11 +418,11 @@ impl Channel {
     }
 
     /// The channel ends; the peer is told if it knows of the channel and `tell` is set.
-    fn end<M: Mode>(&mut self, end: End, tell: bool) -> AfterEnd {
+    fn end<M: Mode>(&mut self, end: EndCause, tell: bool) -> AfterEnd {
         if matches!(self.state, State::Free | State::Aborting(_) | State::Ended(_)) {
             return AfterEnd::Nothing;
         }
-        let is_by_peer = matches!(end, End::Peer(_));
+        let is_by_peer = matches!(end, EndCause::Peer(_));
         if !is_by_peer {
             self.end_offset = match self.kind::<M>() {
                 Kind::Stream => self.rx.received(),
@@ -452,7 +452,7 @@ impl Channel {
 
     /// The channel is over, in order if nothing ended it before.
     fn settle(&mut self) {
-        self.state = State::Ended(self.ending().unwrap_or(End::InOrder));
+        self.state = State::Ended(self.ending().unwrap_or(EndCause::InOrder));
         self.end_repeats();
         self.give_up_at = Deadline::NONE;
     }

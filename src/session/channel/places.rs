@@ -1,6 +1,6 @@
 //! Room for those who connect while every channel is taken: peers that are gone lose their places.
 
-use super::End;
+use super::EndCause;
 use crate::session::deadline::Deadline;
 use crate::session::mode::Mode;
 use crate::session::view::Session;
@@ -53,7 +53,7 @@ impl<M: Mode> Session<'_, M> {
                 "channel {:#x}: the peer was silent for {GONE_MS} ms, and its place is wanted",
                 self.channel_id(slot).0
             );
-            self.end(now, slot, End::Here(Status::Linger), false);
+            self.end(now, slot, EndCause::Here(Status::Linger), false);
         }
     }
 }

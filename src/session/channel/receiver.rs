@@ -32,7 +32,7 @@ enum AckDue {
 
 /// Which of the datagrams that came last were seen.
 #[derive(Debug)]
-struct Seen {
+struct SeenNumbers {
     /// Highest number seen plus one.
     next: u64,
     /// A bit for each of the 64 below it.
@@ -41,7 +41,7 @@ struct Seen {
 
 /// What became of bytes that came.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Taken {
+pub struct TakenBytes {
     /// So many were new, and found room.
     pub new: usize,
     /// Nothing of them was lost.
@@ -71,7 +71,7 @@ pub struct Receiver {
     gap: Option<NonZeroU64>,
     /// First offset that did not fit, plus one, as the wire has it.
     overflow: u64,
-    seen: Seen,
+    seen: SeenNumbers,
 }
 
 impl Receiver {
@@ -88,7 +88,7 @@ impl Receiver {
             acked: 0,
             gap: None,
             overflow: 0,
-            seen: Seen { next: 0, bits: 0 },
+            seen: SeenNumbers { next: 0, bits: 0 },
         }
     }
 
@@ -262,9 +262,9 @@ impl Receiver {
 
     /// Puts bytes of the stream at `at` into the ring, without those that it has already. What does
     /// not fit overflows.
-    pub fn take(&mut self, ring: &mut [u8], at: u64, bytes: &[u8]) -> Taken {
+    pub fn take(&mut self, ring: &mut [u8], at: u64, bytes: &[u8]) -> TakenBytes {
         if self.fin {
-            return Taken { new: 0, is_whole: true };
+            return TakenBytes { new: 0, is_whole: true };
         }
         let known = self.next.saturating_sub(at).min(bytes.len() as u64) as usize;
         let new = &bytes[known..];
@@ -283,7 +283,7 @@ impl Receiver {
             self.overflow = self.next + 1;
             self.owe_now();
         }
-        Taken { new: fits, is_whole: fits == new.len() }
+        TakenBytes { new: fits, is_whole: fits == new.len() }
     }
 
     /// FIN came, behind the offset `end`.
@@ -355,7 +355,7 @@ impl Receiver {
     }
 }
 
-impl Seen {
+impl SeenNumbers {
     /// Whether `number` was not seen before; at most once each.
     fn is_new(&self, number: u64) -> bool {
         match self.next.checked_sub(number + 1) {

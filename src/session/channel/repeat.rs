@@ -1,10 +1,10 @@
 //! The messages that set a channel up or end it are repeated until they are answered: CONNECT_REQ,
 //! ACCEPT_RSP, CLOSE_REQ.
 
-use super::Channel;
+use super::ChannelRecord;
 use crate::session::deadline::Deadline;
 
-impl Channel {
+impl ChannelRecord {
     /// When the message that sets the channel up or ends it is due.
     pub const fn repeats_at(&self) -> Deadline {
         self.repeat_at

@@ -2,7 +2,7 @@
 
 use core::num::NonZeroU32;
 
-use super::{Channel, End, State};
+use super::{ChannelRecord, EndCause, State};
 use crate::session::deadline::Deadline;
 use crate::session::ids;
 use crate::session::mode::Mode;
@@ -12,7 +12,7 @@ use crate::session::view::Session;
 use crate::trace::debug;
 use crate::wire::{self, Accept, Connect, Endpoint, Place, Route, Status};
 
-impl Channel {
+impl ChannelRecord {
     /// The channel is to an endpoint that the application names.
     pub fn dial<M: Mode>(&mut self, endpoint: Endpoint, greeting: &[u8]) {
         self.endpoint = endpoint;
@@ -54,7 +54,8 @@ impl<M: Mode> Session<'_, M> {
         if self.tombstones.iter().any(|t| t.was_with(&from.peer, connect.channel)) {
             return;
         }
-        let is_same = |c: &Channel| c.listener.is_some() && c.is_with(from.peer, connect.channel);
+        let is_same =
+            |c: &ChannelRecord| c.listener.is_some() && c.is_with(from.peer, connect.channel);
         if let Some(slot) = self.channels.iter().position(is_same) {
             // A repeat gets the same answer.
             if matches!(self.channels[slot].state, State::Accepting) {
@@ -142,7 +143,9 @@ impl<M: Mode> Session<'_, M> {
                 self.acknowledge_set_up(slot);
             }
             (State::Connecting { .. }, Status::Retry) => channel.hear(status),
-            (State::Connecting { .. }, status) => self.end(now, slot, End::Refused(status), false),
+            (State::Connecting { .. }, status) => {
+                self.end(now, slot, EndCause::Refused(status), false)
+            }
             (State::Established, Status::Ok) if channel.is_with(from.peer, accept.channel) => {
                 self.heard(now, slot);
                 self.acknowledge_set_up(slot);
@@ -152,7 +155,10 @@ impl<M: Mode> Session<'_, M> {
             (State::Established, Status::Ok) => {
                 self.core.reply(ReplyKind::Stray, Status::Aborted, from.peer, accept.channel);
             }
-            (State::Ended(End::Refused(_) | End::Here(_) | End::Peer(_)), Status::Ok) => {
+            (
+                State::Ended(EndCause::Refused(_) | EndCause::Here(_) | EndCause::Peer(_)),
+                Status::Ok,
+            ) => {
                 self.core.unknown(from);
             }
             // Too late to matter.

@@ -1,7 +1,7 @@
 //! What is left of channels that were: tombstones, which tell their peers what those may not have
 //! heard.
 
-use super::{Channel, End};
+use super::{ChannelRecord, EndCause};
 use crate::session::deadline::Deadline;
 use crate::wire::{self, Address, Close, Message, Route, Status, Window};
 
@@ -54,19 +54,20 @@ impl Tombstone {
 
     /// What is left of a channel whose end here was `local`.
     pub fn of(
-        channel: &Channel,
+        channel: &ChannelRecord,
         local: wire::Channel,
         now: u64,
         rto_max: u32,
         single: bool,
     ) -> Self {
         let left = match channel.ending() {
-            Some(End::InOrder) if channel.rx.has_fin() => Left::Whole,
-            Some(End::Here(Status::Closed)) => Left::Closed,
-            Some(End::Here(Status::Linger)) if !single => Left::Dead,
-            None | Some(End::InOrder | End::Refused(_) | End::Here(_) | End::Peer(_)) => {
-                Left::Nothing
-            }
+            Some(EndCause::InOrder) if channel.rx.has_fin() => Left::Whole,
+            Some(EndCause::Here(Status::Closed)) => Left::Closed,
+            Some(EndCause::Here(Status::Linger)) if !single => Left::Dead,
+            None
+            | Some(
+                EndCause::InOrder | EndCause::Refused(_) | EndCause::Here(_) | EndCause::Peer(_),
+            ) => Left::Nothing,
         };
         let due = match left {
             Left::Nothing | Left::Closed => false,

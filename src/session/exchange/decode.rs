@@ -8,7 +8,9 @@ use crate::session::state::{Fatal, Phase};
 use crate::session::terms::{Event, Lane};
 use crate::session::view::Session;
 use crate::trace::debug;
-use crate::wire::{self, ListenRsp, MAX_CONTROL, Message, Piece, Place, Status, VERSION};
+use crate::wire::{
+    self, End, ListenRsp, MAX_CONTROL, Message, Piece, Place, Status, VERSION, Welcome,
+};
 
 impl<M: Mode> Session<'_, M> {
     /// Takes a piece of the answer's body apart. Fails if this is no relay's answer, or not to this
@@ -68,41 +70,52 @@ impl<M: Mode> Session<'_, M> {
         is_news
     }
 
+    /// The answer begins.
+    fn on_welcome(&mut self, lane: Lane, welcome: &Welcome) -> Result<(), Blocked> {
+        if welcome.version != VERSION {
+            debug!("the session ends: the relay speaks version {}", welcome.version);
+            self.core.relay_version = welcome.version;
+            self.core.fatal = Fatal::Version;
+            self.core.wakes.session = true;
+            return Err(Blocked::Relay(Status::Version));
+        }
+        let flight = self.core.flight(lane);
+        // A cache's answer belongs to another request.
+        if welcome.seq != flight.seq() {
+            return Err(Blocked::Foreign);
+        }
+        flight.welcome();
+        self.core.relay_max_body = welcome.max_body;
+        Ok(())
+    }
+
+    /// The answer ends.
+    fn on_end(&mut self, lane: Lane, end: &End) {
+        self.core.flight(lane).end(end.status);
+        // Sends are numbered with the parks, and say nothing of another session's parks. The relay
+        // counts BYE as a park.
+        let closes = matches!(self.core.phase, Phase::Closing | Phase::Closed);
+        let is_any = M::SINGLE || closes;
+        let newest = if is_any { self.core.seq } else { self.core.park.seq() };
+        if end.highest > newest {
+            debug!("the session ends: another client uses its secret");
+            self.core.fatal = Fatal::SecretShared;
+            self.core.wakes.session = true;
+        }
+    }
+
     fn on_message(&mut self, now: u64, lane: Lane, message: Message<'_>) -> Result<(), Blocked> {
         let flight = self.core.flight(lane);
         let from = flight.from();
         match message {
             Message::Welcome(welcome) if !flight.is_welcomed() => {
-                if welcome.version != VERSION {
-                    debug!("the session ends: the relay speaks version {}", welcome.version);
-                    self.core.relay_version = welcome.version;
-                    self.core.fatal = Fatal::Version;
-                    self.core.wakes.session = true;
-                    return Err(Blocked::Relay(Status::Version));
-                }
-                // A cache's answer belongs to another request.
-                if welcome.seq != flight.seq() {
-                    return Err(Blocked::Foreign);
-                }
-                flight.welcome();
-                self.core.relay_max_body = welcome.max_body;
-                return Ok(());
+                return self.on_welcome(lane, &welcome);
             }
             _ if !flight.is_welcomed() || !M::SINGLE && !is_sound(&message) => {
                 return Err(Blocked::Foreign);
             }
             Message::End(end) => {
-                flight.end(end.status);
-                // Sends are numbered with the parks, and say nothing of another session's parks. The
-                // relay counts BYE as a park.
-                let closes = matches!(self.core.phase, Phase::Closing | Phase::Closed);
-                let is_any = M::SINGLE || closes;
-                let newest = if is_any { self.core.seq } else { self.core.park.seq() };
-                if end.highest > newest {
-                    debug!("the session ends: another client uses its secret");
-                    self.core.fatal = Fatal::SecretShared;
-                    self.core.wakes.session = true;
-                }
+                self.on_end(lane, &end);
                 return Ok(());
             }
             Message::From(route) => {

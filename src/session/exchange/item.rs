@@ -1,6 +1,6 @@
 //! What a request says, message by message, and the data message that is read of an answer.
 
-use crate::wire::{Data, DataFlags, Route};
+use crate::wire::{Data, DataFlags, Place, Route};
 
 /// Octets of a ROUTE and a data message's header.
 pub const DATA_HEAD: usize = Route::LEN + Data::LEN;
@@ -61,6 +61,23 @@ pub struct Incoming {
 impl Incoming {
     pub const NONE: Self =
         Self { destination: Destination::Drop, slot: 0, fin: false, at: 0, number: 0, len: 0 };
+}
+
+impl ItemKind {
+    /// Where the protocol has the verdict on such a message.
+    pub const fn place(self) -> Place {
+        match self {
+            Self::Connect => Place::ConnectVerdict,
+            Self::Accept | Self::Reply => Place::AcceptVerdict,
+            Self::Listen
+            | Self::Window
+            | Self::Final
+            | Self::Probe
+            | Self::Data
+            | Self::Datagram
+            | Self::Close => Place::Verdict,
+        }
+    }
 }
 
 impl Item {

@@ -4,7 +4,7 @@ use super::{DATA_HEAD, Item, ItemKind, MAX_ITEMS};
 use crate::Kind;
 use crate::session::channel::probe::Probe;
 use crate::session::channel::tombstone::Left;
-use crate::session::channel::{Channel, State};
+use crate::session::channel::{ChannelRecord, State};
 use crate::session::deadline::Deadline;
 use crate::session::mode::Mode;
 use crate::session::replies::ReplyKind;
@@ -108,7 +108,7 @@ impl<M: Mode> Session<'_, M> {
     pub(crate) fn has_to_say(&self) -> bool {
         let core = &*self.core;
         let several = self.several_peers(core.clock);
-        let says = |(slot, c): (usize, &Channel)| match c.state() {
+        let says = |(slot, c): (usize, &ChannelRecord)| match c.state() {
             State::Free | State::Ended(_) => false,
             State::Established => {
                 c.prober.due() != Probe::None || c.rx.owes_send() || self.has_data(slot, several)
@@ -127,7 +127,7 @@ impl<M: Mode> Session<'_, M> {
 
     /// Whether a session that closes has no channel left.
     pub(in crate::session) fn is_finished(&self) -> bool {
-        let over = |c: &Channel| match c.state() {
+        let over = |c: &ChannelRecord| match c.state() {
             State::Free => true,
             State::Ended(_) => !M::SINGLE && !c.is_held() && !c.is_flying(),
             State::Connecting { .. }
@@ -395,7 +395,7 @@ impl<M: Mode> Session<'_, M> {
             return false;
         }
         let has_traffic =
-            |c: &&Channel| c.is_outstanding::<M>() || now < c.heard_at() + PEER_TRAFFIC_MS;
+            |c: &&ChannelRecord| c.is_outstanding::<M>() || now < c.heard_at() + PEER_TRAFFIC_MS;
         let mut busy = self.channels.iter().filter(|c| c.is_established()).filter(has_traffic);
         busy.next().is_some_and(|first| busy.any(|c| c.peer() != first.peer()))
     }

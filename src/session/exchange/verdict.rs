@@ -3,13 +3,13 @@
 use super::{Item, ItemKind};
 use crate::Kind;
 use crate::error::Blocked;
-use crate::session::channel::End;
+use crate::session::channel::EndCause;
 use crate::session::channel::probe::Probe;
 use crate::session::mode::Mode;
 use crate::session::terms::Lane;
 use crate::session::view::Session;
 use crate::trace::debug;
-use crate::wire::{Place, Status, Verdict};
+use crate::wire::{Status, Verdict};
 
 impl<M: Mode> Session<'_, M> {
     /// The relay says what became of a message of the request.
@@ -23,18 +23,7 @@ impl<M: Mode> Session<'_, M> {
         if item.is_judged() {
             return Ok(());
         }
-        let place = match item.kind {
-            ItemKind::Connect => Place::ConnectVerdict,
-            ItemKind::Accept | ItemKind::Reply => Place::AcceptVerdict,
-            ItemKind::Listen
-            | ItemKind::Window
-            | ItemKind::Final
-            | ItemKind::Probe
-            | ItemKind::Data
-            | ItemKind::Datagram
-            | ItemKind::Close => Place::Verdict,
-        };
-        if !M::SINGLE && !verdict.status.fits(place) {
+        if !M::SINGLE && !verdict.status.fits(item.kind.place()) {
             return Err(Blocked::Foreign);
         }
         item.judge();
@@ -74,7 +63,7 @@ impl<M: Mode> Session<'_, M> {
             ItemKind::Connect if self.channels[slot].is_connecting() => match verdict.status {
                 // The relay refuses in the listener's place.
                 Status::NoListener | Status::WrongKind | Status::Limited => {
-                    self.end(now, slot, End::Refused(verdict.status), false);
+                    self.end(now, slot, EndCause::Refused(verdict.status), false);
                 }
                 status => self.channels[slot].hear(status),
             },
