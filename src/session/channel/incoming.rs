@@ -216,8 +216,8 @@ impl<M: Mode> Session<'_, M> {
             channel.rx.owe_at_once();
         }
         let probe_at = channel.prober.at();
+        let round_trip_ms = if M::SINGLE { None } else { channel.tx.measured(now, window.ack) };
         let progress = channel.tx.on_window(window);
-        let round_trip_ms = if M::SINGLE { None } else { channel.tx.measured(now) };
         if progress.advanced {
             channel.prober.stop();
             if channel.prober.is_blocked() {

@@ -325,9 +325,10 @@ impl Sender {
         }
     }
 
-    /// The round trip that was measured, in ms, if its end is acknowledged.
-    pub fn measured(&mut self, now: u64) -> Option<u64> {
-        let Timed { since, .. } = self.timed.take_if(|timed| self.una >= timed.end.get())?;
+    /// The round trip that is being measured, in ms, if `ack` acknowledges its end. A window is asked
+    /// this before it is applied: a loss that it tells ends the measurement.
+    pub fn measured(&mut self, now: u64, ack: u64) -> Option<u64> {
+        let Timed { since, .. } = self.timed.take_if(|timed| ack >= timed.end.get())?;
         Some(now.saturating_sub(since))
     }
 

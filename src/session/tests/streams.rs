@@ -193,3 +193,24 @@ fn directions_of_a_stream_end_independently() {
     assert_eq!(bench.session().read(now, id, &mut out), Ok(Some(0)));
     assert_eq!(bench.exchange(Lane::Park, |answer| answer).windows()[0].ack, 6);
 }
+
+#[test]
+fn round_trip_is_measured_by_the_acknowledgement_that_tells_a_loss() {
+    const TOOK_MS: u64 = 100;
+    let (mut bench, id, local) = Bench::connected(Kind::Stream, WINDOW);
+    let now = bench.now;
+    assert_eq!(bench.session().write(now, id, b"hello"), Ok(5));
+    bench.exchange(Lane::Send, |answer| answer.verdict(FIRST, Status::Delivered, 0));
+    bench.pass(TOOK_MS);
+    let window = Window {
+        ack: 5,
+        limit: WINDOW,
+        losses: 1,
+        overflow: 0,
+        now: false,
+        done: false,
+        ask: false,
+    };
+    bench.exchange(Lane::Park, |answer| answer.from(PEER, local).window(window));
+    assert_eq!(u64::from(bench.session().stats().srtt_ms), TOOK_MS);
+}
