@@ -58,17 +58,17 @@ impl Purpose for Anything {}
 /// static mut STORAGE: Storage<2, 1024, 0, Single<Thermometer>> = Storage::new();
 /// ```
 pub trait Purpose: Debug + 'static {
-    /// It listens and accepts.
+    /// Whether the program listens and accepts.
     const LISTENS: bool = true;
-    /// It connects.
+    /// Whether the program connects.
     const CONNECTS: bool = true;
-    /// It has datagram channels.
+    /// Whether the program uses datagram channels.
     const DATAGRAMS: bool = true;
-    /// It gives a greeting with its connections, or looks at those of others.
+    /// Whether the program gives a greeting with its connections, or looks at those of others.
     const GREETS: bool = true;
-    /// It probes the peers of idle channels: [`Settings::keepalive_ms`] counts.
+    /// Whether the session probes the peers of idle channels: [`Settings::keepalive_ms`] counts.
     const KEEPALIVE: bool = true;
-    /// Deadlines and intervals.
+    /// The deadlines and intervals of the session.
     const TIMERS: Timers = Timers::DEFAULT;
 }
 

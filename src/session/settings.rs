@@ -16,14 +16,14 @@ use super::cipher::encipher;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Settings {
-    /// 128 random bits that nobody else has and no other start of the program: whoever knows them can
-    /// take the session over. They are also the key that makes the channels' tokens, so that these
+    /// 128 random bits that nobody else has and no other start of the program: a program that knows
+    /// them can take the session over. They are also the key that makes the channels' tokens, so that these
     /// tell nothing of each other, of the secret or of the seed.
     pub secret: [u8; 16],
     /// Where the count begins of which tokens, jitter and owner are made. With the same secret and
     /// seed they are the same.
     pub seed: u64,
-    /// Who listens: a process with the same owner and a higher epoch takes names over. By default made
+    /// The identity of the program that listens: a process with the same owner and a higher epoch takes names over. By default made
     /// of secret and seed, neither of which it tells; nobody else has it, so that nobody takes names over.
     pub owner: [u8; 16],
     /// Start time of the process, in any unit that rises.
@@ -32,7 +32,7 @@ pub struct Settings {
     pub linger_ms: u32,
     /// Probe the peer of an idle channel so often, in ms; 0: never.
     pub keepalive_ms: u32,
-    /// How what comes is waited for.
+    /// How the session waits for data.
     pub pace: Pace,
     /// Most octets of a request's body.
     pub max_body: u32,
@@ -117,14 +117,14 @@ const fn owner(secret: &[u8; 16], seed: u64) -> [u8; 16] {
     (high << 64 | encipher(secret, seed) as u128).to_be_bytes()
 }
 
-/// How a session waits for what comes.
+/// How a session waits for data of its peers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub enum Pace {
     /// By answers that stay open while there is traffic, where the path passes them on promptly; else
     /// as [`Pace::LongPoll`].
     #[default]
     Streaming = 0,
-    /// By answers that end with what came.
+    /// By answers that end with the data that came.
     LongPoll,
     /// As [`Pace::LongPoll`], with holds as long as the path allows when idle.
     Battery,

@@ -1,4 +1,4 @@
-//! What is counted.
+//! The counters of a session and of its channels.
 
 /// Numbers of a session since it was opened.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]

@@ -38,7 +38,7 @@ pub struct Exchange {
     pub idle_ms: u32,
 }
 
-/// Who is to look again at what they wait for.
+/// A wake that the session asks its owner for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Wake {
@@ -65,7 +65,7 @@ pub enum Wake {
     Session,
 }
 
-/// What an application may want to know, but need not act upon.
+/// An event that an application may want to know, but need not act upon.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Event {

@@ -1,4 +1,4 @@
-//! What goes and comes on channels, as the application sees it.
+//! Data on channels, as the application writes and reads it.
 
 use crate::Kind;
 use crate::error::{ConfigError, Error};
@@ -12,7 +12,7 @@ use crate::session::view::Session;
 use crate::wire::MAX_DATAGRAM;
 
 impl<M: Mode> Session<'_, M> {
-    /// Copies what fits of `bytes` into the transmit ring and gives how much; 0 while it is full.
+    /// Copies as much of `bytes` as fits into the transmit ring and gives how much; 0 while the ring is full.
     ///
     /// # Errors
     /// What ended the channel; `Unsupported` behind a shutdown of this half or on datagrams.

@@ -13,7 +13,7 @@ use crate::wire::{Address, Endpoint, MAX_GREETING, Status};
 impl<M: Mode> Session<'_, M> {
     /// Opens a channel to the session that listens at `endpoint`; `greeting` goes with the request.
     ///
-    /// It is open when [`connected`](Self::connected) says so. The session asks until the
+    /// The channel is open when [`connected`](Self::connected) says so. The session asks until the
     /// application [releases](Self::release) the channel.
     ///
     /// # Errors
@@ -61,7 +61,7 @@ impl<M: Mode> Session<'_, M> {
         }
     }
 
-    /// What has stood in the way of a connection so far.
+    /// Gives the error that tells why a connection has not been made so far.
     pub fn connect_cause(&self, id: ChannelId) -> Error {
         let state = match self.held(id) {
             Ok(slot) => self.channels[slot].state(),
@@ -96,7 +96,7 @@ impl<M: Mode> Session<'_, M> {
         Ok(self.channels[self.held(id)?].peer())
     }
 
-    /// Stream or datagram.
+    /// The kind of the channel: stream or datagrams.
     ///
     /// # Errors
     /// `Closed` if the channel is closed.
@@ -112,7 +112,7 @@ impl<M: Mode> Session<'_, M> {
         Ok(self.channels[self.held(id)?].endpoint())
     }
 
-    /// What came with the connection: at the listener the connector's greeting.
+    /// The greeting that came with the connection: at the listener the connector's.
     ///
     /// # Errors
     /// `Closed` if the channel is closed.
@@ -120,7 +120,7 @@ impl<M: Mode> Session<'_, M> {
         Ok(self.channels[self.held(id)?].greeting())
     }
 
-    /// Numbers of a channel.
+    /// The offsets and counters of a channel.
     ///
     /// # Errors
     /// `Closed` if the channel is closed.

@@ -94,7 +94,7 @@ impl<M: Mode> Session<'_, M> {
         self.next_timeout(lane)
     }
 
-    /// Does what has come due.
+    /// Does everything that is due at `now`.
     pub fn handle_timeout(&mut self, now: u64) {
         self.core.tick(now);
         self.meet_deadlines(now);

@@ -45,7 +45,7 @@ impl<M: Mode> Session<'_, M> {
         self.core.fatal().map(|()| self.core.health.is_reached())
     }
 
-    /// What stands in the way; `None` once an exchange has succeeded.
+    /// The obstacle on the path to the relay; `None` once an exchange has succeeded.
     pub fn blocked(&self) -> Option<Blocked> {
         self.core.health.cause()
     }
@@ -138,13 +138,13 @@ impl<M: Mode> Session<'_, M> {
         self.core.full().map_or(Stats::new(), |full| full.stats)
     }
 
-    /// What happened since; `None` when everything was told.
+    /// Gives the oldest event not told yet; `None` when every event was told.
     pub fn poll_event(&mut self) -> Option<Event> {
         let events = &mut self.core.full_mut()?.events;
         (!events.is_empty()).then(|| events.remove(0))
     }
 
-    /// What is to be woken next; `None` when everything was.
+    /// Gives the next wake that the owner is to do; `None` when there is none.
     pub fn poll_wake(&mut self) -> Option<Wake> {
         if M::SINGLE {
             let wakes = core::mem::take(&mut self.core.wakes.send);
