@@ -40,6 +40,7 @@
 //!  settings.rs  what a session is opened with: Settings, Pace, Timers
 //!  terms.rs     Lane, Exchange, Wake, Event: the words between a session and its owner
 //!  stats.rs     counters
+//!  greeting.rs  what a listener answers to those who connect
 //!  ids.rs       handles of channels and listeners
 //!  deadline.rs  a time that may be unset, all zeros then
 //!  cipher.rs    XTEA, of which tokens and jitter are made

@@ -23,8 +23,9 @@ pub struct Settings {
     /// Where the count begins of which tokens, jitter and owner are made. With the same secret and
     /// seed they are the same.
     pub seed: u64,
-    /// The identity of the program that listens: a process with the same owner and a higher epoch takes names over. By default made
-    /// of secret and seed, neither of which it tells; nobody else has it, so that nobody takes names over.
+    /// The identity of the program that listens: a process with the same owner and a higher epoch takes
+    /// names over. By default the owner is made of secret and seed, neither of which it tells; no other
+    /// program has it, so that none takes names over.
     pub owner: [u8; 16],
     /// Start time of the process, in any unit that rises.
     pub epoch: u64,

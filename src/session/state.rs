@@ -1,5 +1,7 @@
 //! What a session knows besides its channels and listeners.
 
+use core::num::NonZeroU32;
+
 use super::cipher::encipher;
 use super::deadline::Deadline;
 use super::exchange::Flight;
@@ -73,9 +75,10 @@ pub(super) struct Core<M: Mode> {
     pub turn: u8,
     pub wakes: Wakes,
     pub health: Health,
-    pub relay_max_body: u32,
+    pub relay_max_body: Option<NonZeroU32>,
     pub arrivals: u32,
-    srtt_ms: u32,
+    /// Smoothed round trip and its variation, in ms (RFC 6298), once one was measured.
+    srtt_ms: Option<NonZeroU32>,
     rttvar_ms: u32,
     /// Counts what is drawn, from the seed on.
     drawn: u64,
@@ -105,7 +108,7 @@ impl<M: Mode> Core<M> {
             clock: 0,
             seq: 0,
             health: Health::new(),
-            relay_max_body: 0,
+            relay_max_body: None,
             claims_changed: false,
             claims_owed: false,
             hello_due: false,
@@ -118,7 +121,7 @@ impl<M: Mode> Core<M> {
             turn: 0,
             arrivals: 0,
             acks_at: Deadline::NONE,
-            srtt_ms: 0,
+            srtt_ms: None,
             rttvar_ms: 0,
             wakes: Wakes {
                 send: false,
@@ -294,22 +297,29 @@ impl<M: Mode> Core<M> {
             return t.rto_first_ms.into();
         }
         match self.srtt_ms {
-            0 => t.rto_first_ms.into(),
-            srtt => (2 * srtt + 4 * self.rttvar_ms).clamp(t.rto_min_ms, t.rto_max_ms).into(),
+            None => t.rto_first_ms.into(),
+            Some(srtt) => {
+                let rto = 2 * srtt.get() + 4 * self.rttvar_ms;
+                rto.clamp(t.rto_min_ms, t.rto_max_ms).into()
+            }
         }
     }
 
+    /// A round trip took `ms`.
     pub fn round_trip(&mut self, ms: u64) {
         let ms = u32::try_from(ms).unwrap_or(u32::MAX).clamp(1, 60_000);
-        if self.srtt_ms == 0 {
-            self.srtt_ms = ms;
-            self.rttvar_ms = ms / 2;
-        } else {
-            let off = self.srtt_ms.abs_diff(ms);
-            self.rttvar_ms = (3 * self.rttvar_ms + off) / 4;
-            self.srtt_ms = (7 * self.srtt_ms + ms).div_ceil(8);
-        }
-        let srtt_ms = self.srtt_ms;
+        let srtt_ms = match self.srtt_ms {
+            None => {
+                self.rttvar_ms = ms / 2;
+                ms
+            }
+            Some(srtt) => {
+                let off = srtt.get().abs_diff(ms);
+                self.rttvar_ms = (3 * self.rttvar_ms + off) / 4;
+                (7 * srtt.get() + ms).div_ceil(8)
+            }
+        };
+        self.srtt_ms = NonZeroU32::new(srtt_ms);
         self.count(|stats| stats.srtt_ms = srtt_ms);
     }
 
@@ -321,10 +331,7 @@ impl<M: Mode> Core<M> {
             true => most.min(MAX_SINGLE),
             false => most,
         };
-        match self.relay_max_body {
-            0 => most,
-            relay => most.min(relay),
-        }
+        self.relay_max_body.map_or(most, |relay| most.min(relay.get()))
     }
 
     /// What is still to come of data messages begun for this slot is for nobody.

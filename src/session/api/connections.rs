@@ -63,28 +63,22 @@ impl<M: Mode> Session<'_, M> {
 
     /// Gives the error that tells why a connection has not been made so far.
     pub fn connect_cause(&self, id: ChannelId) -> Error {
-        let state = match self.held(id) {
-            Ok(slot) => self.channels[slot].state(),
+        let slot = match self.held(id) {
+            Ok(slot) => slot,
             Err(error) => return error,
         };
-        match (self.blocked(), state) {
+        let channel = &self.channels[slot];
+        let heard = match channel.state() {
+            State::Connecting { heard } => heard,
+            State::Aborting(end) | State::Ended(end) => end.status(),
+            State::Free | State::Accepting | State::Established => Status::Ok,
+        };
+        match (self.blocked(), heard) {
             (Some(cause), _) => cause.into(),
-            (None, State::Connecting { heard: Status::Away | Status::Busy }) => {
-                PeerError::Away.into()
-            }
-            (None, State::Connecting { heard: Status::NoListener | Status::Retry }) => {
-                PeerError::NoListener.into()
-            }
-            (None, State::Connecting { heard: Status::Limited }) => ResourceError::Relay.into(),
-            (
-                None,
-                State::Free
-                | State::Connecting { .. }
-                | State::Accepting
-                | State::Established
-                | State::Aborting(_)
-                | State::Ended(_),
-            ) => Error::TimedOut,
+            (None, Status::Away | Status::Busy) => PeerError::Away.into(),
+            (None, Status::NoListener | Status::Retry) => PeerError::NoListener.into(),
+            (None, Status::Limited) => ResourceError::Relay.into(),
+            (None, _) => Error::TimedOut,
         }
     }
 

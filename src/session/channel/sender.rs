@@ -420,6 +420,7 @@ impl Sender {
     pub fn confirm(&mut self) {
         self.una = self.goal();
         self.next = self.una;
+        self.timed = None;
         self.peer_done = true;
     }
 }

@@ -1,5 +1,7 @@
 //! What comes in an answer.
 
+use core::num::NonZeroU32;
+
 use crate::error::Blocked;
 use crate::session::ids::{self, ListenerId};
 use crate::session::listener::Claimed;
@@ -85,7 +87,7 @@ impl<M: Mode> Session<'_, M> {
             return Err(Blocked::Foreign);
         }
         flight.welcome();
-        self.core.relay_max_body = welcome.max_body;
+        self.core.relay_max_body = NonZeroU32::new(welcome.max_body);
         Ok(())
     }
 
