@@ -74,9 +74,11 @@ impl Decoder {
         side: Direction,
     ) -> Result<Option<Piece<'a>>, WireError> {
         loop {
-            self.skip -= take(input, self.skip).len() as u32;
             if self.skip > 0 {
-                return Ok(None);
+                self.skip -= take(input, self.skip).len() as u32;
+                if self.skip > 0 {
+                    return Ok(None);
+                }
             }
             if self.bytes > 0 {
                 let bytes = take(input, self.bytes);
