@@ -20,11 +20,11 @@ impl<M: Mode> Session<'_, M> {
     /// While an answer stays open acknowledgements go by sends: at once when the sender may be
     /// waiting for one, else soon.
     pub(super) fn owe_acks(&mut self, now: u64) {
+        let len = self.ring_len() as u64;
         let core = &mut *self.core;
         if !core.park.is_streaming() {
             return;
         }
-        let len = (self.rings.len() / (2 * self.channels.len())) as u64;
         let round_trip = core.full().map_or(0, |full| full.body_size.round_trip_ms());
         let most = len / ACK_SHARE;
         let most = match round_trip >= LONG_PATH_MS {

@@ -60,7 +60,7 @@ pub(super) struct Wakes {
 #[repr(C)]
 pub(super) struct Core<M: Mode> {
     pub phase: Phase,
-    pub fatal: Fatal,
+    fatal: Fatal,
     pub relay_version: u8,
     /// Claims changed since they were told last.
     pub claims_changed: bool,
@@ -279,6 +279,12 @@ impl<M: Mode> Core<M> {
 
     pub fn traffic(&mut self, now: u64) {
         self.traffic_at = now;
+    }
+
+    /// Nothing more is to be hoped for, for this reason.
+    pub fn end_hope(&mut self, why: Fatal) {
+        self.fatal = why;
+        self.wakes.session = true;
     }
 
     pub fn fatal(&self) -> Result<(), Error> {

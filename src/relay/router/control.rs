@@ -2,34 +2,40 @@
 
 use std::fmt;
 
+use bytes::Bytes;
+
 use crate::wire::{MAX_CONTROL, Message};
 
-/// An encoded control message.
-pub(super) struct Control {
-    octets: [u8; MAX_CONTROL],
-    len: usize,
+/// Encodes `message`, which is no PAD, and gives its octets to `take`; of a data message, what stands
+/// before the bytes.
+pub(super) fn encoded<T>(message: &Message<'_>, take: impl FnOnce(&[u8]) -> T) -> T {
+    let mut octets = [0; MAX_CONTROL];
+    let len = message.encode(&mut octets);
+    debug_assert!(len.is_some(), "MAX_CONTROL is the length of the longest: {message:?}");
+    take(&octets[..len.unwrap_or_default()])
 }
 
+/// An encoded control message that waits to be written. Its octets lie elsewhere: with them in it every
+/// upload and every message that is read would be as large.
+pub(super) struct Control(Bytes);
+
 impl Control {
-    /// Encodes `message`, which is no PAD; of a data message, what stands before the bytes.
+    /// Encodes `message`, as [`encoded`] does.
     pub fn new(message: &Message<'_>) -> Self {
-        let mut octets = [0; MAX_CONTROL];
-        let len = message.encode(&mut octets);
-        debug_assert!(len.is_some(), "MAX_CONTROL is the length of the longest: {message:?}");
-        Self { octets, len: len.unwrap_or_default() }
+        Self(encoded(message, Bytes::copy_from_slice))
     }
 
     pub fn as_bytes(&self) -> &[u8] {
-        &self.octets[..self.len]
+        &self.0
     }
 
     pub fn len(&self) -> usize {
-        self.len
+        self.0.len()
     }
 }
 
 impl fmt::Debug for Control {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Control({} octets)", self.len)
+        write!(f, "Control({} octets)", self.len())
     }
 }

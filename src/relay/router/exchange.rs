@@ -6,7 +6,7 @@ use bytes::BytesMut;
 use rustc_hash::FxHashMap;
 
 use super::ExchangeId;
-use super::control::Control;
+use super::control::encoded;
 use super::deadlines::Deadlines;
 use super::response::Response;
 use crate::wire::{Address, Hello, HelloFlags, Message, Status, Verdict};
@@ -204,7 +204,7 @@ impl ServerExchange {
     /// Keeps a verdict for the answer.
     pub fn keep_verdict(&mut self, index: u16, status: Status, bytes: u32) {
         let verdict = Message::Verdict(Verdict { index, status, bytes });
-        self.verdicts.extend_from_slice(Control::new(&verdict).as_bytes());
+        encoded(&verdict, |octets| self.verdicts.extend_from_slice(octets));
     }
 
     /// Takes the verdicts that were not written yet. Those of a park with SINGLE go together: none

@@ -150,11 +150,14 @@ impl Tables {
             return;
         };
         let Some(exchange) = self.exchanges.get(park) else { return };
-        let speaks = exchange.park().is_some_and(|park| park.speaks());
-        let stays = self.targets.is_fed(peer) || exchange.is_streaming() || speaks;
+        if !exchange.is_open() {
+            return;
+        }
         if exchange.is_full() {
-            self.end_park(now, park, ParkEnd::Full);
-        } else if exchange.is_open() && !stays {
+            return self.end_park(now, park, ParkEnd::Full);
+        }
+        let speaks = exchange.park().is_some_and(|park| park.speaks());
+        if !exchange.is_streaming() && !speaks && !self.targets.is_fed(peer) {
             self.end_park(now, park, ParkEnd::Delivered);
         }
     }

@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 
 use bytes::{Bytes, BytesMut};
 
-use super::control::Control;
+use super::control::encoded;
 use crate::wire::{Data, End, MAX_CONTROL, Message, Route, Welcome};
 
 /// Octets of what every response has besides its messages: WELCOME, FROM and END.
@@ -76,7 +76,7 @@ impl Response {
 
     /// Writes a message, whether or not it is within `max`.
     pub fn put(&mut self, message: &Message<'_>) {
-        self.raw(Control::new(message).as_bytes());
+        encoded(message, |octets| self.raw(octets));
     }
 
     /// Writes encoded messages.

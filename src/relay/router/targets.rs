@@ -1,5 +1,6 @@
 //! Which uploads are for which session.
 
+use std::collections::hash_map::Entry;
 use std::collections::{BTreeSet, HashMap};
 
 use super::ExchangeId;
@@ -63,10 +64,11 @@ impl Targets {
     }
 
     fn change<T>(&mut self, peer: Address, change: impl FnOnce(&mut Uploaders) -> T) {
-        let Some(uploaders) = self.0.get_mut(&peer) else { return };
+        let Entry::Occupied(mut entry) = self.0.entry(peer) else { return };
+        let uploaders = entry.get_mut();
         change(uploaders);
         if uploaders.waiters.is_empty() && uploaders.feeders.is_empty() {
-            self.0.remove(&peer);
+            entry.remove();
         }
     }
 }

@@ -77,8 +77,7 @@ impl<M: Mode> Session<'_, M> {
         if welcome.version != VERSION {
             debug!("the session ends: the relay speaks version {}", welcome.version);
             self.core.relay_version = welcome.version;
-            self.core.fatal = Fatal::Version;
-            self.core.wakes.session = true;
+            self.core.end_hope(Fatal::Version);
             return Err(Blocked::Relay(Status::Version));
         }
         let flight = self.core.flight(lane);
@@ -101,8 +100,7 @@ impl<M: Mode> Session<'_, M> {
         let newest = if is_any { self.core.seq } else { self.core.park.seq() };
         if end.highest > newest {
             debug!("the session ends: another client uses its secret");
-            self.core.fatal = Fatal::SecretShared;
-            self.core.wakes.session = true;
+            self.core.end_hope(Fatal::SecretShared);
         }
     }
 

@@ -35,12 +35,11 @@ impl<M: Mode> Session<'_, M> {
             // other park of this session is under way.
             Status::Superseded | Status::Repeated => self.note_losses(now),
             Status::Malformed | Status::Version if self.core.health.is_hopeless(status) => {
-                self.core.fatal = match status {
+                self.core.end_hope(match status {
                     Status::Version => Fatal::Version,
                     _ => Fatal::Malformed,
-                };
+                });
                 debug!("the session ends: the relay answers {} for good", status.name());
-                self.core.wakes.session = true;
                 for slot in 0..self.channels.len() {
                     self.wake_channel(slot);
                 }
