@@ -261,7 +261,6 @@ impl byway_config {
     /// # Safety
     /// The pointers are NULL or valid as their fields' comments say.
     unsafe fn to_config(self) -> Result<Config, CallError> {
-        let setting = |line: &'static str| CallError::new(byway_error::Setting, line);
         // First, so that on_release is called whatever else is wrong.
         let hooks = hooks::hooks(&self);
         if !self.reserved.is_null() {
@@ -272,12 +271,6 @@ impl byway_config {
         let defaults = Config::new(url);
         // SAFETY: as the caller says.
         let proxy = unsafe { proxy(self.proxy, self.proxy_url) }?;
-        let pace = match self.pace {
-            0 => Pace::Streaming,
-            1 => Pace::LongPoll,
-            2 => Pace::Battery,
-            _ => return Err(setting("config.pace must be one of enum byway_pace")),
-        };
         if self.header_count > MAX_HEADERS {
             return Err(setting("the headers are too long: 2 KiB in all at most"));
         }
@@ -313,7 +306,7 @@ impl byway_config {
             seed: Some(self.seed).filter(|seed| *seed != [0; 24]),
             linger: millis(self.linger_ms),
             keepalive: Some(millis(self.keepalive_ms)).filter(|time| !time.is_zero()),
-            pace,
+            pace: pace(self.pace)?,
             tcp_timeout,
             backlog: u8::try_from(self.backlog)
                 .map(NonZeroU8::new)
@@ -331,6 +324,20 @@ impl byway_config {
     }
 }
 
+fn setting(line: &'static str) -> CallError {
+    CallError::new(byway_error::Setting, line)
+}
+
+/// A pace as C names it.
+fn pace(kind: u32) -> Result<Pace, CallError> {
+    Ok(match kind {
+        0 => Pace::Streaming,
+        1 => Pace::LongPoll,
+        2 => Pace::Battery,
+        _ => return Err(setting("config.pace must be one of enum byway_pace")),
+    })
+}
+
 /// A proxy as C names it.
 ///
 /// # Safety
@@ -341,7 +348,7 @@ pub(super) unsafe fn proxy(kind: u32, url: *const c_char) -> Result<Proxy, CallE
         1 => Ok(Proxy::Environment),
         // SAFETY: the same is asked of the caller.
         2 => Ok(Proxy::Url(unsafe { text(url, "proxy_url") }?.to_owned())),
-        _ => Err(CallError::new(byway_error::Setting, "proxy must be one of enum byway_proxy")),
+        _ => Err(setting("proxy must be one of enum byway_proxy")),
     }
 }
 

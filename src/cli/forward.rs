@@ -149,7 +149,7 @@ pub fn connect(
         } else if !was_there {
             queued = None;
         }
-        let mut permit = match permits.try_take() {
+        let permit = match permits.try_take() {
             Some(permit) => {
                 if let Some(wanting) = queued.filter(|_| !waited) {
                     wanting.note_one();
@@ -161,21 +161,31 @@ pub fn connect(
                 wants.permit(permits)
             }
         };
-        let (client, wants) = (client.clone(), Arc::clone(&wants));
-        let started = start(move || {
-            match dial_peer(&client, &tcp, endpoint, patience, &wants) {
-                Ok(Some(stream)) => {
-                    permit.hold(&stream);
-                    carry(&tcp, &stream);
-                }
-                Ok(None) | Err(Error::Closed) => {}
-                Err(error) => warn!("{endpoint}: {error}"),
+        serve(client.clone(), tcp, endpoint, patience, (permit, Arc::clone(&wants)));
+    }
+}
+
+/// Carries a connection that was accepted, on a thread of its own.
+fn serve(
+    client: Client,
+    tcp: TcpStream,
+    endpoint: Endpoint,
+    patience: Duration,
+    (mut permit, wants): (Permit, Arc<Wants>),
+) {
+    let started = start(move || {
+        match dial_peer(&client, &tcp, endpoint, patience, &wants) {
+            Ok(Some(stream)) => {
+                permit.hold(&stream);
+                carry(&tcp, &stream);
             }
-            drop((tcp, permit));
-        });
-        if let Err(error) = started {
-            warn!("cannot serve a connection: {error}");
+            Ok(None) | Err(Error::Closed) => {}
+            Err(error) => warn!("{endpoint}: {error}"),
         }
+        drop((tcp, permit));
+    });
+    if let Err(error) = started {
+        warn!("cannot serve a connection: {error}");
     }
 }
 

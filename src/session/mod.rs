@@ -42,6 +42,7 @@
 //!  stats.rs     counters
 //!  greeting.rs  what a listener answers to those who connect
 //!  ids.rs       handles of channels and listeners
+//!  debts.rs     what the relay is still to be told of the session itself
 //!  deadline.rs  a time that may be unset, all zeros then
 //!  cipher.rs    XTEA, of which tokens and jitter are made
 //! ```
@@ -51,6 +52,7 @@ mod api;
 mod channel;
 mod cipher;
 mod deadline;
+mod debts;
 mod exchange;
 mod greeting;
 mod ids;

@@ -64,7 +64,8 @@ pub trait Purpose: Debug + 'static {
     const CONNECTS: bool = true;
     /// Whether the program uses datagram channels.
     const DATAGRAMS: bool = true;
-    /// Whether the program gives a greeting with its connections, or looks at those of others.
+    /// Whether the program gives a greeting with its connections, or looks at those of others. A
+    /// listener of a small device never answers with a greeting.
     const GREETS: bool = true;
     /// Whether the session probes the peers of idle channels: [`Settings::keepalive_ms`] counts.
     const KEEPALIVE: bool = true;

@@ -144,31 +144,41 @@ pub enum Pace {
 #[allow(missing_docs)] // each name says it; the protocol page gives the reasons
 #[non_exhaustive]
 pub struct Timers {
-    /// The longest holds: each park's is up to a fifth shorter, by chance.
+    /// The longest hold of a park while the session is active; each park's is up to a fifth shorter, by
+    /// chance.
     pub hold_active_ms: u32,
+    /// The longest hold of a park while the session is idle; each park's is up to a fifth shorter.
     pub hold_idle_ms: u32,
-    /// The same with [`Pace::Battery`].
+    /// The longest hold of a park of an idle session with [`Pace::Battery`].
     pub hold_battery_ms: u32,
-    /// Traffic so long ago still counts as active.
+    /// A session counts as active for this long after its last traffic.
     pub active_for_ms: u32,
-    /// Silence allowed beyond the hold while active, and while idle.
+    /// A park fails when its answer is late by this much while the session is active.
     pub park_grace_active_ms: u32,
+    /// A park fails when its answer is late by this much while the session is idle.
     pub park_grace_idle_ms: u32,
+    /// A send fails after this long without an octet either way.
     pub send_silence_ms: u32,
     /// Silence beyond what was announced after which an answer that stays open is late, or up to twice
     /// as long, by chance; lagging by a quarter of it on average is, too.
     pub stream_late_ms: u32,
-    /// How long an acknowledgement waits for company while an answer stays open.
+    /// An acknowledgement waits this long for company while an answer stays open.
     pub ack_delay_ms: u32,
+    /// The first pause after exchanges that failed; pauses double, and a part of each is by chance.
     pub retry_min_ms: u32,
+    /// The longest pause after exchanges that failed.
     pub retry_max_ms: u32,
+    /// The retransmission timeout (RFC 6298) while no round trip was measured.
     pub rto_first_ms: u32,
+    /// The shortest retransmission timeout.
     pub rto_min_ms: u32,
+    /// The longest retransmission timeout.
     pub rto_max_ms: u32,
-    /// How long ACCEPT_RSP is repeated without a word of the connector.
+    /// ACCEPT_RSP is repeated for this long without a word of the connector.
     pub accept_for_ms: u32,
+    /// A datagram that could not be sent for this long is dropped.
     pub datagram_life_ms: u32,
-    /// How long CLOSE_REQ is repeated if no CLOSE_RSP comes: behind two sends that hang.
+    /// CLOSE_REQ is repeated for this long if no CLOSE_RSP comes: behind two sends that hang.
     pub abort_for_ms: u32,
 }
 

@@ -4,6 +4,7 @@ use core::num::NonZeroU32;
 
 use super::cipher::encipher;
 use super::deadline::Deadline;
+use super::debts::Debts;
 use super::exchange::Flight;
 use super::mode::{FullState, Mode};
 use super::path::{Backoff, Health};
@@ -62,12 +63,7 @@ pub(super) struct Core<M: Mode> {
     pub phase: Phase,
     fatal: Fatal,
     pub relay_version: u8,
-    /// Claims changed since they were told last.
-    pub claims_changed: bool,
-    /// The relay has not been told them since.
-    pub claims_owed: bool,
-    /// A send is due even if it has nothing to say.
-    pub hello_due: bool,
+    pub debts: Debts,
     pub bye_tries: u8,
     /// With one connection: nothing that is said while it waits gets through.
     pub held_back: bool,
@@ -109,9 +105,7 @@ impl<M: Mode> Core<M> {
             seq: 0,
             health: Health::new(),
             relay_max_body: None,
-            claims_changed: false,
-            claims_owed: false,
-            hello_due: false,
+            debts: Debts::NONE,
             bye_tries: 0,
             park: Flight::new(),
             park_backoff: Backoff::new(),
@@ -150,7 +144,7 @@ impl<M: Mode> Core<M> {
         self.traffic_at = now;
         self.drawn = settings.seed;
         self.phase = Phase::Open;
-        self.hello_due = true;
+        self.debts.owe_hello();
         self.wakes.send = true;
     }
 
@@ -254,12 +248,6 @@ impl<M: Mode> Core<M> {
             let _ = full.events.push(event);
             self.wakes.events = true;
         }
-    }
-
-    /// The claims are others now: the relay is to be told.
-    pub fn change_claims(&mut self) {
-        self.claims_changed = true;
-        self.claims_owed = true;
     }
 
     /// Somebody wrote: the sending lane looks for itself when its exchange is over.

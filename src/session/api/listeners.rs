@@ -55,7 +55,7 @@ impl<M: Mode> Session<'_, M> {
         let slot =
             self.claims.iter().position(|c| c.is_usable()).ok_or(ResourceError::Listeners)?;
         self.claims[slot].claim(endpoint, kind, backlog, self.core.settings.epoch, greeting);
-        self.core.change_claims();
+        self.core.debts.claim_changes();
         self.core.wake_lanes();
         Ok(self.claims[slot].id(slot))
     }
@@ -80,7 +80,7 @@ impl<M: Mode> Session<'_, M> {
     pub fn unlisten(&mut self, now: u64, id: ListenerId) {
         let Ok(slot) = self.held_claim(id) else { return };
         self.claims[slot].release();
-        self.core.change_claims();
+        self.core.debts.claim_changes();
         self.core.wake_lanes();
         for slot in 0..self.channels.len() {
             if self.channels[slot].waits_at(id) {

@@ -72,7 +72,7 @@ impl<M: Mode> Session<'_, M> {
         }
         // The last claim given up is said by a park that waits for nothing.
         let waits = self.waits_for_something(now);
-        let asks = single && self.core.hello_due;
+        let asks = single && self.core.debts.owes_hello();
         self.plan_park();
         let hello = if single { self.plan_send(now)? } else { HelloFlags::NONE };
         let core = &mut *self.core;
@@ -110,7 +110,7 @@ impl<M: Mode> Session<'_, M> {
 
     /// Whether there is anything to be parked for, or to be said by a park.
     fn wants_park(&self, now: u64) -> bool {
-        let owes = self.core.claims_owed && self.core.phase == Phase::Open;
+        let owes = self.core.debts.owes_claims() && self.core.phase == Phase::Open;
         owes || self.waits_for_something(now)
     }
 

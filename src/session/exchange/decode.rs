@@ -63,7 +63,7 @@ impl<M: Mode> Session<'_, M> {
             Claimed::Heard { is_news } => is_news,
             Claimed::Lost { is_news } => {
                 debug!("listener {:#x}: the claim is lost: {}", rsp.claim, rsp.status.name());
-                self.core.claims_changed = true;
+                self.core.debts.claim_is_lost();
                 self.core.event(Event::ListenerLost(ListenerId(rsp.claim)));
                 is_news
             }

@@ -91,9 +91,11 @@ impl<M: Mode> Session<'_, M> {
             self.land_item(now, &item, passed);
         }
         self.core.flight(lane).forget();
-        self.core.claims_owed |= lane == Lane::Park && !passed;
         match lane {
             Lane::Park => {
+                if !passed {
+                    self.core.debts.park_failed();
+                }
                 if let Some(full) = self.core.full_mut() {
                     if full.park_doubt != ParkDoubt::None {
                         trace!("the park has ended, and the doubt about it");
@@ -158,15 +160,20 @@ impl<M: Mode> Core<M> {
         }
         // A park would not tell before its hold is over that the path is there again. Where it
         // fails alone, a send does not tell.
-        self.hello_due |=
+        let is_told =
             self.health.is_told() && (self.carries(lane) || !self.park_backoff.is_blocked_alone());
+        // The application that opened the session waits for an answer.
+        let is_awaited = self.carries(lane) && !self.health.is_reached();
+        if is_told || is_awaited {
+            self.debts.owe_hello();
+        }
         if self.carries(lane) {
-            // The application that opened the session waits for an answer.
-            self.hello_due |= !self.health.is_reached();
             self.bye_tries += u8::from(self.send().hello().has(HelloFlags::BYE));
         }
         if !M::SINGLE && lane == Lane::Send {
-            self.claims_changed |= self.send().hello().has(HelloFlags::WAKE);
+            if self.send().hello().has(HelloFlags::WAKE) {
+                self.debts.wake_failed();
+            }
             self.doubt_park(cause);
         }
     }

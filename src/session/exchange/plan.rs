@@ -44,8 +44,7 @@ impl<M: Mode> Session<'_, M> {
                 let _ = self.core.park.say(Item::control(ItemKind::Listen, slot, head));
             }
         }
-        self.core.claims_changed = false;
-        self.core.claims_owed = false;
+        self.core.debts.park_goes();
         self.core.acks_at = Deadline::NONE;
         for slot in 0..self.channels.len() {
             let channel = &mut self.channels[slot];
@@ -63,7 +62,7 @@ impl<M: Mode> Session<'_, M> {
     /// A send says everything that waits; `None` if nothing does.
     pub(in crate::session) fn plan_send(&mut self, now: u64) -> Option<HelloFlags> {
         let single = self.core.is_single();
-        let wake = !single && self.core.claims_changed && self.core.park.is_active();
+        let wake = !single && self.core.debts.owes_wake() && self.core.park.is_active();
         let mut hello = HelloFlags::WAKE.when(wake);
         self.plan_control(now);
         // Behind data that fill the plan they would wait for ever.
@@ -86,10 +85,10 @@ impl<M: Mode> Session<'_, M> {
             hello = hello.with(HelloFlags::BYE);
         }
         let says = !self.core.send().plan().is_empty() || hello != HelloFlags::NONE;
-        if !single && !says && !self.core.hello_due {
+        if !single && !says && !self.core.debts.owes_hello() {
             return None;
         }
-        self.core.hello_due = false;
+        self.core.debts.hello_goes();
         if !single && self.doubts_park() {
             hello = hello.with(HelloFlags::WAKE);
             // Well above what WAKE and the answer take.
@@ -99,7 +98,7 @@ impl<M: Mode> Session<'_, M> {
             }
         }
         if wake {
-            self.core.claims_changed = false;
+            self.core.debts.wake_goes();
         }
         Some(hello)
     }
@@ -117,8 +116,8 @@ impl<M: Mode> Session<'_, M> {
                 c.repeats_at().is_due(core.clock)
             }
         };
-        core.hello_due
-            || core.claims_changed
+        core.debts.owes_hello()
+            || core.debts.owes_wake()
             || core.replies.wait()
             || self.tombstones.iter().any(|t| t.is_due())
             || self.channels.iter().enumerate().any(says)

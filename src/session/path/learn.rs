@@ -247,7 +247,7 @@ impl<M: Mode> Core<M> {
         match follow {
             Follow::Nothing => {}
             Follow::Ask => {
-                self.hello_due = true;
+                self.debts.owe_hello();
                 self.wakes.send = true;
             }
             Follow::Narrow => self.narrow(lane),

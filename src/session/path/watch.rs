@@ -31,8 +31,9 @@ impl<M: Mode> Core<M> {
         if let Some(full) = self.full_mut() {
             full.stream_watch.begins(now, spread_ms);
             // Without a round trip nobody can tell what comes late: a send measures it.
-            let is_known = full.body_size.known_round_trip_ms().is_some();
-            self.hello_due |= !is_known;
+            if full.body_size.known_round_trip_ms().is_none() {
+                self.debts.owe_hello();
+            }
         }
         self.stream_lives(now);
         // It is the sending lane that watches.
@@ -61,7 +62,7 @@ impl<M: Mode> Core<M> {
             full.stats.late += 1;
             // Nothing of it is lost by WAKE.
             full.park_doubt.doubt();
-            self.hello_due = true;
+            self.debts.owe_hello();
             self.wakes.send = true;
         }
     }
@@ -109,7 +110,7 @@ impl<M: Mode> Core<M> {
             full.park_doubt.was_not_told();
         } else if is_parked {
             full.park_doubt.doubt();
-            self.hello_due = true;
+            self.debts.owe_hello();
         }
     }
 
