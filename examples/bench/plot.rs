@@ -59,6 +59,7 @@ fn colour(system: System) -> RGBColor {
         System::Bare => RGBColor(220, 190, 140),
         System::LongPoll => RGBColor(70, 130, 180),
         System::Streaming => RGBColor(30, 80, 140),
+        System::Forward => RGBColor(200, 140, 30),
         System::Httptunnel => RGBColor(170, 80, 80),
     }
 }

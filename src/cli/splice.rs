@@ -13,7 +13,7 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 
 /// Octets read and written at once.
-const BUFFER: usize = 32 * 1024;
+const BUFFER: usize = 256 * 1024;
 
 /// Stack of a thread in octets: its buffers are on the heap and nothing recurses.
 pub const STACK: usize = 128 * 1024;

@@ -3,6 +3,7 @@
 
 use super::deadline::Deadline;
 use super::mode::Mode;
+use super::rings::Direction;
 use super::view::Session;
 
 /// What the application reads opens the window, a quarter of the ring at a time, and acknowledges as
@@ -20,21 +21,22 @@ impl<M: Mode> Session<'_, M> {
     /// While an answer stays open acknowledgements go by sends: at once when the sender may be
     /// waiting for one, else soon.
     pub(super) fn owe_acks(&mut self, now: u64) {
-        let len = self.ring_len() as u64;
         let core = &mut *self.core;
         if !core.park.is_streaming() {
             return;
         }
         let round_trip = core.full().map_or(0, |full| full.body_size.round_trip_ms());
-        let most = len / ACK_SHARE;
-        let most = match round_trip >= LONG_PATH_MS {
-            true => (len / LONG_ACK_SHARE).max(LEAST_ACK).min(most),
-            false => most,
-        };
-        for rx in self.channels.iter_mut().map(|channel| &mut channel.rx) {
+        for (slot, channel) in self.channels.iter_mut().enumerate() {
+            let rx = &mut channel.rx;
             if !rx.owes_park() {
                 continue;
             }
+            let len = self.rings.len(slot, Direction::Receive) as u64;
+            let most = len / ACK_SHARE;
+            let most = match round_trip >= LONG_PATH_MS {
+                true => (len / LONG_ACK_SHARE).max(LEAST_ACK).min(most),
+                false => most,
+            };
             if rx.is_pressing(most) {
                 rx.hasten();
                 core.wake_send();

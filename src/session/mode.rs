@@ -9,6 +9,7 @@ use super::deadline::Deadline;
 use super::exchange::{Flight, Transfer};
 use super::greeting::Greeting;
 use super::path::{Backoff, BodySize, Gateway, Hold, ParkDoubt, Rate, StreamWatch};
+use super::pool::Extent;
 use super::settings::{Settings, Timers};
 use super::stats::Stats;
 use super::terms::{Event, Lane};
@@ -117,6 +118,12 @@ pub(super) mod sealed {
         type Answer: Debug;
         const NO_ANSWER: Self::Answer;
 
+        /// Where a ring lies, or nothing: at its guaranteed place.
+        type Extent: Debug;
+        const GUARANTEED: Self::Extent;
+
+        fn extent(extent: &Self::Extent) -> Extent;
+        fn set_extent(extent: &mut Self::Extent, to: Extent);
         fn timers(settings: &Settings) -> &Timers;
         fn full(full: &Self::FullState) -> Option<&FullState>;
         fn full_mut(full: &mut Self::FullState) -> Option<&mut FullState>;
@@ -168,6 +175,16 @@ impl Sealed for Full {
     };
     type Answer = Greeting;
     const NO_ANSWER: Greeting = Greeting::new();
+    type Extent = Extent;
+    const GUARANTEED: Extent = Extent::GUARANTEED;
+
+    fn extent(extent: &Extent) -> Extent {
+        *extent
+    }
+
+    fn set_extent(extent: &mut Extent, to: Extent) {
+        *extent = to;
+    }
 
     fn timers(settings: &Settings) -> &Timers {
         &settings.timers
@@ -203,6 +220,14 @@ impl<P: Purpose> Sealed for Single<P> {
     const FULL_STATE: () = ();
     type Answer = ();
     const NO_ANSWER: () = ();
+    type Extent = ();
+    const GUARANTEED: () = ();
+
+    fn extent((): &()) -> Extent {
+        Extent::GUARANTEED
+    }
+
+    fn set_extent((): &mut (), _: Extent) {}
 
     fn timers(_: &Settings) -> &Timers {
         &P::TIMERS

@@ -98,8 +98,7 @@ impl<M: Mode> Session<'_, M> {
 
     /// When the oldest datagram expires.
     fn datagram_expiry(&self, slot: usize) -> Deadline {
-        let (tx_ring, _) = self.rings_of(slot);
-        let Some(queued) = self.channels[slot].tx.queued_at(&self.rings[tx_ring]) else {
+        let Some(queued) = self.channels[slot].tx.queued_at(self.rings.transmit(slot)) else {
             return Deadline::NONE;
         };
         let life = self.core.timers().datagram_life_ms;

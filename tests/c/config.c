@@ -87,23 +87,25 @@ void test_config_struct(void) {
 
 static void test_profiles(void) {
   static const struct {
-    uint32_t profile, channels, ring, listeners, io_buffer;
+    uint32_t profile, channels, ring, pool, listeners, io_buffer;
   } profiles[] = {
-      {BYWAY_PROFILE_TINY, 2, 1024, 1, 1024},
-      {BYWAY_PROFILE_PHONE, 8, 16384, 4, 8192},
-      {BYWAY_PROFILE_PC, 32, 262144, 16, 65536},
-      {BYWAY_PROFILE_BULK, 4, 8388608, 4, 65536},
-      {BYWAY_PROFILE_SERVER, 256, 65536, 16, 65536},
+      {BYWAY_PROFILE_TINY, 2, 1 << 10, 0, 1, 1 << 10},
+      {BYWAY_PROFILE_PHONE, 8, 16 << 10, 0, 4, 8 << 10},
+      {BYWAY_PROFILE_APP, 16, 16 << 10, 2 << 20, 4, 16 << 10},
+      {BYWAY_PROFILE_PC, 32, 128 << 10, 32 << 20, 16, 64 << 10},
+      {BYWAY_PROFILE_BULK, 4, 8 << 20, 0, 4, 64 << 10},
+      {BYWAY_PROFILE_SERVER, 256, 64 << 10, 64 << 20, 16, 64 << 10},
   };
   byway_config config = settings();
   size_t i;
   for (i = 0; i < sizeof profiles / sizeof profiles[0]; i++) {
     OK(byway_config_profile(&config, profiles[i].profile));
     CHECK(config.channels == profiles[i].channels && config.ring == profiles[i].ring);
+    CHECK(config.pool == profiles[i].pool);
     CHECK(config.listeners == profiles[i].listeners && config.io_buffer == profiles[i].io_buffer);
     CHECK(config.relay_url == relay_url());
   }
-  EXPECT(BYWAY_ERROR_ARGUMENT, byway_config_profile(&config, 5));
+  EXPECT(BYWAY_ERROR_ARGUMENT, byway_config_profile(&config, 6));
   EXPECT(BYWAY_ERROR_ARGUMENT, byway_config_profile(&config, UINT32_MAX));
 }
 

@@ -92,6 +92,9 @@ impl<M: Mode> Session<'_, M> {
         if data.flags.has(DataFlags::ACK_NOW) {
             rx.owe_now();
         }
+        if !M::SINGLE && data.flags.has(DataFlags::HUNGRY) {
+            rx.starve();
+        }
         let begins = match kind {
             Kind::Datagram => M::DATAGRAMS && self.begin_datagram(now, lane, slot, data),
             Kind::Stream => self.begin_stream(lane, slot, data),
@@ -133,8 +136,7 @@ impl<M: Mode> Session<'_, M> {
         if !self.channels[slot].rx.is_new(data.offset) {
             return false;
         }
-        let (_, rx_ring) = self.rings_of(slot);
-        let ring = &mut self.rings[rx_ring];
+        let ring = self.rings.receive_mut(slot);
         let rx = &mut self.channels[slot].rx;
         let Some(at) = rx.begin_datagram(now, ring, data.offset, data.len as usize) else {
             self.core.count(|stats| stats.datagrams_lost += 1);
@@ -175,8 +177,7 @@ impl<M: Mode> Session<'_, M> {
             }
             Destination::Datagram if !M::DATAGRAMS => {}
             Destination::Datagram => {
-                let (_, rx_ring) = self.rings_of(slot);
-                super::ring::copy_in(&mut self.rings[rx_ring], incoming.at, bytes);
+                super::ring::copy_in(self.rings.receive_mut(slot), incoming.at, bytes);
                 if left == 0 {
                     self.channels[slot].rx.end_datagram(incoming.number, incoming.len);
                     self.core.count(|stats| stats.received += u64::from(incoming.len));
@@ -190,12 +191,11 @@ impl<M: Mode> Session<'_, M> {
     /// Puts bytes at `at` into the receive ring; false if some did not fit, which overflows, or if
     /// the channel has ended meanwhile.
     fn take_stream(&mut self, slot: usize, at: u64, bytes: &[u8]) -> bool {
-        let (_, rx_ring) = self.rings_of(slot);
         let channel = &mut self.channels[slot];
         if !channel.is_established() {
             return false;
         }
-        let taken = channel.rx.take(&mut self.rings[rx_ring], at, bytes);
+        let taken = channel.rx.take(self.rings.receive_mut(slot), at, bytes, !M::SINGLE);
         self.core.count(|stats| stats.received += taken.new as u64);
         taken.is_whole
     }

@@ -25,6 +25,7 @@ mod closing;
 pub(super) mod datagram;
 mod ended;
 mod incoming;
+mod lengthen;
 mod linger;
 mod places;
 pub(super) mod probe;

@@ -2,6 +2,7 @@
 //! peer is told of it.
 
 use core::num::NonZeroU64;
+use core::ops::Range;
 
 use super::datagram::{self, HEADER};
 use super::ring;
@@ -56,6 +57,8 @@ pub struct Receiver {
     fin: bool,
     /// The application wants no more: what comes is acknowledged and dropped.
     discarding: bool,
+    /// The sender said HUNGRY since the ring was made longer.
+    hungry: bool,
     due: AckDue,
     losses: u32,
     lost: u32,
@@ -79,6 +82,7 @@ impl Receiver {
         Self {
             fin: false,
             discarding: false,
+            hungry: false,
             due: AckDue::Nothing,
             losses: 0,
             lost: 0,
@@ -195,6 +199,22 @@ impl Receiver {
             || self.next.saturating_sub(self.acked) >= most
     }
 
+    /// The offsets whose octets the ring keeps.
+    pub const fn kept(&self) -> Range<u64> {
+        self.read..self.next - self.fin as u64
+    }
+
+    /// The sender would send more if the ring were longer.
+    pub fn starve(&mut self) {
+        self.hungry = true;
+    }
+
+    /// Whether the ring is to be longer: the sender was hungry, and the application keeps up with it.
+    /// That is noticed once.
+    pub fn is_ring_short(&mut self) -> bool {
+        self.readable() == 0 && core::mem::take(&mut self.hungry)
+    }
+
     /// Copies what came to `out`, and gives how much.
     pub fn read(&mut self, ring: &[u8], out: &mut [u8]) -> usize {
         let n = self.readable().min(out.len());
@@ -261,8 +281,9 @@ impl Receiver {
     }
 
     /// Puts bytes of the stream at `at` into the ring, without those that it has already. What does
-    /// not fit overflows.
-    pub fn take(&mut self, ring: &mut [u8], at: u64, bytes: &[u8]) -> TakenBytes {
+    /// not fit overflows; unless the peer was told that it would fit, when the ring was longer, if that
+    /// `changes`: then it is lost as on the way.
+    pub fn take(&mut self, ring: &mut [u8], at: u64, bytes: &[u8], changes: bool) -> TakenBytes {
         if self.fin {
             return TakenBytes { new: 0, is_whole: true };
         }
@@ -279,7 +300,11 @@ impl Receiver {
             self.next += fits as u64;
             self.owe();
         }
-        if fits < new.len() {
+        if fits < new.len() && changes && at + bytes.len() as u64 <= self.told {
+            self.note_loss();
+            self.owe_now();
+            self.hungry = true;
+        } else if fits < new.len() {
             self.overflow = self.next + 1;
             self.owe_now();
         }

@@ -244,7 +244,7 @@ impl Sender {
     }
 
     /// First offset whose octet the ring must keep.
-    fn kept(&self) -> u64 {
+    pub fn kept(&self) -> u64 {
         match self.in_flight {
             InFlight::From { first, .. } if first < self.una => first,
             InFlight::From { .. } | InFlight::Nothing => self.una,
@@ -316,6 +316,16 @@ impl Sender {
         let fresh = self.end.min(self.next).saturating_sub(self.high.min(self.end));
         self.high = self.high.max(self.next);
         Segment { bytes: bytes as u32, flags, again, fresh, is_new }
+    }
+
+    /// Whether the segment taken last ends at the peer's limit, and not because nothing more was written.
+    pub const fn is_at_limit(&self) -> bool {
+        self.next == self.limit && self.limit <= self.end
+    }
+
+    /// Whether a ring of `ring` octets is full, while the peer would take more than is in it.
+    pub fn is_ring_short(&self, ring: usize) -> bool {
+        self.room(ring) == 0 && self.limit > self.end
     }
 
     /// Measures the round trip of the segment taken last, unless another one is being measured.

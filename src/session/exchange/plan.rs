@@ -8,6 +8,7 @@ use crate::session::channel::{ChannelRecord, State};
 use crate::session::deadline::Deadline;
 use crate::session::mode::Mode;
 use crate::session::replies::ReplyKind;
+use crate::session::rings::Direction;
 use crate::session::state::Phase;
 use crate::session::terms::Lane;
 use crate::session::view::Session;
@@ -308,14 +309,20 @@ impl<M: Mode> Session<'_, M> {
     }
 
     fn plan_stream(&mut self, now: u64, slot: usize, share: u32, several: bool) -> u32 {
-        let ring = self.ring_len() as u64;
+        let ring = self.rings.len(slot, Direction::Transmit);
         let channel = &mut self.channels[slot];
-        let segment = channel.tx.take_segment(ring, share, several);
+        let segment = channel.tx.take_segment(ring as u64, share, several);
         if !M::SINGLE && segment.is_new {
             channel.tx.measure(now);
         }
         channel.depart();
-        let planned = Item::data(ItemKind::Data, slot, segment.flags, segment.bytes);
+        let takes_all = segment.bytes < share;
+        let is_hungry = !M::SINGLE && takes_all && channel.tx.is_at_limit();
+        let flags = segment.flags.with(DataFlags::HUNGRY.when(is_hungry));
+        if !M::SINGLE && takes_all && channel.tx.is_ring_short(ring) {
+            self.lengthen(slot, Direction::Transmit);
+        }
+        let planned = Item::data(ItemKind::Data, slot, flags, segment.bytes);
         let is_planned = self.core.send_mut().say(planned);
         debug_assert!(is_planned, "data is planned only while the plan has room");
         self.core.count(|stats| {
@@ -337,8 +344,7 @@ impl<M: Mode> Session<'_, M> {
         fits: bool,
     ) -> u32 {
         self.expire_datagrams(now, slot);
-        let (ring, _) = self.rings_of(slot);
-        let ring = &self.rings[ring];
+        let ring = self.rings.transmit(slot);
         let channel = &mut self.channels[slot];
         let flags = DataFlags::DATAGRAM.with(DataFlags::ACK_NOW.when(several));
         let (mut at, mut count, mut taken) = (None, 0, 0);
@@ -382,8 +388,7 @@ impl<M: Mode> Session<'_, M> {
             if channel.kind::<M>() != Kind::Datagram || !self.has_data(slot, several) {
                 return false;
             }
-            let (tx_ring, _) = self.rings_of(slot);
-            let first = channel.tx.datagram(&self.rings[tx_ring], None);
+            let first = channel.tx.datagram(self.rings.transmit(slot), None);
             first.is_some_and(|(len, _)| len > MAX_SINGLE_DATA)
         })
     }

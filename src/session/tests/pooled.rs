@@ -1,0 +1,179 @@
+//! Rings that grow out of the pool, and go back.
+
+use super::*;
+use crate::session::rings::Direction;
+use crate::wire::Closed;
+
+/// Rings of 256 octets, up to 1,024 of a pool of 4,096.
+const POOLED: Profile = Profile { pool: 16 * RING, ..SMALL };
+/// A limit that no test reaches.
+const FAR: u64 = 1 << 20;
+
+fn joined(limit: u64) -> (Bench, ChannelId, Channel) {
+    Bench::of(&POOLED).reach().join(Kind::Stream, limit)
+}
+
+/// Writes as much as the session takes.
+fn fill(bench: &mut Bench, id: ChannelId) -> usize {
+    let now = bench.now;
+    bench.session().write(now, id, &[1; 4 * RING]).unwrap()
+}
+
+/// Makes a send, whose data the relay delivers.
+fn send(bench: &mut Bench) -> Data {
+    let request = bench.begin(Lane::Send).expect("data");
+    let (place, data) = request.data()[0];
+    let answer = Answer::to(&request.exchange).verdict(place, Status::Delivered, data.len);
+    bench.answer(Lane::Send, &answer.ok());
+    data
+}
+
+/// The peer sends `len` octets from `at` on.
+fn receive(bench: &mut Bench, to: Channel, at: u64, len: usize, flags: DataFlags) -> Window {
+    let bytes: Vec<u8> = (0..len).map(|i| (at as usize + i) as u8).collect();
+    bench.exchange(Lane::Park, |answer| answer.from(PEER, to).data(at, flags, &bytes));
+    bench.exchange(Lane::Park, |answer| answer).windows()[0]
+}
+
+/// Grows a channel's receive ring to twice its length; gives how far the peer has sent.
+fn grow_receive(bench: &mut Bench, id: ChannelId, local: Channel) -> u64 {
+    receive(bench, local, 0, RING, DataFlags::HUNGRY);
+    assert_eq!(bench.read(id).len(), RING);
+    RING as u64
+}
+
+#[test]
+fn transmit_ring_doubles_only_for_a_peer_that_takes_more() {
+    for (limit, more) in [(FAR, RING), (RING as u64, 0)] {
+        let (mut bench, id, _) = joined(limit);
+        assert_eq!(fill(&mut bench, id), RING);
+        assert_eq!(send(&mut bench).len as usize, RING);
+        assert_eq!(fill(&mut bench, id), more);
+    }
+}
+
+#[test]
+fn transmit_ring_stays_while_it_is_not_full() {
+    let (mut bench, id, _) = joined(FAR);
+    let now = bench.now;
+    bench.session().write(now, id, &[1; RING - 1]).unwrap();
+    send(&mut bench);
+    assert_eq!(fill(&mut bench, id), 1);
+}
+
+#[test]
+fn unacknowledged_bytes_move_with_the_ring() {
+    let (mut bench, id, local) = joined(FAR);
+    let now = bench.now;
+    let bytes: Vec<u8> = (0..4 * RING).map(|i| (i * 7) as u8).collect();
+    // The ring wraps when it grows.
+    bench.session().write(now, id, &bytes[..100]).unwrap();
+    send(&mut bench);
+    let acked = Window { ack: 100, limit: FAR, ..Window::default() };
+    bench.exchange(Lane::Park, |answer| answer.from(PEER, local).window(acked));
+    let n = bench.session().write(now, id, &bytes[100..]).unwrap();
+    assert_eq!(n, RING);
+    send(&mut bench);
+    let more = bench.session().write(now, id, &bytes[100 + n..]).unwrap();
+    assert_eq!(more, RING);
+    // Everything is lost, and goes again.
+    let lost = Window { losses: 1, ..acked };
+    bench.exchange(Lane::Park, |answer| answer.from(PEER, local).window(lost));
+    let request = bench.begin(Lane::Send).expect("data");
+    assert_eq!(request.data()[0].1.offset, 100);
+    assert_eq!(request.bytes, bytes[100..100 + 2 * RING]);
+}
+
+#[test]
+fn hungry_is_said_at_the_limit_alone() {
+    for (limit, hungry) in [(FAR, false), (WINDOW, true), (WINDOW - 1, true), (WINDOW + 1, false)] {
+        let (mut bench, id, _) = joined(limit);
+        fill(&mut bench, id);
+        assert_eq!(send(&mut bench).flags.has(DataFlags::HUNGRY), hungry, "limit {limit}");
+    }
+}
+
+#[test]
+fn receive_ring_doubles_once_the_application_has_read_everything() {
+    let (mut bench, id, local) = joined(FAR);
+    let window = receive(&mut bench, local, 0, RING, DataFlags::HUNGRY);
+    assert_eq!(window.limit, WINDOW);
+    let now = bench.now;
+    let mut half = [0; RING / 2];
+    bench.session().read(now, id, &mut half).unwrap();
+    assert_eq!(bench.exchange(Lane::Send, |answer| answer).windows()[0].limit, WINDOW * 3 / 2);
+    bench.session().read(now, id, &mut half).unwrap();
+    let window = bench.exchange(Lane::Send, |answer| answer).windows()[0];
+    assert_eq!(window.limit, 3 * WINDOW, "two rings behind what was read");
+}
+
+#[test]
+fn receive_ring_stays_unless_the_sender_is_hungry() {
+    let (mut bench, id, local) = joined(FAR);
+    receive(&mut bench, local, 0, RING, DataFlags::NONE);
+    bench.read(id);
+    assert_eq!(bench.exchange(Lane::Send, |answer| answer).windows()[0].limit, 2 * WINDOW);
+}
+
+#[test]
+fn without_a_pool_no_ring_changes() {
+    let (mut bench, id, local) = Bench::connected(Kind::Stream, FAR);
+    fill(&mut bench, id);
+    send(&mut bench);
+    assert_eq!(fill(&mut bench, id), 0);
+    receive(&mut bench, local, 0, RING, DataFlags::HUNGRY);
+    bench.read(id);
+    assert_eq!(bench.exchange(Lane::Send, |answer| answer).windows()[0].limit, 2 * WINDOW);
+}
+
+#[test]
+fn ring_takes_no_more_than_stays_free() {
+    let (mut bench, id, _) = joined(FAR);
+    let mut written = 0;
+    loop {
+        match fill(&mut bench, id) {
+            0 => break,
+            n => written += n,
+        }
+        send(&mut bench);
+    }
+    assert_eq!(written, 4 * RING, "a quarter of the pool");
+}
+
+#[test]
+fn rings_go_back_when_their_channel_ends() {
+    let (mut bench, id, local) = joined(FAR);
+    fill(&mut bench, id);
+    send(&mut bench);
+    grow_receive(&mut bench, id, local);
+    assert_eq!(bench.session().rings.lent(), 4 * RING);
+    let now = bench.now;
+    bench.session().abort(now, id);
+    let request = bench.begin(Lane::Send).expect("CLOSE_REQ");
+    let closed = Closed { status: Status::Aborted, channel: REMOTE };
+    let answer =
+        Answer::to(&request.exchange).from(PEER, Channel::NONE).message(&Message::CloseRsp(closed));
+    bench.answer(Lane::Send, &answer.ok());
+    assert_eq!(bench.session().rings.lent(), 0);
+}
+
+#[test]
+fn bytes_that_a_ring_given_back_has_no_room_for_are_lost_and_come_again() {
+    let (mut bench, idle, local) = joined(FAR);
+    let sent = grow_receive(&mut bench, idle, local);
+    let told = bench.exchange(Lane::Send, |answer| answer).windows()[0].limit;
+    assert_eq!(told, sent + 2 * WINDOW);
+    // Another channel wants more than is left, when the first has been idle for long enough.
+    bench.pass(2_000);
+    let busy = bench.connect(Kind::Stream);
+    bench.dial(Status::Ok, FAR);
+    bench.exchange(Lane::Send, |answer| answer);
+    while bench.session().rings.is_lent(usize::from(idle.slot()), Direction::Receive) {
+        fill(&mut bench, busy);
+        send(&mut bench);
+    }
+    // The peer uses what it was promised.
+    let window = receive(&mut bench, local, sent, 2 * RING, DataFlags::NONE);
+    assert_eq!((window.ack, window.losses, window.overflow), (sent + WINDOW, 1, 0));
+    assert_eq!(bench.read(idle).len(), RING);
+}
