@@ -163,7 +163,9 @@ impl<M: Mode> Session<'_, M> {
         match incoming.destination {
             Destination::Drop => {}
             Destination::Stream => {
-                if !self.take_stream(slot, incoming.at, bytes) {
+                let is_whole = self.take_stream(slot, incoming.at, bytes);
+                self.wake_channel(slot);
+                if !is_whole {
                     self.core.flight(lane).drop_incoming();
                     return;
                 }
@@ -173,7 +175,6 @@ impl<M: Mode> Session<'_, M> {
                 if left == 0 {
                     self.finish_if_done(now, slot);
                 }
-                self.wake_channel(slot);
             }
             Destination::Datagram if !M::DATAGRAMS => {}
             Destination::Datagram => {

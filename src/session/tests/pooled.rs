@@ -1,6 +1,7 @@
 //! Rings that grow out of the pool, and go back.
 
 use super::*;
+use crate::session::Wake;
 use crate::session::rings::Direction;
 use crate::wire::Closed;
 
@@ -173,7 +174,10 @@ fn bytes_that_a_ring_given_back_has_no_room_for_are_lost_and_come_again() {
         send(&mut bench);
     }
     // The peer uses what it was promised.
+    while bench.session().poll_wake().is_some() {}
     let window = receive(&mut bench, local, sent, 2 * RING, DataFlags::NONE);
     assert_eq!((window.ack, window.losses, window.overflow), (sent + WINDOW, 1, 0));
+    let wakes: Vec<_> = core::iter::from_fn(|| bench.session().poll_wake()).collect();
+    assert!(wakes.contains(&Wake::Channel(idle.slot())), "what did fit can be read: {wakes:?}");
     assert_eq!(bench.read(idle).len(), RING);
 }
