@@ -273,6 +273,7 @@ impl<M: Mode> Core<M> {
     }
 
     /// The clock is so far, at least.
+    #[inline(never)]
     pub fn tick(&mut self, now: u64) {
         self.clock = self.clock.max(now);
     }
