@@ -176,9 +176,8 @@ impl<M: Mode> Session<'_, M> {
         trace!("channel {:#x}: the slot is free", ids::id(slot, generation));
         // A peer that never was answered may still connect.
         if channel.met
-            // The peers of those that are owed may still ask.
             && let Some(oldest) =
-                self.tombstones.iter_mut().min_by_key(|t| (t.is_owed(now), t.expires_at()))
+                self.tombstones.iter_mut().reduce(|a, b| if b.goes_before(a, now) { b } else { a })
         {
             *oldest = Tombstone::of(channel, channel.local(slot), now, rto_max, M::SINGLE);
             if oldest.left() == Left::Whole && self.core.phase == Phase::Closing {

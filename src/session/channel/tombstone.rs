@@ -110,6 +110,13 @@ impl Tombstone {
         self.owed_until.is_set() && !self.owed_until.is_due(now)
     }
 
+    /// Whether this place is taken for another tombstone before `other`'s: the peer that is owed may still ask.
+    #[inline(never)]
+    pub fn goes_before(&self, other: &Self, now: u64) -> bool {
+        let (is_owed, is_other_owed) = (self.is_owed(now), other.is_owed(now));
+        if is_owed == is_other_owed { self.expires < other.expires } else { is_other_owed }
+    }
+
     /// The peer is known to have the final acknowledgement, or need not have it.
     pub fn forgive(&mut self) {
         self.owed_until = Deadline::NONE;
