@@ -82,7 +82,8 @@ impl<M: Mode> Session<'_, M> {
         let slot = usize::from(item.slot);
         let (route, message) = match item.kind {
             ItemKind::Listen => {
-                let req = self.claims[slot].listen_req(slot, self.core.settings.owner)?;
+                let claim = self.claims().get(slot)?;
+                let req = claim.listen_req(slot, self.core.settings.owner)?;
                 (None, Message::ListenReq(req))
             }
             ItemKind::Connect => (None, self.connect_req(slot)?),
