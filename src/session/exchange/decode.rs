@@ -30,7 +30,7 @@ impl<M: Mode> Session<'_, M> {
             if !session.core.flight(lane).is_unanswered() {
                 break Ok(());
             }
-            match decoder.next_answered(&mut input) {
+            match decoder.next_as(M::ROLE, &mut input) {
                 Ok(Some(Piece::Message(message))) => {
                     if let Err(cause) = session.on_message(now, lane, message) {
                         break Err(cause);

@@ -61,7 +61,7 @@ impl<M: Mode> Session<'_, M> {
                 hold_ms: flight.hold_ms(),
                 max_response,
             });
-            return hello.encode(out).unwrap_or(0);
+            return hello.encode_as(M::ROLE, out).unwrap_or(0);
         };
         let head = item.head();
         if self.stage(lane, &item, out) != Some(head) {
@@ -69,10 +69,10 @@ impl<M: Mode> Session<'_, M> {
             let route = if item.is_routed() { Route::LEN } else { 0 };
             *out = [0; wire::MAX_CONTROL];
             if route > 0 {
-                let _ = Message::Pad((route - HEADER_LEN) as u32).encode(out);
+                let _ = Message::Pad((route - HEADER_LEN) as u32).encode_as(M::ROLE, out);
             }
             let rest = (head - route - HEADER_LEN) as u32;
-            let _ = Message::Pad(rest).encode(&mut out[route..]);
+            let _ = Message::Pad(rest).encode_as(M::ROLE, &mut out[route..]);
         }
         head
     }
@@ -108,10 +108,10 @@ impl<M: Mode> Session<'_, M> {
             }
         };
         let at = match route {
-            Some(route) => Message::Route(route).encode(out)?,
+            Some(route) => Message::Route(route).encode_as(M::ROLE, out)?,
             None => 0,
         };
-        Some(at + message.encode(out.get_mut(at..)?)?)
+        Some(at + message.encode_as(M::ROLE, out.get_mut(at..)?)?)
     }
 
     /// CONNECT_REQ of a channel.
