@@ -119,8 +119,8 @@ impl Decoder {
                         return Ok(None);
                     }
                     self.have = 0;
-                    return Message::decode_as(role, kind, &self.head[HEADER_LEN..end])
-                        .map(|message| Some(Piece::Message(message)));
+                    let message = Message::decode_as(role, kind, &self.head[HEADER_LEN..end])?;
+                    return Ok(Some(Piece::Message(message)));
                 }
             }
         }

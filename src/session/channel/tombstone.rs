@@ -150,7 +150,8 @@ impl Tombstone {
     /// Whether it is of a channel of that peer that has this end, here or there; none means all.
     pub fn is_meant(&self, peer: &Address, end: wire::Channel) -> bool {
         // Tokens tell channels apart.
-        [0, self.local.token, self.remote.token].contains(&end.token) && self.peer == *peer
+        let is_end = |token| end.token == token;
+        (is_end(0) || is_end(self.local.token) || is_end(self.remote.token)) && self.peer == *peer
     }
 
     /// Whether silence ended the channel with this peer, lately.

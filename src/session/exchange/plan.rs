@@ -309,7 +309,7 @@ impl<M: Mode> Session<'_, M> {
     }
 
     fn plan_stream(&mut self, now: u64, slot: usize, share: u32, several: bool) -> u32 {
-        let ring = self.ring_len() as u64;
+        let ring = self.ring_len();
         let channel = &mut self.channels[slot];
         let segment = channel.tx.take_segment(ring, share, several);
         if !M::SINGLE && segment.is_new {
