@@ -108,7 +108,11 @@ pub(super) mod sealed {
         const GREETS: bool;
         const KEEPALIVE: bool;
         /// What the session says and hears.
-        const ROLE: Role = Role::Client { listens: Self::LISTENS, connects: Self::CONNECTS };
+        const ROLE: Role = Role::Client {
+            listens: Self::LISTENS,
+            connects: Self::CONNECTS,
+            streams: !Self::SINGLE,
+        };
         /// One for each lane.
         type Transfers: Debug + AsMut<[Transfer]>;
         const TRANSFERS: Self::Transfers;

@@ -74,6 +74,7 @@ macro_rules! messages {
                     $(kind::$c_name)|* if role != Role::Any => return None,
                     kind::LISTEN_RSP | kind::ACCEPT_REQ if !role.listens() => return None,
                     kind::CONNECT_RSP if !role.connects() => return None,
+                    kind::TICK if !role.streams() => return None,
                     $(kind::$c_name => Self::$c_variant(Field::take(fields)),)*
                     $(kind::$r_name => Self::$r_variant(Field::take(fields)),)*
                     $(kind::$b_name => Self::$b_variant(Field::take(fields)),)*
@@ -177,8 +178,8 @@ impl<'a> Message<'a> {
 pub enum Role {
     /// Every message is said and heard.
     Any,
-    /// A client, in a session that listens, or connects, or both.
-    Client { listens: bool, connects: bool },
+    /// A client, whose session listens, connects, and has answers that stay open, or not.
+    Client { listens: bool, connects: bool, streams: bool },
 }
 
 impl Role {
@@ -190,11 +191,16 @@ impl Role {
         matches!(self, Self::Any | Self::Client { connects: true, .. })
     }
 
+    const fn streams(self) -> bool {
+        matches!(self, Self::Any | Self::Client { streams: true, .. })
+    }
+
     /// Whether a message of that type octet, which a relay may say, means nothing here.
     pub const fn skips(self, kind: u8) -> bool {
         match kind {
             kind::LISTEN_RSP | kind::ACCEPT_REQ => !self.listens(),
             kind::CONNECT_RSP => !self.connects(),
+            kind::TICK => !self.streams(),
             _ => false,
         }
     }

@@ -5,8 +5,9 @@ use super::*;
 
 #[test]
 fn clients_say_and_hear_what_they_are_made_for() {
-    for (listens, connects) in [(true, true), (true, false), (false, true), (false, false)] {
-        let role = Role::Client { listens, connects };
+    for bits in 0..8 {
+        let [listens, connects, streams] = [1, 2, 4].map(|bit| bits & bit != 0);
+        let role = Role::Client { listens, connects, streams };
         for (name, message) in samples(6, 3) {
             let kind = message.kind();
             let says = match kind {
@@ -29,6 +30,7 @@ fn clients_say_and_hear_what_they_are_made_for() {
                     assert_eq!(heard, Err(WireError::Unknown { kind }), "{name} to {role:?}");
                 }
                 LISTEN_RSP | ACCEPT_REQ if !listens => assert_eq!(heard, Ok(None), "{name}"),
+                TICK if !streams => assert_eq!(heard, Ok(None), "{name}"),
                 CONNECT_RSP if !connects => assert_eq!(heard, Ok(None), "{name}"),
                 _ => assert_eq!(heard, Ok(Some(Piece::Message(message))), "{name} to {role:?}"),
             }
