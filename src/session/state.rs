@@ -274,6 +274,7 @@ impl<M: Mode> Core<M> {
     }
 
     /// The clock is so far, at least.
+    // Inlined, firmware would have it six times.
     #[inline(never)]
     pub fn tick(&mut self, now: u64) {
         self.clock = self.clock.max(now);

@@ -138,6 +138,7 @@ impl Decoder {
 
 const _: () = assert!(MAX_CONTROL <= u8::MAX as usize);
 
+// Inlined, it makes firmware larger.
 #[inline(never)]
 fn take<'a>(input: &mut &'a [u8], most: u32) -> &'a [u8] {
     let (bytes, rest) = input.split_at(input.len().min(most as usize));

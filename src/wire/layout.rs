@@ -68,7 +68,7 @@ macro_rules! messages {
             }
 
             /// Reads a control message; `None` if `role` never hears it.
-                        #[cfg_attr(not(feature = "std"), inline(never))]
+            #[cfg_attr(not(feature = "std"), inline(never))]
             fn take(fields: &mut Fields<'a>, kind: u8, role: Role) -> Option<Self> {
                 Some(match kind {
                     $(kind::$c_name)|* if role != Role::Any => return None,
@@ -172,8 +172,8 @@ impl<'a> Message<'a> {
     }
 }
 
-/// The part of those that messages are made for. Firmware goes without the code of all that it neither
-/// says nor hears.
+/// What an end says and hears. Firmware goes without the code of all that its own end neither says nor
+/// hears.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Role {
     /// Every message is said and heard.

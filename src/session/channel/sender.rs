@@ -353,6 +353,8 @@ impl Sender {
 
     /// The relay passed on so many bytes of the data in the body under way, and not all of them
     /// unless `whole`.
+    // Inlined, it makes firmware larger.
+    #[inline(never)]
     pub fn pass_on(&mut self, bytes: u32, whole: bool) {
         let after = self.staged() + u64::from(bytes);
         self.delivered = self.delivered.max(after);

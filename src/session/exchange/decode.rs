@@ -17,6 +17,7 @@ use crate::wire::{
 impl<M: Mode> Session<'_, M> {
     /// Takes a piece of the answer's body apart. Fails if this is no relay's answer, or not to this
     /// request.
+    // Inlined, it makes firmware larger.
     #[inline(never)]
     pub(in crate::session) fn decode(
         &mut self,

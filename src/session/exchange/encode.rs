@@ -48,6 +48,7 @@ impl<M: Mode> Session<'_, M> {
     }
 
     /// Writes what stands before the data bytes of the next item, and gives how much.
+    // Inlined, it makes firmware larger.
     #[inline(never)]
     fn stage_next(&mut self, lane: Lane, next: Next, out: &mut [u8; wire::MAX_CONTROL]) -> usize {
         let core = &mut *self.core;
