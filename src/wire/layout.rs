@@ -68,7 +68,6 @@ macro_rules! messages {
             }
 
             /// Reads a control message; `None` if `role` never hears it.
-            #[cfg_attr(not(feature = "std"), inline(never))]
             fn take(fields: &mut Fields<'a>, kind: u8, role: Role) -> Option<Self> {
                 Some(match kind {
                     $(kind::$c_name)|* if role != Role::Any => return None,
