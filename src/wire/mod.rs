@@ -30,6 +30,7 @@ mod tests;
 pub use codec::{Reader, Writer};
 pub use decoder::{Decoder, Piece};
 pub use endpoint::{Endpoint, EndpointError, Name};
+pub(crate) use layout::Role;
 #[cfg(all(test, feature = "std"))]
 pub(crate) use layout::kind;
 pub use message::{

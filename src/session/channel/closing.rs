@@ -32,13 +32,13 @@ impl<M: Mode> Session<'_, M> {
     }
 
     /// The session of `peer` is over: it answers nothing any more.
-    pub(in crate::session) fn on_gone(&mut self, now: u64, peer: Address) {
+    pub(in crate::session) fn on_gone(&mut self, now: u64, peer: &Address) {
         for slot in 0..self.channels.len() {
-            if self.channels[slot].peer == peer {
+            if self.channels[slot].peer == *peer {
                 self.ended_by_peer(now, slot, Status::Unknown);
             }
         }
-        self.settle_tombstones(&peer, Channel::NONE);
+        self.settle_tombstones(peer, Channel::NONE);
     }
 
     pub(in crate::session) fn on_close_rsp(&mut self, now: u64, from: &Route, closed: &Closed) {

@@ -127,6 +127,7 @@ enum HeldBy {
 }
 
 /// A channel. All zeros is its initial state.
+// What is used most comes first, where short instructions reach it.
 #[derive(Debug)]
 #[repr(C)]
 pub struct ChannelRecord {
@@ -139,7 +140,6 @@ pub struct ChannelRecord {
     flying: bool,
     /// How often the message that sets it up or ends it was sent.
     repeats: u8,
-    pub tx: Sender,
     pub prober: Prober,
     generation: u32,
     /// The listener it came from; none if it was made by connect.
@@ -148,6 +148,8 @@ pub struct ChannelRecord {
     arrival: u32,
     /// How long silence is borne, in ms.
     linger_ms: u32,
+    pub tx: Sender,
+    pub rx: Receiver,
     token: u64,
     /// Since when something is outstanding and nothing was heard.
     quiet_since: Deadline,
@@ -162,7 +164,6 @@ pub struct ChannelRecord {
     remote: wire::Channel,
     endpoint: Endpoint,
     greeting: Greeting,
-    pub rx: Receiver,
 }
 
 /// What follows from an end.

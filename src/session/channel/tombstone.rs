@@ -110,6 +110,13 @@ impl Tombstone {
         self.owed_until.is_set() && !self.owed_until.is_due(now)
     }
 
+    /// Whether this place is taken for another tombstone before `other`'s: the peer that is owed may still ask.
+    #[inline(never)]
+    pub fn goes_before(&self, other: &Self, now: u64) -> bool {
+        let (is_owed, is_other_owed) = (self.is_owed(now), other.is_owed(now));
+        if is_owed == is_other_owed { self.expires < other.expires } else { is_other_owed }
+    }
+
     /// The peer is known to have the final acknowledgement, or need not have it.
     pub fn forgive(&mut self) {
         self.owed_until = Deadline::NONE;
@@ -143,7 +150,8 @@ impl Tombstone {
     /// Whether it is of a channel of that peer that has this end, here or there; none means all.
     pub fn is_meant(&self, peer: &Address, end: wire::Channel) -> bool {
         // Tokens tell channels apart.
-        [0, self.local.token, self.remote.token].contains(&end.token) && self.peer == *peer
+        let is_end = |token| end.token == token;
+        (is_end(0) || is_end(self.local.token) || is_end(self.remote.token)) && self.peer == *peer
     }
 
     /// Whether silence ended the channel with this peer, lately.

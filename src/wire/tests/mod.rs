@@ -5,6 +5,7 @@ mod endpoint;
 mod examples;
 mod hostile;
 mod page;
+mod role;
 
 use super::*;
 use crate::Kind;
