@@ -8,6 +8,7 @@ use tracing::debug;
 
 use super::demand::{Demand, flags_fit};
 use super::exchange::RequestKind;
+use super::key::SessionKey;
 use super::rejection::{Limit, MALFORMED, Rejection};
 use super::tables::Work;
 use super::{ExchangeId, Router};
@@ -85,7 +86,7 @@ impl Router {
                 }
                 continue;
             }
-            match upload.next(&self.tables.config)? {
+            match upload.next(&self.tables.config, &self.tables.sessions)? {
                 None => return Ok(()),
                 Some((_, Demand::Hello(hello))) => self.hello(now, id, &hello)?,
                 Some((index, demand)) => self.tables.meet(now, upload, index, demand)?,
@@ -100,7 +101,7 @@ impl Router {
         if hello.version != VERSION {
             return Err(Rejection::End(Status::Version));
         }
-        let peer = address(&hello.secret);
+        let peer = tables.sessions.key(address(&hello.secret));
         if !exchange.claim(peer, tables.sessions.is_known(&peer)) {
             return Err(Rejection::Stranger);
         }
@@ -143,7 +144,7 @@ impl Router {
         &mut self,
         now: u64,
         id: ExchangeId,
-        peer: Address,
+        peer: SessionKey,
         hello: &Hello,
         before: BTreeSet<ExchangeId>,
     ) -> Result<(), Rejection> {
@@ -260,7 +261,7 @@ impl Router {
         let Some(mut upload) = self.uploads.remove(&id) else { return };
         let tables = &mut self.tables;
         tables.release(now, &mut upload);
-        let session = tables.exchanges.get(id).and_then(|exchange| exchange.address());
+        let session = tables.exchanges.get(id).and_then(|exchange| exchange.claimant());
         let session = session.unwrap_or_default();
         match why {
             Rejection::Limited(limit) => {
