@@ -26,10 +26,13 @@ impl Router {
 
     /// Lets an upload try again: with what the router has of it now, with the rest by its driver.
     pub(super) fn resume(&mut self, now: u64, id: ExchangeId) {
-        let has_driver = self.uploads.get(&id).is_some_and(|upload| !upload.is_carried());
-        self.drive(now, id);
-        if has_driver {
+        let Some(upload) = self.uploads.get(&id) else { return };
+        if !upload.is_carried() {
+            self.drive(now, id);
             self.tables.exchanges.wake(id);
+        } else if self.tables.stands(id) {
+            // The messages of a park that ended go nowhere: they are about to be given up.
+            self.drive(now, id);
         }
     }
 
