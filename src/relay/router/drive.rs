@@ -1,7 +1,5 @@
 //! Reading uploads: HELLO, the messages behind it, and the end of a body.
 
-use std::collections::BTreeSet;
-
 use bytes::Bytes;
 use sha2::{Digest, Sha256};
 use tracing::debug;
@@ -122,12 +120,12 @@ impl Router {
         }
         tables.sessions.prolong_doubt(peer, now + tables.config.doubt_ms);
         let kind = RequestKind::of(hello);
-        let mut before = BTreeSet::new();
+        let mut before = Vec::new();
         if kind.is_send()
             && let Some(session) = tables.sessions.get_mut(&peer)
         {
             before.clone_from(&session.sends);
-            session.sends.insert(id);
+            session.sends.push(id);
         }
         if tables.is_down {
             return Err(Rejection::End(Status::Shutdown));
@@ -149,7 +147,7 @@ impl Router {
         id: ExchangeId,
         peer: SessionKey,
         hello: &Hello,
-        before: BTreeSet<ExchangeId>,
+        before: Vec<ExchangeId>,
     ) -> Result<(), Rejection> {
         let kind = RequestKind::of(hello);
         let sends = self.supersede(now, before, kind, hello.seq) + 1;
@@ -180,7 +178,7 @@ impl Router {
     fn supersede(
         &mut self,
         now: u64,
-        sends: BTreeSet<ExchangeId>,
+        sends: Vec<ExchangeId>,
         kind: RequestKind,
         seq: u64,
     ) -> usize {

@@ -45,6 +45,6 @@ pub(super) struct SessionKeys(RandomState);
 
 impl SessionKeys {
     pub fn key(&self, address: Address) -> SessionKey {
-        SessionKey { address, hash: self.0.hash_one(address.0) }
+        SessionKey { address, hash: self.0.hash_one(u128::from_ne_bytes(address.0)) }
     }
 }

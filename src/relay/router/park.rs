@@ -243,7 +243,7 @@ impl Tables {
 impl Tables {
     /// Tells the sessions that wait for `peer` that it takes data.
     pub(super) fn tell_wishers(&mut self, now: u64, peer: SessionKey) {
-        for wisher in self.wishes.grant(peer) {
+        for wisher in self.wishes.grant(peer).into_iter().flatten() {
             if let Some(session) = self.sessions.get_mut(&wisher) {
                 session.stored.ready.insert(peer.address());
                 self.poke(now, wisher);

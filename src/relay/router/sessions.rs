@@ -1,7 +1,5 @@
 //! The sessions that the router remembers: where their parks are, and whether they go on.
 
-use std::collections::BTreeSet;
-
 use rustc_hash::{FxHashMap, FxHashSet};
 use tracing::trace;
 
@@ -27,8 +25,9 @@ pub(super) struct SessionRecord {
     pub wake: Option<u64>,
     /// Time between the last two parks, in milliseconds.
     gap: u64,
-    /// Exchanges whose body is under way and that count as sends: sends, and parks with SINGLE.
-    pub sends: BTreeSet<ExchangeId>,
+    /// Exchanges whose body is under way and that count as sends, the oldest first: sends, and parks with
+    /// SINGLE.
+    pub sends: Vec<ExchangeId>,
     /// Which sessions may answer its connections.
     pub asked: Asked,
     pub stored: Stored,

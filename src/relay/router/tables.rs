@@ -174,7 +174,7 @@ impl Tables {
         if let Some(peer) = self.session_of(upload.id)
             && let Some(session) = self.sessions.get_mut(&peer)
         {
-            session.sends.remove(&upload.id);
+            session.sends.retain(|id| *id != upload.id);
         }
     }
 

@@ -30,9 +30,9 @@ impl Wishes {
         oldest.is_some()
     }
 
-    /// Takes the wishes for `peer`: the sessions that had them.
-    pub fn grant(&mut self, peer: SessionKey) -> BTreeSet<SessionKey> {
-        let wishers = self.wanted.remove(&peer).unwrap_or_default();
+    /// Takes the wishes for `peer`, if there are any: the sessions that had them.
+    pub fn grant(&mut self, peer: SessionKey) -> Option<BTreeSet<SessionKey>> {
+        let wishers = self.wanted.remove(&peer)?;
         for wisher in &wishers {
             if let Some(wishes) = self.of.get_mut(wisher) {
                 wishes.retain(|wanted| *wanted != peer);
@@ -41,7 +41,7 @@ impl Wishes {
                 }
             }
         }
-        wishers
+        Some(wishers)
     }
 
     /// Forgets all wishes of a session.
