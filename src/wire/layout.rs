@@ -3,7 +3,7 @@
 
 use super::field::{Field, Fields, layout};
 use super::message::{
-    Accept, Address, Channel, Close, Closed, Connect, Data, DataFlags, End, Hello, ListenReq,
+    Accept, Address, ChannelRef, Close, Closed, Connect, Data, DataFlags, End, Hello, ListenReq,
     ListenRsp, Message, Route, Tick, Verdict, Welcome, Window,
 };
 use super::{HEADER_LEN, MAGIC, MAX_GREETING, MAX_NAME, Name, WireError, Writer};
@@ -206,7 +206,7 @@ impl Role {
 }
 
 layout! { <'a>
-    Channel { id, token }
+    ChannelRef { id, token }
     Hello { version, flags, secret, seq, hold_ms, max_response }
     End { status, highest }
     Route { peer, channel }

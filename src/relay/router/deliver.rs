@@ -13,7 +13,7 @@ use super::stored::newest;
 use super::tables::Tables;
 use super::upload::{Pulled, Upload};
 use crate::Kind;
-use crate::wire::{Channel, DataFlags, Endpoint, MAX_CONTROL, Message, Route, Status, Window};
+use crate::wire::{ChannelRef, DataFlags, Endpoint, MAX_CONTROL, Message, Route, Status, Window};
 use bytes::BytesMut;
 
 /// What a response may have queued when a datagram is put in that fits only an empty one: the
@@ -47,7 +47,7 @@ impl Tables {
             Demand::Connect { channel, endpoint, kind, message } => {
                 match self.ask(now, upload.id, channel, &endpoint, kind) {
                     Ok(peer) => {
-                        upload.begin(index, (peer, Channel::NONE), Content::Control(message));
+                        upload.begin(index, (peer, ChannelRef::NONE), Content::Control(message));
                     }
                     Err(status) => self.judge_at_once(upload, index, status),
                 }
@@ -91,7 +91,7 @@ impl Tables {
         &mut self,
         now: u64,
         id: ExchangeId,
-        channel: Channel,
+        channel: ChannelRef,
         endpoint: &Endpoint,
         kind: Kind,
     ) -> Result<SessionKey, Status> {
@@ -116,7 +116,7 @@ impl Tables {
         now: u64,
         id: ExchangeId,
         peer: SessionKey,
-        channel: Channel,
+        channel: ChannelRef,
         window: Window,
     ) -> Status {
         let source = self.source_of(id);
@@ -308,7 +308,7 @@ impl Tables {
         now: u64,
         source: SessionKey,
         peer: SessionKey,
-        channel: Channel,
+        channel: ChannelRef,
         mut window: Window,
     ) {
         self.acquaint(source, peer);

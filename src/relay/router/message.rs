@@ -5,7 +5,7 @@ use bytes::{Bytes, BytesMut};
 use super::control::Control;
 use super::key::SessionKey;
 use super::response::data_len;
-use crate::wire::{Channel, Data, DataFlags, Status};
+use crate::wire::{ChannelRef, Data, DataFlags, Status};
 
 /// Least octets of a stream worth a message of their own while more are there.
 const MIN_SLICE: usize = 256;
@@ -17,7 +17,7 @@ pub(super) struct InHand {
     pub index: u16,
     pub peer: SessionKey,
     /// The peer's end of the channel.
-    pub channel: Channel,
+    pub channel: ChannelRef,
     pub content: Content,
 }
 

@@ -13,8 +13,8 @@ use super::rejection::{Limit, MALFORMED, Rejection};
 use super::response::data_len;
 use super::sessions::Sessions;
 use crate::wire::{
-    Channel, Data, DataFlags, Decoder, Hello, ListenReq, MAX_SINGLE_BODY, Message, Piece, Status,
-    VERSION,
+    ChannelRef, Data, DataFlags, Decoder, Hello, ListenReq, MAX_SINGLE_BODY, Message, Piece,
+    Status, VERSION,
 };
 
 /// A request's body, as far as it was read.
@@ -25,7 +25,7 @@ pub(super) struct Upload {
     body: BodyInput,
     /// Messages begun.
     messages: u32,
-    route: Option<(SessionKey, Channel)>,
+    route: Option<(SessionKey, ChannelRef)>,
     in_hand: Option<InHand>,
     /// Peers that get no more of this upload, and why.
     refused: FxHashMap<SessionKey, Status>,
@@ -330,12 +330,17 @@ impl Upload {
 
 impl Upload {
     /// Where messages for a peer go, as ROUTE said.
-    pub fn route(&self) -> Result<(SessionKey, Channel), Rejection> {
+    pub fn route(&self) -> Result<(SessionKey, ChannelRef), Rejection> {
         self.route.ok_or(MALFORMED)
     }
 
     /// Takes a message in hand, to go to a peer; to be dropped if the peer gets no more of this upload.
-    pub fn begin(&mut self, index: u16, (peer, channel): (SessionKey, Channel), content: Content) {
+    pub fn begin(
+        &mut self,
+        index: u16,
+        (peer, channel): (SessionKey, ChannelRef),
+        content: Content,
+    ) {
         debug_assert!(self.in_hand.is_none(), "one message after the other");
         let mut message = InHand { index, peer, channel, content };
         if let Some(&status) = self.refused.get(&peer) {

@@ -161,7 +161,7 @@ pub struct ChannelRecord {
     /// First offset not received here, when the channel ended; or not received there, if the peer said.
     end_offset: u64,
     peer: Address,
-    remote: wire::Channel,
+    remote: wire::ChannelRef,
     endpoint: Endpoint,
     greeting: Greeting,
 }
@@ -199,7 +199,7 @@ impl ChannelRecord {
             heard_at: 0,
             end_offset: 0,
             peer: Address::RELAY,
-            remote: wire::Channel::NONE,
+            remote: wire::ChannelRef::NONE,
             endpoint: Endpoint::EMPTY,
             greeting: Greeting::new(),
             rx: Receiver::new(),
@@ -280,8 +280,8 @@ impl ChannelRecord {
     }
 
     /// This end of the channel, which is in that slot.
-    pub const fn local(&self, slot: usize) -> wire::Channel {
-        wire::Channel { id: ids::id(slot, self.generation), token: self.token }
+    pub const fn local(&self, slot: usize) -> wire::ChannelRef {
+        wire::ChannelRef { id: ids::id(slot, self.generation), token: self.token }
     }
 
     pub fn greeting(&self) -> &[u8] {
@@ -439,7 +439,11 @@ impl ChannelRecord {
         self.prober.end();
         self.rx.relax();
         self.state = State::Ended(end);
-        if tell && self.remote != wire::Channel::NONE { AfterEnd::Tell } else { AfterEnd::Settle }
+        if tell && self.remote != wire::ChannelRef::NONE {
+            AfterEnd::Tell
+        } else {
+            AfterEnd::Settle
+        }
     }
 
     /// The peer is told of the end, until `give_up_at` at the latest.

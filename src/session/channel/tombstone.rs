@@ -32,8 +32,8 @@ pub struct Tombstone {
     /// Until then the session does not say BYE, as the peer may still wait for the final
     /// acknowledgement; none once it is known to have that.
     owed_until: Deadline,
-    local: wire::Channel,
-    remote: wire::Channel,
+    local: wire::ChannelRef,
+    remote: wire::ChannelRef,
     peer: Address,
 }
 
@@ -46,8 +46,8 @@ impl Tombstone {
             ack: 0,
             expires: 0,
             owed_until: Deadline::NONE,
-            local: wire::Channel::NONE,
-            remote: wire::Channel::NONE,
+            local: wire::ChannelRef::NONE,
+            remote: wire::ChannelRef::NONE,
             peer: Address::RELAY,
         }
     }
@@ -55,7 +55,7 @@ impl Tombstone {
     /// What is left of a channel whose end here was `local`.
     pub fn of(
         channel: &ChannelRecord,
-        local: wire::Channel,
+        local: wire::ChannelRef,
         now: u64,
         rto_max: u32,
         single: bool,
@@ -138,17 +138,17 @@ impl Tombstone {
     }
 
     /// Whether it is of that channel of that peer, by its end here.
-    pub fn is_of(&self, peer: &Address, local: wire::Channel) -> bool {
+    pub fn is_of(&self, peer: &Address, local: wire::ChannelRef) -> bool {
         self.local == local && self.peer == *peer
     }
 
     /// Whether it is of that channel of that peer, by its end there.
-    pub fn was_with(&self, peer: &Address, remote: wire::Channel) -> bool {
+    pub fn was_with(&self, peer: &Address, remote: wire::ChannelRef) -> bool {
         self.remote == remote && self.peer == *peer
     }
 
     /// Whether it is of a channel of that peer that has this end, here or there; none means all.
-    pub fn is_meant(&self, peer: &Address, end: wire::Channel) -> bool {
+    pub fn is_meant(&self, peer: &Address, end: wire::ChannelRef) -> bool {
         // Tokens tell channels apart.
         let is_end = |token| end.token == token;
         (is_end(0) || is_end(self.local.token) || is_end(self.remote.token)) && self.peer == *peer
