@@ -110,6 +110,8 @@ impl BodyReader {
     }
 
     /// Takes an octet around the data of a chunk; false: it cannot stand there.
+    // Inlined, it makes firmware larger.
+    #[inline(never)]
     fn frame(&mut self, octet: u8) -> bool {
         let ends = octet == b'\n';
         match self.state {

@@ -14,6 +14,7 @@ use super::settings::{Settings, Timers};
 use super::stats::Stats;
 use super::terms::{Event, Lane};
 use crate::Kind;
+use crate::wire::Role;
 
 /// Events kept until somebody takes them; the oldest is dropped, and counted.
 const EVENTS: usize = 8;
@@ -108,6 +109,12 @@ pub(super) mod sealed {
         const DATAGRAMS: bool;
         const GREETS: bool;
         const KEEPALIVE: bool;
+        /// What the session says and hears.
+        const ROLE: Role = Role::Client {
+            listens: Self::LISTENS,
+            connects: Self::CONNECTS,
+            streams: !Self::SINGLE,
+        };
         /// One for each lane.
         type Transfers: Debug + AsMut<[Transfer]>;
         const TRANSFERS: Self::Transfers;

@@ -42,7 +42,7 @@ struct Reply {
     status: Status,
     peer: Address,
     /// Refuse: the connector's end. Close: the end that was addressed here. Stray: the end there.
-    channel: wire::Channel,
+    channel: wire::ChannelRef,
 }
 
 /// The replies of a session. All zeros is the initial state.
@@ -57,7 +57,7 @@ impl Replies {
                     state: ReplyState::Free,
                     status: Status::Ok,
                     peer: Address::RELAY,
-                    channel: wire::Channel::NONE,
+                    channel: wire::ChannelRef::NONE,
                 }
             }; REPLIES],
         )
@@ -75,7 +75,7 @@ impl Replies {
         kind: ReplyKind,
         status: Status,
         peer: Address,
-        channel: wire::Channel,
+        channel: wire::ChannelRef,
     ) -> bool {
         let state = ReplyState::Waits(kind);
         if self.0.iter().any(|r| r.state == state && r.peer == peer && r.channel == channel) {
@@ -123,13 +123,13 @@ impl Replies {
         let ReplyState::Flies(kind) = state else { return None };
         let (end, message) = match kind {
             ReplyKind::Refuse if M::LISTENS => {
-                let none = wire::Channel::NONE;
+                let none = wire::ChannelRef::NONE;
                 let accept =
                     Accept { status, channel: none, limit: 0, linger_ms: 0, greeting: &[] };
                 (channel, Message::AcceptRsp(accept))
             }
             ReplyKind::Close => {
-                (wire::Channel::NONE, Message::CloseRsp(Closed { status, channel }))
+                (wire::ChannelRef::NONE, Message::CloseRsp(Closed { status, channel }))
             }
             ReplyKind::Stray if M::CONNECTS => {
                 (channel, Message::CloseReq(Close { status, offset: 0 }))
@@ -147,14 +147,14 @@ impl<M: Mode> Core<M> {
         kind: ReplyKind,
         status: Status,
         peer: Address,
-        channel: wire::Channel,
+        channel: wire::ChannelRef,
     ) {
         self.wakes.send |= self.replies.add(kind, status, peer, channel);
     }
 
     /// Tells the source of a message that the channel addressed is not there.
     pub fn unknown(&mut self, from: &Route) {
-        if from.peer != Address::RELAY && from.channel != wire::Channel::NONE {
+        if from.peer != Address::RELAY && from.channel != wire::ChannelRef::NONE {
             self.reply(ReplyKind::Close, Status::Unknown, from.peer, from.channel);
         }
     }

@@ -41,6 +41,7 @@ pub(super) enum Fatal {
 
 /// Who is to look again.
 #[derive(Debug)]
+#[repr(C)]
 pub(super) struct Wakes {
     pub send: bool,
     /// The sending lane is to look when acknowledgements are due, which was not so before.
@@ -69,8 +70,8 @@ pub(super) struct Core<M: Mode> {
     pub held_back: bool,
     /// Slot that is served first by the next body.
     pub turn: u8,
-    pub wakes: Wakes,
     pub health: Health,
+    pub wakes: Wakes,
     pub relay_max_body: Option<NonZeroU32>,
     pub arrivals: u32,
     /// Smoothed round trip and its variation, in ms (RFC 6298), once one was measured.
@@ -261,6 +262,8 @@ impl<M: Mode> Core<M> {
     }
 
     /// The clock is so far, at least.
+    // Inlined, firmware would have it six times.
+    #[inline(never)]
     pub fn tick(&mut self, now: u64) {
         self.clock = self.clock.max(now);
     }

@@ -44,7 +44,7 @@ impl<M: Mode> Session<'_, M> {
     }
 
     /// This end of a channel.
-    pub(super) fn local(&self, slot: usize) -> wire::Channel {
+    pub(super) fn local(&self, slot: usize) -> wire::ChannelRef {
         self.channels[slot].local(slot)
     }
 

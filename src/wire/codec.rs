@@ -84,6 +84,8 @@ impl<'a> Writer<'a> {
     }
 
     /// Appends `bytes`.
+    // In firmware each field would have it.
+    #[cfg_attr(not(feature = "std"), inline(never))]
     pub fn bytes(&mut self, bytes: &[u8]) -> &mut Self {
         match self.out.get_mut(self.len..self.len + bytes.len()) {
             Some(to) => {

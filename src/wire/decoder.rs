@@ -1,7 +1,6 @@
 //! The decoder takes a body apart as it arrives.
 
-use super::layout::Direction;
-use super::layout::kind;
+use super::layout::{Role, kind};
 use super::{DATA_HEADER_LEN, Data, HEADER_LEN, MAX_CONTROL, Message, WireError};
 
 /// What a [`Decoder`] found.
@@ -52,26 +51,19 @@ impl Decoder {
         &'a mut self,
         input: &mut &'i [u8],
     ) -> Result<Option<Piece<'a>>, WireError> {
-        self.next_of(input, Direction::Both)
+        self.next_as(Role::Any, input)
     }
 
-    /// Does as [`next`](Self::next) with the body of an answer, where messages that only clients send
-    /// are unknown.
+    /// Does as [`next`](Self::next) with a body that comes to `role`: what only others hear is unknown, or
+    /// is skipped if a relay may say it.
     ///
     /// # Errors
     /// The body breaks the protocol. The rest of the body cannot be read then.
-    pub fn next_answered<'a, 'i: 'a>(
-        &'a mut self,
-        input: &mut &'i [u8],
-    ) -> Result<Option<Piece<'a>>, WireError> {
-        self.next_of(input, Direction::Answers)
-    }
-
     #[inline(never)]
-    fn next_of<'a, 'i: 'a>(
+    pub(crate) fn next_as<'a, 'i: 'a>(
         &'a mut self,
+        role: Role,
         input: &mut &'i [u8],
-        side: Direction,
     ) -> Result<Option<Piece<'a>>, WireError> {
         loop {
             if self.skip > 0 {
@@ -114,6 +106,10 @@ impl Decoder {
                         return Ok(Some(Piece::Message(Message::Pad(length))));
                     }
                 }
+                _ if role.skips(kind) => {
+                    self.have = 0;
+                    self.skip = length;
+                }
                 _ => {
                     let end = HEADER_LEN + length as usize;
                     if end > MAX_CONTROL {
@@ -123,8 +119,8 @@ impl Decoder {
                         return Ok(None);
                     }
                     self.have = 0;
-                    return Message::decode_of(kind, &self.head[HEADER_LEN..end], side)
-                        .map(|message| Some(Piece::Message(message)));
+                    let message = Message::decode_as(role, kind, &self.head[HEADER_LEN..end])?;
+                    return Ok(Some(Piece::Message(message)));
                 }
             }
         }
@@ -142,6 +138,8 @@ impl Decoder {
 
 const _: () = assert!(MAX_CONTROL <= u8::MAX as usize);
 
+// Inlined, it makes firmware larger.
+#[inline(never)]
 fn take<'a>(input: &mut &'a [u8], most: u32) -> &'a [u8] {
     let (bytes, rest) = input.split_at(input.len().min(most as usize));
     *input = rest;

@@ -28,7 +28,7 @@ impl Name {
         if name.len() > MAX_NAME {
             return Err(EndpointError::TooLong);
         }
-        if !name.iter().all(|b| b.is_ascii_alphanumeric() || b"._-".contains(b)) {
+        if !name.iter().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'_' | b'-')) {
             return Err(EndpointError::Alphabet);
         }
         let mut bytes = [0; MAX_NAME];

@@ -3,7 +3,7 @@
 
 use super::field::{Field, Fields, layout};
 use super::message::{
-    Accept, Address, Channel, Close, Closed, Connect, Data, DataFlags, End, Hello, ListenReq,
+    Accept, Address, ChannelRef, Close, Closed, Connect, Data, DataFlags, End, Hello, ListenReq,
     ListenRsp, Message, Route, Tick, Verdict, Welcome, Window,
 };
 use super::{HEADER_LEN, MAGIC, MAX_GREETING, MAX_NAME, Name, WireError, Writer};
@@ -12,13 +12,15 @@ use super::{HEADER_LEN, MAGIC, MAX_GREETING, MAX_NAME, Name, WireError, Writer};
 macro_rules! messages {
     (
         clients { $($c_name:ident = $c_code:literal: $c_variant:ident($c_type:ty);)* }
-        answers { $($a_name:ident = $a_code:literal: $a_variant:ident($a_type:ty);)* }
+        relays { $($r_name:ident = $r_code:literal: $r_variant:ident($r_type:ty);)* }
+        both { $($b_name:ident = $b_code:literal: $b_variant:ident($b_type:ty);)* }
         data { $($d_name:ident = $d_code:literal: $d_variant:ident;)* }
     ) => {
         /// Type octets. From 0x80 on, a receiver skips what it does not know.
         pub(crate) mod kind {
             $(pub const $c_name: u8 = $c_code;)*
-            $(pub const $a_name: u8 = $a_code;)*
+            $(pub const $r_name: u8 = $r_code;)*
+            $(pub const $b_name: u8 = $b_code;)*
             $(pub const $d_name: u8 = $d_code;)*
             pub const PAD: u8 = 0x40;
             /// From this octet on, a message that this version does not know is skipped.
@@ -30,7 +32,8 @@ macro_rules! messages {
             pub const fn kind(&self) -> u8 {
                 match self {
                     $(Self::$c_variant(_) => kind::$c_name,)*
-                    $(Self::$a_variant(_) => kind::$a_name,)*
+                    $(Self::$r_variant(_) => kind::$r_name,)*
+                    $(Self::$b_variant(_) => kind::$b_name,)*
                     $(Self::$d_variant(_) => kind::$d_name,)*
                     Self::Pad(_) => kind::PAD,
                 }
@@ -41,29 +44,39 @@ macro_rules! messages {
             pub fn encoded_len(&self) -> usize {
                 HEADER_LEN + match self {
                     $(Self::$c_variant(m) => <$c_type>::SIZE + Field::counted(m),)*
-                    $(Self::$a_variant(m) => <$a_type>::SIZE + Field::counted(m),)*
+                    $(Self::$r_variant(m) => <$r_type>::SIZE + Field::counted(m),)*
+                    $(Self::$b_variant(m) => <$b_type>::SIZE + Field::counted(m),)*
                     $(Self::$d_variant(_) => DataFields::SIZE,)*
                     Self::Pad(_) => 0,
                 }
             }
 
-            /// Writes the fields.
+            /// Writes the fields; `None` if `role` never says the message.
             #[inline(always)]
-            fn put(&self, w: &mut Writer<'_>) {
+            fn put(&self, w: &mut Writer<'_>, role: Role) -> Option<()> {
                 match self {
+                    $(Self::$r_variant(_))|* if role != Role::Any => return None,
+                    Self::ListenReq(_) | Self::AcceptRsp(_) if !role.listens() => return None,
+                    Self::ConnectReq(_) if !role.connects() => return None,
                     $(Self::$c_variant(m) => Field::put(m, w),)*
-                    $(Self::$a_variant(m) => Field::put(m, w),)*
+                    $(Self::$r_variant(m) => Field::put(m, w),)*
+                    $(Self::$b_variant(m) => Field::put(m, w),)*
                     $(Self::$d_variant(m) => (m.offset, m.flags).put(w),)*
                     Self::Pad(_) => w,
                 };
+                Some(())
             }
 
-            /// Reads a control message; `None` if that side has no such message.
-            fn take(fields: &mut Fields<'a>, kind: u8, side: Direction) -> Option<Self> {
+            /// Reads a control message; `None` if `role` never hears it.
+            fn take(fields: &mut Fields<'a>, kind: u8, role: Role) -> Option<Self> {
                 Some(match kind {
-                    $(kind::$c_name)|* if side == Direction::Answers => return None,
+                    $(kind::$c_name)|* if role != Role::Any => return None,
+                    kind::LISTEN_RSP | kind::ACCEPT_REQ if !role.listens() => return None,
+                    kind::CONNECT_RSP if !role.connects() => return None,
+                    kind::TICK if !role.streams() => return None,
                     $(kind::$c_name => Self::$c_variant(Field::take(fields)),)*
-                    $(kind::$a_name => Self::$a_variant(Field::take(fields)),)*
+                    $(kind::$r_name => Self::$r_variant(Field::take(fields)),)*
+                    $(kind::$b_name => Self::$b_variant(Field::take(fields)),)*
                     _ => return None,
                 })
             }
@@ -72,7 +85,7 @@ macro_rules! messages {
 }
 
 messages! {
-    // Only clients send these. Firmware, which reads only answers, goes without their readers.
+    // Only clients send these.
     clients {
         HELLO = 0x01: Hello(Hello);
         ROUTE = 0x04: Route(Route);
@@ -81,7 +94,8 @@ messages! {
         ACCEPT_RSP = 0x15: AcceptRsp(Accept<'a>);
         RECEIVE_REQ = 0x22: ReceiveReq(Window);
     }
-    answers {
+    // Only relays send these.
+    relays {
         WELCOME = 0x02: Welcome(Welcome);
         END = 0x03: End(End);
         FROM = 0x05: From(Route);
@@ -89,12 +103,14 @@ messages! {
         CONNECT_RSP = 0x13: ConnectRsp(Accept<'a>);
         ACCEPT_REQ = 0x14: AcceptReq(Connect<'a>);
         SEND_RSP = 0x21: SendRsp(Window);
-        CLOSE_REQ = 0x24: CloseReq(Close);
-        CLOSE_RSP = 0x25: CloseRsp(Closed);
         VERDICT = 0x30: Verdict(Verdict);
         READY = 0x31: Ready(Address);
         TICK = 0x32: Tick(Tick);
         GONE = 0x80: Gone(Address);
+    }
+    both {
+        CLOSE_REQ = 0x24: CloseReq(Close);
+        CLOSE_RSP = 0x25: CloseRsp(Closed);
     }
     // Their bytes follow, and may arrive later than the fields before them.
     data {
@@ -107,6 +123,11 @@ impl<'a> Message<'a> {
     /// Writes the message to the start of `out`, without the bytes of a data message or PAD, and gives
     /// the number of octets written, or `None` if `out` is too short or a field too long.
     pub fn encode(&self, out: &mut [u8]) -> Option<usize> {
+        self.encode_as(Role::Any, out)
+    }
+
+    /// Does as [`encode`](Self::encode) with a message that `role` says; `None` if `role` never says it.
+    pub(crate) fn encode_as(&self, role: Role, out: &mut [u8]) -> Option<usize> {
         let greeting = match self {
             Self::ConnectReq(m) | Self::AcceptReq(m) => m.greeting,
             Self::ConnectRsp(m) | Self::AcceptRsp(m) => m.greeting,
@@ -117,7 +138,7 @@ impl<'a> Message<'a> {
         }
         let mut w = Writer::new(out);
         w.u32(0);
-        self.put(&mut w);
+        self.put(&mut w, role)?;
         let trailing = match self {
             Self::SendReq(data) | Self::ReceiveRsp(data) => data.len,
             Self::Pad(len) => *len,
@@ -140,29 +161,52 @@ impl<'a> Message<'a> {
     /// # Errors
     /// The message is unknown, or its length or a field is wrong.
     pub fn decode(kind: u8, payload: &'a [u8]) -> Result<Self, WireError> {
-        Self::decode_of(kind, payload, Direction::Both)
+        Self::decode_as(Role::Any, kind, payload)
     }
 
-    pub(super) fn decode_of(
-        kind: u8,
-        payload: &'a [u8],
-        side: Direction,
-    ) -> Result<Self, WireError> {
+    pub(super) fn decode_as(role: Role, kind: u8, payload: &'a [u8]) -> Result<Self, WireError> {
         let mut fields = Fields::new(payload);
-        let message = Self::take(&mut fields, kind, side).ok_or(WireError::Unknown { kind })?;
+        let message = Self::take(&mut fields, kind, role).ok_or(WireError::Unknown { kind })?;
         fields.finish(kind, payload.len() as u32).map(|()| message)
     }
 }
 
-/// The side whose messages are read: firmware that reads only answers goes without the rest.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) enum Direction {
-    Both,
-    Answers,
+/// What an end says and hears. Firmware goes without the code of all that its own end neither says nor
+/// hears.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Role {
+    /// Every message is said and heard.
+    Any,
+    /// A client, whose session listens, connects, and has answers that stay open, or not.
+    Client { listens: bool, connects: bool, streams: bool },
+}
+
+impl Role {
+    const fn listens(self) -> bool {
+        matches!(self, Self::Any | Self::Client { listens: true, .. })
+    }
+
+    const fn connects(self) -> bool {
+        matches!(self, Self::Any | Self::Client { connects: true, .. })
+    }
+
+    const fn streams(self) -> bool {
+        matches!(self, Self::Any | Self::Client { streams: true, .. })
+    }
+
+    /// Whether a message of that type octet, which a relay may say, means nothing here.
+    pub const fn skips(self, kind: u8) -> bool {
+        match kind {
+            kind::LISTEN_RSP | kind::ACCEPT_REQ => !self.listens(),
+            kind::CONNECT_RSP => !self.connects(),
+            kind::TICK => !self.streams(),
+            _ => false,
+        }
+    }
 }
 
 layout! { <'a>
-    Channel { id, token }
+    ChannelRef { id, token }
     Hello { version, flags, secret, seq, hold_ms, max_response }
     End { status, highest }
     Route { peer, channel }

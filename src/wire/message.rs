@@ -29,14 +29,14 @@ impl fmt::Debug for Address {
 /// One end of a channel within its session: the id (slot in the upper 8 bits, generation in the
 /// lower 24, never reused within a session) and a random token, which the end's session chooses.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
-pub struct Channel {
+pub struct ChannelRef {
     /// The slot and its generation; 0 is no channel.
     pub id: u32,
     /// A random number, which proves that the sender of a message was told of this channel.
     pub token: u64,
 }
 
-impl Channel {
+impl ChannelRef {
     /// No channel: the address of messages to a session rather than to one of its channels.
     pub const NONE: Self = Self { id: 0, token: 0 };
 }
@@ -88,7 +88,7 @@ pub struct Route {
     /// The destination (ROUTE) or the source (FROM).
     pub peer: Address,
     /// The end of the channel that is addressed.
-    pub channel: Channel,
+    pub channel: ChannelRef,
 }
 
 /// LISTEN_REQ: a claim of a name.
@@ -127,7 +127,7 @@ pub struct ListenRsp {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Connect<'a> {
     /// The connector's end of the channel.
-    pub channel: Channel,
+    pub channel: ChannelRef,
     /// The kind of channel that is asked for.
     pub kind: Kind,
     /// The port.
@@ -149,7 +149,7 @@ pub struct Accept<'a> {
     /// OK, or why the connection is refused.
     pub status: Status,
     /// The listener's end of the channel.
-    pub channel: Channel,
+    pub channel: ChannelRef,
     /// The first offset that does not fit the listener's receive ring.
     pub limit: u64,
     /// The linger time agreed, in milliseconds.
@@ -206,7 +206,7 @@ pub struct Closed {
     /// Whether the channel was closed (CLOSED) or did not exist (UNKNOWN).
     pub status: Status,
     /// The end of the channel that was addressed.
-    pub channel: Channel,
+    pub channel: ChannelRef,
 }
 
 /// VERDICT: what became of a message.

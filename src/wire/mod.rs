@@ -30,10 +30,11 @@ mod tests;
 pub use codec::{Reader, Writer};
 pub use decoder::{Decoder, Piece};
 pub use endpoint::{Endpoint, EndpointError, Name};
+pub(crate) use layout::Role;
 #[cfg(all(test, feature = "std"))]
 pub(crate) use layout::kind;
 pub use message::{
-    Accept, Address, Channel, Close, Closed, Connect, Data, DataFlags, End, Hello, HelloFlags,
+    Accept, Address, ChannelRef, Close, Closed, Connect, Data, DataFlags, End, Hello, HelloFlags,
     ListenReq, ListenRsp, Message, Route, Tick, Verdict, Welcome, Window,
 };
 pub use status::{Fault, Place, Status};

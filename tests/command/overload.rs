@@ -4,7 +4,7 @@ use std::io::{Read, Write};
 use std::net::TcpStream;
 
 use byway::wire::{
-    Address, Channel, Data, DataFlags, Decoder, Hello, HelloFlags, MAX_CONTROL, Message, Piece,
+    Address, ChannelRef, Data, DataFlags, Decoder, Hello, HelloFlags, MAX_CONTROL, Message, Piece,
     Route, VERSION,
 };
 
@@ -63,7 +63,7 @@ fn second_signal_ends_the_relay_at_once() {
     post(&mut parked, &hello(1, 2, 300_000, HelloFlags::STREAM)).expect("sent");
     let mut sender = dial();
     let mut body = hello(2, 1, 0, HelloFlags::NONE);
-    put(&mut body, Message::Route(Route { peer, channel: Channel { id: 1, token: 1 } }));
+    put(&mut body, Message::Route(Route { peer, channel: ChannelRef { id: 1, token: 1 } }));
     let flags = DataFlags::NONE;
     put(&mut body, Message::SendReq(Data { offset: 0, flags, len: PIECE as u32 }));
     body.resize(body.len() + PIECE, 0);
@@ -86,7 +86,7 @@ fn very_verbose_relay_tells_why_a_request_is_limited_and_no_data() {
     let mut stream = TcpStream::connect(&url["http://".len()..]).expect("connects");
     let session = address(&mut stream, CLIENT);
     let mut body = hello(CLIENT, 2, 0, HelloFlags::NONE);
-    let absent = Route { peer: Address([1; 16]), channel: Channel { id: 1, token: 1 } };
+    let absent = Route { peer: Address([1; 16]), channel: ChannelRef { id: 1, token: 1 } };
     put(&mut body, Message::Route(absent));
     let (flags, len) = (DataFlags::NONE, DATA.len() as u32);
     put(&mut body, Message::SendReq(Data { offset: 0, flags, len }));

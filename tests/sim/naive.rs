@@ -5,8 +5,8 @@ use byway::Kind;
 use byway::relay::router::Answer;
 use byway::session::{Event, Profile};
 use byway::wire::{
-    Address, Channel, Connect, Data, DataFlags, Decoder, Hello, HelloFlags, Message, Piece, Route,
-    VERSION, Window,
+    Address, ChannelRef, Connect, Data, DataFlags, Decoder, Hello, HelloFlags, Message, Piece,
+    Route, VERSION, Window,
 };
 
 use crate::app::{ListenPlan, endpoint};
@@ -17,7 +17,7 @@ use crate::world::World;
 struct Naive {
     seq: u64,
     route: Route,
-    channel: Channel,
+    channel: ChannelRef,
 }
 
 /// The part of an answer that the tests look at.
@@ -28,12 +28,12 @@ struct Told {
     limit: u64,
     /// The overflow of each acknowledgement.
     overflows: Vec<u64>,
-    accepted: Option<(Address, Channel)>,
+    accepted: Option<(Address, ChannelRef)>,
 }
 
 impl Naive {
     fn connect(w: &mut World, at: &str, kind: Kind) -> Self {
-        let channel = Channel { id: 77, token: 0x7777 };
+        let channel = ChannelRef { id: 77, token: 0x7777 };
         let mut naive = Self { seq: 0, route: Route::default(), channel };
         let at = endpoint(at);
         let connect = Connect {

@@ -5,7 +5,7 @@ use std::thread;
 use byway::Error;
 use byway::client::{DatagramChannel, Listener, Stream};
 use byway::error::ConfigError;
-use byway::wire::{Accept, Channel, MAX_GREETING, Message, Route, Status};
+use byway::wire::{Accept, ChannelRef, MAX_GREETING, Message, Route, Status};
 
 use super::naive::{Naive, Seen, to};
 use super::stranger::claim;
@@ -127,7 +127,7 @@ fn connector_reads_the_greeting_that_a_listener_answers() {
         });
         let accept = Accept {
             status: Status::Ok,
-            channel: Channel { id: 8, token: 88 },
+            channel: ChannelRef { id: 8, token: 88 },
             limit: 1_000,
             linger_ms: 60_000,
             greeting: &longest(),

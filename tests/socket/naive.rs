@@ -8,7 +8,7 @@ use std::time::Duration;
 use byway::client::Config;
 use byway::error::Error;
 use byway::wire::{
-    Accept, Channel, Connect, Data, DataFlags, Decoder, Endpoint, Hello, HelloFlags, ListenReq,
+    Accept, ChannelRef, Connect, Data, DataFlags, Decoder, Endpoint, Hello, HelloFlags, ListenReq,
     MAX_CONTROL, Message, Piece, Route, Status, VERSION, Window,
 };
 use byway::{Address, Kind};
@@ -32,12 +32,12 @@ pub struct Naive {
 #[derive(Debug, Clone, PartialEq)]
 pub enum Seen {
     ListenRsp(Status),
-    AcceptReq(Route, Channel, u64),
-    ConnectRsp(Route, Status, Channel, u64),
+    AcceptReq(Route, ChannelRef, u64),
+    ConnectRsp(Route, Status, ChannelRef, u64),
     SendRsp(Window),
     Data(u64, DataFlags, Vec<u8>),
     CloseReq(Route),
-    CloseRsp(Channel),
+    CloseRsp(ChannelRef),
     Verdict(Status),
     End(Status),
 }
@@ -110,7 +110,7 @@ impl Naive {
     }
 
     pub fn connect_to(&mut self, endpoint: &str, kind: Kind) -> (Route, u64) {
-        let own = Channel { id: 7, token: 77 };
+        let own = ChannelRef { id: 7, token: 77 };
         let endpoint = endpoint.parse::<Endpoint>().unwrap();
         let connect = Connect {
             channel: own,
@@ -156,7 +156,7 @@ pub fn window(ack: u64, limit: u64, overflow: u64) -> Window {
 pub fn seen(mut body: &[u8]) -> Vec<Seen> {
     let mut all = Vec::new();
     let mut decoder = Decoder::new();
-    let mut from = Route { peer: Address::RELAY, channel: Channel::NONE };
+    let mut from = Route { peer: Address::RELAY, channel: ChannelRef::NONE };
     while let Some(piece) = decoder.next(&mut body).unwrap() {
         match piece {
             Piece::Message(Message::From(route)) => from = route,
@@ -264,7 +264,7 @@ fn overflow_is_told_once_and_the_stream_goes_on() {
         let route = Route { peer: from.peer, channel: theirs };
         let accept = Accept {
             status: Status::Ok,
-            channel: Channel { id: 9, token: 99 },
+            channel: ChannelRef { id: 9, token: 99 },
             limit: 1_000,
             linger_ms: 60_000,
             greeting: b"",

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use byway::Kind;
 use byway::wire::{
-    Channel, Connect, DataFlags, Endpoint, Hello, HelloFlags, Message, Route, Status, VERSION,
+    ChannelRef, Connect, DataFlags, Endpoint, Hello, HelloFlags, Message, Route, Status, VERSION,
 };
 
 use super::naive::{HOLD, RING, Seen, data, encoded, seen, to, window};
@@ -113,7 +113,7 @@ fn client_with_a_single_socket_exchanges_data_both_ways() {
     let mut single = Single::new(&relay);
     let endpoint = "camera:1".parse::<Endpoint>().unwrap();
     let connect = encoded(&Message::ConnectReq(Connect {
-        channel: Channel { id: 7, token: 77 },
+        channel: ChannelRef { id: 7, token: 77 },
         kind: Kind::Stream,
         port: endpoint.port,
         limit: RING,

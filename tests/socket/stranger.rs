@@ -4,7 +4,7 @@ use std::io::Write;
 use std::thread;
 
 use byway::Kind;
-use byway::wire::{Accept, Channel, Closed, Endpoint, ListenReq, Message, Route, Status};
+use byway::wire::{Accept, ChannelRef, Closed, Endpoint, ListenReq, Message, Route, Status};
 
 use super::naive::{Naive, Seen, encoded, to, window};
 use super::{LONG, client, relay};
@@ -29,7 +29,7 @@ fn predicted(token: u64) -> [u64; 4] {
     [1, 2, 3, 4].map(output)
 }
 
-fn accept(channel: Channel) -> Message<'static> {
+fn accept(channel: ChannelRef) -> Message<'static> {
     let (limit, linger_ms) = (1_000, 60_000);
     Message::AcceptRsp(Accept { status: Status::Ok, channel, limit, linger_ms, greeting: b"" })
 }
@@ -71,13 +71,16 @@ fn takes_over(round: u8) -> bool {
         });
         // No answer has come yet. The stranger can be sure of the channel's id, which is the next.
         for token in predicted(end.channel.token).into_iter().cycle().take(40) {
-            let channel = Channel { id: asked.id, token };
+            let channel = ChannelRef { id: asked.id, token };
             let route = Route { peer: end.peer, channel };
-            stranger.send(&to(&route, &accept(Channel { id: 9, token: 99 })));
+            stranger.send(&to(&route, &accept(ChannelRef { id: 9, token: 99 })));
         }
         camera.deliver(
             &claim,
-            &to(&Route { peer: from.peer, channel: asked }, &accept(Channel { id: 8, token: 88 })),
+            &to(
+                &Route { peer: from.peer, channel: asked },
+                &accept(ChannelRef { id: 8, token: 88 }),
+            ),
         );
         let mut stream = connecting.join().unwrap();
         stream.write_all(b"secret").unwrap();
@@ -100,7 +103,7 @@ fn late_accept_rsp_ends_only_the_end_it_names() {
     camera.park_for(&claim(None), |seen| (*seen == Seen::ListenRsp(Status::Ok)).then_some(()));
     let claim = claim(Some(Status::Ok));
     let program = client(&relay);
-    let (live, stray) = (Channel { id: 8, token: 88 }, Channel { id: 9, token: 99 });
+    let (live, stray) = (ChannelRef { id: 8, token: 88 }, ChannelRef { id: 9, token: 99 });
     thread::scope(|scope| {
         let connecting = scope.spawn(|| program.connect_timeout("camera:1", LONG).unwrap());
         let route = camera.park_for(&claim, |seen| match seen {
@@ -120,7 +123,7 @@ fn late_accept_rsp_ends_only_the_end_it_names() {
         });
         assert_eq!(ended, stray);
         let closed = Message::CloseRsp(Closed { status: Status::Closed, channel: stray });
-        camera.deliver(&claim, &to(&Route { channel: Channel::NONE, ..route }, &closed));
+        camera.deliver(&claim, &to(&Route { channel: ChannelRef::NONE, ..route }, &closed));
 
         stream.write_all(b"on").unwrap();
         camera.park_for(&claim, |seen| matches!(seen, Seen::Data(0, _, _)).then_some(()));

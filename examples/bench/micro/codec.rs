@@ -4,8 +4,8 @@ use std::hint::black_box;
 
 use byway::Kind;
 use byway::wire::{
-    Address, Channel, Connect, Data, DataFlags, Decoder, Hello, HelloFlags, MAX_CONTROL, Message,
-    Name, Piece, Route, VERSION, Window,
+    Address, ChannelRef, Connect, Data, DataFlags, Decoder, Hello, HelloFlags, MAX_CONTROL,
+    Message, Name, Piece, Route, VERSION, Window,
 };
 
 use super::case::{Case, Work};
@@ -41,7 +41,7 @@ pub fn hello(secret: u8) -> Hello {
 pub fn send_to(peer: Address, n: usize) -> [Message<'static>; MESSAGES] {
     [
         Message::Hello(hello(1)),
-        Message::Route(Route { peer, channel: Channel { id: 1, token: 1 } }),
+        Message::Route(Route { peer, channel: ChannelRef { id: 1, token: 1 } }),
         Message::SendReq(Data { offset: 1 << 40, flags: DataFlags::NONE, len: n as u32 }),
     ]
 }
@@ -58,7 +58,7 @@ fn ack() -> Vec<Message<'static>> {
 
 fn connect() -> Vec<Message<'static>> {
     let connect = Connect {
-        channel: Channel { id: 1, token: 1 },
+        channel: ChannelRef { id: 1, token: 1 },
         kind: Kind::Stream,
         port: 1,
         limit: 256 << 10,

@@ -36,23 +36,22 @@ fn SysTick() {
     MILLIS.fetch_add(1, Ordering::Relaxed);
 }
 
-/// Milliseconds; never 0, which is no time to a session.
+/// Milliseconds since the start.
 pub fn now() -> u64 {
-    u64::from(MILLIS.load(Ordering::Relaxed)) + 1
+    MILLIS.load(Ordering::Relaxed).into()
 }
 
 /// Where the emulator puts randomness before the start: it has no generator to ask. On a real board
 /// this is a read of its generator.
-const RANDOMNESS: *const [u8; 24] = 0x2010_0000 as *const [u8; 24];
+const RANDOMNESS: *const [u32; 6] = 0x2010_0000 as *const [u32; 6];
 
 /// A secret and a seed.
 pub fn randomness() -> ([u8; 16], u64) {
-    // SAFETY: RAM of the board that no static and no stack reaches; all octets are valid.
-    let octets = unsafe { RANDOMNESS.read_volatile() };
-    let (mut secret, mut seed) = ([0; 16], [0; 8]);
-    secret.copy_from_slice(&octets[..16]);
-    seed.copy_from_slice(&octets[16..]);
-    (secret, u64::from_ne_bytes(seed))
+    // SAFETY: RAM of the board that no static and no stack reaches, aligned; all its bits are valid.
+    let [a, b, c, d, low, high] = unsafe { RANDOMNESS.read_volatile() };
+    let mut secret = [0; 16];
+    secret.copy_from_slice([a, b, c, d].map(u32::to_ne_bytes).as_flattened());
+    (secret, u64::from(high) << 32 | u64::from(low))
 }
 
 /// Asks the emulator, or a debugger, for something (Arm semihosting, release 2).

@@ -4,9 +4,10 @@ use tracing::trace;
 
 use super::ExchangeId;
 use super::exchange::{Park, RequestKind, SingleMessages, Ticks};
+use super::key::SessionKey;
 use super::park_end::ParkEnd;
 use super::tables::{Tables, Work};
-use crate::wire::{Address, Hello, HelloFlags, ListenReq, Status};
+use crate::wire::{Hello, HelloFlags, ListenReq, Status};
 
 impl Tables {
     /// A park is whole: it takes its place, unless it is late. True: the park waits, or is being answered.
@@ -63,7 +64,7 @@ impl Tables {
     }
 
     /// The status of a park that does not take its place.
-    fn lateness(&self, peer: Address, seq: u64) -> Option<Status> {
+    fn lateness(&self, peer: SessionKey, seq: u64) -> Option<Status> {
         let session = self.sessions.get(&peer)?;
         let waits = session
             .park()

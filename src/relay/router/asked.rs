@@ -2,16 +2,16 @@
 
 use std::collections::VecDeque;
 
-use crate::wire::{Address, Channel};
+use crate::wire::{Address, ChannelRef};
 
 /// The sessions that got CONNECT_REQs of a session, the oldest first. While a name changes its holder, more
 /// than one session is asked for a channel, and the answer of the first may be on its way.
 #[derive(Debug, Default)]
-pub(super) struct Asked(VecDeque<(Channel, Address)>);
+pub(super) struct Asked(VecDeque<(ChannelRef, Address)>);
 
 impl Asked {
     /// Remembers that `peer` is asked for `channel`. True: of more than `most` the oldest is forgotten.
-    pub fn note(&mut self, channel: Channel, peer: Address, most: usize) -> bool {
+    pub fn note(&mut self, channel: ChannelRef, peer: Address, most: usize) -> bool {
         if self.0.contains(&(channel, peer)) {
             return false;
         }
@@ -25,7 +25,7 @@ impl Asked {
 
     /// Whether `peer` may answer for `channel`. If nothing is remembered of the channel, as after a restart,
     /// the token alone must do.
-    pub fn admits(&self, channel: Channel, peer: Address) -> bool {
+    pub fn admits(&self, channel: ChannelRef, peer: Address) -> bool {
         let mut asked = self.0.iter().filter(|(asked, _)| *asked == channel).peekable();
         asked.peek().is_none() || asked.any(|(_, asked)| *asked == peer)
     }

@@ -51,10 +51,10 @@ impl Budget {
     }
 
     /// The uploads that may go on: all that stand, once a quarter of what may be held is free.
-    pub fn fed(&mut self) -> BTreeSet<ExchangeId> {
-        match self.held <= self.most / 4 * 3 {
-            true => std::mem::take(&mut self.starved),
-            false => BTreeSet::new(),
+    pub fn fed(&mut self) -> Vec<ExchangeId> {
+        if self.starved.is_empty() || self.held > self.most / 4 * 3 {
+            return Vec::new();
         }
+        std::mem::take(&mut self.starved).into_iter().collect()
     }
 }

@@ -2,11 +2,12 @@
 
 use tracing::debug;
 
+use super::key::SessionKey;
 use super::names::{Holder, endpoint_of};
 use super::rejection::Limit;
 use super::tables::Tables;
 use crate::Kind;
-use crate::wire::{Address, Endpoint, ListenReq, ListenRsp, Status};
+use crate::wire::{Endpoint, ListenReq, ListenRsp, Status};
 
 impl Tables {
     /// The session that listens at the endpoint, or why there is none.
@@ -15,7 +16,7 @@ impl Tables {
         now: u64,
         endpoint: &Endpoint,
         kind: Kind,
-    ) -> Result<Address, Status> {
+    ) -> Result<SessionKey, Status> {
         match self.names.holder(endpoint) {
             Some(holder) if holder.kind == kind => Ok(holder.session),
             Some(_) => Err(Status::WrongKind),
@@ -25,7 +26,7 @@ impl Tables {
     }
 
     /// Makes the session's claims those of its newest park, and keeps the answers it has not heard.
-    pub(super) fn claim(&mut self, now: u64, session: Address, requests: &[ListenReq]) {
+    pub(super) fn claim(&mut self, now: u64, session: SessionKey, requests: &[ListenReq]) {
         // A claim that is listed beyond the limit ends, too.
         let most = self.config.claims;
         let looked_at = &requests[..requests.len().min(most)];
@@ -56,7 +57,7 @@ impl Tables {
         }
     }
 
-    fn judge(&mut self, now: u64, session: Address, request: &ListenReq) -> (Status, u64) {
+    fn judge(&mut self, now: u64, session: SessionKey, request: &ListenReq) -> (Status, u64) {
         let endpoint = endpoint_of(request);
         if let Some(holder) = self.names.holder(&endpoint) {
             let same = holder.owner == request.owner;

@@ -4,6 +4,7 @@ use tracing::{debug, trace};
 
 use super::ExchangeId;
 use super::demand::Demand;
+use super::key::SessionKey;
 use super::message::Content;
 use super::park_end::ParkEnd;
 use super::rejection::{Limit, Rejection};
@@ -12,9 +13,7 @@ use super::stored::newest;
 use super::tables::Tables;
 use super::upload::{Pulled, Upload};
 use crate::Kind;
-use crate::wire::{
-    Address, Channel, DataFlags, Endpoint, MAX_CONTROL, Message, Route, Status, Window,
-};
+use crate::wire::{ChannelRef, DataFlags, Endpoint, MAX_CONTROL, Message, Route, Status, Window};
 use bytes::BytesMut;
 
 /// What a response may have queued when a datagram is put in that fits only an empty one: the
@@ -48,14 +47,14 @@ impl Tables {
             Demand::Connect { channel, endpoint, kind, message } => {
                 match self.ask(now, upload.id, channel, &endpoint, kind) {
                     Ok(peer) => {
-                        upload.begin(index, (peer, Channel::NONE), Content::Control(message));
+                        upload.begin(index, (peer, ChannelRef::NONE), Content::Control(message));
                     }
                     Err(status) => self.judge_at_once(upload, index, status),
                 }
             }
             Demand::Accept(message) => {
                 let (peer, channel) = upload.route()?;
-                let source = self.source_of(upload.id);
+                let source = self.source_of(upload.id).address();
                 if self.sessions.get(&peer).is_none_or(|s| s.asked.admits(channel, source)) {
                     upload.begin(index, (peer, channel), Content::Control(message));
                 } else {
@@ -92,10 +91,10 @@ impl Tables {
         &mut self,
         now: u64,
         id: ExchangeId,
-        channel: Channel,
+        channel: ChannelRef,
         endpoint: &Endpoint,
         kind: Kind,
-    ) -> Result<Address, Status> {
+    ) -> Result<SessionKey, Status> {
         let peer = self.listener(now, endpoint, kind)?;
         let source = self.source_of(id);
         if let Some(session) = self.sessions.get_mut(&source) {
@@ -104,7 +103,7 @@ impl Tables {
                 Some(_) => self.config.asked,
                 None => self.config.asked.min(ASKED_AT_FIRST),
             };
-            if session.asked.note(channel, peer, most) {
+            if session.asked.note(channel, peer.address(), most) {
                 trace!(session = %source, limit = %Limit::Asked, "the oldest connection is forgotten");
             }
         }
@@ -116,8 +115,8 @@ impl Tables {
         &mut self,
         now: u64,
         id: ExchangeId,
-        peer: Address,
-        channel: Channel,
+        peer: SessionKey,
+        channel: ChannelRef,
         window: Window,
     ) -> Status {
         let source = self.source_of(id);
@@ -127,14 +126,14 @@ impl Tables {
                 status
             }
             None => {
-                self.keep_ack(now, peer, Route { peer: source, channel }, window);
+                self.keep_ack(now, source, peer, channel, window);
                 Status::Delivered
             }
         }
     }
 
     /// The session of an upload whose HELLO was dealt with.
-    fn source_of(&self, id: ExchangeId) -> Address {
+    fn source_of(&self, id: ExchangeId) -> SessionKey {
         let source = self.session_of(id);
         debug_assert!(source.is_some(), "its HELLO was dealt with");
         source.unwrap_or_default()
@@ -144,7 +143,8 @@ impl Tables {
     pub(super) fn bring_on(&mut self, now: u64, upload: &mut Upload) -> bool {
         let Some(message) = upload.in_hand() else { return true };
         let (index, peer) = (message.index, message.peer);
-        let from = Route { peer: self.source_of(upload.id), channel: message.channel };
+        let source = self.source_of(upload.id);
+        let from = Route { peer: source.address(), channel: message.channel };
         if !message.is_dropped() {
             self.set_target(upload, Some(peer));
         }
@@ -240,7 +240,7 @@ impl Tables {
                 response.raw(control.as_bytes());
             });
             self.count_written(peer, 0);
-            self.acquaint(from.peer, peer);
+            self.acquaint(self.source_of(upload.id), peer);
             return Some(0);
         }
         let held = message.held();
@@ -256,14 +256,14 @@ impl Tables {
     }
 
     /// Counts a message that was written, of `bytes` bytes.
-    fn count_written(&mut self, peer: Address, bytes: usize) {
+    fn count_written(&mut self, peer: SessionKey, bytes: usize) {
         self.stats.messages += 1;
         self.stats.forwarded += bytes as u64;
         self.touch(peer);
     }
 
     /// Lets the message in hand wait for its peer; false if the message waited long enough.
-    fn wait(&mut self, now: u64, upload: &mut Upload, peer: Address) -> bool {
+    fn wait(&mut self, now: u64, upload: &mut Upload, peer: SessionKey) -> bool {
         if !upload.may_wait() {
             return false;
         }
@@ -303,8 +303,16 @@ impl Tables {
     }
 
     /// Keeps a RECEIVE_REQ, or writes it into an answer that is open.
-    fn keep_ack(&mut self, now: u64, peer: Address, from: Route, mut window: Window) {
-        self.acquaint(from.peer, peer);
+    fn keep_ack(
+        &mut self,
+        now: u64,
+        source: SessionKey,
+        peer: SessionKey,
+        channel: ChannelRef,
+        mut window: Window,
+    ) {
+        self.acquaint(source, peer);
+        let from = Route { peer: source.address(), channel };
         let Some(session) = self.sessions.get_mut(&peer) else { return };
         let open = session.park().filter(|park| {
             self.exchanges.get(*park).is_some_and(|exchange| {
@@ -333,12 +341,12 @@ impl Tables {
     }
 
     /// Two sessions have something to do with each other: each is told when the other is over.
-    fn acquaint(&mut self, a: Address, b: Address) {
+    fn acquaint(&mut self, a: SessionKey, b: SessionKey) {
         self.sessions.acquaint(a, b, self.config.peers);
     }
 
     /// The session wants to be told when `peer` parks, or that `peer` is over.
-    fn wish(&mut self, now: u64, session: Address, peer: Address) {
+    fn wish(&mut self, now: u64, session: SessionKey, peer: SessionKey) {
         if self.sessions.is_over(&peer) {
             if self.sessions.keep_gone(session, peer, self.config.peers) {
                 self.poke(now, session);

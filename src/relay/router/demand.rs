@@ -6,7 +6,7 @@ use super::exchange::RequestKind;
 use super::rejection::{Limit, MALFORMED, Rejection};
 use crate::Kind;
 use crate::wire::{
-    Address, Channel, Data, DataFlags, Endpoint, Hello, HelloFlags, ListenReq, Message, Place,
+    Address, ChannelRef, Data, DataFlags, Endpoint, Hello, HelloFlags, ListenReq, Message, Place,
     Status, Window,
 };
 
@@ -19,7 +19,7 @@ pub(super) enum Demand {
     Hello(Hello),
     /// CONNECT_REQ for an endpoint; as the listener will have it.
     Connect {
-        channel: Channel,
+        channel: ChannelRef,
         endpoint: Endpoint,
         kind: Kind,
         message: Control,
@@ -40,7 +40,7 @@ pub(super) enum Read {
     Nothing,
     /// A message that does nothing here.
     Skip,
-    Route(Address, Channel),
+    Route(Address, ChannelRef),
     Listen(ListenReq),
     Demand(Demand),
 }

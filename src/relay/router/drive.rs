@@ -1,13 +1,12 @@
 //! Reading uploads: HELLO, the messages behind it, and the end of a body.
 
-use std::collections::BTreeSet;
-
 use bytes::Bytes;
 use sha2::{Digest, Sha256};
 use tracing::debug;
 
 use super::demand::{Demand, flags_fit};
 use super::exchange::RequestKind;
+use super::key::SessionKey;
 use super::rejection::{Limit, MALFORMED, Rejection};
 use super::tables::Work;
 use super::{ExchangeId, Router};
@@ -25,10 +24,13 @@ impl Router {
 
     /// Lets an upload try again: with what the router has of it now, with the rest by its driver.
     pub(super) fn resume(&mut self, now: u64, id: ExchangeId) {
-        let has_driver = self.uploads.get(&id).is_some_and(|upload| !upload.is_carried());
-        self.drive(now, id);
-        if has_driver {
+        let Some(upload) = self.uploads.get(&id) else { return };
+        if !upload.is_carried() {
+            self.drive(now, id);
             self.tables.exchanges.wake(id);
+        } else if self.tables.stands(id) {
+            // The messages of a park that ended go nowhere: they are about to be given up.
+            self.drive(now, id);
         }
     }
 
@@ -85,7 +87,7 @@ impl Router {
                 }
                 continue;
             }
-            match upload.next(&self.tables.config)? {
+            match upload.next(&self.tables.config, &self.tables.sessions)? {
                 None => return Ok(()),
                 Some((_, Demand::Hello(hello))) => self.hello(now, id, &hello)?,
                 Some((index, demand)) => self.tables.meet(now, upload, index, demand)?,
@@ -100,7 +102,7 @@ impl Router {
         if hello.version != VERSION {
             return Err(Rejection::End(Status::Version));
         }
-        let peer = address(&hello.secret);
+        let peer = tables.sessions.key(address(&hello.secret));
         if !exchange.claim(peer, tables.sessions.is_known(&peer)) {
             return Err(Rejection::Stranger);
         }
@@ -118,12 +120,12 @@ impl Router {
         }
         tables.sessions.prolong_doubt(peer, now + tables.config.doubt_ms);
         let kind = RequestKind::of(hello);
-        let mut before = BTreeSet::new();
+        let mut before = Vec::new();
         if kind.is_send()
             && let Some(session) = tables.sessions.get_mut(&peer)
         {
             before.clone_from(&session.sends);
-            session.sends.insert(id);
+            session.sends.push(id);
         }
         if tables.is_down {
             return Err(Rejection::End(Status::Shutdown));
@@ -143,9 +145,9 @@ impl Router {
         &mut self,
         now: u64,
         id: ExchangeId,
-        peer: Address,
+        peer: SessionKey,
         hello: &Hello,
-        before: BTreeSet<ExchangeId>,
+        before: Vec<ExchangeId>,
     ) -> Result<(), Rejection> {
         let kind = RequestKind::of(hello);
         let sends = self.supersede(now, before, kind, hello.seq) + 1;
@@ -176,7 +178,7 @@ impl Router {
     fn supersede(
         &mut self,
         now: u64,
-        sends: BTreeSet<ExchangeId>,
+        sends: Vec<ExchangeId>,
         kind: RequestKind,
         seq: u64,
     ) -> usize {
@@ -260,7 +262,7 @@ impl Router {
         let Some(mut upload) = self.uploads.remove(&id) else { return };
         let tables = &mut self.tables;
         tables.release(now, &mut upload);
-        let session = tables.exchanges.get(id).and_then(|exchange| exchange.address());
+        let session = tables.exchanges.get(id).and_then(|exchange| exchange.claimant());
         let session = session.unwrap_or_default();
         match why {
             Rejection::Limited(limit) => {

@@ -8,8 +8,9 @@ use rustc_hash::FxHashMap;
 use super::ExchangeId;
 use super::control::encoded;
 use super::deadlines::Deadlines;
+use super::key::SessionKey;
 use super::response::Response;
-use crate::wire::{Address, Hello, HelloFlags, Message, Status, Verdict};
+use crate::wire::{Hello, HelloFlags, Message, Status, Verdict};
 
 /// What a request is, as its HELLO says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -59,9 +60,9 @@ enum Requester {
     /// HELLO was read; there was room only for sessions that are known, and its session is not.
     Refused,
     /// HELLO was read, and its session does not count the exchange, which is only told why.
-    Claimed(Address),
+    Claimed(SessionKey),
     /// The session counts the exchange.
-    Session(Address),
+    Session(SessionKey),
 }
 
 /// How far a request is answered.
@@ -158,7 +159,7 @@ impl ServerExchange {
 
     /// Notes the session of the HELLO; false if the session is refused, as there is room only for known
     /// ones.
-    pub fn claim(&mut self, peer: Address, is_known: bool) -> bool {
+    pub fn claim(&mut self, peer: SessionKey, is_known: bool) -> bool {
         self.client = match self.client {
             Requester::KnownOnly if !is_known => Requester::Refused,
             _ => Requester::Claimed(peer),
@@ -167,7 +168,7 @@ impl ServerExchange {
     }
 
     /// The session counts the exchange.
-    pub fn admit(&mut self, peer: Address) {
+    pub fn admit(&mut self, peer: SessionKey) {
         self.client = Requester::Session(peer);
     }
 
@@ -183,7 +184,7 @@ impl ServerExchange {
     }
 
     /// The session that counts the exchange.
-    pub fn session(&self) -> Option<Address> {
+    pub fn session(&self) -> Option<SessionKey> {
         match self.client {
             Requester::Session(peer) => Some(peer),
             Requester::Anyone
@@ -194,7 +195,7 @@ impl ServerExchange {
     }
 
     /// The session of the HELLO, whether or not it counts the exchange.
-    pub fn address(&self) -> Option<Address> {
+    pub fn claimant(&self) -> Option<SessionKey> {
         match self.client {
             Requester::Session(peer) | Requester::Claimed(peer) => Some(peer),
             Requester::Anyone | Requester::KnownOnly | Requester::Refused => None,

@@ -2,13 +2,13 @@
 
 use tracing::debug;
 
+use super::key::SessionKey;
 use super::park_end::ParkEnd;
 use super::tables::Tables;
-use crate::wire::Address;
 
 impl Tables {
     /// A newer process of the session's owner claims a name that the session has or had.
-    pub(super) fn succeed(&mut self, now: u64, peer: Address) {
+    pub(super) fn succeed(&mut self, now: u64, peer: SessionKey) {
         match self.absent(now, &peer) {
             Some(_) => self.give_up(now, peer),
             None => self.doubt(now, peer),
@@ -16,7 +16,7 @@ impl Tables {
     }
 
     /// Ends the session's park: if the session goes on it parks again at once.
-    fn doubt(&mut self, now: u64, peer: Address) {
+    fn doubt(&mut self, now: u64, peer: SessionKey) {
         if !self.sessions.doubt(peer, now + self.config.doubt_ms) {
             return;
         }
@@ -33,7 +33,7 @@ impl Tables {
         }
     }
 
-    fn give_up(&mut self, now: u64, peer: Address) {
+    fn give_up(&mut self, now: u64, peer: SessionKey) {
         debug!(session = %peer, "session given up");
         self.stats.lost += 1;
         self.end_session(now, peer, ParkEnd::Claim);

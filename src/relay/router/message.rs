@@ -3,8 +3,9 @@
 use bytes::{Bytes, BytesMut};
 
 use super::control::Control;
+use super::key::SessionKey;
 use super::response::data_len;
-use crate::wire::{Address, Channel, Data, DataFlags, Status};
+use crate::wire::{ChannelRef, Data, DataFlags, Status};
 
 /// Least octets of a stream worth a message of their own while more are there.
 const MIN_SLICE: usize = 256;
@@ -14,9 +15,9 @@ const MIN_SLICE: usize = 256;
 pub(super) struct InHand {
     /// Its place in the request.
     pub index: u16,
-    pub peer: Address,
+    pub peer: SessionKey,
     /// The peer's end of the channel.
-    pub channel: Channel,
+    pub channel: ChannelRef,
     pub content: Content,
 }
 

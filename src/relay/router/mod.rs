@@ -28,7 +28,8 @@
 //!  exchange.rs   a connection's request and its answer; response.rs: the octets of that answer
 //!  upload.rs     a body being read; demand.rs: which messages it may have; message.rs: the message in
 //!                hand; control.rs: a control message as the relay writes it
-//!  sessions.rs   where the parks of sessions are, and whether the sessions go on
+//!  sessions.rs   where the parks of sessions are, and whether the sessions go on; key.rs: a session's
+//!                address with its hash, by which all tables find the session
 //!  stored.rs     what is kept for a session's next answer
 //!  asked.rs, names.rs, wishes.rs, targets.rs   how sessions stand to each other
 //!  budget.rs     octets held, of all sessions; deadlines.rs: when something is due
@@ -49,6 +50,7 @@ mod deliver;
 mod demand;
 mod drive;
 mod exchange;
+mod key;
 mod life;
 mod message;
 mod names;
@@ -71,8 +73,9 @@ use bytes::Bytes;
 use rustc_hash::FxHashMap;
 use tracing::debug;
 
-use crate::wire::{Address, Status};
+use crate::wire::Status;
 use exchange::AnswerStage;
+use key::SessionKey;
 use park_end::ParkEnd;
 use rejection::{MALFORMED, Rejection};
 use tables::{Tables, Work};
@@ -330,7 +333,7 @@ impl Router {
 
     /// When an upload for `peer` brought something last; `None` if there is none, or one waits for the
     /// peer's answer. Other traffic does not show that the uploads live for which an answer is open.
-    fn fed_at(&self, peer: Address) -> Option<u64> {
+    fn fed_at(&self, peer: SessionKey) -> Option<u64> {
         if self.tables.targets.has_waiters(peer) {
             return None;
         }

@@ -2,13 +2,16 @@
 
 use std::collections::{HashMap, VecDeque};
 
+use rustc_hash::FxHashMap;
+
+use super::key::SessionKey;
 use crate::Kind;
-use crate::wire::{Address, Endpoint, ListenReq};
+use crate::wire::{Endpoint, ListenReq};
 
 /// The claim that holds a name.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Holder {
-    pub session: Address,
+    pub session: SessionKey,
     pub claim: u32,
     pub kind: Kind,
     pub owner: [u8; 16],
@@ -21,7 +24,7 @@ pub(super) struct NameTable {
     holders: HashMap<Endpoint, Holder>,
     /// The claim that held a name last, of names that were given back.
     former: HashMap<Endpoint, Holder>,
-    sessions: HashMap<Address, Claims>,
+    sessions: FxHashMap<SessionKey, Claims>,
 }
 
 /// The names of a session.
@@ -54,7 +57,7 @@ impl NameTable {
 
     /// Takes back every name of a session whose claim is not among `requests`; of more than `most` such
     /// names the oldest are forgotten.
-    pub fn release_but(&mut self, session: Address, requests: &[ListenReq], most: usize) {
+    pub fn release_but(&mut self, session: SessionKey, requests: &[ListenReq], most: usize) {
         let Some(claims) = self.sessions.get_mut(&session) else { return };
         for (endpoint, claim) in std::mem::take(&mut claims.held) {
             let is_listed = |r: &ListenReq| endpoint_of(r) == endpoint && r.claim == claim;
@@ -75,14 +78,14 @@ impl NameTable {
     }
 
     /// Sets the names that a session holds.
-    pub fn set_claims(&mut self, session: Address, held: Vec<(Endpoint, u32)>) {
+    pub fn set_claims(&mut self, session: SessionKey, held: Vec<(Endpoint, u32)>) {
         if !held.is_empty() || self.sessions.contains_key(&session) {
             self.sessions.entry(session).or_default().held = held;
         }
     }
 
     /// A session lost a name, which another is about to hold.
-    pub fn lose(&mut self, session: Address, endpoint: &Endpoint) {
+    pub fn lose(&mut self, session: SessionKey, endpoint: &Endpoint) {
         if let Some(claims) = self.sessions.get_mut(&session) {
             claims.held.retain(|(held, _)| held != endpoint);
         }
@@ -94,7 +97,7 @@ impl NameTable {
     }
 
     /// Forgets all names of a session.
-    pub fn forget(&mut self, session: Address) {
+    pub fn forget(&mut self, session: SessionKey) {
         let Some(claims) = self.sessions.remove(&session) else { return };
         for (endpoint, _) in claims.held {
             self.holders.remove(&endpoint);

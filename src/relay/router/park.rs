@@ -4,13 +4,14 @@ use tracing::{debug, trace};
 
 use super::ExchangeId;
 use super::exchange::Ticks;
+use super::key::SessionKey;
 use super::park_end::ParkEnd;
 use super::tables::{Tables, Work};
 use crate::wire::{Address, End, MAX_CONTROL, Message, Status, Tick, VERSION, Welcome};
 
 impl Tables {
     /// Something may have been kept for a session: answers its park if that is due.
-    pub(super) fn poke(&mut self, now: u64, peer: Address) {
+    pub(super) fn poke(&mut self, now: u64, peer: SessionKey) {
         let Some(session) = self.sessions.get(&peer) else { return };
         let (Some(park), Some((due, why))) = (session.park(), session.stored.due()) else { return };
         let Some(exchange) = self.exchanges.get(park) else { return };
@@ -38,7 +39,7 @@ impl Tables {
         trace!(session = %peer, exchange = id, ?why, "park is answered");
         let (seq, verdicts) = (exchange.seq(), exchange.take_verdicts());
         let streams = exchange.is_streaming();
-        self.write_welcome(now, id, peer, seq);
+        self.write_welcome(now, id, peer.address(), seq);
         self.write(now, id, |response| response.raw(&verdicts));
         self.write_stored(now, id, peer);
         if streams {
@@ -85,7 +86,7 @@ impl Tables {
         if exchange.is_parked() {
             match why.status() {
                 Status::Ok => self.open(now, id, why),
-                _ => self.write_welcome(now, id, peer, exchange.seq()),
+                _ => self.write_welcome(now, id, peer.address(), exchange.seq()),
             }
         }
         debug!(session = %peer, exchange = id, ?why, "park ended");
@@ -145,7 +146,7 @@ impl Tables {
     }
 
     /// Ends a session's answer if nothing more is to come for it, or nothing more fits.
-    pub(super) fn end_if_complete(&mut self, now: u64, peer: Address) {
+    pub(super) fn end_if_complete(&mut self, now: u64, peer: SessionKey) {
         let Some(park) = self.sessions.get(&peer).and_then(|session| session.park()) else {
             return;
         };
@@ -165,9 +166,9 @@ impl Tables {
     /// Answers a send, or a park that does not take its place.
     pub(super) fn answer(&mut self, now: u64, id: ExchangeId, status: Status) {
         let Some(exchange) = self.exchanges.get_mut(id) else { return };
-        let (Some(peer), seq) = (exchange.address(), exchange.seq()) else { return };
+        let (Some(peer), seq) = (exchange.claimant(), exchange.seq()) else { return };
         let verdicts = exchange.take_verdicts();
-        self.write_welcome(now, id, peer, seq);
+        self.write_welcome(now, id, peer.address(), seq);
         self.write(now, id, |response| response.raw(&verdicts));
         match status {
             Status::Ok => self.write_stored(now, id, peer),
@@ -183,7 +184,7 @@ impl Tables {
         });
     }
 
-    fn write_end(&mut self, now: u64, id: ExchangeId, peer: Address, status: Status) {
+    fn write_end(&mut self, now: u64, id: ExchangeId, peer: SessionKey, status: Status) {
         self.stats.ended(status);
         let highest = self.sessions.get(&peer).and_then(|session| session.highest()).unwrap_or(0);
         self.write(now, id, |response| response.put(&Message::End(End { status, highest })));
@@ -199,7 +200,7 @@ impl Tables {
     }
 
     /// Writes what is kept for the session, as far as it fits.
-    fn write_stored(&mut self, now: u64, id: ExchangeId, peer: Address) {
+    fn write_stored(&mut self, now: u64, id: ExchangeId, peer: SessionKey) {
         let Some(exchange) = self.exchanges.get_mut(id) else { return };
         let Some(session) = self.sessions.get_mut(&peer) else { return };
         let told = session.park() == Some(id) || !session.lives(now, self.config.grace_ms);
@@ -241,17 +242,17 @@ impl Tables {
 
 impl Tables {
     /// Tells the sessions that wait for `peer` that it takes data.
-    pub(super) fn tell_wishers(&mut self, now: u64, peer: Address) {
-        for wisher in self.wishes.grant(peer) {
+    pub(super) fn tell_wishers(&mut self, now: u64, peer: SessionKey) {
+        for wisher in self.wishes.grant(peer).into_iter().flatten() {
             if let Some(session) = self.sessions.get_mut(&wisher) {
-                session.stored.ready.insert(peer);
+                session.stored.ready.insert(peer.address());
                 self.poke(now, wisher);
             }
         }
     }
 
     /// The session wants its park answered, to say other claims.
-    pub(super) fn wake_session(&mut self, now: u64, peer: Address, seq: u64) {
+    pub(super) fn wake_session(&mut self, now: u64, peer: SessionKey, seq: u64) {
         let Some(session) = self.sessions.get_mut(&peer) else { return };
         // The park for which WAKE is meant may still be on its way, and the park here be dead. WAKE is
         // remembered for the next park alone: the numbers of sends need not go with those of parks.
@@ -262,7 +263,7 @@ impl Tables {
     }
 
     /// The session says that it ends: nothing of it stays but a number, below which parks are late.
-    pub(super) fn bye(&mut self, now: u64, peer: Address, seq: u64) {
+    pub(super) fn bye(&mut self, now: u64, peer: SessionKey, seq: u64) {
         if let Some(session) = self.sessions.get_mut(&peer) {
             session.raise_highest(seq);
             debug!(session = %peer, "session says BYE");
@@ -271,7 +272,7 @@ impl Tables {
     }
 
     /// A session is over: its names, its park and all that is kept for it go, and its peers are told.
-    pub(super) fn end_session(&mut self, now: u64, peer: Address, why: ParkEnd) {
+    pub(super) fn end_session(&mut self, now: u64, peer: SessionKey, why: ParkEnd) {
         self.disown(peer);
         let Some(session) = self.sessions.get_mut(&peer) else { return };
         session.stored = Default::default();

@@ -1,13 +1,12 @@
 //! The sessions that the router remembers: where their parks are, and whether they go on.
 
-use std::collections::{BTreeSet, HashMap};
-
-use rustc_hash::FxHashSet;
+use rustc_hash::{FxHashMap, FxHashSet};
 use tracing::trace;
 
 use super::ExchangeId;
 use super::asked::Asked;
 use super::deadlines::Deadlines;
+use super::key::{SessionKey, SessionKeys};
 use super::rejection::Limit;
 use super::stored::Stored;
 use crate::wire::Address;
@@ -26,8 +25,9 @@ pub(super) struct SessionRecord {
     pub wake: Option<u64>,
     /// Time between the last two parks, in milliseconds.
     gap: u64,
-    /// Exchanges whose body is under way and that count as sends: sends, and parks with SINGLE.
-    pub sends: BTreeSet<ExchangeId>,
+    /// Exchanges whose body is under way and that count as sends, the oldest first: sends, and parks with
+    /// SINGLE.
+    pub sends: Vec<ExchangeId>,
     /// Which sessions may answer its connections.
     pub asked: Asked,
     pub stored: Stored,
@@ -172,23 +172,34 @@ impl SessionRecord {
 /// All sessions.
 #[derive(Debug)]
 pub(super) struct Sessions {
-    table: HashMap<Address, SessionRecord>,
+    keys: SessionKeys,
+    table: FxHashMap<SessionKey, SessionRecord>,
     /// Sessions without exchanges, by the time since which they have none.
-    idle: Deadlines<Address>,
+    idle: Deadlines<SessionKey>,
     /// Sessions in doubt, by the time at which they are over.
-    doubts: Deadlines<Address>,
+    doubts: Deadlines<SessionKey>,
 }
 
 impl Sessions {
     pub fn new() -> Self {
-        Self { table: HashMap::new(), idle: Deadlines::new(), doubts: Deadlines::new() }
+        Self {
+            keys: SessionKeys::default(),
+            table: FxHashMap::default(),
+            idle: Deadlines::new(),
+            doubts: Deadlines::new(),
+        }
     }
 
-    pub fn get(&self, peer: &Address) -> Option<&SessionRecord> {
+    /// The key of the session with this address.
+    pub fn key(&self, address: Address) -> SessionKey {
+        self.keys.key(address)
+    }
+
+    pub fn get(&self, peer: &SessionKey) -> Option<&SessionRecord> {
         self.table.get(peer)
     }
 
-    pub fn get_mut(&mut self, peer: &Address) -> Option<&mut SessionRecord> {
+    pub fn get_mut(&mut self, peer: &SessionKey) -> Option<&mut SessionRecord> {
         self.table.get_mut(peer)
     }
 
@@ -202,14 +213,14 @@ impl Sessions {
     }
 
     /// Whether a session is among those that go on when there is no room for others.
-    pub fn is_known(&self, peer: &Address) -> bool {
+    pub fn is_known(&self, peer: &SessionKey) -> bool {
         self.table.get(peer).is_some_and(SessionRecord::is_known)
     }
 
     /// An idle session that may be forgotten to make room for another.
-    pub fn evictable(&self, now: u64, grace: u64) -> Option<Address> {
+    pub fn evictable(&self, now: u64, grace: u64) -> Option<SessionKey> {
         // Nothing is lost with a session that never parked: a flood of them shuts nobody out.
-        let may_go = |(since, peer): &(u64, Address)| {
+        let may_go = |(since, peer): &(u64, SessionKey)| {
             let never = |session: &SessionRecord| session.presence == Presence::Never;
             since + grace < now || self.table.get(peer).is_none_or(never)
         };
@@ -217,7 +228,7 @@ impl Sessions {
     }
 
     /// One more exchange of the session is under way; the session is made if need be.
-    pub fn enter(&mut self, peer: Address) -> &mut SessionRecord {
+    pub fn enter(&mut self, peer: SessionKey) -> &mut SessionRecord {
         let session = self.table.entry(peer).or_default();
         session.occupancy = match session.occupancy {
             Occupancy::Busy(exchanges) => Occupancy::Busy(exchanges + 1),
@@ -230,7 +241,7 @@ impl Sessions {
     }
 
     /// The exchange `id` of the session is forgotten.
-    pub fn exit(&mut self, now: u64, peer: Address, id: ExchangeId) {
+    pub fn exit(&mut self, now: u64, peer: SessionKey, id: ExchangeId) {
         let Some(session) = self.table.get_mut(&peer) else { return };
         session.exchange_gone(now, id);
         debug_assert!(matches!(session.occupancy, Occupancy::Busy(1..)), "an exchange was counted");
@@ -250,26 +261,26 @@ impl Sessions {
     }
 
     /// The session that is idle longest, if it is idle since `since` or longer.
-    pub fn idle_for(&self, since: u64) -> Option<Address> {
+    pub fn idle_for(&self, since: u64) -> Option<SessionKey> {
         self.idle.due(since).map(|(_, peer)| peer)
     }
 
     /// Forgets a session.
-    pub fn forget(&mut self, peer: Address) {
+    pub fn forget(&mut self, peer: SessionKey) {
         self.goes_on(peer);
         let Some(session) = self.table.remove(&peer) else { return };
         if let Occupancy::Idle(since) = session.occupancy {
             self.idle.remove(peer, since);
         }
         for acquaintance in &session.peers {
-            if let Some(other) = self.table.get_mut(acquaintance) {
-                other.peers.remove(&peer);
+            if let Some(other) = self.table.get_mut(&self.keys.key(*acquaintance)) {
+                other.peers.remove(&peer.address());
             }
         }
     }
 
     /// The session is over unless it parks until `until`; false if it was in doubt, or over, before.
-    pub fn doubt(&mut self, peer: Address, until: u64) -> bool {
+    pub fn doubt(&mut self, peer: SessionKey, until: u64) -> bool {
         let Some(session) = self.table.get_mut(&peer) else { return false };
         if session.life != Life::Going {
             return false;
@@ -280,7 +291,7 @@ impl Sessions {
     }
 
     /// A request of the session arrived: should the session be doubted, it has until `until` for its park.
-    pub fn prolong_doubt(&mut self, peer: Address, until: u64) {
+    pub fn prolong_doubt(&mut self, peer: SessionKey, until: u64) {
         if let Some(session) = self.table.get_mut(&peer)
             && let Life::Doubted(before) = &mut session.life
         {
@@ -291,7 +302,7 @@ impl Sessions {
     }
 
     /// The session parks, or is forgotten: nothing of its life is in doubt.
-    pub fn goes_on(&mut self, peer: Address) {
+    pub fn goes_on(&mut self, peer: SessionKey) {
         let Some(session) = self.table.get_mut(&peer) else { return };
         if let Life::Doubted(until) = std::mem::take(&mut session.life) {
             self.doubts.remove(peer, until);
@@ -304,15 +315,15 @@ impl Sessions {
     }
 
     /// Takes a session that did not park in time out of doubt: the caller ends it.
-    pub fn take_lost(&mut self, now: u64) -> Option<Address> {
+    pub fn take_lost(&mut self, now: u64) -> Option<SessionKey> {
         let (_, peer) = self.doubts.due(now)?;
         self.goes_on(peer);
         Some(peer)
     }
 
     /// Two sessions have something to do with each other: each is told when the other is over.
-    pub fn acquaint(&mut self, a: Address, b: Address, most: usize) {
-        for (one, other) in [(a, b), (b, a)] {
+    pub fn acquaint(&mut self, a: SessionKey, b: SessionKey, most: usize) {
+        for (one, other) in [(a, b.address()), (b, a.address())] {
             let Some(session) = self.table.get_mut(&one) else { continue };
             // The other is back: what was kept would end what they have to do with each other now.
             session.stored.gone.remove(&other);
@@ -327,24 +338,28 @@ impl Sessions {
     }
 
     /// The session is over. GONE is kept for its peers, at most `most` each: those for which it is new.
-    pub fn end(&mut self, peer: Address, most: usize) -> Vec<Address> {
+    pub fn end(&mut self, peer: SessionKey, most: usize) -> Vec<SessionKey> {
         self.goes_on(peer);
         let Some(session) = self.table.get_mut(&peer) else { return Vec::new() };
         session.leaves();
         session.life = Life::Over;
         let acquaintances = std::mem::take(&mut session.peers);
-        acquaintances.into_iter().filter(|to| self.keep_gone(*to, peer, most)).collect()
+        let told = acquaintances.into_iter().filter_map(|address| {
+            let to = self.keys.key(address);
+            self.keep_gone(to, peer, most).then_some(to)
+        });
+        told.collect()
     }
 
     /// Whether the session is known to be over.
-    pub fn is_over(&self, peer: &Address) -> bool {
+    pub fn is_over(&self, peer: &SessionKey) -> bool {
         self.table.get(peer).is_some_and(|session| session.life == Life::Over)
     }
 
     /// Keeps GONE for a session; false if that was kept already, or `most` of them are.
-    pub fn keep_gone(&mut self, to: Address, gone: Address, most: usize) -> bool {
+    pub fn keep_gone(&mut self, to: SessionKey, gone: SessionKey, most: usize) -> bool {
         let Some(session) = self.table.get_mut(&to) else { return false };
-        session.peers.remove(&gone);
-        session.stored.gone.len() < most && session.stored.gone.insert(gone)
+        session.peers.remove(&gone.address());
+        session.stored.gone.len() < most && session.stored.gone.insert(gone.address())
     }
 }

@@ -7,6 +7,7 @@ use tracing::{debug, trace};
 use super::budget::Budget;
 use super::deadlines::Deadlines;
 use super::exchange::Exchanges;
+use super::key::SessionKey;
 use super::names::NameTable;
 use super::rejection::Limit;
 use super::response::Response;
@@ -15,7 +16,7 @@ use super::targets::Targets;
 use super::upload::Upload;
 use super::wishes::Wishes;
 use super::{ExchangeId, RouterConfig, RouterStats};
-use crate::wire::{Address, Status};
+use crate::wire::Status;
 
 /// The router's tables. An upload that is being read stands beside them, so that it can be read while
 /// they change; what is to be done to other uploads meanwhile is noted in `work`.
@@ -36,7 +37,7 @@ pub(super) struct Tables {
     pub upload_timers: Deadlines<ExchangeId>,
     pub stats: RouterStats,
     /// Sessions whose answer may be complete.
-    touched: Vec<Address>,
+    touched: Vec<SessionKey>,
     work: VecDeque<Work>,
 }
 
@@ -44,7 +45,7 @@ pub(super) struct Tables {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Work {
     /// The uploads that wait for this session may go on.
-    Serve(Address),
+    Serve(SessionKey),
     /// The park of this exchange ended: its messages are given up.
     GiveUp(ExchangeId),
 }
@@ -79,12 +80,12 @@ impl Tables {
     }
 
     /// The session's answer may be complete.
-    pub fn touch(&mut self, peer: Address) {
+    pub fn touch(&mut self, peer: SessionKey) {
         self.touched.push(peer);
     }
 
     /// A session whose answer may be complete.
-    pub fn take_touched(&mut self) -> Option<Address> {
+    pub fn take_touched(&mut self) -> Option<SessionKey> {
         self.touched.pop()
     }
 
@@ -95,7 +96,7 @@ impl Tables {
     }
 
     /// The session that counts the exchange.
-    pub fn session_of(&self, id: ExchangeId) -> Option<Address> {
+    pub fn session_of(&self, id: ExchangeId) -> Option<SessionKey> {
         self.exchanges.get(id).and_then(|exchange| exchange.session())
     }
 
@@ -105,7 +106,7 @@ impl Tables {
     }
 
     /// The verdict of messages for a session that does not live; `None` if the session lives.
-    pub fn absent(&self, now: u64, peer: &Address) -> Option<Status> {
+    pub fn absent(&self, now: u64, peer: &SessionKey) -> Option<Status> {
         let grace = self.config.grace_ms;
         if self.sessions.get(peer).is_some_and(|session| session.lives(now, grace)) {
             return None;
@@ -114,7 +115,7 @@ impl Tables {
     }
 
     /// The session counts one more exchange, and is made if need be; false if there are too many.
-    pub fn enter(&mut self, now: u64, peer: Address) -> bool {
+    pub fn enter(&mut self, now: u64, peer: SessionKey) -> bool {
         let is_new = self.sessions.get(&peer).is_none();
         if is_new && self.sessions.len() >= self.config.max_sessions {
             let Some(oldest) = self.sessions.evictable(now, self.config.grace_ms) else {
@@ -128,13 +129,13 @@ impl Tables {
     }
 
     /// Forgets a session.
-    pub fn forget(&mut self, peer: Address) {
+    pub fn forget(&mut self, peer: SessionKey) {
         self.disown(peer);
         self.sessions.forget(peer);
     }
 
     /// Forgets a session's names and wishes.
-    pub fn disown(&mut self, peer: Address) {
+    pub fn disown(&mut self, peer: SessionKey) {
         self.names.forget(peer);
         self.wishes.forget(peer);
     }
@@ -173,12 +174,12 @@ impl Tables {
         if let Some(peer) = self.session_of(upload.id)
             && let Some(session) = self.sessions.get_mut(&peer)
         {
-            session.sends.remove(&upload.id);
+            session.sends.retain(|id| *id != upload.id);
         }
     }
 
     /// The upload's message in hand does not wait for `peer` any longer.
-    pub fn stop_waiting(&mut self, now: u64, upload: &mut Upload, peer: Address) {
+    pub fn stop_waiting(&mut self, now: u64, upload: &mut Upload, peer: SessionKey) {
         if upload.end_wait(now) {
             self.targets.stop_waiting(peer, upload.id);
             self.budget.unstarve(upload.id);
@@ -189,7 +190,7 @@ impl Tables {
     }
 
     /// Says whose answer the upload feeds.
-    pub fn set_target(&mut self, upload: &mut Upload, target: Option<Address>) {
+    pub fn set_target(&mut self, upload: &mut Upload, target: Option<SessionKey>) {
         if let Some(before) = upload.target()
             && target != Some(before)
         {

@@ -5,7 +5,7 @@ use bytes::Bytes;
 use super::{Answer, ExchangeId, Router, RouterConfig};
 use crate::Kind;
 use crate::wire::{
-    Accept, Address, Channel, Connect, Data, DataFlags, Decoder, Hello, HelloFlags, ListenReq,
+    Accept, Address, ChannelRef, Connect, Data, DataFlags, Decoder, Hello, HelloFlags, ListenReq,
     ListenRsp, MAX_CONTROL, Message, Name, Piece, Route, Status, VERSION, Window,
 };
 
@@ -20,8 +20,8 @@ pub fn peer(n: u8) -> Address {
 }
 
 /// The channel `id` of the tests.
-pub fn channel(id: u32) -> Channel {
-    Channel { id, token: u64::from(id) << 8 }
+pub fn channel(id: u32) -> ChannelRef {
+    ChannelRef { id, token: u64::from(id) << 8 }
 }
 
 /// A request body.

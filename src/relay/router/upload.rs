@@ -1,18 +1,19 @@
 //! A request's body being read, message by message.
 
-use std::collections::HashMap;
-
 use bytes::{Buf, Bytes, BytesMut};
+use rustc_hash::FxHashMap;
 
 use super::ExchangeId;
 use super::config::RouterConfig;
 use super::demand::{Context, Demand, EXCESS_CLAIMS, Read, Start, is_sound};
 use super::exchange::RequestKind;
+use super::key::SessionKey;
 use super::message::{Content, InHand, Slice};
 use super::rejection::{Limit, MALFORMED, Rejection};
 use super::response::data_len;
+use super::sessions::Sessions;
 use crate::wire::{
-    Address, Channel, Data, DataFlags, Decoder, Hello, ListenReq, MAX_SINGLE_BODY, Message, Piece,
+    ChannelRef, Data, DataFlags, Decoder, Hello, ListenReq, MAX_SINGLE_BODY, Message, Piece,
     Status, VERSION,
 };
 
@@ -24,12 +25,12 @@ pub(super) struct Upload {
     body: BodyInput,
     /// Messages begun.
     messages: u32,
-    route: Option<(Address, Channel)>,
+    route: Option<(SessionKey, ChannelRef)>,
     in_hand: Option<InHand>,
     /// Peers that get no more of this upload, and why.
-    refused: HashMap<Address, Status>,
+    refused: FxHashMap<SessionKey, Status>,
     /// The peer for whose answer the upload counts as under way.
-    target: Option<Address>,
+    target: Option<SessionKey>,
     wait: Wait,
     listens: Vec<ListenReq>,
     /// Whether a message was read whose verdict ends a park with SINGLE.
@@ -108,7 +109,7 @@ impl Upload {
             messages: 0,
             route: None,
             in_hand: None,
-            refused: HashMap::new(),
+            refused: FxHashMap::default(),
             target: None,
             wait: Wait { now: None, patience },
             listens: Vec::new(),
@@ -261,7 +262,11 @@ impl Upload {
     }
 
     /// Reads the next message that the router is to deal with; `None` if the message is not there yet.
-    pub fn next(&mut self, config: &RouterConfig) -> Result<Option<(u16, Demand)>, Rejection> {
+    pub fn next(
+        &mut self,
+        config: &RouterConfig,
+        sessions: &Sessions,
+    ) -> Result<Option<(u16, Demand)>, Rejection> {
         loop {
             if let UploadStage::Gathering(_, body) = &mut self.stage {
                 // Of a body that is too long, enough to see that: HELLO counts as well.
@@ -290,7 +295,7 @@ impl Upload {
             }
             match read {
                 Read::Nothing | Read::Skip => {}
-                Read::Route(peer, channel) => self.route = Some((peer, channel)),
+                Read::Route(peer, channel) => self.route = Some((sessions.key(peer), channel)),
                 Read::Listen(claim) => self.listens.push(claim),
                 Read::Demand(demand) => return Ok(Some((index as u16, demand))),
             }
@@ -325,12 +330,17 @@ impl Upload {
 
 impl Upload {
     /// Where messages for a peer go, as ROUTE said.
-    pub fn route(&self) -> Result<(Address, Channel), Rejection> {
+    pub fn route(&self) -> Result<(SessionKey, ChannelRef), Rejection> {
         self.route.ok_or(MALFORMED)
     }
 
     /// Takes a message in hand, to go to a peer; to be dropped if the peer gets no more of this upload.
-    pub fn begin(&mut self, index: u16, (peer, channel): (Address, Channel), content: Content) {
+    pub fn begin(
+        &mut self,
+        index: u16,
+        (peer, channel): (SessionKey, ChannelRef),
+        content: Content,
+    ) {
         debug_assert!(self.in_hand.is_none(), "one message after the other");
         let mut message = InHand { index, peer, channel, content };
         if let Some(&status) = self.refused.get(&peer) {
@@ -447,11 +457,11 @@ impl Upload {
         true
     }
 
-    pub fn target(&self) -> Option<Address> {
+    pub fn target(&self) -> Option<SessionKey> {
         self.target
     }
 
-    pub fn set_target(&mut self, target: Option<Address>) {
+    pub fn set_target(&mut self, target: Option<SessionKey>) {
         self.target = target;
     }
 }

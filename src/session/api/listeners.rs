@@ -96,10 +96,14 @@ impl<M: Mode> Session<'_, M> {
     /// As [`listening`](Self::listening).
     pub fn accept(&mut self, _now: u64, id: ListenerId) -> Result<Option<ChannelId>, Error> {
         let granted = self.listening(id);
-        let offered = |(slot, c): (usize, &crate::session::channel::ChannelRecord)| {
-            c.is_offered_to::<M>(id).map(|arrival| (arrival, slot))
-        };
-        let oldest = self.channels.iter().enumerate().filter_map(offered).min();
+        let mut oldest: Option<(u32, usize)> = None;
+        for (slot, channel) in self.channels.iter().enumerate() {
+            if let Some(arrival) = channel.is_offered_to::<M>(id)
+                && oldest.is_none_or(|(before, _)| arrival < before)
+            {
+                oldest = Some((arrival, slot));
+            }
+        }
         match (oldest, granted) {
             (Some((_, slot)), _) => {
                 self.channels[slot].accept();

@@ -6,7 +6,7 @@ use crate::session::mode::Mode;
 use crate::session::replies::ReplyKind;
 use crate::session::state::Phase;
 use crate::session::view::Session;
-use crate::wire::{Address, Channel, Close, Closed, Place, Route, Status};
+use crate::wire::{Address, ChannelRef, Close, Closed, Place, Route, Status};
 
 impl<M: Mode> Session<'_, M> {
     pub(in crate::session) fn on_close_req(&mut self, now: u64, from: &Route, close: &Close) {
@@ -32,13 +32,13 @@ impl<M: Mode> Session<'_, M> {
     }
 
     /// The session of `peer` is over: it answers nothing any more.
-    pub(in crate::session) fn on_gone(&mut self, now: u64, peer: Address) {
+    pub(in crate::session) fn on_gone(&mut self, now: u64, peer: &Address) {
         for slot in 0..self.channels.len() {
-            if self.channels[slot].peer == peer {
+            if self.channels[slot].peer == *peer {
                 self.ended_by_peer(now, slot, Status::Unknown);
             }
         }
-        self.settle_tombstones(&peer, Channel::NONE);
+        self.settle_tombstones(peer, ChannelRef::NONE);
     }
 
     pub(in crate::session) fn on_close_rsp(&mut self, now: u64, from: &Route, closed: &Closed) {
@@ -86,7 +86,7 @@ impl<M: Mode> Session<'_, M> {
 
     /// A peer needs nothing more of the channels that were; or of the one with this end here or there.
     #[inline(never)]
-    pub(in crate::session) fn settle_tombstones(&mut self, peer: &Address, end: Channel) {
+    pub(in crate::session) fn settle_tombstones(&mut self, peer: &Address, end: ChannelRef) {
         self.tombstones.iter_mut().filter(|t| t.is_meant(peer, end)).for_each(|t| t.forgive());
         // It may say BYE now.
         self.core.wakes.send |= self.core.phase == Phase::Closing;

@@ -254,15 +254,15 @@ impl<M: Mode> Session<'_, M> {
     }
 
     /// The relay can reach `peer` again.
-    pub(in crate::session) fn on_ready(&mut self, now: u64, peer: crate::wire::Address) {
+    pub(in crate::session) fn on_ready(&mut self, now: u64, peer: &crate::wire::Address) {
         for slot in 0..self.channels.len() {
             let channel = &mut self.channels[slot];
             match channel.state {
                 State::Connecting { .. } => channel.repeat_now(now),
-                State::Accepting | State::Aborting(_) if channel.peer == peer => {
+                State::Accepting | State::Aborting(_) if channel.peer == *peer => {
                     channel.repeat_now(now);
                 }
-                State::Established if channel.peer == peer => {
+                State::Established if channel.peer == *peer => {
                     // It lives; and what it has of what was sent is not known, nor whether it was
                     // told how far this end is.
                     channel.heard_at = now;
@@ -278,7 +278,7 @@ impl<M: Mode> Session<'_, M> {
             }
         }
         if !M::SINGLE {
-            let is_dead = |t: &&mut super::Tombstone| t.is_dead_with(&peer, now);
+            let is_dead = |t: &&mut super::Tombstone| t.is_dead_with(peer, now);
             self.tombstones.iter_mut().filter(is_dead).for_each(|t| t.answer());
         }
         self.core.wakes.send = true;

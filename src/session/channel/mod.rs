@@ -128,6 +128,7 @@ enum HeldBy {
 }
 
 /// A channel. All zeros is its initial state.
+// What is used most comes first, where short instructions reach it.
 #[derive(Debug)]
 #[repr(C)]
 pub struct ChannelRecord {
@@ -140,7 +141,6 @@ pub struct ChannelRecord {
     flying: bool,
     /// How often the message that sets it up or ends it was sent.
     repeats: u8,
-    pub tx: Sender,
     pub prober: Prober,
     generation: u32,
     /// The listener it came from; none if it was made by connect.
@@ -149,6 +149,8 @@ pub struct ChannelRecord {
     arrival: u32,
     /// How long silence is borne, in ms.
     linger_ms: u32,
+    pub tx: Sender,
+    pub rx: Receiver,
     token: u64,
     /// Since when something is outstanding and nothing was heard.
     quiet_since: Deadline,
@@ -160,10 +162,9 @@ pub struct ChannelRecord {
     /// First offset not received here, when the channel ended; or not received there, if the peer said.
     end_offset: u64,
     peer: Address,
-    remote: wire::Channel,
+    remote: wire::ChannelRef,
     endpoint: Endpoint,
     greeting: Greeting,
-    pub rx: Receiver,
 }
 
 /// What follows from an end.
@@ -199,7 +200,7 @@ impl ChannelRecord {
             heard_at: 0,
             end_offset: 0,
             peer: Address::RELAY,
-            remote: wire::Channel::NONE,
+            remote: wire::ChannelRef::NONE,
             endpoint: Endpoint::EMPTY,
             greeting: Greeting::new(),
             rx: Receiver::new(),
@@ -280,8 +281,8 @@ impl ChannelRecord {
     }
 
     /// This end of the channel, which is in that slot.
-    pub const fn local(&self, slot: usize) -> wire::Channel {
-        wire::Channel { id: ids::id(slot, self.generation), token: self.token }
+    pub const fn local(&self, slot: usize) -> wire::ChannelRef {
+        wire::ChannelRef { id: ids::id(slot, self.generation), token: self.token }
     }
 
     pub fn greeting(&self) -> &[u8] {
@@ -439,7 +440,11 @@ impl ChannelRecord {
         self.prober.end();
         self.rx.relax();
         self.state = State::Ended(end);
-        if tell && self.remote != wire::Channel::NONE { AfterEnd::Tell } else { AfterEnd::Settle }
+        if tell && self.remote != wire::ChannelRef::NONE {
+            AfterEnd::Tell
+        } else {
+            AfterEnd::Settle
+        }
     }
 
     /// The peer is told of the end, until `give_up_at` at the latest.

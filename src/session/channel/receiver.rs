@@ -216,6 +216,7 @@ impl Receiver {
     }
 
     /// Copies what came to `out`, and gives how much.
+    #[inline]
     pub fn read(&mut self, ring: &[u8], out: &mut [u8]) -> usize {
         let n = self.readable().min(out.len());
         if n > 0 {
@@ -238,6 +239,7 @@ impl Receiver {
 
     /// The application made room in a ring of `ring` octets: whether the peer, which may stand
     /// waiting, is told by a send. `eager` if no park tells it before.
+    #[inline]
     pub fn opens(&mut self, ring: usize, eager: bool) -> bool {
         let used_up = eager || self.told.saturating_sub(self.next) < ring as u64 / 4;
         let tells = used_up && self.limit(ring) > self.told && !self.owes_send();

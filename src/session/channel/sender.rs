@@ -294,13 +294,14 @@ impl Sender {
 
     /// A body takes at most `share` octets of the stream; `ring` has as many octets as the ring,
     /// and `asks` is whether an acknowledgement is wanted anyhow.
-    pub fn take_segment(&mut self, ring: u64, share: u32, asks: bool) -> Segment {
+    pub fn take_segment(&mut self, ring: usize, share: u32, asks: bool) -> Segment {
         let available = self.end.min(self.limit).saturating_sub(self.next);
         let bytes = available.min(share.into());
         let after = self.next + bytes;
         let fin = self.fin && after == self.end;
         let window = self.limit.saturating_sub(self.una);
-        let short = self.limit.saturating_sub(after) < window / 2 || self.end - self.una > ring / 2;
+        let short = self.limit.saturating_sub(after) < window / 2
+            || (self.end - self.una) as usize > ring / 2;
         let flags = DataFlags::FIN
             .when(fin)
             .with(DataFlags::ACK_NOW.when(fin || short || asks || self.want_ack));
@@ -362,6 +363,8 @@ impl Sender {
 
     /// The relay passed on so many bytes of the data in the body under way, and not all of them
     /// unless `whole`.
+    // Inlined, it makes firmware larger.
+    #[inline(never)]
     pub fn pass_on(&mut self, bytes: u32, whole: bool) {
         let after = self.staged() + u64::from(bytes);
         self.delivered = self.delivered.max(after);

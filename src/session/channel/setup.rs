@@ -33,7 +33,7 @@ impl ChannelRecord {
     }
 
     /// Whether its other end is that one.
-    pub(super) fn is_with(&self, peer: wire::Address, remote: wire::Channel) -> bool {
+    pub(super) fn is_with(&self, peer: wire::Address, remote: wire::ChannelRef) -> bool {
         !self.is_free() && self.peer == peer && self.remote == remote
     }
 }

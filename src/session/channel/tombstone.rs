@@ -32,8 +32,8 @@ pub struct Tombstone {
     /// Until then the session does not say BYE, as the peer may still wait for the final
     /// acknowledgement; none once it is known to have that.
     owed_until: Deadline,
-    local: wire::Channel,
-    remote: wire::Channel,
+    local: wire::ChannelRef,
+    remote: wire::ChannelRef,
     peer: Address,
 }
 
@@ -46,8 +46,8 @@ impl Tombstone {
             ack: 0,
             expires: 0,
             owed_until: Deadline::NONE,
-            local: wire::Channel::NONE,
-            remote: wire::Channel::NONE,
+            local: wire::ChannelRef::NONE,
+            remote: wire::ChannelRef::NONE,
             peer: Address::RELAY,
         }
     }
@@ -55,7 +55,7 @@ impl Tombstone {
     /// What is left of a channel whose end here was `local`.
     pub fn of(
         channel: &ChannelRecord,
-        local: wire::Channel,
+        local: wire::ChannelRef,
         now: u64,
         rto_max: u32,
         single: bool,
@@ -110,6 +110,13 @@ impl Tombstone {
         self.owed_until.is_set() && !self.owed_until.is_due(now)
     }
 
+    /// Whether this place is taken for another tombstone before `other`'s: the peer that is owed may still ask.
+    #[inline(never)]
+    pub fn goes_before(&self, other: &Self, now: u64) -> bool {
+        let (is_owed, is_other_owed) = (self.is_owed(now), other.is_owed(now));
+        if is_owed == is_other_owed { self.expires < other.expires } else { is_other_owed }
+    }
+
     /// The peer is known to have the final acknowledgement, or need not have it.
     pub fn forgive(&mut self) {
         self.owed_until = Deadline::NONE;
@@ -131,19 +138,20 @@ impl Tombstone {
     }
 
     /// Whether it is of that channel of that peer, by its end here.
-    pub fn is_of(&self, peer: &Address, local: wire::Channel) -> bool {
+    pub fn is_of(&self, peer: &Address, local: wire::ChannelRef) -> bool {
         self.local == local && self.peer == *peer
     }
 
     /// Whether it is of that channel of that peer, by its end there.
-    pub fn was_with(&self, peer: &Address, remote: wire::Channel) -> bool {
+    pub fn was_with(&self, peer: &Address, remote: wire::ChannelRef) -> bool {
         self.remote == remote && self.peer == *peer
     }
 
     /// Whether it is of a channel of that peer that has this end, here or there; none means all.
-    pub fn is_meant(&self, peer: &Address, end: wire::Channel) -> bool {
+    pub fn is_meant(&self, peer: &Address, end: wire::ChannelRef) -> bool {
         // Tokens tell channels apart.
-        [0, self.local.token, self.remote.token].contains(&end.token) && self.peer == *peer
+        let is_end = |token| end.token == token;
+        (is_end(0) || is_end(self.local.token) || is_end(self.remote.token)) && self.peer == *peer
     }
 
     /// Whether silence ended the channel with this peer, lately.

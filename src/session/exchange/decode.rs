@@ -17,6 +17,8 @@ use crate::wire::{
 impl<M: Mode> Session<'_, M> {
     /// Takes a piece of the answer's body apart. Fails if this is no relay's answer, or not to this
     /// request.
+    // Inlined, it makes firmware larger.
+    #[inline(never)]
     pub(in crate::session) fn decode(
         &mut self,
         now: u64,
@@ -30,10 +32,11 @@ impl<M: Mode> Session<'_, M> {
             if !session.core.flight(lane).is_unanswered() {
                 break Ok(());
             }
-            match decoder.next_answered(&mut input) {
-                Ok(Some(Piece::Message(message))) => {
-                    if let Err(cause) = session.on_message(now, lane, message) {
-                        break Err(cause);
+            match decoder.next_as(M::ROLE, &mut input) {
+                Ok(Some(Piece::Message(ref message))) => {
+                    let result = session.on_message(now, lane, message);
+                    if result.is_err() {
+                        break result;
                     }
                 }
                 Ok(Some(Piece::Bytes(bytes, left))) => session.on_bytes(now, lane, bytes, left),
@@ -104,47 +107,47 @@ impl<M: Mode> Session<'_, M> {
         }
     }
 
-    fn on_message(&mut self, now: u64, lane: Lane, message: Message<'_>) -> Result<(), Blocked> {
+    fn on_message(&mut self, now: u64, lane: Lane, message: &Message<'_>) -> Result<(), Blocked> {
         let flight = self.core.flight(lane);
         let from = flight.from();
         match message {
             Message::Welcome(welcome) if !flight.is_welcomed() => {
-                return self.on_welcome(lane, &welcome);
+                return self.on_welcome(lane, welcome);
             }
-            _ if !flight.is_welcomed() || !M::SINGLE && !is_sound(&message) => {
+            _ if !flight.is_welcomed() || !M::SINGLE && !is_sound(message) => {
                 return Err(Blocked::Foreign);
             }
             Message::End(end) => {
-                self.on_end(lane, &end);
+                self.on_end(lane, end);
                 return Ok(());
             }
             Message::From(route) => {
-                flight.comes_from(route);
+                flight.comes_from(*route);
                 return Ok(());
             }
             // Data comes in answers to parks alone, so that one reader fills the rings.
             Message::ReceiveRsp(_) if !M::SINGLE && lane == Lane::Send => {
                 return Err(Blocked::Foreign);
             }
-            Message::ReceiveRsp(data) => self.on_data(now, lane, &from, &data),
+            Message::ReceiveRsp(data) => self.on_data(now, lane, &from, data),
             Message::SendRsp(window) => {
                 if window.done {
                     self.settle_tombstones(&from.peer, from.channel);
                 }
                 if let Some(slot) = self.addressed(now, &from, window.ask) {
-                    self.on_window(now, slot, &window);
+                    self.on_window(now, slot, window);
                 }
             }
-            Message::AcceptReq(connect) => self.on_accept_req(now, &from, &connect),
-            Message::ConnectRsp(accept) => self.on_connect_rsp(now, &from, &accept),
-            Message::CloseReq(close) => self.on_close_req(now, &from, &close),
-            Message::CloseRsp(closed) => self.on_close_rsp(now, &from, &closed),
+            Message::AcceptReq(connect) => self.on_accept_req(now, &from, connect),
+            Message::ConnectRsp(accept) => self.on_connect_rsp(now, &from, accept),
+            Message::CloseReq(close) => self.on_close_req(now, &from, close),
+            Message::CloseRsp(closed) => self.on_close_rsp(now, &from, closed),
             Message::ListenRsp(rsp) => {
-                if !self.on_listen_rsp(&rsp) {
+                if !self.on_listen_rsp(rsp) {
                     return Ok(());
                 }
             }
-            Message::Verdict(verdict) => self.on_verdict(now, lane, &verdict)?,
+            Message::Verdict(verdict) => self.on_verdict(now, lane, verdict)?,
             Message::Ready(peer) => {
                 self.core.send_mut().ready();
                 self.on_ready(now, peer);

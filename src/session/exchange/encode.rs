@@ -48,6 +48,8 @@ impl<M: Mode> Session<'_, M> {
     }
 
     /// Writes what stands before the data bytes of the next item, and gives how much.
+    // Inlined, it makes firmware larger.
+    #[inline(never)]
     fn stage_next(&mut self, lane: Lane, next: Next, out: &mut [u8; wire::MAX_CONTROL]) -> usize {
         let core = &mut *self.core;
         let (secret, max_response) = (core.settings.secret, core.settings.max_response);
@@ -61,7 +63,7 @@ impl<M: Mode> Session<'_, M> {
                 hold_ms: flight.hold_ms(),
                 max_response,
             });
-            return hello.encode(out).unwrap_or(0);
+            return hello.encode_as(M::ROLE, out).unwrap_or(0);
         };
         let head = item.head();
         if self.stage(lane, &item, out) != Some(head) {
@@ -69,10 +71,10 @@ impl<M: Mode> Session<'_, M> {
             let route = if item.is_routed() { Route::LEN } else { 0 };
             *out = [0; wire::MAX_CONTROL];
             if route > 0 {
-                let _ = Message::Pad((route - HEADER_LEN) as u32).encode(out);
+                let _ = Message::Pad((route - HEADER_LEN) as u32).encode_as(M::ROLE, out);
             }
             let rest = (head - route - HEADER_LEN) as u32;
-            let _ = Message::Pad(rest).encode(&mut out[route..]);
+            let _ = Message::Pad(rest).encode_as(M::ROLE, &mut out[route..]);
         }
         head
     }
@@ -82,7 +84,8 @@ impl<M: Mode> Session<'_, M> {
         let slot = usize::from(item.slot);
         let (route, message) = match item.kind {
             ItemKind::Listen => {
-                let req = self.claims[slot].listen_req(slot, self.core.settings.owner)?;
+                let claim = self.claims().get(slot)?;
+                let req = claim.listen_req(slot, self.core.settings.owner)?;
                 (None, Message::ListenReq(req))
             }
             ItemKind::Connect => (None, self.connect_req(slot)?),
@@ -107,10 +110,10 @@ impl<M: Mode> Session<'_, M> {
             }
         };
         let at = match route {
-            Some(route) => Message::Route(route).encode(out)?,
+            Some(route) => Message::Route(route).encode_as(M::ROLE, out)?,
             None => 0,
         };
-        Some(at + message.encode(out.get_mut(at..)?)?)
+        Some(at + message.encode_as(M::ROLE, out.get_mut(at..)?)?)
     }
 
     /// CONNECT_REQ of a channel.

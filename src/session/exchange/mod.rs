@@ -126,7 +126,10 @@ impl Flight {
             begun_at: 0,
             bytes_at: 0,
             plan: Vec::new(),
-            from: Route { peer: crate::wire::Address::RELAY, channel: crate::wire::Channel::NONE },
+            from: Route {
+                peer: crate::wire::Address::RELAY,
+                channel: crate::wire::ChannelRef::NONE,
+            },
             incoming: Incoming::NONE,
         }
     }

@@ -40,8 +40,8 @@ impl<M: Mode> Session<'_, M> {
     /// A park says all claims, and every acknowledgement that is due.
     pub(in crate::session) fn plan_park(&mut self) {
         for slot in 0..self.claims().len() {
-            if let Some(req) = self.claims[slot].listen_req(slot, self.core.settings.owner) {
-                let head = ListenReq::len_with(&req.name);
+            if self.claims[slot].is_claimed() {
+                let head = ListenReq::len_with(&self.claims[slot].endpoint().name);
                 let _ = self.core.park.say(Item::control(ItemKind::Listen, slot, head));
             }
         }
@@ -311,7 +311,7 @@ impl<M: Mode> Session<'_, M> {
     fn plan_stream(&mut self, now: u64, slot: usize, share: u32, several: bool) -> u32 {
         let ring = self.rings.len(slot, Direction::Transmit);
         let channel = &mut self.channels[slot];
-        let segment = channel.tx.take_segment(ring as u64, share, several);
+        let segment = channel.tx.take_segment(ring, share, several);
         if !M::SINGLE && segment.is_new {
             channel.tx.measure(now);
         }

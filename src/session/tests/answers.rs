@@ -7,7 +7,7 @@ use crate::wire::{Close, HelloFlags, Name, kind};
 const BYTES: &[u8] = b"the bytes of a stream";
 
 /// The answer to a park with every message that may go to a connected stream.
-fn rich(exchange: &Exchange, local: Channel) -> Vec<u8> {
+fn rich(exchange: &Exchange, local: ChannelRef) -> Vec<u8> {
     Answer::to(exchange)
         .from(PEER, local)
         .window(Window { limit: 300, ..Window::default() })

@@ -12,7 +12,7 @@ fn talkative() -> (Bench, ChannelId) {
     bench.session().write(now, id, &[1; 200]).unwrap();
     bench.connect(Kind::Datagram);
     bench.exchange(Lane::Park, |answer| {
-        let strange = Channel { id: 9, token: 9 };
+        let strange = ChannelRef { id: 9, token: 9 };
         let answer = answer.from(PEER, strange).stream(0, b"astray");
         let answer = answer.arrival(strange, "other:1".parse().unwrap(), Kind::Stream);
         answer.from(PEER, local).stream(0, b"dropped").message(&Message::Ready(PEER))

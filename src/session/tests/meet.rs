@@ -69,8 +69,8 @@ fn taken_raises_the_epoch_of_a_claim_never_granted() {
 }
 
 /// Has [`PEER`] connect, and gives the session's answer with its end of the channel.
-fn arrives(bench: &mut Bench, from: u32, at: &str, kind: Kind) -> (Status, Channel) {
-    let channel = Channel { id: from, token: 1 };
+fn arrives(bench: &mut Bench, from: u32, at: &str, kind: Kind) -> (Status, ChannelRef) {
+    let channel = ChannelRef { id: from, token: 1 };
     bench.exchange(Lane::Park, |a| a.arrival(channel, at.parse().unwrap(), kind));
     let send = bench.exchange(Lane::Send, |answer| answer);
     assert!(send.says(&Message::Route(Route { peer: PEER, channel })));
@@ -85,7 +85,7 @@ fn arrives(bench: &mut Bench, from: u32, at: &str, kind: Kind) -> (Status, Chann
 fn connection_is_accepted_or_refused_with_the_cause() {
     let mut bench = Bench::reached();
     let id = listen(&mut bench, "camera:1").unwrap();
-    let refusal = |status| (status, Channel::NONE);
+    let refusal = |status| (status, ChannelRef::NONE);
     assert_eq!(arrives(&mut bench, 1, "camera:2", Kind::Stream), refusal(Status::NoListener));
     assert_eq!(arrives(&mut bench, 1, "camera:1", Kind::Datagram), refusal(Status::WrongKind));
     let (status, local) = arrives(&mut bench, 1, "camera:1", Kind::Stream);
@@ -114,7 +114,7 @@ fn listen_greeting(bench: &mut Bench, greeting: &[u8]) -> Result<ListenerId, Err
 
 /// Has [`PEER`] connect from an end of this id, and gives the request that answers.
 fn answers(bench: &mut Bench, from: u32) -> Request {
-    let channel = Channel { id: from, token: 1 };
+    let channel = ChannelRef { id: from, token: 1 };
     bench.exchange(Lane::Park, |a| a.arrival(channel, endpoint(), Kind::Stream));
     bench.begin(Lane::Send).expect("an ACCEPT_RSP")
 }
@@ -136,7 +136,7 @@ fn connections_and_their_repeats_are_answered_with_the_greeting_of_the_listener(
 fn refusal_has_no_greeting_of_a_listener() {
     let mut bench = Bench::reached();
     listen_greeting(&mut bench, b"ho").unwrap();
-    let channel = Channel { id: 1, token: 1 };
+    let channel = ChannelRef { id: 1, token: 1 };
     bench.exchange(Lane::Park, |a| a.arrival(channel, endpoint(), Kind::Datagram));
     let request = bench.begin(Lane::Send).expect("an ACCEPT_RSP");
     assert_eq!(request.answers, [b""]);
@@ -168,7 +168,7 @@ fn answer_of_a_listener_closed_since_it_was_planned_is_padding() {
     let mut bench = Bench::reached();
     let id = listen_greeting(&mut bench, b"ho").unwrap();
     let (_, local) = arrives(&mut bench, 1, "camera:1", Kind::Stream);
-    let channel = Channel { id: 1, token: 1 };
+    let channel = ChannelRef { id: 1, token: 1 };
     bench.exchange(Lane::Park, |a| a.arrival(channel, endpoint(), Kind::Stream));
     let now = bench.now;
     let exchange = bench.session().poll_exchange(now, Lane::Send).expect("the repeat");
@@ -197,7 +197,7 @@ fn aborted_connection_with_data_is_accepted_and_counts_in_the_backlog() {
     let id = listen(&mut bench, "camera:1").unwrap();
     arrives_and_aborts(&mut bench, 1, "camera:1", b"first");
     let full = arrives(&mut bench, 2, "camera:1", Kind::Stream);
-    assert_eq!(full, (Status::BacklogFull, Channel::NONE));
+    assert_eq!(full, (Status::BacklogFull, ChannelRef::NONE));
     let now = bench.now;
     let channel = bench.session().accept(now, id).unwrap().expect("a connection");
     assert_eq!(bench.session().accept(now, id), Ok(None));

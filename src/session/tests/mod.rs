@@ -23,8 +23,8 @@ mod zero;
 use super::{ChannelId, Event, Exchange, HeapStorage, Lane, Profile, Session, Settings};
 use crate::error::Blocked;
 use crate::wire::{
-    Accept, Address, Channel, Connect, Data, DataFlags, Decoder, End, MAX_CONTROL, Message, Piece,
-    Route, Status, VERSION, Verdict, Welcome, Window,
+    Accept, Address, ChannelRef, Connect, Data, DataFlags, Decoder, End, MAX_CONTROL, Message,
+    Piece, Route, Status, VERSION, Verdict, Welcome, Window,
 };
 use crate::{Endpoint, Kind};
 
@@ -45,7 +45,7 @@ const PEER: Address = Address([7; 16]);
 /// The address of a third peer, which has no channel with the session.
 const STRANGER: Address = Address([8; 16]);
 /// The other peer's end of the channel.
-const REMOTE: Channel = Channel { id: 1 << 24 | 3, token: 99 };
+const REMOTE: ChannelRef = ChannelRef { id: 1 << 24 | 3, token: 99 };
 
 fn endpoint() -> Endpoint {
     "camera:1".parse().unwrap()
@@ -77,7 +77,7 @@ impl Answer {
         self.raw(&buffer[..n])
     }
 
-    fn from(self, peer: Address, channel: Channel) -> Self {
+    fn from(self, peer: Address, channel: ChannelRef) -> Self {
         self.message(&Message::From(Route { peer, channel }))
     }
 
@@ -103,14 +103,14 @@ impl Answer {
     }
 
     /// Adds the listener's answer to the connection of the channel `to`.
-    fn connected(self, to: Channel, status: Status, limit: u64) -> Self {
-        let channel = if status == Status::Ok { REMOTE } else { Channel::NONE };
+    fn connected(self, to: ChannelRef, status: Status, limit: u64) -> Self {
+        let channel = if status == Status::Ok { REMOTE } else { ChannelRef::NONE };
         let accept = Accept { status, channel, limit, linger_ms: 180_000, greeting: b"ho" };
         self.from(PEER, to).message(&Message::ConnectRsp(accept))
     }
 
     /// Adds a connection from `channel` of [`PEER`].
-    fn arrival(self, channel: Channel, endpoint: Endpoint, kind: Kind) -> Self {
+    fn arrival(self, channel: ChannelRef, endpoint: Endpoint, kind: Kind) -> Self {
         let connect = Connect {
             channel,
             kind,
@@ -120,7 +120,7 @@ impl Answer {
             name: endpoint.name,
             greeting: b"hi",
         };
-        self.from(PEER, Channel::NONE).message(&Message::AcceptReq(connect))
+        self.from(PEER, ChannelRef::NONE).message(&Message::AcceptReq(connect))
     }
 
     fn end(self, status: Status) -> Self {
@@ -190,7 +190,7 @@ impl Request {
     }
 
     /// The place and the channel of a CONNECT_REQ.
-    fn connect(&self) -> Option<(usize, Channel)> {
+    fn connect(&self) -> Option<(usize, ChannelRef)> {
         self.messages.iter().enumerate().find_map(|(i, message)| match message {
             Message::ConnectReq(connect) => Some((i, connect.channel)),
             _ => None,
@@ -252,11 +252,11 @@ impl Bench {
 
     /// A session with a channel that both ends know, the channel's id, and its end here. The peer's
     /// window reaches to `limit`.
-    fn connected(kind: Kind, limit: u64) -> (Self, ChannelId, Channel) {
+    fn connected(kind: Kind, limit: u64) -> (Self, ChannelId, ChannelRef) {
         Self::reached().join(kind, limit)
     }
 
-    fn join(self, kind: Kind, limit: u64) -> (Self, ChannelId, Channel) {
+    fn join(self, kind: Kind, limit: u64) -> (Self, ChannelId, ChannelRef) {
         let mut bench = self;
         let id = bench.connect(kind);
         let local = bench.dial(Status::Ok, limit);
@@ -277,7 +277,7 @@ impl Bench {
     }
 
     /// Sends the CONNECT_REQ that is due, and answers it. Gives the channel's end here.
-    fn dial(&mut self, status: Status, limit: u64) -> Channel {
+    fn dial(&mut self, status: Status, limit: u64) -> ChannelRef {
         let request = self.begin(Lane::Send).expect("a CONNECT_REQ");
         let (_, local) = request.connect().expect("a CONNECT_REQ");
         let answer = Answer::to(&request.exchange).connected(local, status, limit);

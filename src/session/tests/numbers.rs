@@ -5,7 +5,7 @@ use crate::error::{ConfigError, Error, PeerError, TransportError};
 use crate::wire::{Close, HelloFlags, ListenRsp, Tick};
 
 /// A channel on which three octets, or three datagrams, were sent, and its end here.
-fn spoken(kind: Kind) -> (Bench, ChannelId, Channel) {
+fn spoken(kind: Kind) -> (Bench, ChannelId, ChannelRef) {
     let (mut bench, id, local) = Bench::connected(kind, WINDOW);
     let now = bench.now;
     match kind {

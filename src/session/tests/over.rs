@@ -10,7 +10,7 @@ const LINGER: u64 = 180_000;
 
 /// A stream on which the peer has sent its FIN, and this side [`SENT`] bytes and FIN, of which the peer
 /// has acknowledged `acked` offsets.
-fn ended(acked: u64) -> (Bench, ChannelId, Channel) {
+fn ended(acked: u64) -> (Bench, ChannelId, ChannelRef) {
     let (mut bench, id, local) = Bench::connected(Kind::Stream, WINDOW);
     let now = bench.now;
     bench.session().write(now, id, &[1; 10]).unwrap();
@@ -156,7 +156,7 @@ fn peer_that_comes_back_is_told_of_the_silence_although_the_slot_is_free() {
 
 /// A session that closes behind a stream that ended in order, and that has sent its last
 /// acknowledgement.
-fn closing() -> (Bench, Channel) {
+fn closing() -> (Bench, ChannelRef) {
     let (mut bench, id, local) = ended(11);
     let now = bench.now;
     bench.session().release(now, id);
@@ -271,7 +271,9 @@ fn close_tells_of_bytes_lost_while_it_waits() {
 fn unknown_behind_all_but_the_acknowledgement_of_fin_ends_in_order() {
     let (mut bench, id, _) = ended(10);
     let closed = crate::wire::Closed { status: Status::Unknown, channel: REMOTE };
-    bench.exchange(Lane::Park, |a| a.from(PEER, Channel::NONE).message(&Message::CloseRsp(closed)));
+    bench.exchange(Lane::Park, |a| {
+        a.from(PEER, ChannelRef::NONE).message(&Message::CloseRsp(closed))
+    });
     assert_eq!(bench.session().acked(id), Ok(true));
 }
 
@@ -286,7 +288,7 @@ fn peers_that_are_owed_keep_their_tombstones() {
         let (_, local) = request.connect().unwrap();
         let accept = Accept {
             status: Status::Ok,
-            channel: Channel { token: u64::from(peer_linger), ..REMOTE },
+            channel: ChannelRef { token: u64::from(peer_linger), ..REMOTE },
             limit: 1000,
             linger_ms: peer_linger,
             greeting: b"",
@@ -300,7 +302,7 @@ fn peers_that_are_owed_keep_their_tombstones() {
         bench.exchange(Lane::Send, |answer| answer.verdict(FIRST, Status::Delivered, 0));
         (id, local)
     };
-    let end = |bench: &mut Bench, (id, local): (ChannelId, Channel), done: bool| {
+    let end = |bench: &mut Bench, (id, local): (ChannelId, ChannelRef), done: bool| {
         bench.exchange(Lane::Park, |answer| {
             answer.from(PEER, local).data(0, DataFlags::FIN, b"").window(Window {
                 ack: 1,

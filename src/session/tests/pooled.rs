@@ -10,7 +10,7 @@ const POOLED: Profile = Profile { pool: 16 * RING, ..SMALL };
 /// A limit that no test reaches.
 const FAR: u64 = 1 << 20;
 
-fn joined(limit: u64) -> (Bench, ChannelId, Channel) {
+fn joined(limit: u64) -> (Bench, ChannelId, ChannelRef) {
     Bench::of(&POOLED).reach().join(Kind::Stream, limit)
 }
 
@@ -30,14 +30,14 @@ fn send(bench: &mut Bench) -> Data {
 }
 
 /// The peer sends `len` octets from `at` on.
-fn receive(bench: &mut Bench, to: Channel, at: u64, len: usize, flags: DataFlags) -> Window {
+fn receive(bench: &mut Bench, to: ChannelRef, at: u64, len: usize, flags: DataFlags) -> Window {
     let bytes: Vec<u8> = (0..len).map(|i| (at as usize + i) as u8).collect();
     bench.exchange(Lane::Park, |answer| answer.from(PEER, to).data(at, flags, &bytes));
     bench.exchange(Lane::Park, |answer| answer).windows()[0]
 }
 
 /// Grows a channel's receive ring to twice its length; gives how far the peer has sent.
-fn grow_receive(bench: &mut Bench, id: ChannelId, local: Channel) -> u64 {
+fn grow_receive(bench: &mut Bench, id: ChannelId, local: ChannelRef) -> u64 {
     receive(bench, local, 0, RING, DataFlags::HUNGRY);
     assert_eq!(bench.read(id).len(), RING);
     RING as u64
@@ -152,8 +152,9 @@ fn rings_go_back_when_their_channel_ends() {
     bench.session().abort(now, id);
     let request = bench.begin(Lane::Send).expect("CLOSE_REQ");
     let closed = Closed { status: Status::Aborted, channel: REMOTE };
-    let answer =
-        Answer::to(&request.exchange).from(PEER, Channel::NONE).message(&Message::CloseRsp(closed));
+    let answer = Answer::to(&request.exchange)
+        .from(PEER, ChannelRef::NONE)
+        .message(&Message::CloseRsp(closed));
     bench.answer(Lane::Send, &answer.ok());
     assert_eq!(bench.session().rings.lent(), 0);
 }

@@ -130,9 +130,9 @@ impl World {
     }
 
     /// This end of the channel in a slot.
-    fn local(&mut self, n: u8) -> Channel {
+    fn local(&mut self, n: u8) -> ChannelRef {
         let slot = usize::from(n);
-        if slot < 2 { self.bench.session().local(slot) } else { Channel { id: 1, token: 1 } }
+        if slot < 2 { self.bench.session().local(slot) } else { ChannelRef { id: 1, token: 1 } }
     }
 
     fn answer(&mut self, park: bool, says: &[Says], end: Option<u8>) -> Vec<u8> {
@@ -167,7 +167,7 @@ impl World {
                     ask: false,
                 }),
                 Says::Arrival(n, stream) => {
-                    let channel = Channel { id: n.into(), token: 1 };
+                    let channel = ChannelRef { id: n.into(), token: 1 };
                     let kind = if stream { Kind::Stream } else { Kind::Datagram };
                     answer.arrival(channel, endpoint(), kind)
                 }

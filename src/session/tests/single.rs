@@ -205,7 +205,7 @@ fn single_session_is_opened_once() {
     session.break_exchange(NOW, LANE);
     let request = begin(&mut session, NOW);
     let reply = Answer::to(&request.exchange);
-    answer(&mut session, NOW, reply.from(PEER, Channel::NONE));
+    answer(&mut session, NOW, reply.from(PEER, ChannelRef::NONE));
     let mut now = NOW;
     while !session.is_closed() {
         session.handle_timeout(now);

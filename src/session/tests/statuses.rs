@@ -8,7 +8,7 @@ use crate::wire::{Close, Closed, ListenRsp};
 const PROTOCOL: Error = Error::Peer(PeerError::Protocol { acked: 0 });
 
 /// The application's view of a connection that is answered so.
-fn connected(from: Address, status: Status, channel: Channel) -> Result<bool, Error> {
+fn connected(from: Address, status: Status, channel: ChannelRef) -> Result<bool, Error> {
     let mut bench = Bench::reached();
     let id = bench.connect(Kind::Stream);
     let request = bench.begin(Lane::Send).unwrap();
@@ -37,14 +37,14 @@ fn connect_rsp_has_only_its_statuses() {
         };
         assert_eq!(connected(Address::RELAY, status, REMOTE), by_relay, "{status:?} by the relay");
     }
-    assert_eq!(connected(PEER, Status::Ok, Channel::NONE), Err(PROTOCOL), "it names no end");
+    assert_eq!(connected(PEER, Status::Ok, ChannelRef::NONE), Err(PROTOCOL), "it names no end");
 }
 
 /// The application's view of a connected stream when [`PEER`] sends the message.
-fn ended(message: impl Fn(Channel) -> Message<'static>) -> Result<bool, Error> {
+fn ended(message: impl Fn(ChannelRef) -> Message<'static>) -> Result<bool, Error> {
     let (mut bench, id, local) = Bench::connected(Kind::Stream, WINDOW);
     let is_close_rsp = matches!(message(local), Message::CloseRsp(_));
-    let to = if is_close_rsp { Channel::NONE } else { local };
+    let to = if is_close_rsp { ChannelRef::NONE } else { local };
     bench.exchange(Lane::Park, |answer| answer.from(PEER, to).message(&message(local)));
     bench.session().connected(id)
 }
@@ -150,7 +150,7 @@ fn verdicts_with_other_statuses_are_foreign() {
 
         let mut bench = Bench::reached();
         bench.session().listen(now, endpoint(), Kind::Stream, 1).unwrap();
-        let connector = Channel { id: 7, token: 7 };
+        let connector = ChannelRef { id: 7, token: 7 };
         bench.exchange(Lane::Park, |answer| answer.arrival(connector, endpoint(), Kind::Stream));
         let of_accept = |request: &Request| {
             let is_accept = |m: &Message<'_>| matches!(m, Message::AcceptRsp(_));
@@ -163,7 +163,7 @@ fn verdicts_with_other_statuses_are_foreign() {
 }
 
 /// Whether the next send ends the stray end of a channel.
-fn ends_stray(bench: &mut Bench, peer: Address, channel: Channel) -> bool {
+fn ends_stray(bench: &mut Bench, peer: Address, channel: ChannelRef) -> bool {
     let send = bench.exchange(Lane::Send, |answer| answer);
     let names_ours = |m: &Message<'_>| matches!(m, Message::CloseRsp(_));
     assert!(!send.messages.iter().any(names_ours), "CLOSE_RSP names the live end");
@@ -174,7 +174,7 @@ fn ends_stray(bench: &mut Bench, peer: Address, channel: Channel) -> bool {
 
 #[test]
 fn late_connect_rsp_ends_only_the_end_it_names() {
-    let stray = Channel { id: 5, token: 5 };
+    let stray = ChannelRef { id: 5, token: 5 };
     for peer in [PEER, STRANGER] {
         let (mut bench, id, local) = Bench::connected(Kind::Stream, WINDOW);
         let accept =
@@ -186,9 +186,9 @@ fn late_connect_rsp_ends_only_the_end_it_names() {
         assert_eq!(bench.session().peer(id), Ok(PEER));
         // The answer to CLOSE_REQ, and a late refusal, change nothing.
         let closed = Message::CloseRsp(Closed { status: Status::Closed, channel: stray });
-        let refusal = Accept { status: Status::NoListener, channel: Channel::NONE, ..accept };
+        let refusal = Accept { status: Status::NoListener, channel: ChannelRef::NONE, ..accept };
         bench.exchange(Lane::Park, |answer| {
-            let answer = answer.from(peer, Channel::NONE).message(&closed);
+            let answer = answer.from(peer, ChannelRef::NONE).message(&closed);
             answer
                 .from(peer, local)
                 .message(&Message::ConnectRsp(refusal))
@@ -218,7 +218,7 @@ fn repeated_accept_req_makes_no_second_end_as_long_as_the_first_is_known() {
     let mut bench = Bench::reached();
     let now = bench.now;
     bench.session().listen(now, endpoint(), Kind::Stream, 4).unwrap();
-    let connector = Channel { id: 7, token: 7 };
+    let connector = ChannelRef { id: 7, token: 7 };
     let ends = |bench: &mut Bench| {
         bench.exchange(Lane::Park, |answer| answer.arrival(connector, endpoint(), Kind::Stream));
         let send = bench.begin(Lane::Send)?;
@@ -234,7 +234,7 @@ fn repeated_accept_req_makes_no_second_end_as_long_as_the_first_is_known() {
     bench.pass(15_000);
     assert_eq!(ends(&mut bench), None);
     // ACCEPT_REQ without the connector's end cannot be answered.
-    bench.exchange(Lane::Park, |answer| answer.arrival(Channel::NONE, endpoint(), Kind::Stream));
+    bench.exchange(Lane::Park, |answer| answer.arrival(ChannelRef::NONE, endpoint(), Kind::Stream));
     bench.pass(500);
     if let Some(send) = bench.begin(Lane::Send) {
         assert!(!send.messages.iter().any(|m| matches!(m, Message::AcceptRsp(_))));

@@ -46,10 +46,10 @@ fn messages_to_no_channel_are_answered_unknown() {
     let (_, _, local) = Bench::connected(Kind::Stream, WINDOW);
     let other = STRANGER;
     for (peer, channel) in [
-        (PEER, Channel { id: 1 << 24 | 1, ..local }),
-        (PEER, Channel { id: 200 << 24 | 1, ..local }),
-        (PEER, Channel { id: local.id + 1, ..local }),
-        (PEER, Channel { token: local.token ^ 1, ..local }),
+        (PEER, ChannelRef { id: 1 << 24 | 1, ..local }),
+        (PEER, ChannelRef { id: 200 << 24 | 1, ..local }),
+        (PEER, ChannelRef { id: local.id + 1, ..local }),
+        (PEER, ChannelRef { token: local.token ^ 1, ..local }),
         (other, local),
     ] {
         let (mut bench, id, _) = Bench::connected(Kind::Stream, WINDOW);
@@ -59,7 +59,7 @@ fn messages_to_no_channel_are_answered_unknown() {
         assert_eq!(bench.read(id), b"");
         assert_eq!(bench.session().connected(id), Ok(true));
         let send = bench.exchange(Lane::Send, |answer| answer);
-        assert!(send.says(&Message::Route(Route { peer, channel: Channel::NONE })));
+        assert!(send.says(&Message::Route(Route { peer, channel: ChannelRef::NONE })));
         let closed = Closed { status: Status::Unknown, channel };
         let said = send.messages.iter().filter(|m| **m == Message::CloseRsp(closed)).count();
         assert_eq!(said, 1, "once, not for each message");

@@ -9,8 +9,8 @@ fn addresses() -> impl Strategy<Value = Address> {
     any::<[u8; 16]>().prop_map(Address)
 }
 
-fn channels() -> impl Strategy<Value = Channel> {
-    any::<(u32, u64)>().prop_map(|(id, token)| Channel { id, token })
+fn channels() -> impl Strategy<Value = ChannelRef> {
+    any::<(u32, u64)>().prop_map(|(id, token)| ChannelRef { id, token })
 }
 
 fn statuses() -> impl Strategy<Value = Status> {

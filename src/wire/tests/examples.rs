@@ -6,8 +6,8 @@ use super::*;
 
 const LISTENER: [u8; 16] = *b"\x00\x01\x02\x03\x04\x05\x06\x07\x08\x09\x0a\x0b\x0c\x0d\x0e\x0f";
 const CONNECTOR: [u8; 16] = *b"\x10\x11\x12\x13\x14\x15\x16\x17\x18\x19\x1a\x1b\x1c\x1d\x1e\x1f";
-const LISTENER_END: Channel = Channel { id: 0x0200_0003, token: 0xd0d1_d2d3_d4d5_d6d7 };
-const CONNECTOR_END: Channel = Channel { id: 0x0000_0001, token: 0xc0c1_c2c3_c4c5_c6c7 };
+const LISTENER_END: ChannelRef = ChannelRef { id: 0x0200_0003, token: 0xd0d1_d2d3_d4d5_d6d7 };
+const CONNECTOR_END: ChannelRef = ChannelRef { id: 0x0000_0001, token: 0xc0c1_c2c3_c4c5_c6c7 };
 const EPOCH: u64 = 1_800_000_000_000;
 
 fn address(secret: [u8; 16]) -> Address {
@@ -28,11 +28,11 @@ fn end(highest: u64) -> Message<'static> {
     Message::End(End { status: Status::Ok, highest })
 }
 
-fn route(secret: [u8; 16], channel: Channel) -> Message<'static> {
+fn route(secret: [u8; 16], channel: ChannelRef) -> Message<'static> {
     Message::Route(Route { peer: address(secret), channel })
 }
 
-fn from(secret: [u8; 16], channel: Channel) -> Message<'static> {
+fn from(secret: [u8; 16], channel: ChannelRef) -> Message<'static> {
     Message::From(Route { peer: address(secret), channel })
 }
 
@@ -86,7 +86,7 @@ fn expected() -> Vec<Vec<Message<'static>>> {
         vec![welcome(l, 2), Message::ListenRsp(told), end(2)],
         // Connecting
         vec![hello(c, 5, 0), Message::ConnectReq(connect)],
-        vec![welcome(l, 3), from(c, Channel::NONE), Message::AcceptReq(connect), end(3)],
+        vec![welcome(l, 3), from(c, ChannelRef::NONE), Message::AcceptReq(connect), end(3)],
         vec![welcome(c, 5), verdict(1, 0), end(4)],
         vec![hello(l, 5, 0), route(c, c_end), Message::AcceptRsp(accept)],
         vec![welcome(c, 4), from(l, c_end), Message::ConnectRsp(accept), end(4)],
@@ -103,8 +103,8 @@ fn expected() -> Vec<Vec<Message<'static>>> {
         vec![hello(l, 8, 0), route(c, c_end), close],
         vec![welcome(c, 9), from(l, c_end), close, end(9)],
         vec![welcome(l, 8), verdict(2, 0), end(7)],
-        vec![hello(c, 10, 0), route(l, Channel::NONE), closed],
-        vec![welcome(l, 7), from(c, Channel::NONE), closed, end(7)],
+        vec![hello(c, 10, 0), route(l, ChannelRef::NONE), closed],
+        vec![welcome(l, 7), from(c, ChannelRef::NONE), closed, end(7)],
     ]
 }
 

@@ -5,6 +5,7 @@ mod endpoint;
 mod examples;
 mod hostile;
 mod page;
+mod role;
 
 use super::*;
 use crate::Kind;
@@ -25,7 +26,7 @@ static OCTETS: [u8; 2 * MAX_GREETING] = {
 
 /// A message of each type with the name that the page gives it; names have `n` octets, greetings `g`.
 fn samples(n: usize, g: usize) -> Vec<(&'static str, Message<'static>)> {
-    let channel = Channel { id: 0x0200_0003, token: 0xd0d1_d2d3_d4d5_d6d7 };
+    let channel = ChannelRef { id: 0x0200_0003, token: 0xd0d1_d2d3_d4d5_d6d7 };
     let peer = Address(*b"0123456789abcdef");
     let name = name(&"n".repeat(n));
     let greeting = &OCTETS[..g];

@@ -5,7 +5,7 @@
 use bytes::Bytes;
 use byway::relay::router::{Answer, ExchangeId, Router, RouterConfig};
 use byway::wire::{
-    Accept, Address, Channel, Close, Closed, Connect, Data, DataFlags, Decoder, Hello, HelloFlags,
+    Accept, Address, ChannelRef, Close, Closed, Connect, Data, DataFlags, Decoder, Hello, HelloFlags,
     ListenReq, MAX_CONTROL, MAX_DATAGRAM, Message, Name, Piece, Route, Status, VERSION, Window,
 };
 use byway::{Endpoint, Kind};
@@ -175,7 +175,7 @@ impl World {
     }
 
     fn say(&self, body: &mut Vec<u8>, say: &Say) {
-        let channel = |id: u8| Channel { id: id.into(), token: 7 };
+        let channel = |id: u8| ChannelRef { id: id.into(), token: 7 };
         let message = match *say {
             Say::Hello { who, seq, hold, max, flags } => Message::Hello(Hello {
                 version: VERSION,

@@ -7,7 +7,7 @@ use crate::Kind;
 use crate::relay::router::testing::{Body, Lab, channel};
 use crate::relay::router::{Answer, Router, RouterConfig};
 use crate::wire::{
-    Accept, Channel, Close, Closed, DataFlags, End, Hello, HelloFlags, ListenReq, ListenRsp,
+    Accept, ChannelRef, Close, Closed, DataFlags, End, Hello, HelloFlags, ListenReq, ListenRsp,
     Message, Name, Route, Status, Verdict, Window,
 };
 
@@ -131,7 +131,7 @@ fn claims_have_an_id_a_backlog_and_a_status_of_listen_rsp() {
 fn ends_of_channels_are_named() {
     is_malformed(Body::send(1).connect_from(0, "camera", Kind::Stream), "CONNECT_REQ");
     let accept = |status, id| {
-        let channel = Channel { id, token: 5 };
+        let channel = ChannelRef { id, token: 5 };
         Message::AcceptRsp(Accept { status, channel, limit: 1, linger_ms: 1, greeting: b"" })
     };
     let of = |message: &Message<'_>| Body::send(1).to(2, 7).message(message);
@@ -142,7 +142,7 @@ fn ends_of_channels_are_named() {
 #[test]
 fn clients_say_statuses_only_where_they_belong() {
     let accept = |status, id| {
-        let channel = Channel { id, token: 0 };
+        let channel = ChannelRef { id, token: 0 };
         Message::AcceptRsp(Accept { status, channel, limit: 0, linger_ms: 0, greeting: b"" })
     };
     for &status in Status::ALL {
@@ -297,7 +297,7 @@ fn message() -> impl Strategy<Value = Vec<u8>> {
         }),
         1 => proptest::collection::vec(any::<u8>(), 0..20),
         1 => Just(one(Body::empty().message(&Message::CloseRsp(crate::wire::Closed {
-            status: Status::Closed, channel: Channel::NONE })))),
+            status: Status::Closed, channel: ChannelRef::NONE })))),
     ]
 }
 

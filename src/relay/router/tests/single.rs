@@ -303,6 +303,22 @@ fn bye_of_a_single_ends_the_session_behind_its_messages() {
 }
 
 #[test]
+fn messages_of_a_single_do_not_go_behind_the_bye_of_a_send() {
+    let mut lab = Lab::new();
+    between_parks(&mut lab, 2);
+    let mut send = lab.post(Body::flagged(1, HelloFlags::BYE).to(2, 7).accept());
+    let mut park = lab.post(Body::single(1, 1).to(2, 8).stream(0, b"late"));
+    assert!(lab.waits(&mut send) && lab.waits(&mut park));
+    // The peer takes both at once, but the first ends the session.
+    let mut other = lab.post(Body::park(2, 2, 5_000));
+    assert_eq!(lab.answer(&mut send).verdicts(), [(2, Status::Delivered, 0)]);
+    let seen = lab.answer(&mut park);
+    assert_eq!((seen.verdicts(), seen.end()), (vec![], Status::Ok));
+    assert_eq!(lab.answer(&mut other).data(), []);
+    assert_eq!(lab.router.stats().held, 0);
+}
+
+#[test]
 fn single_is_never_streamed_and_its_wake_does_not_end_itself() {
     let mut lab = Lab::new();
     let flags = HelloFlags::SINGLE.with(HelloFlags::STREAM).with(HelloFlags::WAKE);

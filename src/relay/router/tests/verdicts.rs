@@ -223,7 +223,7 @@ fn connect_reaches_the_listener() {
     assert_eq!(verdict(seen), Status::Delivered);
     let seen = lab.answer(&mut park);
     assert!(matches!(seen.messages[1], Message::From(from) if from.peer == peer(1)
-        && from.channel == crate::wire::Channel::NONE));
+        && from.channel == crate::wire::ChannelRef::NONE));
     assert!(matches!(seen.messages[2], Message::AcceptReq(_)));
     lab.pass(RouterConfig::default().grace_ms + 1);
     let seen = lab.send(Body::send(1).connect("camera", Kind::Stream));

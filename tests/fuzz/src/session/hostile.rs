@@ -8,7 +8,7 @@ use byway::session::{
     ChannelId, ChannelStats, HeapStorage, Lane, ListenerId, Profile, Session, Settings,
 };
 use byway::wire::{
-    Accept, Address, Channel, Close, Closed, Connect, Data, DataFlags, Decoder, End, ListenRsp,
+    Accept, Address, ChannelRef, Close, Closed, Connect, Data, DataFlags, Decoder, End, ListenRsp,
     MAX_CONTROL, Message, Piece, Route, Status, Tick, VERSION, Verdict, Welcome, Window,
 };
 use libfuzzer_sys::arbitrary::{self, Arbitrary};
@@ -94,11 +94,11 @@ struct World {
     /// Number of its newest park; END with a higher one would end the session.
     newest_park: u64,
     /// This session's ends of channels, as it told them, the last one first.
-    ends: Vec<Channel>,
+    ends: Vec<ChannelRef>,
     /// The channels whose remote end has this id.
     remotes: HashMap<u32, ChannelId>,
     read: HashMap<u32, u64>,
-    from: Channel,
+    from: ChannelRef,
 }
 
 fn lane(park: bool) -> Lane {
@@ -188,7 +188,7 @@ impl World {
         let stats = self.stats();
         let from = self.from;
         // The other end has the same number, so that data are known by their route.
-        let remote = Channel { id: from.id, token: 9 };
+        let remote = ChannelRef { id: from.id, token: 9 };
         let message = match *say {
             Say::Welcome => Message::Welcome(Welcome {
                 version: VERSION,
@@ -204,7 +204,7 @@ impl World {
             }
             Say::From { channel, peer: n } => {
                 let known = self.ends.iter().rev().nth(channel.into());
-                self.from = known.copied().unwrap_or(Channel::NONE);
+                self.from = known.copied().unwrap_or(ChannelRef::NONE);
                 Message::From(Route { peer: peer(n), channel: self.from })
             }
             Say::Data { ref offset, flags, len } => {
@@ -231,7 +231,7 @@ impl World {
                 ask: losses & 2 != 0,
             }),
             Say::Arrival { id, datagrams } => Message::AcceptReq(Connect {
-                channel: Channel { id: 0xff00_0000 | u32::from(id), token: 9 },
+                channel: ChannelRef { id: 0xff00_0000 | u32::from(id), token: 9 },
                 kind: kind(datagrams),
                 port: 1,
                 limit: 700,
@@ -417,7 +417,7 @@ pub fn run(ops: &[Op]) {
         ends: Vec::new(),
         remotes: HashMap::new(),
         read: HashMap::new(),
-        from: Channel::NONE,
+        from: ChannelRef::NONE,
     };
     for op in ops {
         world.act(op);
