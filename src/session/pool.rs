@@ -6,6 +6,9 @@
 //! longest free region below it lacks to the node's own length, and one more if none is free: all
 //! zeros is a pool of which nothing is lent.
 
+/// Most blocks of a pool: their numbers fit 16 bits.
+pub const MAX_BLOCKS: usize = 1 << 16;
+
 /// Where a ring lies. All zeros is its guaranteed place.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Extent {

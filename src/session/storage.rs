@@ -5,7 +5,7 @@ use super::channel::tombstone::Tombstone;
 use super::exchange::Transfer;
 use super::listener::Claim;
 use super::mode::{Full, Mode};
-use super::pool::{Extent, Pool};
+use super::pool::{Extent, MAX_BLOCKS, Pool};
 use super::rings::Rings;
 use super::state::Core;
 
@@ -17,7 +17,8 @@ pub struct Profile {
     /// Octets that are guaranteed to each channel's transmit ring and to its receive ring; a power of two.
     pub ring: usize,
     /// Octets from which streams that need it are lent longer rings, up to a quarter of it each: 0, or a
-    /// power of two, at least four rings. With 0 the length of a ring never changes.
+    /// power of two up to 1 GiB. With 0, or less than four rings, the length of a ring never changes; of
+    /// more than 131,072 rings' length the rest is not used.
     pub pool: usize,
     /// Listeners at once, up to 16.
     pub listeners: usize,
@@ -53,16 +54,21 @@ impl Profile {
             && self.ring >= 256
             && self.ring <= 1 << 30
             && (self.pool == 0 || self.pool.is_power_of_two())
-            && (self.pool == 0 || self.pool / self.ring >= 4)
             && self.pool <= 1 << 30
-            && self.pool_blocks() <= 1 << 16
             && self.listeners <= crate::wire::MAX_CLAIMS
             && self.io_buffer >= 512
     }
 
     /// Blocks of the pool, each of twice a guaranteed ring.
     const fn pool_blocks(&self) -> usize {
-        self.pool / 2 / self.ring
+        let blocks = self.pool / 2 / self.ring;
+        if blocks < MAX_BLOCKS { blocks } else { MAX_BLOCKS }
+    }
+
+    /// Octets of all rings and of the pool.
+    #[cfg(feature = "std")]
+    const fn ring_octets(&self) -> usize {
+        2 * self.ring * (self.channels + self.pool_blocks())
     }
 }
 
@@ -150,7 +156,7 @@ impl Profile {
                 + self.channels * 2 * size_of::<Extent>()
                 + Pool::state_len(self.pool_blocks()),
             rings: self.channels * 2 * self.ring,
-            pool: self.pool,
+            pool: self.pool_blocks() * 2 * self.ring,
         }
     }
 }
@@ -189,7 +195,7 @@ impl<M: Mode> HeapStorage<M> {
     pub fn with_mode(profile: &Profile) -> Result<Self, crate::Error> {
         if !profile.is_valid() {
             return Err(crate::error::ConfigError::Setting(
-                "profile: 1 to 256 channels, rings of a power of two from 256 octets to 1 GiB, a pool of 0 or a power of two from 4 to 131,072 rings, at most 1 GiB, up to 16 listeners, buffers from 512 octets",
+                "profile: 1 to 256 channels, rings of a power of two from 256 octets to 1 GiB, a pool of 0 or a power of two up to 1 GiB, up to 16 listeners, buffers from 512 octets",
             )
             .into());
         }
@@ -202,7 +208,7 @@ impl<M: Mode> HeapStorage<M> {
             claims: core::iter::repeat_with(Claim::new).take(profile.listeners).collect(),
             extents: core::iter::repeat_with(|| M::GUARANTEED).take(2 * n).collect(),
             pool: vec![0; Pool::state_len(profile.pool_blocks())].into_boxed_slice(),
-            rings: vec![0; 2 * n * profile.ring + profile.pool].into_boxed_slice(),
+            rings: vec![0; profile.ring_octets()].into_boxed_slice(),
         })
     }
 
