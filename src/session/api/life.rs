@@ -129,6 +129,7 @@ impl<M: Mode> Session<'_, M> {
             }
             *self.core.backoff_mut(lane) = Backoff::new();
         }
+        self.forget_round_trips();
         self.core.event(Event::Connecting);
         self.core.wake_lanes();
     }

@@ -5,7 +5,7 @@
 
 mod datagrams;
 
-use core::num::NonZeroU64;
+use core::num::{NonZeroU32, NonZeroU64};
 
 use super::ring;
 use crate::Kind;
@@ -110,6 +110,8 @@ pub struct Sender {
     timed: Option<Timed>,
     numbers: Numbers,
     retransmitted: u64,
+    /// The shortest round trip to the peer, in ms, 0 counted as 1, once it was measured on this path.
+    shortest_ms: Option<NonZeroU32>,
 }
 
 impl Sender {
@@ -133,6 +135,7 @@ impl Sender {
             timed: None,
             numbers: Numbers { front: 0, staged: 0, asked: 0, acked: 0 },
             retransmitted: 0,
+            shortest_ms: None,
         }
     }
 
@@ -319,9 +322,29 @@ impl Sender {
         Segment { bytes: bytes as u32, flags, again, fresh, is_new }
     }
 
-    /// Whether the segment taken last ends at the peer's limit, and not because nothing more was written.
-    pub const fn is_at_limit(&self) -> bool {
-        self.next == self.limit && self.limit <= self.end
+    /// A round trip took so long, in ms.
+    pub fn note_round_trip(&mut self, ms: u64) {
+        let ms = NonZeroU32::new(ms.clamp(1, u32::MAX.into()) as u32);
+        self.shortest_ms = match self.shortest_ms {
+            Some(shortest) => ms.map(|ms| ms.min(shortest)),
+            None => ms,
+        };
+    }
+
+    /// The path may be another: round trips are measured anew.
+    pub fn forget_round_trip(&mut self) {
+        self.shortest_ms = None;
+    }
+
+    /// The shortest round trip to the peer, in ms, at least 1.
+    pub const fn shortest_ms(&self) -> Option<NonZeroU32> {
+        self.shortest_ms
+    }
+
+    /// Whether the segment taken last ends at the peer's limit, and not because nothing more was
+    /// written, while the peer takes less than `need` octets beyond what it acknowledged.
+    pub const fn is_at_limit(&self, need: u64) -> bool {
+        self.next == self.limit && self.limit <= self.end && self.limit - self.una < need
     }
 
     /// Whether a ring of `ring` octets is full, while the peer would take more than is in it.

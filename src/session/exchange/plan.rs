@@ -317,10 +317,13 @@ impl<M: Mode> Session<'_, M> {
         }
         channel.depart();
         let takes_all = segment.bytes < share;
-        let is_hungry = !M::SINGLE && takes_all && channel.tx.is_at_limit();
-        let flags = segment.flags.with(DataFlags::HUNGRY.when(is_hungry));
-        if !M::SINGLE && takes_all && channel.tx.is_ring_short(ring) {
-            self.lengthen(slot, Direction::Transmit);
+        let mut flags = segment.flags;
+        if !M::SINGLE && takes_all {
+            let need = self.core.ring_need(channel.tx.shortest_ms());
+            flags = flags.with(DataFlags::HUNGRY.when(channel.tx.is_at_limit(need)));
+            if (ring as u64) < need && channel.tx.is_ring_short(ring) {
+                self.lengthen(slot, Direction::Transmit);
+            }
         }
         let planned = Item::data(ItemKind::Data, slot, flags, segment.bytes);
         let is_planned = self.core.send_mut().say(planned);

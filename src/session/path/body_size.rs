@@ -64,6 +64,11 @@ impl BodySize {
         budget.max(LEAST_BODY).min(most)
     }
 
+    /// Octets of payload that the path takes in a ms, once they are measured.
+    pub fn rate(&self) -> Option<NonZeroU32> {
+        self.rate
+    }
+
     /// Shortest exchange seen, in ms; 0 before the first.
     pub fn round_trip_ms(&self) -> u32 {
         self.shortest_ms.unwrap_or(0)
