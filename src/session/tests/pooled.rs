@@ -1,5 +1,7 @@
 //! Rings that grow out of the pool, and go back.
 
+use core::num::NonZeroU32;
+
 use super::*;
 use crate::session::Wake;
 use crate::session::rings::Direction;
@@ -181,4 +183,40 @@ fn bytes_that_a_ring_given_back_has_no_room_for_are_lost_and_come_again() {
     let wakes: Vec<_> = core::iter::from_fn(|| bench.session().poll_wake()).collect();
     assert!(wakes.contains(&Wake::Channel(idle.slot())), "what did fit can be read: {wakes:?}");
     assert_eq!(bench.read(idle).len(), RING);
+}
+
+#[test]
+fn ring_needs_what_the_path_takes_in_two_round_trips() {
+    let (mut bench, ..) = joined(FAR);
+    let ms = NonZeroU32::new;
+    let mut session = bench.session();
+    let least = session.core.ring_need(ms(100));
+    assert_eq!(least, 1 << 20, "before the path is measured");
+    let body_size = &mut session.core.full_mut().unwrap().body_size;
+    body_size.passed(1_000_000, 100, 4 << 20);
+    assert_eq!(session.core.ring_need(ms(100)), 2 * 1_000_000);
+    assert_eq!(session.core.ring_need(ms(1)), least, "short paths");
+    assert_eq!(session.core.ring_need(None), least);
+}
+
+#[test]
+fn shortest_round_trip_counts_until_an_exchange_fails() {
+    let (mut bench, id, local) = joined(FAR);
+    let slot = usize::from(id.slot());
+    let mut trip = |bench: &mut Bench, at: u64, ms: u64| {
+        let now = bench.now;
+        bench.session().write(now, id, b"x").unwrap();
+        send(bench);
+        bench.pass(ms);
+        let acked = Window { ack: at + 1, limit: FAR, ..Window::default() };
+        bench.exchange(Lane::Park, |answer| answer.from(PEER, local).window(acked));
+        bench.session().channels[slot].tx.shortest_ms().map(NonZeroU32::get)
+    };
+    assert_eq!(
+        [trip(&mut bench, 0, 30), trip(&mut bench, 1, 50), trip(&mut bench, 2, 0)],
+        [Some(30), Some(30), Some(1)]
+    );
+    bench.begin(Lane::Park).expect("a park");
+    bench.fail(Lane::Park, Blocked::Cut);
+    assert_eq!(bench.session().channels[slot].tx.shortest_ms(), None);
 }
