@@ -127,6 +127,8 @@ impl<'a> Message<'a> {
     }
 
     /// Does as [`encode`](Self::encode) with a message that `role` says; `None` if `role` never says it.
+    // With std a role is a constant only where this is inlined.
+    #[cfg_attr(feature = "std", inline(always))]
     pub(crate) fn encode_as(&self, role: Role, out: &mut [u8]) -> Option<usize> {
         let greeting = match self {
             Self::ConnectReq(m) | Self::AcceptReq(m) => m.greeting,
