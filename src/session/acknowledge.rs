@@ -4,6 +4,7 @@
 use super::deadline::Deadline;
 use super::mode::Mode;
 use super::rings::Direction;
+use super::state::Core;
 use super::view::Session;
 
 /// What the application reads opens the window, a quarter of the ring at a time, and acknowledges as
@@ -14,8 +15,10 @@ const ACK_SHARE: u64 = 2;
 const LONG_PATH_MS: u32 = 10;
 /// that is, for this share of the ring,
 const LONG_ACK_SHARE: u64 = 16;
-/// but not for less than so many octets, what a read from the network brings.
+/// but not for less than so many octets, what a read from the network brings. What comes within this
+/// share of an exchange is acknowledged with it: the rest would wait until that exchange is over.
 const LEAST_ACK: u64 = 64 << 10;
+const COMPANY_SHARE: u32 = 8;
 
 impl<M: Mode> Session<'_, M> {
     /// While an answer stays open acknowledgements go by sends: at once when the sender may be
@@ -25,7 +28,7 @@ impl<M: Mode> Session<'_, M> {
         if !core.park.is_streaming() {
             return;
         }
-        let round_trip = core.full().map_or(0, |full| full.body_size.round_trip_ms());
+        let company_ms = core.company_ms();
         for (slot, channel) in self.channels.iter_mut().enumerate() {
             let rx = &mut channel.rx;
             if !rx.owes_park() {
@@ -33,17 +36,55 @@ impl<M: Mode> Session<'_, M> {
             }
             let len = self.rings.len(slot, Direction::Receive) as u64;
             let most = len / ACK_SHARE;
-            let most = match round_trip >= LONG_PATH_MS {
-                true => (len / LONG_ACK_SHARE).max(LEAST_ACK).min(most),
-                false => most,
-            };
-            if rx.is_pressing(most) {
-                rx.hasten();
-                core.wake_send();
-            } else if !core.acks_at.is_set() {
-                core.acks_at = Deadline::at(now + u64::from(core.timers().ack_delay_ms));
-                core.wakes.send_later = true;
+            let long = (len / LONG_ACK_SHARE).max(LEAST_ACK).min(most);
+            match company_ms {
+                _ if rx.is_wanted_now() => {}
+                None if rx.unacked() >= most => {}
+                Some(ms) if rx.unacked() >= long => {
+                    core.acknowledge_by(now + u64::from(ms));
+                    continue;
+                }
+                _ => {
+                    core.acknowledge_by(now + u64::from(core.timers().ack_delay_ms));
+                    continue;
+                }
             }
+            rx.hasten();
+            core.wake_send();
+        }
+    }
+
+    /// The application made room: the peer is told if it may stand waiting, as it does if the ring
+    /// `is_longer` for that reason.
+    pub(super) fn room_was_made(&mut self, now: u64, slot: usize, is_longer: bool) {
+        let len = self.rings.len(slot, Direction::Receive);
+        let rx = &mut self.channels[slot].rx;
+        // While an answer stays open no park tells of it before.
+        let streams = !M::SINGLE && self.core.park.is_streaming();
+        let company_ms =
+            self.core.company_ms().filter(|_| streams && !is_longer && !rx.is_used_up());
+        if let Some(ms) = company_ms {
+            if rx.opens_later(len) {
+                self.core.acknowledge_by(now + u64::from(ms));
+            }
+        } else if rx.opens(len, streams || is_longer) {
+            self.core.wake_send();
+        }
+    }
+}
+
+impl<M: Mode> Core<M> {
+    /// How long an acknowledgement waits for company where the path is long, in ms.
+    fn company_ms(&self) -> Option<u32> {
+        let round_trip = self.full()?.body_size.round_trip_ms();
+        (round_trip >= LONG_PATH_MS).then_some(round_trip / COMPANY_SHARE)
+    }
+
+    /// Acknowledgements that wait go by a send at this time, if not before.
+    fn acknowledge_by(&mut self, at: u64) {
+        if at < self.acks_at.or_never() {
+            self.acks_at = Deadline::at(at);
+            self.wakes.send_later = true;
         }
     }
 }

@@ -33,7 +33,7 @@ impl<M: Mode> Session<'_, M> {
     /// What ended the channel, once everything received was read.
     pub fn read(
         &mut self,
-        _now: u64,
+        now: u64,
         id: ChannelId,
         out: &mut [u8],
     ) -> Result<Option<usize>, Error> {
@@ -44,7 +44,7 @@ impl<M: Mode> Session<'_, M> {
         if n > 0 {
             let is_longer =
                 !M::SINGLE && channel.rx.is_ring_short() && self.lengthen(slot, Direction::Receive);
-            self.opened(slot, is_longer);
+            self.room_was_made(now, slot, is_longer);
             return Ok(Some(n));
         }
         if out.is_empty() || channel.rx.is_discarding() || channel.rx.has_fin() {
@@ -229,17 +229,6 @@ impl<M: Mode> Session<'_, M> {
                 Err(ConfigError::Unsupported("its sending half was shut down").into())
             }
             None => Ok(slot),
-        }
-    }
-
-    /// The application made room: the peer is told if it may stand waiting, as it does if the ring
-    /// `is_longer` for that reason.
-    fn opened(&mut self, slot: usize, is_longer: bool) {
-        let len = self.rings.len(slot, Direction::Receive);
-        // While an answer stays open no park tells of it before.
-        let eager = !M::SINGLE && (is_longer || self.core.park.is_streaming());
-        if self.channels[slot].rx.opens(len, eager) {
-            self.core.wake_send();
         }
     }
 

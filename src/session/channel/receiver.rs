@@ -192,11 +192,19 @@ impl Receiver {
         }
     }
 
-    /// While an answer stays open no park tells: whether what is owed goes by a send at once, as the
-    /// peer may wait for it. It may when NOW is wanted, or `most` octets are unacknowledged.
-    pub fn is_pressing(&self, most: u64) -> bool {
+    /// Whether the peer is to be told with NOW, by a park so far.
+    pub const fn is_wanted_now(&self) -> bool {
         matches!(self.due, AckDue::WithPark { now: true })
-            || self.next.saturating_sub(self.acked) >= most
+    }
+
+    /// Octets that came and are not acknowledged.
+    pub const fn unacked(&self) -> u64 {
+        self.next.saturating_sub(self.acked)
+    }
+
+    /// Whether everything came that the peer may send.
+    pub const fn is_used_up(&self) -> bool {
+        self.next >= self.told
     }
 
     /// The offsets whose octets the ring keeps.
@@ -245,6 +253,15 @@ impl Receiver {
         let tells = used_up && self.limit(ring) > self.told && !self.owes_send();
         if tells {
             self.owe_at_once();
+        }
+        tells
+    }
+
+    /// The application made room: whether the peer is to be told soon.
+    pub fn opens_later(&mut self, ring: usize) -> bool {
+        let tells = self.limit(ring) > self.told;
+        if tells {
+            self.owe();
         }
         tells
     }
