@@ -61,6 +61,32 @@ fn transmit_ring_stays_while_it_is_not_full() {
     assert_eq!(fill(&mut bench, id), 1);
 }
 
+/// Writes `len` octets, and makes a send that takes `ms`, whose data the relay delivers; gives how much
+/// was written while the body was under way.
+fn send_for(bench: &mut Bench, id: ChannelId, len: usize, ms: u64) -> usize {
+    let now = bench.now;
+    assert_eq!(bench.session().write(now, id, &[1; RING][..len]).unwrap(), len);
+    let request = bench.begin(Lane::Send).expect("data");
+    let more = fill(bench, id);
+    bench.now += ms;
+    let (place, data) = request.data()[0];
+    let answer = Answer::to(&request.exchange).verdict(place, Status::Delivered, data.len);
+    bench.answer(Lane::Send, &answer.ok());
+    more
+}
+
+#[test]
+fn transmit_ring_filled_while_a_body_went_up_doubles_on_a_long_path_alone() {
+    for (ms, more) in [(9, 0), (10, RING)] {
+        let (mut bench, id, _) = joined(FAR);
+        let now = bench.now;
+        bench.session().network_changed(now);
+        // Nothing is full while the body is planned.
+        assert_eq!(send_for(&mut bench, id, 1, ms), RING - 1);
+        assert_eq!(fill(&mut bench, id), more, "{ms} ms");
+    }
+}
+
 #[test]
 fn unacknowledged_bytes_move_with_the_ring() {
     let (mut bench, id, local) = joined(FAR);
@@ -168,7 +194,7 @@ fn bytes_that_a_ring_given_back_has_no_room_for_are_lost_and_come_again() {
     let busy = bench.connect(Kind::Stream);
     bench.dial(Status::Ok, FAR);
     bench.exchange(Lane::Send, |answer| answer);
-    while bench.session().rings.is_lent(usize::from(idle.slot()), Direction::Receive) {
+    while bench.session().rings.is_lent(idle.slot(), Direction::Receive) {
         fill(&mut bench, busy);
         send(&mut bench);
     }
