@@ -12,7 +12,7 @@ use super::view::Session;
 const ACK_SHARE: u64 = 2;
 /// Where an exchange takes so long, in ms, few fit into a round trip between peers: large rings are
 /// acknowledged with each, or they would be full before the next,
-const LONG_PATH_MS: u32 = 10;
+pub(super) const LONG_PATH_MS: u32 = 10;
 /// that is, for this share of the ring,
 const LONG_ACK_SHARE: u64 = 16;
 /// but not for less than so many octets, what a read from the network brings. What comes within this

@@ -93,7 +93,7 @@ impl<M: Mode> Session<'_, M> {
             rx.owe_now();
         }
         if !M::SINGLE && data.flags.has(DataFlags::HUNGRY) {
-            rx.starve();
+            rx.starve(data.offset);
         }
         let begins = match kind {
             Kind::Datagram => M::DATAGRAMS && self.begin_datagram(now, lane, slot, data),

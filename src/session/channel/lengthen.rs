@@ -42,6 +42,9 @@ impl<M: Mode> Session<'_, M> {
         let is_longer = self.rings.double(slot, direction, kept.clone())
             || self.reclaim(slot) && self.rings.double(slot, direction, kept);
         if is_longer {
+            if direction == Direction::Receive {
+                self.channels[slot].rx.outgrow();
+            }
             trace!(
                 "channel {:#x}: a ring has {} octets now",
                 self.channel_id(slot).0,

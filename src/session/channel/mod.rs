@@ -50,6 +50,10 @@ use super::mode::Mode;
 use crate::Kind;
 use crate::wire::{self, Address, Endpoint, Route, Status};
 
+/// A peer heard of so recently, in ms, may get more at any moment: as long as the relay lets a body
+/// wait for another peer.
+const TRAFFIC_MS: u64 = 1_000;
+
 /// State of a channel.
 ///
 /// ```text
@@ -337,6 +341,11 @@ impl ChannelRecord {
     pub fn is_outstanding<M: Mode>(&self) -> bool {
         self.is_established()
             && (self.prober.is_waiting() || self.tx.is_outstanding(self.kind::<M>()))
+    }
+
+    /// Whether the peer is expected to answer something, or was heard of lately.
+    pub fn has_traffic<M: Mode>(&self, now: u64) -> bool {
+        self.is_outstanding::<M>() || self.is_established() && now < self.heard_at + TRAFFIC_MS
     }
 
     /// Whether data sent to the peer is not acknowledged yet.

@@ -57,7 +57,7 @@ pub struct Receiver {
     fin: bool,
     /// The application wants no more: what comes is acknowledged and dropped.
     discarding: bool,
-    /// The sender said HUNGRY since the ring was made longer.
+    /// The sender said HUNGRY, behind the limit of the ring as it was.
     hungry: bool,
     due: AckDue,
     losses: u32,
@@ -70,6 +70,8 @@ pub struct Receiver {
     told: u64,
     /// The acknowledgement last told.
     acked: u64,
+    /// The limit last told when the ring was made longer: data before it say nothing of the longer one.
+    outgrown: u64,
     /// First offset behind the one before which a gap was counted in `losses` last.
     gap: Option<NonZeroU64>,
     /// First offset that did not fit, plus one, as the wire has it.
@@ -90,6 +92,7 @@ impl Receiver {
             next: 0,
             told: 0,
             acked: 0,
+            outgrown: 0,
             gap: None,
             overflow: 0,
             seen: SeenNumbers { next: 0, bits: 0 },
@@ -212,9 +215,14 @@ impl Receiver {
         self.read..self.next - self.fin as u64
     }
 
-    /// The sender would send more if the ring were longer.
-    pub fn starve(&mut self) {
-        self.hungry = true;
+    /// The sender of data at `offset` would send more if the ring were longer.
+    pub fn starve(&mut self, offset: u64) {
+        self.hungry |= offset >= self.outgrown;
+    }
+
+    /// The ring is longer now, of which the sender will be told.
+    pub fn outgrow(&mut self) {
+        self.outgrown = self.told;
     }
 
     /// Whether the ring is to be longer: the sender was hungry, and the application keeps up with it.

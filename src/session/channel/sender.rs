@@ -214,6 +214,11 @@ impl Sender {
         self.next < self.goal()
     }
 
+    /// Octets written and not sent yet, or to be sent again.
+    pub const fn unsent(&self) -> u64 {
+        self.end.saturating_sub(self.next)
+    }
+
     /// Whether data of it is in the body of the send under way.
     const fn is_flying(&self) -> bool {
         matches!(self.in_flight, InFlight::From { .. })

@@ -2,7 +2,10 @@
 
 use super::{Item, ItemKind};
 use crate::Kind;
+use crate::session::acknowledge::LONG_PATH_MS;
 use crate::session::mode::Mode;
+use crate::session::path::Company;
+use crate::session::rings::Direction;
 use crate::session::view::Session;
 
 impl<M: Mode> Session<'_, M> {
@@ -34,6 +37,9 @@ impl<M: Mode> Session<'_, M> {
                 self.let_go(now, slot);
             }
             ItemKind::Data => {
+                if !M::SINGLE && passed {
+                    self.lengthen_for_next(now, slot);
+                }
                 self.channels[slot].tx.land(item.is_judged());
                 self.watch(now, slot);
                 self.wake_channel(slot);
@@ -47,6 +53,22 @@ impl<M: Mode> Session<'_, M> {
                 }
                 self.let_go(now, slot);
             }
+        }
+    }
+
+    /// Doubles a transmit ring that is full behind the body that has gone up, if what waits there is less
+    /// than the next body may have: on a long path an exchange costs much, however little it carries.
+    fn lengthen_for_next(&mut self, now: u64, slot: usize) {
+        let most = self.core.max_body();
+        let Some(full) = self.core.full() else { return };
+        if full.body_size.round_trip_ms() < LONG_PATH_MS {
+            return;
+        }
+        let next = full.body_size.budget(now, most, Company::Alone);
+        let ring = self.rings.len(slot, Direction::Transmit);
+        let tx = &self.channels[slot].tx;
+        if tx.unsent() < next.into() && tx.is_ring_short(ring) {
+            self.lengthen(slot, Direction::Transmit);
         }
     }
 

@@ -7,6 +7,7 @@ use crate::session::channel::tombstone::Left;
 use crate::session::channel::{ChannelRecord, State};
 use crate::session::deadline::Deadline;
 use crate::session::mode::Mode;
+use crate::session::path::Company;
 use crate::session::replies::ReplyKind;
 use crate::session::rings::Direction;
 use crate::session::state::Phase;
@@ -30,9 +31,6 @@ const _: () = assert!(CONTROL_ROOM as usize >= MAX_ITEMS * (Route::LEN + MAX_CON
 /// Most octets of data that fit a body which is park and send at once.
 pub(in crate::session) const MAX_SINGLE_DATA: usize =
     MAX_SINGLE_BODY - CONTROL_ROOM as usize - DATA_HEAD;
-/// A peer heard of so recently, in ms, may get more at any moment: as long as the relay lets a body
-/// wait for another peer.
-const PEER_TRAFFIC_MS: u64 = 1_000;
 /// Tries to say BYE before the relay is left to find out.
 const BYE_TRIES: u8 = 3;
 
@@ -275,7 +273,12 @@ impl<M: Mode> Session<'_, M> {
         let most = self.core.max_body().saturating_sub(CONTROL_ROOM).max(1024);
         let mut budget = match self.core.full() {
             Some(full) => {
-                let budget = full.body_size.budget(now, most, candidates > 1);
+                let company = match candidates {
+                    1 if self.is_stream_alone(now, &chosen) => Company::Alone,
+                    1 => Company::Quiet,
+                    _ => Company::Waiting,
+                };
+                let budget = full.body_size.budget(now, most, company);
                 budget.min(full.gateway.payload(now))
             }
             None => most,
@@ -401,9 +404,18 @@ impl<M: Mode> Session<'_, M> {
         if M::SINGLE {
             return false;
         }
-        let has_traffic =
-            |c: &&ChannelRecord| c.is_outstanding::<M>() || now < c.heard_at() + PEER_TRAFFIC_MS;
-        let mut busy = self.channels.iter().filter(|c| c.is_established()).filter(has_traffic);
+        let mut busy = self.channels.iter().filter(|c| c.has_traffic::<M>(now));
         busy.next().is_some_and(|first| busy.any(|c| c.peer() != first.peer()))
+    }
+
+    /// Whether the channel that is chosen is a stream, and no other had traffic lately. Datagrams are not
+    /// to wait for long bodies.
+    fn is_stream_alone(&self, now: u64, chosen: &[u32; 8]) -> bool {
+        self.channels.iter().enumerate().all(|(slot, channel)| {
+            match chosen[slot / 32] >> (slot % 32) & 1 {
+                0 => !channel.has_traffic::<M>(now),
+                _ => channel.kind::<M>() == Kind::Stream,
+            }
+        })
     }
 }

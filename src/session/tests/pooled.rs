@@ -64,6 +64,32 @@ fn transmit_ring_stays_while_it_is_not_full() {
     assert_eq!(fill(&mut bench, id), 1);
 }
 
+/// Writes `len` octets, and makes a send that takes `ms`, whose data the relay delivers; gives how much
+/// was written while the body was under way.
+fn send_for(bench: &mut Bench, id: ChannelId, len: usize, ms: u64) -> usize {
+    let now = bench.now;
+    assert_eq!(bench.session().write(now, id, &[1; RING][..len]).unwrap(), len);
+    let request = bench.begin(Lane::Send).expect("data");
+    let more = fill(bench, id);
+    bench.now += ms;
+    let (place, data) = request.data()[0];
+    let answer = Answer::to(&request.exchange).verdict(place, Status::Delivered, data.len);
+    bench.answer(Lane::Send, &answer.ok());
+    more
+}
+
+#[test]
+fn transmit_ring_filled_while_a_body_went_up_doubles_on_a_long_path_alone() {
+    for (ms, more) in [(9, 0), (10, RING)] {
+        let (mut bench, id, _) = joined(FAR);
+        let now = bench.now;
+        bench.session().network_changed(now);
+        // Nothing is full while the body is planned.
+        assert_eq!(send_for(&mut bench, id, 1, ms), RING - 1);
+        assert_eq!(fill(&mut bench, id), more, "{ms} ms");
+    }
+}
+
 #[test]
 fn unacknowledged_bytes_move_with_the_ring() {
     let (mut bench, id, local) = joined(FAR);
@@ -108,6 +134,23 @@ fn receive_ring_doubles_once_the_application_has_read_everything() {
     bench.session().read(now, id, &mut half).unwrap();
     let window = bench.exchange(Lane::Send, |answer| answer).windows()[0];
     assert_eq!(window.limit, 3 * WINDOW, "two rings behind what was read");
+}
+
+/// The relay passes a message on in pieces, each with its flags.
+#[test]
+fn receive_ring_doubles_once_for_a_message_in_pieces() {
+    let (mut bench, id, local) = joined(FAR);
+    let len =
+        |bench: &mut Bench| bench.session().rings.len(usize::from(id.slot()), Direction::Receive);
+    for (at, piece) in [(0, RING / 2), (RING / 2, RING / 4), (RING * 3 / 4, RING / 4)] {
+        receive(&mut bench, local, at as u64, piece, DataFlags::HUNGRY);
+        bench.read(id);
+        assert_eq!(len(&mut bench), 2 * RING);
+    }
+    // What comes behind the limit of the short ring was sent with the longer one in mind.
+    receive(&mut bench, local, WINDOW, RING, DataFlags::HUNGRY);
+    bench.read(id);
+    assert_eq!(len(&mut bench), 4 * RING);
 }
 
 #[test]
@@ -172,7 +215,7 @@ fn bytes_that_a_ring_given_back_has_no_room_for_are_lost_and_come_again() {
     let busy = bench.connect(Kind::Stream);
     bench.dial(Status::Ok, FAR);
     bench.exchange(Lane::Send, |answer| answer);
-    while bench.session().rings.is_lent(usize::from(idle.slot()), Direction::Receive) {
+    while bench.session().rings.is_lent(idle.slot(), Direction::Receive) {
         fill(&mut bench, busy);
         send(&mut bench);
     }
@@ -189,7 +232,7 @@ fn bytes_that_a_ring_given_back_has_no_room_for_are_lost_and_come_again() {
 fn ring_needs_what_the_path_takes_in_two_round_trips() {
     let (mut bench, ..) = joined(FAR);
     let ms = NonZeroU32::new;
-    let mut session = bench.session();
+    let session = bench.session();
     let least = session.core.ring_need(ms(100));
     assert_eq!(least, 1 << 20, "before the path is measured");
     let body_size = &mut session.core.full_mut().unwrap().body_size;
@@ -203,7 +246,7 @@ fn ring_needs_what_the_path_takes_in_two_round_trips() {
 fn shortest_round_trip_counts_until_an_exchange_fails() {
     let (mut bench, id, local) = joined(FAR);
     let slot = usize::from(id.slot());
-    let mut trip = |bench: &mut Bench, at: u64, ms: u64| {
+    let trip = |bench: &mut Bench, at: u64, ms: u64| {
         let now = bench.now;
         bench.session().write(now, id, b"x").unwrap();
         send(bench);
