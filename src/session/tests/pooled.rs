@@ -140,8 +140,7 @@ fn receive_ring_doubles_once_the_application_has_read_everything() {
 #[test]
 fn receive_ring_doubles_once_for_a_message_in_pieces() {
     let (mut bench, id, local) = joined(FAR);
-    let len =
-        |bench: &mut Bench| bench.session().rings.len(usize::from(id.slot()), Direction::Receive);
+    let len = |bench: &mut Bench| bench.session().rings.len(id.slot(), Direction::Receive);
     for (at, piece) in [(0, RING / 2), (RING / 2, RING / 4), (RING * 3 / 4, RING / 4)] {
         receive(&mut bench, local, at as u64, piece, DataFlags::HUNGRY);
         bench.read(id);
@@ -245,7 +244,7 @@ fn ring_needs_what_the_path_takes_in_two_round_trips() {
 #[test]
 fn shortest_round_trip_counts_until_an_exchange_fails() {
     let (mut bench, id, local) = joined(FAR);
-    let slot = usize::from(id.slot());
+    let slot = id.slot();
     let trip = |bench: &mut Bench, at: u64, ms: u64| {
         let now = bench.now;
         bench.session().write(now, id, b"x").unwrap();
