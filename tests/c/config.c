@@ -34,7 +34,8 @@ void test_config_struct(void) {
   CHECK(config.size == sizeof config && config.version == BYWAY_CONFIG_VERSION);
   CHECK(config.linger_ms == 180000 && config.keepalive_ms == 0 && config.tcp_timeout_ms == 3000);
   CHECK(config.pace == BYWAY_PACE_STREAMING && config.proxy == BYWAY_PROXY_NONE);
-  CHECK(config.channels == 32 && config.ring == 262144 && config.backlog == 0);
+  CHECK(config.channels == 32 && config.ring == 131072 && config.pool == 33554432);
+  CHECK(config.backlog == 0);
 
   /* No size, none that there ever was, and one that is garbage: nothing is written. */
   memset(&config, 0xa5, sizeof config);
@@ -132,6 +133,7 @@ void test_config_values(void) {
   WRONG(BYWAY_ERROR_RELAY_URL, relay_url, "ftp://relay.example");
   WRONG(BYWAY_ERROR_RELAY_URL, relay_url, "http://");
   WRONG(BYWAY_ERROR_SETTING, linger_ms, 0);
+  WRONG(BYWAY_ERROR_SETTING, pool, 1000);
   WRONG(BYWAY_ERROR_SETTING, tcp_timeout_ms, 0);
   WRONG(BYWAY_ERROR_SETTING, pace, 3);
   WRONG(BYWAY_ERROR_SETTING, proxy, 3);
