@@ -340,7 +340,7 @@ enum BYWAY_ENUM byway_profile
   BYWAY_PROFILE_TINY = 0,
   // An app on a phone: 8 channels, rings of 16 KiB, 4 listeners, buffers of 8 KiB.
   BYWAY_PROFILE_PHONE = 1,
-  // A program on a PC: 32 channels, rings of 128 KiB and up to 8 MiB, a pool of 32 MiB, 16 listeners,
+  // A program on a PC: 32 channels, rings of 256 KiB and up to 8 MiB, a pool of 32 MiB, 16 listeners,
   // buffers of 64 KiB.
   BYWAY_PROFILE_PC = 2,
   // Bulk transfer over long paths: 4 channels, rings of 8 MiB, 4 listeners, buffers of 64 KiB.

@@ -47,7 +47,7 @@ pub enum byway_profile {
     Tiny = 0,
     /// An app on a phone: 8 channels, rings of 16 KiB, 4 listeners, buffers of 8 KiB.
     Phone = 1,
-    /// A program on a PC: 32 channels, rings of 128 KiB and up to 8 MiB, a pool of 32 MiB, 16 listeners,
+    /// A program on a PC: 32 channels, rings of 256 KiB and up to 8 MiB, a pool of 32 MiB, 16 listeners,
     /// buffers of 64 KiB.
     Pc = 2,
     /// Bulk transfer over long paths: 4 channels, rings of 8 MiB, 4 listeners, buffers of 64 KiB.

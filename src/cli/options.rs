@@ -76,7 +76,7 @@ enum ProfileName {
     Phone,
     /// 16 channels of 16 KiB each way, up to 512 KiB out of 2 MiB
     App,
-    /// 32 channels of 128 KiB each way, up to 8 MiB out of 32 MiB
+    /// 32 channels of 256 KiB each way, up to 8 MiB out of 32 MiB
     Pc,
     /// 4 channels of 8 MiB each way
     Bulk,

@@ -36,9 +36,9 @@ impl Profile {
     /// An app on a phone with memory to spare: 16 channels of 16 KiB each way, up to 512 KiB.
     pub const APP: Self =
         Self { channels: 16, ring: 16 << 10, pool: 2 << 20, listeners: 4, io_buffer: 16 << 10 };
-    /// A program on a PC: 32 channels of 128 KiB each way, up to 8 MiB.
+    /// A program on a PC: 32 channels of 256 KiB each way, up to 8 MiB.
     pub const PC: Self =
-        Self { channels: 32, ring: 128 << 10, pool: 32 << 20, listeners: 16, io_buffer: 64 << 10 };
+        Self { channels: 32, ring: 256 << 10, pool: 32 << 20, listeners: 16, io_buffer: 64 << 10 };
     /// Bulk transfer over long paths: 4 channels of 8 MiB each way.
     pub const BULK: Self =
         Self { channels: 4, ring: 8 << 20, pool: 0, listeners: 4, io_buffer: 64 << 10 };

@@ -34,7 +34,7 @@ void test_config_struct(void) {
   CHECK(config.size == sizeof config && config.version == BYWAY_CONFIG_VERSION);
   CHECK(config.linger_ms == 180000 && config.keepalive_ms == 0 && config.tcp_timeout_ms == 3000);
   CHECK(config.pace == BYWAY_PACE_STREAMING && config.proxy == BYWAY_PROXY_NONE);
-  CHECK(config.channels == 32 && config.ring == 131072 && config.pool == 33554432);
+  CHECK(config.channels == 32 && config.ring == 262144 && config.pool == 33554432);
   CHECK(config.backlog == 0);
 
   /* No size, none that there ever was, and one that is garbage: nothing is written. */
@@ -93,7 +93,7 @@ static void test_profiles(void) {
       {BYWAY_PROFILE_TINY, 2, 1 << 10, 0, 1, 1 << 10},
       {BYWAY_PROFILE_PHONE, 8, 16 << 10, 0, 4, 8 << 10},
       {BYWAY_PROFILE_APP, 16, 16 << 10, 2 << 20, 4, 16 << 10},
-      {BYWAY_PROFILE_PC, 32, 128 << 10, 32 << 20, 16, 64 << 10},
+      {BYWAY_PROFILE_PC, 32, 256 << 10, 32 << 20, 16, 64 << 10},
       {BYWAY_PROFILE_BULK, 4, 8 << 20, 0, 4, 64 << 10},
       {BYWAY_PROFILE_SERVER, 256, 64 << 10, 64 << 20, 16, 64 << 10},
   };

@@ -30,7 +30,7 @@ fn defaults_are_those_of_rust() {
     let config = default_config();
     assert_eq!((config.size as usize, config.version), (SIZE, BYWAY_CONFIG_VERSION));
     assert_eq!((config.linger_ms, config.keepalive_ms, config.tcp_timeout_ms), (180_000, 0, 3_000));
-    assert_eq!((config.channels, config.ring, config.listeners), (32, 128 << 10, 16));
+    assert_eq!((config.channels, config.ring, config.listeners), (32, 256 << 10, 16));
     assert_eq!(config.pool, 32 << 20);
     assert_eq!((config.io_buffer, config.backlog), (64 << 10, 0));
     assert!(config.relay_url.is_null() && config.reserved.is_null());
