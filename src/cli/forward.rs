@@ -161,7 +161,7 @@ pub fn connect(
                 wants.permit(permits)
             }
         };
-        serve(client.clone(), tcp, endpoint, patience, (permit, Arc::clone(&wants)));
+        serve(client.clone(), tcp, endpoint, patience, permit, Arc::clone(&wants));
     }
 }
 
@@ -171,7 +171,8 @@ fn serve(
     tcp: TcpStream,
     endpoint: Endpoint,
     patience: Duration,
-    (mut permit, wants): (Permit, Arc<Wants>),
+    mut permit: Permit,
+    wants: Arc<Wants>,
 ) {
     let started = start(move || {
         match dial_peer(&client, &tcp, endpoint, patience, &wants) {

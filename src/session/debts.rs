@@ -24,18 +24,13 @@ impl Debts {
         self.claims = true;
     }
 
-    /// The relay took a claim away, or did not get what a park told of it.
-    pub fn claim_is_lost(&mut self) {
-        self.wake = true;
-    }
-
     /// A send goes that has WAKE.
     pub fn wake_goes(&mut self) {
         self.wake = false;
     }
 
-    /// A send that had WAKE failed.
-    pub fn wake_failed(&mut self) {
+    /// The relay took a claim away, or did not get a park that told it, or a send that had WAKE.
+    pub fn owe_wake(&mut self) {
         self.wake = true;
     }
 

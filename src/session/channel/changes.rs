@@ -175,15 +175,9 @@ impl<M: Mode> Session<'_, M> {
         }
         let generation = channel.generation;
         trace!("channel {:#x}: the slot is free", ids::id(slot, generation));
-        let mut oldest: Option<&mut Tombstone> = None;
-        for tombstone in self.tombstones.iter_mut() {
-            if oldest.as_ref().is_none_or(|before| tombstone.goes_before(before, now)) {
-                oldest = Some(tombstone);
-            }
-        }
         // A peer that never was answered may still connect.
         if channel.met
-            && let Some(oldest) = oldest
+            && let Some(oldest) = Tombstone::next_place(self.tombstones, now)
         {
             *oldest = Tombstone::of(channel, channel.local(slot), now, rto_max, M::SINGLE);
             if oldest.left() == Left::Whole && self.core.phase == Phase::Closing {

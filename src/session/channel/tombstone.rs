@@ -110,9 +110,20 @@ impl Tombstone {
         self.owed_until.is_set() && !self.owed_until.is_due(now)
     }
 
-    /// Whether this place is taken for another tombstone before `other`'s: the peer that is owed may still ask.
+    /// The place that is taken for another tombstone.
+    pub fn next_place(places: &mut [Self], now: u64) -> Option<&mut Self> {
+        let mut next: Option<&mut Self> = None;
+        for place in places {
+            if next.as_ref().is_none_or(|before| place.goes_before(before, now)) {
+                next = Some(place);
+            }
+        }
+        next
+    }
+
+    /// Whether this place is taken before `other`'s: the peer that is owed may still ask.
     #[inline(never)]
-    pub fn goes_before(&self, other: &Self, now: u64) -> bool {
+    fn goes_before(&self, other: &Self, now: u64) -> bool {
         let (is_owed, is_other_owed) = (self.is_owed(now), other.is_owed(now));
         if is_owed == is_other_owed { self.expires < other.expires } else { is_other_owed }
     }

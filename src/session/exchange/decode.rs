@@ -66,7 +66,7 @@ impl<M: Mode> Session<'_, M> {
             Claimed::Heard { is_news } => is_news,
             Claimed::Lost { is_news } => {
                 debug!("listener {:#x}: the claim is lost: {}", rsp.claim, rsp.status.name());
-                self.core.debts.claim_is_lost();
+                self.core.debts.owe_wake();
                 self.core.event(Event::ListenerLost(ListenerId(rsp.claim)));
                 is_news
             }

@@ -13,7 +13,7 @@ impl<M: Mode> Session<'_, M> {
     pub(in crate::session) fn land_item(&mut self, now: u64, item: &Item, passed: bool) {
         let slot = usize::from(item.slot);
         match item.kind {
-            ItemKind::Listen if !passed => self.core.debts.claim_is_lost(),
+            ItemKind::Listen if !passed => self.core.debts.owe_wake(),
             ItemKind::Listen => {}
             ItemKind::Reply => self.core.replies.land(slot, passed),
             ItemKind::Final if !passed => self.tombstones[slot].answer(),

@@ -175,7 +175,7 @@ impl<M: Mode> Core<M> {
         }
         if !M::SINGLE && lane == Lane::Send {
             if self.send().hello().has(HelloFlags::WAKE) {
-                self.debts.wake_failed();
+                self.debts.owe_wake();
             }
             self.doubt_park(cause);
         }

@@ -5,8 +5,9 @@
 use bytes::Bytes;
 use byway::relay::router::{Answer, ExchangeId, Router, RouterConfig};
 use byway::wire::{
-    Accept, Address, ChannelRef, Close, Closed, Connect, Data, DataFlags, Decoder, Hello, HelloFlags,
-    ListenReq, MAX_CONTROL, MAX_DATAGRAM, Message, Name, Piece, Route, Status, VERSION, Window,
+    Accept, Address, ChannelRef, Close, Closed, Connect, Data, DataFlags, Decoder, Hello,
+    HelloFlags, ListenReq, MAX_CONTROL, MAX_DATAGRAM, Message, Name, Piece, Route, Status, VERSION,
+    Window,
 };
 use byway::{Endpoint, Kind};
 use libfuzzer_sys::arbitrary::{self, Arbitrary};
