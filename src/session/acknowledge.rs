@@ -17,7 +17,7 @@ pub(super) const LONG_PATH_MS: u32 = 10;
 const LONG_ACK_SHARE: u64 = 16;
 /// but not for less than so many octets, what a read from the network brings. What comes within this
 /// share of an exchange is acknowledged with it: the rest would wait until that exchange is over.
-const LEAST_ACK: u64 = 64 << 10;
+pub(super) const LEAST_ACK: u64 = 64 << 10;
 const COMPANY_SHARE: u32 = 8;
 
 impl<M: Mode> Session<'_, M> {

@@ -228,7 +228,6 @@ impl<M: Mode> Session<'_, M> {
         }
         self.watch(now, slot);
         if let Some(ms) = round_trip_ms {
-            self.channels[slot].tx.note_round_trip(ms);
             self.core.round_trip(ms);
         }
         if let Some(offset) = progress.overflow {
@@ -267,7 +266,7 @@ impl<M: Mode> Session<'_, M> {
                     // It lives; and what it has of what was sent is not known, nor whether it was
                     // told how far this end is.
                     channel.heard_at = now;
-                    channel.tx.forget_round_trip();
+                    channel.tx.forget_round_trips();
                     channel.rx.hasten();
                     channel.await_ack::<M>();
                     self.unblock(now, slot);

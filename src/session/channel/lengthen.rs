@@ -1,34 +1,14 @@
 //! Rings that grow, and lend their regions back when others want the pool.
 
-use core::num::NonZeroU32;
-
 use super::ChannelRecord;
 use crate::session::mode::Mode;
 use crate::session::rings::Direction;
-use crate::session::state::Core;
 use crate::session::view::Session;
 use crate::trace::trace;
 
 /// A lent receive ring of a peer that said nothing for so long, in ms, may go back: longer than a stream
 /// pauses that is only slow.
 const IDLE_MS: u64 = 2_000;
-
-/// A ring that holds what the path takes in so many round trips between the peers is long enough: one
-/// for what is under way, one for what waits for its acknowledgement.
-const ROUND_TRIPS: u64 = 2;
-/// A ring may grow to so many octets however short the path is: what threads take to wake each other
-/// counts, too. Longer ones would leave the processor's cache.
-const ENOUGH: u64 = 1 << 20;
-
-impl<M: Mode> Core<M> {
-    /// Octets of a ring that keeps the path busy, where round trips between the peers take
-    /// `round_trip_ms` at least.
-    pub(in crate::session) fn ring_need(&self, round_trip_ms: Option<NonZeroU32>) -> u64 {
-        let rate = self.full().and_then(|full| full.body_size.rate());
-        let (Some(rate), Some(ms)) = (rate, round_trip_ms) else { return ENOUGH };
-        (ROUND_TRIPS * u64::from(rate.get()) * u64::from(ms.get())).max(ENOUGH)
-    }
-}
 
 impl<M: Mode> Session<'_, M> {
     /// Doubles a ring of a stream, if the pool has room for that, perhaps as idle rings go back. Whether
@@ -57,7 +37,7 @@ impl<M: Mode> Session<'_, M> {
 
     /// The path may be another one: what was measured between the peers is forgotten.
     pub(in crate::session) fn forget_round_trips(&mut self) {
-        self.channels.iter_mut().for_each(|channel| channel.tx.forget_round_trip());
+        self.channels.iter_mut().for_each(|channel| channel.tx.forget_round_trips());
     }
 
     /// Takes the rings of other channels back that they do not use; whether any was.

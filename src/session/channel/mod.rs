@@ -6,6 +6,7 @@
 //!
 //!  sender.rs     the transmit ring: what was written, sent, passed on, acknowledged
 //!  receiver.rs   the receive ring: what came and was not read; AckDue, the acknowledgement owed for it
+//!  round_trips.rs  what the path to the peer takes
 //!  ring.rs       how the octets of a stream lie in a ring; datagram.rs: those of datagrams
 //!
 //!  incoming.rs   data and acknowledgements that an answer brings
@@ -32,6 +33,7 @@ pub(super) mod probe;
 pub(super) mod receiver;
 mod repeat;
 pub(super) mod ring;
+pub(super) mod round_trips;
 pub(super) mod sender;
 mod setup;
 pub(super) mod tombstone;

@@ -5,9 +5,10 @@
 
 mod datagrams;
 
-use core::num::{NonZeroU32, NonZeroU64};
+use core::num::NonZeroU64;
 
 use super::ring;
+use super::round_trips::{RoundTrip, RoundTrips};
 use crate::Kind;
 use crate::wire::{DataFlags, Window};
 
@@ -35,6 +36,8 @@ enum InFlight {
 struct Timed {
     end: NonZeroU64,
     since: u64,
+    /// What was acknowledged when it began.
+    una: u64,
 }
 
 /// Which datagrams are where, by their numbers.
@@ -110,8 +113,7 @@ pub struct Sender {
     timed: Option<Timed>,
     numbers: Numbers,
     retransmitted: u64,
-    /// The shortest round trip to the peer, in ms, 0 counted as 1, once it was measured on this path.
-    shortest_ms: Option<NonZeroU32>,
+    round_trips: RoundTrips,
 }
 
 impl Sender {
@@ -135,7 +137,7 @@ impl Sender {
             timed: None,
             numbers: Numbers { front: 0, staged: 0, asked: 0, acked: 0 },
             retransmitted: 0,
-            shortest_ms: None,
+            round_trips: RoundTrips::new(),
         }
     }
 
@@ -327,29 +329,21 @@ impl Sender {
         Segment { bytes: bytes as u32, flags, again, fresh, is_new }
     }
 
-    /// A round trip took so long, in ms.
-    pub fn note_round_trip(&mut self, ms: u64) {
-        let ms = NonZeroU32::new(ms.clamp(1, u32::MAX.into()) as u32);
-        self.shortest_ms = match self.shortest_ms {
-            Some(shortest) => ms.map(|ms| ms.min(shortest)),
-            None => ms,
-        };
-    }
-
     /// The path may be another: round trips are measured anew.
-    pub fn forget_round_trip(&mut self) {
-        self.shortest_ms = None;
+    pub fn forget_round_trips(&mut self) {
+        self.round_trips.forget();
     }
 
-    /// The shortest round trip to the peer, in ms, at least 1.
-    pub const fn shortest_ms(&self) -> Option<NonZeroU32> {
-        self.shortest_ms
+    /// The round trips to the peer.
+    pub const fn round_trips(&self) -> &RoundTrips {
+        &self.round_trips
     }
 
     /// Whether the segment taken last ends at the peer's limit, and not because nothing more was
-    /// written, while the peer takes less than `need` octets beyond what it acknowledged.
-    pub const fn is_at_limit(&self, need: u64) -> bool {
-        self.next == self.limit && self.limit <= self.end && self.limit - self.una < need
+    /// written, while the peer takes less beyond what it acknowledged than keeps the path busy.
+    pub fn is_at_limit(&self) -> bool {
+        let is_limited = self.next == self.limit && self.limit <= self.end;
+        is_limited && self.limit - self.una < self.round_trips.ring_need()
     }
 
     /// Whether a ring of `ring` octets is full, while the peer would take more than is in it.
@@ -360,15 +354,18 @@ impl Sender {
     /// Measures the round trip of the segment taken last, unless another one is being measured.
     pub fn measure(&mut self, now: u64) {
         if self.timed.is_none() {
-            self.timed = NonZeroU64::new(self.next).map(|end| Timed { end, since: now });
+            let una = self.una;
+            self.timed = NonZeroU64::new(self.next).map(|end| Timed { end, since: now, una });
         }
     }
 
-    /// The round trip that is being measured, in ms, if `ack` acknowledges its end. A window is asked
-    /// this before it is applied: a loss that it tells ends the measurement.
+    /// The time of the round trip that is being measured, in ms, if `ack` acknowledges its end. A window
+    /// is asked this before it is applied: a loss that it tells ends the measurement.
     pub fn measured(&mut self, now: u64, ack: u64) -> Option<u64> {
-        let Timed { since, .. } = self.timed.take_if(|timed| ack >= timed.end.get())?;
-        Some(now.saturating_sub(since))
+        let Timed { since, una, .. } = self.timed.take_if(|timed| ack >= timed.end.get())?;
+        let ms = now.saturating_sub(since);
+        self.round_trips.note(RoundTrip { ms, acked: ack.saturating_sub(una) });
+        Some(ms)
     }
 
     /// The offset of the data in the body under way.

@@ -8,6 +8,10 @@ use crate::session::path::Company;
 use crate::session::rings::Direction;
 use crate::session::view::Session;
 
+/// A ring of a long path holds so many times what the path needs: where bodies are several round trips
+/// long, one is under way, and the next is written meanwhile.
+const BODIES: u64 = 2;
+
 impl<M: Mode> Session<'_, M> {
     /// The request that said this is over; it `passed` if the relay had all of it.
     pub(in crate::session) fn land_item(&mut self, now: u64, item: &Item, passed: bool) {
@@ -67,7 +71,8 @@ impl<M: Mode> Session<'_, M> {
         let next = full.body_size.budget(now, most, Company::Alone);
         let ring = self.rings.len(slot, Direction::Transmit);
         let tx = &self.channels[slot].tx;
-        if tx.unsent() < next.into() && tx.is_ring_short(ring) {
+        let is_needed = (ring as u64) < BODIES * tx.round_trips().ring_need();
+        if is_needed && tx.unsent() < next.into() && tx.is_ring_short(ring) {
             self.lengthen(slot, Direction::Transmit);
         }
     }

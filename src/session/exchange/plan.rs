@@ -2,6 +2,7 @@
 
 use super::{DATA_HEAD, Item, ItemKind, MAX_ITEMS};
 use crate::Kind;
+use crate::session::acknowledge::LEAST_ACK;
 use crate::session::channel::probe::Probe;
 use crate::session::channel::tombstone::Left;
 use crate::session::channel::{ChannelRecord, State};
@@ -322,9 +323,10 @@ impl<M: Mode> Session<'_, M> {
         let takes_all = segment.bytes < share;
         let mut flags = segment.flags;
         if !M::SINGLE && takes_all {
-            let need = self.core.ring_need(channel.tx.shortest_ms());
-            flags = flags.with(DataFlags::HUNGRY.when(channel.tx.is_at_limit(need)));
-            if (ring as u64) < need && channel.tx.is_ring_short(ring) {
+            flags = flags.with(DataFlags::HUNGRY.when(channel.tx.is_at_limit()));
+            if (ring as u64) < channel.tx.round_trips().ring_need()
+                && channel.tx.is_ring_short(ring)
+            {
                 self.lengthen(slot, Direction::Transmit);
             }
         }
@@ -409,12 +411,12 @@ impl<M: Mode> Session<'_, M> {
     }
 
     /// Whether the channel that is chosen is a stream, and no other had traffic lately. Datagrams are not
-    /// to wait for long bodies.
+    /// to wait for long bodies, nor acknowledgements of much that comes in.
     fn is_stream_alone(&self, now: u64, chosen: &[u32; 8]) -> bool {
         self.channels.iter().enumerate().all(|(slot, channel)| {
             match chosen[slot / 32] >> (slot % 32) & 1 {
                 0 => !channel.has_traffic::<M>(now),
-                _ => channel.kind::<M>() == Kind::Stream,
+                _ => channel.kind::<M>() == Kind::Stream && channel.rx.unacked() < LEAST_ACK,
             }
         })
     }

@@ -78,11 +78,6 @@ impl BodySize {
         budget.max(LEAST_BODY).min(most)
     }
 
-    /// Octets of payload that the path takes in a ms, once they are measured.
-    pub fn rate(&self) -> Option<NonZeroU32> {
-        self.rate
-    }
-
     /// How long a body that keeps nothing waiting may take, in ms.
     fn alone_ms(&self) -> u32 {
         self.round_trip_ms().saturating_mul(ALONE_ROUND_TRIPS).max(BODY_MS)
@@ -119,7 +114,11 @@ impl BodySize {
             return;
         }
         let rate = bytes / beyond.max(1);
-        let rate = self.rate.map_or(rate, |before| before.get() - before.get() / 4 + rate / 4);
+        let rate = self.rate.map_or(rate, |before| {
+            // Buffers on the way take a burst faster than the path does: what is slower is believed.
+            let share = if rate < before.get() { 2 } else { 4 };
+            before.get() - before.get() / share + rate / share
+        });
         self.rate = NonZeroU32::new(rate);
         let target = rate.saturating_mul(self.alone_ms());
         let body = target.clamp(LEAST_BODY, body.saturating_mul(2)).min(most.max(LEAST_BODY));

@@ -1,9 +1,8 @@
 //! Rings that grow out of the pool, and go back.
 
-use core::num::NonZeroU32;
-
 use super::*;
 use crate::session::Wake;
+use crate::session::channel::round_trips::{RoundTrip, RoundTrips};
 use crate::session::rings::Direction;
 use crate::wire::Closed;
 
@@ -228,37 +227,24 @@ fn bytes_that_a_ring_given_back_has_no_room_for_are_lost_and_come_again() {
 }
 
 #[test]
-fn ring_needs_what_the_path_takes_in_two_round_trips() {
-    let (mut bench, ..) = joined(FAR);
-    let ms = NonZeroU32::new;
-    let session = bench.session();
-    let least = session.core.ring_need(ms(100));
-    assert_eq!(least, 1 << 20, "before the path is measured");
-    let body_size = &mut session.core.full_mut().unwrap().body_size;
-    body_size.passed(1_000_000, 100, 4 << 20);
-    assert_eq!(session.core.ring_need(ms(100)), 2 * 1_000_000);
-    assert_eq!(session.core.ring_need(ms(1)), least, "short paths");
-    assert_eq!(session.core.ring_need(None), least);
-}
-
-#[test]
-fn shortest_round_trip_counts_until_an_exchange_fails() {
+fn round_trips_are_measured_anew_when_an_exchange_fails() {
     let (mut bench, id, local) = joined(FAR);
     let slot = id.slot();
     let trip = |bench: &mut Bench, at: u64, ms: u64| {
         let now = bench.now;
-        bench.session().write(now, id, b"x").unwrap();
+        bench.session().write(now, id, &[1; 100]).unwrap();
         send(bench);
         bench.pass(ms);
-        let acked = Window { ack: at + 1, limit: FAR, ..Window::default() };
+        let acked = Window { ack: at + 100, limit: FAR, ..Window::default() };
         bench.exchange(Lane::Park, |answer| answer.from(PEER, local).window(acked));
-        bench.session().channels[slot].tx.shortest_ms().map(NonZeroU32::get)
     };
-    assert_eq!(
-        [trip(&mut bench, 0, 30), trip(&mut bench, 1, 50), trip(&mut bench, 2, 0)],
-        [Some(30), Some(30), Some(1)]
-    );
+    let mut known = RoundTrips::new();
+    for (at, ms) in [(0, 30), (100, 50), (200, 0)] {
+        trip(&mut bench, at, ms);
+        known.note(RoundTrip { ms, acked: 100 });
+        assert_eq!(*bench.session().channels[slot].tx.round_trips(), known);
+    }
     bench.begin(Lane::Park).expect("a park");
     bench.fail(Lane::Park, Blocked::Cut);
-    assert_eq!(bench.session().channels[slot].tx.shortest_ms(), None);
+    assert_eq!(*bench.session().channels[slot].tx.round_trips(), RoundTrips::new());
 }
