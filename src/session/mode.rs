@@ -9,7 +9,7 @@ use super::deadline::Deadline;
 use super::exchange::{Flight, Transfer};
 use super::greeting::Greeting;
 use super::path::{Backoff, BodySize, Gateway, Hold, ParkDoubt, Rate, StreamWatch};
-use super::pool::Extent;
+use super::rings::Lease;
 use super::settings::{Settings, Timers};
 use super::stats::Stats;
 use super::terms::{Event, Lane};
@@ -125,12 +125,12 @@ pub(super) mod sealed {
         type Answer: Debug;
         const NO_ANSWER: Self::Answer;
 
-        /// Where a ring lies, or nothing: at its guaranteed place.
-        type Extent: Debug;
-        const GUARANTEED: Self::Extent;
+        /// `Lease`, or nothing: every ring lies at its guaranteed place.
+        type Lease: Debug;
+        const NO_LEASE: Self::Lease;
 
-        fn extent(extent: &Self::Extent) -> Extent;
-        fn set_extent(extent: &mut Self::Extent, to: Extent);
+        fn lease(lease: &Self::Lease) -> Lease;
+        fn set_lease(lease: &mut Self::Lease, to: Lease);
         fn timers(settings: &Settings) -> &Timers;
         fn full(full: &Self::FullState) -> Option<&FullState>;
         fn full_mut(full: &mut Self::FullState) -> Option<&mut FullState>;
@@ -182,15 +182,15 @@ impl Sealed for Full {
     };
     type Answer = Greeting;
     const NO_ANSWER: Greeting = Greeting::new();
-    type Extent = Extent;
-    const GUARANTEED: Extent = Extent::GUARANTEED;
+    type Lease = Lease;
+    const NO_LEASE: Lease = Lease::NONE;
 
-    fn extent(extent: &Extent) -> Extent {
-        *extent
+    fn lease(lease: &Lease) -> Lease {
+        *lease
     }
 
-    fn set_extent(extent: &mut Extent, to: Extent) {
-        *extent = to;
+    fn set_lease(lease: &mut Lease, to: Lease) {
+        *lease = to;
     }
 
     fn timers(settings: &Settings) -> &Timers {
@@ -227,14 +227,14 @@ impl<P: Purpose> Sealed for Single<P> {
     const FULL_STATE: () = ();
     type Answer = ();
     const NO_ANSWER: () = ();
-    type Extent = ();
-    const GUARANTEED: () = ();
+    type Lease = ();
+    const NO_LEASE: () = ();
 
-    fn extent((): &()) -> Extent {
-        Extent::GUARANTEED
+    fn lease((): &()) -> Lease {
+        Lease::NONE
     }
 
-    fn set_extent((): &mut (), _: Extent) {}
+    fn set_lease((): &mut (), _: Lease) {}
 
     fn timers(_: &Settings) -> &Timers {
         &P::TIMERS

@@ -16,30 +16,43 @@ pub(super) enum Direction {
     Receive,
 }
 
+/// What a ring has of the pool, and since when it might do without. All zeros: nothing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Lease {
+    extent: Extent,
+    /// When a guaranteed ring's octets had moved through it again, in ms, the low half.
+    used_at: u32,
+}
+
+impl Lease {
+    /// The ring lies at its guaranteed place.
+    pub const NONE: Self = Self { extent: Extent::GUARANTEED, used_at: 0 };
+}
+
 /// All rings, and the pool behind them. All zeros is the initial state.
 #[derive(Debug)]
 pub(super) struct Rings<'s, M: Mode> {
     octets: &'s mut [u8],
     /// Of each channel: of its transmit ring, then of its receive ring.
-    extents: &'s mut [M::Extent],
+    leases: &'s mut [M::Lease],
     pool: Pool<'s>,
 }
 
 impl<'s, M: Mode> Rings<'s, M> {
     /// The rings in this memory: the guaranteed ones, then the pool's blocks, each as long as two of
     /// these.
-    pub fn new(octets: &'s mut [u8], extents: &'s mut [M::Extent], tree: &'s mut [u8]) -> Self {
-        Self { octets, extents, pool: Pool::new(tree) }
+    pub fn new(octets: &'s mut [u8], leases: &'s mut [M::Lease], tree: &'s mut [u8]) -> Self {
+        Self { octets, leases, pool: Pool::new(tree) }
     }
 
     /// The same memory, for a shorter time.
     pub fn reborrow(&mut self) -> Rings<'_, M> {
-        Rings { octets: self.octets, extents: self.extents, pool: self.pool.reborrow() }
+        Rings { octets: self.octets, leases: self.leases, pool: self.pool.reborrow() }
     }
 
     /// Octets of each guaranteed ring.
     pub fn guaranteed(&self) -> usize {
-        self.octets.len() / (self.extents.len() + 2 * self.pool.blocks())
+        self.octets.len() / (self.leases.len() + 2 * self.pool.blocks())
     }
 
     /// Octets of a ring.
@@ -67,24 +80,30 @@ impl<'s, M: Mode> Rings<'s, M> {
         &mut self.octets[range]
     }
 
-    /// Whether a ring lies in the pool.
-    pub fn is_lent(&self, slot: usize, direction: Direction) -> bool {
-        self.extent(slot, direction).is_lent()
+    /// Whether a ring may be doubled once `more` blocks are free. It may take only as much as stays free
+    /// behind it (dynamic thresholds, Choudhury and Hahne, 1998), so that early streams leave something
+    /// to later ones.
+    pub fn may_double(&self, slot: usize, direction: Direction, more: usize) -> bool {
+        let lent: usize = self.leases.iter().map(|l| M::lease(l).extent.blocks()).sum();
+        let wanted = (2 * self.extent(slot, direction).blocks()).max(1);
+        (self.pool.blocks() + more).saturating_sub(lent) >= 2 * wanted
     }
 
-    /// Doubles a ring, which keeps the octets at `kept`; false if the pool has no room for that. A
-    /// ring may take only as much as stays free behind it (dynamic thresholds, Choudhury and Hahne,
-    /// 1998), so that the first ones leave something to those that come later.
-    pub fn double(&mut self, slot: usize, direction: Direction, kept: Range<u64>) -> bool {
-        let before = self.extent(slot, direction);
-        let lent: usize = self.extents.iter().map(|e| M::extent(e).blocks()).sum();
-        let wanted = (2 * before.blocks()).max(1);
-        if self.pool.blocks().saturating_sub(lent) < 2 * wanted {
+    /// Doubles a ring, which keeps the octets at `kept`; false if the pool has no room for that.
+    pub fn double(
+        &mut self,
+        now: u64,
+        slot: usize,
+        direction: Direction,
+        kept: Range<u64>,
+    ) -> bool {
+        if !self.may_double(slot, direction, 0) {
             return false;
         }
+        let before = self.extent(slot, direction);
         let Some(after) = self.pool.take(before.doublings() + 1) else { return false };
         let old = self.range(slot, direction);
-        M::set_extent(&mut self.extents[2 * slot + direction as usize], after);
+        self.set_lease(slot, direction, Lease { extent: after, used_at: now as u32 });
         let new = self.range(slot, direction);
         let mut at = kept.start;
         while at < kept.end {
@@ -101,25 +120,57 @@ impl<'s, M: Mode> Rings<'s, M> {
     /// A ring that keeps nothing goes back to its guaranteed place.
     pub fn give_back(&mut self, slot: usize, direction: Direction) {
         self.pool.give(self.extent(slot, direction));
-        M::set_extent(&mut self.extents[2 * slot + direction as usize], Extent::GUARANTEED);
+        self.set_lease(slot, direction, Lease::NONE);
+    }
+
+    /// All rings go back.
+    pub fn reset(&mut self) {
+        for slot in 0..self.leases.len() / 2 {
+            self.give_back(slot, Direction::Transmit);
+            self.give_back(slot, Direction::Receive);
+        }
+    }
+
+    /// Octets up to `at` moved through a ring, `n` of them now.
+    pub fn note_use(&mut self, now: u64, slot: usize, direction: Direction, at: u64, n: usize) {
+        let each = self.guaranteed() as u64;
+        let lease = self.lease(slot, direction);
+        if lease.extent.is_lent() && at / each != (at - n as u64) / each {
+            self.set_lease(slot, direction, Lease { used_at: now as u32, ..lease });
+        }
+    }
+
+    /// Blocks that a ring has and could do without: in `idle_ms` less than a guaranteed ring's octets
+    /// moved through it.
+    pub fn idle_blocks(&self, now: u64, slot: usize, direction: Direction, idle_ms: u32) -> usize {
+        let Lease { extent, used_at } = self.lease(slot, direction);
+        if (now as u32).wrapping_sub(used_at) >= idle_ms { extent.blocks() } else { 0 }
     }
 
     /// Octets of the pool that are lent.
     #[cfg(test)]
     pub fn lent(&self) -> usize {
-        let blocks: usize = self.extents.iter().map(|e| M::extent(e).blocks()).sum();
+        let blocks: usize = self.leases.iter().map(|l| M::lease(l).extent.blocks()).sum();
         blocks * 2 * self.guaranteed()
     }
 
+    fn lease(&self, slot: usize, direction: Direction) -> Lease {
+        M::lease(&self.leases[2 * slot + direction as usize])
+    }
+
+    fn set_lease(&mut self, slot: usize, direction: Direction, to: Lease) {
+        M::set_lease(&mut self.leases[2 * slot + direction as usize], to);
+    }
+
     fn extent(&self, slot: usize, direction: Direction) -> Extent {
-        M::extent(&self.extents[2 * slot + direction as usize])
+        self.lease(slot, direction).extent
     }
 
     fn range(&self, slot: usize, direction: Direction) -> Range<usize> {
         let guaranteed = self.guaranteed();
         let extent = self.extent(slot, direction);
         let start = match extent.is_lent() {
-            true => self.extents.len() + 2 * extent.block(),
+            true => self.leases.len() + 2 * extent.block(),
             false => 2 * slot + direction as usize,
         };
         let start = start * guaranteed;

@@ -5,8 +5,8 @@ use super::channel::tombstone::Tombstone;
 use super::exchange::Transfer;
 use super::listener::Claim;
 use super::mode::{Full, Mode};
-use super::pool::{Extent, MAX_BLOCKS, Pool};
-use super::rings::Rings;
+use super::pool::{MAX_BLOCKS, Pool};
+use super::rings::{Lease, Rings};
 use super::state::Core;
 
 /// Sizes of a session.
@@ -82,7 +82,7 @@ pub struct Storage<const CHANNELS: usize, const RING: usize, const LISTENERS: us
     channels: [ChannelRecord; CHANNELS],
     tombstones: [[Tombstone; 2]; CHANNELS],
     claims: [Claim<M>; LISTENERS],
-    extents: [[M::Extent; 2]; CHANNELS],
+    leases: [[M::Lease; 2]; CHANNELS],
     rings: [[[u8; RING]; 2]; CHANNELS],
 }
 
@@ -112,7 +112,7 @@ impl<const CHANNELS: usize, const RING: usize, const LISTENERS: usize, M: Mode>
             channels: [const { ChannelRecord::new() }; CHANNELS],
             tombstones: [const { [const { Tombstone::new() }; 2] }; CHANNELS],
             claims: [const { Claim::new() }; LISTENERS],
-            extents: [const { [M::GUARANTEED; 2] }; CHANNELS],
+            leases: [const { [M::NO_LEASE; 2] }; CHANNELS],
             rings: [[[0; RING]; 2]; CHANNELS],
         }
     }
@@ -126,7 +126,7 @@ impl<const CHANNELS: usize, const RING: usize, const LISTENERS: usize, M: Mode>
             claims: &mut self.claims,
             rings: Rings::new(
                 self.rings.as_flattened_mut().as_flattened_mut(),
-                self.extents.as_flattened_mut(),
+                self.leases.as_flattened_mut(),
                 &mut [],
             ),
             transfers: self.transfers.as_mut(),
@@ -153,7 +153,7 @@ impl Profile {
                 + size_of::<[Transfer; 2]>()
                 + self.channels * (size_of::<ChannelRecord>() + 2 * size_of::<Tombstone>())
                 + self.listeners * size_of::<Claim<Full>>()
-                + self.channels * 2 * size_of::<Extent>()
+                + self.channels * 2 * size_of::<Lease>()
                 + Pool::state_len(self.pool_blocks()),
             rings: self.channels * 2 * self.ring,
             pool: self.pool_blocks() * 2 * self.ring,
@@ -170,7 +170,7 @@ pub struct HeapStorage<M: Mode = Full> {
     channels: Box<[ChannelRecord]>,
     tombstones: Box<[Tombstone]>,
     claims: Box<[Claim<M>]>,
-    extents: Box<[M::Extent]>,
+    leases: Box<[M::Lease]>,
     pool: Box<[u8]>,
     rings: Box<[u8]>,
 }
@@ -206,7 +206,7 @@ impl<M: Mode> HeapStorage<M> {
             channels: core::iter::repeat_with(ChannelRecord::new).take(n).collect(),
             tombstones: core::iter::repeat_with(Tombstone::new).take(2 * n).collect(),
             claims: core::iter::repeat_with(Claim::new).take(profile.listeners).collect(),
-            extents: core::iter::repeat_with(|| M::GUARANTEED).take(2 * n).collect(),
+            leases: core::iter::repeat_with(|| M::NO_LEASE).take(2 * n).collect(),
             pool: vec![0; Pool::state_len(profile.pool_blocks())].into_boxed_slice(),
             rings: vec![0; profile.ring_octets()].into_boxed_slice(),
         })
@@ -219,7 +219,7 @@ impl<M: Mode> HeapStorage<M> {
             channels: &mut self.channels,
             tombstones: &mut self.tombstones,
             claims: &mut self.claims,
-            rings: Rings::new(&mut self.rings, &mut self.extents, &mut self.pool),
+            rings: Rings::new(&mut self.rings, &mut self.leases, &mut self.pool),
             transfers: (*self.transfers).as_mut(),
         }
     }

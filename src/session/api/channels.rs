@@ -21,6 +21,10 @@ impl<M: Mode> Session<'_, M> {
         let slot = self.writable(id, Kind::Stream)?;
         let n = self.channels[slot].tx.write(self.rings.transmit_mut(slot), bytes);
         if n > 0 {
+            if !M::SINGLE {
+                let written = self.channels[slot].tx.written();
+                self.rings.note_use(now, slot, Direction::Transmit, written, n);
+            }
             self.watch(now, slot);
             self.core.wake_send();
         }

@@ -33,6 +33,7 @@ impl<M: Mode> Session<'_, M> {
         for claim in self.claims.iter_mut() {
             *claim = Claim::new();
         }
+        self.rings.reset();
         self.core.reset(now, settings);
         self.core.event(Event::Connecting);
     }

@@ -6,6 +6,7 @@ use crate::Kind;
 use crate::session::exchange::{Destination, Incoming};
 use crate::session::mode::Mode;
 use crate::session::replies::ReplyKind;
+use crate::session::rings::Direction;
 use crate::session::view::Session;
 use crate::session::{Event, Lane, ids};
 use crate::wire::{Data, DataFlags, Route, Status, Window};
@@ -93,7 +94,7 @@ impl<M: Mode> Session<'_, M> {
             rx.owe_now();
         }
         if !M::SINGLE && data.flags.has(DataFlags::HUNGRY) {
-            rx.starve(data.offset);
+            rx.starve(data.offset, data.len);
         }
         let begins = match kind {
             Kind::Datagram => M::DATAGRAMS && self.begin_datagram(now, lane, slot, data),
@@ -163,7 +164,7 @@ impl<M: Mode> Session<'_, M> {
         match incoming.destination {
             Destination::Drop => {}
             Destination::Stream => {
-                let is_whole = self.take_stream(slot, incoming.at, bytes);
+                let is_whole = self.take_stream(now, slot, incoming.at, bytes);
                 self.wake_channel(slot);
                 if !is_whole {
                     self.core.flight(lane).drop_incoming();
@@ -191,12 +192,16 @@ impl<M: Mode> Session<'_, M> {
 
     /// Puts bytes at `at` into the receive ring; false if some did not fit, which overflows, or if
     /// the channel has ended meanwhile.
-    fn take_stream(&mut self, slot: usize, at: u64, bytes: &[u8]) -> bool {
+    fn take_stream(&mut self, now: u64, slot: usize, at: u64, bytes: &[u8]) -> bool {
         let channel = &mut self.channels[slot];
         if !channel.is_established() {
             return false;
         }
         let taken = channel.rx.take(self.rings.receive_mut(slot), at, bytes, !M::SINGLE);
+        if !M::SINGLE {
+            let received = channel.rx.received();
+            self.rings.note_use(now, slot, Direction::Receive, received, taken.new);
+        }
         self.core.count(|stats| stats.received += taken.new as u64);
         taken.is_whole
     }

@@ -6,9 +6,11 @@ use crate::session::rings::Direction;
 use crate::session::view::Session;
 use crate::trace::trace;
 
-/// A lent receive ring of a peer that said nothing for so long, in ms, may go back: longer than a stream
-/// pauses that is only slow.
-const IDLE_MS: u64 = 2_000;
+const BOTH: [Direction; 2] = [Direction::Transmit, Direction::Receive];
+
+/// A lent ring through which less than its guaranteed length moved in so long, in ms, may go back: so
+/// slow a stream needs no longer one, and a fast one does not pause for so long.
+const IDLE_MS: u32 = 2_000;
 
 impl<M: Mode> Session<'_, M> {
     /// Doubles a ring of a stream, if the pool has room for that, perhaps as idle rings go back. Whether
@@ -19,11 +21,12 @@ impl<M: Mode> Session<'_, M> {
             Direction::Transmit => channel.tx.kept()..channel.tx.written(),
             Direction::Receive => channel.rx.kept(),
         };
-        let is_longer = self.rings.double(slot, direction, kept.clone())
-            || self.reclaim(slot) && self.rings.double(slot, direction, kept);
+        let now = self.core.clock;
+        let is_longer = self.rings.double(now, slot, direction, kept.clone())
+            || self.reclaim(slot, direction) && self.rings.double(now, slot, direction, kept);
         if is_longer {
             if direction == Direction::Receive {
-                self.channels[slot].rx.outgrow();
+                self.channels[slot].rx.outgrow(self.rings.len(slot, direction));
             }
             trace!(
                 "channel {:#x}: a ring has {} octets now",
@@ -40,34 +43,40 @@ impl<M: Mode> Session<'_, M> {
         self.channels.iter_mut().for_each(|channel| channel.tx.forget_round_trips());
     }
 
-    /// Takes the rings of other channels back that they do not use; whether any was.
-    fn reclaim(&mut self, but: usize) -> bool {
-        let clock = self.core.clock;
-        let mut is_any = false;
-        for (slot, channel) in self.channels.iter().enumerate().filter(|(slot, _)| *slot != but) {
-            for (direction, is_idle) in [
-                (Direction::Transmit, channel.is_transmit_idle()),
-                (Direction::Receive, channel.is_receive_idle(clock)),
-            ] {
-                if is_idle && self.rings.is_lent(slot, direction) {
-                    self.rings.give_back(slot, direction);
-                    is_any = true;
+    /// Takes rings back that others do not use, as many as this one needs to be doubled: none if all
+    /// would not do. Whether it may be doubled now.
+    fn reclaim(&mut self, slot: usize, direction: Direction) -> bool {
+        let idle = |session: &Self, at: usize, way| match session.channels[at].is_idle_ring(way) {
+            true => session.rings.idle_blocks(session.core.clock, at, way, IDLE_MS),
+            false => 0,
+        };
+        let all = || (0..self.channels.len()).flat_map(|at| BOTH.map(|way| (at, way)));
+        let blocks = all().map(|(at, way)| idle(self, at, way)).sum();
+        if !self.rings.may_double(slot, direction, blocks) {
+            return false;
+        }
+        for at in 0..self.channels.len() {
+            for way in BOTH {
+                if self.rings.may_double(slot, direction, 0) {
+                    return true;
+                }
+                if idle(self, at, way) > 0 {
+                    self.rings.give_back(at, way);
                 }
             }
         }
-        is_any
+        true
     }
 }
 
 impl ChannelRecord {
-    /// Whether the transmit ring keeps nothing.
-    fn is_transmit_idle(&self) -> bool {
-        self.tx.kept() >= self.tx.written()
-    }
-
-    /// Whether the receive ring keeps nothing, and nothing is about to come. The peer may have been
-    /// promised more than the guaranteed ring has: what comes too much is lost, and sent again.
-    fn is_receive_idle(&self, now: u64) -> bool {
-        self.rx.kept().is_empty() && self.heard_at + IDLE_MS <= now
+    /// Whether a ring keeps nothing that is needed. The peer may have been promised more than the
+    /// guaranteed ring has: what is too much then is lost, and sent again.
+    fn is_idle_ring(&self, direction: Direction) -> bool {
+        match direction {
+            Direction::Transmit if self.is_over() => !self.is_flying(),
+            Direction::Transmit => self.tx.kept() >= self.tx.written(),
+            Direction::Receive => self.rx.kept().is_empty(),
+        }
     }
 }

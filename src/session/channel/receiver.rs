@@ -68,9 +68,11 @@ pub struct Receiver {
     next: u64,
     /// The limit last told.
     told: u64,
+    /// The highest limit told before the ring was made shorter: the peer may still keep to it.
+    promised: u64,
     /// The acknowledgement last told.
     acked: u64,
-    /// The limit last told when the ring was made longer: data before it say nothing of the longer one.
+    /// Where the ring was to be full, as it was made so long: data that end before say nothing of it.
     outgrown: u64,
     /// First offset behind the one before which a gap was counted in `losses` last.
     gap: Option<NonZeroU64>,
@@ -91,6 +93,7 @@ impl Receiver {
             read: 0,
             next: 0,
             told: 0,
+            promised: 0,
             acked: 0,
             outgrown: 0,
             gap: None,
@@ -102,6 +105,7 @@ impl Receiver {
     /// The peer is about to be told of a ring of `ring` octets.
     pub fn open(&mut self, ring: u64) {
         self.told = ring;
+        self.outgrown = ring;
     }
 
     /// Octets that can be read.
@@ -215,20 +219,22 @@ impl Receiver {
         self.read..self.next - self.fin as u64
     }
 
-    /// The sender of data at `offset` would send more if the ring were longer.
-    pub fn starve(&mut self, offset: u64) {
-        self.hungry |= offset >= self.outgrown;
+    /// The sender of `len` octets at `offset` would send more if the ring were longer. That counts if they
+    /// fill it: a doubling costs the sender a ring of data.
+    pub fn starve(&mut self, offset: u64, len: u32) {
+        let end = offset.saturating_add(len.into());
+        self.hungry |= offset <= self.next && end >= self.outgrown;
     }
 
-    /// The ring is longer now, of which the sender will be told.
-    pub fn outgrow(&mut self) {
-        self.outgrown = self.told;
+    /// The empty ring has `ring` octets now, of which the sender will be told.
+    pub fn outgrow(&mut self, ring: usize) {
+        self.outgrown = self.next + ring as u64;
     }
 
     /// Whether the ring is to be longer: the sender was hungry, and the application keeps up with it.
     /// That is noticed once.
     pub fn is_ring_short(&mut self) -> bool {
-        self.readable() == 0 && core::mem::take(&mut self.hungry)
+        self.readable() == 0 && self.next >= self.outgrown && core::mem::take(&mut self.hungry)
     }
 
     /// Copies what came to `out`, and gives how much.
@@ -309,7 +315,7 @@ impl Receiver {
 
     /// Puts bytes of the stream at `at` into the ring, without those that it has already. What does
     /// not fit overflows; unless the peer was told that it would fit, when the ring was longer, if that
-    /// `changes`: then it is lost as on the way.
+    /// `changes`: then it is lost as on the way, and the peer is told of the ring as it is.
     pub fn take(&mut self, ring: &mut [u8], at: u64, bytes: &[u8], changes: bool) -> TakenBytes {
         if self.fin {
             return TakenBytes { new: 0, is_whole: true };
@@ -327,15 +333,23 @@ impl Receiver {
             self.next += fits as u64;
             self.owe();
         }
-        if fits < new.len() && changes && at + bytes.len() as u64 <= self.told {
-            self.note_loss();
+        if fits < new.len() && changes && at + bytes.len() as u64 <= self.told.max(self.promised) {
+            self.note_gap();
             self.owe_now();
-            self.hungry = true;
+            self.shorten(ring.len());
         } else if fits < new.len() {
             self.overflow = self.next + 1;
             self.owe_now();
         }
         TakenBytes { new: fits, is_whole: fits == new.len() }
+    }
+
+    /// The ring has become shorter than the limit that was told.
+    fn shorten(&mut self, ring: usize) {
+        self.promised = self.promised.max(self.told);
+        self.told = self.read + ring as u64;
+        self.outgrown = self.outgrown.min(self.told);
+        self.hungry = true;
     }
 
     /// FIN came, behind the offset `end`.

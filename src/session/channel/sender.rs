@@ -5,6 +5,7 @@
 
 mod datagrams;
 
+use core::cmp::Ordering;
 use core::num::NonZeroU64;
 
 use super::ring;
@@ -343,12 +344,13 @@ impl Sender {
     /// written, while the peer takes less beyond what it acknowledged than keeps the path busy.
     pub fn is_at_limit(&self) -> bool {
         let is_limited = self.next == self.limit && self.limit <= self.end;
-        is_limited && self.limit - self.una < self.round_trips.ring_need()
+        is_limited && self.limit.saturating_sub(self.una) < self.round_trips.ring_need()
     }
 
-    /// Whether a ring of `ring` octets is full, while the peer would take more than is in it.
+    /// Whether a ring of `ring` octets is full, while the peer would take more than is in it, and more
+    /// may be written.
     pub fn is_ring_short(&self, ring: usize) -> bool {
-        self.room(ring) == 0 && self.limit > self.end
+        self.room(ring) == 0 && self.limit > self.end && !self.fin
     }
 
     /// Measures the round trip of the segment taken last, unless another one is being measured.
@@ -435,7 +437,12 @@ impl Sender {
             self.next = self.next.max(self.una);
             self.delivered = self.delivered.max(self.una.min(self.end));
         }
-        self.limit = self.limit.max(window.limit);
+        // With a loss the peer may take a promise back: its ring has become shorter.
+        self.limit = match window.losses.cmp(&self.losses) {
+            Ordering::Greater => window.limit,
+            Ordering::Equal => self.limit.max(window.limit),
+            Ordering::Less => self.limit,
+        };
         let mut back = window.losses > self.losses;
         self.losses = self.losses.max(window.losses);
         if window.overflow > self.overflow {

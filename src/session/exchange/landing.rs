@@ -70,8 +70,10 @@ impl<M: Mode> Session<'_, M> {
         }
         let next = full.body_size.budget(now, most, Company::Alone);
         let ring = self.rings.len(slot, Direction::Transmit);
-        let tx = &self.channels[slot].tx;
-        let is_needed = (ring as u64) < BODIES * tx.round_trips().ring_need();
+        let channel = &self.channels[slot];
+        let tx = &channel.tx;
+        let is_needed =
+            channel.is_established() && (ring as u64) < BODIES * tx.round_trips().ring_need();
         if is_needed && tx.unsent() < next.into() && tx.is_ring_short(ring) {
             self.lengthen(slot, Direction::Transmit);
         }

@@ -114,11 +114,7 @@ impl BodySize {
             return;
         }
         let rate = bytes / beyond.max(1);
-        let rate = self.rate.map_or(rate, |before| {
-            // Buffers on the way take a burst faster than the path does: what is slower is believed.
-            let share = if rate < before.get() { 2 } else { 4 };
-            before.get() - before.get() / share + rate / share
-        });
+        let rate = self.rate.map_or(rate, |before| before.get() - before.get() / 4 + rate / 4);
         self.rate = NonZeroU32::new(rate);
         let target = rate.saturating_mul(self.alone_ms());
         let body = target.clamp(LEAST_BODY, body.saturating_mul(2)).min(most.max(LEAST_BODY));

@@ -1,10 +1,11 @@
 //! Rings that grow out of the pool, and go back.
 
 use super::*;
+use crate::session::Half;
 use crate::session::Wake;
 use crate::session::channel::round_trips::{RoundTrip, RoundTrips};
 use crate::session::rings::Direction;
-use crate::wire::Closed;
+use crate::wire::{self, Closed};
 
 /// Rings of 256 octets, up to 1,024 of a pool of 4,096.
 const POOLED: Profile = Profile { pool: 16 * RING, ..SMALL };
@@ -140,15 +141,12 @@ fn receive_ring_doubles_once_the_application_has_read_everything() {
 fn receive_ring_doubles_once_for_a_message_in_pieces() {
     let (mut bench, id, local) = joined(FAR);
     let len = |bench: &mut Bench| bench.session().rings.len(id.slot(), Direction::Receive);
-    for (at, piece) in [(0, RING / 2), (RING / 2, RING / 4), (RING * 3 / 4, RING / 4)] {
-        receive(&mut bench, local, at as u64, piece, DataFlags::HUNGRY);
+    let half = RING / 2;
+    for (i, long) in [1, 2, 2, 2, 2, 4].into_iter().enumerate() {
+        receive(&mut bench, local, (i * half) as u64, half, DataFlags::HUNGRY);
         bench.read(id);
-        assert_eq!(len(&mut bench), 2 * RING);
+        assert_eq!(len(&mut bench), long * RING, "piece {i}");
     }
-    // What comes behind the limit of the short ring was sent with the longer one in mind.
-    receive(&mut bench, local, WINDOW, RING, DataFlags::HUNGRY);
-    bench.read(id);
-    assert_eq!(len(&mut bench), 4 * RING);
 }
 
 #[test]
@@ -202,28 +200,199 @@ fn rings_go_back_when_their_channel_ends() {
     assert_eq!(bench.session().rings.lent(), 0);
 }
 
-#[test]
-fn bytes_that_a_ring_given_back_has_no_room_for_are_lost_and_come_again() {
-    let (mut bench, idle, local) = joined(FAR);
-    let sent = grow_receive(&mut bench, idle, local);
-    let told = bench.exchange(Lane::Send, |answer| answer).windows()[0].limit;
-    assert_eq!(told, sent + 2 * WINDOW);
-    // Another channel wants more than is left, when the first has been idle for long enough.
-    bench.pass(2_000);
-    let busy = bench.connect(Kind::Stream);
+/// Doubles a ring so often.
+fn grow(bench: &mut Bench, id: ChannelId, direction: Direction, times: u32) {
+    for _ in 0..times {
+        assert!(bench.session().lengthen(id.slot(), direction));
+    }
+}
+
+fn len(bench: &mut Bench, id: ChannelId, direction: Direction) -> usize {
+    bench.session().rings.len(id.slot(), direction)
+}
+
+/// A second channel, whose transmit ring takes as much as it gets.
+fn rival(bench: &mut Bench) -> ChannelId {
+    let rival = bench.connect(Kind::Stream);
     bench.dial(Status::Ok, FAR);
     bench.exchange(Lane::Send, |answer| answer);
-    while bench.session().rings.is_lent(idle.slot(), Direction::Receive) {
-        fill(&mut bench, busy);
-        send(&mut bench);
+    while fill(bench, rival) > 0 {
+        send(bench);
     }
-    // The peer uses what it was promised.
+    rival
+}
+
+/// A channel whose receive ring has grown to four times its length, of which the peer was told, and
+/// which has gone back as it was idle; and how far the peer has sent.
+fn shrunk() -> (Bench, ChannelId, ChannelRef, u64) {
+    let (mut bench, idle, local) = joined(FAR);
+    let sent = grow_receive(&mut bench, idle, local);
+    grow(&mut bench, idle, Direction::Receive, 1);
+    grow(&mut bench, idle, Direction::Transmit, 2);
+    let told = receive(&mut bench, local, sent, 1, DataFlags::NONE).limit;
+    assert_eq!(told, sent + 4 * WINDOW);
+    assert_eq!(bench.read(idle).len(), 1);
+    let now = bench.now;
+    bench.session().write(now, idle, b"keeps the transmit ring").unwrap();
+    bench.exchange(Lane::Send, |answer| answer);
+    bench.pass(2_000);
+    let busy = rival(&mut bench);
+    assert_eq!(len(&mut bench, busy, Direction::Transmit), 4 * RING);
+    assert_eq!(len(&mut bench, idle, Direction::Receive), RING);
+    assert_eq!(len(&mut bench, idle, Direction::Transmit), 4 * RING);
+    (bench, idle, local, sent + 1)
+}
+
+#[test]
+fn promise_of_a_ring_given_back_is_taken_back_with_a_loss() {
+    let (mut bench, idle, local, sent) = shrunk();
     while bench.session().poll_wake().is_some() {}
-    let window = receive(&mut bench, local, sent, 2 * RING, DataFlags::NONE);
-    assert_eq!((window.ack, window.losses, window.overflow), (sent + WINDOW, 1, 0));
+    let short = Window {
+        ack: sent + WINDOW,
+        limit: sent + WINDOW,
+        losses: 1,
+        now: true,
+        ..Window::default()
+    };
+    // The peer uses what it was promised, and goes on before it hears.
+    assert_eq!(receive(&mut bench, local, sent, 3 * RING, DataFlags::NONE), short);
+    assert_eq!(receive(&mut bench, local, sent + WINDOW, 2 * RING, DataFlags::NONE), short);
     let wakes: Vec<_> = core::iter::from_fn(|| bench.session().poll_wake()).collect();
     assert!(wakes.contains(&Wake::Channel(idle.slot())), "what did fit can be read: {wakes:?}");
     assert_eq!(bench.read(idle).len(), RING);
+    let window = bench.exchange(Lane::Send, |answer| answer).windows()[0];
+    assert_eq!((window.ack, window.limit), (sent + WINDOW, sent + 3 * WINDOW), "and grows again");
+}
+
+#[test]
+fn sender_keeps_to_a_limit_that_went_back_with_a_loss() {
+    let (mut bench, id, local) = joined(FAR);
+    fill(&mut bench, id);
+    send(&mut bench);
+    let tell = |bench: &mut Bench, window: Window| {
+        bench.exchange(Lane::Park, |answer| answer.from(PEER, local).window(window));
+    };
+    let before = Window { ack: 10, limit: FAR, ..Window::default() };
+    let lost = Window { losses: 1, limit: 110, ..before };
+    tell(&mut bench, lost);
+    // This window was said before the loss.
+    tell(&mut bench, before);
+    let data = send(&mut bench);
+    assert_eq!((data.offset, data.len), (10, 100));
+    assert!(bench.begin(Lane::Send).is_none(), "the limit is reached");
+    tell(&mut bench, Window { ack: 110, limit: FAR, ..lost });
+    assert_eq!(send(&mut bench).offset, 110);
+}
+
+#[test]
+fn rings_stay_lent_where_giving_them_back_would_not_do() {
+    let (mut bench, idle, _) = joined(FAR);
+    grow(&mut bench, idle, Direction::Receive, 1);
+    bench.pass(2_000);
+    rival(&mut bench);
+    assert_eq!(len(&mut bench, idle, Direction::Receive), 2 * RING);
+}
+
+#[test]
+fn no_more_rings_go_back_than_are_wanted() {
+    let (mut bench, idle, _) = joined(FAR);
+    grow(&mut bench, idle, Direction::Transmit, 2);
+    grow(&mut bench, idle, Direction::Receive, 2);
+    bench.pass(2_000);
+    rival(&mut bench);
+    assert_eq!(bench.session().rings.lent(), 8 * RING);
+}
+
+#[test]
+fn rings_used_lately_stay_lent() {
+    let (mut bench, id, local) = joined(FAR);
+    grow(&mut bench, id, Direction::Transmit, 2);
+    grow(&mut bench, id, Direction::Receive, 2);
+    bench.pass(2_000);
+    fill(&mut bench, id);
+    let sent = send(&mut bench).len;
+    let acked = Window { ack: sent.into(), limit: FAR, ..Window::default() };
+    bench.exchange(Lane::Park, |answer| answer.from(PEER, local).window(acked));
+    receive(&mut bench, local, 0, RING, DataFlags::NONE);
+    bench.read(id);
+    let rival = rival(&mut bench);
+    assert_eq!(len(&mut bench, rival, Direction::Transmit), 2 * RING);
+}
+
+#[test]
+fn little_that_comes_keeps_no_receive_ring() {
+    let (mut bench, idle, local) = joined(FAR);
+    grow(&mut bench, idle, Direction::Transmit, 2);
+    grow(&mut bench, idle, Direction::Receive, 2);
+    bench.pass(2_000);
+    receive(&mut bench, local, 0, RING - 1, DataFlags::NONE);
+    bench.read(idle);
+    let now = bench.now;
+    bench.session().write(now, idle, b"keeps the transmit ring").unwrap();
+    rival(&mut bench);
+    assert_eq!(len(&mut bench, idle, Direction::Receive), RING);
+}
+
+#[test]
+fn channel_that_ended_keeps_no_transmit_ring() {
+    let (mut bench, ended, local) = joined(FAR);
+    grow(&mut bench, ended, Direction::Receive, 2);
+    grow(&mut bench, ended, Direction::Transmit, 2);
+    fill(&mut bench, ended);
+    let (status, offset) = (Status::Aborted, 0);
+    let close = Message::CloseReq(wire::Close { status, offset });
+    bench.exchange(Lane::Park, |answer| answer.from(PEER, local).message(&close));
+    bench.pass(2_000);
+    rival(&mut bench);
+    assert_eq!(len(&mut bench, ended, Direction::Transmit), RING);
+}
+
+#[test]
+fn ring_that_has_the_end_of_the_stream_stays() {
+    let (mut bench, id, _) = joined(FAR);
+    fill(&mut bench, id);
+    let now = bench.now;
+    bench.session().shutdown(now, id, Half::Write).unwrap();
+    send(&mut bench);
+    assert_eq!(len(&mut bench, id, Direction::Transmit), RING);
+}
+
+#[test]
+fn hungry_without_new_data_takes_nothing_of_the_pool() {
+    let (mut bench, id, local) = joined(FAR);
+    receive(&mut bench, local, 0, RING, DataFlags::HUNGRY);
+    bench.read(id);
+    bench.exchange(Lane::Send, |answer| answer);
+    for at in 0..4 {
+        let at = WINDOW + at;
+        bench.exchange(Lane::Park, |answer| {
+            let far = answer.from(PEER, local).data(1 << 40, DataFlags::HUNGRY, b"");
+            let known = far.from(PEER, local).data(0, DataFlags::HUNGRY, b"known");
+            known.from(PEER, local).data(at, DataFlags::HUNGRY, b"x")
+        });
+        bench.read(id);
+        while bench.begin(Lane::Send).is_some_and(|request| {
+            let answer = Answer::to(&request.exchange).ok();
+            bench.answer(Lane::Send, &answer);
+            true
+        }) {}
+    }
+    assert_eq!(
+        len(&mut bench, id, Direction::Receive),
+        2 * RING,
+        "a doubling takes a ring of data"
+    );
+}
+
+#[test]
+fn life_begins_with_all_rings_at_their_places() {
+    let (mut bench, id, local) = joined(FAR);
+    fill(&mut bench, id);
+    send(&mut bench);
+    grow_receive(&mut bench, id, local);
+    let now = bench.now;
+    bench.session().open(now, &Settings::new([1; 16], 6));
+    assert_eq!(bench.session().rings.lent(), 0);
 }
 
 #[test]
