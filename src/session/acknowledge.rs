@@ -74,8 +74,8 @@ impl<M: Mode> Session<'_, M> {
 }
 
 impl<M: Mode> Core<M> {
-    /// How long an acknowledgement waits for company where the path is long, in ms.
-    fn company_ms(&self) -> Option<u32> {
+    /// How long an acknowledgement, or little data, waits for company where the path is long, in ms.
+    pub(super) fn company_ms(&self) -> Option<u32> {
         let round_trip = self.full()?.body_size.round_trip_ms();
         (round_trip >= LONG_PATH_MS).then_some(round_trip / COMPANY_SHARE)
     }

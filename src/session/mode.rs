@@ -86,6 +86,8 @@ pub struct FullState {
     pub send_backoff: Backoff,
     /// The sending lane waits for the end of a pause.
     pub send_waits: bool,
+    /// When little data goes that waits for more.
+    pub data_at: Deadline,
     pub park_doubt: ParkDoubt,
     pub body_size: BodySize,
     pub hold: Hold,
@@ -170,6 +172,7 @@ impl Sealed for Full {
         send: Flight::new(),
         send_backoff: Backoff::new(),
         send_waits: false,
+        data_at: Deadline::NONE,
         park_doubt: ParkDoubt::None,
         body_size: BodySize::new(),
         hold: Hold::new(),

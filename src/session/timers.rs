@@ -53,6 +53,9 @@ impl<M: Mode> Session<'_, M> {
             if full.send_waits {
                 next.at(core.waits_until(lane));
             }
+            if let Some(data_at) = full.data_at.get().filter(|_| !core.send().is_active()) {
+                next.at(data_at.max(core.waits_until(lane)));
+            }
             if let Some(acks_at) = core.acks_at.get().filter(|_| !core.send().is_active()) {
                 next.at(acks_at.max(core.waits_until(lane)));
             } else if core.park.is_streaming() && core.clock < core.traffic_at + TRAFFIC_MS {
@@ -132,9 +135,11 @@ impl<M: Mode> Session<'_, M> {
         }
         self.core.watch_stream(now);
         self.core.watch_park(now);
-        let send_waits = self.core.full().is_some_and(|full| full.send_waits);
-        self.core.wakes.send |=
-            self.core.acks_at.is_due(now) || send_waits && !self.core.waits(now, Lane::Send);
+        let (send_waits, data_is_due) =
+            self.core.full().map_or((false, false), |f| (f.send_waits, f.data_at.is_due(now)));
+        self.core.wakes.send |= self.core.acks_at.is_due(now)
+            || data_is_due
+            || send_waits && !self.core.waits(now, Lane::Send);
         self.go_single(now);
     }
 

@@ -90,7 +90,9 @@ impl<M: Mode> Session<'_, M> {
         if data.flags.has(DataFlags::DATAGRAM) != (kind == Kind::Datagram) {
             return self.end(now, slot, EndCause::Here(Status::Protocol), true);
         }
-        if data.flags.has(DataFlags::ACK_NOW) {
+        let is_behind = !M::SINGLE && kind == Kind::Stream && data.len > 0;
+        let ack_now = data.flags.has(DataFlags::ACK_NOW);
+        if ack_now && !is_behind {
             rx.owe_now();
         }
         if !M::SINGLE && data.flags.has(DataFlags::HUNGRY) {
@@ -102,6 +104,8 @@ impl<M: Mode> Session<'_, M> {
         };
         if begins && data.len == 0 {
             self.on_bytes(now, lane, &[], 0);
+        } else if ack_now && is_behind && !begins {
+            self.channels[slot].rx.owe_now();
         }
     }
 
@@ -125,6 +129,7 @@ impl<M: Mode> Session<'_, M> {
             destination: Destination::Stream,
             slot: slot as u16,
             fin,
+            ack_now: !M::SINGLE && data.flags.has(DataFlags::ACK_NOW),
             at: data.offset,
             number: 0,
             len: data.len,
@@ -149,6 +154,7 @@ impl<M: Mode> Session<'_, M> {
             destination: Destination::Datagram,
             slot: slot as u16,
             fin: false,
+            ack_now: false,
             at,
             number: data.offset,
             len: data.len,
@@ -172,6 +178,9 @@ impl<M: Mode> Session<'_, M> {
                 }
                 if left == 0 && incoming.fin {
                     self.channels[slot].rx.take_fin(incoming.at + bytes.len() as u64);
+                }
+                if left == 0 && incoming.ack_now {
+                    self.channels[slot].rx.owe_now();
                 }
                 if left == 0 {
                     self.finish_if_done(now, slot);

@@ -222,6 +222,16 @@ impl Sender {
         self.end.saturating_sub(self.next)
     }
 
+    /// Whether what may be sent is little, while most of the window is under way, so that more will follow
+    /// soon: a silly segment (RFC 1122, section 4.2.3.4).
+    pub fn is_little(&self, ring: usize) -> bool {
+        let window = self.limit.saturating_sub(self.una).min(ring as u64);
+        let available = self.end.min(self.limit).saturating_sub(self.next);
+        let under_way = self.next.saturating_sub(self.una);
+        let is_urgent = self.fin || self.want_ack || self.next < self.high;
+        available < window / 4 && under_way >= window / 2 && !is_urgent
+    }
+
     /// Whether data of it is in the body of the send under way.
     const fn is_flying(&self) -> bool {
         matches!(self.in_flight, InFlight::From { .. })

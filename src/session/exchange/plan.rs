@@ -268,7 +268,7 @@ impl<M: Mode> Session<'_, M> {
             chosen[slot / 32] |= 1 << (slot % 32);
         }
         let candidates: u32 = chosen.iter().map(|word| word.count_ones()).sum();
-        if candidates == 0 {
+        if !M::SINGLE && self.waits_for_more(now, &chosen, candidates) || candidates == 0 {
             return;
         }
         let most = self.core.max_body().saturating_sub(CONTROL_ROOM).max(1024);
@@ -310,6 +310,23 @@ impl<M: Mode> Session<'_, M> {
         }
         // Everybody is in; but the relay may get no further than the first.
         self.core.turn = second.unwrap_or(first) as u8;
+    }
+
+    /// Whether the only data there are to send wait for more, since the exchange would keep more than
+    /// them from going.
+    fn waits_for_more(&mut self, now: u64, chosen: &[u32; 8], candidates: u32) -> bool {
+        let is_little = candidates == 1 && self.core.send().plan().is_empty() && {
+            let slot = chosen.iter().position(|word| *word != 0).unwrap_or(0);
+            let slot = slot * 32 + chosen[slot].trailing_zeros() as usize;
+            let channel = &self.channels[slot];
+            let ring = self.rings.len(slot, Direction::Transmit);
+            channel.kind::<M>() == Kind::Stream && channel.tx.is_little(ring)
+        };
+        let company_ms = self.core.company_ms().filter(|_| is_little);
+        let Some(full) = self.core.full_mut() else { return false };
+        let until = company_ms.map_or(now, |ms| full.data_at.get().unwrap_or(now + u64::from(ms)));
+        full.data_at = if now < until { Deadline::at(until) } else { Deadline::NONE };
+        now < until
     }
 
     fn plan_stream(&mut self, now: u64, slot: usize, share: u32, several: bool) -> u32 {
