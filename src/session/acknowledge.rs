@@ -54,6 +54,14 @@ impl<M: Mode> Session<'_, M> {
         }
     }
 
+    /// A request with acknowledgements has gone up: what came while they were planned went with them, and
+    /// the time that was set for that is no longer due.
+    pub(super) fn acks_went(&mut self) {
+        if !self.channels.iter().any(|channel| channel.rx.owes_park()) {
+            self.core.acks_at = Deadline::NONE;
+        }
+    }
+
     /// The application made room: the peer is told if it may stand waiting, as it does if the ring
     /// `is_longer` for that reason.
     pub(super) fn room_was_made(&mut self, now: u64, slot: usize, is_longer: bool) {

@@ -43,6 +43,7 @@ impl<M: Mode> Session<'_, M> {
         let is_sent = stage.at >= stage.len && session.core.flight(lane).is_staged();
         if !M::SINGLE && done > 0 && is_sent {
             self.core.request_sent(now, lane);
+            self.acks_went();
         }
         done
     }
