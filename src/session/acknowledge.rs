@@ -38,12 +38,13 @@ impl<M: Mode> Session<'_, M> {
             let most = len / ACK_SHARE;
             let long = (len / LONG_ACK_SHARE).max(LEAST_ACK).min(most);
             match company_ms {
-                _ if rx.is_wanted_now() => {}
-                None if rx.unacked() >= most => {}
-                Some(ms) if rx.unacked() >= long => {
+                // On a long path the application's read, which opens the window, is worth a wait.
+                Some(ms) if rx.unacked() >= long || rx.is_wanted_now() && rx.readable() > 0 => {
                     core.acknowledge_by(now + u64::from(ms));
                     continue;
                 }
+                _ if rx.is_wanted_now() => {}
+                None if rx.unacked() >= most => {}
                 _ => {
                     core.acknowledge_by(now + u64::from(core.timers().ack_delay_ms));
                     continue;
@@ -66,17 +67,22 @@ impl<M: Mode> Session<'_, M> {
     /// `is_longer` for that reason.
     pub(super) fn room_was_made(&mut self, now: u64, slot: usize, is_longer: bool) {
         let len = self.rings.len(slot, Direction::Receive);
-        let rx = &mut self.channels[slot].rx;
         // While an answer stays open no park tells of it before.
         let streams = !M::SINGLE && self.core.park.is_streaming();
-        let company_ms =
-            self.core.company_ms().filter(|_| streams && !is_longer && !rx.is_used_up());
-        if let Some(ms) = company_ms {
-            if rx.opens_later(len) {
-                self.core.acknowledge_by(now + u64::from(ms));
+        let company_ms = self.core.company_ms().filter(|_| streams && !is_longer);
+        let rx = &mut self.channels[slot].rx;
+        let Some(ms) = company_ms else {
+            if rx.opens(len, streams || is_longer) {
+                self.core.wake_send();
             }
-        } else if rx.opens(len, streams || is_longer) {
+            return;
+        };
+        let opens = rx.opens_later(len);
+        if rx.is_wanted_now() && rx.readable() == 0 {
+            rx.hasten();
             self.core.wake_send();
+        } else if opens {
+            self.core.acknowledge_by(now + u64::from(ms));
         }
     }
 }

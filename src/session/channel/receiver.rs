@@ -209,11 +209,6 @@ impl Receiver {
         self.next.saturating_sub(self.acked)
     }
 
-    /// Whether everything came that the peer may send.
-    pub const fn is_used_up(&self) -> bool {
-        self.next >= self.told
-    }
-
     /// The offsets whose octets the ring keeps.
     pub const fn kept(&self) -> Range<u64> {
         self.read..self.next - self.fin as u64
@@ -271,10 +266,12 @@ impl Receiver {
         tells
     }
 
-    /// The application made room: whether the peer is to be told soon.
+    /// The application made room: whether the peer is to be told soon; with NOW if it stands waiting.
     pub fn opens_later(&mut self, ring: usize) -> bool {
         let tells = self.limit(ring) > self.told;
-        if tells {
+        if tells && self.next >= self.told {
+            self.owe_now();
+        } else if tells {
             self.owe();
         }
         tells
