@@ -10,14 +10,15 @@ use super::view::Session;
 /// What the application reads opens the window, a quarter of the ring at a time, and acknowledges as
 /// well: by itself what came does so only for an application that is slower, every half of the ring.
 const ACK_SHARE: u64 = 2;
-/// Where an exchange takes so long, in ms, few fit into a round trip between peers: large rings are
-/// acknowledged with each, or they would be full before the next,
+/// A path is long if an exchange takes so long, in ms: few fit into a round trip between the peers, so
+/// that large rings are to be acknowledged with each, or they would be full before the next.
 pub(super) const LONG_PATH_MS: u32 = 10;
-/// that is, for this share of the ring,
+/// On a long path this share of the ring is acknowledged.
 const LONG_ACK_SHARE: u64 = 16;
-/// but not for less than so many octets, what a read from the network brings. What comes within this
-/// share of an exchange is acknowledged with it: the rest would wait until that exchange is over.
+/// So many octets are acknowledged on a long path at least: as many as a read from the network brings.
 pub(super) const LEAST_ACK: u64 = 64 << 10;
+/// On a long path acknowledgements and little data wait for more during this share of an exchange: all
+/// that misses an exchange by a hair waits for the next.
 const COMPANY_SHARE: u32 = 8;
 
 impl<M: Mode> Session<'_, M> {

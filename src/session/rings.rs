@@ -133,9 +133,9 @@ impl<'s, M: Mode> Rings<'s, M> {
 
     /// Octets up to `at` moved through a ring, `n` of them now.
     pub fn note_use(&mut self, now: u64, slot: usize, direction: Direction, at: u64, n: usize) {
-        let each = self.guaranteed() as u64;
+        let each = self.guaranteed().trailing_zeros();
         let lease = self.lease(slot, direction);
-        if lease.extent.is_lent() && at / each != (at - n as u64) / each {
+        if lease.extent.is_lent() && at >> each != (at - n as u64) >> each {
             self.set_lease(slot, direction, Lease { used_at: now as u32, ..lease });
         }
     }

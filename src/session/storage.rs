@@ -16,8 +16,8 @@ pub struct Profile {
     pub channels: usize,
     /// Octets that are guaranteed to each channel's transmit ring and to its receive ring; a power of two.
     pub ring: usize,
-    /// Octets from which streams that need it are lent longer rings, up to a quarter of it each: 0, or a
-    /// power of two up to 1 GiB. With 0, or less than four rings, the length of a ring never changes; of
+    /// Octets from which streams that need it are lent longer rings, up to a quarter of it each, but two
+    /// rings' length at least: 0, or a power of two up to 1 GiB. With 0, or less than four rings, the length of a ring never changes; of
     /// more than 131,072 rings' length the rest is not used.
     pub pool: usize,
     /// Listeners at once, up to 16.
@@ -62,6 +62,8 @@ impl Profile {
     /// Blocks of the pool, each of twice a guaranteed ring.
     const fn pool_blocks(&self) -> usize {
         let blocks = self.pool / 2 / self.ring;
+        // Of a pool of one block as much could never stay free as is lent.
+        let blocks = if blocks < 2 { 0 } else { blocks };
         if blocks < MAX_BLOCKS { blocks } else { MAX_BLOCKS }
     }
 

@@ -54,7 +54,7 @@ use crate::wire::{self, Address, Endpoint, Route, Status};
 
 /// A peer heard of so recently, in ms, may get more at any moment: as long as the relay lets a body
 /// wait for another peer.
-const TRAFFIC_MS: u64 = 1_000;
+const HEARD_MS: u64 = 1_000;
 
 /// State of a channel.
 ///
@@ -347,7 +347,7 @@ impl ChannelRecord {
 
     /// Whether the peer is expected to answer something, or was heard of lately.
     pub fn has_traffic<M: Mode>(&self, now: u64) -> bool {
-        self.is_outstanding::<M>() || self.is_established() && now < self.heard_at + TRAFFIC_MS
+        self.is_outstanding::<M>() || self.is_established() && now < self.heard_at + HEARD_MS
     }
 
     /// Whether data sent to the peer is not acknowledged yet.

@@ -37,10 +37,10 @@ impl RoundTrips {
     }
 
     pub fn note(&mut self, trip: RoundTrip) {
-        let ms = trip.ms.clamp(1, u32::MAX.into());
-        let rate = (trip.acked / ms).min(u32::MAX.into());
-        self.rate = self.rate.max(rate as u32);
-        let ms = NonZeroU32::new(ms as u32);
+        let ms = trip.ms.clamp(1, u32::MAX.into()) as u32;
+        let acked = trip.acked.min(u32::MAX.into()) as u32;
+        self.rate = self.rate.max(acked / ms);
+        let ms = NonZeroU32::new(ms);
         self.shortest_ms = match self.shortest_ms {
             Some(shortest) => ms.map(|ms| ms.min(shortest)),
             None => ms,

@@ -8,13 +8,14 @@ use crate::trace::debug;
 const FIRST_BODY: u32 = 64 << 10;
 /// Smallest body, in octets: below, headers outweigh the payload.
 const LEAST_BODY: u32 = 4 << 10;
-/// A body takes at most so long, in ms, at the rate measured, while another channel has traffic, which
-/// may have to wait for the body and its answer,
+/// A body takes at most so long, in ms, at the rate measured, while another channel has traffic, or much
+/// comes in: those may have to wait for the body and its answer.
 const BODY_MS: u32 = 250;
-/// or as long as so many of the shortest exchanges while none has: between bodies the path stands idle
-/// for one of these,
+/// While nothing else has traffic a body takes as long as so many of the shortest exchanges, if that is
+/// more: between bodies the path stands idle for one of these.
 const ALONE_ROUND_TRIPS: u32 = 4;
-/// or as long as one, but at least so long, while other channels wait.
+/// While other channels wait a body takes as long as one of the shortest exchanges, but so long at least,
+/// in ms.
 const SHARED_BODY_MS: u32 = 10;
 /// How long a size that was refused (413) is a ceiling, in ms.
 const CEILING_MS: u64 = 600_000;
@@ -221,7 +222,7 @@ mod tests {
     }
 
     #[test]
-    fn bodies_alone_fill_four_fifths_of_a_long_thin_path() {
+    fn bodies_alone_fill_three_quarters_of_a_long_thin_path() {
         for round_trip_ms in [10, 60, 300, 900] {
             let rate = settle(&mut BodySize::new(), round_trip_ms);
             assert!(rate >= 250 * 3 / 4, "{rate} octets a ms over {round_trip_ms} ms");

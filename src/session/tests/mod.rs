@@ -7,6 +7,7 @@ mod breaks;
 mod datagrams;
 mod ends;
 mod handles;
+mod long_paths;
 mod meet;
 mod numbers;
 mod over;
