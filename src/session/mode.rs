@@ -6,7 +6,7 @@ use core::marker::PhantomData;
 use heapless::Vec;
 
 use super::deadline::Deadline;
-use super::exchange::{Flight, Transfer};
+use super::exchange::{Flight, LittleData, Transfer};
 use super::greeting::Greeting;
 use super::path::{Backoff, BodySize, Gateway, Hold, ParkDoubt, Rate, StreamWatch};
 use super::rings::Lease;
@@ -86,8 +86,7 @@ pub struct FullState {
     pub send_backoff: Backoff,
     /// The sending lane waits for the end of a pause.
     pub send_waits: bool,
-    /// When little data goes that waits for more.
-    pub data_at: Deadline,
+    pub little_data: LittleData,
     pub park_doubt: ParkDoubt,
     pub body_size: BodySize,
     pub hold: Hold,
@@ -172,7 +171,7 @@ impl Sealed for Full {
         send: Flight::new(),
         send_backoff: Backoff::new(),
         send_waits: false,
-        data_at: Deadline::NONE,
+        little_data: LittleData::None,
         park_doubt: ParkDoubt::None,
         body_size: BodySize::new(),
         hold: Hold::new(),

@@ -53,8 +53,8 @@ impl<M: Mode> Session<'_, M> {
             if full.send_waits {
                 next.at(core.waits_until(lane));
             }
-            if let Some(data_at) = full.data_at.get().filter(|_| !core.send().is_active()) {
-                next.at(data_at.max(core.waits_until(lane)));
+            if let Some(until) = full.little_data.until().filter(|_| !core.send().is_active()) {
+                next.at(until);
             }
             if let Some(acks_at) = core.acks_at.get().filter(|_| !core.send().is_active()) {
                 next.at(acks_at.max(core.waits_until(lane)));
@@ -135,8 +135,8 @@ impl<M: Mode> Session<'_, M> {
         }
         self.core.watch_stream(now);
         self.core.watch_park(now);
-        let (send_waits, data_is_due) =
-            self.core.full().map_or((false, false), |f| (f.send_waits, f.data_at.is_due(now)));
+        let data_is_due = self.core.full_mut().is_some_and(|full| full.little_data.is_due(now));
+        let send_waits = self.core.full().is_some_and(|full| full.send_waits);
         self.core.wakes.send |= self.core.acks_at.is_due(now)
             || data_is_due
             || send_waits && !self.core.waits(now, Lane::Send);

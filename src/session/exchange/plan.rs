@@ -322,11 +322,8 @@ impl<M: Mode> Session<'_, M> {
             let ring = self.rings.len(slot, Direction::Transmit);
             channel.kind::<M>() == Kind::Stream && channel.tx.is_little(ring)
         };
-        let company_ms = self.core.company_ms().filter(|_| is_little);
-        let Some(full) = self.core.full_mut() else { return false };
-        let until = company_ms.map_or(now, |ms| full.data_at.get().unwrap_or(now + u64::from(ms)));
-        full.data_at = if now < until { Deadline::at(until) } else { Deadline::NONE };
-        now < until
+        let wait_ms = self.core.company_ms().filter(|_| is_little);
+        self.core.full_mut().is_some_and(|full| full.little_data.waits(now, wait_ms))
     }
 
     fn plan_stream(&mut self, now: u64, slot: usize, share: u32, several: bool) -> u32 {
