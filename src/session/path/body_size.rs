@@ -2,6 +2,7 @@
 
 use core::num::NonZeroU32;
 
+use crate::session::acknowledge::LONG_PATH_MS;
 use crate::trace::debug;
 
 /// Bodies begin with so many octets: fast paths double it at once, slow ones pass it within seconds.
@@ -17,6 +18,9 @@ const ALONE_ROUND_TRIPS: u32 = 4;
 /// While other channels wait a body takes as long as one of the shortest exchanges, but so long at least,
 /// in ms.
 const SHARED_BODY_MS: u32 = 10;
+/// On a short path a body beside other traffic has at most so many octets: larger ones carry no more, and
+/// the others wait for them.
+const SHARED_BODY: u32 = 512 << 10;
 /// How long a size that was refused (413) is a ceiling, in ms.
 const CEILING_MS: u64 = 600_000;
 
@@ -71,6 +75,9 @@ impl BodySize {
             Company::Quiet => BODY_MS,
             Company::Waiting => self.round_trip_ms().clamp(SHARED_BODY_MS, BODY_MS),
         });
+        if company != Company::Alone && self.round_trip_ms() < LONG_PATH_MS {
+            budget = budget.min(SHARED_BODY);
+        }
         if let Some(ceiling) = self.ceiling
             && now < ceiling.until
         {
@@ -238,6 +245,22 @@ mod tests {
                 let body = size.budget(0, 4 << 20, company);
                 let took = body / 250;
                 assert!(took.abs_diff(ms) <= 2, "{company:?}: {took} ms over {round_trip_ms} ms");
+            }
+        }
+    }
+
+    #[test]
+    fn body_beside_other_traffic_on_a_short_path_has_half_a_mebibyte() {
+        for (round_trip_ms, most) in [(0, SHARED_BODY), (LONG_PATH_MS, 4 << 20)] {
+            let mut size = BodySize::new();
+            size.passed(0, round_trip_ms, 4 << 20);
+            for _ in 0..10 {
+                let body = size.budget(0, 4 << 20, Company::Alone);
+                size.passed(body, round_trip_ms, 4 << 20);
+            }
+            assert_eq!(size.budget(0, 4 << 20, Company::Alone), 4 << 20);
+            for company in [Company::Quiet, Company::Waiting] {
+                assert_eq!(size.budget(0, 4 << 20, company), most, "{company:?}");
             }
         }
     }
