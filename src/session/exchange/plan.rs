@@ -277,7 +277,7 @@ impl<M: Mode> Session<'_, M> {
                 let company = match candidates {
                     1 if self.is_stream_alone(now, &chosen) => Company::Alone,
                     1 => Company::Quiet,
-                    _ => Company::Waiting,
+                    _ => Company::Waiting(candidates),
                 };
                 let budget = full.body_size.budget(now, most, company);
                 budget.min(full.gateway.payload(now))

@@ -18,9 +18,9 @@ const ALONE_ROUND_TRIPS: u32 = 4;
 /// While other channels wait a body takes as long as one of the shortest exchanges, but so long at least,
 /// in ms.
 const SHARED_BODY_MS: u32 = 10;
-/// On a short path a body beside other traffic has at most so many octets: larger ones carry no more, and
-/// the others wait for them.
-const SHARED_BODY: u32 = 512 << 10;
+/// On a short path a body beside other traffic has at most so many octets for each channel, and for two
+/// at least: more cost no less each, and the others wait for them.
+const SHARE: u32 = 256 << 10;
 /// How long a size that was refused (413) is a ceiling, in ms.
 const CEILING_MS: u64 = 600_000;
 
@@ -31,8 +31,8 @@ pub enum Company {
     Alone,
     /// Another channel has traffic, but nothing to send now.
     Quiet,
-    /// Other channels have data to send, too.
-    Waiting,
+    /// So many channels have data to send.
+    Waiting(u32),
 }
 
 /// A size that was refused.
@@ -73,10 +73,15 @@ impl BodySize {
         let mut budget = self.within(match company {
             Company::Alone => self.alone_ms(),
             Company::Quiet => BODY_MS,
-            Company::Waiting => self.round_trip_ms().clamp(SHARED_BODY_MS, BODY_MS),
+            Company::Waiting(_) => self.round_trip_ms().clamp(SHARED_BODY_MS, BODY_MS),
         });
-        if company != Company::Alone && self.round_trip_ms() < LONG_PATH_MS {
-            budget = budget.min(SHARED_BODY);
+        let channels = match company {
+            Company::Alone => None,
+            Company::Quiet => Some(2),
+            Company::Waiting(channels) => Some(channels.max(2)),
+        };
+        if let Some(channels) = channels.filter(|_| self.round_trip_ms() < LONG_PATH_MS) {
+            budget = budget.min(SHARE.saturating_mul(channels));
         }
         if let Some(ceiling) = self.ceiling
             && now < ceiling.until
@@ -241,7 +246,7 @@ mod tests {
         for (round_trip_ms, waiting_ms) in [(1, 17), (20, 20), (100, 100), (300, 250), (900, 250)] {
             let mut size = BodySize::new();
             settle(&mut size, round_trip_ms);
-            for (company, ms) in [(Company::Quiet, 250), (Company::Waiting, waiting_ms)] {
+            for (company, ms) in [(Company::Quiet, 250), (Company::Waiting(2), waiting_ms)] {
                 let body = size.budget(0, 4 << 20, company);
                 let took = body / 250;
                 assert!(took.abs_diff(ms) <= 2, "{company:?}: {took} ms over {round_trip_ms} ms");
@@ -250,8 +255,8 @@ mod tests {
     }
 
     #[test]
-    fn body_beside_other_traffic_on_a_short_path_has_half_a_mebibyte() {
-        for (round_trip_ms, most) in [(0, SHARED_BODY), (LONG_PATH_MS, 4 << 20)] {
+    fn body_beside_other_traffic_on_a_short_path_has_a_quarter_of_a_mebibyte_a_channel() {
+        for (round_trip_ms, share) in [(0, SHARE), (LONG_PATH_MS, 4 << 20)] {
             let mut size = BodySize::new();
             size.passed(0, round_trip_ms, 4 << 20);
             for _ in 0..10 {
@@ -259,7 +264,9 @@ mod tests {
                 size.passed(body, round_trip_ms, 4 << 20);
             }
             assert_eq!(size.budget(0, 4 << 20, Company::Alone), 4 << 20);
-            for company in [Company::Quiet, Company::Waiting] {
+            let waiting = [2, 8].map(|channels| (Company::Waiting(channels), channels));
+            for (company, channels) in [(Company::Quiet, 2)].into_iter().chain(waiting) {
+                let most = (share * channels).min(4 << 20);
                 assert_eq!(size.budget(0, 4 << 20, company), most, "{company:?}");
             }
         }
