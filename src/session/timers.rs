@@ -13,6 +13,10 @@ use crate::wire::Status;
 /// Traffic so long ago, in ms, is likely to go on: time for two looks.
 const TRAFFIC_MS: u64 = 200;
 
+/// A peer that hears datagrams without a pause says nothing by itself: it is asked once this share of the
+/// linger time was quiet.
+const QUIET_SHARE: u32 = 4;
+
 /// The soonest of several times.
 struct Soonest(u64);
 
@@ -159,7 +163,8 @@ impl<M: Mode> Session<'_, M> {
         let channel = &mut self.channels[slot];
         if channel.prober.at().is_due(now) {
             let waits = kind == Kind::Datagram && channel.tx.has_unacked_bytes();
-            let asks = channel.prober.is_blocked() || !waits;
+            let is_quiet = channel.is_quiet_for(now, channel.linger_ms() / QUIET_SHARE);
+            let asks = channel.prober.is_blocked() || !waits || is_quiet;
             channel.prober.fire(now, rto, most, asks);
             self.core.wakes.send |= asks;
         }
