@@ -3,7 +3,7 @@
 use crate::floor::BUFFER;
 use crate::peer::Work;
 use crate::posts::PING;
-use crate::system::System::{self, Bare, Httptunnel, LongPoll, Post, Streaming, Tcp};
+use crate::system::System::{self, Bare, Forward, Httptunnel, LongPoll, Post, Streaming, Tcp};
 
 /// The path between a peer and the relay.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -89,8 +89,15 @@ const BYWAY: &[System] = &[LongPoll, Streaming];
 const FLOOR: &[System] = &[Tcp, LongPoll, Streaming];
 const TUNNELS: &[System] = &[Tcp, LongPoll, Streaming, Httptunnel];
 
-/// All cells.
+const DEFAULT: &[System] = &[Tcp, Streaming, Forward, Httptunnel];
+
+/// All cells: first those of library and command with their defaults.
 pub const ALL: &[Cell] = &[
+    bulk("default", Path::Direct, "pc", 1, DEFAULT),
+    bulk("default, both ways", Path::Direct, "pc", 1, &[Tcp, Streaming, Forward]).both(),
+    bulk("default, 8 at once", Path::Direct, "pc", 8, &[Tcp, Streaming, Forward]),
+    bulk("default, 50 ms, 40 MB/s", NARROW, "pc", 1, DEFAULT),
+    bulk("default, 50 ms, 40 MB/s, both ways", NARROW, "pc", 1, &[Tcp, Streaming, Forward]).both(),
     pings("round trip", Path::Direct, &[Tcp, Post, Bare, LongPoll, Streaming, Httptunnel]),
     pings("round trip, 50 ms", WIDE, &[Tcp, Post, Bare, LongPoll, Streaming, Httptunnel]),
     pings("round trip, squid", Path::Squid, &[Bare, LongPoll, Streaming]),
@@ -107,6 +114,7 @@ pub const ALL: &[Cell] = &[
     bulk("pc, beside a round trip", Path::Direct, "pc", 1, BYWAY).beside_pings(),
     bulk("pc, 64 B messages", Path::Direct, "pc", 1, FLOOR).writes(PING),
     bulk("phone", Path::Direct, "phone", 1, BYWAY),
+    bulk("app, 50 ms", WIDE, "app", 1, BYWAY),
     bulk("phone, 50 ms", WIDE, "phone", 1, BYWAY),
 ];
 

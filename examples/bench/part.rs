@@ -3,6 +3,8 @@
 
 use std::ffi::OsStr;
 use std::io::{self, BufRead, BufReader, Write};
+use std::ops::AddAssign;
+use std::path::PathBuf;
 use std::process::{Child, ChildStdin, Command, Stdio};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::sync::{LazyLock, Mutex, PoisonError};
@@ -77,6 +79,37 @@ fn spin(core: usize) -> Result<()> {
     }
 }
 
+/// A program of this package, of cargo's `profile` or that of the bench; cargo, if it runs this, builds
+/// what `what` names.
+pub fn built(program: &str, what: &[&str], profile: Option<&str>) -> Result<PathBuf> {
+    // This program is target/release/examples/bench.
+    let here = std::env::current_exe()?;
+    let built = here.ancestors().nth(2).ok_or("not below cargo's target folder")?;
+    let folder = match profile {
+        Some(profile) => built.with_file_name(profile),
+        None => built.to_owned(),
+    };
+    let profile = match folder.file_name().and_then(OsStr::to_str) {
+        Some("debug") | None => "dev",
+        Some(profile) => profile,
+    };
+    if let Some(cargo) = std::env::var_os("CARGO") {
+        let mut cargo = Command::new(cargo);
+        // What cargo says of the bench makes build scripts run again, ring's for one.
+        for (name, _) in std::env::vars_os() {
+            let name = name.to_string_lossy();
+            if name.starts_with("CARGO_PKG_") || name.starts_with("CARGO_MANIFEST_") {
+                cargo.env_remove(&*name);
+            }
+        }
+        cargo.args(["build", "--quiet", "--profile", profile]).args(what);
+        if !cargo.status()?.success() {
+            return Err(format!("{program} cannot be built").into());
+        }
+    }
+    Ok(folder.join(program))
+}
+
 /// A part that plays, ended when dropped.
 pub struct Part {
     child: Child,
@@ -128,33 +161,11 @@ impl Part {
     /// Starts the small program on a phone, with the profile `small`, or with that of the bench, which
     /// takes a fraction of the time; cargo, if it runs this, builds the program.
     pub fn phone(url: &str, small: bool) -> Result<Self> {
-        // This program is target/release/examples/bench.
-        let here = std::env::current_exe()?;
-        let built = here.ancestors().nth(2).ok_or("not below cargo's target folder")?;
-        let folder = if small { built.with_file_name("small") } else { built.to_owned() };
-        let program = folder.join("examples/bench-client");
-        let profile = match folder.file_name().and_then(OsStr::to_str) {
-            Some("debug") | None => "dev",
-            Some(profile) => profile,
-        };
-        let build = ["build", "--quiet", "--profile", profile, "--example", "bench-client"];
-        if let Some(cargo) = std::env::var_os("CARGO") {
-            let mut cargo = Command::new(cargo);
-            // What cargo says of the bench makes build scripts run again, ring's for one.
-            for (name, _) in std::env::vars_os() {
-                let name = name.to_string_lossy();
-                if name.starts_with("CARGO_PKG_") || name.starts_with("CARGO_MANIFEST_") {
-                    cargo.env_remove(&*name);
-                }
-            }
-            if !cargo.args(build).status()?.success() {
-                return Err("bench-client cannot be built".into());
-            }
-        }
+        let profile = small.then_some("small");
+        let program = built("examples/bench-client", &["--example", "bench-client"], profile)?;
         let mut child = Command::new(&program);
         let child = child.arg(url).stdin(Stdio::piped()).stdout(Stdio::piped());
-        let why = format!("cargo {}", build.join(" "));
-        Self::of(child.spawn().map_err(|e| format!("{}: {e}; {why}", program.display()))?)
+        Self::of(child.spawn().map_err(|e| format!("{}: {e}", program.display()))?)
     }
 
     /// The part's next line.
@@ -200,6 +211,15 @@ pub struct Usage {
     pub resident: u64,
     pub anonymous: u64,
     pub peak: u64,
+}
+
+impl AddAssign for Usage {
+    fn add_assign(&mut self, other: Self) {
+        self.cpu += other.cpu;
+        self.resident += other.resident;
+        self.anonymous += other.anonymous;
+        self.peak += other.peak;
+    }
 }
 
 impl Usage {

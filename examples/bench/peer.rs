@@ -1,7 +1,7 @@
 //! A peer: it opens its channels, tells so, waits for the order, does its work, and reports.
 
 use std::io::{self, Read, Write};
-use std::net::{Shutdown, TcpStream};
+use std::net::{Shutdown, TcpListener, TcpStream};
 use std::num::NonZeroU8;
 use std::sync::{Mutex, OnceLock, PoisonError};
 use std::thread;
@@ -82,7 +82,21 @@ pub fn run(order: &Order) -> Result<()> {
     match order.system {
         System::Post => posts = Some(Box::new(ByClient::new(&order.at))),
         System::Bare => posts = Some(Box::new(Bare::new(&order.at, order.proxy.as_deref())?)),
-        System::Tcp | System::Httptunnel => {
+        System::Forward if order.listens => {
+            let listener = TcpListener::bind(("127.0.0.1", 0))?;
+            say(listener.local_addr()?);
+            let mut named = Vec::new();
+            for _ in 0..work.channels() {
+                let (mut stream, _) = listener.accept()?;
+                stream.set_nodelay(true)?;
+                let mut name = [0; 1];
+                stream.read_exact(&mut name)?;
+                named.push((name, stream));
+            }
+            named.sort_by_key(|(name, _)| *name);
+            links.extend(named.into_iter().map(|(_, stream)| Link::Tcp(stream)));
+        }
+        System::Tcp | System::Forward | System::Httptunnel => {
             if order.listens {
                 say("listening");
             }
@@ -129,6 +143,7 @@ impl Work {
 fn open(order: &Order, links: &mut Vec<Link>) -> Result<(Client, Option<Listener>)> {
     let profile = match order.profile.as_str() {
         "phone" => Profile::PHONE,
+        "app" => Profile::APP,
         "pc" => Profile::PC,
         "bulk" => Profile::BULK,
         other => return Err(format!("there is no profile {other}").into()),

@@ -21,7 +21,21 @@ struct Plot {
     cells: &'static [&'static str],
 }
 
-const PLOTS: [Plot; 4] = [
+const PLOTS: [Plot; 6] = [
+    Plot {
+        file: "default.svg",
+        title: "What you get by default on loopback, MB/s (more is better)",
+        figure: "MB/s",
+        per: 1.0,
+        cells: &["default", "default, both ways", "default, 8 at once"],
+    },
+    Plot {
+        file: "default-50ms.svg",
+        title: "What you get by default, 50 ms round trip on each leg, MB/s (more is better)",
+        figure: "MB/s",
+        per: 1.0,
+        cells: &["default, 50 ms, 40 MB/s", "default, 50 ms, 40 MB/s, both ways"],
+    },
     Plot {
         file: "round-trip.svg",
         title: "Round trip of 64 B on loopback, p50, µs (less is better)",
@@ -59,6 +73,7 @@ fn colour(system: System) -> RGBColor {
         System::Bare => RGBColor(220, 190, 140),
         System::LongPoll => RGBColor(70, 130, 180),
         System::Streaming => RGBColor(30, 80, 140),
+        System::Forward => RGBColor(200, 140, 30),
         System::Httptunnel => RGBColor(170, 80, 80),
     }
 }

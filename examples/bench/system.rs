@@ -11,7 +11,7 @@ use crate::daemon::{Daemon, free_port, wait_for};
 use crate::part::{Part, Usage};
 use crate::peer::{Order, Seen, Work};
 use crate::posts::PING;
-use crate::{Result, delay};
+use crate::{Result, delay, part};
 
 /// The system that carries the bytes.
 #[derive(
@@ -29,6 +29,8 @@ pub enum System {
     LongPoll,
     /// byway with answers that stay open.
     Streaming,
+    /// TCP connections through the command: `byway connect --from` and `byway listen --to`.
+    Forward,
     /// GNU httptunnel, one for each peer, before the relay of TCP connections.
     Httptunnel,
 }
@@ -41,6 +43,7 @@ impl System {
             Self::Bare => "HTTP floor, socket",
             Self::LongPoll => "byway, long poll",
             Self::Streaming => "byway, streaming",
+            Self::Forward => "byway, forward",
             Self::Httptunnel => "GNU httptunnel",
         }
     }
@@ -63,7 +66,7 @@ pub fn measure(cell: &Cell, system: System) -> Result<Figures> {
     let name = match system {
         System::Tcp | System::Httptunnel => "tcp-relay",
         System::Post | System::Bare => "http-server",
-        System::LongPoll | System::Streaming => "relay",
+        System::LongPoll | System::Streaming | System::Forward => "relay",
     };
     let mut relay = Part::start(name, &())?;
     let url = relay.says()?;
@@ -104,30 +107,40 @@ pub fn measure(cell: &Cell, system: System) -> Result<Figures> {
             tunnels.push(end);
         }
     }
-    let order = |listens: bool| {
-        let at = &ats[usize::from(listens)];
-        Order {
-            listens,
-            system,
-            at: if system.is_byway() { format!("http://{at}") } else { at.clone() },
-            proxy: squid.as_ref().map(Daemon::url),
-            profile: cell.profile.to_owned(),
-            work: cell.work,
-        }
+    let mut forwards = Vec::new();
+    let order = |listens: bool, at: &str| Order {
+        listens,
+        system,
+        at: if system.is_byway() { format!("http://{at}") } else { at.to_owned() },
+        proxy: squid.as_ref().map(Daemon::url),
+        profile: cell.profile.to_owned(),
+        work: cell.work,
     };
     let mut peers = Vec::new();
     if !system.is_posts() {
-        let mut listener = Part::start("peer", &order(true))?;
-        listener.says()?;
+        let mut listener = Part::start("peer", &order(true, &ats[1]))?;
+        let address = listener.says()?;
         peers.push(listener);
+        if system == System::Forward {
+            let url = |at: &str| format!("http://{at}");
+            forwards.push(Forward::start(&["listen", "bench:1", "--to", &address], &url(&ats[1]))?);
+            let from = format!("127.0.0.1:{}", free_port());
+            forwards.push(Forward::start(&["connect", "bench:1", "--from", &from], &url(&ats[0]))?);
+            ats[0] = from;
+        }
     }
-    peers.push(Part::start("peer", &order(false))?);
+    peers.push(Part::start("peer", &order(false, &ats[0]))?);
     for peer in &mut peers {
         peer.says()?;
     }
     let usage = |peers: &[Part]| -> Result<Vec<Usage>> {
         let all = peers.iter().chain([&relay]);
-        all.map(Part::usage).collect()
+        let mut usages: Vec<Usage> = all.map(Part::usage).collect::<Result<_>>()?;
+        // The command is a part of its peer.
+        for (peer, forward) in usages.iter_mut().zip(&forwards) {
+            *peer += Usage::of(forward.child.id())?;
+        }
+        Ok(usages)
     };
     let before = usage(&peers)?;
     for peer in &mut peers {
@@ -215,6 +228,34 @@ fn figures(
         figures.insert("allocations/exchange", sum(|seen| seen.allocations) / exchanges.max(1.0));
     }
     figures
+}
+
+/// The command that carries TCP connections, killed when dropped.
+struct Forward {
+    child: Child,
+}
+
+impl Forward {
+    /// Starts it, with its defaults. It waits by itself for relay and peer.
+    fn start(args: &[&str], relay: &str) -> Result<Self> {
+        let program = part::built("byway", &["--bin", "byway"], None)?;
+        let mut command = Command::new(&program);
+        command.args(args).args(["--relay", relay]).stdin(Stdio::null()).stdout(Stdio::null());
+        command.stderr(Stdio::null());
+        let child = command.spawn().map_err(|e| format!("{}: {e}", program.display()))?;
+        if let Some(from) = args.iter().position(|arg| *arg == "--from") {
+            let port = args[from + 1].rsplit(':').next().unwrap_or_default().parse()?;
+            wait_for("byway connect", || listens(port).then_some(()));
+        }
+        Ok(Self { child })
+    }
+}
+
+impl Drop for Forward {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
 }
 
 /// An end of GNU httptunnel, killed when dropped.

@@ -340,12 +340,17 @@ enum BYWAY_ENUM byway_profile
   BYWAY_PROFILE_TINY = 0,
   // An app on a phone: 8 channels, rings of 16 KiB, 4 listeners, buffers of 8 KiB.
   BYWAY_PROFILE_PHONE = 1,
-  // A program on a PC: 32 channels, rings of 256 KiB, 16 listeners, buffers of 64 KiB.
+  // A program on a PC: 32 channels, rings of 256 KiB and up to 8 MiB, a pool of 32 MiB, 16 listeners,
+  // buffers of 64 KiB.
   BYWAY_PROFILE_PC = 2,
   // Bulk transfer over long paths: 4 channels, rings of 8 MiB, 4 listeners, buffers of 64 KiB.
   BYWAY_PROFILE_BULK = 3,
-  // Many peers: 256 channels, rings of 64 KiB, 16 listeners, buffers of 64 KiB.
+  // Many peers: 256 channels, rings of 64 KiB and up to 16 MiB, a pool of 64 MiB, 16 listeners,
+  // buffers of 64 KiB.
   BYWAY_PROFILE_SERVER = 4,
+  // An app on a phone with memory to spare: 16 channels, rings of 16 KiB and up to 512 KiB, a pool of
+  // 2 MiB, 4 listeners, buffers of 16 KiB.
+  BYWAY_PROFILE_APP = 5,
 };
 #ifndef __cplusplus
 #ifdef BYWAY_TYPED_ENUMS
@@ -540,6 +545,11 @@ typedef struct byway_config {
   byway_notice_callback on_release;
   // The userdata that these functions get.
   void *hooks_userdata;
+  // Octets from which streams that need it are lent longer rings, up to a quarter of it each, but two
+  // rings' length at least: 0, or a
+  // power of two up to 2^30. With 0, or less than four rings, the length of a ring never changes.
+  // Default as BYWAY_PROFILE_PC; 0 in the struct of a program that does not know this field.
+  uint64_t pool;
 } byway_config;
 
 // Names a client, listener, stream or datagram channel. 0 is none.
@@ -655,7 +665,7 @@ uint64_t byway_last_detail(void);
 // size that a byway_config ever had), or what every call can.
 int32_t byway_config_default(struct byway_config *config, size_t size);
 
-// Sets channels, ring, listeners and io_buffer of a configuration that byway_config_default has
+// Sets channels, ring, listeners, io_buffer and pool of a configuration that byway_config_default has
 // filled to those of a profile, one of enum byway_profile.
 //
 // Does not block. Returns BYWAY_OK, BYWAY_ERROR_ARGUMENT (config is NULL, or no such profile),

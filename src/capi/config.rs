@@ -47,12 +47,17 @@ pub enum byway_profile {
     Tiny = 0,
     /// An app on a phone: 8 channels, rings of 16 KiB, 4 listeners, buffers of 8 KiB.
     Phone = 1,
-    /// A program on a PC: 32 channels, rings of 256 KiB, 16 listeners, buffers of 64 KiB.
+    /// A program on a PC: 32 channels, rings of 256 KiB and up to 8 MiB, a pool of 32 MiB, 16 listeners,
+    /// buffers of 64 KiB.
     Pc = 2,
     /// Bulk transfer over long paths: 4 channels, rings of 8 MiB, 4 listeners, buffers of 64 KiB.
     Bulk = 3,
-    /// Many peers: 256 channels, rings of 64 KiB, 16 listeners, buffers of 64 KiB.
+    /// Many peers: 256 channels, rings of 64 KiB and up to 16 MiB, a pool of 64 MiB, 16 listeners,
+    /// buffers of 64 KiB.
     Server = 4,
+    /// An app on a phone with memory to spare: 16 channels, rings of 16 KiB and up to 512 KiB, a pool of
+    /// 2 MiB, 4 listeners, buffers of 16 KiB.
+    App = 5,
 }
 
 /// A header field of HTTP.
@@ -148,12 +153,17 @@ pub struct byway_config {
     pub on_release: byway_notice_callback,
     /// The userdata that these functions get.
     pub hooks_userdata: *mut c_void,
+    /// Octets from which streams that need it are lent longer rings, up to a quarter of it each, but two
+    /// rings' length at least: 0, or a
+    /// power of two up to 2^30. With 0, or less than four rings, the length of a ring never changes.
+    /// Default as BYWAY_PROFILE_PC; 0 in the struct of a program that does not know this field.
+    pub pool: u64,
 }
 
 /// No padding, here and on 32-bit targets: a field added in the place of padding would be garbage
 /// in the structs of programs that do not know it.
 const POINTER: usize = size_of::<usize>();
-const _: () = assert!(size_of::<byway_config>() == 2 * 4 + 14 * POINTER + 8 + 40 + 10 * 4);
+const _: () = assert!(size_of::<byway_config>() == 2 * 4 + 14 * POINTER + 8 + 40 + 10 * 4 + 8);
 
 /// What a struct has at the very least: up to `relay_url`, rounded up to 8 for 32-bit targets.
 const LEAST: usize = (offset_of!(byway_config, relay_url) + POINTER).next_multiple_of(8);
@@ -197,6 +207,7 @@ fn defaults() -> byway_config {
         on_thread_end: None,
         on_release: None,
         hooks_userdata: std::ptr::null_mut(),
+        pool: 0,
     };
     set_profile(&mut defaults, &config.profile);
     defaults
@@ -205,6 +216,7 @@ fn defaults() -> byway_config {
 fn set_profile(config: &mut byway_config, profile: &Profile) {
     config.channels = profile.channels as u32;
     config.ring = profile.ring as u32;
+    config.pool = profile.pool as u64;
     config.listeners = profile.listeners as u32;
     config.io_buffer = profile.io_buffer as u32;
 }
@@ -239,7 +251,7 @@ unsafe fn read(config: *const byway_config) -> Result<byway_config, CallError> {
         );
     }
     let known = size.min(size_of::<byway_config>());
-    let mut value = defaults();
+    let mut value = byway_config { pool: 0, ..defaults() };
     // SAFETY: `size` octets are there, as the caller says; any of them are a valid number or pointer.
     let rest = unsafe {
         std::ptr::copy_nonoverlapping(
@@ -298,6 +310,7 @@ impl byway_config {
             profile: Profile {
                 channels: self.channels as usize,
                 ring: self.ring as usize,
+                pool: usize::try_from(self.pool).unwrap_or(usize::MAX),
                 listeners: self.listeners as usize,
                 io_buffer: self.io_buffer as usize,
             },
@@ -375,7 +388,7 @@ pub unsafe extern "C" fn byway_config_default(config: *mut byway_config, size: u
     })
 }
 
-/// Sets channels, ring, listeners and io_buffer of a configuration that byway_config_default has
+/// Sets channels, ring, listeners, io_buffer and pool of a configuration that byway_config_default has
 /// filled to those of a profile, one of enum byway_profile.
 ///
 /// Does not block. Returns BYWAY_OK, BYWAY_ERROR_ARGUMENT (config is NULL, or no such profile),
@@ -392,6 +405,7 @@ pub unsafe extern "C" fn byway_config_profile(config: *mut byway_config, profile
             2 => Profile::PC,
             3 => Profile::BULK,
             4 => Profile::SERVER,
+            5 => Profile::APP,
             _ => return Err(CallError::argument("profile must be one of enum byway_profile")),
         };
         let size = value.size as usize;

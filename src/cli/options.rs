@@ -74,11 +74,13 @@ enum ProfileName {
     Tiny,
     /// 8 channels of 16 KiB each way
     Phone,
-    /// 32 channels of 256 KiB each way
+    /// 16 channels of 16 KiB each way, up to 512 KiB out of 2 MiB
+    App,
+    /// 32 channels of 256 KiB each way, up to 8 MiB out of 32 MiB
     Pc,
     /// 4 channels of 8 MiB each way
     Bulk,
-    /// 256 channels of 64 KiB each way
+    /// 256 channels of 64 KiB each way, up to 16 MiB out of 64 MiB
     Server,
 }
 
@@ -159,6 +161,7 @@ impl ProfileName {
         match self {
             Self::Tiny => Profile::TINY,
             Self::Phone => Profile::PHONE,
+            Self::App => Profile::APP,
             Self::Pc => Profile::PC,
             Self::Bulk => Profile::BULK,
             Self::Server => Profile::SERVER,

@@ -12,8 +12,9 @@ use byway::client::{Readiness, Stream};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 
-/// Octets read and written at once.
-const BUFFER: usize = 32 * 1024;
+/// Octets read and written at once, where there are so many: each read or write of a channel takes a lock
+/// and wakes a thread. Pages of a buffer that no read has filled take no memory.
+const BUFFER: usize = 256 * 1024;
 
 /// Stack of a thread in octets: its buffers are on the heap and nothing recurses.
 pub const STACK: usize = 128 * 1024;

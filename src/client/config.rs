@@ -138,7 +138,8 @@ impl Config {
 /// whose allocation fails.
 pub(super) fn check_memory(profile: &Profile) -> Result<(), Error> {
     let rings = profile.channels.checked_mul(2).and_then(|n| n.checked_mul(profile.ring));
-    let given = rings.is_some_and(|octets| Vec::<u8>::new().try_reserve_exact(octets).is_ok());
+    let octets = rings.and_then(|rings| rings.checked_add(profile.pool));
+    let given = octets.is_some_and(|octets| Vec::<u8>::new().try_reserve_exact(octets).is_ok());
     if given || !profile.is_valid() { Ok(()) } else { Err(ResourceError::System.into()) }
 }
 

@@ -35,6 +35,7 @@
 //!
 //!  view.rs      Session: references to the memory that the owner gives, and where what lies in it
 //!  state.rs     Core: what a session knows besides its channels and listeners; what is to be woken
+//!  rings.rs     where the rings of channels lie, and how long each is; pool.rs: what they are lent
 //!  storage.rs   that memory: its sizes (Profile), as one value or on the heap
 //!  mode.rs      Full or Single, and Purpose: what is not compiled into a small device
 //!  settings.rs  what a session is opened with: Settings, Pace, Timers
@@ -59,7 +60,9 @@ mod ids;
 mod listener;
 mod mode;
 mod path;
+mod pool;
 mod replies;
+mod rings;
 mod settings;
 mod state;
 mod stats;

@@ -6,9 +6,10 @@ use core::marker::PhantomData;
 use heapless::Vec;
 
 use super::deadline::Deadline;
-use super::exchange::{Flight, Transfer};
+use super::exchange::{Flight, LittleData, Transfer};
 use super::greeting::Greeting;
 use super::path::{Backoff, BodySize, Gateway, Hold, ParkDoubt, Rate, StreamWatch};
+use super::rings::Lease;
 use super::settings::{Settings, Timers};
 use super::stats::Stats;
 use super::terms::{Event, Lane};
@@ -85,6 +86,7 @@ pub struct FullState {
     pub send_backoff: Backoff,
     /// The sending lane waits for the end of a pause.
     pub send_waits: bool,
+    pub little_data: LittleData,
     pub park_doubt: ParkDoubt,
     pub body_size: BodySize,
     pub hold: Hold,
@@ -124,6 +126,12 @@ pub(super) mod sealed {
         type Answer: Debug;
         const NO_ANSWER: Self::Answer;
 
+        /// `Lease`, or nothing: every ring lies at its guaranteed place.
+        type Lease: Debug;
+        const NO_LEASE: Self::Lease;
+
+        fn lease(lease: &Self::Lease) -> Lease;
+        fn set_lease(lease: &mut Self::Lease, to: Lease);
         fn timers(settings: &Settings) -> &Timers;
         fn full(full: &Self::FullState) -> Option<&FullState>;
         fn full_mut(full: &mut Self::FullState) -> Option<&mut FullState>;
@@ -163,6 +171,7 @@ impl Sealed for Full {
         send: Flight::new(),
         send_backoff: Backoff::new(),
         send_waits: false,
+        little_data: LittleData::None,
         park_doubt: ParkDoubt::None,
         body_size: BodySize::new(),
         hold: Hold::new(),
@@ -175,6 +184,16 @@ impl Sealed for Full {
     };
     type Answer = Greeting;
     const NO_ANSWER: Greeting = Greeting::new();
+    type Lease = Lease;
+    const NO_LEASE: Lease = Lease::NONE;
+
+    fn lease(lease: &Lease) -> Lease {
+        *lease
+    }
+
+    fn set_lease(lease: &mut Lease, to: Lease) {
+        *lease = to;
+    }
 
     fn timers(settings: &Settings) -> &Timers {
         &settings.timers
@@ -210,6 +229,14 @@ impl<P: Purpose> Sealed for Single<P> {
     const FULL_STATE: () = ();
     type Answer = ();
     const NO_ANSWER: () = ();
+    type Lease = ();
+    const NO_LEASE: () = ();
+
+    fn lease((): &()) -> Lease {
+        Lease::NONE
+    }
+
+    fn set_lease((): &mut (), _: Lease) {}
 
     fn timers(_: &Settings) -> &Timers {
         &P::TIMERS

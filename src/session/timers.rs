@@ -13,6 +13,10 @@ use crate::wire::Status;
 /// Traffic so long ago, in ms, is likely to go on: time for two looks.
 const TRAFFIC_MS: u64 = 200;
 
+/// A peer that hears datagrams without a pause says nothing by itself: it is asked once this share of the
+/// linger time was quiet.
+const QUIET_SHARE: u32 = 4;
+
 /// The soonest of several times.
 struct Soonest(u64);
 
@@ -52,6 +56,9 @@ impl<M: Mode> Session<'_, M> {
         {
             if full.send_waits {
                 next.at(core.waits_until(lane));
+            }
+            if let Some(until) = full.little_data.until().filter(|_| !core.send().is_active()) {
+                next.at(until);
             }
             if let Some(acks_at) = core.acks_at.get().filter(|_| !core.send().is_active()) {
                 next.at(acks_at.max(core.waits_until(lane)));
@@ -98,8 +105,7 @@ impl<M: Mode> Session<'_, M> {
 
     /// When the oldest datagram expires.
     fn datagram_expiry(&self, slot: usize) -> Deadline {
-        let (tx_ring, _) = self.rings_of(slot);
-        let Some(queued) = self.channels[slot].tx.queued_at(&self.rings[tx_ring]) else {
+        let Some(queued) = self.channels[slot].tx.queued_at(self.rings.transmit(slot)) else {
             return Deadline::NONE;
         };
         let life = self.core.timers().datagram_life_ms;
@@ -133,9 +139,11 @@ impl<M: Mode> Session<'_, M> {
         }
         self.core.watch_stream(now);
         self.core.watch_park(now);
+        let data_is_due = self.core.full_mut().is_some_and(|full| full.little_data.is_due(now));
         let send_waits = self.core.full().is_some_and(|full| full.send_waits);
-        self.core.wakes.send |=
-            self.core.acks_at.is_due(now) || send_waits && !self.core.waits(now, Lane::Send);
+        self.core.wakes.send |= self.core.acks_at.is_due(now)
+            || data_is_due
+            || send_waits && !self.core.waits(now, Lane::Send);
         self.go_single(now);
     }
 
@@ -155,7 +163,8 @@ impl<M: Mode> Session<'_, M> {
         let channel = &mut self.channels[slot];
         if channel.prober.at().is_due(now) {
             let waits = kind == Kind::Datagram && channel.tx.has_unacked_bytes();
-            let asks = channel.prober.is_blocked() || !waits;
+            let is_quiet = channel.is_quiet_for(now, channel.linger_ms() / QUIET_SHARE);
+            let asks = channel.prober.is_blocked() || !waits || is_quiet;
             channel.prober.fire(now, rto, most, asks);
             self.core.wakes.send |= asks;
         }

@@ -1,13 +1,12 @@
 //! A session as a view of the memory that its owner gives, and where what lies in it.
 
-use core::ops::Range;
-
 use super::channel::ChannelRecord;
 use super::channel::tombstone::Tombstone;
 use super::exchange::Transfer;
 use super::ids::{self, ChannelId};
 use super::listener::Claim;
 use super::mode::{Full, Mode};
+use super::rings::Rings;
 use super::state::Core;
 use super::terms::Lane;
 use crate::error::Error;
@@ -20,7 +19,7 @@ pub struct Session<'s, M: Mode = Full> {
     pub(super) channels: &'s mut [ChannelRecord],
     pub(super) tombstones: &'s mut [Tombstone],
     pub(super) claims: &'s mut [Claim<M>],
-    pub(super) rings: &'s mut [u8],
+    pub(super) rings: Rings<'s, M>,
     /// The room of each lane's exchange.
     pub(super) transfers: &'s mut [Transfer],
 }
@@ -33,7 +32,7 @@ impl<M: Mode> Session<'_, M> {
             channels: self.channels,
             tombstones: self.tombstones,
             claims: self.claims,
-            rings: self.rings,
+            rings: self.rings.reborrow(),
             transfers: &mut [],
         };
         (&mut self.transfers[lane as usize], session)
@@ -42,18 +41,6 @@ impl<M: Mode> Session<'_, M> {
     /// The claims that there can be.
     pub(super) fn claims(&self) -> &[Claim<M>] {
         if M::LISTENS { self.claims } else { &[] }
-    }
-
-    /// Octets of each ring.
-    pub(super) fn ring_len(&self) -> usize {
-        self.rings.len() / (2 * self.channels.len())
-    }
-
-    /// Where a channel's transmit and receive rings lie.
-    pub(super) fn rings_of(&self, slot: usize) -> (Range<usize>, Range<usize>) {
-        let len = self.ring_len();
-        let tx = 2 * slot * len;
-        (tx..tx + len, tx + len..tx + 2 * len)
     }
 
     /// This end of a channel.

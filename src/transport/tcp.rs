@@ -1,16 +1,25 @@
 //! The TCP connection below ureq.
 
-use std::io::{self, Read, Write};
+use std::io::{self, Read};
 use std::net::TcpStream;
 use std::sync::Arc;
 use std::time::Duration;
 
-use rustix::net::{RecvFlags, recv};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::io::Errno;
+use rustix::net::{RecvFlags, SendFlags, recv, send};
 use ureq::unversioned::transport::{Buffers, NextTimeout, Transport};
 use ureq::{Error, Timeout};
 
 use super::buffer::FixedBuffers;
 use super::control::Control;
+
+/// Writing does not wait, nor end the process where the other side is gone: on Apple's systems the
+/// socket was told so.
+#[cfg(not(target_vendor = "apple"))]
+const AT_ONCE: SendFlags = SendFlags::DONTWAIT.union(SendFlags::NOSIGNAL);
+#[cfg(target_vendor = "apple")]
+const AT_ONCE: SendFlags = SendFlags::DONTWAIT;
 
 /// A TCP connection with deadlines on silence and buffers that do not grow.
 #[derive(Debug)]
@@ -20,9 +29,8 @@ pub(super) struct Tcp {
     /// Longest silence before the request goes out, while TLS and a tunnel are set up, in milliseconds.
     setup_ms: u32,
     buffers: FixedBuffers,
-    /// Time-outs that were set on the socket, in milliseconds.
+    /// The time-out of reading that was set on the socket, in milliseconds.
     read_ms: Option<u32>,
-    write_ms: Option<u32>,
     /// Whether the other side takes no more. The rest of the request is dropped then, and the answer
     /// read, which may say why.
     refused: bool,
@@ -45,7 +53,6 @@ impl Tcp {
             setup_ms: u32::try_from(setup.as_millis()).unwrap_or(u32::MAX),
             buffers: FixedBuffers::new(buffer),
             read_ms: None,
-            write_ms: None,
             refused: false,
             fresh: true,
         }
@@ -60,7 +67,34 @@ impl Tcp {
     fn quiet(&self) -> bool {
         let mut octet = [0_u8; 1];
         let seen = recv(&*self.stream, &mut octet, RecvFlags::PEEK | RecvFlags::DONTWAIT);
-        matches!(seen, Err(rustix::io::Errno::AGAIN))
+        matches!(seen, Err(Errno::AGAIN))
+    }
+}
+
+/// Writes all of `output`. Each wait for room is a silence of its own: a write that waits would take
+/// what there is room for, and return that as progress when its time is over.
+fn write_all(stream: &TcpStream, mut output: &[u8], silence_ms: u32) -> io::Result<()> {
+    while !output.is_empty() {
+        match send(stream, output, AT_ONCE) {
+            Ok(amount) => output = &output[amount..],
+            Err(Errno::INTR) => {}
+            Err(Errno::AGAIN) => await_room(stream, silence_ms)?,
+            Err(error) => return Err(error.into()),
+        }
+    }
+    Ok(())
+}
+
+/// Waits until there is something to do for a writer, be it for an error of the connection.
+fn await_room(stream: &TcpStream, silence_ms: u32) -> io::Result<()> {
+    let silence = Timespec {
+        tv_sec: (silence_ms / 1_000).into(),
+        tv_nsec: (silence_ms % 1_000 * 1_000_000).into(),
+    };
+    match poll(&mut [PollFd::new(stream, PollFlags::OUT)], Some(&silence)) {
+        Ok(0) => Err(io::ErrorKind::TimedOut.into()),
+        Ok(_) | Err(Errno::INTR) => Ok(()),
+        Err(error) => Err(error.into()),
     }
 }
 
@@ -78,13 +112,8 @@ impl Transport for Tcp {
         if self.refused {
             return Ok(());
         }
-        let silence = self.silence_ms();
-        if self.write_ms != Some(silence) {
-            self.stream.set_write_timeout(Some(Duration::from_millis(silence.into())))?;
-            self.write_ms = Some(silence);
-        }
-        let output = &self.buffers.output()[..amount];
-        match (&*self.stream).write_all(output) {
+        let silence_ms = self.silence_ms();
+        match write_all(&self.stream, &self.buffers.output()[..amount], silence_ms) {
             Ok(()) => Ok(()),
             // An answer may be there already, from a server that reads no further.
             Err(error) if timed_out(&error) && self.quiet() => {

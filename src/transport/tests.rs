@@ -2,6 +2,7 @@
 
 mod answers;
 mod dial;
+mod silence;
 #[cfg(feature = "tls")]
 mod tunnels;
 
@@ -279,20 +280,6 @@ fn cut_and_silent_answers_fail_by_their_causes() {
     let before = Instant::now();
     assert_eq!(cause(150), Blocked::Silence);
     assert!((100..1_000).contains(&before.elapsed().as_millis()));
-}
-
-#[test]
-fn silence_is_counted_between_octets() {
-    let (url, _) = serve([|peer| {
-        peer.request();
-        peer.answer(&format!("{OK}Content-Length: 8\r\n\r\n"));
-        for _ in 0..8 {
-            thread::sleep(Duration::from_millis(100));
-            peer.answer("x");
-        }
-        None
-    }]);
-    assert_eq!(exchange_within(&mut transport(&url), 1, b"x", 400).unwrap(), b"xxxxxxxx");
 }
 
 #[test]

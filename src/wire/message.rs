@@ -300,6 +300,8 @@ flags! {
         ACK_NOW = 0x04;
         /// The bytes are a datagram, which is delivered whole or not at all.
         DATAGRAM = 0x08;
+        /// More bytes wait, and the receiver's limit alone keeps them back: its ring may be too short.
+        HUNGRY = 0x10;
     }
 }
 

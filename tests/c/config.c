@@ -34,7 +34,8 @@ void test_config_struct(void) {
   CHECK(config.size == sizeof config && config.version == BYWAY_CONFIG_VERSION);
   CHECK(config.linger_ms == 180000 && config.keepalive_ms == 0 && config.tcp_timeout_ms == 3000);
   CHECK(config.pace == BYWAY_PACE_STREAMING && config.proxy == BYWAY_PROXY_NONE);
-  CHECK(config.channels == 32 && config.ring == 262144 && config.backlog == 0);
+  CHECK(config.channels == 32 && config.ring == 262144 && config.pool == 33554432);
+  CHECK(config.backlog == 0);
 
   /* No size, none that there ever was, and one that is garbage: nothing is written. */
   memset(&config, 0xa5, sizeof config);
@@ -87,23 +88,25 @@ void test_config_struct(void) {
 
 static void test_profiles(void) {
   static const struct {
-    uint32_t profile, channels, ring, listeners, io_buffer;
+    uint32_t profile, channels, ring, pool, listeners, io_buffer;
   } profiles[] = {
-      {BYWAY_PROFILE_TINY, 2, 1024, 1, 1024},
-      {BYWAY_PROFILE_PHONE, 8, 16384, 4, 8192},
-      {BYWAY_PROFILE_PC, 32, 262144, 16, 65536},
-      {BYWAY_PROFILE_BULK, 4, 8388608, 4, 65536},
-      {BYWAY_PROFILE_SERVER, 256, 65536, 16, 65536},
+      {BYWAY_PROFILE_TINY, 2, 1 << 10, 0, 1, 1 << 10},
+      {BYWAY_PROFILE_PHONE, 8, 16 << 10, 0, 4, 8 << 10},
+      {BYWAY_PROFILE_APP, 16, 16 << 10, 2 << 20, 4, 16 << 10},
+      {BYWAY_PROFILE_PC, 32, 256 << 10, 32 << 20, 16, 64 << 10},
+      {BYWAY_PROFILE_BULK, 4, 8 << 20, 0, 4, 64 << 10},
+      {BYWAY_PROFILE_SERVER, 256, 64 << 10, 64 << 20, 16, 64 << 10},
   };
   byway_config config = settings();
   size_t i;
   for (i = 0; i < sizeof profiles / sizeof profiles[0]; i++) {
     OK(byway_config_profile(&config, profiles[i].profile));
     CHECK(config.channels == profiles[i].channels && config.ring == profiles[i].ring);
+    CHECK(config.pool == profiles[i].pool);
     CHECK(config.listeners == profiles[i].listeners && config.io_buffer == profiles[i].io_buffer);
     CHECK(config.relay_url == relay_url());
   }
-  EXPECT(BYWAY_ERROR_ARGUMENT, byway_config_profile(&config, 5));
+  EXPECT(BYWAY_ERROR_ARGUMENT, byway_config_profile(&config, 6));
   EXPECT(BYWAY_ERROR_ARGUMENT, byway_config_profile(&config, UINT32_MAX));
 }
 
@@ -130,6 +133,7 @@ void test_config_values(void) {
   WRONG(BYWAY_ERROR_RELAY_URL, relay_url, "ftp://relay.example");
   WRONG(BYWAY_ERROR_RELAY_URL, relay_url, "http://");
   WRONG(BYWAY_ERROR_SETTING, linger_ms, 0);
+  WRONG(BYWAY_ERROR_SETTING, pool, 1000);
   WRONG(BYWAY_ERROR_SETTING, tcp_timeout_ms, 0);
   WRONG(BYWAY_ERROR_SETTING, pace, 3);
   WRONG(BYWAY_ERROR_SETTING, proxy, 3);

@@ -20,7 +20,8 @@ const WATCHED: Duration = Duration::from_secs(10);
 const MOST: usize = 20;
 
 /// The client at the other end of all.
-const PEER: Profile = Profile { channels: 32, ring: 4 << 10, listeners: 1, io_buffer: 8 << 10 };
+const PEER: Profile =
+    Profile { channels: 32, ring: 4 << 10, pool: 0, listeners: 1, io_buffer: 8 << 10 };
 
 /// Sends an octet, and receives it again.
 fn exchange(front: &mut Front<'_>, id: ChannelId, said: u8) {

@@ -38,7 +38,8 @@ fn relay() -> Relay {
 }
 
 fn client(relay: &Relay) -> Client {
-    let profile = Profile { channels: 4, ring: 16 * 1024, listeners: 2, io_buffer: 8 * 1024 };
+    let profile =
+        Profile { channels: 4, ring: 16 * 1024, pool: 0, listeners: 2, io_buffer: 8 * 1024 };
     Client::open(Config { profile, ..Config::new(relay.url()) }).unwrap()
 }
 

@@ -9,7 +9,7 @@ use crate::parts::Proxy;
 use crate::peers::Lab;
 use crate::report::{Carried, Figures};
 use crate::streams::Ways;
-use crate::{Result, datagrams, streams};
+use crate::{Result, datagrams, streams, thin};
 
 /// Octets that a stream carries each way, unless faults decide how long it lasts.
 const VOLUME: u64 = 8 << 20;
@@ -31,6 +31,8 @@ pub enum Task {
     DeadIpv6,
     /// A stream without a proxy, and a number of faults of one kind.
     Fault(Fault, u32),
+    /// The command's TCP forward over a long line, beside plain TCP.
+    Long(thin::Kind),
 }
 
 /// All cells.
@@ -72,6 +74,7 @@ pub fn full() -> Vec<Cell> {
     ] {
         cells.extend(paces(fault));
     }
+    cells.extend([thin::Kind::Thin, thin::Kind::Fat].map(|kind| streaming(Task::Long(kind))));
     cells
 }
 
@@ -124,6 +127,7 @@ impl Cell {
             Task::DeadIpv6 => format!("dead-ipv6/stream/{pace}"),
             Task::Datagrams(proxy) => format!("{}/datagram/{pace}", way(proxy)),
             Task::Fault(fault, _) => format!("{}/{pace}", fault.name()),
+            Task::Long(kind) => format!("{}/{pace}", kind.name()),
         }
     }
 
@@ -131,12 +135,26 @@ impl Cell {
     pub fn proxy(&self) -> Option<Proxy> {
         match self.task {
             Task::Stream(proxy) | Task::Datagrams(proxy) => proxy,
-            Task::DeadIpv6 | Task::Fault(..) => None,
+            Task::DeadIpv6 | Task::Fault(..) | Task::Long(_) => None,
+        }
+    }
+
+    /// The program that the cell needs, and others do not.
+    pub fn program(&self) -> Option<&'static str> {
+        match self.task {
+            Task::Long(_) => Some("socat"),
+            _ => self.proxy().map(|proxy| proxy.program().0),
         }
     }
 
     /// Runs the cell; `figures` tell how far it got.
     pub fn run(&self, seed: u64, figures: &mut Figures) -> Result<()> {
+        let began = Instant::now();
+        if let Task::Long(kind) = self.task {
+            let result = thin::run(kind, seed, figures);
+            figures.seconds = began.elapsed().as_secs_f64();
+            return result;
+        }
         let mut lab = match self.task {
             Task::DeadIpv6 => Lab::with_dead_ipv6(self.pace, Profile::PC)?,
             _ => Lab::start(self.proxy(), self.pace, Profile::PC)?,
@@ -147,6 +165,7 @@ impl Cell {
             Task::Stream(_) | Task::DeadIpv6 => stream(&lab, seed, &ways),
             Task::Datagrams(_) => datagrams(&lab, seed, &ways, figures),
             Task::Fault(fault, count) => faulty(&mut lab, seed, &ways, fault, count, figures),
+            Task::Long(_) => Ok(()),
         };
         figures.seconds = began.elapsed().as_secs_f64();
         figures.spent = lab.spent();

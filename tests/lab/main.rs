@@ -5,6 +5,7 @@
 mod cells;
 mod datagrams;
 mod faults;
+mod line;
 mod net;
 mod page;
 mod parts;
@@ -14,9 +15,9 @@ mod report;
 #[path = "../proxies/scanner.rs"]
 mod scanner;
 mod streams;
+mod thin;
 mod watch;
 
-use std::error::Error;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::process::ExitCode;
 use std::time::{Instant, SystemTime};
@@ -28,7 +29,8 @@ use net::Net;
 use report::Figures;
 
 /// A result of the lab: an error is a text for people.
-type Result<T> = std::result::Result<T, Box<dyn Error + Send + Sync>>;
+type Result<T> = std::result::Result<T, Error>;
+type Error = Box<dyn std::error::Error + Send + Sync>;
 
 /// The programs that the lab itself needs, each with Debian's package.
 const TOOLS: [(&str, &str); 6] = [
@@ -126,6 +128,6 @@ fn obstacle() -> Option<String> {
 
 /// The reason why this cell cannot run.
 fn missing(cell: &Cell) -> Option<String> {
-    let program = cell.proxy()?.program().0;
+    let program = cell.program()?;
     (!parts::is_there(program)).then(|| format!("{program} is not there"))
 }

@@ -17,6 +17,7 @@ use std::thread;
 use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
 
 use crate::Result;
+use crate::line::{Laid, Line};
 use crate::parts::PATH;
 
 /// The addresses of the hosts that all others reach.
@@ -93,13 +94,19 @@ impl Host {
     }
 }
 
-/// All hosts, which are removed with this value.
-pub struct Net(());
+/// All hosts, which are removed with this value, and then the long line if there is one.
+pub struct Net(Option<Laid>);
 
 impl Net {
     /// Starts the hosts and joins them.
     pub fn build() -> Result<Self> {
-        let net = Self(());
+        Self::build_with(None)
+    }
+
+    /// Starts the hosts and joins them, the phone and its NAT by a line, if there is one, whose losses
+    /// follow from the number beside it.
+    pub fn build_with(line: Option<(Line, u64)>) -> Result<Self> {
+        let mut net = Self(None);
         for host in HOSTS {
             sh(&format!("ip netns add {}", host.namespace()))?;
             host.sh("ip link set lo up")?;
@@ -122,6 +129,11 @@ impl Net {
             host.sh(&format!("ip address add {address}/24 dev outside; ip link set outside up"))?;
         }
         // The phone has two networks to roam between, the PC has one.
+        match line {
+            Some((line, seed)) => net.0 = Some(line.lay(seed, Host::Phone, Host::PhoneNat)?),
+            None => join(Host::PhoneNat, Host::Phone)?,
+        }
+        join(Host::PcNat, Host::Pc)?;
         inside(Host::PhoneNat, Host::Phone, &["10.1.0", "10.1.1"])?;
         inside(Host::PcNat, Host::Pc, &["10.2.0"])?;
         Ok(net)
@@ -153,13 +165,17 @@ impl Drop for Net {
     }
 }
 
-/// Puts a host behind a NAT; the NAT's address there ends in 1 and the host's in 2.
-fn inside(nat: Host, host: Host, nets: &[&str]) -> Result<()> {
+/// Joins a host and its NAT directly.
+fn join(nat: Host, host: Host) -> Result<()> {
     sh(&format!(
         "ip link add inside netns {} type veth peer name outside netns {}",
         nat.namespace(),
         host.namespace(),
-    ))?;
+    ))
+}
+
+/// Puts a host behind a NAT; the NAT's address there ends in 1 and the host's in 2.
+fn inside(nat: Host, host: Host, nets: &[&str]) -> Result<()> {
     for net in nets {
         nat.sh(&format!("ip address add {net}.1/24 dev inside"))?;
     }

@@ -18,9 +18,9 @@ use crate::net::{Host, PROXY, RELAY};
 use crate::{Result, scanner};
 
 /// Longer than any part takes to start on a slow and busy machine.
-const START: Duration = Duration::from_secs(30);
+pub const START: Duration = Duration::from_secs(30);
 /// How often a starting proxy is asked whether it is up: no proxy tells so by itself.
-const ASK: Duration = Duration::from_millis(20);
+pub const ASK: Duration = Duration::from_millis(20);
 
 /// The folders of programs, with those for the system's administrator.
 pub const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
@@ -28,6 +28,11 @@ pub const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:
 /// Whether there is a program of that name.
 pub fn is_there(program: &str) -> bool {
     PATH.split(':').any(|dir| Path::new(dir).join(program).is_file())
+}
+
+/// The command: this build's, or the one that the environment names, so that builds can be compared.
+pub fn byway() -> String {
+    std::env::var("BYWAY_LAB_COMMAND").unwrap_or_else(|_| env!("CARGO_BIN_EXE_byway").to_owned())
 }
 
 /// The relay's process.
@@ -42,7 +47,7 @@ impl Relay {
 
     fn run(&mut self) -> Result<()> {
         let mut child = Host::Relay
-            .command(env!("CARGO_BIN_EXE_byway"))
+            .command(&byway())
             .args(["relay", "--listen", &format!("{RELAY}:80")])
             .env_remove("BYWAY_LOG")
             .stdout(Stdio::piped())

@@ -91,8 +91,9 @@ fn helper() {
     stream.set_read_timeout(Some(DEADLINE)).expect("a time");
     stream.set_write_timeout(Some(DEADLINE)).expect("a time");
     let memory = client.memory();
-    // The heap without state and rings.
-    let beyond = |octets: usize| octets.saturating_sub(before + memory.state + memory.rings);
+    // The heap without state, rings and pool.
+    let session = memory.state + memory.rings + memory.pool;
+    let beyond = |octets: usize| octets.saturating_sub(before + session);
 
     round_trips(&mut stream, WARM_UP);
     let idle = beyond(PeakAlloc.current_usage());

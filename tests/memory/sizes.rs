@@ -4,9 +4,10 @@ use byway::session::{HeapStorage, Profile, Storage};
 
 use crate::page::{number, table};
 
-const PROFILES: [(&str, Profile); 5] = [
+const PROFILES: [(&str, Profile); 6] = [
     ("TINY", Profile::TINY),
     ("PHONE", Profile::PHONE),
+    ("APP", Profile::APP),
     ("PC", Profile::PC),
     ("BULK", Profile::BULK),
     ("SERVER", Profile::SERVER),
@@ -18,10 +19,13 @@ fn profiles_take_what_the_page_says() {
     for (name, profile) in PROFILES {
         let row = &page[name];
         let bytes = profile.storage_bytes();
-        let is = [profile.channels, profile.ring, profile.listeners, bytes.state, bytes.rings];
-        let said = ["channels", "ring", "listeners", "state", "rings"].map(|c| number(row, c));
+        let Profile { channels, ring, pool, listeners, .. } = profile;
+        let is = [channels, ring, pool, listeners, bytes.state, bytes.rings, bytes.pool];
+        let columns = ["channels", "ring", "pool", "listeners", "state", "rings", "pool"];
+        let said = columns.map(|column| number(row, column));
         assert_eq!(is.map(|n| n as u64), said, "{name}");
-        assert_eq!(number(row, "state") + number(row, "rings"), number(row, "total"), "{name}");
+        let sum: u64 = ["state", "rings", "pool"].map(|column| number(row, column)).iter().sum();
+        assert_eq!(sum, number(row, "total"), "{name}");
         assert!(HeapStorage::new(&profile).is_ok(), "{name}");
     }
     let total = number(&page["TINY"], "total");

@@ -14,7 +14,8 @@ use crate::deploy::Relay;
 use crate::{DEADLINE, PACES, client, pattern, relay};
 
 const RING: usize = 256 << 10;
-const PROFILE: Profile = Profile { channels: 4, ring: RING, listeners: 1, io_buffer: 64 << 10 };
+const PROFILE: Profile =
+    Profile { channels: 4, ring: RING, pool: 0, listeners: 1, io_buffer: 64 << 10 };
 
 /// Bytes of a slow channel: more than both rings and the buffers of the proxy and the kernels take,
 /// if only the window held them back.

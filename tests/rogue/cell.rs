@@ -37,7 +37,8 @@ const PAUSE: Duration = Duration::from_millis(2);
 const QUIET: Duration = Duration::from_secs(1);
 
 /// Small rings, so that there are many exchanges.
-const PROFILE: Profile = Profile { channels: 4, ring: 16 << 10, listeners: 2, io_buffer: 8 << 10 };
+const PROFILE: Profile =
+    Profile { channels: 4, ring: 16 << 10, pool: 0, listeners: 2, io_buffer: 8 << 10 };
 
 /// How likely a fault is alone, and beside the others, in per mille.
 const ALONE: u64 = 200;

@@ -16,7 +16,9 @@ const SEEDS: u64 = 2000;
 const PATIENCE: u64 = 1_800_000;
 
 /// The smallest rings that a session may have.
-const LEAST: Profile = Profile { channels: 3, ring: 256, listeners: 2, io_buffer: 512 };
+const LEAST: Profile = Profile { channels: 3, ring: 256, pool: 0, listeners: 2, io_buffer: 512 };
+/// Rings of the same length that grow; with channels enough that none has to make room for another.
+const GROWING: Profile = Profile { channels: 12, pool: 4 << 10, ..LEAST };
 
 #[test]
 fn nothing_is_lost_or_doubled_whatever_happens_to_exchanges() {
@@ -104,7 +106,8 @@ fn add_peer(rng: &mut Rng, w: &mut World, n: usize) {
         w.single.push(n);
     }
     w.pace = if rng.chance(700) { Pace::Streaming } else { Pace::LongPoll };
-    let profile = *rng.pick(&[LEAST, Profile::TINY, Profile::TINY, Profile::PHONE, Profile::PC]);
+    let profile =
+        *rng.pick(&[LEAST, GROWING, GROWING, Profile::TINY, Profile::PHONE, Profile::APP]);
     let n = w.peer_with(profile, |settings| {
         settings.max_response = *rng.pick(&[2048, 64 << 10, 16 << 20]);
         settings.keepalive_ms = *rng.pick(&[0, 0, 0, 10_000]);
@@ -133,7 +136,11 @@ fn plan_channel(rng: &mut Rng, peers: usize, w: &World) -> (usize, usize, Kind, 
     let to = (from + rng.range(1, peers as u64 - 1) as usize) % peers;
     let datagrams = rng.chance(250) && w.peers[to].listens.len() > 1;
     let kind = if datagrams { Kind::Datagram } else { Kind::Stream };
-    let ring = w.peers[from].profile.ring.min(w.peers[to].profile.ring) as u64;
+    let longest = |n: usize| match w.peers[n].profile {
+        Profile { ring, .. } if datagrams => ring,
+        Profile { ring, pool, .. } => ring.max(pool / 4),
+    };
+    let ring = longest(from).min(longest(to)) as u64;
     let most = if datagrams { 60 } else { (ring * 10).min(400_000) };
     let counts = [rng.scale(most), rng.scale(most)];
     // No application takes longer than a few minutes by itself.

@@ -58,7 +58,8 @@ fn watch(hostile: &Hostile, client: &Client, case: (Lanes, Answer)) -> (usize, u
 #[test]
 fn requests_without_progress_are_seldom() {
     let relay = relay();
-    let profile = Profile { channels: 64, ring: 4 << 10, listeners: 1, io_buffer: 8 << 10 };
+    let profile =
+        Profile { channels: 64, ring: 4 << 10, pool: 0, listeners: 1, io_buffer: 8 << 10 };
     let server =
         Client::open(Config { profile, backlog: NonZeroU8::new(64), ..config(&relay) }).unwrap();
     let listener = server.listen("camera:1").unwrap();

@@ -37,7 +37,7 @@ fn relay() -> Relay {
 
 fn config(relay: &Relay) -> Config {
     let profile =
-        Profile { channels: CHANNELS, ring: 16 * 1024, listeners: 4, io_buffer: 8 * 1024 };
+        Profile { channels: CHANNELS, ring: 16 * 1024, pool: 0, listeners: 4, io_buffer: 8 * 1024 };
     Config { profile, ..Config::new(relay.url()) }
 }
 

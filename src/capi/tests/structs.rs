@@ -31,6 +31,7 @@ fn defaults_are_those_of_rust() {
     assert_eq!((config.size as usize, config.version), (SIZE, BYWAY_CONFIG_VERSION));
     assert_eq!((config.linger_ms, config.keepalive_ms, config.tcp_timeout_ms), (180_000, 0, 3_000));
     assert_eq!((config.channels, config.ring, config.listeners), (32, 256 << 10, 16));
+    assert_eq!(config.pool, 32 << 20);
     assert_eq!((config.io_buffer, config.backlog), (64 << 10, 0));
     assert!(config.relay_url.is_null() && config.reserved.is_null());
 }
@@ -106,12 +107,12 @@ fn a_profile_needs_its_fields() {
         check(byway_config_default(place.config(), 64));
         expect(byway_config_profile(place.config(), 1), byway_error::Struct);
         check(byway_config_default(place.config(), SIZE));
-        for (profile, channels) in [(0, 2), (1, 8), (2, 32), (3, 4), (4, 256)] {
+        for (profile, channels) in [(0, 2), (1, 8), (2, 32), (3, 4), (4, 256), (5, 16)] {
             check(byway_config_profile(place.config(), profile));
             assert_eq!((*place.config()).channels, channels);
         }
         let before = place.0;
-        expect(byway_config_profile(place.config(), 5), byway_error::Argument);
+        expect(byway_config_profile(place.config(), 6), byway_error::Argument);
         assert!(before == place.0);
     }
 }
@@ -133,6 +134,8 @@ fn settings_that_cannot_be_used_are_refused() {
     setting(&|config| config.channels = 257);
     setting(&|config| config.channels = u32::MAX);
     setting(&|config| config.ring = 1000);
+    setting(&|config| config.pool = 1000);
+    setting(&|config| config.pool = u64::MAX);
     setting(&|config| config.listeners = 17);
     setting(&|config| config.io_buffer = 511);
     setting(&|config| config.io_buffer = u32::MAX);

@@ -8,6 +8,7 @@ use crate::session::channel::probe::Probe;
 use crate::session::exchange::plan::MAX_SINGLE_DATA;
 use crate::session::ids::ChannelId;
 use crate::session::mode::Mode;
+use crate::session::rings::Direction;
 use crate::session::view::Session;
 use crate::wire::MAX_DATAGRAM;
 
@@ -18,9 +19,12 @@ impl<M: Mode> Session<'_, M> {
     /// What ended the channel; `Unsupported` behind a shutdown of this half or on datagrams.
     pub fn write(&mut self, now: u64, id: ChannelId, bytes: &[u8]) -> Result<usize, Error> {
         let slot = self.writable(id, Kind::Stream)?;
-        let (tx_ring, _) = self.rings_of(slot);
-        let n = self.channels[slot].tx.write(&mut self.rings[tx_ring], bytes);
+        let n = self.channels[slot].tx.write(self.rings.transmit_mut(slot), bytes);
         if n > 0 {
+            if !M::SINGLE {
+                let written = self.channels[slot].tx.written();
+                self.rings.note_use(now, slot, Direction::Transmit, written, n);
+            }
             self.watch(now, slot);
             self.core.wake_send();
         }
@@ -33,17 +37,18 @@ impl<M: Mode> Session<'_, M> {
     /// What ended the channel, once everything received was read.
     pub fn read(
         &mut self,
-        _now: u64,
+        now: u64,
         id: ChannelId,
         out: &mut [u8],
     ) -> Result<Option<usize>, Error> {
         let slot = self.held(id)?;
         self.expect_kind(slot, Kind::Stream)?;
-        let (_, rx_ring) = self.rings_of(slot);
         let channel = &mut self.channels[slot];
-        let n = channel.rx.read(&self.rings[rx_ring], out);
+        let n = channel.rx.read(self.rings.receive(slot), out);
         if n > 0 {
-            self.opened(slot);
+            let is_longer =
+                !M::SINGLE && channel.rx.is_ring_short() && self.lengthen(slot, Direction::Receive);
+            self.room_was_made(now, slot, is_longer);
             return Ok(Some(n));
         }
         if out.is_empty() || channel.rx.is_discarding() || channel.rx.has_fin() {
@@ -82,7 +87,7 @@ impl<M: Mode> Session<'_, M> {
     /// Whether a writer to the channel in this slot need not wait.
     pub fn is_writable(&self, slot: usize) -> bool {
         let channel = &self.channels[slot];
-        let room = channel.tx.room(self.ring_len());
+        let room = channel.tx.room(self.rings.len(slot, Direction::Transmit));
         room > 0 || channel.tx.is_shut() || !channel.is_held() || channel.error().is_some()
     }
 
@@ -168,8 +173,7 @@ impl<M: Mode> Session<'_, M> {
         if bytes.len() > max {
             return Err(ConfigError::DatagramTooLong { max }.into());
         }
-        let (tx_ring, _) = self.rings_of(slot);
-        let ring = &mut self.rings[tx_ring];
+        let ring = self.rings.transmit_mut(slot);
         let is_queued = self.channels[slot].tx.write_datagram(now, ring, bytes);
         if is_queued {
             self.watch(now, slot);
@@ -191,8 +195,7 @@ impl<M: Mode> Session<'_, M> {
     ) -> Result<Option<usize>, Error> {
         let slot = self.held(id)?;
         self.expect_kind(slot, Kind::Datagram)?;
-        let (_, rx_ring) = self.rings_of(slot);
-        let ring = &self.rings[rx_ring];
+        let ring = self.rings.receive(slot);
         let channel = &mut self.channels[slot];
         let Some(len) = channel.rx.datagram_len(ring) else {
             return channel.error().map_or(Ok(None), Err);
@@ -210,9 +213,10 @@ impl<M: Mode> Session<'_, M> {
         let slot = self.held(id)?;
         self.expect_kind(slot, Kind::Datagram)?;
         let theirs = usize::try_from(self.channels[slot].tx.limit()).unwrap_or(usize::MAX);
+        let ours = self.rings.len(slot, Direction::Transmit);
         let ring = match theirs {
-            0 => self.ring_len(),
-            theirs => theirs.min(self.ring_len()),
+            0 => ours,
+            theirs => theirs.min(ours),
         };
         let most = if M::SINGLE { MAX_SINGLE_DATA } else { MAX_DATAGRAM };
         Ok(ring.saturating_sub(datagram::HEADER).min(most))
@@ -229,16 +233,6 @@ impl<M: Mode> Session<'_, M> {
                 Err(ConfigError::Unsupported("its sending half was shut down").into())
             }
             None => Ok(slot),
-        }
-    }
-
-    /// The application made room: the peer is told if it may stand waiting.
-    fn opened(&mut self, slot: usize) {
-        let len = self.ring_len();
-        // While an answer stays open no park tells of it before.
-        let eager = !M::SINGLE && self.core.park.is_streaming();
-        if self.channels[slot].rx.opens(len, eager) {
-            self.core.wake_send();
         }
     }
 

@@ -33,6 +33,7 @@ impl<M: Mode> Session<'_, M> {
         for claim in self.claims.iter_mut() {
             *claim = Claim::new();
         }
+        self.rings.reset();
         self.core.reset(now, settings);
         self.core.event(Event::Connecting);
     }
@@ -129,6 +130,7 @@ impl<M: Mode> Session<'_, M> {
             }
             *self.core.backoff_mut(lane) = Backoff::new();
         }
+        self.forget_round_trips();
         self.core.event(Event::Connecting);
         self.core.wake_lanes();
     }

@@ -6,6 +6,7 @@ use crate::Kind;
 use crate::session::Event;
 use crate::session::ids::{self, MAX_GENERATION};
 use crate::session::mode::Mode;
+use crate::session::rings::Direction;
 use crate::session::state::Phase;
 use crate::session::view::Session;
 use crate::trace::{debug, trace};
@@ -35,7 +36,7 @@ impl<M: Mode> Session<'_, M> {
     fn open_channel(&mut self, now: u64, kind: Kind) -> Option<usize> {
         let is_usable = |c: &ChannelRecord| c.is_free() && c.generation < MAX_GENERATION;
         let slot = self.channels.iter().position(is_usable)?;
-        let ring = self.ring_len() as u64;
+        let ring = self.rings.len(slot, Direction::Receive) as u64;
         let token = self.core.random();
         let channel = &mut self.channels[slot];
         // The rest of a free one is as it was made.
@@ -186,6 +187,10 @@ impl<M: Mode> Session<'_, M> {
         }
         *channel = const { ChannelRecord::new() };
         channel.generation = generation;
+        if !M::SINGLE {
+            self.rings.give_back(slot, Direction::Transmit);
+            self.rings.give_back(slot, Direction::Receive);
+        }
         self.core.drop_incoming(slot);
         self.core.wakes.session = true;
         self.core.wakes.send = true;
@@ -252,8 +257,7 @@ impl<M: Mode> Session<'_, M> {
     /// Drops the datagrams that have waited too long.
     pub(in crate::session) fn expire_datagrams(&mut self, now: u64, slot: usize) {
         let life_ms = self.core.timers().datagram_life_ms;
-        let (tx_ring, _) = self.rings_of(slot);
-        let count = self.channels[slot].tx.expire(now, &self.rings[tx_ring], life_ms);
+        let count = self.channels[slot].tx.expire(now, self.rings.transmit(slot), life_ms);
         if count > 0 {
             debug!("channel {:#x}: {count} datagrams expired", self.channel_id(slot).0);
             self.core.count(|stats| stats.datagrams_lost += u64::from(count));

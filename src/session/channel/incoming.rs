@@ -6,6 +6,7 @@ use crate::Kind;
 use crate::session::exchange::{Destination, Incoming};
 use crate::session::mode::Mode;
 use crate::session::replies::ReplyKind;
+use crate::session::rings::Direction;
 use crate::session::view::Session;
 use crate::session::{Event, Lane, ids};
 use crate::wire::{Data, DataFlags, Route, Status, Window};
@@ -89,8 +90,13 @@ impl<M: Mode> Session<'_, M> {
         if data.flags.has(DataFlags::DATAGRAM) != (kind == Kind::Datagram) {
             return self.end(now, slot, EndCause::Here(Status::Protocol), true);
         }
-        if data.flags.has(DataFlags::ACK_NOW) {
+        let is_behind = !M::SINGLE && kind == Kind::Stream && data.len > 0;
+        let ack_now = data.flags.has(DataFlags::ACK_NOW);
+        if ack_now && !is_behind {
             rx.owe_now();
+        }
+        if !M::SINGLE && data.flags.has(DataFlags::HUNGRY) {
+            rx.starve(data.offset, data.len);
         }
         let begins = match kind {
             Kind::Datagram => M::DATAGRAMS && self.begin_datagram(now, lane, slot, data),
@@ -98,6 +104,8 @@ impl<M: Mode> Session<'_, M> {
         };
         if begins && data.len == 0 {
             self.on_bytes(now, lane, &[], 0);
+        } else if ack_now && is_behind && !begins {
+            self.channels[slot].rx.owe_now();
         }
     }
 
@@ -121,6 +129,7 @@ impl<M: Mode> Session<'_, M> {
             destination: Destination::Stream,
             slot: slot as u16,
             fin,
+            ack_now: !M::SINGLE && data.flags.has(DataFlags::ACK_NOW),
             at: data.offset,
             number: 0,
             len: data.len,
@@ -133,8 +142,7 @@ impl<M: Mode> Session<'_, M> {
         if !self.channels[slot].rx.is_new(data.offset) {
             return false;
         }
-        let (_, rx_ring) = self.rings_of(slot);
-        let ring = &mut self.rings[rx_ring];
+        let ring = self.rings.receive_mut(slot);
         let rx = &mut self.channels[slot].rx;
         let Some(at) = rx.begin_datagram(now, ring, data.offset, data.len as usize) else {
             self.core.count(|stats| stats.datagrams_lost += 1);
@@ -146,6 +154,7 @@ impl<M: Mode> Session<'_, M> {
             destination: Destination::Datagram,
             slot: slot as u16,
             fin: false,
+            ack_now: false,
             at,
             number: data.offset,
             len: data.len,
@@ -161,22 +170,25 @@ impl<M: Mode> Session<'_, M> {
         match incoming.destination {
             Destination::Drop => {}
             Destination::Stream => {
-                if !self.take_stream(slot, incoming.at, bytes) {
+                let is_whole = self.take_stream(now, slot, incoming.at, bytes);
+                self.wake_channel(slot);
+                if !is_whole {
                     self.core.flight(lane).drop_incoming();
                     return;
                 }
                 if left == 0 && incoming.fin {
                     self.channels[slot].rx.take_fin(incoming.at + bytes.len() as u64);
                 }
+                if left == 0 && incoming.ack_now {
+                    self.channels[slot].rx.owe_now();
+                }
                 if left == 0 {
                     self.finish_if_done(now, slot);
                 }
-                self.wake_channel(slot);
             }
             Destination::Datagram if !M::DATAGRAMS => {}
             Destination::Datagram => {
-                let (_, rx_ring) = self.rings_of(slot);
-                super::ring::copy_in(&mut self.rings[rx_ring], incoming.at, bytes);
+                super::ring::copy_in(self.rings.receive_mut(slot), incoming.at, bytes);
                 if left == 0 {
                     self.channels[slot].rx.end_datagram(incoming.number, incoming.len);
                     self.core.count(|stats| stats.received += u64::from(incoming.len));
@@ -189,13 +201,16 @@ impl<M: Mode> Session<'_, M> {
 
     /// Puts bytes at `at` into the receive ring; false if some did not fit, which overflows, or if
     /// the channel has ended meanwhile.
-    fn take_stream(&mut self, slot: usize, at: u64, bytes: &[u8]) -> bool {
-        let (_, rx_ring) = self.rings_of(slot);
+    fn take_stream(&mut self, now: u64, slot: usize, at: u64, bytes: &[u8]) -> bool {
         let channel = &mut self.channels[slot];
         if !channel.is_established() {
             return false;
         }
-        let taken = channel.rx.take(&mut self.rings[rx_ring], at, bytes);
+        let taken = channel.rx.take(self.rings.receive_mut(slot), at, bytes, !M::SINGLE);
+        if !M::SINGLE {
+            let received = channel.rx.received();
+            self.rings.note_use(now, slot, Direction::Receive, received, taken.new);
+        }
         self.core.count(|stats| stats.received += taken.new as u64);
         taken.is_whole
     }
@@ -265,6 +280,7 @@ impl<M: Mode> Session<'_, M> {
                     // It lives; and what it has of what was sent is not known, nor whether it was
                     // told how far this end is.
                     channel.heard_at = now;
+                    channel.tx.forget_round_trips();
                     channel.rx.hasten();
                     channel.await_ack::<M>();
                     self.unblock(now, slot);

@@ -6,6 +6,7 @@
 //!
 //!  sender.rs     the transmit ring: what was written, sent, passed on, acknowledged
 //!  receiver.rs   the receive ring: what came and was not read; AckDue, the acknowledgement owed for it
+//!  round_trips.rs  what the path to the peer takes
 //!  ring.rs       how the octets of a stream lie in a ring; datagram.rs: those of datagrams
 //!
 //!  incoming.rs   data and acknowledgements that an answer brings
@@ -25,12 +26,14 @@ mod closing;
 pub(super) mod datagram;
 mod ended;
 mod incoming;
+mod lengthen;
 mod linger;
 mod places;
 pub(super) mod probe;
 pub(super) mod receiver;
 mod repeat;
 pub(super) mod ring;
+pub(super) mod round_trips;
 pub(super) mod sender;
 mod setup;
 pub(super) mod tombstone;
@@ -48,6 +51,10 @@ use super::ids::{self, ListenerId};
 use super::mode::Mode;
 use crate::Kind;
 use crate::wire::{self, Address, Endpoint, Route, Status};
+
+/// A peer heard of so recently, in ms, may get more at any moment: as long as the relay lets a body
+/// wait for another peer.
+const HEARD_MS: u64 = 1_000;
 
 /// State of a channel.
 ///
@@ -336,6 +343,11 @@ impl ChannelRecord {
     pub fn is_outstanding<M: Mode>(&self) -> bool {
         self.is_established()
             && (self.prober.is_waiting() || self.tx.is_outstanding(self.kind::<M>()))
+    }
+
+    /// Whether the peer is expected to answer something, or was heard of lately.
+    pub fn has_traffic<M: Mode>(&self, now: u64) -> bool {
+        self.is_outstanding::<M>() || self.is_established() && now < self.heard_at + HEARD_MS
     }
 
     /// Whether data sent to the peer is not acknowledged yet.

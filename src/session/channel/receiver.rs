@@ -2,6 +2,7 @@
 //! peer is told of it.
 
 use core::num::NonZeroU64;
+use core::ops::Range;
 
 use super::datagram::{self, HEADER};
 use super::ring;
@@ -56,6 +57,8 @@ pub struct Receiver {
     fin: bool,
     /// The application wants no more: what comes is acknowledged and dropped.
     discarding: bool,
+    /// The sender said HUNGRY, behind the limit of the ring as it was.
+    hungry: bool,
     due: AckDue,
     losses: u32,
     lost: u32,
@@ -65,8 +68,12 @@ pub struct Receiver {
     next: u64,
     /// The limit last told.
     told: u64,
+    /// The highest limit told before the ring was made shorter: the peer may still keep to it.
+    promised: u64,
     /// The acknowledgement last told.
     acked: u64,
+    /// Where the ring was to be full, as it was made so long: data that end before say nothing of it.
+    outgrown: u64,
     /// First offset behind the one before which a gap was counted in `losses` last.
     gap: Option<NonZeroU64>,
     /// First offset that did not fit, plus one, as the wire has it.
@@ -79,13 +86,16 @@ impl Receiver {
         Self {
             fin: false,
             discarding: false,
+            hungry: false,
             due: AckDue::Nothing,
             losses: 0,
             lost: 0,
             read: 0,
             next: 0,
             told: 0,
+            promised: 0,
             acked: 0,
+            outgrown: 0,
             gap: None,
             overflow: 0,
             seen: SeenNumbers { next: 0, bits: 0 },
@@ -95,6 +105,7 @@ impl Receiver {
     /// The peer is about to be told of a ring of `ring` octets.
     pub fn open(&mut self, ring: u64) {
         self.told = ring;
+        self.outgrown = ring;
     }
 
     /// Octets that can be read.
@@ -188,11 +199,37 @@ impl Receiver {
         }
     }
 
-    /// While an answer stays open no park tells: whether what is owed goes by a send at once, as the
-    /// peer may wait for it. It may when NOW is wanted, or `most` octets are unacknowledged.
-    pub fn is_pressing(&self, most: u64) -> bool {
+    /// Whether the peer is to be told with NOW, by a park so far.
+    pub const fn is_wanted_now(&self) -> bool {
         matches!(self.due, AckDue::WithPark { now: true })
-            || self.next.saturating_sub(self.acked) >= most
+    }
+
+    /// Octets that came and are not acknowledged.
+    pub const fn unacked(&self) -> u64 {
+        self.next.saturating_sub(self.acked)
+    }
+
+    /// The offsets whose octets the ring keeps.
+    pub const fn kept(&self) -> Range<u64> {
+        self.read..self.next - self.fin as u64
+    }
+
+    /// The sender of `len` octets at `offset` would send more if the ring were longer. That counts if they
+    /// fill it: a doubling costs the sender a ring of data.
+    pub fn starve(&mut self, offset: u64, len: u32) {
+        let end = offset.saturating_add(len.into());
+        self.hungry |= offset <= self.next && end >= self.outgrown;
+    }
+
+    /// The empty ring has `ring` octets now, of which the sender will be told.
+    pub fn outgrow(&mut self, ring: usize) {
+        self.outgrown = self.next + ring as u64;
+    }
+
+    /// Whether the ring is to be longer: the sender was hungry, and the application keeps up with it.
+    /// That is noticed once.
+    pub fn is_ring_short(&mut self) -> bool {
+        self.readable() == 0 && self.next >= self.outgrown && core::mem::take(&mut self.hungry)
     }
 
     /// Copies what came to `out`, and gives how much.
@@ -225,6 +262,17 @@ impl Receiver {
         let tells = used_up && self.limit(ring) > self.told && !self.owes_send();
         if tells {
             self.owe_at_once();
+        }
+        tells
+    }
+
+    /// The application made room: whether the peer is to be told soon; with NOW if it stands waiting.
+    pub fn opens_later(&mut self, ring: usize) -> bool {
+        let tells = self.limit(ring) > self.told;
+        if tells && self.next >= self.told {
+            self.owe_now();
+        } else if tells {
+            self.owe();
         }
         tells
     }
@@ -263,8 +311,9 @@ impl Receiver {
     }
 
     /// Puts bytes of the stream at `at` into the ring, without those that it has already. What does
-    /// not fit overflows.
-    pub fn take(&mut self, ring: &mut [u8], at: u64, bytes: &[u8]) -> TakenBytes {
+    /// not fit overflows; unless the peer was told that it would fit, when the ring was longer, if that
+    /// `changes`: then it is lost as on the way, and the peer is told of the ring as it is.
+    pub fn take(&mut self, ring: &mut [u8], at: u64, bytes: &[u8], changes: bool) -> TakenBytes {
         if self.fin {
             return TakenBytes { new: 0, is_whole: true };
         }
@@ -281,11 +330,23 @@ impl Receiver {
             self.next += fits as u64;
             self.owe();
         }
-        if fits < new.len() {
+        if fits < new.len() && changes && at + bytes.len() as u64 <= self.told.max(self.promised) {
+            self.note_gap();
+            self.owe_now();
+            self.shorten(ring.len());
+        } else if fits < new.len() {
             self.overflow = self.next + 1;
             self.owe_now();
         }
         TakenBytes { new: fits, is_whole: fits == new.len() }
+    }
+
+    /// The ring has become shorter than the limit that was told.
+    fn shorten(&mut self, ring: usize) {
+        self.promised = self.promised.max(self.told);
+        self.told = self.read + ring as u64;
+        self.outgrown = self.outgrown.min(self.told);
+        self.hungry = true;
     }
 
     /// FIN came, behind the offset `end`.

@@ -5,9 +5,11 @@
 
 mod datagrams;
 
+use core::cmp::Ordering;
 use core::num::NonZeroU64;
 
 use super::ring;
+use super::round_trips::{RoundTrip, RoundTrips};
 use crate::Kind;
 use crate::wire::{DataFlags, Window};
 
@@ -35,6 +37,8 @@ enum InFlight {
 struct Timed {
     end: NonZeroU64,
     since: u64,
+    /// What was acknowledged when it began.
+    una: u64,
 }
 
 /// Which datagrams are where, by their numbers.
@@ -110,6 +114,7 @@ pub struct Sender {
     timed: Option<Timed>,
     numbers: Numbers,
     retransmitted: u64,
+    round_trips: RoundTrips,
 }
 
 impl Sender {
@@ -133,6 +138,7 @@ impl Sender {
             timed: None,
             numbers: Numbers { front: 0, staged: 0, asked: 0, acked: 0 },
             retransmitted: 0,
+            round_trips: RoundTrips::new(),
         }
     }
 
@@ -211,6 +217,21 @@ impl Sender {
         self.next < self.goal()
     }
 
+    /// Octets written and not sent yet, or to be sent again.
+    pub const fn unsent(&self) -> u64 {
+        self.end.saturating_sub(self.next)
+    }
+
+    /// Whether what may be sent is little, while most of the window is under way, so that more will follow
+    /// soon: a silly segment (RFC 1122, section 4.2.3.4).
+    pub fn is_little(&self, ring: usize) -> bool {
+        let window = self.limit.saturating_sub(self.una).min(ring as u64);
+        let available = self.end.min(self.limit).saturating_sub(self.next);
+        let under_way = self.next.saturating_sub(self.una);
+        let is_urgent = self.fin || self.want_ack || self.next < self.high;
+        available < window / 4 && under_way >= window / 2 && !is_urgent
+    }
+
     /// Whether data of it is in the body of the send under way.
     const fn is_flying(&self) -> bool {
         matches!(self.in_flight, InFlight::From { .. })
@@ -244,7 +265,7 @@ impl Sender {
     }
 
     /// First offset whose octet the ring must keep.
-    fn kept(&self) -> u64 {
+    pub fn kept(&self) -> u64 {
         match self.in_flight {
             InFlight::From { first, .. } if first < self.una => first,
             InFlight::From { .. } | InFlight::Nothing => self.una,
@@ -319,18 +340,44 @@ impl Sender {
         Segment { bytes: bytes as u32, flags, again, fresh, is_new }
     }
 
+    /// The path may be another: round trips are measured anew.
+    pub fn forget_round_trips(&mut self) {
+        self.round_trips.forget();
+    }
+
+    /// The round trips to the peer.
+    pub const fn round_trips(&self) -> &RoundTrips {
+        &self.round_trips
+    }
+
+    /// Whether the segment taken last ends at the peer's limit, and not because nothing more was
+    /// written, while the peer takes less beyond what it acknowledged than keeps the path busy.
+    pub fn is_at_limit(&self) -> bool {
+        let is_limited = self.next == self.limit && self.limit <= self.end;
+        is_limited && self.limit.saturating_sub(self.una) < self.round_trips.ring_need()
+    }
+
+    /// Whether a ring of `ring` octets is full, while the peer would take more than is in it, and more
+    /// may be written.
+    pub fn is_ring_short(&self, ring: usize) -> bool {
+        self.room(ring) == 0 && self.limit > self.end && !self.fin
+    }
+
     /// Measures the round trip of the segment taken last, unless another one is being measured.
     pub fn measure(&mut self, now: u64) {
         if self.timed.is_none() {
-            self.timed = NonZeroU64::new(self.next).map(|end| Timed { end, since: now });
+            let una = self.una;
+            self.timed = NonZeroU64::new(self.next).map(|end| Timed { end, since: now, una });
         }
     }
 
-    /// The round trip that is being measured, in ms, if `ack` acknowledges its end. A window is asked
-    /// this before it is applied: a loss that it tells ends the measurement.
+    /// The time of the round trip that is being measured, in ms, if `ack` acknowledges its end. A window
+    /// is asked this before it is applied: a loss that it tells ends the measurement.
     pub fn measured(&mut self, now: u64, ack: u64) -> Option<u64> {
-        let Timed { since, .. } = self.timed.take_if(|timed| ack >= timed.end.get())?;
-        Some(now.saturating_sub(since))
+        let Timed { since, una, .. } = self.timed.take_if(|timed| ack >= timed.end.get())?;
+        let ms = now.saturating_sub(since);
+        self.round_trips.note(RoundTrip { ms, acked: ack.saturating_sub(una) });
+        Some(ms)
     }
 
     /// The offset of the data in the body under way.
@@ -400,7 +447,12 @@ impl Sender {
             self.next = self.next.max(self.una);
             self.delivered = self.delivered.max(self.una.min(self.end));
         }
-        self.limit = self.limit.max(window.limit);
+        // With a loss the peer may take a promise back: its ring has become shorter.
+        self.limit = match window.losses.cmp(&self.losses) {
+            Ordering::Greater => window.limit,
+            Ordering::Equal => self.limit.max(window.limit),
+            Ordering::Less => self.limit,
+        };
         let mut back = window.losses > self.losses;
         self.losses = self.losses.max(window.losses);
         if window.overflow > self.overflow {

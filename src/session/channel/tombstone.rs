@@ -81,7 +81,7 @@ impl Tombstone {
             left,
             due,
             losses: channel.rx.losses(),
-            ack: channel.rx.received(),
+            ack: if left == Left::Dead { channel.end_offset() } else { channel.rx.received() },
             expires: now + u64::from(channel.linger_ms()),
             owed_until: if is_owed { until } else { Deadline::NONE },
             local,
@@ -187,5 +187,27 @@ impl Tombstone {
             })
         };
         (Route { peer: self.peer, channel: self.remote }, message)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Kind;
+    use crate::session::Full;
+    use crate::session::channel::State;
+
+    #[test]
+    fn dead_datagram_channel_tells_the_number_that_its_peer_knows() {
+        let mut ring = [0; 256];
+        let mut channel = ChannelRecord::new();
+        channel.kind = Kind::Datagram;
+        channel.state = State::Established;
+        channel.rx.begin_datagram(0, &mut ring, 4, 100);
+        channel.rx.end_datagram(4, 100);
+        channel.end::<Full>(EndCause::Here(Status::Linger), false);
+        let tombstone = Tombstone::of(&channel, channel.local(0), 0, 0, false);
+        let (_, message) = tombstone.message(false, false);
+        assert_eq!(message, Message::CloseReq(Close { status: Status::Linger, offset: 5 }));
     }
 }

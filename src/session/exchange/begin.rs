@@ -6,6 +6,7 @@ use crate::session::settings::Pace;
 use crate::session::state::{Core, Phase};
 use crate::session::terms::{Exchange, Lane};
 use crate::session::view::Session;
+use crate::trace::trace;
 use crate::wire::{Hello, HelloFlags};
 
 /// Where words are held back, the shortest hold, in ms: some four requests in the first second of quiet,
@@ -60,6 +61,7 @@ impl<M: Mode> Session<'_, M> {
         self.transfers[lane as usize] = const { Transfer::new() };
         let plan = self.core.flight(lane).plan();
         let len = Hello::LEN + plan.iter().map(|i| i.head() + i.bytes() as usize).sum::<usize>();
+        trace!("{lane:?} {seq}: {len} octets go up");
         Some(Exchange { lane, seq, len, silence_ms: terms.silence_ms, idle_ms })
     }
 

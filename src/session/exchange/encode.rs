@@ -4,6 +4,7 @@ use super::{Item, ItemKind, Next, Transfer};
 use crate::Kind;
 use crate::session::channel::{State, ring};
 use crate::session::mode::Mode;
+use crate::session::rings::Direction;
 use crate::session::state::Phase;
 use crate::session::terms::Lane;
 use crate::session::view::Session;
@@ -30,8 +31,7 @@ impl<M: Mode> Session<'_, M> {
                 stage.at += n as u8;
                 done += n;
             } else if let Some((slot, at, n)) = flight.take_bytes(out.len() - done) {
-                let (tx_ring, _) = session.rings_of(slot);
-                ring::copy_out(&session.rings[tx_ring], at, &mut out[done..done + n]);
+                ring::copy_out(session.rings.transmit(slot), at, &mut out[done..done + n]);
                 done += n;
             } else if let Some(next) = flight.write_next() {
                 stage.len = session.stage_next(lane, next, &mut stage.octets) as u8;
@@ -43,6 +43,7 @@ impl<M: Mode> Session<'_, M> {
         let is_sent = stage.at >= stage.len && session.core.flight(lane).is_staged();
         if !M::SINGLE && done > 0 && is_sent {
             self.core.request_sent(now, lane);
+            self.acks_went();
         }
         done
     }
@@ -126,7 +127,7 @@ impl<M: Mode> Session<'_, M> {
             channel: self.local(slot),
             kind: channel.kind::<M>(),
             port: channel.endpoint().port,
-            limit: self.ring_len() as u64,
+            limit: self.rings.len(slot, Direction::Receive) as u64,
             linger_ms: channel.linger_ms(),
             name: channel.endpoint().name,
             greeting: if M::GREETS { channel.greeting() } else { &[] },
@@ -142,7 +143,7 @@ impl<M: Mode> Session<'_, M> {
         Some(Message::AcceptRsp(Accept {
             status: Status::Ok,
             channel: self.local(slot),
-            limit: self.ring_len() as u64,
+            limit: self.rings.len(slot, Direction::Receive) as u64,
             linger_ms: channel.linger_ms(),
             greeting: self.answer(slot),
         }))
@@ -150,7 +151,7 @@ impl<M: Mode> Session<'_, M> {
 
     /// What an item says to a channel's peer; `None` if there is nothing to say any more.
     fn message(&mut self, lane: Lane, slot: usize, item: &Item) -> Option<Message<'static>> {
-        let ring = self.ring_len();
+        let ring = self.rings.len(slot, Direction::Receive);
         let channel = &mut self.channels[slot];
         let kind = channel.kind::<M>();
         Some(match (item.kind, channel.state()) {

@@ -52,6 +52,9 @@ pub struct Incoming {
     /// Slot of the channel.
     pub slot: u16,
     pub fin: bool,
+    /// ACK_NOW, which counts when all octets are there: a ring that comes in several pieces is to be
+    /// acknowledged as a whole.
+    pub ack_now: bool,
     /// Stream: offset of the next byte. Datagram: where in the ring the next octet goes.
     pub at: u64,
     pub number: u64,
@@ -59,8 +62,15 @@ pub struct Incoming {
 }
 
 impl Incoming {
-    pub const NONE: Self =
-        Self { destination: Destination::Drop, slot: 0, fin: false, at: 0, number: 0, len: 0 };
+    pub const NONE: Self = Self {
+        destination: Destination::Drop,
+        slot: 0,
+        fin: false,
+        ack_now: false,
+        at: 0,
+        number: 0,
+        len: 0,
+    };
 }
 
 impl ItemKind {

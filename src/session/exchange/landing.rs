@@ -2,8 +2,15 @@
 
 use super::{Item, ItemKind};
 use crate::Kind;
+use crate::session::acknowledge::LONG_PATH_MS;
 use crate::session::mode::Mode;
+use crate::session::path::Company;
+use crate::session::rings::Direction;
 use crate::session::view::Session;
+
+/// A ring of a long path holds so many times what the path needs: where bodies are several round trips
+/// long, one is under way, and the next is written meanwhile.
+const BODIES: u64 = 2;
 
 impl<M: Mode> Session<'_, M> {
     /// The request that said this is over; it `passed` if the relay had all of it.
@@ -34,6 +41,9 @@ impl<M: Mode> Session<'_, M> {
                 self.let_go(now, slot);
             }
             ItemKind::Data => {
+                if !M::SINGLE && passed {
+                    self.lengthen_for_next(now, slot);
+                }
                 self.channels[slot].tx.land(item.is_judged());
                 self.watch(now, slot);
                 self.wake_channel(slot);
@@ -47,6 +57,25 @@ impl<M: Mode> Session<'_, M> {
                 }
                 self.let_go(now, slot);
             }
+        }
+    }
+
+    /// Doubles a transmit ring that is full behind the body that has gone up, if what waits there is less
+    /// than the next body may have: on a long path an exchange costs much, however little it carries.
+    fn lengthen_for_next(&mut self, now: u64, slot: usize) {
+        let most = self.core.max_body();
+        let Some(full) = self.core.full() else { return };
+        if full.body_size.round_trip_ms() < LONG_PATH_MS {
+            return;
+        }
+        let next = full.body_size.budget(now, most, Company::Alone);
+        let ring = self.rings.len(slot, Direction::Transmit);
+        let channel = &self.channels[slot];
+        let tx = &channel.tx;
+        let is_needed =
+            channel.is_established() && (ring as u64) < BODIES * tx.round_trips().ring_need();
+        if is_needed && tx.unsent() < next.into() && tx.is_ring_short(ring) {
+            self.lengthen(slot, Direction::Transmit);
         }
     }
 

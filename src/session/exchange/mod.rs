@@ -11,6 +11,7 @@
 //!  handle_failure       landing.rs   each of its messages is done, or due again       ──▶ Idle
 //!
 //!  mod.rs       Flight: the exchange in flight, and how far it is
+//!  little.rs    whether little data wait for more
 //!  item.rs      Item: a message of the plan; Incoming: the data message that is being read
 //!  transfer.rs  the room in which messages are staged on the way up, and decoded on the way down
 //! ```
@@ -22,6 +23,7 @@ mod decode;
 mod encode;
 mod item;
 mod landing;
+mod little;
 mod outcome;
 pub(super) mod plan;
 mod transfer;
@@ -30,6 +32,7 @@ mod verdict;
 use heapless::Vec;
 
 pub(super) use item::{DATA_HEAD, Destination, Incoming, Item, ItemKind};
+pub(super) use little::LittleData;
 pub(super) use outcome::VERDICTS;
 pub(super) use transfer::Transfer;
 

@@ -78,6 +78,9 @@ impl<M: Mode> Session<'_, M> {
             self.core.flight(lane).is_broken()
         );
         self.core.failed(now, lane, cause, sent);
+        if !M::SINGLE {
+            self.forget_round_trips();
+        }
         if lane == Lane::Park && sent {
             self.note_losses(now);
         }

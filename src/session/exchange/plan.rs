@@ -2,12 +2,15 @@
 
 use super::{DATA_HEAD, Item, ItemKind, MAX_ITEMS};
 use crate::Kind;
+use crate::session::acknowledge::LEAST_ACK;
 use crate::session::channel::probe::Probe;
 use crate::session::channel::tombstone::Left;
 use crate::session::channel::{ChannelRecord, State};
 use crate::session::deadline::Deadline;
 use crate::session::mode::Mode;
+use crate::session::path::Company;
 use crate::session::replies::ReplyKind;
+use crate::session::rings::Direction;
 use crate::session::state::Phase;
 use crate::session::terms::Lane;
 use crate::session::view::Session;
@@ -29,9 +32,6 @@ const _: () = assert!(CONTROL_ROOM as usize >= MAX_ITEMS * (Route::LEN + MAX_CON
 /// Most octets of data that fit a body which is park and send at once.
 pub(in crate::session) const MAX_SINGLE_DATA: usize =
     MAX_SINGLE_BODY - CONTROL_ROOM as usize - DATA_HEAD;
-/// A peer heard of so recently, in ms, may get more at any moment: as long as the relay lets a body
-/// wait for another peer.
-const PEER_TRAFFIC_MS: u64 = 1_000;
 /// Tries to say BYE before the relay is left to find out.
 const BYE_TRIES: u8 = 3;
 
@@ -268,13 +268,18 @@ impl<M: Mode> Session<'_, M> {
             chosen[slot / 32] |= 1 << (slot % 32);
         }
         let candidates: u32 = chosen.iter().map(|word| word.count_ones()).sum();
-        if candidates == 0 {
+        if !M::SINGLE && self.waits_for_more(now, &chosen, candidates) || candidates == 0 {
             return;
         }
         let most = self.core.max_body().saturating_sub(CONTROL_ROOM).max(1024);
         let mut budget = match self.core.full() {
             Some(full) => {
-                let budget = full.body_size.budget(now, most, candidates > 1);
+                let company = match candidates {
+                    1 if self.is_stream_alone(now, &chosen) => Company::Alone,
+                    1 => Company::Quiet,
+                    _ => Company::Waiting(candidates),
+                };
+                let budget = full.body_size.budget(now, most, company);
                 budget.min(full.gateway.payload(now))
             }
             None => most,
@@ -307,15 +312,39 @@ impl<M: Mode> Session<'_, M> {
         self.core.turn = second.unwrap_or(first) as u8;
     }
 
+    /// Whether the only data there are to send wait for more, since the exchange would keep more than
+    /// them from going.
+    fn waits_for_more(&mut self, now: u64, chosen: &[u32; 8], candidates: u32) -> bool {
+        let is_little = candidates == 1 && self.core.send().plan().is_empty() && {
+            let slot = chosen.iter().position(|word| *word != 0).unwrap_or(0);
+            let slot = slot * 32 + chosen[slot].trailing_zeros() as usize;
+            let channel = &self.channels[slot];
+            let ring = self.rings.len(slot, Direction::Transmit);
+            channel.kind::<M>() == Kind::Stream && channel.tx.is_little(ring)
+        };
+        let wait_ms = self.core.company_ms().filter(|_| is_little);
+        self.core.full_mut().is_some_and(|full| full.little_data.waits(now, wait_ms))
+    }
+
     fn plan_stream(&mut self, now: u64, slot: usize, share: u32, several: bool) -> u32 {
-        let ring = self.ring_len();
+        let ring = self.rings.len(slot, Direction::Transmit);
         let channel = &mut self.channels[slot];
         let segment = channel.tx.take_segment(ring, share, several);
         if !M::SINGLE && segment.is_new {
             channel.tx.measure(now);
         }
         channel.depart();
-        let planned = Item::data(ItemKind::Data, slot, segment.flags, segment.bytes);
+        let takes_all = segment.bytes < share;
+        let mut flags = segment.flags;
+        if !M::SINGLE && takes_all {
+            flags = flags.with(DataFlags::HUNGRY.when(channel.tx.is_at_limit()));
+            if (ring as u64) < channel.tx.round_trips().ring_need()
+                && channel.tx.is_ring_short(ring)
+            {
+                self.lengthen(slot, Direction::Transmit);
+            }
+        }
+        let planned = Item::data(ItemKind::Data, slot, flags, segment.bytes);
         let is_planned = self.core.send_mut().say(planned);
         debug_assert!(is_planned, "data is planned only while the plan has room");
         self.core.count(|stats| {
@@ -337,8 +366,7 @@ impl<M: Mode> Session<'_, M> {
         fits: bool,
     ) -> u32 {
         self.expire_datagrams(now, slot);
-        let (ring, _) = self.rings_of(slot);
-        let ring = &self.rings[ring];
+        let ring = self.rings.transmit(slot);
         let channel = &mut self.channels[slot];
         let flags = DataFlags::DATAGRAM.with(DataFlags::ACK_NOW.when(several));
         let (mut at, mut count, mut taken) = (None, 0, 0);
@@ -382,8 +410,7 @@ impl<M: Mode> Session<'_, M> {
             if channel.kind::<M>() != Kind::Datagram || !self.has_data(slot, several) {
                 return false;
             }
-            let (tx_ring, _) = self.rings_of(slot);
-            let first = channel.tx.datagram(&self.rings[tx_ring], None);
+            let first = channel.tx.datagram(self.rings.transmit(slot), None);
             first.is_some_and(|(len, _)| len > MAX_SINGLE_DATA)
         })
     }
@@ -393,9 +420,18 @@ impl<M: Mode> Session<'_, M> {
         if M::SINGLE {
             return false;
         }
-        let has_traffic =
-            |c: &&ChannelRecord| c.is_outstanding::<M>() || now < c.heard_at() + PEER_TRAFFIC_MS;
-        let mut busy = self.channels.iter().filter(|c| c.is_established()).filter(has_traffic);
+        let mut busy = self.channels.iter().filter(|c| c.has_traffic::<M>(now));
         busy.next().is_some_and(|first| busy.any(|c| c.peer() != first.peer()))
+    }
+
+    /// Whether the channel that is chosen is a stream, and no other had traffic lately. Datagrams are not
+    /// to wait for long bodies, nor acknowledgements of much that comes in.
+    fn is_stream_alone(&self, now: u64, chosen: &[u32; 8]) -> bool {
+        self.channels.iter().enumerate().all(|(slot, channel)| {
+            match chosen[slot / 32] >> (slot % 32) & 1 {
+                0 => !channel.has_traffic::<M>(now),
+                _ => channel.kind::<M>() == Kind::Stream && channel.rx.unacked() < LEAST_ACK,
+            }
+        })
     }
 }

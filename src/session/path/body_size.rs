@@ -2,18 +2,38 @@
 
 use core::num::NonZeroU32;
 
+use crate::session::acknowledge::LONG_PATH_MS;
 use crate::trace::debug;
 
 /// Bodies begin with so many octets: fast paths double it at once, slow ones pass it within seconds.
 const FIRST_BODY: u32 = 64 << 10;
 /// Smallest body, in octets: below, headers outweigh the payload.
 const LEAST_BODY: u32 = 4 << 10;
-/// A body takes at most so long, in ms, at the rate measured,
+/// A body takes at most so long, in ms, at the rate measured, while another channel has traffic, or much
+/// comes in: those may have to wait for the body and its answer.
 const BODY_MS: u32 = 250;
-/// and at most so long while other channels wait.
+/// While nothing else has traffic a body takes as long as so many of the shortest exchanges, if that is
+/// more: between bodies the path stands idle for one of these.
+const ALONE_ROUND_TRIPS: u32 = 4;
+/// While other channels wait a body takes as long as one of the shortest exchanges, but so long at least,
+/// in ms.
 const SHARED_BODY_MS: u32 = 10;
+/// On a short path a body beside other traffic has at most so many octets for each channel, and for two
+/// at least: more cost no less each, and the others wait for them.
+const SHARE: u32 = 256 << 10;
 /// How long a size that was refused (413) is a ceiling, in ms.
 const CEILING_MS: u64 = 600_000;
+
+/// What a body keeps waiting beside its own channel.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Company {
+    /// No other channel has traffic.
+    Alone,
+    /// Another channel has traffic, but nothing to send now.
+    Quiet,
+    /// So many channels have data to send.
+    Waiting(u32),
+}
 
 /// A size that was refused.
 #[derive(Debug, Clone, Copy)]
@@ -49,12 +69,19 @@ impl BodySize {
     }
 
     /// Octets of payload that the next body may have.
-    pub fn budget(&self, now: u64, most: u32, shared: bool) -> u32 {
-        let mut budget = self.body();
-        if let Some(rate) = self.rate
-            && shared
-        {
-            budget = budget.min(rate.get().saturating_mul(SHARED_BODY_MS));
+    pub fn budget(&self, now: u64, most: u32, company: Company) -> u32 {
+        let mut budget = self.within(match company {
+            Company::Alone => self.alone_ms(),
+            Company::Quiet => BODY_MS,
+            Company::Waiting(_) => self.round_trip_ms().clamp(SHARED_BODY_MS, BODY_MS),
+        });
+        let channels = match company {
+            Company::Alone => None,
+            Company::Quiet => Some(2),
+            Company::Waiting(channels) => Some(channels.max(2)),
+        };
+        if let Some(channels) = channels.filter(|_| self.round_trip_ms() < LONG_PATH_MS) {
+            budget = budget.min(SHARE.saturating_mul(channels));
         }
         if let Some(ceiling) = self.ceiling
             && now < ceiling.until
@@ -62,6 +89,16 @@ impl BodySize {
             budget = budget.min(ceiling.octets.get());
         }
         budget.max(LEAST_BODY).min(most)
+    }
+
+    /// How long a body that keeps nothing waiting may take, in ms.
+    fn alone_ms(&self) -> u32 {
+        self.round_trip_ms().saturating_mul(ALONE_ROUND_TRIPS).max(BODY_MS)
+    }
+
+    /// Octets of a body that takes at most `ms`.
+    fn within(&self, ms: u32) -> u32 {
+        self.rate.map_or(FIRST_BODY, |rate| rate.get().saturating_mul(ms)).min(self.body())
     }
 
     /// Shortest exchange seen, in ms; 0 before the first.
@@ -86,13 +123,13 @@ impl BodySize {
         let body = self.body();
         let slow = bytes >= LEAST_BODY && beyond > BODY_MS;
         // Less than a body tells how fast the path is only if it took long.
-        if bytes < body / 2 && !slow {
+        if bytes < self.within(BODY_MS) / 2 && !slow {
             return;
         }
         let rate = bytes / beyond.max(1);
         let rate = self.rate.map_or(rate, |before| before.get() - before.get() / 4 + rate / 4);
         self.rate = NonZeroU32::new(rate);
-        let target = rate.saturating_mul(BODY_MS);
+        let target = rate.saturating_mul(self.alone_ms());
         let body = target.clamp(LEAST_BODY, body.saturating_mul(2)).min(most.max(LEAST_BODY));
         self.body = NonZeroU32::new(body);
     }
@@ -124,16 +161,16 @@ mod tests {
     fn grows_on_a_fast_path_and_shrinks_on_failures() {
         let mut size = BodySize::new();
         let most = 1 << 20;
-        assert_eq!(size.budget(0, most, false), FIRST_BODY);
+        assert_eq!(size.budget(0, most, Company::Alone), FIRST_BODY);
         for _ in 0..10 {
-            let body = size.budget(0, most, false);
+            let body = size.budget(0, most, Company::Alone);
             size.passed(body, 1, most);
         }
-        assert_eq!(size.budget(0, most, false), most);
+        assert_eq!(size.budget(0, most, Company::Alone), most);
         size.failed();
-        assert_eq!(size.budget(0, most, false), most);
+        assert_eq!(size.budget(0, most, Company::Alone), most);
         size.failed();
-        assert_eq!(size.budget(0, most, false), most / 2);
+        assert_eq!(size.budget(0, most, Company::Alone), most / 2);
     }
 
     #[test]
@@ -141,10 +178,10 @@ mod tests {
         let mut size = BodySize::new();
         size.passed(100, 20, 1 << 20);
         for _ in 0..20 {
-            let body = size.budget(0, 1 << 20, false);
+            let body = size.budget(0, 1 << 20, Company::Alone);
             size.passed(body, 20 + body / 32, 1 << 20);
         }
-        let body = size.budget(0, 1 << 20, false);
+        let body = size.budget(0, 1 << 20, Company::Alone);
         assert!((7_000..9_000).contains(&body), "{body}");
     }
 
@@ -153,7 +190,7 @@ mod tests {
         let mut size = BodySize::new();
         let mut took = 0;
         for _ in 0..20 {
-            let body = size.budget(0, 1 << 20, false);
+            let body = size.budget(0, 1 << 20, Company::Alone);
             took = 20 + body / 32;
             size.passed(body, took, 1 << 20);
         }
@@ -165,10 +202,10 @@ mod tests {
         let mut size = BodySize::new();
         size.passed(0, 20, 1 << 20);
         for _ in 0..20 {
-            let bytes = size.budget(0, 1 << 20, false).min(16 << 10);
+            let bytes = size.budget(0, 1 << 20, Company::Alone).min(16 << 10);
             size.passed(bytes, 20 + bytes / 32, 1 << 20);
         }
-        let body = size.budget(0, 1 << 20, false);
+        let body = size.budget(0, 1 << 20, Company::Alone);
         assert!((7_000..9_000).contains(&body), "{body}");
     }
 
@@ -176,10 +213,75 @@ mod tests {
     fn a_long_path_is_not_slow() {
         let mut size = BodySize::new();
         for _ in 0..40 {
-            let body = size.budget(0, 1 << 20, false);
+            let body = size.budget(0, 1 << 20, Company::Alone);
             size.passed(body, 700 + body / 10_000, 1 << 20);
         }
-        assert_eq!(size.budget(0, 1 << 20, false), 1 << 20);
+        assert_eq!(size.budget(0, 1 << 20, Company::Alone), 1 << 20);
+    }
+
+    /// Bodies that nothing waits for, over a path of 250 octets a ms whose shortest exchange takes
+    /// `round_trip_ms`; octets a ms in the end.
+    fn settle(size: &mut BodySize, round_trip_ms: u32) -> u32 {
+        size.passed(0, round_trip_ms, 4 << 20);
+        let mut rate = 0;
+        for _ in 0..20 {
+            let body = size.budget(0, 4 << 20, Company::Alone);
+            let took = round_trip_ms + body / 250;
+            size.passed(body, took, 4 << 20);
+            rate = body / took;
+        }
+        rate
+    }
+
+    #[test]
+    fn bodies_alone_fill_three_quarters_of_a_long_thin_path() {
+        for round_trip_ms in [10, 60, 300, 900] {
+            let rate = settle(&mut BodySize::new(), round_trip_ms);
+            assert!(rate >= 250 * 3 / 4, "{rate} octets a ms over {round_trip_ms} ms");
+        }
+    }
+
+    #[test]
+    fn body_beside_other_traffic_takes_a_quarter_of_a_second_and_beside_data_a_round_trip() {
+        for (round_trip_ms, waiting_ms) in [(1, 17), (20, 20), (100, 100), (300, 250), (900, 250)] {
+            let mut size = BodySize::new();
+            settle(&mut size, round_trip_ms);
+            for (company, ms) in [(Company::Quiet, 250), (Company::Waiting(2), waiting_ms)] {
+                let body = size.budget(0, 4 << 20, company);
+                let took = body / 250;
+                assert!(took.abs_diff(ms) <= 2, "{company:?}: {took} ms over {round_trip_ms} ms");
+            }
+        }
+    }
+
+    #[test]
+    fn body_beside_other_traffic_on_a_short_path_has_a_quarter_of_a_mebibyte_a_channel() {
+        for (round_trip_ms, share) in [(0, SHARE), (LONG_PATH_MS, 4 << 20)] {
+            let mut size = BodySize::new();
+            size.passed(0, round_trip_ms, 4 << 20);
+            for _ in 0..10 {
+                let body = size.budget(0, 4 << 20, Company::Alone);
+                size.passed(body, round_trip_ms, 4 << 20);
+            }
+            assert_eq!(size.budget(0, 4 << 20, Company::Alone), 4 << 20);
+            let waiting = [2, 8].map(|channels| (Company::Waiting(channels), channels));
+            for (company, channels) in [(Company::Quiet, 2)].into_iter().chain(waiting) {
+                let most = (share * channels).min(4 << 20);
+                assert_eq!(size.budget(0, 4 << 20, company), most, "{company:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn short_bodies_beside_other_traffic_find_out_that_the_path_became_faster() {
+        let mut size = BodySize::new();
+        settle(&mut size, 300);
+        for _ in 0..20 {
+            let body = size.budget(0, 4 << 20, Company::Quiet);
+            size.passed(body, 300 + body / 1_000, 4 << 20);
+        }
+        let took = size.budget(0, 4 << 20, Company::Quiet) / 1_000;
+        assert!((240..=250).contains(&took), "{took} ms");
     }
 
     #[test]
@@ -187,10 +289,10 @@ mod tests {
         let mut size = BodySize::new();
         size.refused(5, 1 << 20);
         for _ in 0..10 {
-            let body = size.budget(6, 4 << 20, false);
+            let body = size.budget(6, 4 << 20, Company::Alone);
             size.passed(body, 1, 4 << 20);
         }
-        assert_eq!(size.budget(6, 4 << 20, false), 1 << 19);
-        assert!(size.budget(6 + CEILING_MS, 4 << 20, false) > 1 << 19);
+        assert_eq!(size.budget(6, 4 << 20, Company::Alone), 1 << 19);
+        assert!(size.budget(6 + CEILING_MS, 4 << 20, Company::Alone) > 1 << 19);
     }
 }

@@ -27,7 +27,7 @@ mod stream_watch;
 mod watch;
 
 pub(super) use backoff::Backoff;
-pub(super) use body_size::BodySize;
+pub(super) use body_size::{BodySize, Company};
 pub(super) use doubt::ParkDoubt;
 pub(super) use gateway::Gateway;
 pub(super) use health::Health;

@@ -90,3 +90,49 @@ fn idle_session_makes_no_exchange() {
     assert!(bench.begin(Lane::Park).is_none());
     assert_eq!(bench.session().poll_timeout(Lane::Send), None);
 }
+
+/// Octets of a path's rate in a ms, and its shortest exchange in ms.
+const THIN: (u32, u64) = (250, 300);
+/// A limit that no test reaches.
+const FAR: u64 = 8 << 20;
+/// Rings that such a path does not fill.
+const LONG: Profile = Profile { ring: 1 << 20, ..SMALL };
+
+/// Writes `bytes`, and makes a send with data over the thin path, whose data the peer acknowledges;
+/// gives their octets.
+fn thin_send(bench: &mut Bench, id: ChannelId, local: ChannelRef, bytes: &[u8]) -> u32 {
+    let now = bench.now;
+    bench.session().write(now, id, bytes).unwrap();
+    let request = bench.begin(Lane::Send).expect("data");
+    let (place, data) = request.data()[0];
+    bench.now += THIN.1 + u64::from(data.len / THIN.0);
+    let ack = data.offset + u64::from(data.len);
+    let window = Window { ack, limit: ack + FAR, ..Window::default() };
+    bench.exchange(Lane::Park, |answer| answer.from(PEER, local).window(window));
+    let answer = Answer::to(&request.exchange).verdict(place, Status::Delivered, data.len);
+    bench.answer(Lane::Send, &answer.ok());
+    data.len
+}
+
+#[test]
+fn body_is_short_while_another_channel_has_traffic_and_long_after() {
+    let (mut bench, bulk, local) = Bench::of(&LONG).reach().join(Kind::Stream, FAR);
+    let other = bench.connect(Kind::Stream);
+    let other_local = bench.dial(Status::Ok, FAR);
+    bench.exchange(Lane::Send, |answer| answer);
+    // What the set-up told of the path is no longer so.
+    let now = bench.now;
+    bench.session().network_changed(now);
+    thin_send(&mut bench, bulk, local, &[1]);
+    bench.pass(5_000);
+    let bytes = vec![1; 1 << 20];
+    let settled = (0..12).map(|_| thin_send(&mut bench, bulk, local, &bytes)).last().unwrap();
+    assert!((250_000..=300_000).contains(&settled), "{settled}");
+    bench.exchange(Lane::Park, |answer| answer.from(PEER, other_local).stream(0, b"typed"));
+    let beside = thin_send(&mut bench, bulk, local, &bytes);
+    assert!((55_000..=62_500).contains(&beside), "{beside}");
+    assert_eq!(bench.read(other), b"typed");
+    let after = (0..4).map(|_| thin_send(&mut bench, bulk, local, &bytes));
+    let alone = after.last().unwrap();
+    assert!(alone > 3 * beside, "{alone} behind {beside}");
+}

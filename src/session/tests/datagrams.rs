@@ -146,3 +146,33 @@ fn data_in_the_answer_to_a_send_is_foreign() {
     assert_eq!(receive(&mut bench, id), Some(vec![1; 150]));
     assert_eq!(receive(&mut bench, id), None);
 }
+
+#[test]
+fn peer_that_only_hears_datagrams_is_asked_before_the_linger_time_is_over() {
+    let (mut bench, id, local) = Bench::connected(Kind::Datagram, WINDOW);
+    let linger_ms = u64::from(bench.session().channels[id.slot()].linger_ms());
+    let began = bench.now;
+    let mut asked = 0;
+    send(&mut bench, id, b"x");
+    while bench.now < began + 2 * linger_ms {
+        let Some(request) = bench.begin(Lane::Send) else {
+            bench.pass(100);
+            continue;
+        };
+        // More is there whenever the timers are looked at.
+        assert!(send(&mut bench, id, b"x"), "{} ms", bench.now - began);
+        bench.pass(1_000);
+        let mut answer = Answer::to(&request.exchange);
+        let mut asks = false;
+        for (place, data) in request.data() {
+            answer = answer.verdict(place, Status::Delivered, data.len);
+            asks |= data.flags.has(DataFlags::PROBE);
+        }
+        bench.answer(Lane::Send, &answer.ok());
+        if asks {
+            asked += 1;
+            bench.exchange(Lane::Park, |answer| answer.from(PEER, local).window(Window::default()));
+        }
+    }
+    assert!((2..=20).contains(&asked), "{asked}");
+}

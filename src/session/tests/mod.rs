@@ -7,9 +7,11 @@ mod breaks;
 mod datagrams;
 mod ends;
 mod handles;
+mod long_paths;
 mod meet;
 mod numbers;
 mod over;
+mod pooled;
 mod progress;
 mod random;
 mod single;
@@ -32,7 +34,7 @@ const RING: usize = 256;
 /// The window of a peer whose ring is as large as ours.
 const WINDOW: u64 = RING as u64;
 /// Two channels of one ring each way, two listeners.
-const SMALL: Profile = Profile { channels: 2, ring: RING, listeners: 2, io_buffer: 512 };
+const SMALL: Profile = Profile { channels: 2, ring: RING, pool: 0, listeners: 2, io_buffer: 512 };
 /// The time at which the tests begin, in ms.
 const START: u64 = 1_000_000;
 /// The place of the first message in a request, behind HELLO and a ROUTE.

@@ -36,7 +36,7 @@ fn streams(request: &Request) -> bool {
 
 impl Bench {
     /// Begins a park, and an answer that stays open.
-    fn stream(&mut self) -> Request {
+    pub(super) fn stream(&mut self) -> Request {
         let request = self.begin(Lane::Park).expect("a park");
         assert!(streams(&request));
         let answer = Answer::to(&request.exchange).message(&tick(0, 100));
@@ -289,29 +289,6 @@ fn acknowledgements_go_by_sends_while_an_answer_is_open() {
     bench.pass(100);
     assert!(bench.begin(Lane::Send).is_none());
     assert_eq!(bench.begin(Lane::Park).unwrap().windows()[0].ack, 140);
-}
-
-#[test]
-fn long_path_has_every_exchange_acknowledge_all_bytes() {
-    let large = Profile { ring: 2 << 20, ..SMALL };
-    let (mut bench, id, local) = Bench::of(&large).reach().join(Kind::Stream, 100);
-    let now = bench.now;
-    // The session forgets what it measured of the path.
-    bench.session().network_changed(now);
-    bench.session().write(now, id, b"x").unwrap();
-    let request = bench.begin(Lane::Send).expect("data");
-    let (place, _) = request.data()[0];
-    bench.pass(10);
-    let answer = Answer::to(&request.exchange).verdict(place, Status::Delivered, 1);
-    bench.answer(Lane::Send, &answer.ok());
-    bench.stream();
-    let sixteenth = vec![1; 128 << 10];
-    let answer = Answer(Vec::new()).from(PEER, local).stream(0, &sixteenth[1..]);
-    bench.feed(Lane::Park, &answer.0).unwrap();
-    assert!(bench.begin(Lane::Send).is_none());
-    let at = sixteenth.len() as u64 - 1;
-    bench.feed(Lane::Park, &Answer(Vec::new()).from(PEER, local).stream(at, b"x").0).unwrap();
-    assert_eq!(bench.exchange(Lane::Send, |answer| answer).windows()[0].ack, at + 1);
 }
 
 /// A wake-up costs the sending lane more than its work.

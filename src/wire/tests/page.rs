@@ -102,6 +102,7 @@ fn data_flags_are_those_of_the_page() {
         (DataFlags::PROBE.bits(), "PROBE"),
         (DataFlags::ACK_NOW.bits(), "ACK_NOW"),
         (DataFlags::DATAGRAM.bits(), "DATAGRAM"),
+        (DataFlags::HUNGRY.bits(), "HUNGRY"),
     ];
     assert_eq!(rows, all);
     let hello = section("### HELLO");
