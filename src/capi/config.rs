@@ -154,8 +154,8 @@ pub struct byway_config {
     /// The userdata that these functions get.
     pub hooks_userdata: *mut c_void,
     /// Octets from which streams that need it are lent longer rings, up to a quarter of it each, but two
-    /// rings' length at least: 0, or a
-    /// power of two up to 2^30. With 0, or less than four rings, the length of a ring never changes.
+    /// rings' length at least: 0, or a power of two up to 2^30. With 0, or less than four rings, the
+    /// length of a ring never changes.
     /// Default as BYWAY_PROFILE_PC; 0 in the struct of a program that does not know this field.
     pub pool: u64,
 }

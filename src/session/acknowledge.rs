@@ -59,7 +59,8 @@ impl<M: Mode> Session<'_, M> {
     /// A request with acknowledgements has gone up: what came while they were planned went with them, and
     /// the time that was set for that is no longer due.
     pub(super) fn acks_went(&mut self) {
-        if !self.channels.iter().any(|channel| channel.rx.owes_park()) {
+        let is_set = self.core.acks_at.is_set();
+        if is_set && !self.channels.iter().any(|channel| channel.rx.owes_park()) {
             self.core.acks_at = Deadline::NONE;
         }
     }

@@ -16,6 +16,11 @@ pub(super) enum Direction {
     Receive,
 }
 
+impl Direction {
+    /// Both directions.
+    pub const BOTH: [Self; 2] = [Self::Transmit, Self::Receive];
+}
+
 /// What a ring has of the pool, and since when it might do without. All zeros: nothing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Lease {
@@ -84,9 +89,8 @@ impl<'s, M: Mode> Rings<'s, M> {
     /// behind it (dynamic thresholds, Choudhury and Hahne, 1998), so that early streams leave something
     /// to later ones.
     pub fn may_double(&self, slot: usize, direction: Direction, more: usize) -> bool {
-        let lent: usize = self.leases.iter().map(|l| M::lease(l).extent.blocks()).sum();
         let wanted = (2 * self.extent(slot, direction).blocks()).max(1);
-        (self.pool.blocks() + more).saturating_sub(lent) >= 2 * wanted
+        (self.pool.blocks() + more).saturating_sub(self.lent_blocks()) >= 2 * wanted
     }
 
     /// Doubles a ring, which keeps the octets at `kept`; false if the pool has no room for that.
@@ -123,19 +127,28 @@ impl<'s, M: Mode> Rings<'s, M> {
         self.set_lease(slot, direction, Lease::NONE);
     }
 
+    /// Both rings of a channel go back.
+    pub fn give_both_back(&mut self, slot: usize) {
+        for direction in Direction::BOTH {
+            self.give_back(slot, direction);
+        }
+    }
+
     /// All rings go back.
     pub fn reset(&mut self) {
         for slot in 0..self.leases.len() / 2 {
-            self.give_back(slot, Direction::Transmit);
-            self.give_back(slot, Direction::Receive);
+            self.give_both_back(slot);
         }
     }
 
     /// Octets up to `at` moved through a ring, `n` of them now.
     pub fn note_use(&mut self, now: u64, slot: usize, direction: Direction, at: u64, n: usize) {
-        let each = self.guaranteed().trailing_zeros();
         let lease = self.lease(slot, direction);
-        if lease.extent.is_lent() && at >> each != (at - n as u64) >> each {
+        if !lease.extent.is_lent() {
+            return;
+        }
+        let each = self.guaranteed().trailing_zeros();
+        if at >> each != (at - n as u64) >> each {
             self.set_lease(slot, direction, Lease { used_at: now as u32, ..lease });
         }
     }
@@ -150,8 +163,11 @@ impl<'s, M: Mode> Rings<'s, M> {
     /// Octets of the pool that are lent.
     #[cfg(test)]
     pub fn lent(&self) -> usize {
-        let blocks: usize = self.leases.iter().map(|l| M::lease(l).extent.blocks()).sum();
-        blocks * 2 * self.guaranteed()
+        self.lent_blocks() * 2 * self.guaranteed()
+    }
+
+    fn lent_blocks(&self) -> usize {
+        self.leases.iter().map(|lease| M::lease(lease).extent.blocks()).sum()
     }
 
     fn lease(&self, slot: usize, direction: Direction) -> Lease {

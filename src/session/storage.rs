@@ -17,8 +17,8 @@ pub struct Profile {
     /// Octets that are guaranteed to each channel's transmit ring and to its receive ring; a power of two.
     pub ring: usize,
     /// Octets from which streams that need it are lent longer rings, up to a quarter of it each, but two
-    /// rings' length at least: 0, or a power of two up to 1 GiB. With 0, or less than four rings, the length of a ring never changes; of
-    /// more than 131,072 rings' length the rest is not used.
+    /// rings' length at least: 0, or a power of two up to 1 GiB. With 0, or less than four rings, the
+    /// length of a ring never changes; of more than 131,072 rings' length the rest is not used.
     pub pool: usize,
     /// Listeners at once, up to 16.
     pub listeners: usize,

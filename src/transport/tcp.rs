@@ -87,11 +87,8 @@ fn write_all(stream: &TcpStream, mut output: &[u8], silence_ms: u32) -> io::Resu
 
 /// Waits until there is something to do for a writer, be it for an error of the connection.
 fn await_room(stream: &TcpStream, silence_ms: u32) -> io::Result<()> {
-    let silence = Timespec {
-        tv_sec: (silence_ms / 1_000).into(),
-        tv_nsec: (silence_ms % 1_000 * 1_000_000).into(),
-    };
-    match poll(&mut [PollFd::new(stream, PollFlags::OUT)], Some(&silence)) {
+    let silence = Timespec::try_from(Duration::from_millis(silence_ms.into())).ok();
+    match poll(&mut [PollFd::new(stream, PollFlags::OUT)], silence.as_ref()) {
         Ok(0) => Err(io::ErrorKind::TimedOut.into()),
         Ok(_) | Err(Errno::INTR) => Ok(()),
         Err(error) => Err(error.into()),

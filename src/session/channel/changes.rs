@@ -188,8 +188,7 @@ impl<M: Mode> Session<'_, M> {
         *channel = const { ChannelRecord::new() };
         channel.generation = generation;
         if !M::SINGLE {
-            self.rings.give_back(slot, Direction::Transmit);
-            self.rings.give_back(slot, Direction::Receive);
+            self.rings.give_both_back(slot);
         }
         self.core.drop_incoming(slot);
         self.core.wakes.session = true;

@@ -90,11 +90,6 @@ impl<M: Mode> Session<'_, M> {
         if data.flags.has(DataFlags::DATAGRAM) != (kind == Kind::Datagram) {
             return self.end(now, slot, EndCause::Here(Status::Protocol), true);
         }
-        let is_behind = !M::SINGLE && kind == Kind::Stream && data.len > 0;
-        let ack_now = data.flags.has(DataFlags::ACK_NOW);
-        if ack_now && !is_behind {
-            rx.owe_now();
-        }
         if !M::SINGLE && data.flags.has(DataFlags::HUNGRY) {
             rx.starve(data.offset, data.len);
         }
@@ -102,10 +97,13 @@ impl<M: Mode> Session<'_, M> {
             Kind::Datagram => M::DATAGRAMS && self.begin_datagram(now, lane, slot, data),
             Kind::Stream => self.begin_stream(lane, slot, data),
         };
+        // For octets of a stream it counts when they are there.
+        let is_behind = !M::SINGLE && begins && kind == Kind::Stream && data.len > 0;
+        if data.flags.has(DataFlags::ACK_NOW) && !is_behind {
+            self.channels[slot].rx.owe_now();
+        }
         if begins && data.len == 0 {
             self.on_bytes(now, lane, &[], 0);
-        } else if ack_now && is_behind && !begins {
-            self.channels[slot].rx.owe_now();
         }
     }
 
@@ -176,15 +174,17 @@ impl<M: Mode> Session<'_, M> {
                     self.core.flight(lane).drop_incoming();
                     return;
                 }
-                if left == 0 && incoming.fin {
-                    self.channels[slot].rx.take_fin(incoming.at + bytes.len() as u64);
+                if left > 0 {
+                    return;
                 }
-                if left == 0 && incoming.ack_now {
-                    self.channels[slot].rx.owe_now();
+                let rx = &mut self.channels[slot].rx;
+                if incoming.fin {
+                    rx.take_fin(incoming.at + bytes.len() as u64);
                 }
-                if left == 0 {
-                    self.finish_if_done(now, slot);
+                if incoming.ack_now {
+                    rx.owe_now();
                 }
+                self.finish_if_done(now, slot);
             }
             Destination::Datagram if !M::DATAGRAMS => {}
             Destination::Datagram => {

@@ -6,8 +6,6 @@ use crate::session::rings::Direction;
 use crate::session::view::Session;
 use crate::trace::trace;
 
-const BOTH: [Direction; 2] = [Direction::Transmit, Direction::Receive];
-
 /// A lent ring through which less than its guaranteed length moved in so long, in ms, may go back: so
 /// slow a stream needs no longer one, and a fast one does not pause for so long.
 const IDLE_MS: u32 = 2_000;
@@ -46,26 +44,29 @@ impl<M: Mode> Session<'_, M> {
     /// Takes rings back that others do not use, as many as this one needs to be doubled: none if all
     /// would not do. Whether it may be doubled now.
     fn reclaim(&mut self, slot: usize, direction: Direction) -> bool {
-        let idle = |session: &Self, at: usize, way| match session.channels[at].is_idle_ring(way) {
-            true => session.rings.idle_blocks(session.core.clock, at, way, IDLE_MS),
-            false => 0,
-        };
-        let all = || (0..self.channels.len()).flat_map(|at| BOTH.map(|way| (at, way)));
-        let blocks = all().map(|(at, way)| idle(self, at, way)).sum();
+        let count = self.channels.len();
+        let all = || (0..count).flat_map(|at| Direction::BOTH.map(|way| (at, way)));
+        let blocks = all().map(|(at, way)| self.idle_blocks(at, way)).sum();
         if !self.rings.may_double(slot, direction, blocks) {
             return false;
         }
-        for at in 0..self.channels.len() {
-            for way in BOTH {
-                if self.rings.may_double(slot, direction, 0) {
-                    return true;
-                }
-                if idle(self, at, way) > 0 {
-                    self.rings.give_back(at, way);
-                }
+        for (at, way) in all() {
+            if self.rings.may_double(slot, direction, 0) {
+                break;
+            }
+            if self.idle_blocks(at, way) > 0 {
+                self.rings.give_back(at, way);
             }
         }
         true
+    }
+
+    /// Blocks of the pool that a ring has and does not use.
+    fn idle_blocks(&self, slot: usize, direction: Direction) -> usize {
+        match self.channels[slot].is_idle_ring(direction) {
+            true => self.rings.idle_blocks(self.core.clock, slot, direction, IDLE_MS),
+            false => 0,
+        }
     }
 }
 

@@ -5,7 +5,6 @@
 
 mod datagrams;
 
-use core::cmp::Ordering;
 use core::num::NonZeroU64;
 
 use super::ring;
@@ -346,6 +345,7 @@ impl Sender {
     }
 
     /// The round trips to the peer.
+    #[cfg(test)]
     pub const fn round_trips(&self) -> &RoundTrips {
         &self.round_trips
     }
@@ -357,10 +357,13 @@ impl Sender {
         is_limited && self.limit.saturating_sub(self.una) < self.round_trips.ring_need()
     }
 
-    /// Whether a ring of `ring` octets is full, while the peer would take more than is in it, and more
-    /// may be written.
-    pub fn is_ring_short(&self, ring: usize) -> bool {
-        self.room(ring) == 0 && self.limit > self.end && !self.fin
+    /// Whether a ring of `ring` octets is full, and less than so many `times` what keeps the path busy,
+    /// while the peer would take more than is in it, and more may be written.
+    pub fn is_ring_short(&self, ring: usize, times: u64) -> bool {
+        (ring as u64) < self.round_trips.ring_need().saturating_mul(times)
+            && self.room(ring) == 0
+            && self.limit > self.end
+            && !self.fin
     }
 
     /// Measures the round trip of the segment taken last, unless another one is being measured.
@@ -448,13 +451,13 @@ impl Sender {
             self.delivered = self.delivered.max(self.una.min(self.end));
         }
         // With a loss the peer may take a promise back: its ring has become shorter.
-        self.limit = match window.losses.cmp(&self.losses) {
-            Ordering::Greater => window.limit,
-            Ordering::Equal => self.limit.max(window.limit),
-            Ordering::Less => self.limit,
-        };
         let mut back = window.losses > self.losses;
-        self.losses = self.losses.max(window.losses);
+        if back {
+            self.losses = window.losses;
+            self.limit = window.limit;
+        } else if window.losses == self.losses {
+            self.limit = self.limit.max(window.limit);
+        }
         if window.overflow > self.overflow {
             self.overflow = window.overflow;
             self.overflow_untold = true;

@@ -72,9 +72,8 @@ impl<M: Mode> Session<'_, M> {
         let ring = self.rings.len(slot, Direction::Transmit);
         let channel = &self.channels[slot];
         let tx = &channel.tx;
-        let is_needed =
-            channel.is_established() && (ring as u64) < BODIES * tx.round_trips().ring_need();
-        if is_needed && tx.unsent() < next.into() && tx.is_ring_short(ring) {
+        let is_too_little = tx.unsent() < next.into() && tx.is_ring_short(ring, BODIES);
+        if channel.is_established() && is_too_little {
             self.lengthen(slot, Direction::Transmit);
         }
     }

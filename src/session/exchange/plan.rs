@@ -338,9 +338,7 @@ impl<M: Mode> Session<'_, M> {
         let mut flags = segment.flags;
         if !M::SINGLE && takes_all {
             flags = flags.with(DataFlags::HUNGRY.when(channel.tx.is_at_limit()));
-            if (ring as u64) < channel.tx.round_trips().ring_need()
-                && channel.tx.is_ring_short(ring)
-            {
+            if channel.tx.is_ring_short(ring, 1) {
                 self.lengthen(slot, Direction::Transmit);
             }
         }

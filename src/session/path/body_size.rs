@@ -70,16 +70,13 @@ impl BodySize {
 
     /// Octets of payload that the next body may have.
     pub fn budget(&self, now: u64, most: u32, company: Company) -> u32 {
-        let mut budget = self.within(match company {
-            Company::Alone => self.alone_ms(),
-            Company::Quiet => BODY_MS,
-            Company::Waiting(_) => self.round_trip_ms().clamp(SHARED_BODY_MS, BODY_MS),
-        });
-        let channels = match company {
-            Company::Alone => None,
-            Company::Quiet => Some(2),
-            Company::Waiting(channels) => Some(channels.max(2)),
+        let shared_ms = || self.round_trip_ms().clamp(SHARED_BODY_MS, BODY_MS);
+        let (ms, channels) = match company {
+            Company::Alone => (self.alone_ms(), None),
+            Company::Quiet => (BODY_MS, Some(2)),
+            Company::Waiting(channels) => (shared_ms(), Some(channels.max(2))),
         };
+        let mut budget = self.within(ms);
         if let Some(channels) = channels.filter(|_| self.round_trip_ms() < LONG_PATH_MS) {
             budget = budget.min(SHARE.saturating_mul(channels));
         }
