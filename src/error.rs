@@ -59,6 +59,12 @@ pub enum ConfigError {
         "wrong kind: the endpoint serves the other of stream and datagram; use its counterpart"
     )]
     WrongKind,
+    /// The policy of the relay does not let the token of this client listen at, or connect to, the
+    /// endpoint.
+    #[error(
+        "endpoint forbidden: the relay's policy does not give this client's token that name and port; ask its operator to add it to `listen` or `connect`, or use another token"
+    )]
+    Forbidden,
     /// The operation does not fit the channel's kind or direction.
     #[error("not possible on this channel: {0}")]
     Unsupported(&'static str),
@@ -237,6 +243,9 @@ pub enum Blocked {
         "HTTP status {0} instead of an answer, which asks to come back in {1} s; a gateway's limit: ask for less, or its operator for more"
     )]
     Later(u16, u8),
+    /// The relay does not let this client in.
+    #[error(transparent)]
+    Token(TokenFault),
     /// The configured proxy wants a password, or another password.
     #[error("the proxy wants authentication; give the right user and password")]
     ProxyAuth,
@@ -273,7 +282,7 @@ impl Blocked {
     pub const fn is_lasting(self) -> bool {
         match self {
             Self::Tls(fault) => !matches!(fault, TlsFault::Broken),
-            Self::ProxyAuth | Self::ProxyScheme(_) => true,
+            Self::ProxyAuth | Self::ProxyScheme(_) | Self::Token(_) => true,
             Self::Dns
             | Self::Connect
             | Self::Hook
@@ -346,6 +355,22 @@ pub enum TlsFault {
         "the connection ended within the TLS handshake; check that the port speaks TLS, and what cuts it on the way"
     )]
     Broken,
+}
+
+/// Why a relay with a policy does not let a client in (RFC 6750, section 3).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum TokenFault {
+    /// The client sent no token.
+    #[error(
+        "the relay wants a token, and this client has none; give it one of its operator (--token-file)"
+    )]
+    Wanted,
+    /// The relay does not know the token, or the token has expired or is not valid yet.
+    #[error(
+        "the relay refuses this client's token; ask its operator for a valid one, or if the token has dates set this device's clock"
+    )]
+    Refused,
 }
 
 /// The scheme by which a proxy wants its users to authenticate (RFC 9110, section 11).
@@ -425,6 +450,7 @@ impl embedded_io::Error for Error {
             Self::Config(ConfigError::InUse | ConfigError::Taken | ConfigError::Duplicate) => {
                 ErrorKind::AddrInUse
             }
+            Self::Config(ConfigError::Forbidden) => ErrorKind::PermissionDenied,
             Self::Config(ConfigError::Unsupported(_)) => ErrorKind::Unsupported,
             Self::Config(_) => ErrorKind::InvalidInput,
             Self::Peer(PeerError::NoListener | PeerError::BacklogFull) => {

@@ -4,7 +4,7 @@ use std::ffi::CStr;
 
 use super::last::CallError;
 use crate::error::{
-    Blocked, ConfigError, Error, PeerError, ResourceError, TlsFault, TransportError,
+    Blocked, ConfigError, Error, PeerError, ResourceError, TlsFault, TokenFault, TransportError,
 };
 
 /// Success.
@@ -62,6 +62,8 @@ pub enum byway_error {
     Version = -107,
     /// The relay calls what this client sends malformed.
     Malformed = -108,
+    /// The relay's policy does not give this client's token the endpoint.
+    Forbidden = -109,
 
     /// Nobody listens at the endpoint.
     NoListener = -200,
@@ -140,6 +142,10 @@ pub enum byway_error {
     Head = -421,
     /// The program's own on_socket of byway_config refused each socket.
     Hook = -422,
+    /// The relay wants a token, and the client has none.
+    TokenWanted = -423,
+    /// The relay refuses the client's token.
+    TokenRefused = -424,
 }
 
 use byway_error as Code;
@@ -168,6 +174,7 @@ pub(super) const LINES: &[(Code, &CStr)] = &[
     (Code::EndpointKind, c"wrong kind: the endpoint serves the other of stream and datagram; use its counterpart"),
     (Code::Version, c"version mismatch: the relay speaks another protocol version; update the older of client and relay"),
     (Code::Malformed, c"the relay calls the request malformed: update the older of client and relay"),
+    (Code::Forbidden, c"endpoint forbidden: the relay's policy does not give this client's token that name and port; ask its operator to add it to listen or connect, or use another token"),
     (Code::NoListener, c"connection refused: nobody listens at that endpoint; check the name, or start the listener"),
     (Code::BacklogFull, c"connection refused: the listener's backlog or channels were used up whenever it was asked; try again later"),
     (Code::PeerAway, c"peer away: it has not asked the relay for data lately; check its network, try again"),
@@ -205,6 +212,8 @@ pub(super) const LINES: &[(Code, &CStr)] = &[
     (Code::ProxyScheme, c"path to the relay blocked: the proxy wants another scheme than Basic, which byway speaks; allow Basic there, or go through a local proxy such as cntlm or px"),
     (Code::Compressed, c"path to the relay blocked: the answer was compressed on the way; have the proxy or front leave application/octet-stream alone"),
     (Code::Head, c"path to the relay blocked: the head of the answer cannot be read: no HTTP, too long, folded or malformed; look at the port, and at the fronts before the relay"),
+    (Code::TokenWanted, c"path to the relay blocked: the relay wants a token, and this client has none; give it one of its operator in token or token_file"),
+    (Code::TokenRefused, c"path to the relay blocked: the relay refuses this client's token; ask its operator for a valid one, or if the token has dates set this device's clock"),
 ];
 
 /// What stands in the way, and the number that belongs to it.
@@ -217,6 +226,8 @@ pub(super) fn blocked(cause: Blocked) -> (Code, u64) {
         Blocked::Silence => (Code::Silence, 0),
         Blocked::Cut => (Code::Cut, 0),
         Blocked::Http(status) | Blocked::Later(status, _) => (Code::Http, status.into()),
+        Blocked::Token(TokenFault::Wanted) => (Code::TokenWanted, 0),
+        Blocked::Token(TokenFault::Refused) => (Code::TokenRefused, 0),
         Blocked::ProxyAuth => (Code::ProxyAuth, 0),
         Blocked::ProxyScheme(_) => (Code::ProxyScheme, 0),
         Blocked::Compressed => (Code::Compressed, 0),
@@ -251,6 +262,7 @@ fn code(error: Error) -> (Code, u64) {
             ConfigError::InUse => (Code::InUse, 0),
             ConfigError::Taken => (Code::Taken, 0),
             ConfigError::Duplicate => (Code::Duplicate, 0),
+            ConfigError::Forbidden => (Code::Forbidden, 0),
             ConfigError::WrongKind => (Code::EndpointKind, 0),
             ConfigError::Unsupported(_) => (Code::Unsupported, 0),
             ConfigError::Version { relay } => (Code::Version, relay.into()),

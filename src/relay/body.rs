@@ -7,6 +7,7 @@ use std::task::{Context, Poll};
 use bytes::Bytes;
 use hyper::body::{Body, Frame, SizeHint};
 
+use super::admission::Grant;
 use super::connection::{Answering, Connection};
 use super::router::{Answer, ExchangeId};
 use super::shared::SharedRouter;
@@ -15,6 +16,8 @@ use super::shared::SharedRouter;
 pub(super) struct Driver {
     exchange: OpenExchange,
     answering: Answering,
+    /// What the bearer of the request's token may do; `None`: everything.
+    grant: Option<Arc<Grant>>,
 }
 
 /// An exchange of the router, which forgets it when this is dropped.
@@ -32,16 +35,28 @@ impl Drop for OpenExchange {
 impl Driver {
     /// Opens an exchange. While there is no place for other sessions the router takes it only if it is of a
     /// session that the router knows.
-    pub fn open(shared: &Arc<SharedRouter>, answering: Answering) -> Self {
+    pub fn open(
+        shared: &Arc<SharedRouter>,
+        answering: Answering,
+        grant: Option<Arc<Grant>>,
+    ) -> Self {
         let full = !answering.connection().is_open_to_all();
         let id = shared.with(|router, now| {
             let id = router.handle_open(now);
             if full {
                 router.refuse_strangers(id);
             }
+            if let Some(grant) = &grant {
+                router.confine(id, Arc::clone(grant));
+            }
             id
         });
-        Self { exchange: OpenExchange { shared: Arc::clone(shared), id }, answering }
+        Self { exchange: OpenExchange { shared: Arc::clone(shared), id }, answering, grant }
+    }
+
+    /// What the bearer of the request's token may do; `None`: everything.
+    pub fn grant(&self) -> Option<&Grant> {
+        self.grant.as_deref()
     }
 
     /// Leaves the exchange: the request is answered in another way.

@@ -1,7 +1,7 @@
 //! The life of a connection, and what its parts tell each other.
 
 use std::io::{self, Write};
-use std::net::Shutdown;
+use std::net::{IpAddr, Shutdown};
 use std::pin::pin;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, Ordering::Relaxed};
 use std::sync::{Arc, OnceLock};
@@ -49,6 +49,8 @@ const SERVED: u8 = 2;
 pub(super) struct Connection {
     places: Arc<ConnectionPlaces>,
     id: ConnectionId,
+    /// Where it comes from: of IPv6 a network of 64 bits.
+    source: IpAddr,
     leave: Arc<Notify>,
     /// Requests whose head was read.
     requests: AtomicU32,
@@ -69,10 +71,16 @@ pub(super) struct Connection {
 }
 
 impl Connection {
-    pub fn new(places: Arc<ConnectionPlaces>, id: ConnectionId, leave: Arc<Notify>) -> Self {
+    pub fn new(
+        places: Arc<ConnectionPlaces>,
+        id: ConnectionId,
+        source: IpAddr,
+        leave: Arc<Notify>,
+    ) -> Self {
         Self {
             places,
             id,
+            source,
             leave,
             requests: AtomicU32::new(0),
             contradiction: OnceLock::new(),
@@ -82,6 +90,10 @@ impl Connection {
             early: AtomicBool::new(false),
             last: OnceLock::new(),
         }
+    }
+
+    pub fn source(&self) -> IpAddr {
+        self.source
     }
 
     /// A request's head was read.

@@ -16,6 +16,7 @@
 //! The relay keeps nothing: it may be killed and started again on the same address at any time, and
 //! the clients go on.
 
+mod admission;
 mod body;
 mod connection;
 mod framing;
@@ -29,6 +30,7 @@ mod stall;
 mod tests;
 mod worker;
 
+pub use admission::{AdmissionStats, Grant, NewToken, Policy, PolicyError};
 pub use places::ConnectionStats;
 pub use router::{RouterConfig, RouterStats};
-pub use server::{Relay, RelayConfig};
+pub use server::{Access, Relay, RelayConfig};

@@ -134,7 +134,7 @@ impl ConnectionPlaces {
         table.served += 1;
         table.sources.entry(source).or_default().open += 1;
         table.rest(id);
-        Some(Connection::new(Arc::clone(self), id, leave))
+        Some(Connection::new(Arc::clone(self), id, source, leave))
     }
 
     /// Closes the connection that waits longest: the system has no more file descriptors.

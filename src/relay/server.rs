@@ -11,6 +11,7 @@ use rustix::process::{Resource, getrlimit};
 use tokio::sync::watch;
 use tracing::{info, warn};
 
+use super::admission::{Admission, AdmissionStats, Policy};
 use super::places::{ConnectionPlaces, ConnectionStats, Limits, REFUSING};
 use super::router::{RouterConfig, RouterStats};
 use super::service::Service;
@@ -22,6 +23,18 @@ const UNDRAINED: usize = 64 * 1024;
 
 /// File descriptors for all but connections: for refusals under way, the listener, the program's own files.
 const DESCRIPTORS: usize = REFUSING + 64;
+
+/// Who may use a [`Relay`].
+#[derive(Debug, Clone, Default)]
+pub enum Access {
+    /// Everybody that reaches the relay, which listens on loopback addresses alone: another is an error. The default.
+    #[default]
+    Loopback,
+    /// Everybody that reaches the relay, whatever it listens on.
+    Open,
+    /// The bearers of the policy's tokens.
+    Policy(Arc<Policy>),
+}
 
 /// How a [`Relay`] is to run.
 #[derive(Debug, Clone)]
@@ -49,6 +62,8 @@ pub struct RelayConfig {
     /// How long a client may take nothing of its response before its connection is closed. Longer
     /// than the client's own silence, so that only clients that are gone are meant.
     pub stall: Duration,
+    /// Who may use the relay.
+    pub access: Access,
     /// The router's limits and times.
     pub router: RouterConfig,
 }
@@ -64,6 +79,7 @@ impl Default for RelayConfig {
             max_connections_per_address: None,
             head_timeout: Duration::from_secs(10),
             stall: Duration::from_secs(30),
+            access: Access::Loopback,
             router: RouterConfig { undrained: UNDRAINED, ..RouterConfig::default() },
         }
     }
@@ -75,6 +91,7 @@ pub struct Relay {
     url: String,
     shared: Arc<SharedRouter>,
     places: Arc<ConnectionPlaces>,
+    admission: Arc<Admission>,
     order: watch::Sender<Order>,
     threads: Vec<JoinHandle<()>>,
 }
@@ -83,7 +100,8 @@ impl Relay {
     /// Listens at [`RelayConfig::listen`] and serves, on threads of its own.
     ///
     /// # Errors
-    /// The address cannot be had, or the system gives no threads.
+    /// The address cannot be had, or is beyond loopback while [`RelayConfig::access`] is [`Access::Loopback`]
+    /// (`PermissionDenied`), or the system gives no threads.
     pub fn bind(config: RelayConfig) -> io::Result<Self> {
         let listener = TcpListener::bind(config.listen)?;
         Self::serve(vec![listener], config)
@@ -93,14 +111,25 @@ impl Relay {
     /// does not count. The first listener's address is in the URL.
     ///
     /// # Errors
-    /// There is no listener, a listener cannot be used, or the system gives no threads.
+    /// There is no listener, a listener cannot be used, or is beyond loopback while [`RelayConfig::access`] is
+    /// [`Access::Loopback`] (`PermissionDenied`), or the system gives no threads.
     pub fn serve(listeners: Vec<TcpListener>, config: RelayConfig) -> io::Result<Self> {
+        let policy = match &config.access {
+            Access::Loopback => {
+                check_loopback(&listeners)?;
+                None
+            }
+            Access::Open => None,
+            Access::Policy(policy) => Some(Arc::clone(policy)),
+        };
+        let admission = Arc::new(Admission::new(policy));
         let base = config.base.trim_matches('/');
         let base = if base.is_empty() { String::new() } else { format!("/{base}") };
         let shared = Arc::new(SharedRouter::new(config.router.clone()));
         let places = Arc::new(ConnectionPlaces::new(limits(&config)));
         let service = Arc::new(Service {
             shared: Arc::clone(&shared),
+            admission: Arc::clone(&admission),
             base: base.clone(),
             head_timeout: config.head_timeout,
             stall: config.stall,
@@ -111,7 +140,7 @@ impl Relay {
         let (address, threads) = worker::start(listeners, config.workers, &worker)?;
         let url = format!("http://{address}{base}");
         info!(%url, "listening");
-        Ok(Self { address, url, shared, places, order, threads })
+        Ok(Self { address, url, shared, places, admission, order, threads })
     }
 
     /// The URL that clients are given.
@@ -132,6 +161,17 @@ impl Relay {
     /// The counters of connections.
     pub fn connections(&self) -> ConnectionStats {
         self.places.stats()
+    }
+
+    /// The counters of admission.
+    pub fn admission(&self) -> AdmissionStats {
+        self.admission.stats()
+    }
+
+    /// Takes another policy, also in the place of none. It holds for every request that begins from now on: an
+    /// answer that stands already lasts to its end.
+    pub fn set_policy(&self, policy: impl Into<Arc<Policy>>) {
+        self.admission.set_policy(policy.into());
     }
 
     /// Answers every request under way, with END(SHUTDOWN) if need be, and stops; after `timeout` the relay
@@ -170,6 +210,20 @@ impl std::fmt::Debug for Relay {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Relay").field("url", &self.url).finish_non_exhaustive()
     }
+}
+
+/// Refuses listeners that others than this machine reach.
+fn check_loopback(listeners: &[TcpListener]) -> io::Result<()> {
+    for listener in listeners {
+        let address = listener.local_addr()?;
+        if !address.ip().to_canonical().is_loopback() {
+            return Err(io::Error::new(
+                io::ErrorKind::PermissionDenied,
+                format!("{address} is open to everybody that reaches it"),
+            ));
+        }
+    }
+    Ok(())
 }
 
 /// The limits of a configuration, as far as the process may have file descriptors.

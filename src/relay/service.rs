@@ -11,15 +11,17 @@ use bytes::Bytes;
 use hyper::body::{Body, Incoming};
 use hyper::header::{
     ALLOW, CACHE_CONTROL, CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, HOST, HeaderMap, HeaderValue,
-    RETRY_AFTER as RETRY_AFTER_HEADER,
+    RETRY_AFTER as RETRY_AFTER_HEADER, WWW_AUTHENTICATE,
 };
 use hyper::http::uri::Authority;
 use hyper::{Method, Request, Response, StatusCode, Version};
 
+use super::admission::{Admission, BodyHold, Denial};
 use super::body::{Answered, Driver};
 use super::connection::{Answering, Connection};
 use super::router::Answer;
 use super::shared::SharedRouter;
+use crate::http::refusal::{CHALLENGE, REFUSAL};
 
 /// After how many seconds a client may ask again for which there was no place: long enough that
 /// thousands of them cost little, short enough that a place is not free for long.
@@ -31,6 +33,8 @@ pub(super) const FULL: &str = "byway relay: full; come back later, or ask its op
 /// What all connections share to serve requests.
 pub(super) struct Service {
     pub shared: Arc<SharedRouter>,
+    /// Who may use the relay.
+    pub admission: Arc<Admission>,
     /// The path that stands before `/v1`, or empty. GET and HEAD of it tell a load balancer that the
     /// relay is here.
     pub base: String,
@@ -50,12 +54,14 @@ impl Service {
     ) -> Result<Response<Answered>, Infallible> {
         let answering = connection.begin();
         let response = match self.other_answer(&request, connection) {
-            Some((status, why)) => {
-                let early = !request.body().is_end_stream();
-                let response = text(answering, status, why);
-                if early { closing(connection, response) } else { response }
-            }
-            None => exchange(Driver::open(&self.shared, answering), request.into_body()).await,
+            Some((status, why)) => early(&request, connection, text(answering, status, why)),
+            None => match self.admission.admit(request.headers(), connection.source()) {
+                Ok(grant) => {
+                    let driver = Driver::open(&self.shared, answering, grant);
+                    exchange(driver, &self.admission, request.into_body()).await
+                }
+                Err(denial) => early(&request, connection, denied(answering, denial)),
+            },
         };
         Ok(if connection.is_last() { closing(connection, response) } else { response })
     }
@@ -118,8 +124,9 @@ enum BodyEnd {
 }
 
 /// Gives the body to the router.
-async fn upload(driver: &Driver, body: Incoming) -> BodyEnd {
+async fn upload(driver: &Driver, admission: &Admission, body: Incoming) -> BodyEnd {
     let mut body = pin!(body);
+    let mut hold = BodyHold::new(admission, driver.grant());
     let mut chunk = Bytes::new();
     let mut ended = false;
     let (mut admitted, mut served) = (false, false);
@@ -127,8 +134,15 @@ async fn upload(driver: &Driver, body: Incoming) -> BodyEnd {
     poll_fn(|cx| {
         loop {
             if chunk.is_empty() && !ended {
-                match body.as_mut().poll_frame(cx) {
-                    Poll::Ready(Some(Ok(frame))) => chunk = frame.into_data().unwrap_or_default(),
+                let frame = match hold.poll(cx) {
+                    Poll::Ready(()) => body.as_mut().poll_frame(cx),
+                    Poll::Pending => Poll::Pending,
+                };
+                match frame {
+                    Poll::Ready(Some(Ok(frame))) => {
+                        chunk = frame.into_data().unwrap_or_default();
+                        hold.took(chunk.len());
+                    }
                     Poll::Ready(Some(Err(_))) => return Poll::Ready(BodyEnd::Broken),
                     Poll::Ready(None) => ended = true,
                     Poll::Pending => {
@@ -169,10 +183,10 @@ async fn upload(driver: &Driver, body: Incoming) -> BodyEnd {
 }
 
 /// Gives the body to the router and waits for the beginning of the answer.
-async fn exchange(driver: Driver, body: Incoming) -> Response<Answered> {
+async fn exchange(driver: Driver, admission: &Admission, body: Incoming) -> Response<Answered> {
     // Nothing of the upload stays: an empty chunk would keep hyper's read buffer alive for the hold.
     let connection = Arc::clone(driver.connection());
-    match upload(&driver, body).await {
+    match upload(&driver, admission, body).await {
         BodyEnd::Whole => answer(driver).await,
         BodyEnd::Early => closing(&connection, answer(driver).await),
         BodyEnd::Broken => {
@@ -236,6 +250,47 @@ fn full(driver: Driver) -> Response<Answered> {
     headers.insert("byway-status", HeaderValue::from_static("full"));
     headers.insert(RETRY_AFTER_HEADER, HeaderValue::from(RETRY_AFTER));
     closing(&connection, response)
+}
+
+/// The answer to a request that is not admitted.
+fn denied(answering: Answering, denial: Denial) -> Response<Answered> {
+    let (status, why) = match denial {
+        Denial::NoToken => (
+            StatusCode::UNAUTHORIZED,
+            "byway relay: a token is wanted, in Authorization: Bearer or in Byway-Token; ask the operator for one\n",
+        ),
+        Denial::BadToken => (
+            StatusCode::UNAUTHORIZED,
+            "byway relay: the token is not known or not valid now; ask the operator for another\n",
+        ),
+        Denial::TooMany => (
+            StatusCode::SERVICE_UNAVAILABLE,
+            "byway relay: too many wrong tokens came from this address; come back later\n",
+        ),
+    };
+    let mut response = text(answering, status, why);
+    let headers = response.headers_mut();
+    match denial {
+        Denial::NoToken => {
+            headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static(CHALLENGE));
+        }
+        Denial::BadToken => {
+            headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static(REFUSAL));
+        }
+        Denial::TooMany => {
+            headers.insert(RETRY_AFTER_HEADER, HeaderValue::from(RETRY_AFTER));
+        }
+    }
+    response
+}
+
+/// The answer to a request whose body may still be on its way.
+fn early(
+    request: &Request<Incoming>,
+    connection: &Connection,
+    response: Response<Answered>,
+) -> Response<Answered> {
+    if request.body().is_end_stream() { response } else { closing(connection, response) }
 }
 
 /// Behind this response the connection is closed.

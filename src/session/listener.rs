@@ -10,7 +10,7 @@ use crate::wire::{Endpoint, ListenReq, ListenRsp, Status};
 ///
 /// ```text
 ///   Free ── listen ──▶ Claiming ── OK, or a connection ──▶ Granted
-///    ▲                    │ IN_USE, TAKEN, LIMITED            │ the same, or another holder
+///    ▲                    │ IN_USE, TAKEN, LIMITED, FORBIDDEN │ the same, or another holder
 ///    │                    └───────────▶ Lost ◀────────────────┘
 ///    └── unlisten, from any state
 /// ```
@@ -117,6 +117,9 @@ impl<M: Mode> Claim<M> {
         match (self.state, self.heard) {
             (ClaimState::Lost, Heard::Said(Status::Taken)) => Err(ConfigError::Taken.into()),
             (ClaimState::Lost, Heard::Said(Status::Limited)) => Err(ResourceError::Relay.into()),
+            (ClaimState::Lost, Heard::Said(Status::Forbidden)) => {
+                Err(ConfigError::Forbidden.into())
+            }
             (ClaimState::Lost, _) => Err(ConfigError::InUse.into()),
             (state, _) => Ok(state == ClaimState::Granted),
         }
@@ -202,9 +205,9 @@ impl<M: Mode> Claim<M> {
                 self.heard = Heard::Nothing;
                 return Claimed::Nothing;
             }
-            (Status::InUse | Status::Taken | Status::Limited, ClaimState::Claiming) => true,
-            // A relay with other limits than the one before.
-            (Status::Limited, ClaimState::Granted) => true,
+            (Status::InUse | Status::Taken, ClaimState::Claiming) => true,
+            // With a granted claim: a relay with other limits, or another policy, than before.
+            (Status::Limited | Status::Forbidden, _) => true,
             (Status::Taken, ClaimState::Granted) => rsp.epoch >= self.epoch,
             (Status::InUse, ClaimState::Granted) => {
                 self.heard = Heard::Said(Status::Taken);

@@ -275,6 +275,7 @@ impl HttpTransport {
             | Blocked::Cut
             | Blocked::ProxyAuth
             | Blocked::ProxyScheme(_)
+            | Blocked::Token(_)
             | Blocked::Full(_)
             | Blocked::Later(..)
             | Blocked::Relay(_) => {}

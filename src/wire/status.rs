@@ -90,6 +90,8 @@ statuses! {
     Limited = 0x12, "LIMITED", Resource, [End ListenRsp Verdict ConnectVerdict AcceptVerdict];
     /// The relay was started a moment ago: the name or peer may be on its way back.
     Retry = 0x13, "RETRY", Transport, [ListenRsp Verdict ConnectVerdict AcceptVerdict];
+    /// What the client's token permits does not include that endpoint.
+    Forbidden = 0x14, "FORBIDDEN", Config, [ListenRsp ConnectVerdict];
     /// No listener is at the endpoint.
     NoListener = 0x20, "NO_LISTENER", Peer, [AcceptRsp ConnectVerdict AcceptVerdict];
     /// Another owner holds the endpoint.

@@ -45,7 +45,7 @@ impl Tables {
             wake = session.wake.take();
         }
         self.sessions.goes_on(peer);
-        self.claim(now, peer, claims);
+        self.claim(now, id, peer, claims);
         self.exchanges.arm(id, Some(hold_until));
         if wake.is_some_and(|wake| hello.seq < wake) {
             self.end_park(now, id, ParkEnd::Wake);

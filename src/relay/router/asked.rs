@@ -23,6 +23,11 @@ impl Asked {
         is_full
     }
 
+    /// Whether a session was asked for `channel`.
+    pub fn has(&self, channel: ChannelRef) -> bool {
+        self.0.iter().any(|(asked, _)| *asked == channel)
+    }
+
     /// Whether `peer` may answer for `channel`. If nothing is remembered of the channel, as after a restart,
     /// the token alone must do.
     pub fn admits(&self, channel: ChannelRef, peer: Address) -> bool {

@@ -2,6 +2,7 @@
 
 use tracing::debug;
 
+use super::ExchangeId;
 use super::key::SessionKey;
 use super::names::{Holder, endpoint_of};
 use super::rejection::Limit;
@@ -26,19 +27,32 @@ impl Tables {
     }
 
     /// Makes the session's claims those of its newest park, and keeps the answers it has not heard.
-    pub(super) fn claim(&mut self, now: u64, session: SessionKey, requests: &[ListenReq]) {
-        // A claim that is listed beyond the limit ends, too.
+    pub(super) fn claim(
+        &mut self,
+        now: u64,
+        id: ExchangeId,
+        session: SessionKey,
+        requests: &[ListenReq],
+    ) {
+        // A claim that is listed beyond the limit ends, too, and one that the policy has come to forbid.
         let most = self.config.claims;
-        let looked_at = &requests[..requests.len().min(most)];
-        self.names.release_but(session, looked_at, most);
+        let grant = self.grant_of(id);
+        let is_given = |request: &ListenReq| {
+            grant.as_ref().is_none_or(|grant| grant.may_listen(&endpoint_of(request)))
+        };
+        let looked_at: Vec<_> = requests.iter().take(most).filter(|r| is_given(r)).copied().collect();
+        self.names.release_but(session, &looked_at, most);
         let mut held = Vec::new();
         let mut answers = Vec::new();
         for (place, request) in requests.iter().enumerate() {
-            let (status, epoch) = match place < most {
-                true => self.judge(now, session, request),
-                false => (Status::Limited, 0),
-            };
             let endpoint = endpoint_of(request);
+            let (status, epoch) = match &grant {
+                _ if place >= most => (Status::Limited, 0),
+                Some(grant) if !grant.may_listen(&endpoint) => {
+                    (self.forbid(now, id, grant, &endpoint, "listen"), 0)
+                }
+                Some(_) | None => self.judge(now, session, request),
+            };
             match status {
                 Status::Ok if held.contains(&(endpoint, request.claim)) => {}
                 Status::Ok => held.push((endpoint, request.claim)),
@@ -48,6 +62,7 @@ impl Tables {
                 _ => debug!(%session, %endpoint, status = status.name(), "claim is refused"),
             }
             if request.heard != Some(status) {
+                self.stats.forbidden += u64::from(status == Status::Forbidden);
                 answers.push(ListenRsp { claim: request.claim, status, epoch });
             }
         }

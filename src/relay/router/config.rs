@@ -125,6 +125,8 @@ pub struct RouterStats {
     pub limited: u64,
     /// Connections, or answers to some, refused: NO_LISTENER or WRONG_KIND.
     pub refused: u64,
+    /// Listeners and connections that the policy does not give the bearer of their token: FORBIDDEN.
+    pub forbidden: u64,
     /// Exchanges ended SUPERSEDED.
     pub superseded: u64,
     /// Exchanges ended REPEATED.
@@ -149,6 +151,7 @@ impl RouterStats {
             Status::Away => &mut self.away,
             Status::Retry => &mut self.retry,
             Status::Limited => &mut self.limited,
+            Status::Forbidden => &mut self.forbidden,
             _ => &mut self.refused,
         } += 1;
     }

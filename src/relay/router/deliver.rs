@@ -1,6 +1,6 @@
 //! Brings a message to its peer: into the peer's answer, or, for a while, waits for such an answer.
 
-use tracing::{debug, trace};
+use tracing::{debug, info, trace};
 
 use super::ExchangeId;
 use super::demand::Demand;
@@ -95,8 +95,21 @@ impl Tables {
         endpoint: &Endpoint,
         kind: Kind,
     ) -> Result<SessionKey, Status> {
-        let peer = self.listener(now, endpoint, kind)?;
         let source = self.source_of(id);
+        if let Some(grant) = self.grant_of(id) {
+            if !grant.may_connect(endpoint) {
+                return Err(self.forbid(now, id, &grant, endpoint, "connect"));
+            }
+            let is_new = self.sessions.get(&source).is_none_or(|s| !s.asked.has(channel));
+            if is_new && !self.accounts.connect(now, &grant) {
+                if self.accounts.refuse(now, &grant) {
+                    let (holder, limit) = (grant.holder(), Limit::PolicyConnects);
+                    info!(%holder, %endpoint, "LIMITED: {limit} is reached");
+                }
+                return Err(Status::Limited);
+            }
+        }
+        let peer = self.listener(now, endpoint, kind)?;
         if let Some(session) = self.sessions.get_mut(&source) {
             // A session that never parks hears no answer.
             let most = match session.highest() {

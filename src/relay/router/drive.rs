@@ -112,7 +112,11 @@ impl Router {
         if !flags_fit(hello) {
             return Err(MALFORMED);
         }
+        if !tables.charge(now, id, peer) {
+            return Err(Rejection::Limited(Limit::PolicySessions));
+        }
         if !tables.enter(now, peer) {
+            tables.accounts.leave(peer);
             return Err(Rejection::Limited(Limit::MaxSessions));
         }
         if let Some(exchange) = tables.exchanges.get_mut(id) {

@@ -1,10 +1,12 @@
 //! An exchange: a connection's request, and its response.
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 
 use bytes::BytesMut;
 use rustc_hash::FxHashMap;
 
+use super::super::admission::Grant;
 use super::ExchangeId;
 use super::control::encoded;
 use super::deadlines::Deadlines;
@@ -133,6 +135,8 @@ pub(super) enum SingleMessages {
 #[derive(Debug)]
 pub(super) struct ServerExchange {
     client: Requester,
+    /// What the exchange may do; `None`: everything.
+    grant: Option<Arc<Grant>>,
     seq: u64,
     /// Verdicts that were not written yet.
     verdicts: BytesMut,
@@ -177,6 +181,22 @@ impl ServerExchange {
         if self.client == Requester::Anyone {
             self.client = Requester::KnownOnly;
         }
+    }
+
+    /// The exchange may do no more than this.
+    pub fn confine(&mut self, grant: Arc<Grant>) {
+        self.grant = Some(grant);
+    }
+
+    /// What the exchange may do; `None`: everything.
+    pub fn grant(&self) -> Option<&Arc<Grant>> {
+        self.grant.as_ref()
+    }
+
+    /// The status by which a client is told that its grant does not include an endpoint. This is the one place
+    /// that decides it, also for clients of a version that does not know FORBIDDEN.
+    pub fn forbidden(&self) -> Status {
+        Status::Forbidden
     }
 
     pub fn is_refused(&self) -> bool {
@@ -357,6 +377,7 @@ impl Exchanges {
         self.next += 1;
         let exchange = ServerExchange {
             client: Requester::Anyone,
+            grant: None,
             seq: 0,
             verdicts: BytesMut::new(),
             stage: AnswerStage::Reading,

@@ -33,12 +33,14 @@
 //!  stored.rs     what is kept for a session's next answer
 //!  asked.rs, names.rs, wishes.rs, targets.rs   how sessions stand to each other
 //!  budget.rs     octets held, of all sessions; deadlines.rs: when something is due
+//!  accounts.rs   what bearers of tokens have: sessions, and connections begun
 //!  config.rs     RouterConfig: limits and timers; RouterStats: counters
 //! ```
 //!
 //! The octets of a message go from [`Router::handle_body`] by `Upload::next` to `Tables::bring_on`, which
 //! writes them into the response of the receiver's park; [`Router::poll_response`] gives them out.
 
+mod accounts;
 mod arrive;
 mod asked;
 mod budget;
@@ -69,10 +71,13 @@ mod tests;
 mod upload;
 mod wishes;
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 use rustc_hash::FxHashMap;
 use tracing::debug;
 
+use super::admission::Grant;
 use crate::wire::Status;
 use exchange::AnswerStage;
 use key::SessionKey;
@@ -128,6 +133,13 @@ impl Router {
     pub fn refuse_strangers(&mut self, id: ExchangeId) {
         if let Some(exchange) = self.tables.exchanges.get_mut(id) {
             exchange.admit_known_only();
+        }
+    }
+
+    /// The exchange may do no more than this. Asked before its body arrives.
+    pub fn confine(&mut self, id: ExchangeId, grant: Arc<Grant>) {
+        if let Some(exchange) = self.tables.exchanges.get_mut(id) {
+            exchange.confine(grant);
         }
     }
 

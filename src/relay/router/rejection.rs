@@ -38,6 +38,10 @@ pub(super) enum Limit {
     MaxMessages,
     MaxSessions,
     MaxHeld,
+    /// `sessions` of the policy.
+    PolicySessions,
+    /// `connects_per_second` of the policy.
+    PolicyConnects,
     Sends,
     Claims,
     Wishes,
@@ -55,6 +59,8 @@ impl fmt::Display for Limit {
             Self::MaxMessages => "max_messages",
             Self::MaxSessions => "max_sessions",
             Self::MaxHeld => "max_held",
+            Self::PolicySessions => "sessions of the policy",
+            Self::PolicyConnects => "connects_per_second of the policy",
             Self::Sends => "sends",
             Self::Claims => "claims",
             Self::Wishes => "wishes",

@@ -164,6 +164,11 @@ impl SessionRecord {
         self.highest = self.highest.max(Some(seq));
     }
 
+    /// Whether no exchange is under way, for longer than the grace.
+    pub fn is_idle(&self, now: u64, grace: u64) -> bool {
+        matches!(self.occupancy, Occupancy::Idle(since) if since + grace < now)
+    }
+
     fn is_known(&self) -> bool {
         self.presence != Presence::Never || matches!(self.occupancy, Occupancy::Busy(1..))
     }

@@ -1,9 +1,12 @@
 //! The router's tables, and what all files above do with them.
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 
-use tracing::{debug, trace};
+use tracing::{debug, info, trace};
 
+use super::super::admission::Grant;
+use super::accounts::Accounts;
 use super::budget::Budget;
 use super::deadlines::Deadlines;
 use super::exchange::Exchanges;
@@ -16,7 +19,7 @@ use super::targets::Targets;
 use super::upload::Upload;
 use super::wishes::Wishes;
 use super::{ExchangeId, RouterConfig, RouterStats};
-use crate::wire::Status;
+use crate::wire::{Endpoint, Status};
 
 /// The router's tables. An upload that is being read stands beside them, so that it can be read while
 /// they change; what is to be done to other uploads meanwhile is noted in `work`.
@@ -33,6 +36,7 @@ pub(super) struct Tables {
     pub wishes: Wishes,
     pub targets: Targets,
     pub budget: Budget,
+    pub accounts: Accounts,
     /// Deadlines of uploads.
     pub upload_timers: Deadlines<ExchangeId>,
     pub stats: RouterStats,
@@ -61,6 +65,7 @@ impl Tables {
             wishes: Wishes::default(),
             targets: Targets::default(),
             budget: Budget::new(config.max_held),
+            accounts: Accounts::default(),
             upload_timers: Deadlines::new(),
             stats: RouterStats::default(),
             touched: Vec::new(),
@@ -128,16 +133,53 @@ impl Tables {
         true
     }
 
+    /// The session of an exchange counts as its bearer's; false if that has as many sessions as it may.
+    pub fn charge(&mut self, now: u64, id: ExchangeId, peer: SessionKey) -> bool {
+        let Some(grant) = self.grant_of(id) else { return true };
+        let (sessions, grace) = (&self.sessions, self.config.grace_ms);
+        let is_idle = |other: &SessionKey| {
+            sessions.get(other).is_none_or(|session| session.is_idle(now, grace))
+        };
+        let counts = self.accounts.enter(now, peer, &grant, is_idle);
+        if !counts && self.accounts.refuse(now, &grant) {
+            let holder = grant.holder();
+            info!(%holder, session = %peer, "LIMITED: all `sessions` of the policy are in use");
+        }
+        counts
+    }
+
+    /// What the bearer of the exchange's token may do; `None`: everything.
+    pub fn grant_of(&self, id: ExchangeId) -> Option<Arc<Grant>> {
+        self.exchanges.get(id).and_then(|exchange| exchange.grant().cloned())
+    }
+
+    /// The policy does not give the bearer of the exchange's token this endpoint: what the client is told.
+    pub fn forbid(
+        &mut self,
+        now: u64,
+        id: ExchangeId,
+        grant: &Grant,
+        endpoint: &Endpoint,
+        what: &str,
+    ) -> Status {
+        if self.accounts.refuse(now, grant) {
+            let holder = grant.holder();
+            info!(%holder, %endpoint, "FORBIDDEN: the policy does not have the endpoint in `{what}`");
+        }
+        self.exchanges.get(id).map_or(Status::Forbidden, |exchange| exchange.forbidden())
+    }
+
     /// Forgets a session.
     pub fn forget(&mut self, peer: SessionKey) {
         self.disown(peer);
         self.sessions.forget(peer);
     }
 
-    /// Forgets a session's names and wishes.
+    /// Forgets a session's names and wishes, and that a bearer has the session.
     pub fn disown(&mut self, peer: SessionKey) {
         self.names.forget(peer);
         self.wishes.forget(peer);
+        self.accounts.leave(peer);
     }
 
     /// Forgets an exchange.

@@ -78,6 +78,7 @@ impl<M: Mode> Session<'_, M> {
             (None, Status::Away | Status::Busy) => PeerError::Away.into(),
             (None, Status::NoListener | Status::Retry) => PeerError::NoListener.into(),
             (None, Status::Limited) => ResourceError::Relay.into(),
+            (None, Status::Forbidden) => ConfigError::Forbidden.into(),
             (None, _) => Error::TimedOut,
         }
     }

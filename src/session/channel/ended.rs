@@ -15,6 +15,7 @@ impl ChannelRecord {
             EndCause::Refused(Status::BacklogFull) => PeerError::BacklogFull.into(),
             EndCause::Refused(Status::WrongKind) => ConfigError::WrongKind.into(),
             EndCause::Refused(Status::Limited) => ResourceError::Relay.into(),
+            EndCause::Refused(Status::Forbidden) => ConfigError::Forbidden.into(),
             EndCause::Here(Status::Linger) if self.is_all_but_done() => {
                 TransportError::EndUnconfirmed { acked }.into()
             }

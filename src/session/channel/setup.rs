@@ -130,7 +130,7 @@ impl<M: Mode> Session<'_, M> {
         let fits = match accept.status {
             Status::Ok => !by_relay && accept.channel.id != 0,
             // Only the relay has either to say.
-            Status::Retry | Status::Limited => by_relay,
+            Status::Retry | Status::Limited | Status::Forbidden => by_relay,
             status => status.fits(Place::AcceptRsp),
         };
         let status = if fits { accept.status } else { Status::Protocol };

@@ -62,7 +62,7 @@ impl<M: Mode> Session<'_, M> {
             }
             ItemKind::Connect if self.channels[slot].is_connecting() => match verdict.status {
                 // The relay refuses in the listener's place.
-                Status::NoListener | Status::WrongKind | Status::Limited => {
+                Status::NoListener | Status::WrongKind | Status::Limited | Status::Forbidden => {
                     self.end(now, slot, EndCause::Refused(verdict.status), false);
                 }
                 status => self.channels[slot].hear(status),

@@ -441,6 +441,7 @@ impl Gateway {
             | Blocked::Hook
             | Blocked::Tls(_)
             | Blocked::Http(_)
+            | Blocked::Token(_)
             | Blocked::ProxyAuth
             | Blocked::ProxyScheme(_)
             | Blocked::Compressed

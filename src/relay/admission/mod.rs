@@ -1,0 +1,245 @@
+//! Who may use the relay, and for what: a bearer token of a request against the relay's policy.
+//!
+//! ```text
+//!  a request's header ──▶ mod.rs: Admission ──▶ grant.rs: Grant ──▶ the router: names, sessions, connections
+//!                          │  policy.rs: the file                └▶ pace.rs: octets a second
+//!                          │  tokens.rs: tokens by their SHA-256
+//!                          │  jwt.rs: tokens that an issuer signed; cache.rs: those found good
+//!                          └─ guesses.rs: addresses whose tokens were wrong too often
+//! ```
+
+mod cache;
+mod guesses;
+mod grant;
+mod jwt;
+mod pace;
+mod policy;
+#[cfg(test)]
+mod tests;
+mod tokens;
+
+use std::net::IpAddr;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use hyper::header::{AUTHORIZATION, HeaderMap};
+use tracing::{debug, info, warn};
+
+pub use grant::Grant;
+pub(super) use pace::BodyHold;
+pub use policy::{Policy, PolicyError};
+pub use tokens::NewToken;
+
+use cache::VerifiedTokens;
+use guesses::Guesses;
+use pace::Paces;
+use policy::Rules;
+use tokens::Digest;
+
+/// The header field for a token where `Authorization` is a proxy's or gateway's.
+pub(super) const TOKEN_FIELD: &str = "byway-token";
+
+/// Longest token that is looked at, in octets: JWTs have some hundreds.
+const MAX_TOKEN: usize = 8 * 1024;
+
+/// A refusal so long after the last refusal begins a new episode, of which the log tells.
+const EPISODE: Duration = Duration::from_secs(60);
+
+/// Counters of a relay's admission, from its start.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct AdmissionStats {
+    /// Requests without a token, answered 401.
+    pub without_token: u64,
+    /// Requests with a token that is not valid, answered 401.
+    pub refused: u64,
+    /// Requests answered 503 without a look at their signature, since too many tokens from their address were
+    /// wrong.
+    pub slowed: u64,
+    /// Signatures that were verified.
+    pub verified: u64,
+    /// Times that a body was held back because of `octets_per_second`.
+    pub held_back: u64,
+}
+
+/// Why a request is not admitted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Denial {
+    /// It has no token.
+    NoToken,
+    /// Its token is not valid.
+    BadToken,
+    /// Its address has had too many wrong tokens lately: it is to come back later.
+    TooMany,
+}
+
+/// Decides about requests. All connections share it.
+#[derive(Debug)]
+pub(super) struct Admission {
+    state: Mutex<State>,
+}
+
+#[derive(Debug)]
+struct State {
+    access: Access,
+    verified: VerifiedTokens,
+    guesses: Guesses,
+    paces: Paces,
+    stats: AdmissionStats,
+    denied_last: Option<Instant>,
+}
+
+/// Who may use the relay at all.
+#[derive(Debug, Clone)]
+enum Access {
+    /// Everybody.
+    Open,
+    /// Bearers of the tokens of a policy, of which the static ones have their grants here, in the policy's order.
+    Policy(Arc<Policy>, Vec<Arc<Grant>>),
+}
+
+impl Admission {
+    /// `None`: everybody may use the relay.
+    pub fn new(policy: Option<Arc<Policy>>) -> Self {
+        let state = State {
+            access: Access::Open,
+            verified: VerifiedTokens::default(),
+            guesses: Guesses::default(),
+            paces: Paces::default(),
+            stats: AdmissionStats::default(),
+            denied_last: None,
+        };
+        let admission = Self { state: Mutex::new(state) };
+        if let Some(policy) = policy {
+            admission.set_policy(policy);
+        }
+        admission
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Takes another policy. What was found good by the policy before is looked at anew.
+    pub fn set_policy(&self, policy: Arc<Policy>) {
+        let mut state = self.lock();
+        let State { paces, verified, access, .. } = &mut *state;
+        verified.clear();
+        let mut grant = |holder: &str, rules: &Arc<Rules>| {
+            Arc::new(Grant::new(holder.into(), Arc::clone(rules), "", paces.of(holder)))
+        };
+        let grants = policy.tokens.holders().map(|(holder, rules)| grant(holder, rules)).collect();
+        *access = Access::Policy(policy, grants);
+    }
+
+    /// What the bearer of the token in `headers` may do; `None`: everything, as the relay is open.
+    pub fn admit(
+        &self,
+        headers: &HeaderMap,
+        source: IpAddr,
+    ) -> Result<Option<Arc<Grant>>, Denial> {
+        let result = self.judge(headers, source);
+        if let Err(denial) = result {
+            self.lock().note_denial(denial, source);
+        }
+        result
+    }
+
+    fn judge(&self, headers: &HeaderMap, source: IpAddr) -> Result<Option<Arc<Grant>>, Denial> {
+        let (policy, digest, token) = {
+            let state = self.lock();
+            let Access::Policy(policy, grants) = &state.access else { return Ok(None) };
+            let token = bearer(headers).ok_or(Denial::NoToken)?;
+            if token.len() > MAX_TOKEN {
+                return Err(Denial::BadToken);
+            }
+            let digest = Digest::of(token);
+            if let Some(at) = policy.tokens.find(&digest) {
+                return Ok(grants.get(at).cloned());
+            }
+            (Arc::clone(policy), digest, token)
+        };
+        if !jwt::may_be_one(token) || !policy.has_issuers() {
+            return Err(Denial::BadToken);
+        }
+        let now = Instant::now();
+        {
+            let mut state = self.lock();
+            if let Some(grant) = state.verified.get(&digest, unix_seconds()) {
+                return Ok(Some(grant));
+            }
+            if !state.guesses.may_try(source, now) {
+                return Err(Denial::TooMany);
+            }
+            state.stats.verified += 1;
+        }
+        // Without the lock: this takes as long as a request else.
+        let verified = policy.verify(token);
+        let mut state = self.lock();
+        let bearer = match verified {
+            Ok(bearer) => bearer,
+            Err(why) => {
+                debug!(%source, %why, "a signed token is refused");
+                state.guesses.note_wrong(source, now);
+                return Err(Denial::BadToken);
+            }
+        };
+        let pace = state.paces.of(&bearer.holder);
+        let grant = Grant::new(bearer.holder.as_str().into(), bearer.rules, &bearer.subject, pace);
+        let grant = Arc::new(grant);
+        // Another policy may have come meanwhile: what it says is not known for this token.
+        if matches!(&state.access, Access::Policy(current, _) if Arc::ptr_eq(current, &policy)) {
+            state.verified.insert(digest, Arc::clone(&grant), bearer.until, unix_seconds());
+        }
+        Ok(Some(grant))
+    }
+
+    /// A body of this holder is held back; `wait` for how long.
+    pub fn note_hold(&self, grant: &Grant, wait: Duration) {
+        let mut state = self.lock();
+        state.stats.held_back += 1;
+        if grant.pace().begins_episode(EPISODE) {
+            info!(
+                holder = %grant.holder(),
+                wait = ?wait,
+                "bodies are held back: octets_per_second of the policy is reached"
+            );
+        }
+    }
+
+    pub fn stats(&self) -> AdmissionStats {
+        self.lock().stats
+    }
+}
+
+impl State {
+    fn note_denial(&mut self, denial: Denial, source: IpAddr) {
+        let (counter, cause) = match denial {
+            Denial::NoToken => (&mut self.stats.without_token, "without a token"),
+            Denial::BadToken => (&mut self.stats.refused, "whose token is not valid"),
+            Denial::TooMany => (&mut self.stats.slowed, "after too many wrong tokens"),
+        };
+        *counter += 1;
+        let total = self.stats.without_token + self.stats.refused + self.stats.slowed;
+        let last = self.denied_last.replace(Instant::now());
+        if last.is_none_or(|last| last.elapsed() > EPISODE) {
+            warn!(%source, "requests {cause} are refused; give their clients tokens of the policy");
+        } else if total.is_power_of_two() {
+            info!(refused = total, "requests are still refused for want of a valid token");
+        }
+    }
+}
+
+/// The token of a request. The relay's own field goes before `Authorization`, which may be a proxy's.
+fn bearer(headers: &HeaderMap) -> Option<&[u8]> {
+    let own = headers.get(TOKEN_FIELD).map(|value| value.as_bytes().trim_ascii());
+    let bearer = || headers.get_all(AUTHORIZATION).iter().find_map(|value| {
+        let (scheme, rest) = value.as_bytes().split_at_checked(b"Bearer ".len())?;
+        scheme.eq_ignore_ascii_case(b"Bearer ").then(|| rest.trim_ascii())
+    });
+    own.or_else(bearer).filter(|token| !token.is_empty())
+}
+
+/// Seconds since 1970, as JWTs count them.
+fn unix_seconds() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |time| time.as_secs())
+}
