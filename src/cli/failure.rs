@@ -5,7 +5,7 @@ use std::io;
 use std::process::ExitCode;
 
 use byway::Error;
-use byway::error::{PeerError, ResourceError, TransportError};
+use byway::error::{Blocked, PeerError, ResourceError, TransportError};
 use clap::error::ErrorKind;
 
 /// The kind of a failure, which the exit code tells.
@@ -61,13 +61,14 @@ impl CommandError {
 /// The failure of a client before a transfer begins.
 impl From<Error> for CommandError {
     fn from(error: Error) -> Self {
-        use byway::error::ConfigError::{Duplicate, InUse, Taken};
+        use byway::error::ConfigError::{Duplicate, Forbidden, InUse, Taken};
         let code = match error {
-            Error::Config(InUse | Taken | Duplicate) => Code::Refused,
+            Error::Config(InUse | Taken | Duplicate | Forbidden) => Code::Refused,
             Error::Config(_) => Code::Usage,
             Error::Peer(PeerError::NoListener | PeerError::BacklogFull) => Code::Refused,
             Error::Peer(PeerError::Away) | Error::TimedOut => Code::TimedOut,
             Error::Resource(ResourceError::Relay | ResourceError::Full { .. }) => Code::Refused,
+            Error::Transport(TransportError::Blocked(Blocked::Token(_))) => Code::Refused,
             Error::Transport(TransportError::Blocked(_)) => Code::Blocked,
             _ => Code::Failed,
         };

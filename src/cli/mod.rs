@@ -13,6 +13,7 @@ mod signals;
 mod sockets;
 mod splice;
 mod stdout;
+mod token;
 
 use std::fmt::Display;
 use std::io::{IsTerminal, Write};
@@ -60,7 +61,8 @@ Exit codes:
      nothing itself and heard nothing for 1 s, or had ended before
   1  failed in mid-transfer, or this system failed (stdin, stdout, threads, memory)
   2  wrong usage or configuration, or versions that do not match
-  3  refused: nobody listens, backlog full, endpoint or address in use, a limit of the relay
+  3  refused: nobody listens, backlog full, endpoint or address in use, a limit of the
+     relay, a token or endpoint that its policy does not have
   4  path to the relay blocked
   5  timed out, or the peer is away
   128 + N  ended by signal N; a relay ends with 0";
@@ -84,6 +86,12 @@ enum Action {
     /// addresses
     #[command(after_help = EXIT_CODES)]
     Relay(relay::Options),
+    /// Make tokens for the policy of a relay
+    #[command(after_help = EXIT_CODES)]
+    Token {
+        #[command(subcommand)]
+        action: token::Action,
+    },
     /// Listen at an endpoint: join one connection to stdin and stdout, or forward all to a TCP server
     #[command(after_help = EXIT_CODES)]
     Listen {
@@ -131,6 +139,7 @@ fn run(action: Action) -> Result<(), CommandError> {
     raise_descriptors();
     match action {
         Action::Relay(options) => relay::run(&options),
+        Action::Token { action } => token::run(&action),
         Action::Listen { endpoint, to: None, options } => {
             stdout::check()?;
             let Opened { client, permits, patience } = open(&options, Profile::PC, 1)?;

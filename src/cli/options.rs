@@ -1,11 +1,13 @@
 //! Options of the commands that are clients of a relay.
 
+use std::convert::Infallible;
 use std::num::NonZeroU8;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use byway::client::Config;
 use byway::session::{Pace, Profile};
-use byway::transport::{Proxy, Roots};
+use byway::transport::{Proxy, Roots, Token};
 use clap::{Args, ValueEnum};
 use sha2::{Digest, Sha256};
 
@@ -38,6 +40,22 @@ pub struct ClientOptions {
     /// A header to add to every request; may be repeated
     #[arg(long = "header", value_name = "NAME: VALUE", value_parser = header)]
     headers: Vec<(String, String)>,
+    /// The token by which the relay lets this client in; others may see it in the list of processes, unlike the
+    /// variable or --token-file
+    #[arg(
+        long,
+        env = "BYWAY_TOKEN",
+        hide_env_values = true,
+        value_name = "TOKEN",
+        conflicts_with = "token_file", value_parser = token
+    )]
+    token: Option<Token>,
+    /// The file with the token, read again when the relay refuses it
+    #[arg(long, env = "BYWAY_TOKEN_FILE", value_name = "FILE")]
+    token_file: Option<PathBuf>,
+    /// Send the token over http:// to other machines, too, where everybody on the way can read it
+    #[arg(long)]
+    token_over_http: bool,
     /// The header User-Agent; empty: none is sent [default: byway/ and the version]
     #[arg(long, value_name = "TEXT")]
     user_agent: Option<String>,
@@ -54,6 +72,11 @@ pub struct ClientOptions {
     /// need not wait. Keep it to yourself, or others do so
     #[arg(long, value_name = "TEXT")]
     owner: Option<String>,
+}
+
+/// Nothing of the token goes into an error: the transport says what is wrong with it.
+fn token(text: &str) -> Result<Token, Infallible> {
+    Ok(Token::value(text))
 }
 
 fn roots(text: &str) -> Result<Roots, String> {
@@ -142,6 +165,12 @@ impl ClientOptions {
             Some("env") => Proxy::Environment,
             Some(url) => Proxy::Url(url.to_owned()),
         };
+        let token = match (&self.token, &self.token_file) {
+            (Some(token), _) => Some(token.clone()),
+            (None, Some(path)) => Some(Token::file(path)),
+            (None, None) => None,
+        };
+        config.token = token.map(|token| token.over_plain_http(self.token_over_http));
         if let Some(roots) = &self.roots {
             config.roots.clone_from(roots);
         }

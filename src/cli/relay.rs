@@ -1,15 +1,17 @@
 //! The command that runs a relay.
 
 use std::num::NonZeroUsize;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
-use byway::relay::{Relay, RelayConfig};
+use byway::relay::{Access, Policy, PolicyError, Relay, RelayConfig};
 use clap::Args;
 use tracing::info;
 
 use super::failure::CommandError;
-use super::signals::Signals;
-use super::{announce, parse, sockets};
+use super::signals::{Caught, Signals};
+use super::{announce, parse, say, sockets};
 
 /// How long exchanges under way may take when the relay stops. The relay answers parks at once, and a
 /// client gives up on a send after 4 s.
@@ -37,14 +39,22 @@ pub struct Options {
     /// Most clients remembered, each for five minutes after its last request [default: 65536]
     #[arg(long, value_name = "NUMBER", value_parser = parse::sessions)]
     max_sessions: Option<usize>,
+    /// Let only bearers of the tokens in this policy file in; `byway token new` makes one. SIGHUP has the file
+    /// read again: with an error in it what was read before stays
+    #[arg(long, value_name = "FILE", conflicts_with = "open")]
+    policy: Option<PathBuf>,
+    /// Let everybody in that reaches the relay, also from other machines
+    #[arg(long)]
+    open: bool,
     /// Threads [default: one for two cores]
     #[arg(long, value_name = "NUMBER", value_parser = parse::workers)]
     workers: Option<usize>,
 }
 
 impl Options {
-    fn config(&self) -> RelayConfig {
+    fn config(&self, access: Access) -> RelayConfig {
         let mut config = RelayConfig {
+            access,
             base: self.base.clone(),
             max_connections_per_address: self.max_connections_per_address,
             ..RelayConfig::default()
@@ -60,24 +70,78 @@ impl Options {
         }
         config
     }
+
+    fn access(&self) -> Result<Access, CommandError> {
+        match &self.policy {
+            Some(path) => {
+                let policy = Policy::read(path).map_err(|error| cannot_use(path, &error))?;
+                Ok(Access::Policy(Arc::new(policy)))
+            }
+            None if self.open => Ok(Access::Open),
+            None => Ok(Access::Loopback),
+        }
+    }
+
+    /// Reads anew what SIGHUP has read anew. A file that cannot be used is told, and changes nothing.
+    fn reload(&self, relay: &Relay) {
+        let Some(path) = &self.policy else { return };
+        match Policy::read(path) {
+            Ok(policy) => {
+                relay.set_policy(policy);
+                say(format_args!("policy {}: read again", path.display()));
+            }
+            Err(error) => {
+                say(format_args!(
+                    "byway: cannot use the policy {}: {error}; mend it and send SIGHUP again: until then the one read before holds",
+                    path.display()
+                ));
+            }
+        }
+    }
+}
+
+fn cannot_use(path: &Path, error: &PolicyError) -> CommandError {
+    CommandError::usage(format_args!(
+        "cannot use the policy {}: {error}; mend it, or change --policy",
+        path.display()
+    ))
 }
 
 /// Runs a relay until a signal ends it. The first signal ends it in order, a second one at once.
 pub fn run(options: &Options) -> Result<(), CommandError> {
-    let mut signals = Signals::catch()?;
+    // With a policy SIGHUP is for reading that again.
+    let mut signals = match options.policy {
+        Some(_) => Signals::catch_with_reload()?,
+        None => Signals::catch()?,
+    };
+    let access = options.access()?;
     let serve = || {
         let listeners = sockets::bind(&options.listen)?;
         let addresses = sockets::addresses(&listeners)?;
-        Ok((addresses, Relay::serve(listeners, options.config())?))
+        let beyond = addresses.iter().find(|address| !address.ip().to_canonical().is_loopback());
+        if let (Access::Loopback, Some(address)) = (&access, beyond) {
+            return Ok(Err(*address));
+        }
+        Ok(Ok((addresses, Relay::serve(listeners, options.config(access))?)))
     };
-    let (addresses, relay) =
+    let serving =
         serve().map_err(|error| CommandError::bind(&error, &options.listen, "--listen"))?;
+    let (addresses, relay) = serving.map_err(|address| {
+        CommandError::usage(format_args!(
+            "{address} is open to everybody that reaches it: say who may use the relay by --policy FILE (`byway token new` makes its lines), or that everybody may by --open"
+        ))
+    })?;
     let first = relay.local_addr();
     announce(relay.url());
     for other in addresses.iter().filter(|address| **address != first) {
         announce(relay.url().replacen(&first.to_string(), &other.to_string(), 1));
     }
-    let number = signals.wait();
+    let number = loop {
+        match signals.wait_for() {
+            Caught::Reload => options.reload(&relay),
+            Caught::End(number) => break number,
+        }
+    };
     info!("stopping on signal {number}");
     signals.then_exit(|| {})?;
     relay.shutdown(SHUTDOWN);

@@ -1,4 +1,4 @@
-//! The signals that end the process: SIGINT, SIGTERM and SIGHUP.
+//! The signals that end the process: SIGINT, SIGTERM and SIGHUP, which may have something read again instead.
 
 use std::future::poll_fn;
 use std::io;
@@ -16,9 +16,30 @@ static ENDING: AtomicBool = AtomicBool::new(false);
 pub struct Signals {
     runtime: Runtime,
     signals: Vec<(SignalKind, Signal)>,
+    /// SIGHUP, where it does not end the program.
+    reload: Option<Signal>,
+}
+
+/// What a signal asks for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Caught {
+    /// To read again what may have changed.
+    Reload,
+    /// To end; the number of the signal.
+    End(i32),
 }
 
 impl Signals {
+    /// As [`catch`](Self::catch), but SIGHUP has things read again, also under nohup.
+    pub fn catch_with_reload() -> io::Result<Self> {
+        let mut this = Self::catch()?;
+        this.signals.retain(|(kind, _)| *kind != SignalKind::hangup());
+        let context = this.runtime.enter();
+        let reload = signal(SignalKind::hangup())?;
+        drop(context);
+        Ok(Self { reload: Some(reload), ..this })
+    }
+
     pub fn catch() -> io::Result<Self> {
         let runtime = Builder::new_current_thread().enable_io().build()?;
         let context = runtime.enter();
@@ -30,19 +51,31 @@ impl Signals {
         let signals = kinds.into_iter().map(|kind| Ok((kind, signal(kind)?)));
         let signals = signals.collect::<io::Result<_>>()?;
         drop(context);
-        Ok(Self { runtime, signals })
+        Ok(Self { runtime, signals, reload: None })
     }
 
-    /// Blocks until a signal comes, and gives its number.
+    /// Blocks until a signal comes that ends the program, and gives its number.
     pub fn wait(&mut self) -> i32 {
-        let signals = &mut self.signals;
-        self.runtime.block_on(poll_fn(|context| {
+        loop {
+            if let Caught::End(number) = self.wait_for() {
+                return number;
+            }
+        }
+    }
+
+    /// Blocks until a signal comes.
+    pub fn wait_for(&mut self) -> Caught {
+        let Self { runtime, signals, reload } = self;
+        runtime.block_on(poll_fn(|context| {
             for (kind, signal) in &mut *signals {
                 if signal.poll_recv(context).is_ready() {
-                    return Poll::Ready(kind.as_raw_value());
+                    return Poll::Ready(Caught::End(kind.as_raw_value()));
                 }
             }
-            Poll::Pending
+            match reload.as_mut().map(|signal| signal.poll_recv(context)) {
+                Some(Poll::Ready(_)) => Poll::Ready(Caught::Reload),
+                Some(Poll::Pending) | None => Poll::Pending,
+            }
         }))
     }
 

@@ -5,7 +5,7 @@ use std::time::{Duration, SystemTime};
 
 use crate::error::{ConfigError, Error, ResourceError};
 use crate::session::{Pace, Profile, Settings, Timers};
-use crate::transport::{Hooks, HttpConfig, Proxy, Roots};
+use crate::transport::{Hooks, HttpConfig, Proxy, Roots, Token};
 
 /// What a [`Client`](super::Client) is opened with. Only the relay's URL has no default:
 ///
@@ -57,6 +57,8 @@ pub struct Config {
     pub headers: Vec<(String, String)>,
     /// The header User-Agent; empty: none is sent. Default `byway/` and the version.
     pub user_agent: String,
+    /// The token by which a relay with a policy lets this client in. Default: none.
+    pub token: Option<Token>,
     /// Which certificates are trusted for `https://`. Default: the system's, or where it has none
     /// the public web's.
     pub roots: Roots,
@@ -87,6 +89,7 @@ impl Config {
             proxy: http.proxy,
             headers: http.headers,
             user_agent: http.user_agent,
+            token: http.token,
             roots: http.roots,
             hooks: http.hooks,
             timers: Timers::DEFAULT,
@@ -105,6 +108,7 @@ impl Config {
             proxy: self.proxy.clone(),
             headers: self.headers.clone(),
             user_agent: self.user_agent.clone(),
+            token: self.token.clone(),
             roots: self.roots.clone(),
             connect_timeout: self.tcp_timeout,
             io_buffer: self.profile.io_buffer,

@@ -117,7 +117,7 @@ impl Runner {
                 }
             }
             Err(failure) if failure.stale => {
-                log::debug!("{lane:?} {seq}: the connection was closed as it was used again");
+                log::debug!("{lane:?} {seq}: to be made anew at once: {}", failure.cause);
                 let (mut session, now) = state.session();
                 session.break_exchange(now, lane);
             }

@@ -19,10 +19,11 @@ pub(crate) fn refusal<'f>(
     by_proxy: bool,
 ) -> Option<Blocked> {
     if status == 401 {
-        let fault = fields.find_map(|(name, value)| match same(name.as_bytes(), b"www-authenticate") {
-            true => challenge(value),
-            false => None,
-        });
+        let fault =
+            fields.find_map(|(name, value)| match same(name.as_bytes(), b"www-authenticate") {
+                true => challenge(value),
+                false => None,
+            });
         if let Some(fault) = fault {
             return Some(Blocked::Token(fault));
         }
@@ -85,7 +86,12 @@ mod tests {
             (302, &[BINARY, ("Location", "/")], true, Some(Blocked::Http(302))),
             (401, &[], false, Some(Blocked::Http(401))),
             (401, &[("WWW-Authenticate", "Basic realm=\"byway\"")], true, Some(Blocked::Http(401))),
-            (401, &[("WWW-Authenticate", "Bearer realm=\"other\"")], true, Some(Blocked::Http(401))),
+            (
+                401,
+                &[("WWW-Authenticate", "Bearer realm=\"other\"")],
+                true,
+                Some(Blocked::Http(401)),
+            ),
             (401, &[("www-authenticate", CHALLENGE)], false, Some(Blocked::Token(Wanted))),
             (
                 401,

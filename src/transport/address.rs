@@ -1,6 +1,7 @@
 //! Where the relay is, and by which way: URL, proxy, headers.
 
 use std::fmt::Write;
+use std::net::IpAddr;
 use std::time::Duration;
 
 use ureq::http::header::{self, HeaderMap, HeaderName, HeaderValue};
@@ -8,6 +9,7 @@ use ureq::http::uri::{PathAndQuery, Scheme, Uri};
 
 use super::hooks::Hooks;
 use super::proxy::{Proxy, ProxyServer};
+use super::token::Token;
 use super::url::RelayUrl;
 use crate::error::ConfigError;
 use crate::http::request;
@@ -23,6 +25,8 @@ pub struct HttpConfig {
     pub headers: Vec<(String, String)>,
     /// The value of the header field User-Agent. If it is empty, there is no such field.
     pub user_agent: String,
+    /// The token that is shown to the relay, or none.
+    pub token: Option<Token>,
     /// The certificates that are trusted for `https://`.
     pub roots: Roots,
     /// Longest time to connect by TCP, for all addresses of a host together. The same is the longest
@@ -46,6 +50,7 @@ impl HttpConfig {
             proxy: Proxy::Direct,
             headers: Vec::new(),
             user_agent: concat!("byway/", env!("CARGO_PKG_VERSION")).into(),
+            token: None,
             roots: Roots::default(),
             connect_timeout: Self::CONNECT_TIMEOUT,
             io_buffer: 16 * 1024,
@@ -96,6 +101,14 @@ impl RelayTarget {
         if let Some(value) = authorization {
             this.headers.insert(header::PROXY_AUTHORIZATION, value);
         }
+        if let Some(token) = &config.token {
+            if !this.is_tls() && !this.is_at_home() && !token.may_go_plain() {
+                return Err(ConfigError::Setting(
+                    "the token would go over http://, where everybody on the way can read it; use https://, or say that it may (--token-over-http, token_over_http, Token::over_plain_http)",
+                ));
+            }
+            token.load()?;
+        }
         Ok(this)
     }
 
@@ -114,6 +127,22 @@ impl RelayTarget {
 
     pub fn is_tls(&self) -> bool {
         self.url.scheme == Scheme::HTTPS
+    }
+
+    /// Whether requests do not leave this machine.
+    fn is_at_home(&self) -> bool {
+        let host = self.url.host.bare();
+        let address = host.parse::<IpAddr>().map(|address| address.to_canonical().is_loopback());
+        self.proxy.is_none() && address.unwrap_or_else(|_| host.eq_ignore_ascii_case("localhost"))
+    }
+
+    /// The field by which the token is shown, and what stands before it: `Authorization`, unless that is
+    /// another's.
+    pub fn token_field(&self) -> (HeaderName, &'static str) {
+        match self.headers.contains_key(header::AUTHORIZATION) {
+            false => (header::AUTHORIZATION, "Bearer "),
+            true => (HeaderName::from_static("byway-token"), ""),
+        }
     }
 
     /// The proxy that is asked in absolute form, if there is one.

@@ -17,9 +17,10 @@ use super::race::HookFailed;
 use super::resolve::ResolveFailed;
 #[cfg(feature = "tls")]
 use super::tls::TlsConnector;
+use super::token::{Shown, Token};
 use super::tunnel::Tunnel;
 use super::{ExchangeFailure, Obstacle, Proxy, Request, Transport};
-use crate::error::{Blocked, ConfigError};
+use crate::error::{Blocked, ConfigError, TokenFault};
 use crate::http::detail;
 
 /// Smallest buffer in octets: the head of a request or response must fit, to which proxies add.
@@ -47,6 +48,8 @@ pub struct HttpTransport {
     control: Arc<Control>,
     sight: Arc<Sight>,
     scratch: Box<[u8]>,
+    /// The token of the request under way.
+    shown: Option<Shown>,
 }
 
 /// The way to the relay, by a proxy or without, which the transports of a client have in common.
@@ -152,7 +155,7 @@ impl HttpTransport {
         let sight = Arc::new(Sight::default());
         let agent = way.agent(&control, &sight);
         let scratch = vec![0; buffer(&way.config)].into_boxed_slice();
-        Self { agent, way, control, sight, scratch }
+        Self { agent, way, control, sight, scratch, shown: None }
     }
 
     pub(super) fn request<'a>(
@@ -166,6 +169,10 @@ impl HttpTransport {
         *http.headers_mut() = self.way.target.headers.clone();
         let len = HeaderValue::try_from(request.len.to_string()).map_err(HttpError::from)?;
         http.headers_mut().insert(header::CONTENT_LENGTH, len);
+        let (name, scheme) = self.way.target.token_field();
+        if let Some(value) = self.shown.as_ref().and_then(|shown| shown.field(scheme)) {
+            http.headers_mut().insert(name, value);
+        }
         Ok(http)
     }
 
@@ -284,6 +291,24 @@ impl HttpTransport {
     }
 }
 
+impl HttpTransport {
+    /// Looks for another token after the relay has refused this one: with it, the next exchange may go at once.
+    fn renew_token(&self, failure: ExchangeFailure) -> ExchangeFailure {
+        let (Blocked::Token(TokenFault::Refused), Some(token), Some(sent)) =
+            (failure.cause, &self.way.config.token, &self.shown)
+        else {
+            return failure;
+        };
+        if !token.renew(sent) {
+            return failure;
+        }
+        log::info!(
+            "the relay refuses the token, whose file has another by now: going on with that"
+        );
+        ExchangeFailure { stale: true, ..failure }
+    }
+}
+
 /// Octets of each of the transport's buffers.
 fn buffer(config: &HttpConfig) -> usize {
     config.io_buffer.max(MIN_BUFFER)
@@ -305,13 +330,14 @@ impl Transport for HttpTransport {
         if self.control.cancelled() {
             return Err(ExchangeFailure::new(Blocked::Cut, false, "interrupted by this program"));
         }
+        self.shown = self.way.config.token.as_ref().and_then(Token::shown);
         let mut source = RequestBody { body, left: request.len };
         let response = self
             .request(request, SendBody::from_reader(&mut source))
             .and_then(|http| self.agent.run(http))
             .map_err(|error| self.classify(error));
         let exchanged = response.and_then(|response| self.respond(response, sink));
-        exchanged.map_err(|failure| self.look_anew(failure))
+        exchanged.map_err(|failure| self.renew_token(self.look_anew(failure)))
     }
 
     fn canceller(&self) -> Canceller {

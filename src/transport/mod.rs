@@ -21,6 +21,7 @@ mod tests;
 mod tls;
 #[cfg(all(test, feature = "tls"))]
 mod tls_tests;
+mod token;
 mod tunnel;
 mod url;
 
@@ -34,6 +35,7 @@ pub use hooks::Hooks;
 pub use http::HttpTransport;
 pub(crate) use http::RelayPath;
 pub use proxy::Proxy;
+pub use token::Token;
 
 /// An exchange that a transport is to make.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -58,7 +60,8 @@ pub struct ExchangeFailure {
     pub sent: bool,
     /// Whether the connection had served an exchange before, and ended at once and without an octet
     /// of this answer: the other side had closed the connection while the request was on its way. That
-    /// says nothing of the path, and the next exchange may go at once, by a new connection.
+    /// says nothing of the path, and the next exchange may go at once, by a new connection. Or the relay refused
+    /// a token whose file has another by now.
     pub stale: bool,
     /// What the transport saw, for people: a status, a content type, the target of a redirect, the
     /// first characters of a page, an I/O error. At most [`ExchangeFailure::SEEN`] octets, printable.

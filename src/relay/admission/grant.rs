@@ -19,12 +19,7 @@ pub struct Grant {
 }
 
 impl Grant {
-    pub(super) fn new(
-        holder: Arc<str>,
-        rules: Arc<Rules>,
-        subject: &str,
-        pace: Arc<Pace>,
-    ) -> Self {
+    pub(super) fn new(holder: Arc<str>, rules: Arc<Rules>, subject: &str, pace: Arc<Pace>) -> Self {
         Self { holder, rules, subject: subject.to_owned(), pace }
     }
 

@@ -137,9 +137,9 @@ impl Issuer {
 
 /// Reads a public key. Its kind is the only algorithm that it is used for.
 fn read_key(pem: &str) -> Result<(Algorithm, DecodingKey), String> {
-    let spki = SubjectPublicKeyInfoDer::from_pem_slice(pem.as_bytes()).map_err(|_| {
-        "a key is no public key in PEM (BEGIN PUBLIC KEY), as `openssl pkey -pubout` writes it"
-    })?;
+    let spki = SubjectPublicKeyInfoDer::from_pem_slice(pem.as_bytes()).map_err(
+        |_| "a key is no public key in PEM (BEGIN PUBLIC KEY), as `openssl pkey -pubout` writes it",
+    )?;
     if let Some(key) = spki.strip_prefix(ED25519_PREFIX)
         && key.len() == 32
     {

@@ -9,8 +9,8 @@
 //! ```
 
 mod cache;
-mod guesses;
 mod grant;
+mod guesses;
 mod jwt;
 mod pace;
 mod policy;
@@ -132,11 +132,7 @@ impl Admission {
     }
 
     /// What the bearer of the token in `headers` may do; `None`: everything, as the relay is open.
-    pub fn admit(
-        &self,
-        headers: &HeaderMap,
-        source: IpAddr,
-    ) -> Result<Option<Arc<Grant>>, Denial> {
+    pub fn admit(&self, headers: &HeaderMap, source: IpAddr) -> Result<Option<Arc<Grant>>, Denial> {
         let result = self.judge(headers, source);
         if let Err(denial) = result {
             self.lock().note_denial(denial, source);
@@ -232,10 +228,12 @@ impl State {
 /// The token of a request. The relay's own field goes before `Authorization`, which may be a proxy's.
 fn bearer(headers: &HeaderMap) -> Option<&[u8]> {
     let own = headers.get(TOKEN_FIELD).map(|value| value.as_bytes().trim_ascii());
-    let bearer = || headers.get_all(AUTHORIZATION).iter().find_map(|value| {
-        let (scheme, rest) = value.as_bytes().split_at_checked(b"Bearer ".len())?;
-        scheme.eq_ignore_ascii_case(b"Bearer ").then(|| rest.trim_ascii())
-    });
+    let bearer = || {
+        headers.get_all(AUTHORIZATION).iter().find_map(|value| {
+            let (scheme, rest) = value.as_bytes().split_at_checked(b"Bearer ".len())?;
+            scheme.eq_ignore_ascii_case(b"Bearer ").then(|| rest.trim_ascii())
+        })
+    };
     own.or_else(bearer).filter(|token| !token.is_empty())
 }
 

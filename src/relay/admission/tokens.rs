@@ -7,11 +7,12 @@ use std::sync::Arc;
 
 use sha2::{Digest as _, Sha256};
 use subtle::ConstantTimeEq;
+use zeroize::Zeroizing;
 
 use super::policy::Rules;
 
 /// Random octets of a new token: nobody guesses 256 bits.
-pub const TOKEN_OCTETS: usize = 32;
+const TOKEN_OCTETS: usize = 32;
 
 /// The SHA-256 of a token.
 #[derive(Clone, Copy)]
@@ -100,7 +101,7 @@ impl StaticTokens {
 
 /// A token, and the lines by which a policy knows it.
 pub struct NewToken {
-    token: String,
+    token: Zeroizing<String>,
     policy: String,
 }
 
@@ -111,7 +112,7 @@ impl NewToken {
         const DIGITS: &[u8; 64] =
             b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
         // base64url without padding, RFC 4648, section 5.
-        let mut token = String::from("byway_");
+        let mut token = Zeroizing::new(String::from("byway_"));
         for chunk in random.chunks(3) {
             let bits = chunk.iter().fold(0_u32, |bits, octet| bits << 8 | u32::from(*octet));
             let bits = bits << (8 * (3 - chunk.len()));

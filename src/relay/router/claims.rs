@@ -40,7 +40,8 @@ impl Tables {
         let is_given = |request: &ListenReq| {
             grant.as_ref().is_none_or(|grant| grant.may_listen(&endpoint_of(request)))
         };
-        let looked_at: Vec<_> = requests.iter().take(most).filter(|r| is_given(r)).copied().collect();
+        let looked_at: Vec<_> =
+            requests.iter().take(most).filter(|r| is_given(r)).copied().collect();
         self.names.release_but(session, &looked_at, most);
         let mut held = Vec::new();
         let mut answers = Vec::new();
