@@ -12,7 +12,7 @@ use super::hooks::{self, byway_notice_callback, byway_resolve_callback, byway_so
 use super::last::CallError;
 use crate::client::Config;
 use crate::session::{Pace, Profile};
-use crate::transport::{Proxy, Roots};
+use crate::transport::{Proxy, Roots, Token};
 
 /// Version of byway_config. It rises if the meaning of a field changes.
 pub const BYWAY_CONFIG_VERSION: u32 = 1;
@@ -158,12 +158,24 @@ pub struct byway_config {
     /// length of a ring never changes.
     /// Default as BYWAY_PROFILE_PC; 0 in the struct of a program that does not know this field.
     pub pool: u64,
+    /// The token by which a relay with a policy lets this client in, or NULL. It is copied, and shown nowhere.
+    pub token: *const c_char,
+    /// The file with the token, read when the client is opened and again when the relay refuses the token, or NULL.
+    /// Only one of the two may be given.
+    pub token_file: *const c_char,
+    /// 1: the token may go over http:// to other machines, where everybody on the way can read it. 0, the
+    /// default: opening a client with such a URL is BYWAY_ERROR_SETTING.
+    pub token_over_http: u32,
+    /// Must be 0.
+    pub reserved_number: u32,
 }
 
 /// No padding, here and on 32-bit targets: a field added in the place of padding would be garbage
 /// in the structs of programs that do not know it.
 const POINTER: usize = size_of::<usize>();
-const _: () = assert!(size_of::<byway_config>() == 2 * 4 + 14 * POINTER + 8 + 40 + 10 * 4 + 8);
+const _: () = assert!(
+    size_of::<byway_config>() == 2 * 4 + 14 * POINTER + 8 + 40 + 10 * 4 + 8 + 2 * POINTER + 2 * 4
+);
 
 /// What a struct has at the very least: up to `relay_url`, rounded up to 8 for 32-bit targets.
 const LEAST: usize = (offset_of!(byway_config, relay_url) + POINTER).next_multiple_of(8);
@@ -208,6 +220,10 @@ fn defaults() -> byway_config {
         on_release: None,
         hooks_userdata: std::ptr::null_mut(),
         pool: 0,
+        token: std::ptr::null(),
+        token_file: std::ptr::null(),
+        token_over_http: 0,
+        reserved_number: 0,
     };
     set_profile(&mut defaults, &config.profile);
     defaults
@@ -278,6 +294,11 @@ impl byway_config {
         if !self.reserved.is_null() {
             return Err(setting("config.reserved must be NULL"));
         }
+        if self.reserved_number != 0 {
+            return Err(setting("config.reserved_number must be 0"));
+        }
+        // SAFETY: as the caller says.
+        let token = unsafe { self.token() }?;
         // SAFETY: as the caller says.
         let url = unsafe { text(self.relay_url, "relay_url") }?;
         let defaults = Config::new(url);
@@ -332,8 +353,33 @@ impl byway_config {
                 pem => Roots::Pem(pem.to_owned()),
             },
             hooks,
+            token,
             ..Config::new(url)
         })
+    }
+}
+
+impl byway_config {
+    /// # Safety
+    /// The pointers are NULL or valid as their fields' comments say.
+    unsafe fn token(&self) -> Result<Option<Token>, CallError> {
+        // SAFETY: as the caller says.
+        let value = unsafe { optional_text(self.token, "token") }?;
+        // SAFETY: as the caller says.
+        let file = unsafe { optional_text(self.token_file, "token_file") }?;
+        let token = match (value, file) {
+            (Some(_), Some(_)) => {
+                return Err(setting("config.token and config.token_file: only one may be given"));
+            }
+            (Some(value), None) => Token::value(value),
+            (None, Some(path)) => Token::file(path),
+            (None, None) => return Ok(None),
+        };
+        match self.token_over_http {
+            0 => Ok(Some(token)),
+            1 => Ok(Some(token.over_plain_http(true))),
+            _ => Err(setting("config.token_over_http must be 0 or 1")),
+        }
     }
 }
 

@@ -1,5 +1,7 @@
 //! What a port to other hardware provides: the connection, and the relay's address.
 
+use core::fmt;
+
 use embedded_io::{Read, ReadReady, Write};
 
 use super::fault::{self, LinkFault};
@@ -110,7 +112,7 @@ pub trait Link: Read + Write + ReadReady {
 }
 
 /// The address of a relay, and what requests to it say.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Clone, Copy, PartialEq, Eq)]
 pub struct RelayAddress<'a> {
     /// The relay's host, and `:port` if that is not 80.
     pub authority: &'a str,
@@ -119,8 +121,19 @@ pub struct RelayAddress<'a> {
     /// Whether the link leads to an HTTP proxy: requests then name the relay in full.
     pub by_proxy: bool,
     /// More header fields of each request, each with CR LF behind it, such as
-    /// `"Proxy-Authorization: Basic ZTpm\r\n"`; or the empty text.
+    /// `"Proxy-Authorization: Basic ZTpm\r\n"`; or the empty text. For a relay with a policy the token stands here:
+    /// `"Authorization: Bearer …\r\n"`. Without TLS below the link everybody on the way can read it.
     pub fields: &'a str,
+}
+
+/// Does not show the header fields, among which passwords and tokens are.
+impl fmt::Debug for RelayAddress<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { authority, base, by_proxy, fields: _ } = self;
+        let mut all = f.debug_struct("RelayAddress");
+        all.field("authority", authority).field("base", base).field("by_proxy", by_proxy);
+        all.finish_non_exhaustive()
+    }
 }
 
 impl<'a> RelayAddress<'a> {

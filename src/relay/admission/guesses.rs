@@ -43,4 +43,9 @@ impl Guesses {
         let bucket = self.wrong.entry(source).or_insert_with(|| Bucket::full(BURST, now));
         bucket.take(1, RATE, BURST, now);
     }
+
+    #[cfg(test)]
+    pub fn len(&self) -> usize {
+        self.wrong.len()
+    }
 }

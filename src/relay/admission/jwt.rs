@@ -24,10 +24,10 @@ const MAX_KEYS: usize = 8;
 const MAX_SUBJECT: usize = 128;
 
 /// What stands before the 32 octets of an Ed25519 key (RFC 8410, section 4).
-const ED25519_PREFIX: &[u8] = b"\x30\x2a\x30\x05\x06\x03\x2b\x65\x70\x03\x21\x00";
+pub(super) const ED25519_PREFIX: &[u8] = b"\x30\x2a\x30\x05\x06\x03\x2b\x65\x70\x03\x21\x00";
 
 /// What stands before the 65 octets of an uncompressed P-256 key (RFC 5480, section 2).
-const P256_PREFIX: &[u8] = b"\x30\x59\x30\x13\x06\x07\x2a\x86\x48\xce\x3d\x02\x01\x06\x08\x2a\x86\x48\xce\x3d\x03\x01\x07\x03\x42\x00";
+pub(super) const P256_PREFIX: &[u8] = b"\x30\x59\x30\x13\x06\x07\x2a\x86\x48\xce\x3d\x02\x01\x06\x08\x2a\x86\x48\xce\x3d\x03\x01\x07\x03\x42\x00";
 
 /// An issuer of tokens.
 pub(super) struct Issuer {

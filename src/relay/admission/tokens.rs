@@ -99,6 +99,18 @@ impl StaticTokens {
     }
 }
 
+/// Writes octets as base64url without padding (RFC 4648, section 5).
+pub(super) fn base64url(octets: &[u8], text: &mut String) {
+    const DIGITS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
+    for chunk in octets.chunks(3) {
+        let bits = chunk.iter().fold(0_u32, |bits, octet| bits << 8 | u32::from(*octet));
+        let bits = bits << (8 * (3 - chunk.len()));
+        for place in 0..=chunk.len() {
+            text.push(DIGITS[(bits >> (18 - 6 * place) & 63) as usize] as char);
+        }
+    }
+}
+
 /// A token, and the lines by which a policy knows it.
 pub struct NewToken {
     token: Zeroizing<String>,
@@ -109,17 +121,8 @@ impl NewToken {
     /// Makes a token of random octets, as text, and the lines of a policy that let its bearer listen and connect
     /// everywhere.
     pub fn new(name: &str, random: &[u8; TOKEN_OCTETS]) -> Self {
-        const DIGITS: &[u8; 64] =
-            b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
-        // base64url without padding, RFC 4648, section 5.
         let mut token = Zeroizing::new(String::from("byway_"));
-        for chunk in random.chunks(3) {
-            let bits = chunk.iter().fold(0_u32, |bits, octet| bits << 8 | u32::from(*octet));
-            let bits = bits << (8 * (3 - chunk.len()));
-            for place in 0..=chunk.len() {
-                token.push(DIGITS[(bits >> (18 - 6 * place) & 63) as usize] as char);
-            }
-        }
+        base64url(random, &mut token);
         let policy = Self::lines(name, token.as_bytes());
         Self { token, policy }
     }

@@ -1,7 +1,10 @@
 //! What the tests build requests with, and read responses with.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 
+use super::super::admission::Grant;
 use super::{Answer, ExchangeId, Router, RouterConfig};
 use crate::Kind;
 use crate::wire::{
@@ -324,6 +327,20 @@ impl Lab {
         let mut request = self.open(body);
         self.offer(&mut request);
         request
+    }
+
+    /// As [`post`](Self::post), of a bearer who may do what the grant says.
+    pub fn post_as(&mut self, grant: &Arc<Grant>, body: Body) -> Request {
+        let mut request = self.open(body);
+        self.router.confine(request.id, Arc::clone(grant));
+        self.offer(&mut request);
+        request
+    }
+
+    /// As [`send`](Self::send), of a bearer who may do what the grant says.
+    pub fn send_as(&mut self, grant: &Arc<Grant>, body: Body) -> Seen {
+        let mut request = self.post_as(grant, body);
+        self.answer(&mut request)
     }
 
     /// Opens an exchange; nothing of the body is given.

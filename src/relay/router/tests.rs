@@ -7,6 +7,7 @@ mod cut_through;
 mod life;
 mod malformed;
 mod parks;
+mod policy;
 mod single;
 mod streaming;
 mod verdicts;

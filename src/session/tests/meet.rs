@@ -40,9 +40,11 @@ fn endpoint_is_claimed_once_and_claims_are_bounded() {
 
 #[test]
 fn claim_in_use_is_refused() {
-    for (status, error) in
-        [(Status::InUse, ConfigError::InUse.into()), (Status::Limited, ResourceError::Relay.into())]
-    {
+    for (status, error) in [
+        (Status::InUse, ConfigError::InUse.into()),
+        (Status::Limited, ResourceError::Relay.into()),
+        (Status::Forbidden, ConfigError::Forbidden.into()),
+    ] {
         let mut bench = Bench::reached();
         let id = listen(&mut bench, "camera:1").unwrap();
         granted(&mut bench, id, status, 0);
@@ -236,6 +238,7 @@ fn verdict_refuses_a_connection() {
         (Status::NoListener, PeerError::NoListener.into()),
         (Status::WrongKind, ConfigError::WrongKind.into()),
         (Status::Limited, ResourceError::Relay.into()),
+        (Status::Forbidden, ConfigError::Forbidden.into()),
     ] {
         let mut bench = Bench::reached();
         let id = bench.connect(Kind::Stream);

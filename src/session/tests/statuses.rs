@@ -33,6 +33,7 @@ fn connect_rsp_has_only_its_statuses() {
         let by_relay = match status {
             Status::Retry => Ok(false),
             Status::Limited => Err(ResourceError::Relay.into()),
+            Status::Forbidden => Err(ConfigError::Forbidden.into()),
             _ => Err(refused),
         };
         assert_eq!(connected(Address::RELAY, status, REMOTE), by_relay, "{status:?} by the relay");
@@ -115,7 +116,12 @@ fn end_and_listen_rsp_with_other_statuses_are_foreign() {
 
         let listens = matches!(
             status,
-            Status::Ok | Status::InUse | Status::Taken | Status::Limited | Status::Retry
+            Status::Ok
+                | Status::InUse
+                | Status::Taken
+                | Status::Limited
+                | Status::Forbidden
+                | Status::Retry
         );
         let mut bench = Bench::reached();
         let now = bench.now;
@@ -145,7 +151,7 @@ fn verdicts_with_other_statuses_are_foreign() {
         bench.connect(Kind::Stream);
         let of_connect = |request: &Request| verdict(request.connect().unwrap().0, status);
         let believed = is_believed(&mut bench, Lane::Send, of_connect);
-        let refusals = [Status::NoListener, Status::WrongKind];
+        let refusals = [Status::NoListener, Status::WrongKind, Status::Forbidden];
         assert_eq!(believed, [&any[..], &refusals].concat().contains(&status), "{status:?}");
 
         let mut bench = Bench::reached();
