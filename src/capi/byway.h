@@ -203,6 +203,8 @@ enum BYWAY_ENUM byway_error
   BYWAY_ERROR_VERSION = -107,
   // The relay calls what this client sends malformed.
   BYWAY_ERROR_MALFORMED = -108,
+  // The relay's policy does not give this client's token the endpoint.
+  BYWAY_ERROR_FORBIDDEN = -109,
   // Nobody listens at the endpoint.
   BYWAY_ERROR_NO_LISTENER = -200,
   // The listener's backlog or channels are used up.
@@ -278,6 +280,10 @@ enum BYWAY_ENUM byway_error
   BYWAY_ERROR_HEAD = -421,
   // The program's own on_socket of byway_config refused each socket.
   BYWAY_ERROR_HOOK = -422,
+  // The relay wants a token, and the client has none.
+  BYWAY_ERROR_TOKEN_WANTED = -423,
+  // The relay refuses the client's token.
+  BYWAY_ERROR_TOKEN_REFUSED = -424,
 };
 #ifndef __cplusplus
 #ifdef BYWAY_TYPED_ENUMS
@@ -550,6 +556,16 @@ typedef struct byway_config {
   // length of a ring never changes.
   // Default as BYWAY_PROFILE_PC; 0 in the struct of a program that does not know this field.
   uint64_t pool;
+  // The token by which a relay with a policy lets this client in, or NULL. It is copied, and shown nowhere.
+  const char *token;
+  // The file with the token, read when the client is opened and again when the relay refuses the token, or NULL.
+  // Only one of the two may be given.
+  const char *token_file;
+  // 1: the token may go over http:// to other machines, where everybody on the way can read it. 0, the
+  // default: opening a client with such a URL is BYWAY_ERROR_SETTING.
+  uint32_t token_over_http;
+  // Must be 0.
+  uint32_t reserved_number;
 } byway_config;
 
 // Names a client, listener, stream or datagram channel. 0 is none.
