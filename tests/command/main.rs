@@ -1,5 +1,6 @@
 //! The command, from outside: processes, pipes, signals, exit codes, curl.
 
+mod admission;
 mod bytes;
 mod exit;
 mod forward;

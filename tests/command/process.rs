@@ -53,6 +53,8 @@ impl Byway {
         let mut child = command
             .env_remove("BYWAY_RELAY")
             .env_remove("BYWAY_LOG")
+            .env_remove("BYWAY_TOKEN")
+            .env_remove("BYWAY_TOKEN_FILE")
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
@@ -178,6 +180,11 @@ impl Relay {
 
     pub fn signal(&self, name: &str) {
         self.process.signal(name);
+    }
+
+    /// Waits until a line of stderr contains `text`.
+    pub fn wait_told(&mut self, text: &str) {
+        self.process.wait_told(text);
     }
 
     /// Kills the relay, and starts another one on the same address.
