@@ -48,7 +48,7 @@ impl Relay {
     fn run(&mut self) -> Result<()> {
         let mut child = Host::Relay
             .command(&byway())
-            .args(["relay", "--listen", &format!("{RELAY}:80")])
+            .args(["relay", "--listen", &format!("{RELAY}:80"), "--open"])
             .env_remove("BYWAY_LOG")
             .stdout(Stdio::piped())
             .stdin(Stdio::null())

@@ -35,6 +35,8 @@ impl Relay {
         let line = SERVICE.lines().find_map(|line| line.strip_prefix("ExecStart="));
         let mut line = line.expect("a command").to_owned();
         put(&mut line, "127.0.0.1:8080", &format!("127.0.0.1:{port}"));
+        // These tests are of the fronts: their clients have no tokens.
+        put(&mut line, "--policy /etc/byway/policy.toml", "--open");
         let mut words = line.split_whitespace();
         assert_eq!(words.next(), Some("/usr/local/bin/byway"));
         let mut child = Command::new(env!("CARGO_BIN_EXE_byway"))
