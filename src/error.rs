@@ -304,7 +304,9 @@ const fn status_remedy(status: u16) -> &'static str {
     match status {
         300..=399 => "no redirect is followed: give the URL that it leads to",
         400 => "write https:// if that port speaks TLS, or look at the gateway",
-        401 => "the site wants to know its user: give it a header Authorization",
+        401 => {
+            "the relay wants a valid token, or the site its user: give it a header Authorization"
+        }
         403 => "a proxy or gateway forbids it: ask its operator",
         404 | 405 | 501 => "no relay is there: check host, port and path of the URL",
         500 | 502..=504 => "a proxy or gateway does not reach the relay: check that it runs",

@@ -6,8 +6,8 @@ use std::time::SystemTime;
 use ureq::http::HeaderName;
 use ureq::http::header::{self, HeaderMap};
 
-use super::refusal::refusal;
-use crate::error::{AuthScheme, Blocked, HeadFault};
+use super::refusal::{CHALLENGE, refusal};
+use crate::error::{AuthScheme, Blocked, HeadFault, TokenFault};
 
 /// When a full relay is asked again if it does not say when, in seconds: what relays of this version say.
 const RETRY_AFTER: u8 = 5;
@@ -28,12 +28,28 @@ pub(crate) fn refused(status: u16, headers: &HeaderMap, by_proxy: bool) -> Optio
         Blocked::ProxyAuth => wants_password(headers),
         // tinyproxy's answer to a wrong password.
         Blocked::Http(401) if by_proxy && is_tinyproxy(headers) => Blocked::ProxyAuth,
+        Blocked::Http(401) => match challenges(headers).find_map(token_fault) {
+            Some(fault) => Blocked::Token(fault),
+            None => Blocked::Http(401),
+        },
         Blocked::Http(503) if is_full(headers) => {
             Blocked::Full(retry_after(headers).unwrap_or(RETRY_AFTER))
         }
         Blocked::Http(status) => later(status, headers),
         cause => cause,
     })
+}
+
+/// The values of WWW-Authenticate.
+fn challenges(headers: &HeaderMap) -> impl Iterator<Item = &[u8]> {
+    headers.get_all(header::WWW_AUTHENTICATE).iter().map(|value| value.as_bytes())
+}
+
+/// What a relay says by its challenge: that a token is wanted, or with more behind it, that the token is not
+/// valid. Any other challenge is of a portal or a front.
+fn token_fault(challenge: &[u8]) -> Option<TokenFault> {
+    let more = challenge.strip_prefix(CHALLENGE.as_bytes())?;
+    Some(if more.is_empty() { TokenFault::Wanted } else { TokenFault::Refused })
 }
 
 /// Why a proxy gives no tunnel, going by its answer to CONNECT, whose status is not 2xx.
@@ -211,6 +227,28 @@ mod tests {
             (&["Bearer realm=x"], Blocked::ProxyScheme(AuthScheme::Other)),
         ] {
             assert_eq!(refused_by_proxy(offers.iter().copied()), cause, "{offers:?}");
+        }
+    }
+
+    #[test]
+    fn only_the_challenge_of_a_relay_is_of_its_token() {
+        use TokenFault::{Refused, Wanted};
+        for (status, challenges, cause) in [
+            (401, &[][..], Blocked::Http(401)),
+            (401, &["Basic realm=\"byway\""], Blocked::Http(401)),
+            (401, &["Bearer realm=\"other\""], Blocked::Http(401)),
+            (401, &[CHALLENGE], Blocked::Token(Wanted)),
+            (401, &["Basic realm=\"x\"", CHALLENGE], Blocked::Token(Wanted)),
+            (401, &["Bearer realm=\"byway\", error=\"invalid_token\""], Blocked::Token(Refused)),
+            (403, &[CHALLENGE], Blocked::Http(403)),
+        ] {
+            let mut headers = HeaderMap::new();
+            for challenge in challenges {
+                headers.append(header::WWW_AUTHENTICATE, challenge.parse().unwrap());
+            }
+            for by_proxy in [false, true] {
+                assert_eq!(refused(status, &headers, by_proxy), Some(cause), "{challenges:?}");
+            }
         }
     }
 

@@ -2,7 +2,7 @@
 
 use super::request::MEDIA_TYPE;
 use super::same;
-use crate::error::{Blocked, TokenFault};
+use crate::error::Blocked;
 
 /// What a response is whose head cannot be read. [`detail::unreadable`](super::detail::unreadable) tells
 /// more.
@@ -15,19 +15,9 @@ pub(crate) const UNREADABLE: Blocked = Blocked::Foreign;
 /// password meant for this client.
 pub(crate) fn refusal<'f>(
     status: u16,
-    mut fields: impl Iterator<Item = (&'f str, &'f [u8])>,
+    fields: impl Iterator<Item = (&'f str, &'f [u8])>,
     by_proxy: bool,
 ) -> Option<Blocked> {
-    if status == 401 {
-        let fault =
-            fields.find_map(|(name, value)| match same(name.as_bytes(), b"www-authenticate") {
-                true => challenge(value),
-                false => None,
-            });
-        if let Some(fault) = fault {
-            return Some(Blocked::Token(fault));
-        }
-    }
     if status != 200 {
         let wants_password = status == 407 && by_proxy;
         return Some(if wants_password { Blocked::ProxyAuth } else { Blocked::Http(status) });
@@ -51,14 +41,9 @@ pub(crate) fn refusal<'f>(
     }
 }
 
-/// What a relay says by its WWW-Authenticate: that a token is wanted, or with more behind it, that the token is
-/// none. Any other challenge is of a portal or a front.
-fn challenge(value: &[u8]) -> Option<TokenFault> {
-    let more = value.strip_prefix(CHALLENGE.as_bytes())?;
-    Some(if more.is_empty() { TokenFault::Wanted } else { TokenFault::Refused })
-}
-
-/// The relay's challenge to a client without a token (RFC 6750 section 3).
+/// The relay's challenge to a client without a token (RFC 6750 section 3). A device has no ROM to tell it
+/// from another 401.
+#[cfg(any(feature = "client", feature = "relay"))]
 pub(crate) const CHALLENGE: &str = "Bearer realm=\"byway\"";
 
 /// The relay's challenge to a client whose token is not valid.
@@ -68,7 +53,6 @@ pub(crate) const REFUSAL: &str = "Bearer realm=\"byway\", error=\"invalid_token\
 #[cfg(test)]
 mod tests {
     use super::*;
-    use TokenFault::{Refused, Wanted};
 
     const BINARY: (&str, &str) = ("Content-Type", MEDIA_TYPE);
 
@@ -84,25 +68,6 @@ mod tests {
             (200, &[("Content-Type", "application/octet-streams")], true, Some(Blocked::Foreign)),
             (201, &[BINARY], false, Some(Blocked::Http(201))),
             (302, &[BINARY, ("Location", "/")], true, Some(Blocked::Http(302))),
-            (401, &[], false, Some(Blocked::Http(401))),
-            (401, &[("WWW-Authenticate", "Basic realm=\"byway\"")], true, Some(Blocked::Http(401))),
-            (
-                401,
-                &[("WWW-Authenticate", "Bearer realm=\"other\"")],
-                true,
-                Some(Blocked::Http(401)),
-            ),
-            (401, &[("www-authenticate", CHALLENGE)], false, Some(Blocked::Token(Wanted))),
-            (
-                401,
-                &[
-                    ("WWW-Authenticate", "Basic realm=\"x\""),
-                    ("WWW-Authenticate", "Bearer realm=\"byway\", error=\"invalid_token\""),
-                ],
-                false,
-                Some(Blocked::Token(Refused)),
-            ),
-            (403, &[("WWW-Authenticate", CHALLENGE)], false, Some(Blocked::Http(403))),
             (407, &[], false, Some(Blocked::Http(407))),
             (407, &[], true, Some(Blocked::ProxyAuth)),
             (503, &[BINARY], false, Some(Blocked::Http(503))),
