@@ -1,5 +1,6 @@
 //! What a client is opened with.
 
+use std::fmt;
 use std::num::NonZeroU8;
 use std::time::{Duration, SystemTime};
 
@@ -13,7 +14,9 @@ use crate::transport::{Hooks, HttpConfig, Proxy, Roots, Token};
 /// # use byway::{client::Config, session::Profile};
 /// let config = Config { profile: Profile::TINY, ..Config::new("http://relay.example:8080") };
 /// ```
-#[derive(Debug, Clone)]
+///
+/// `Debug` shows neither the seed and the owner nor the values of header fields, among which passwords are.
+#[derive(Clone)]
 pub struct Config {
     /// The relay: `http://host:port` or `https://host`, with a path if it has one.
     pub url: String,
@@ -135,6 +138,17 @@ impl Config {
             timers: self.timers,
             ..settings
         })
+    }
+}
+
+impl fmt::Debug for Config {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Config")
+            .field("http", &self.http())
+            .field("profile", &self.profile)
+            .field("pace", &self.pace)
+            .field("linger", &self.linger)
+            .finish_non_exhaustive()
     }
 }
 

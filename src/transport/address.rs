@@ -1,6 +1,6 @@
 //! Where the relay is, and by which way: URL, proxy, headers.
 
-use std::fmt::Write;
+use std::fmt::{self, Write};
 use std::net::IpAddr;
 use std::time::Duration;
 
@@ -14,8 +14,9 @@ use super::url::RelayUrl;
 use crate::error::ConfigError;
 use crate::http::request;
 
-/// Settings of [`HttpTransport`](super::HttpTransport).
-#[derive(Debug, Clone)]
+/// Settings of [`HttpTransport`](super::HttpTransport). `Debug` shows no values of header fields, among which
+/// passwords are.
+#[derive(Clone)]
 pub struct HttpConfig {
     /// The relay's URL: `http://host:port` or `https://host`, with a path if the relay has one.
     pub url: String,
@@ -56,6 +57,17 @@ impl HttpConfig {
             io_buffer: 16 * 1024,
             hooks: Hooks::default(),
         }
+    }
+}
+
+impl fmt::Debug for HttpConfig {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let names: Vec<_> = self.headers.iter().map(|(name, _)| name).collect();
+        f.debug_struct("HttpConfig")
+            .field("url", &self.url)
+            .field("headers", &names)
+            .field("token", &self.token)
+            .finish_non_exhaustive()
     }
 }
 

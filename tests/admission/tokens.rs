@@ -70,10 +70,13 @@ fn token_stays_on_this_machine_without_tls() {
 fn debug_shows_no_token() {
     let secret = token(1);
     let relay = relay(secret.policy());
-    let config = config(&relay, Some(Token::value(secret.token())));
+    let mut config = config(&relay, Some(Token::value(secret.token())));
+    config.headers.push(("X-Key".into(), format!("pass{}", &secret.token()[6..])));
+    config.seed = Some([171; 24]);
     let client = Client::open(config.clone()).unwrap();
     let shown = format!("{config:?} {client:?} {relay:?} {:?}", config.token);
     assert!(!shown.contains(&secret.token()[6..]), "{shown}");
+    assert!(shown.contains("X-Key") && !shown.contains("171"), "{shown}");
 }
 
 /// A portal's 401 goes by when somebody logs in: it says nothing of a token.

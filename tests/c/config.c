@@ -134,6 +134,8 @@ void test_config_values(void) {
   WRONG(BYWAY_ERROR_RELAY_URL, relay_url, "http://");
   WRONG(BYWAY_ERROR_SETTING, linger_ms, 0);
   WRONG(BYWAY_ERROR_SETTING, pool, 1000);
+  WRONG(BYWAY_ERROR_SETTING, token, "two words");
+  WRONG(BYWAY_ERROR_SETTING, token_file, "/nowhere/at/all");
   WRONG(BYWAY_ERROR_SETTING, tcp_timeout_ms, 0);
   WRONG(BYWAY_ERROR_SETTING, pace, 3);
   WRONG(BYWAY_ERROR_SETTING, proxy, 3);

@@ -145,6 +145,22 @@ fn settings_that_cannot_be_used_are_refused() {
     setting(&|config| config.pace = 3);
     setting(&|config| config.proxy = 3);
     setting(&|config| config.reserved = c"".as_ptr());
+    setting(&|config| config.reserved_number = 1);
+    setting(&|config| config.token = c"".as_ptr());
+    setting(&|config| config.token = c"two words".as_ptr());
+    setting(&|config| config.token_file = c"/nowhere/at/all".as_ptr());
+    setting(&|config| {
+        config.token = c"x".as_ptr();
+        config.token_file = c"/dev/null".as_ptr();
+    });
+    setting(&|config| {
+        config.token = c"x".as_ptr();
+        config.token_over_http = 2;
+    });
+    setting(&|config| {
+        config.relay_url = c"http://192.0.2.1".as_ptr();
+        config.token = c"x".as_ptr();
+    });
     setting(&|config| {
         config.proxy = byway_proxy::Url as u32;
         config.proxy_url = c"socks5://proxy".as_ptr();
