@@ -31,6 +31,7 @@ mod listener;
 mod monitor;
 mod readiness;
 
+use std::fmt;
 use std::io;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
@@ -64,7 +65,6 @@ pub struct Client {
 }
 
 /// The client itself, which every client, listener and channel keeps alive.
-#[derive(Debug)]
 pub(crate) struct Handle {
     monitor: Arc<Monitor>,
     profile: Profile,
@@ -73,6 +73,13 @@ pub(crate) struct Handle {
     /// The way to the relay as the client was opened.
     way: Arc<RelayPath>,
     lanes: Mutex<Vec<JoinHandle<()>>>,
+}
+
+/// Shows neither the session's secret nor what its rings hold.
+impl fmt::Debug for Handle {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Handle").field("profile", &self.profile).finish_non_exhaustive()
+    }
 }
 
 impl Handle {

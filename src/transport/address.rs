@@ -208,8 +208,10 @@ fn headers(config: &HttpConfig, host: HeaderValue) -> Result<HeaderMap, ConfigEr
         if RESERVED.contains(&name) {
             return Err(ConfigError::Setting("a header is set that byway sets itself"));
         }
-        let value = HeaderValue::from_str(value)
+        let mut value = HeaderValue::from_str(value)
             .map_err(|_| ConfigError::Setting("a header's value is not valid"))?;
+        // Not to be shown: it may be a password.
+        value.set_sensitive(true);
         size += name.as_str().len() + value.len() + 4;
         map.append(name, value);
     }
