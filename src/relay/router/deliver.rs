@@ -101,8 +101,8 @@ impl Tables {
                 return Err(self.forbid(now, id, &grant, endpoint, "connect"));
             }
             let is_new = self.sessions.get(&source).is_none_or(|s| !s.asked.has(channel));
-            if is_new && !self.accounts.connect(now, &grant) {
-                if self.accounts.refuse(now, &grant) {
+            if is_new && !self.bearers.connect(now, &grant) {
+                if self.bearers.refuse(now, &grant) {
                     let (holder, limit) = (grant.holder(), Limit::PolicyConnects);
                     info!(%holder, %endpoint, "LIMITED: {limit} is reached");
                 }

@@ -116,7 +116,7 @@ impl Router {
             return Err(Rejection::Limited(Limit::PolicySessions));
         }
         if !tables.enter(now, peer) {
-            tables.accounts.leave(peer);
+            tables.bearers.leave(peer);
             return Err(Rejection::Limited(Limit::MaxSessions));
         }
         if let Some(exchange) = tables.exchanges.get_mut(id) {

@@ -33,14 +33,14 @@
 //!  stored.rs     what is kept for a session's next answer
 //!  asked.rs, names.rs, wishes.rs, targets.rs   how sessions stand to each other
 //!  budget.rs     octets held, of all sessions; deadlines.rs: when something is due
-//!  accounts.rs   what bearers of tokens have: sessions, and connections begun
+//!  bearers.rs    what bearers of tokens have: sessions, and connections begun
 //!  config.rs     RouterConfig: limits and timers; RouterStats: counters
 //! ```
 //!
 //! The octets of a message go from [`Router::handle_body`] by `Upload::next` to `Tables::bring_on`, which
 //! writes them into the response of the receiver's park; [`Router::poll_response`] gives them out.
 
-mod accounts;
+mod bearers;
 mod arrive;
 mod asked;
 mod budget;

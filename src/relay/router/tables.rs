@@ -6,7 +6,7 @@ use std::sync::Arc;
 use tracing::{debug, info, trace};
 
 use super::super::admission::Grant;
-use super::accounts::Accounts;
+use super::bearers::Bearers;
 use super::budget::Budget;
 use super::deadlines::Deadlines;
 use super::exchange::Exchanges;
@@ -36,7 +36,7 @@ pub(super) struct Tables {
     pub wishes: Wishes,
     pub targets: Targets,
     pub budget: Budget,
-    pub accounts: Accounts,
+    pub bearers: Bearers,
     /// Deadlines of uploads.
     pub upload_timers: Deadlines<ExchangeId>,
     pub stats: RouterStats,
@@ -65,7 +65,7 @@ impl Tables {
             wishes: Wishes::default(),
             targets: Targets::default(),
             budget: Budget::new(config.max_held),
-            accounts: Accounts::default(),
+            bearers: Bearers::default(),
             upload_timers: Deadlines::new(),
             stats: RouterStats::default(),
             touched: Vec::new(),
@@ -140,8 +140,8 @@ impl Tables {
         let is_idle = |other: &SessionKey| {
             sessions.get(other).is_none_or(|session| session.is_idle(now, grace))
         };
-        let counts = self.accounts.enter(now, peer, &grant, is_idle);
-        if !counts && self.accounts.refuse(now, &grant) {
+        let counts = self.bearers.enter(now, peer, &grant, is_idle);
+        if !counts && self.bearers.refuse(now, &grant) {
             let holder = grant.holder();
             info!(%holder, session = %peer, "LIMITED: all `sessions` of the policy are in use");
         }
@@ -162,7 +162,7 @@ impl Tables {
         endpoint: &Endpoint,
         what: &str,
     ) -> Status {
-        if self.accounts.refuse(now, grant) {
+        if self.bearers.refuse(now, grant) {
             let holder = grant.holder();
             info!(%holder, %endpoint, "FORBIDDEN: the policy does not have the endpoint in `{what}`");
         }
@@ -179,7 +179,7 @@ impl Tables {
     pub fn disown(&mut self, peer: SessionKey) {
         self.names.forget(peer);
         self.wishes.forget(peer);
-        self.accounts.leave(peer);
+        self.bearers.leave(peer);
     }
 
     /// Forgets an exchange.

@@ -11,17 +11,17 @@ use super::key::SessionKey;
 /// A refusal so long after the last, in ms, begins a new episode, of which the log tells.
 const EPISODE_MS: u64 = 60_000;
 
-/// The accounts of all holders, and whose each session is.
+/// All bearers, and whose each session is.
 #[derive(Debug, Default)]
-pub(super) struct Accounts {
-    table: FxHashMap<Arc<str>, Account>,
+pub(super) struct Bearers {
+    table: FxHashMap<Arc<str>, Bearer>,
     holders: FxHashMap<SessionKey, Arc<str>>,
-    /// At so many accounts those that say nothing are forgotten.
+    /// At so many bearers those that say nothing are forgotten.
     most: usize,
 }
 
 #[derive(Debug, Default)]
-struct Account {
+struct Bearer {
     sessions: FxHashSet<SessionKey>,
     connects: Allowance,
     refused_at: Option<u64>,
@@ -58,7 +58,7 @@ impl Allowance {
     }
 }
 
-impl Accounts {
+impl Bearers {
     /// The session counts as the holder's; false if that has as many as it may. `is_idle` tells of a session
     /// whether it may be left out of the count for another.
     pub fn enter(
@@ -107,7 +107,7 @@ impl Accounts {
         last.is_none_or(|last| last + EPISODE_MS < now)
     }
 
-    fn account(&mut self, now: u64, grant: &Grant) -> &mut Account {
+    fn account(&mut self, now: u64, grant: &Grant) -> &mut Bearer {
         if self.table.len() >= self.most && !self.table.contains_key(grant.holder()) {
             self.table.retain(|_, account| account.says_something(now));
             self.most = 2 * self.table.len() + 64;
@@ -116,7 +116,7 @@ impl Accounts {
     }
 }
 
-impl Account {
+impl Bearer {
     fn says_something(&self, now: u64) -> bool {
         let was_refused = self.refused_at.is_some_and(|at| now <= at + EPISODE_MS);
         !self.sessions.is_empty() || !self.connects.is_whole(now) || was_refused
