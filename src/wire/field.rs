@@ -1,7 +1,7 @@
 //! The fields of messages: how each is written and read, and how long it is.
 
 use super::{
-    Address, DataFlags, HelloFlags, MAX_GREETING, Name, Reader, Status, WireError, Writer,
+    Address, ChannelKind, DataFlags, HelloFlags, MAX_HANDSHAKE, Name, Reader, Status, WireError, Writer,
 };
 use crate::Kind;
 
@@ -187,7 +187,8 @@ octets! {
             NOT_HEARD => None,
             code => Some(fields.valid(Status::from_code(code), Status::Ok)),
         };
-    Kind: |kind| *kind as u8, |fields, code| fields.valid(Kind::from_code(code), Kind::Stream);
+    ChannelKind: |kind| kind.code(),
+        |fields, code| fields.valid(ChannelKind::from_code(code), ChannelKind::plain(Kind::Stream));
     HelloFlags: |flags| flags.bits(), |_, bits| HelloFlags::from_bits(bits);
     DataFlags: |flags| flags.bits(), |_, bits| DataFlags::from_bits(bits);
 }
@@ -225,7 +226,7 @@ impl Field<'_> for Name {
     }
 }
 
-/// A greeting, which is the only field of this type.
+/// A greeting or a message of the handshake: no other fields have this type.
 impl<'a> Field<'a> for &'a [u8] {
     const SIZE: usize = u8::SIZE;
 
@@ -241,7 +242,7 @@ impl<'a> Field<'a> for &'a [u8] {
     #[inline(always)]
     fn take(fields: &mut Fields<'a>) -> Self {
         let greeting = fields.r.counted();
-        fields.require(greeting.len() <= MAX_GREETING);
+        fields.require(greeting.len() <= MAX_HANDSHAKE);
         greeting
     }
 }

@@ -3,10 +3,10 @@
 
 use super::field::{Field, Fields, layout};
 use super::message::{
-    Accept, Address, ChannelRef, Close, Closed, Connect, Data, DataFlags, End, Hello, ListenReq,
+    Accept, Address, ChannelRef, Close, Closed, Confirm, Connect, Data, DataFlags, End, Hello, ListenReq,
     ListenRsp, Message, Route, Tick, Verdict, Welcome, Window,
 };
-use super::{HEADER_LEN, MAGIC, MAX_GREETING, MAX_NAME, Name, WireError, Writer};
+use super::{HEADER_LEN, MAGIC, MAX_GREETING, MAX_HANDSHAKE, MAX_NAME, Name, WireError, Writer};
 
 /// Makes the type octets, the writer and the reader of the table of the messages.
 macro_rules! messages {
@@ -109,6 +109,7 @@ messages! {
         GONE = 0x80: Gone(Address);
     }
     both {
+        CONFIRM = 0x16: Confirm(Confirm<'a>);
         CLOSE_REQ = 0x24: CloseReq(Close);
         CLOSE_RSP = 0x25: CloseRsp(Closed);
     }
@@ -130,12 +131,7 @@ impl<'a> Message<'a> {
     // With std a role is a constant only where this is inlined.
     #[cfg_attr(feature = "std", inline(always))]
     pub(crate) fn encode_as(&self, role: Role, out: &mut [u8]) -> Option<usize> {
-        let greeting = match self {
-            Self::ConnectReq(m) | Self::AcceptReq(m) => m.greeting,
-            Self::ConnectRsp(m) | Self::AcceptRsp(m) => m.greeting,
-            _ => &[],
-        };
-        if greeting.len() > MAX_GREETING {
+        if !self.has_sound_greeting() {
             return None;
         }
         let mut w = Writer::new(out);
@@ -157,6 +153,16 @@ impl<'a> Message<'a> {
         Some(len)
     }
 
+    /// Whether greeting or handshake are as long as they may be.
+    fn has_sound_greeting(&self) -> bool {
+        match self {
+            Self::ConnectReq(m) | Self::AcceptReq(m) => m.greeting.len() <= MAX_GREETING,
+            Self::ConnectRsp(m) | Self::AcceptRsp(m) => m.greeting.len() <= MAX_HANDSHAKE,
+            Self::Confirm(m) => m.handshake.len() <= MAX_HANDSHAKE,
+            _ => true,
+        }
+    }
+
     /// Reads the fields of a control message, of which `payload` is the whole payload. Data messages
     /// are read by [`Decoder`](super::Decoder), since their bytes may arrive later.
     ///
@@ -169,6 +175,7 @@ impl<'a> Message<'a> {
     pub(super) fn decode_as(role: Role, kind: u8, payload: &'a [u8]) -> Result<Self, WireError> {
         let mut fields = Fields::new(payload);
         let message = Self::take(&mut fields, kind, role).ok_or(WireError::Unknown { kind })?;
+        fields.require(message.has_sound_greeting());
         fields.finish(kind, payload.len() as u32).map(|()| message)
     }
 }
@@ -216,6 +223,7 @@ layout! { <'a>
     ListenRsp { claim, status, epoch }
     Connect<'a> { channel, kind, port, limit, linger_ms, name, greeting }
     Accept<'a> { status, channel, limit, linger_ms, greeting }
+    Confirm<'a> { handshake }
     Window { ack, limit, losses, overflow; now = 1, done = 2, ask = 4 }
     Close { status, offset }
     Closed { status, channel }
@@ -283,9 +291,19 @@ impl Connect<'_> {
 }
 
 impl Accept<'_> {
+    /// Length of the longest ACCEPT_RSP with its header, in octets.
+    pub(super) const MAX_LEN: usize = HEADER_LEN + Self::SIZE + MAX_HANDSHAKE;
+
     /// Length in octets of an ACCEPT_RSP or CONNECT_RSP of this greeting, with its header.
     pub const fn len_with(greeting: &[u8]) -> usize {
         HEADER_LEN + Self::SIZE + greeting.len()
+    }
+}
+
+impl Confirm<'_> {
+    /// Length in octets of a CONFIRM of a handshake message of `handshake` octets, with its header.
+    pub const fn len_with(handshake: usize) -> usize {
+        HEADER_LEN + Self::SIZE + handshake
     }
 }
 

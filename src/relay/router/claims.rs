@@ -6,8 +6,7 @@ use super::key::SessionKey;
 use super::names::{Holder, endpoint_of};
 use super::rejection::Limit;
 use super::tables::Tables;
-use crate::Kind;
-use crate::wire::{Endpoint, ListenReq, ListenRsp, Status};
+use crate::wire::{ChannelKind, Endpoint, ListenReq, ListenRsp, Status};
 
 impl Tables {
     /// The session that listens at the endpoint, or why there is none.
@@ -15,10 +14,11 @@ impl Tables {
         &self,
         now: u64,
         endpoint: &Endpoint,
-        kind: Kind,
+        kind: ChannelKind,
     ) -> Result<SessionKey, Status> {
         match self.names.holder(endpoint) {
             Some(holder) if holder.kind == kind => Ok(holder.session),
+            Some(holder) if holder.kind.kind == kind.kind => Err(Status::WrongSecurity),
             Some(_) => Err(Status::WrongKind),
             None if self.is_young(now) => Err(Status::Retry),
             None => Err(Status::NoListener),

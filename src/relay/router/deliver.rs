@@ -12,8 +12,7 @@ use super::response::FRAME_LEN;
 use super::stored::newest;
 use super::tables::Tables;
 use super::upload::{Pulled, Upload};
-use crate::Kind;
-use crate::wire::{ChannelRef, DataFlags, Endpoint, MAX_CONTROL, Message, Route, Status, Window};
+use crate::wire::{ChannelKind, ChannelRef, DataFlags, Endpoint, MAX_CONTROL, Message, Route, Status, Window};
 use bytes::BytesMut;
 
 /// What a response may have queued when a datagram is put in that fits only an empty one: the
@@ -62,7 +61,7 @@ impl Tables {
                     self.judge_at_once(upload, index, Status::NoListener);
                 }
             }
-            Demand::Close(message) => {
+            Demand::Pass(message) => {
                 upload.begin(index, upload.route()?, Content::Control(message));
             }
             Demand::Receive(window) => {
@@ -93,7 +92,7 @@ impl Tables {
         id: ExchangeId,
         channel: ChannelRef,
         endpoint: &Endpoint,
-        kind: Kind,
+        kind: ChannelKind,
     ) -> Result<SessionKey, Status> {
         let peer = self.listener(now, endpoint, kind)?;
         let source = self.source_of(id);

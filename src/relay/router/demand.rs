@@ -4,9 +4,8 @@ use super::config::RouterConfig;
 use super::control::Control;
 use super::exchange::RequestKind;
 use super::rejection::{Limit, MALFORMED, Rejection};
-use crate::Kind;
 use crate::wire::{
-    Address, ChannelRef, Data, DataFlags, Endpoint, Hello, HelloFlags, ListenReq, Message, Place,
+    Address, ChannelKind, ChannelRef, Data, DataFlags, Endpoint, Hello, HelloFlags, ListenReq, Message, Place,
     Status, Window,
 };
 
@@ -21,13 +20,13 @@ pub(super) enum Demand {
     Connect {
         channel: ChannelRef,
         endpoint: Endpoint,
-        kind: Kind,
+        kind: ChannelKind,
         message: Control,
     },
     /// ACCEPT_RSP; as the connector will have it.
     Accept(Control),
-    /// CLOSE_REQ or CLOSE_RSP.
-    Close(Control),
+    /// CONFIRM, CLOSE_REQ or CLOSE_RSP.
+    Pass(Control),
     /// RECEIVE_REQ.
     Receive(Window),
     /// SEND_REQ, whose bytes follow.
@@ -81,7 +80,9 @@ impl Context<'_> {
             Message::AcceptRsp(accept) => {
                 Demand::Accept(Control::new(&Message::ConnectRsp(accept)))
             }
-            Message::CloseReq(_) | Message::CloseRsp(_) => Demand::Close(Control::new(message)),
+            Message::Confirm(_) | Message::CloseReq(_) | Message::CloseRsp(_) => {
+                Demand::Pass(Control::new(message))
+            }
             Message::ReceiveReq(window) => Demand::Receive(window),
             Message::SendReq(data) if kind != RequestKind::Park || is_bare_probe(&data) => {
                 Demand::Data(data)

@@ -5,7 +5,7 @@ use sha2::{Digest, Sha256};
 use tracing::debug;
 
 use super::demand::{Demand, flags_fit};
-use super::exchange::RequestKind;
+use super::exchange::{RequestKind, is_spoken};
 use super::key::SessionKey;
 use super::rejection::{Limit, MALFORMED, Rejection};
 use super::tables::Work;
@@ -99,7 +99,7 @@ impl Router {
         let tables = &mut self.tables;
         let Some(exchange) = tables.exchanges.get_mut(id) else { return Ok(()) };
         exchange.greet(hello);
-        if hello.version != VERSION {
+        if !is_spoken(hello.version) {
             return Err(Rejection::End(Status::Version));
         }
         let peer = tables.sessions.key(address(&hello.secret));

@@ -10,7 +10,12 @@ use super::control::encoded;
 use super::deadlines::Deadlines;
 use super::key::SessionKey;
 use super::response::Response;
-use crate::wire::{Hello, HelloFlags, Message, Status, Verdict};
+use crate::wire::{Hello, HelloFlags, Message, OLDEST_VERSION, Status, VERSION, Verdict};
+
+/// Whether the relay speaks that version of the protocol.
+pub(super) fn is_spoken(version: u8) -> bool {
+    (OLDEST_VERSION..=VERSION).contains(&version)
+}
 
 /// What a request is, as its HELLO says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -134,6 +139,8 @@ pub(super) enum SingleMessages {
 pub(super) struct ServerExchange {
     client: Requester,
     seq: u64,
+    /// Of the protocol, as its HELLO has it.
+    version: u8,
     /// Verdicts that were not written yet.
     verdicts: BytesMut,
     stage: AnswerStage,
@@ -150,11 +157,19 @@ impl ServerExchange {
     /// HELLO was read: notes its number and the length that the answer may have.
     pub fn greet(&mut self, hello: &Hello) {
         self.seq = hello.seq;
+        if is_spoken(hello.version) {
+            self.version = hello.version;
+        }
         self.response.limit(hello.max_response);
     }
 
     pub fn seq(&self) -> u64 {
         self.seq
+    }
+
+    /// The version of the protocol in which the exchange is answered.
+    pub fn version(&self) -> u8 {
+        self.version
     }
 
     /// Notes the session of the HELLO; false if the session is refused, as there is room only for known
@@ -358,6 +373,7 @@ impl Exchanges {
         let exchange = ServerExchange {
             client: Requester::Anyone,
             seq: 0,
+            version: VERSION,
             verdicts: BytesMut::new(),
             stage: AnswerStage::Reading,
             response: Response::new(),

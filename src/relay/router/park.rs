@@ -7,7 +7,7 @@ use super::exchange::Ticks;
 use super::key::SessionKey;
 use super::park_end::ParkEnd;
 use super::tables::{Tables, Work};
-use crate::wire::{Address, End, MAX_CONTROL, Message, Status, Tick, VERSION, Welcome};
+use crate::wire::{Address, End, ListenRsp, MAX_CONTROL, Message, Status, Tick, VERSION, Welcome};
 
 impl Tables {
     /// Something may have been kept for a session: answers its park if that is due.
@@ -179,8 +179,9 @@ impl Tables {
 
     pub(super) fn write_welcome(&mut self, now: u64, id: ExchangeId, address: Address, seq: u64) {
         let max_body = self.config.max_body;
+        let version = self.exchanges.get(id).map_or(VERSION, |exchange| exchange.version());
         self.write(now, id, |response| {
-            response.put(&Message::Welcome(Welcome { version: VERSION, seq, address, max_body }));
+            response.put(&Message::Welcome(Welcome { version, seq, address, max_body }));
         });
     }
 
@@ -204,10 +205,13 @@ impl Tables {
         let Some(exchange) = self.exchanges.get_mut(id) else { return };
         let Some(session) = self.sessions.get_mut(&peer) else { return };
         let told = session.park() == Some(id) || !session.lives(now, self.config.grace_ms);
+        let version = exchange.version();
         let (response, stored) = (&mut exchange.response, &mut session.stored);
         let before = response.undrained();
         while response.left(None) >= MAX_CONTROL && !stored.listens.is_empty() {
-            response.put(&Message::ListenRsp(stored.listens.remove(0)));
+            let rsp = stored.listens.remove(0);
+            let status = rsp.status.known_to(version);
+            response.put(&Message::ListenRsp(ListenRsp { status, ..rsp }));
         }
         while response.left(None) >= MAX_CONTROL
             && let Some(peer) = stored.ready.pop_first()

@@ -153,6 +153,7 @@ impl Tables {
     pub fn verdict(&mut self, id: ExchangeId, index: u16, status: Status, bytes: u32) {
         self.stats.verdict(status);
         let Some(exchange) = self.exchanges.get_mut(id) else { return };
+        let status = status.known_to(exchange.version());
         exchange.keep_verdict(index, status, bytes);
         if status != Status::Delivered {
             let session = exchange.session().unwrap_or_default();

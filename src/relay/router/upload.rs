@@ -8,13 +8,14 @@ use super::config::RouterConfig;
 use super::demand::{Context, Demand, EXCESS_CLAIMS, Read, Start, is_sound};
 use super::exchange::RequestKind;
 use super::key::SessionKey;
+use super::exchange::is_spoken;
 use super::message::{Content, InHand, Slice};
 use super::rejection::{Limit, MALFORMED, Rejection};
 use super::response::data_len;
 use super::sessions::Sessions;
 use crate::wire::{
     ChannelRef, Data, DataFlags, Decoder, Hello, ListenReq, MAX_SINGLE_BODY, Message, Piece,
-    Status, VERSION,
+    Status,
 };
 
 /// A request's body, as far as it was read.
@@ -235,7 +236,7 @@ impl Upload {
     /// Another version than this relay's, if the body begins like the HELLO of one.
     pub fn other_version(&self) -> Option<u8> {
         match &self.stage {
-            UploadStage::Start(start) => start.version().filter(|version| *version != VERSION),
+            UploadStage::Start(start) => start.version().filter(|version| !is_spoken(*version)),
             _ => None,
         }
     }
