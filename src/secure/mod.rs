@@ -1,0 +1,19 @@
+//! Keys: identities of peers, and the names that their public keys are.
+//!
+//! ```text
+//!  seed ──▶ Identity ──▶ PublicKey ◀──▶ key name, "k." and the key in base64url
+//!            │  │            ▲
+//!            │  │            └──────▶ X25519 key, its Montgomery form
+//!            │  └─ X25519 secret
+//!            └──── PROOF: a signature over a session's address and the relay's host
+//! ```
+
+mod identity;
+mod proof;
+mod public_key;
+#[cfg(all(test, feature = "std"))]
+mod tests;
+
+pub use identity::Identity;
+pub use proof::HostDigest;
+pub use public_key::{KeyError, PublicKey};
