@@ -1,7 +1,7 @@
 //! The errors, grouped by the party that has to change something. The text of each is one line: the
 //! cause, then the remedy.
 
-use crate::wire::{EndpointError, MAX_GREETING, Status};
+use crate::wire::{EndpointError, MAX_GREETING, Status, VERSION};
 
 /// Why an operation failed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -59,12 +59,20 @@ pub enum ConfigError {
         "wrong kind: the endpoint serves the other of stream and datagram; use its counterpart"
     )]
     WrongKind,
+    /// The listener does not encrypt, and this client does.
+    #[error(
+        "the listener does not encrypt: let it do so, or switch encryption off here, for all on the way to read"
+    )]
+    PeerPlain,
+    /// The listener encrypts, and this client does not.
+    #[error("the listener encrypts: switch encryption on here, too")]
+    PeerEncrypts,
     /// The operation does not fit the channel's kind or direction.
     #[error("not possible on this channel: {0}")]
     Unsupported(&'static str),
     /// The relay speaks another version of the protocol.
     #[error(
-        "version mismatch: the relay speaks protocol version {relay}, this client 1; update the older"
+        "version mismatch: the relay speaks protocol version {relay}, this client {VERSION}; update the older"
     )]
     Version {
         /// The version that the relay speaks.
@@ -134,6 +142,19 @@ pub enum PeerError {
         /// The first offset that the peer had not received.
         received: u64,
     },
+    /// The two ends could not agree on keys.
+    #[error(
+        "no keys agreed on with the peer: give both ends the same shared secret, or none; else something on the way changed the handshake"
+    )]
+    Handshake,
+    /// The listener has another key than the one that it was to have.
+    #[error(
+        "the listener has another key than expected: it was set up anew, or is somebody else; ask its owner for the key"
+    )]
+    WrongKey,
+    /// The listener does not admit the key of this client.
+    #[error("the listener does not admit this client's key: have it added there")]
+    KeyRefused,
     /// The peer broke the protocol.
     #[error("peer broke the protocol; acknowledged up to offset {acked}; update the older side")]
     Protocol {
@@ -195,6 +216,25 @@ pub enum TransportError {
         /// The first offset that the peer has not acknowledged: that of the end.
         acked: u64,
     },
+    /// What came was changed on the way, or does not come from the peer.
+    #[error(
+        "what came is not what the peer sent: the relay or a proxy changed it; use another way; the peer acknowledged up to offset {acked}"
+    )]
+    Tampered {
+        /// The first octet of the application that the peer has not acknowledged.
+        acked: u64,
+    },
+    /// What was sent was changed on the way, as the peer says.
+    #[error(
+        "what was sent was changed on the way: the relay or a proxy did it; use another way; the peer had received up to offset {received}"
+    )]
+    TamperedThere {
+        /// The first octet of the application that the peer had not received.
+        received: u64,
+    },
+    /// The stream ended without the record that ends it.
+    #[error("the stream was cut short on the way: its end does not come from the peer; connect anew")]
+    Truncated,
     /// Another client uses this session's secret.
     #[error("another client uses this session's secret: seed each process differently")]
     SecretShared,

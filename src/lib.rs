@@ -23,12 +23,14 @@
 //! - [`wire`]: the messages. Their specification is `src/wire/README.md`.
 //! - `http`: what requests say in HTTP, and which responses are a relay's answers; for the two below.
 //! - [`device`]: the front for firmware, over any connection that `embedded-io` describes.
+//! - `secure`: the keys of peers, and the names that these keys are.
 //! - [`transport`]: carries one HTTP exchange after another.
 //! - [`relay`]: the server between the peers, to embed or to run by the `byway` command.
 //!
 //! Features: `client`, `tls`, `relay` and `cli` are on by default, `capi` is not. Without the default
-//! features the crate is `session`, `wire` and `device`, and needs neither std nor an allocator. With
-//! the feature `log`, which all others bring, these tell what they decide by the crate `log`.
+//! features the crate is `session`, `wire` and `device`, and needs neither std nor an allocator; the
+//! feature `secure`, which `client` and `relay` bring, adds keys and key names to it. With
+//! the feature `log`, which all that need std bring, these tell what they decide by the crate `log`.
 #![cfg_attr(not(feature = "std"), no_std)]
 
 #[cfg(feature = "capi")]
@@ -40,6 +42,8 @@ pub mod error;
 mod http;
 #[cfg(feature = "relay")]
 pub mod relay;
+#[cfg(feature = "secure")]
+pub mod secure;
 pub mod session;
 mod trace;
 #[cfg(feature = "client")]

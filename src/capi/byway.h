@@ -203,6 +203,10 @@ enum BYWAY_ENUM byway_error
   BYWAY_ERROR_VERSION = -107,
   // The relay calls what this client sends malformed.
   BYWAY_ERROR_MALFORMED = -108,
+  // The listener does not encrypt, and this client does.
+  BYWAY_ERROR_PEER_PLAIN = -120,
+  // The listener encrypts, and this client does not.
+  BYWAY_ERROR_PEER_ENCRYPTS = -121,
   // Nobody listens at the endpoint.
   BYWAY_ERROR_NO_LISTENER = -200,
   // The listener's backlog or channels are used up.
@@ -219,6 +223,12 @@ enum BYWAY_ENUM byway_error
   BYWAY_ERROR_PEER_GAVE_UP = -206,
   // The peer broke the protocol; detail: the first offset not acknowledged.
   BYWAY_ERROR_PEER_PROTOCOL = -207,
+  // The two ends could not agree on keys: their shared secrets differ, or the handshake was changed.
+  BYWAY_ERROR_HANDSHAKE = -220,
+  // The listener has another key than expected.
+  BYWAY_ERROR_WRONG_KEY = -221,
+  // The listener does not admit this client's key.
+  BYWAY_ERROR_KEY_REFUSED = -222,
   // All channels of the client are in use.
   BYWAY_ERROR_CHANNELS = -300,
   // All listeners of the client are in use.
@@ -278,6 +288,12 @@ enum BYWAY_ENUM byway_error
   BYWAY_ERROR_HEAD = -421,
   // The program's own on_socket of byway_config refused each socket.
   BYWAY_ERROR_HOOK = -422,
+  // What came was changed on the way; detail: the first octet not acknowledged.
+  BYWAY_ERROR_TAMPERED = -440,
+  // What was sent was changed on the way; detail: the first octet that the peer had not received.
+  BYWAY_ERROR_TAMPERED_THERE = -441,
+  // The stream ended, and its peer did not say so.
+  BYWAY_ERROR_TRUNCATED = -442,
 };
 #ifndef __cplusplus
 #ifdef BYWAY_TYPED_ENUMS

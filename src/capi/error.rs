@@ -62,6 +62,10 @@ pub enum byway_error {
     Version = -107,
     /// The relay calls what this client sends malformed.
     Malformed = -108,
+    /// The listener does not encrypt, and this client does.
+    PeerPlain = -120,
+    /// The listener encrypts, and this client does not.
+    PeerEncrypts = -121,
 
     /// Nobody listens at the endpoint.
     NoListener = -200,
@@ -79,6 +83,12 @@ pub enum byway_error {
     PeerGaveUp = -206,
     /// The peer broke the protocol; detail: the first offset not acknowledged.
     PeerProtocol = -207,
+    /// The two ends could not agree on keys: their shared secrets differ, or the handshake was changed.
+    Handshake = -220,
+    /// The listener has another key than expected.
+    WrongKey = -221,
+    /// The listener does not admit this client's key.
+    KeyRefused = -222,
 
     /// All channels of the client are in use.
     Channels = -300,
@@ -140,6 +150,12 @@ pub enum byway_error {
     Head = -421,
     /// The program's own on_socket of byway_config refused each socket.
     Hook = -422,
+    /// What came was changed on the way; detail: the first octet not acknowledged.
+    Tampered = -440,
+    /// What was sent was changed on the way; detail: the first octet that the peer had not received.
+    TamperedThere = -441,
+    /// The stream ended, and its peer did not say so.
+    Truncated = -442,
 }
 
 use byway_error as Code;
@@ -168,6 +184,8 @@ pub(super) const LINES: &[(Code, &CStr)] = &[
     (Code::EndpointKind, c"wrong kind: the endpoint serves the other of stream and datagram; use its counterpart"),
     (Code::Version, c"version mismatch: the relay speaks another protocol version; update the older of client and relay"),
     (Code::Malformed, c"the relay calls the request malformed: update the older of client and relay"),
+    (Code::PeerPlain, c"the listener does not encrypt: let it do so, or switch encryption off here, for all on the way to read"),
+    (Code::PeerEncrypts, c"the listener encrypts: switch encryption on here, too"),
     (Code::NoListener, c"connection refused: nobody listens at that endpoint; check the name, or start the listener"),
     (Code::BacklogFull, c"connection refused: the listener's backlog or channels were used up whenever it was asked; try again later"),
     (Code::PeerAway, c"peer away: it has not asked the relay for data lately; check its network, try again"),
@@ -176,6 +194,9 @@ pub(super) const LINES: &[(Code, &CStr)] = &[
     (Code::PeerUnknown, c"channel unknown to the peer, which ended or was restarted; connect anew"),
     (Code::PeerGaveUp, c"channel given up by the peer after silence; connect anew"),
     (Code::PeerProtocol, c"peer broke the protocol; update the older side"),
+    (Code::Handshake, c"no keys agreed on with the peer: give both ends the same shared secret, or none; else something on the way changed the handshake"),
+    (Code::WrongKey, c"the listener has another key than expected: it was set up anew, or is somebody else; ask its owner for the key"),
+    (Code::KeyRefused, c"the listener does not admit this client's key: have it added there"),
     (Code::Channels, c"no free channel: close one, or open the client with a larger profile"),
     (Code::Listeners, c"no free listener: close one, or open the client with a larger profile"),
     (Code::RelayLimit, c"refused by the relay: one of its limits is reached; ask its operator, try again later"),
@@ -204,6 +225,9 @@ pub(super) const LINES: &[(Code, &CStr)] = &[
     (Code::TlsClientCertificate, c"path to the relay blocked: the server wants a client certificate, and byway has none; let the relay's path be asked for without one"),
     (Code::ProxyScheme, c"path to the relay blocked: the proxy wants another scheme than Basic, which byway speaks; allow Basic there, or go through a local proxy such as cntlm or px"),
     (Code::Compressed, c"path to the relay blocked: the answer was compressed on the way; have the proxy or front leave application/octet-stream alone"),
+    (Code::Tampered, c"what came is not what the peer sent: the relay or a proxy changed it; use another way"),
+    (Code::TamperedThere, c"what was sent was changed on the way: the relay or a proxy did it; use another way"),
+    (Code::Truncated, c"the stream was cut short on the way: its end does not come from the peer; connect anew"),
     (Code::Head, c"path to the relay blocked: the head of the answer cannot be read: no HTTP, too long, folded or malformed; look at the port, and at the fronts before the relay"),
 ];
 
@@ -252,6 +276,8 @@ fn code(error: Error) -> (Code, u64) {
             ConfigError::Taken => (Code::Taken, 0),
             ConfigError::Duplicate => (Code::Duplicate, 0),
             ConfigError::WrongKind => (Code::EndpointKind, 0),
+            ConfigError::PeerPlain => (Code::PeerPlain, 0),
+            ConfigError::PeerEncrypts => (Code::PeerEncrypts, 0),
             ConfigError::Unsupported(_) => (Code::Unsupported, 0),
             ConfigError::Version { relay } => (Code::Version, relay.into()),
             ConfigError::Malformed => (Code::Malformed, 0),
@@ -266,6 +292,9 @@ fn code(error: Error) -> (Code, u64) {
             PeerError::Aborted { received } => (Code::PeerAborted, received),
             PeerError::Unknown { acked } => (Code::PeerUnknown, acked),
             PeerError::GaveUp { received } => (Code::PeerGaveUp, received),
+            PeerError::Handshake => (Code::Handshake, 0),
+            PeerError::WrongKey => (Code::WrongKey, 0),
+            PeerError::KeyRefused => (Code::KeyRefused, 0),
             PeerError::Protocol { acked } => (Code::PeerProtocol, acked),
         },
         Error::Resource(error) => match error {
@@ -281,6 +310,9 @@ fn code(error: Error) -> (Code, u64) {
             TransportError::Linger { acked } | TransportError::EndUnconfirmed { acked } => {
                 (Code::Linger, acked)
             }
+            TransportError::Tampered { acked } => (Code::Tampered, acked),
+            TransportError::TamperedThere { received } => (Code::TamperedThere, received),
+            TransportError::Truncated => (Code::Truncated, 0),
             TransportError::SecretShared => (Code::SecretShared, 0),
         },
         Error::TimedOut => (Code::TimedOut, 0),

@@ -4,7 +4,7 @@ use super::ids::{self, ListenerId, MAX_GENERATION};
 use super::mode::{Full, Mode};
 use crate::Kind;
 use crate::error::{ConfigError, Error, ResourceError};
-use crate::wire::{Endpoint, ListenReq, ListenRsp, Status};
+use crate::wire::{ChannelKind, Endpoint, ListenReq, ListenRsp, Status};
 
 /// How a claim stands.
 ///
@@ -163,14 +163,19 @@ impl<M: Mode> Claim<M> {
     }
 
     /// Its LISTEN_REQ, as it is in that slot, if it is to be told.
-    pub fn listen_req(&self, slot: usize, owner: [u8; 16]) -> Option<ListenReq> {
+    pub fn listen_req(
+        &self,
+        slot: usize,
+        owner: [u8; 16],
+        encrypted: bool,
+    ) -> Option<ListenReq> {
         let heard = match self.heard {
             Heard::Nothing => None,
             Heard::Said(status) => Some(status),
         };
         self.is_claimed().then(|| ListenReq {
             claim: self.id(slot).0,
-            kind: self.kind,
+            kind: ChannelKind { kind: self.kind, encrypted },
             port: self.endpoint.port,
             owner,
             epoch: self.epoch,

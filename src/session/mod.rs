@@ -38,7 +38,7 @@
 //!  rings.rs     where the rings of channels lie, and how long each is; pool.rs: what they are lent
 //!  storage.rs   that memory: its sizes (Profile), as one value or on the heap
 //!  mode.rs      Full or Single, and Purpose: what is not compiled into a small device
-//!  settings.rs  what a session is opened with: Settings, Pace, Timers
+//!  settings.rs  what a session is opened with: Settings, Pace, Timers; security.rs: keys
 //!  terms.rs     Lane, Exchange, Wake, Event: the words between a session and its owner
 //!  stats.rs     counters
 //!  greeting.rs  what a listener answers to those who connect
@@ -63,6 +63,8 @@ mod path;
 mod pool;
 mod replies;
 mod rings;
+#[cfg(feature = "secure")]
+mod security;
 mod settings;
 mod state;
 mod stats;
@@ -75,6 +77,8 @@ mod view;
 
 pub use ids::{ChannelId, ListenerId};
 pub use mode::{Anything, Full, Mode, Purpose, Single};
+#[cfg(feature = "secure")]
+pub use security::Security;
 pub use settings::{Pace, Settings, Timers};
 pub use stats::{ChannelStats, Stats};
 #[cfg(feature = "std")]

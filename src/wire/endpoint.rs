@@ -3,7 +3,7 @@
 use core::fmt;
 use core::str::FromStr;
 
-use super::MAX_NAME;
+use super::{KEY_NAME_PREFIX, MAX_NAME};
 
 /// A name under which a session listens: 1 to [`MAX_NAME`] octets of `A–Z a–z 0–9 . _ -`.
 /// Upper and lower case differ. All zeros is the empty name, which no endpoint has.
@@ -67,6 +67,12 @@ impl Name {
     /// The name's octets.
     pub fn as_bytes(&self) -> &[u8] {
         &self.bytes[..usize::from(self.len)]
+    }
+
+    /// Whether the name is a key name: every name that begins with [`KEY_NAME_PREFIX`] is, so that a part
+    /// of a key name is never taken for an ordinary name.
+    pub fn is_key_name(&self) -> bool {
+        self.as_bytes().starts_with(KEY_NAME_PREFIX)
     }
 
     /// The name as text.

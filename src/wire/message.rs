@@ -124,6 +124,17 @@ pub struct Route {
     pub channel: ChannelRef,
 }
 
+/// PROOF: that the session's owner holds a key, for claims of its key name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Proof {
+    /// The public key, an Ed25519 key with the sign bit 0.
+    pub key: [u8; 32],
+    /// SHA-256 of the relay's host, as the client knows it.
+    pub host: [u8; 32],
+    /// The Ed25519 signature over a label, the session's address and `host`.
+    pub signature: [u8; 64],
+}
+
 /// LISTEN_REQ: a claim of a name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ListenReq {

@@ -35,7 +35,7 @@ pub(crate) use layout::Role;
 pub(crate) use layout::kind;
 pub use message::{
     Accept, Address, ChannelKind, ChannelRef, Close, Closed, Confirm, Connect, Data, DataFlags, End, Hello,
-    HelloFlags, ListenReq, ListenRsp, Message, Route, Tick, Verdict, Welcome, Window,
+    HelloFlags, ListenReq, ListenRsp, Message, Proof, Route, Tick, Verdict, Welcome, Window,
 };
 pub use status::{Fault, Place, Status};
 
@@ -62,6 +62,9 @@ pub const MAX_MESSAGE: usize = 0xff_ffff;
 /// Longest name of an endpoint in octets: long enough for most labels of host names, and short enough
 /// that 16 claims fit any park.
 pub const MAX_NAME: usize = 48;
+
+/// What a key name begins with; its key follows, in 43 characters of base64url.
+pub const KEY_NAME_PREFIX: &[u8] = b"k.";
 
 /// Longest greeting, which an application sends along with CONNECT_REQ or ACCEPT_RSP, in octets: room
 /// for a handshake message with two keys and two tags.

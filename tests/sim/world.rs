@@ -4,7 +4,8 @@ use std::collections::{BTreeMap, VecDeque};
 
 use byway::error::Blocked;
 use byway::relay::router::{ExchangeId, Router, RouterConfig};
-use byway::session::{Lane, Pace, Profile, Settings, Wake};
+use byway::secure::{Identity, Secret};
+use byway::session::{Security, Lane, Pace, Profile, Settings, Wake};
 
 use crate::app::Chan;
 use crate::client::{Client, Memory, Peer};
@@ -70,6 +71,8 @@ pub struct World {
     pub pace: Pace,
     /// The numbers of the peers to come that have one connection.
     pub single: Vec<usize>,
+    /// Clients added from now on do not encrypt.
+    pub plain: bool,
     /// The number of relays before this one.
     pub relay_generation: u64,
     pub relay_down_until: u64,
@@ -125,6 +128,7 @@ impl World {
             router_config,
             pace: Pace::LongPoll,
             single: Vec::new(),
+            plain: false,
             relay_generation: 0,
             relay_down_until: 0,
             relay_stands_until: 0,
@@ -165,6 +169,16 @@ impl World {
         set(&mut settings);
         let mut storage = Memory::new(&profile, self.single.contains(&n)).expect("a valid profile");
         storage.session().open(self.now, &settings);
+        if !self.plain {
+            let octets = |tag: u8| {
+                let mut octets = [tag; 32];
+                octets[..8].copy_from_slice(&self.seed.to_be_bytes());
+                octets[8] = n as u8;
+                octets
+            };
+            let identity = Identity::from_seed(octets(1));
+            storage.session().encrypt(Security::new(&identity, Secret::new(octets(2))));
+        }
         self.peers.push(Peer {
             storage,
             profile,

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use byway::client::Config;
 use byway::error::Error;
-use byway::wire::{
+use byway::wire::{ChannelKind, 
     Accept, ChannelRef, Connect, Data, DataFlags, Decoder, Endpoint, Hello, HelloFlags, ListenReq,
     MAX_CONTROL, Message, Piece, Route, Status, VERSION, Window,
 };
@@ -114,7 +114,7 @@ impl Naive {
         let endpoint = endpoint.parse::<Endpoint>().unwrap();
         let connect = Connect {
             channel: own,
-            kind,
+            kind: ChannelKind::plain(kind),
             port: endpoint.port,
             limit: RING,
             linger_ms: 60_000,
@@ -235,7 +235,7 @@ fn sender_that_ignores_the_window_is_told_where_it_overflowed() {
 fn claim(endpoint: Endpoint, heard: Option<Status>) -> Vec<u8> {
     encoded(&Message::ListenReq(ListenReq {
         claim: 1,
-        kind: Kind::Stream,
+        kind: ChannelKind::plain(Kind::Stream),
         port: endpoint.port,
         owner: [2; 16],
         epoch: 1,

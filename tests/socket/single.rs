@@ -5,7 +5,7 @@ use std::net::TcpStream;
 use std::time::Duration;
 
 use byway::Kind;
-use byway::wire::{
+use byway::wire::{ChannelKind, 
     ChannelRef, Connect, DataFlags, Endpoint, Hello, HelloFlags, Message, Route, Status, VERSION,
 };
 
@@ -114,7 +114,7 @@ fn client_with_a_single_socket_exchanges_data_both_ways() {
     let endpoint = "camera:1".parse::<Endpoint>().unwrap();
     let connect = encoded(&Message::ConnectReq(Connect {
         channel: ChannelRef { id: 7, token: 77 },
-        kind: Kind::Stream,
+        kind: ChannelKind::plain(Kind::Stream),
         port: endpoint.port,
         limit: RING,
         linger_ms: 60_000,

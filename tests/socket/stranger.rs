@@ -4,7 +4,7 @@ use std::io::Write;
 use std::thread;
 
 use byway::Kind;
-use byway::wire::{Accept, ChannelRef, Closed, Endpoint, ListenReq, Message, Route, Status};
+use byway::wire::{ChannelKind, Accept, ChannelRef, Closed, Endpoint, ListenReq, Message, Route, Status};
 
 use super::naive::{Naive, Seen, encoded, to, window};
 use super::{LONG, client, relay};
@@ -38,7 +38,7 @@ pub fn claim(heard: Option<Status>) -> Vec<u8> {
     let endpoint = "camera:1".parse::<Endpoint>().unwrap();
     encoded(&Message::ListenReq(ListenReq {
         claim: 1,
-        kind: Kind::Stream,
+        kind: ChannelKind::plain(Kind::Stream),
         port: endpoint.port,
         owner: [2; 16],
         epoch: 1,

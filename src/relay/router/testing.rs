@@ -4,7 +4,7 @@ use bytes::Bytes;
 
 use super::{Answer, ExchangeId, Router, RouterConfig};
 use crate::Kind;
-use crate::wire::{
+use crate::wire::{ChannelKind, 
     Accept, Address, ChannelRef, Connect, Data, DataFlags, Decoder, Hello, HelloFlags, ListenReq,
     ListenRsp, MAX_CONTROL, Message, Name, Piece, Route, Status, VERSION, Window,
 };
@@ -121,7 +121,7 @@ impl Body {
     pub fn connect_from(self, id: u32, name: &str, kind: Kind) -> Self {
         self.message(&Message::ConnectReq(Connect {
             channel: channel(id),
-            kind,
+            kind: ChannelKind::plain(kind),
             port: 1,
             limit: 1000,
             linger_ms: 180_000,
@@ -150,7 +150,7 @@ impl Body {
     ) -> Self {
         self.message(&Message::ListenReq(ListenReq {
             claim,
-            kind: Kind::Stream,
+            kind: ChannelKind::plain(Kind::Stream),
             port: 1,
             owner: [owner; 16],
             epoch,

@@ -208,7 +208,7 @@ impl<M: Mode> Session<'_, M> {
             State::Accepting => true,
             State::Established if M::LISTENS && is_offered => true,
             State::Established => {
-                channel.tx.shut();
+                channel.shut(self.rings.transmit_mut(slot));
                 channel.rx.discard();
                 channel.rx.hasten();
                 // For a dropped channel linger runs from the drop.
@@ -219,6 +219,13 @@ impl<M: Mode> Session<'_, M> {
             }
         };
         self.end(now, slot, EndCause::Here(Status::Aborted), tell);
+    }
+
+    /// A channel that a peer asked for is none: the refusal tells the peer.
+    #[cfg(feature = "secure")]
+    pub(super) fn give_up_silently(&mut self, now: u64, slot: usize) {
+        self.channels[slot].held_by = HeldBy::Nobody;
+        self.end(now, slot, EndCause::Here(Status::Handshake), false);
     }
 
     /// The application gives the channel up: the peer is told at once, nothing more is sent.

@@ -140,6 +140,10 @@ impl<M: Mode> Session<'_, M> {
             }
             Message::AcceptReq(connect) => self.on_accept_req(now, &from, connect),
             Message::ConnectRsp(accept) => self.on_connect_rsp(now, &from, accept),
+            #[cfg(feature = "secure")]
+            Message::Confirm(confirm) => self.on_confirm(now, &from, confirm),
+            #[cfg(not(feature = "secure"))]
+            Message::Confirm(_) => {}
             Message::CloseReq(close) => self.on_close_req(now, &from, close),
             Message::CloseRsp(closed) => self.on_close_rsp(now, &from, closed),
             Message::ListenRsp(rsp) => {

@@ -9,7 +9,7 @@ use crate::session::state::Phase;
 use crate::session::terms::Lane;
 use crate::session::view::Session;
 use crate::wire::{
-    self, Accept, Close, Connect, Data, DataFlags, HEADER_LEN, Hello, Message, Route, Status,
+    self, Accept, ChannelKind, Close, Confirm, Connect, Data, DataFlags, HEADER_LEN, Hello, Message, Route, Status,
     VERSION,
 };
 
@@ -86,7 +86,7 @@ impl<M: Mode> Session<'_, M> {
         let (route, message) = match item.kind {
             ItemKind::Listen => {
                 let claim = self.claims().get(slot)?;
-                let req = claim.listen_req(slot, self.core.settings.owner)?;
+                let req = claim.listen_req(slot, self.core.settings.owner, self.encrypts())?;
                 (None, Message::ListenReq(req))
             }
             ItemKind::Connect => (None, self.connect_req(slot)?),
@@ -101,6 +101,10 @@ impl<M: Mode> Session<'_, M> {
                 (Some(route), message)
             }
             ItemKind::Accept => (Some(self.channels[slot].route()), self.accept_rsp(slot)?),
+            ItemKind::Confirm => {
+                let route = self.channels[slot].route();
+                (Some(route), self.confirm(slot)?)
+            }
             ItemKind::Window
             | ItemKind::Probe
             | ItemKind::Data
@@ -125,13 +129,36 @@ impl<M: Mode> Session<'_, M> {
         }
         Some(Message::ConnectReq(Connect {
             channel: self.local(slot),
-            kind: channel.kind::<M>(),
+            kind: ChannelKind { kind: channel.kind::<M>(), encrypted: channel.is_encrypted() },
             port: channel.endpoint().port,
             limit: self.rings.len(slot, Direction::Receive) as u64,
             linger_ms: channel.linger_ms(),
             name: channel.endpoint().name,
-            greeting: if M::GREETS { channel.greeting() } else { &[] },
+            greeting: self.asks_with(slot),
         }))
+    }
+
+    /// CONFIRM of a channel.
+    fn confirm(&self, slot: usize) -> Option<Message<'_>> {
+        let len = self.channels[slot].confirms_in_flight()?;
+        Some(Message::Confirm(Confirm { handshake: &self.rings.receive(slot)[..len] }))
+    }
+
+    /// What goes with CONNECT_REQ: the greeting, or the message of the handshake.
+    pub(in crate::session) fn asks_with(&self, slot: usize) -> &[u8] {
+        match self.channels[slot].handshake_len() {
+            Some(len) => &self.rings.receive(slot)[..len],
+            None if M::GREETS => self.channels[slot].greeting(),
+            None => &[],
+        }
+    }
+
+    /// What goes with ACCEPT_RSP: the listener's greeting, or the message of the handshake.
+    pub(in crate::session) fn answers_with(&self, slot: usize) -> &[u8] {
+        match self.channels[slot].handshake_len() {
+            Some(len) => &self.rings.receive(slot)[..len],
+            None => self.answer(slot),
+        }
     }
 
     /// ACCEPT_RSP of a channel, which its listener's answer goes with; `None` if the channel has ended.
@@ -145,7 +172,7 @@ impl<M: Mode> Session<'_, M> {
             channel: self.local(slot),
             limit: self.rings.len(slot, Direction::Receive) as u64,
             linger_ms: channel.linger_ms(),
-            greeting: self.answer(slot),
+            greeting: self.answers_with(slot),
         }))
     }
 

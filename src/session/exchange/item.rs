@@ -12,6 +12,7 @@ pub enum ItemKind {
     Listen,
     Connect,
     Accept,
+    Confirm,
     Window,
     Final,
     Probe,
@@ -80,6 +81,7 @@ impl ItemKind {
             Self::Connect => Place::ConnectVerdict,
             Self::Accept | Self::Reply => Place::AcceptVerdict,
             Self::Listen
+            | Self::Confirm
             | Self::Window
             | Self::Final
             | Self::Probe

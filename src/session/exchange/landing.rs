@@ -28,6 +28,12 @@ impl<M: Mode> Session<'_, M> {
                     channel.rx.owe_now();
                 }
             }
+            ItemKind::Confirm => {
+                if !passed {
+                    self.channels[slot].confirm_again();
+                }
+                self.let_go(now, slot);
+            }
             ItemKind::Connect | ItemKind::Accept | ItemKind::Close => {
                 if !passed {
                     self.channels[slot].repeat_failed(now);

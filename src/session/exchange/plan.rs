@@ -16,7 +16,7 @@ use crate::session::terms::Lane;
 use crate::session::view::Session;
 use crate::trace::debug;
 use crate::wire::{
-    Accept, Close, Closed, Connect, DataFlags, Hello, HelloFlags, ListenReq, MAX_CONTROL,
+    Accept, Close, Closed, Confirm, Connect, DataFlags, Hello, HelloFlags, ListenReq, MAX_CONTROL,
     MAX_SINGLE_BODY, Route, Window,
 };
 
@@ -110,7 +110,10 @@ impl<M: Mode> Session<'_, M> {
         let says = |(slot, c): (usize, &ChannelRecord)| match c.state() {
             State::Free | State::Ended(_) => false,
             State::Established => {
-                c.prober.due() != Probe::None || c.rx.owes_send() || self.has_data(slot, several)
+                c.prober.due() != Probe::None
+                    || c.rx.owes_send()
+                    || c.confirms().is_some()
+                    || self.has_data(slot, several)
             }
             State::Connecting { .. } | State::Accepting | State::Aborting(_) => {
                 c.repeats_at().is_due(core.clock)
@@ -221,16 +224,23 @@ impl<M: Mode> Session<'_, M> {
         let (kind, head) = match channel.state() {
             State::Connecting { .. } if !M::CONNECTS => return,
             State::Connecting { .. } => {
-                let greeting = if M::GREETS { channel.greeting() } else { &[] };
-                (ItemKind::Connect, Connect::len_with(&channel.endpoint().name, greeting))
+                let name = channel.endpoint().name;
+                (ItemKind::Connect, Connect::len_with(&name, self.asks_with(slot)))
             }
             State::Accepting if !M::LISTENS => return,
             State::Accepting => {
-                (ItemKind::Accept, Route::LEN + Accept::len_with(self.answer(slot)))
+                (ItemKind::Accept, Route::LEN + Accept::len_with(self.answers_with(slot)))
             }
             State::Aborting(_) => (ItemKind::Close, CLOSE_LEN),
             State::Established => {
                 let flight = self.core.send_mut();
+                if let Some(len) = channel.confirms() {
+                    let head = Route::LEN + Confirm::len_with(len);
+                    if flight.say(Item::control(ItemKind::Confirm, slot, head)) {
+                        channel.confirmed();
+                        channel.depart();
+                    }
+                }
                 // The park that it is has said it already.
                 if !single && channel.rx.owes_send() {
                     let _ = flight.say(Item::control(ItemKind::Window, slot, WINDOW_LEN));

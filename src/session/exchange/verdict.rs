@@ -53,6 +53,7 @@ impl<M: Mode> Session<'_, M> {
                 self.on_datagram_verdict(now, &item, verdict.status)
             }
             ItemKind::Window if !delivered => self.channels[slot].rx.owe_now(),
+            ItemKind::Confirm if !delivered => self.channels[slot].confirm_again(),
             ItemKind::Probe if delivered => self.unblock(now, slot),
             ItemKind::Probe => {
                 self.unreached(now, slot, verdict.status);
@@ -62,7 +63,10 @@ impl<M: Mode> Session<'_, M> {
             }
             ItemKind::Connect if self.channels[slot].is_connecting() => match verdict.status {
                 // The relay refuses in the listener's place.
-                Status::NoListener | Status::WrongKind | Status::Limited => {
+                Status::NoListener
+                | Status::WrongKind
+                | Status::WrongSecurity
+                | Status::Limited => {
                     self.end(now, slot, EndCause::Refused(verdict.status), false);
                 }
                 status => self.channels[slot].hear(status),
@@ -71,6 +75,7 @@ impl<M: Mode> Session<'_, M> {
             | ItemKind::Connect
             | ItemKind::Accept
             | ItemKind::Listen
+            | ItemKind::Confirm
             | ItemKind::Window
             | ItemKind::Final
             | ItemKind::Close
@@ -83,7 +88,8 @@ impl<M: Mode> Session<'_, M> {
     fn tell_undelivered(&self, item: &Item, status: Status) {
         let (kind, slot) = (item.kind, usize::from(item.slot));
         match kind {
-            ItemKind::Window
+            ItemKind::Confirm
+            | ItemKind::Window
             | ItemKind::Probe
             | ItemKind::Data
             | ItemKind::Datagram

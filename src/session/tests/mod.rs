@@ -23,7 +23,7 @@ mod zero;
 
 use super::{ChannelId, Event, Exchange, HeapStorage, Lane, Profile, Session, Settings};
 use crate::error::Blocked;
-use crate::wire::{
+use crate::wire::{ChannelKind, 
     Accept, Address, ChannelRef, Connect, Data, DataFlags, Decoder, End, MAX_CONTROL, Message,
     Piece, Route, Status, VERSION, Verdict, Welcome, Window,
 };
@@ -114,7 +114,7 @@ impl Answer {
     fn arrival(self, channel: ChannelRef, endpoint: Endpoint, kind: Kind) -> Self {
         let connect = Connect {
             channel,
-            kind,
+            kind: ChannelKind::plain(kind),
             port: endpoint.port,
             limit: 1000,
             linger_ms: 180_000,

@@ -55,7 +55,7 @@ fn listens() -> impl Strategy<Value = ListenReq> {
     (numbers, kinds(), proptest::option::of(statuses()), names()).prop_map(
         |((claim, port, owner, epoch, backlog), kind, heard, name)| ListenReq {
             claim,
-            kind,
+            kind: ChannelKind::plain(kind),
             port,
             owner,
             epoch,
@@ -70,7 +70,7 @@ fn connects() -> impl Strategy<Value = Connect<'static>> {
     (channels(), kinds(), any::<(u16, u64, u32)>(), names(), greetings()).prop_map(
         |(channel, kind, (port, limit, linger_ms), name, greeting)| Connect {
             channel,
-            kind,
+            kind: ChannelKind::plain(kind),
             port,
             limit,
             linger_ms,
@@ -186,6 +186,7 @@ proptest! {
             Message::ListenRsp(_) => ListenRsp::LEN,
             Message::ConnectReq(m) | Message::AcceptReq(m) => Connect::len_with(&m.name, m.greeting),
             Message::ConnectRsp(m) | Message::AcceptRsp(m) => Accept::len_with(m.greeting),
+            Message::Confirm(m) => Confirm::len_with(m.handshake.len()),
             Message::SendReq(_) | Message::ReceiveRsp(_) => Data::LEN,
             Message::SendRsp(_) | Message::ReceiveReq(_) => Window::LEN,
             Message::CloseReq(_) => Close::LEN,
@@ -287,15 +288,29 @@ fn body_decodes_octet_by_octet() {
 fn max_control_is_the_longest_control_message() {
     let most =
         samples(MAX_NAME, MAX_GREETING).iter().map(|(_, message)| encoded(message).len()).max();
-    assert_eq!(most, Some(MAX_CONTROL));
+    let handshake = &[0; MAX_HANDSHAKE];
+    let accept = Message::AcceptRsp(Accept {
+        status: Status::Ok,
+        channel: ChannelRef::NONE,
+        limit: 0,
+        linger_ms: 0,
+        greeting: handshake,
+    });
+    let confirm = Message::Confirm(Confirm { handshake });
+    let longest = [&accept, &confirm].map(|message| encoded(message).len());
+    assert_eq!(most.into_iter().chain(longest).max(), Some(MAX_CONTROL));
 }
 
 #[test]
 fn undecodable_messages_are_not_encoded() {
     let mut out = [0; 2 * MAX_CONTROL];
-    for (name, message) in samples(1, MAX_GREETING + 1) {
-        let has_greeting = name.starts_with("CONNECT") || name.starts_with("ACCEPT");
-        assert_eq!(message.encode(&mut out).is_none(), has_greeting, "{name}");
+    for (greeting, long) in [
+        (MAX_GREETING + 1, &["CONNECT_REQ", "ACCEPT_REQ"] as &[_]),
+        (MAX_HANDSHAKE + 1, &["CONNECT_REQ", "ACCEPT_REQ", "CONNECT_RSP", "ACCEPT_RSP", "CONFIRM"]),
+    ] {
+        for (name, message) in samples(1, greeting) {
+            assert_eq!(message.encode(&mut out).is_none(), long.contains(&name), "{name}");
+        }
     }
     let most = (MAX_MESSAGE - (DATA_HEADER_LEN - HEADER_LEN)) as u32;
     let data = |len| Message::SendReq(Data { offset: 0, flags: DataFlags::NONE, len });

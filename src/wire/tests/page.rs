@@ -124,6 +124,7 @@ fn limits_are_those_of_the_page() {
             ("MAX_CONTROL", MAX_CONTROL as u64),
             ("MAX_NAME", MAX_NAME as u64),
             ("MAX_GREETING", MAX_GREETING as u64),
+            ("MAX_HANDSHAKE", MAX_HANDSHAKE as u64),
             ("MAX_DATAGRAM", MAX_DATAGRAM as u64),
             ("MAX_CLAIMS", MAX_CLAIMS as u64),
             ("MAX_SINGLE_BODY", MAX_SINGLE_BODY as u64),

@@ -4,7 +4,7 @@
 
 use bytes::Bytes;
 use byway::relay::router::{Answer, ExchangeId, Router, RouterConfig};
-use byway::wire::{
+use byway::wire::{ChannelKind, 
     Accept, Address, ChannelRef, Close, Closed, Connect, Data, DataFlags, Decoder, Hello,
     HelloFlags, ListenReq, MAX_CONTROL, MAX_DATAGRAM, Message, Name, Piece, Route, Status, VERSION,
     Window,
@@ -194,7 +194,7 @@ impl World {
                 let (name, port) = endpoint(port);
                 Message::ListenReq(ListenReq {
                     claim: claim.into(),
-                    kind: kind(datagrams),
+                    kind: ChannelKind::plain(kind(datagrams)),
                     port,
                     owner: [owner % 2; 16],
                     epoch: epoch.into(),
@@ -207,7 +207,7 @@ impl World {
                 let (name, port) = endpoint(port);
                 Message::ConnectReq(Connect {
                     channel: channel(1),
-                    kind: kind(datagrams),
+                    kind: ChannelKind::plain(kind(datagrams)),
                     port,
                     limit: 1000,
                     linger_ms: 60_000,

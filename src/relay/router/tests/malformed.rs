@@ -6,7 +6,7 @@ use proptest::prelude::*;
 use crate::Kind;
 use crate::relay::router::testing::{Body, Lab, channel};
 use crate::relay::router::{Answer, Router, RouterConfig};
-use crate::wire::{
+use crate::wire::{ChannelKind, 
     Accept, ChannelRef, Close, Closed, DataFlags, End, Hello, HelloFlags, ListenReq, ListenRsp,
     Message, Name, Route, Status, Verdict, Window,
 };
@@ -102,7 +102,7 @@ fn probe_has_neither_fin_nor_datagram() {
 fn claims_have_an_id_a_backlog_and_a_status_of_listen_rsp() {
     let claim = ListenReq {
         claim: 1,
-        kind: Kind::Stream,
+        kind: ChannelKind::plain(Kind::Stream),
         port: 1,
         owner: [1; 16],
         epoch: 1,
@@ -147,8 +147,23 @@ fn clients_say_statuses_only_where_they_belong() {
     };
     for &status in Status::ALL {
         let end = channel(9);
-        let accepts = [Status::Ok, Status::NoListener, Status::BacklogFull, Status::WrongKind];
-        let closes = [Status::Closed, Status::Aborted, Status::Linger, Status::Protocol];
+        let accepts = [
+            Status::Ok,
+            Status::NoListener,
+            Status::BacklogFull,
+            Status::WrongKind,
+            Status::WrongSecurity,
+            Status::Handshake,
+        ];
+        let closes = [
+            Status::Closed,
+            Status::Aborted,
+            Status::Linger,
+            Status::Protocol,
+            Status::Handshake,
+            Status::WrongKey,
+            Status::Tampered,
+        ];
         let closed = [Status::Closed, Status::Unknown];
         for (message, fits) in [
             (accept(status, u32::from(status == Status::Ok)), accepts.contains(&status)),
