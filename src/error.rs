@@ -233,7 +233,9 @@ pub enum TransportError {
         received: u64,
     },
     /// The stream ended without the record that ends it.
-    #[error("the stream was cut short on the way: its end does not come from the peer; connect anew")]
+    #[error(
+        "the stream was cut short on the way: its end does not come from the peer; connect anew"
+    )]
     Truncated,
     /// Another client uses this session's secret.
     #[error("another client uses this session's secret: seed each process differently")]

@@ -163,12 +163,7 @@ impl<M: Mode> Claim<M> {
     }
 
     /// Its LISTEN_REQ, as it is in that slot, if it is to be told.
-    pub fn listen_req(
-        &self,
-        slot: usize,
-        owner: [u8; 16],
-        encrypted: bool,
-    ) -> Option<ListenReq> {
+    pub fn listen_req(&self, slot: usize, owner: [u8; 16], encrypted: bool) -> Option<ListenReq> {
         let heard = match self.heard {
             Heard::Nothing => None,
             Heard::Said(status) => Some(status),

@@ -1,7 +1,8 @@
 //! The fields of messages: how each is written and read, and how long it is.
 
 use super::{
-    Address, ChannelKind, DataFlags, HelloFlags, MAX_HANDSHAKE, Name, Reader, Status, WireError, Writer,
+    Address, ChannelKind, DataFlags, HelloFlags, MAX_HANDSHAKE, Name, Reader, Status, WireError,
+    Writer,
 };
 use crate::Kind;
 

@@ -3,8 +3,8 @@
 
 use super::field::{Field, Fields, layout};
 use super::message::{
-    Accept, Address, ChannelRef, Close, Closed, Confirm, Connect, Data, DataFlags, End, Hello, ListenReq,
-    ListenRsp, Message, Route, Tick, Verdict, Welcome, Window,
+    Accept, Address, ChannelRef, Close, Closed, Confirm, Connect, Data, DataFlags, End, Hello,
+    ListenReq, ListenRsp, Message, Route, Tick, Verdict, Welcome, Window,
 };
 use super::{HEADER_LEN, MAGIC, MAX_GREETING, MAX_HANDSHAKE, MAX_NAME, Name, WireError, Writer};
 

@@ -34,8 +34,9 @@ pub(crate) use layout::Role;
 #[cfg(all(test, feature = "std"))]
 pub(crate) use layout::kind;
 pub use message::{
-    Accept, Address, ChannelKind, ChannelRef, Close, Closed, Confirm, Connect, Data, DataFlags, End, Hello,
-    HelloFlags, ListenReq, ListenRsp, Message, Proof, Route, Tick, Verdict, Welcome, Window,
+    Accept, Address, ChannelKind, ChannelRef, Close, Closed, Confirm, Connect, Data, DataFlags,
+    End, Hello, HelloFlags, ListenReq, ListenRsp, Message, Proof, Route, Tick, Verdict, Welcome,
+    Window,
 };
 pub use status::{Fault, Place, Status};
 

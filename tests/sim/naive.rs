@@ -4,9 +4,9 @@ use bytes::Bytes;
 use byway::Kind;
 use byway::relay::router::Answer;
 use byway::session::{Event, Profile};
-use byway::wire::{ChannelKind, 
-    Address, ChannelRef, Connect, Data, DataFlags, Decoder, Hello, HelloFlags, Message, Piece,
-    Route, VERSION, Window,
+use byway::wire::{
+    Address, ChannelKind, ChannelRef, Connect, Data, DataFlags, Decoder, Hello, HelloFlags,
+    Message, Piece, Route, VERSION, Window,
 };
 
 use crate::app::{ListenPlan, endpoint};

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, VecDeque};
 use byway::error::Blocked;
 use byway::relay::router::{ExchangeId, Router, RouterConfig};
 use byway::secure::{Identity, Secret};
-use byway::session::{Security, Lane, Pace, Profile, Settings, Wake};
+use byway::session::{Lane, Pace, Profile, Security, Settings, Wake};
 
 use crate::app::Chan;
 use crate::client::{Client, Memory, Peer};
@@ -19,6 +19,10 @@ use crate::speak::Speech;
 
 /// More events than this within one ms are a busy loop.
 const MOST_AT_ONCE: u32 = 20_000;
+
+/// Octets that the rings of a tiny client's channel and of its peer take: ten records, each of 18 octets
+/// besides.
+pub const TINY_RINGS: u64 = 2 * 1024 - 10 * 18;
 
 /// Names an exchange as a client sees it.
 pub type TripId = u64;

@@ -7,9 +7,9 @@ use std::time::Duration;
 
 use byway::client::Config;
 use byway::error::Error;
-use byway::wire::{ChannelKind, 
-    Accept, ChannelRef, Connect, Data, DataFlags, Decoder, Endpoint, Hello, HelloFlags, ListenReq,
-    MAX_CONTROL, Message, Piece, Route, Status, VERSION, Window,
+use byway::wire::{
+    Accept, ChannelKind, ChannelRef, Connect, Data, DataFlags, Decoder, Endpoint, Hello,
+    HelloFlags, ListenReq, MAX_CONTROL, Message, Piece, Route, Status, VERSION, Window,
 };
 use byway::{Address, Kind};
 use sha2::{Digest, Sha256};

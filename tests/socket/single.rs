@@ -5,8 +5,9 @@ use std::net::TcpStream;
 use std::time::Duration;
 
 use byway::Kind;
-use byway::wire::{ChannelKind, 
-    ChannelRef, Connect, DataFlags, Endpoint, Hello, HelloFlags, Message, Route, Status, VERSION,
+use byway::wire::{
+    ChannelKind, ChannelRef, Connect, DataFlags, Endpoint, Hello, HelloFlags, Message, Route,
+    Status, VERSION,
 };
 
 use super::naive::{HOLD, RING, Seen, data, encoded, seen, to, window};

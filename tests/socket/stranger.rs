@@ -4,7 +4,9 @@ use std::io::Write;
 use std::thread;
 
 use byway::Kind;
-use byway::wire::{ChannelKind, Accept, ChannelRef, Closed, Endpoint, ListenReq, Message, Route, Status};
+use byway::wire::{
+    Accept, ChannelKind, ChannelRef, Closed, Endpoint, ListenReq, Message, Route, Status,
+};
 
 use super::naive::{Naive, Seen, encoded, to, window};
 use super::{LONG, client, relay};

@@ -3,9 +3,9 @@
 use std::hint::black_box;
 
 use byway::Kind;
-use byway::wire::{ChannelKind, 
-    Address, ChannelRef, Connect, Data, DataFlags, Decoder, Hello, HelloFlags, MAX_CONTROL,
-    Message, Name, Piece, Route, VERSION, Window,
+use byway::wire::{
+    Address, ChannelKind, ChannelRef, Connect, Data, DataFlags, Decoder, Hello, HelloFlags,
+    MAX_CONTROL, Message, Name, Piece, Route, VERSION, Window,
 };
 
 use super::case::{Case, Work};

@@ -12,7 +12,9 @@ use super::response::FRAME_LEN;
 use super::stored::newest;
 use super::tables::Tables;
 use super::upload::{Pulled, Upload};
-use crate::wire::{ChannelKind, ChannelRef, DataFlags, Endpoint, MAX_CONTROL, Message, Route, Status, Window};
+use crate::wire::{
+    ChannelKind, ChannelRef, DataFlags, Endpoint, MAX_CONTROL, Message, Route, Status, Window,
+};
 use bytes::BytesMut;
 
 /// What a response may have queued when a datagram is put in that fits only an empty one: the

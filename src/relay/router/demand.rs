@@ -5,8 +5,8 @@ use super::control::Control;
 use super::exchange::RequestKind;
 use super::rejection::{Limit, MALFORMED, Rejection};
 use crate::wire::{
-    Address, ChannelKind, ChannelRef, Data, DataFlags, Endpoint, Hello, HelloFlags, ListenReq, Message, Place,
-    Status, Window,
+    Address, ChannelKind, ChannelRef, Data, DataFlags, Endpoint, Hello, HelloFlags, ListenReq,
+    Message, Place, Status, Window,
 };
 
 /// Claims that a park may list beyond the limit, to be told LIMITED.

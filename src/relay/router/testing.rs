@@ -4,9 +4,9 @@ use bytes::Bytes;
 
 use super::{Answer, ExchangeId, Router, RouterConfig};
 use crate::Kind;
-use crate::wire::{ChannelKind, 
-    Accept, Address, ChannelRef, Connect, Data, DataFlags, Decoder, Hello, HelloFlags, ListenReq,
-    ListenRsp, MAX_CONTROL, Message, Name, Piece, Route, Status, VERSION, Window,
+use crate::wire::{
+    Accept, Address, ChannelKind, ChannelRef, Connect, Data, DataFlags, Decoder, Hello, HelloFlags,
+    ListenReq, ListenRsp, MAX_CONTROL, Message, Name, Piece, Route, Status, VERSION, Window,
 };
 
 /// The secret of the tests' session `n`.

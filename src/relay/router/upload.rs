@@ -7,15 +7,14 @@ use super::ExchangeId;
 use super::config::RouterConfig;
 use super::demand::{Context, Demand, EXCESS_CLAIMS, Read, Start, is_sound};
 use super::exchange::RequestKind;
-use super::key::SessionKey;
 use super::exchange::is_spoken;
+use super::key::SessionKey;
 use super::message::{Content, InHand, Slice};
 use super::rejection::{Limit, MALFORMED, Rejection};
 use super::response::data_len;
 use super::sessions::Sessions;
 use crate::wire::{
-    ChannelRef, Data, DataFlags, Decoder, Hello, ListenReq, MAX_SINGLE_BODY, Message, Piece,
-    Status,
+    ChannelRef, Data, DataFlags, Decoder, Hello, ListenReq, MAX_SINGLE_BODY, Message, Piece, Status,
 };
 
 /// A request's body, as far as it was read.

@@ -3,8 +3,8 @@
 use crate::Kind;
 use crate::error::{ConfigError, Error, TransportError};
 use crate::session::Half;
-use crate::session::channel::{EndCause, datagram};
 use crate::session::channel::probe::Probe;
+use crate::session::channel::{EndCause, datagram};
 use crate::session::exchange::plan::MAX_SINGLE_DATA;
 use crate::session::ids::ChannelId;
 use crate::session::mode::Mode;
@@ -83,10 +83,7 @@ impl<M: Mode> Session<'_, M> {
             Kind::Stream => channel.is_ready(self.rings.receive(slot)),
             Kind::Datagram => channel.rx.readable() > 0,
         };
-        is_ready
-            || channel.rx.is_discarding()
-            || !channel.is_held()
-            || channel.error().is_some()
+        is_ready || channel.rx.is_discarding() || !channel.is_held() || channel.error().is_some()
     }
 
     /// Whether [`write`](Self::write) would take something, or fail.

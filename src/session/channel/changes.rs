@@ -253,7 +253,7 @@ impl<M: Mode> Session<'_, M> {
             Kind::Stream if channel.rx.has_fin() => self.settle(now, slot),
             // The peer may still write: it is not to wait for acknowledgements that nobody sends.
             Kind::Stream => self.end(now, slot, EndCause::Here(Status::Closed), true),
-            Kind::Datagram if !channel.tx.has_unacked_bytes() => {
+            Kind::Datagram if !channel.tx.has_unacked_bytes(0) => {
                 self.end(now, slot, EndCause::Here(Status::Closed), true);
             }
             Kind::Datagram => {}

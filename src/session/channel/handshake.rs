@@ -11,8 +11,8 @@ use crate::session::security::Security;
 use crate::session::view::Session;
 use crate::trace::debug;
 use crate::wire::{
-    Accept, Address, ChannelKind, ChannelRef, Confirm, Connect, Endpoint, MAX_GREETING, MAX_NAME, Route,
-    Status, Writer,
+    Accept, Address, ChannelKind, ChannelRef, Confirm, Connect, Endpoint, MAX_GREETING, MAX_NAME,
+    Route, Status, Writer,
 };
 
 /// What both ends know of a channel before they have keys, in the order of CONNECT_REQ's fields.
@@ -188,7 +188,8 @@ impl<M: Mode> Session<'_, M> {
             linger_ms: channel.linger_ms(),
             greeting: &[],
         };
-        let (Some(security), Seal::Handshake(handshake)) = (&self.core.security, &channel.seal) else {
+        let (Some(security), Seal::Handshake(handshake)) = (&self.core.security, &channel.seal)
+        else {
             return None;
         };
         let context = context(from.peer, Address::of(&self.core.settings.secret), &accept);

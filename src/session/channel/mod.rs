@@ -403,12 +403,12 @@ impl ChannelRecord {
             Some(EndCause::Here(status)) => matches!(status, Status::Closed | Status::Aborted),
             Some(EndCause::Peer(_)) => false,
         };
-        !by_application && self.tx.has_unacked_bytes()
+        !by_application && self.tx.has_unacked_bytes(self.tail())
     }
 
     /// Whether all that is missing is that the peer acknowledges the end of the stream.
     pub fn is_all_but_done(&self) -> bool {
-        self.rx.has_fin() && self.tx.lacks_only_fin()
+        self.rx.has_fin() && self.tx.lacks_only_fin(self.tail())
     }
 
     /// Whether both directions of a stream are over for this end.

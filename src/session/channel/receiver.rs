@@ -380,12 +380,7 @@ impl Receiver {
 
     /// Begins datagram `number` of `len` octets: where in the ring its octets go. `None` if it came
     /// before, or finds no room, which is counted.
-    pub fn begin_datagram(
-        &mut self,
-        ring: &mut [u8],
-        number: u64,
-        len: usize,
-    ) -> Option<u64> {
+    pub fn begin_datagram(&mut self, ring: &mut [u8], number: u64, len: usize) -> Option<u64> {
         let size = HEADER + len;
         if self.readable() + size > ring.len() || self.discarding {
             self.lost = self.lost.saturating_add(1);

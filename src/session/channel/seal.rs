@@ -14,6 +14,7 @@ use core::ops::Range;
 use super::receiver::Receiver;
 use super::sender::Sender;
 use super::{ChannelRecord, ring};
+use crate::Kind;
 use crate::secure::Secret;
 use crate::secure::aead::{self, TAG};
 use crate::secure::noise::{ChannelKeys, KEY};
@@ -365,8 +366,23 @@ impl ChannelRecord {
     /// The keys are agreed on.
     pub(super) fn sealed(&mut self, ring: &mut [u8], records: Records) {
         self.seal = Seal::Sealed(records);
-        if let (true, Seal::Sealed(records)) = (self.tx.is_shut(), &mut self.seal) {
+        self.end_records(ring, self.tx.is_shut());
+    }
+
+    /// The record that ends a stream goes into the ring, if the stream `ends` now.
+    fn end_records(&mut self, ring: &mut [u8], ends: bool) {
+        if let (Seal::Sealed(records), Kind::Stream, true) = (&mut self.seal, self.kind, ends) {
             records.end(&mut self.tx, ring);
+        }
+    }
+
+    /// Octets before FIN that are not the application's.
+    pub const fn tail(&self) -> u64 {
+        match &self.seal {
+            Seal::Sealed(_) if self.tx.is_shut() && matches!(self.kind, Kind::Stream) => {
+                OVERHEAD as u64
+            }
+            Seal::Plain | Seal::Handshake(_) | Seal::Sealed(_) => 0,
         }
     }
 
@@ -394,10 +410,9 @@ impl ChannelRecord {
 
     /// The application ends this direction; false if it had.
     pub fn shut(&mut self, ring: &mut [u8]) -> bool {
-        if let (Seal::Sealed(records), false) = (&mut self.seal, self.tx.is_shut()) {
-            records.end(&mut self.tx, ring);
-        }
-        self.tx.shut()
+        let is_new = self.tx.shut();
+        self.end_records(ring, is_new);
+        is_new
     }
 
     /// Reads what came to `out`, and gives how much.
@@ -516,7 +531,9 @@ impl ChannelRecord {
         match &self.seal {
             Seal::Plain => true,
             Seal::Handshake(_) => false,
-            Seal::Sealed(records) => aead::open(&records.receive, number, &[], [out, &mut []], &tag),
+            Seal::Sealed(records) => {
+                aead::open(&records.receive, number, &[], [out, &mut []], &tag)
+            }
         }
     }
 }

@@ -9,8 +9,8 @@ use crate::session::state::Phase;
 use crate::session::terms::Lane;
 use crate::session::view::Session;
 use crate::wire::{
-    self, Accept, ChannelKind, Close, Confirm, Connect, Data, DataFlags, HEADER_LEN, Hello, Message, Route, Status,
-    VERSION,
+    self, Accept, ChannelKind, Close, Confirm, Connect, Data, DataFlags, HEADER_LEN, Hello,
+    Message, Route, Status, VERSION,
 };
 
 impl<M: Mode> Session<'_, M> {

@@ -28,12 +28,8 @@ impl<M: Mode> Session<'_, M> {
                     channel.rx.owe_now();
                 }
             }
-            ItemKind::Confirm => {
-                if !passed {
-                    self.channels[slot].confirm_again();
-                }
-                self.let_go(now, slot);
-            }
+            ItemKind::Confirm if !passed => self.channels[slot].confirm_again(),
+            ItemKind::Confirm => {}
             ItemKind::Connect | ItemKind::Accept | ItemKind::Close => {
                 if !passed {
                     self.channels[slot].repeat_failed(now);

@@ -1,6 +1,6 @@
 //! What goes into the next exchange.
 
-use super::{DATA_HEAD, Item, ItemKind, MAX_ITEMS};
+use super::{DATA_HEAD, Flight, Item, ItemKind, MAX_ITEMS};
 use crate::Kind;
 use crate::session::acknowledge::LEAST_ACK;
 use crate::session::channel::probe::Probe;
@@ -48,6 +48,9 @@ impl<M: Mode> Session<'_, M> {
         self.core.acks_at = Deadline::NONE;
         for slot in 0..self.channels.len() {
             let channel = &mut self.channels[slot];
+            if !M::SINGLE {
+                plan_confirm(channel, slot, &mut self.core.park);
+            }
             if !channel.is_established() || !channel.rx.owes_ack() {
                 continue;
             }
@@ -234,13 +237,7 @@ impl<M: Mode> Session<'_, M> {
             State::Aborting(_) => (ItemKind::Close, CLOSE_LEN),
             State::Established => {
                 let flight = self.core.send_mut();
-                if let Some(len) = channel.confirms() {
-                    let head = Route::LEN + Confirm::len_with(len);
-                    if flight.say(Item::control(ItemKind::Confirm, slot, head)) {
-                        channel.confirmed();
-                        channel.depart();
-                    }
-                }
+                plan_confirm(channel, slot, flight);
                 // The park that it is has said it already.
                 if !single && channel.rx.owes_send() {
                     let _ = flight.say(Item::control(ItemKind::Window, slot, WINDOW_LEN));
@@ -441,5 +438,15 @@ impl<M: Mode> Session<'_, M> {
                 _ => channel.kind::<M>() == Kind::Stream && channel.rx.unacked() < LEAST_ACK,
             }
         })
+    }
+}
+
+/// CONFIRM of a channel, if it is due, before all else that is said to the listener.
+fn plan_confirm(channel: &mut ChannelRecord, slot: usize, flight: &mut Flight) {
+    if let Some(len) = channel.confirms() {
+        let head = Route::LEN + Confirm::len_with(len);
+        if flight.say(Item::control(ItemKind::Confirm, slot, head)) {
+            channel.confirmed();
+        }
     }
 }

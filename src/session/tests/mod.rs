@@ -23,9 +23,9 @@ mod zero;
 
 use super::{ChannelId, Event, Exchange, HeapStorage, Lane, Profile, Session, Settings};
 use crate::error::Blocked;
-use crate::wire::{ChannelKind, 
-    Accept, Address, ChannelRef, Connect, Data, DataFlags, Decoder, End, MAX_CONTROL, Message,
-    Piece, Route, Status, VERSION, Verdict, Welcome, Window,
+use crate::wire::{
+    Accept, Address, ChannelKind, ChannelRef, Connect, Data, DataFlags, Decoder, End, MAX_CONTROL,
+    Message, Piece, Route, Status, VERSION, Verdict, Welcome, Window,
 };
 use crate::{Endpoint, Kind};
 

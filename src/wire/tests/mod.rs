@@ -32,14 +32,24 @@ fn samples(n: usize, g: usize) -> Vec<(&'static str, Message<'static>)> {
     let greeting = &OCTETS[..g];
     let route = Route { peer, channel };
     let (kind, port, limit, linger_ms) = (Kind::Datagram, 0x1234, 1 << 40, 180_000);
-    let connect = Connect { channel, kind: ChannelKind::plain(kind), port, limit, linger_ms, name, greeting };
+    let connect =
+        Connect { channel, kind: ChannelKind::plain(kind), port, limit, linger_ms, name, greeting };
     let accept = Accept { status: Status::Ok, channel, limit, linger_ms, greeting };
     let data = Data { offset: 1 << 33, flags: DataFlags::FIN, len: 0 };
     let window =
         Window { ack: 1, limit, losses: 3, overflow: 4, now: true, done: true, ask: false };
     let claim = 0x0100_0002;
     let (owner, epoch, heard) = (peer.0, 1 << 41, Some(Status::Taken));
-    let listen = ListenReq { claim, kind: ChannelKind::plain(kind), port, owner, epoch, backlog: 9, heard, name };
+    let listen = ListenReq {
+        claim,
+        kind: ChannelKind::plain(kind),
+        port,
+        owner,
+        epoch,
+        backlog: 9,
+        heard,
+        name,
+    };
     let flags = HelloFlags::WAKE;
     let (secret, seq, hold_ms, max_response) = (peer.0, 1 << 50, 25_000, 1 << 24);
     let hello = Hello { version: VERSION, flags, secret, seq, hold_ms, max_response };

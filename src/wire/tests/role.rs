@@ -29,7 +29,9 @@ fn clients_say_and_hear_what_they_are_made_for() {
                 HELLO | ROUTE | LISTEN_REQ | CONNECT_REQ | ACCEPT_RSP | RECEIVE_REQ => {
                     assert_eq!(heard, Err(WireError::Unknown { kind }), "{name} to {role:?}");
                 }
-                LISTEN_RSP | ACCEPT_REQ | CONFIRM if !listens => assert_eq!(heard, Ok(None), "{name}"),
+                LISTEN_RSP | ACCEPT_REQ | CONFIRM if !listens => {
+                    assert_eq!(heard, Ok(None), "{name}")
+                }
                 TICK if !streams => assert_eq!(heard, Ok(None), "{name}"),
                 CONNECT_RSP if !connects => assert_eq!(heard, Ok(None), "{name}"),
                 _ => assert_eq!(heard, Ok(Some(Piece::Message(message))), "{name} to {role:?}"),

@@ -6,9 +6,9 @@ use proptest::prelude::*;
 use crate::Kind;
 use crate::relay::router::testing::{Body, Lab, channel};
 use crate::relay::router::{Answer, Router, RouterConfig};
-use crate::wire::{ChannelKind, 
-    Accept, ChannelRef, Close, Closed, DataFlags, End, Hello, HelloFlags, ListenReq, ListenRsp,
-    Message, Name, Route, Status, Verdict, Window,
+use crate::wire::{
+    Accept, ChannelKind, ChannelRef, Close, Closed, DataFlags, End, Hello, HelloFlags, ListenReq,
+    ListenRsp, Message, Name, Route, Status, Verdict, Window,
 };
 
 #[test]
