@@ -333,14 +333,13 @@ impl ChannelRecord {
         }
     }
 
-    /// Octets of CONFIRM's message, which a request has.
-    pub fn confirms_in_flight(&self) -> Option<usize> {
+    /// Octets of CONFIRM's message, which a request is to have.
+    pub fn confirmation_len(&self) -> Option<usize> {
         match &self.seal {
-            Seal::Sealed(Records { confirmation: Confirmation::Said(len), .. })
-                if self.is_established() && self.rx.received() == 0 =>
-            {
-                Some(usize::from(*len))
-            }
+            Seal::Sealed(Records {
+                confirmation: Confirmation::Due(len) | Confirmation::Said(len),
+                ..
+            }) if self.is_established() && self.rx.received() == 0 => Some(usize::from(*len)),
             _ => None,
         }
     }

@@ -30,7 +30,7 @@ impl ChannelRecord {
         None
     }
 
-    pub fn confirms_in_flight(&self) -> Option<usize> {
+    pub fn confirmation_len(&self) -> Option<usize> {
         None
     }
 

@@ -140,7 +140,7 @@ impl<M: Mode> Session<'_, M> {
 
     /// CONFIRM of a channel.
     fn confirm(&self, slot: usize) -> Option<Message<'_>> {
-        let len = self.channels[slot].confirms_in_flight()?;
+        let len = self.channels[slot].confirmation_len()?;
         Some(Message::Confirm(Confirm { handshake: &self.rings.receive(slot)[..len] }))
     }
 

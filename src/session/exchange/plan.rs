@@ -1,6 +1,6 @@
 //! What goes into the next exchange.
 
-use super::{DATA_HEAD, Flight, Item, ItemKind, MAX_ITEMS};
+use super::{DATA_HEAD, Item, ItemKind, MAX_ITEMS};
 use crate::Kind;
 use crate::session::acknowledge::LEAST_ACK;
 use crate::session::channel::probe::Probe;
@@ -38,6 +38,7 @@ const BYE_TRIES: u8 = 3;
 impl<M: Mode> Session<'_, M> {
     /// A park says all claims, and every acknowledgement that is due.
     pub(in crate::session) fn plan_park(&mut self) {
+        let is_single = self.core.is_single();
         for slot in 0..self.claims().len() {
             if self.claims[slot].is_claimed() {
                 let head = ListenReq::len_with(&self.claims[slot].endpoint().name);
@@ -48,8 +49,9 @@ impl<M: Mode> Session<'_, M> {
         self.core.acks_at = Deadline::NONE;
         for slot in 0..self.channels.len() {
             let channel = &mut self.channels[slot];
-            if !M::SINGLE {
-                plan_confirm(channel, slot, &mut self.core.park);
+            // A park does not wait for the listener: the next send says it again.
+            if !is_single && let Some(confirm) = confirm(channel, slot) {
+                let _ = self.core.park.say(confirm);
             }
             if !channel.is_established() || !channel.rx.owes_ack() {
                 continue;
@@ -237,7 +239,11 @@ impl<M: Mode> Session<'_, M> {
             State::Aborting(_) => (ItemKind::Close, CLOSE_LEN),
             State::Established => {
                 let flight = self.core.send_mut();
-                plan_confirm(channel, slot, flight);
+                if let Some(confirm) = confirm(channel, slot)
+                    && flight.say(confirm)
+                {
+                    channel.confirmed();
+                }
                 // The park that it is has said it already.
                 if !single && channel.rx.owes_send() {
                     let _ = flight.say(Item::control(ItemKind::Window, slot, WINDOW_LEN));
@@ -441,12 +447,8 @@ impl<M: Mode> Session<'_, M> {
     }
 }
 
-/// CONFIRM of a channel, if it is due, before all else that is said to the listener.
-fn plan_confirm(channel: &mut ChannelRecord, slot: usize, flight: &mut Flight) {
-    if let Some(len) = channel.confirms() {
-        let head = Route::LEN + Confirm::len_with(len);
-        if flight.say(Item::control(ItemKind::Confirm, slot, head)) {
-            channel.confirmed();
-        }
-    }
+/// CONFIRM of a channel, if it is due: before all else that is said to the listener.
+fn confirm(channel: &ChannelRecord, slot: usize) -> Option<Item> {
+    let head = Route::LEN + Confirm::len_with(channel.confirms()?);
+    Some(Item::control(ItemKind::Confirm, slot, head))
 }

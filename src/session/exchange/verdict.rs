@@ -53,7 +53,9 @@ impl<M: Mode> Session<'_, M> {
                 self.on_datagram_verdict(now, &item, verdict.status)
             }
             ItemKind::Window if !delivered => self.channels[slot].rx.owe_now(),
-            ItemKind::Confirm if !delivered => self.channels[slot].confirm_again(),
+            ItemKind::Confirm if !delivered && self.core.carries(lane) => {
+                self.channels[slot].confirm_again();
+            }
             ItemKind::Probe if delivered => self.unblock(now, slot),
             ItemKind::Probe => {
                 self.unreached(now, slot, verdict.status);
