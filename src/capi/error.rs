@@ -62,6 +62,8 @@ pub enum byway_error {
     Version = -107,
     /// The relay calls what this client sends malformed.
     Malformed = -108,
+    /// The key name is damaged or another identity's, or the relay does not take the proof of its key.
+    KeyName = -109,
 
     /// Nobody listens at the endpoint.
     NoListener = -200,
@@ -168,6 +170,7 @@ pub(super) const LINES: &[(Code, &CStr)] = &[
     (Code::EndpointKind, c"wrong kind: the endpoint serves the other of stream and datagram; use its counterpart"),
     (Code::Version, c"version mismatch: the relay speaks another protocol version; update the older of client and relay"),
     (Code::Malformed, c"the relay calls the request malformed: update the older of client and relay"),
+    (Code::KeyName, c"the key name cannot be used: copy it whole, listen by its own identity, dial the relay by a host that it was given"),
     (Code::NoListener, c"connection refused: nobody listens at that endpoint; check the name, or start the listener"),
     (Code::BacklogFull, c"connection refused: the listener's backlog or channels were used up whenever it was asked; try again later"),
     (Code::PeerAway, c"peer away: it has not asked the relay for data lately; check its network, try again"),
@@ -255,6 +258,7 @@ fn code(error: Error) -> (Code, u64) {
             ConfigError::Unsupported(_) => (Code::Unsupported, 0),
             ConfigError::Version { relay } => (Code::Version, relay.into()),
             ConfigError::Malformed => (Code::Malformed, 0),
+            ConfigError::KeyName(_) => (Code::KeyName, 0),
             ConfigError::DatagramTooLong { max } => (Code::DatagramTooLong, max as u64),
             ConfigError::BufferTooSmall { len } => (Code::BufferTooSmall, len as u64),
         },

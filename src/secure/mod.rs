@@ -15,5 +15,5 @@ mod public_key;
 mod tests;
 
 pub use identity::Identity;
-pub use proof::HostDigest;
+pub use proof::{HostDigest, KeyProof};
 pub use public_key::{KeyError, PublicKey};

@@ -5,6 +5,7 @@ use super::control::Control;
 use super::exchange::RequestKind;
 use super::rejection::{Limit, MALFORMED, Rejection};
 use crate::Kind;
+use crate::secure::KeyProof;
 use crate::wire::{
     Address, ChannelRef, Data, DataFlags, Endpoint, Hello, HelloFlags, ListenReq, Message, Place,
     Status, Window,
@@ -41,6 +42,7 @@ pub(super) enum Read {
     /// A message that does nothing here.
     Skip,
     Route(Address, ChannelRef),
+    Proof(KeyProof),
     Listen(ListenReq),
     Demand(Demand),
 }
@@ -71,6 +73,12 @@ impl Context<'_> {
         let demand = match *message {
             Message::Route(route) => return Ok(Read::Route(route.peer, route.channel)),
             Message::Pad(_) => return Ok(Read::Skip),
+            Message::Proof(proof) => match kind {
+                RequestKind::Send => return Err(MALFORMED),
+                // The park has it already.
+                RequestKind::Single => return Ok(Read::Skip),
+                RequestKind::Park => return Ok(Read::Proof(proof.into())),
+            },
             Message::ListenReq(claim) => return self.listen(kind, claim),
             Message::ConnectReq(connect) => Demand::Connect {
                 channel: connect.channel,

@@ -70,6 +70,7 @@ impl<M: Mode> Session<'_, M> {
             ItemKind::Datagram
             | ItemKind::Connect
             | ItemKind::Accept
+            | ItemKind::Proof
             | ItemKind::Listen
             | ItemKind::Window
             | ItemKind::Final
@@ -99,6 +100,7 @@ impl<M: Mode> Session<'_, M> {
                 self.claims[slot].id(slot).0,
                 status.name()
             ),
+            ItemKind::Proof => debug!("PROOF not delivered: {}", status.name()),
             ItemKind::Final | ItemKind::Reply => {
                 debug!("{kind:?} to a channel that is not here not delivered: {}", status.name());
             }

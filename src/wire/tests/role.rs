@@ -12,6 +12,7 @@ fn clients_say_and_hear_what_they_are_made_for() {
             let kind = message.kind();
             let says = match kind {
                 LISTEN_REQ | ACCEPT_RSP => listens,
+                PROOF => listens && cfg!(feature = "secure"),
                 CONNECT_REQ => connects,
                 HELLO | ROUTE | RECEIVE_REQ | CLOSE_REQ | CLOSE_RSP | PAD => true,
                 // Both are data.
@@ -26,7 +27,7 @@ fn clients_say_and_hear_what_they_are_made_for() {
             let mut decoder = Decoder::new();
             let heard = decoder.next_as(role, &mut &octets[..]);
             match kind {
-                HELLO | ROUTE | LISTEN_REQ | CONNECT_REQ | ACCEPT_RSP | RECEIVE_REQ => {
+                HELLO | ROUTE | PROOF | LISTEN_REQ | CONNECT_REQ | ACCEPT_RSP | RECEIVE_REQ => {
                     assert_eq!(heard, Err(WireError::Unknown { kind }), "{name} to {role:?}");
                 }
                 LISTEN_RSP | ACCEPT_REQ if !listens => assert_eq!(heard, Ok(None), "{name}"),
