@@ -67,6 +67,9 @@ pub enum ConfigError {
     /// The listener encrypts, and this client does not.
     #[error("the listener encrypts: switch encryption on here, too")]
     PeerEncrypts,
+    /// The key name cannot be used.
+    #[error(transparent)]
+    KeyName(#[from] KeyNameFault),
     /// The operation does not fit the channel's kind or direction.
     #[error("not possible on this channel: {0}")]
     Unsupported(&'static str),
@@ -96,6 +99,32 @@ pub enum ConfigError {
         /// The length of the datagram in octets.
         len: usize,
     },
+}
+
+/// Why a key name cannot be used.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum KeyNameFault {
+    /// The name begins as a key name, and holds no key.
+    #[error("no key name: it begins with k. but holds no key; copy the whole of the key name")]
+    Damaged,
+    /// The program listens on a key name that is not its own identity's.
+    #[error("key name of another identity: only its own identity can listen there; give that one")]
+    Foreign,
+    /// The relay does not take the proof of the key.
+    #[error(
+        "the relay does not take the proof of the key: it is dialled by a host that is not among its names; dial it by one, or give it that one (--host)"
+    )]
+    Unproved,
+    /// The program was built without key names.
+    #[error("key names are always encrypted: build this program with the feature `secure`")]
+    Unsupported,
+}
+
+impl From<KeyNameFault> for Error {
+    fn from(fault: KeyNameFault) -> Self {
+        ConfigError::from(fault).into()
+    }
 }
 
 /// The faults of the other peer.

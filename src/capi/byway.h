@@ -207,6 +207,8 @@ enum BYWAY_ENUM byway_error
   BYWAY_ERROR_PEER_PLAIN = -120,
   // The listener encrypts, and this client does not.
   BYWAY_ERROR_PEER_ENCRYPTS = -121,
+  // The key name is damaged or another identity's, or the relay does not take the proof of its key.
+  BYWAY_ERROR_KEY_NAME = -109,
   // Nobody listens at the endpoint.
   BYWAY_ERROR_NO_LISTENER = -200,
   // The listener's backlog or channels are used up.

@@ -66,6 +66,8 @@ pub enum byway_error {
     PeerPlain = -120,
     /// The listener encrypts, and this client does not.
     PeerEncrypts = -121,
+    /// The key name is damaged or another identity's, or the relay does not take the proof of its key.
+    KeyName = -109,
 
     /// Nobody listens at the endpoint.
     NoListener = -200,
@@ -186,6 +188,7 @@ pub(super) const LINES: &[(Code, &CStr)] = &[
     (Code::Malformed, c"the relay calls the request malformed: update the older of client and relay"),
     (Code::PeerPlain, c"the listener does not encrypt: let it do so, or switch encryption off here, for all on the way to read"),
     (Code::PeerEncrypts, c"the listener encrypts: switch encryption on here, too"),
+    (Code::KeyName, c"the key name cannot be used: copy it whole, listen by its own identity, dial the relay by a host that it was given"),
     (Code::NoListener, c"connection refused: nobody listens at that endpoint; check the name, or start the listener"),
     (Code::BacklogFull, c"connection refused: the listener's backlog or channels were used up whenever it was asked; try again later"),
     (Code::PeerAway, c"peer away: it has not asked the relay for data lately; check its network, try again"),
@@ -281,6 +284,7 @@ fn code(error: Error) -> (Code, u64) {
             ConfigError::Unsupported(_) => (Code::Unsupported, 0),
             ConfigError::Version { relay } => (Code::Version, relay.into()),
             ConfigError::Malformed => (Code::Malformed, 0),
+            ConfigError::KeyName(_) => (Code::KeyName, 0),
             ConfigError::DatagramTooLong { max } => (Code::DatagramTooLong, max as u64),
             ConfigError::BufferTooSmall { len } => (Code::BufferTooSmall, len as u64),
         },

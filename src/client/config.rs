@@ -4,8 +4,9 @@ use std::num::NonZeroU8;
 use std::time::{Duration, SystemTime};
 
 use crate::error::{ConfigError, Error, ResourceError};
+use crate::secure::{HostDigest, Identity, KeyProof};
 use crate::session::{Pace, Profile, Settings, Timers};
-use crate::transport::{Hooks, HttpConfig, Proxy, Roots};
+use crate::transport::{Hooks, HttpConfig, Proxy, Roots, host};
 
 /// What a [`Client`](super::Client) is opened with. Only the relay's URL has no default:
 ///
@@ -28,6 +29,9 @@ pub struct Config {
     /// Randomness for where the system has none: 24 octets that nobody can guess and no two
     /// processes share, since they are the session's secret. `None`: the system's.
     pub seed: Option<[u8; 24]>,
+    /// The identity of this program, by which it can listen at its own [key name](crate::secure). `None`, the
+    /// default: it has none. [`IdentityFile`](super::IdentityFile) keeps one.
+    pub identity: Option<Identity>,
     /// How long a channel rides out silence while something is outstanding; the smaller of both
     /// ends counts. Default 180 s, at most 49 days; never less than
     /// two holds and their grace, 66 s, or 250 s if either end is at [`Pace::Battery`].
@@ -77,6 +81,7 @@ impl Config {
             owner: None,
             epoch: None,
             seed: None,
+            identity: None,
             linger: Duration::from_secs(180),
             keepalive: None,
             pace: Pace::Streaming,
@@ -122,7 +127,10 @@ impl Config {
         let settings = Settings::new(secret, u64::from_be_bytes(rest));
         let now = || SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
         let epoch = self.epoch.unwrap_or_else(|| now().map_or(0, |time| time.as_millis() as u64));
+        let host = host(&self.url)?;
+        let prove = |identity| KeyProof::new(identity, &secret, HostDigest::of(&host));
         Ok(Settings {
+            key_proof: self.identity.as_ref().map(prove),
             owner: self.owner.unwrap_or(settings.owner),
             epoch,
             linger_ms: millis(self.linger, "linger")?,
@@ -155,7 +163,7 @@ impl From<String> for Config {
     }
 }
 
-fn random<const N: usize>() -> Result<[u8; N], Error> {
+pub(super) fn random<const N: usize>() -> Result<[u8; N], Error> {
     let mut bytes = [0; N];
     getrandom::fill(&mut bytes).map_err(|_| ResourceError::Entropy)?;
     Ok(bytes)

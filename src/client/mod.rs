@@ -25,6 +25,7 @@ mod config;
 mod connect;
 mod error;
 mod event;
+mod identity;
 mod lanes;
 mod listen;
 mod listener;
@@ -42,11 +43,13 @@ pub use channel::{
 pub use close::CloseError;
 pub use config::Config;
 pub use event::ClientEvent;
+pub use identity::{IdentityFile, IdentityFileError};
 pub use lanes::LANE_STACK;
 pub use listener::Listener;
 pub use readiness::{PollFd, Readiness};
 
 use crate::error::Error;
+use crate::secure::{Identity, PublicKey};
 use crate::session::{HeapStorage, Lane, Profile, Stats, StorageBytes};
 use crate::transport::{HttpTransport, Proxy, RelayPath, Transport};
 use channel::deadline;
@@ -70,6 +73,8 @@ pub(crate) struct Handle {
     profile: Profile,
     backlog: u8,
     connect_timeout: Duration,
+    /// The key of the identity that the client was given.
+    key: Option<PublicKey>,
     /// The way to the relay as the client was opened.
     way: Arc<RelayPath>,
     lanes: Mutex<Vec<JoinHandle<()>>>,
@@ -137,6 +142,7 @@ impl Client {
             profile: config.profile,
             backlog: config.backlog(),
             connect_timeout: config.connect_timeout,
+            key: config.identity.as_ref().map(Identity::public_key),
             way,
             lanes: Mutex::default(),
         });
@@ -146,6 +152,19 @@ impl Client {
         let park = lanes::start(&monitor, Lane::Park, Box::new(park), &config.hooks)?;
         handle.lanes().extend([send, park]);
         Ok(Self { handle })
+    }
+
+    /// The public key of [`Config::identity`], if there is one. Its [name](PublicKey::name) is the key name
+    /// at which this client can listen, and at which its peers know whom they reach:
+    ///
+    /// ```no_run
+    /// # let client = byway::client::Client::open("http://relay.example:8080")?;
+    /// let key = client.public_key().expect("the configuration has an identity");
+    /// let listener = client.listen(byway::Endpoint { name: key.name(), port: 1 })?;
+    /// # Ok::<(), byway::Error>(())
+    /// ```
+    pub fn public_key(&self) -> Option<PublicKey> {
+        self.handle.key
     }
 
     /// Waits until the relay has answered, at most for `timeout`: `None` waits for ever, zero only

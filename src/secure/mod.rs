@@ -18,6 +18,6 @@ mod secret;
 mod tests;
 
 pub use identity::Identity;
-pub use proof::HostDigest;
+pub use proof::{HostDigest, KeyProof};
 pub use public_key::{KeyError, PublicKey};
 pub use secret::Secret;

@@ -3,14 +3,15 @@
 use super::ids::{self, ListenerId, MAX_GENERATION};
 use super::mode::{Full, Mode};
 use crate::Kind;
-use crate::error::{ConfigError, Error, ResourceError};
+use crate::error::{ConfigError, Error, KeyNameFault, ResourceError};
 use crate::wire::{ChannelKind, Endpoint, ListenReq, ListenRsp, Status};
 
 /// How a claim stands.
 ///
 /// ```text
 ///   Free ── listen ──▶ Claiming ── OK, or a connection ──▶ Granted
-///    ▲                    │ IN_USE, TAKEN, LIMITED            │ the same, or another holder
+///    ▲                    │ IN_USE, TAKEN,                    │ the same, or another holder
+///    │                    │ UNPROVED, LIMITED                 │
 ///    │                    └───────────▶ Lost ◀────────────────┘
 ///    └── unlisten, from any state
 /// ```
@@ -117,6 +118,7 @@ impl<M: Mode> Claim<M> {
         match (self.state, self.heard) {
             (ClaimState::Lost, Heard::Said(Status::Taken)) => Err(ConfigError::Taken.into()),
             (ClaimState::Lost, Heard::Said(Status::Limited)) => Err(ResourceError::Relay.into()),
+            (ClaimState::Lost, Heard::Said(Status::Unproved)) => Err(KeyNameFault::Unproved.into()),
             (ClaimState::Lost, _) => Err(ConfigError::InUse.into()),
             (state, _) => Ok(state == ClaimState::Granted),
         }
@@ -162,6 +164,14 @@ impl<M: Mode> Claim<M> {
         is_news
     }
 
+    /// Whether PROOF goes with it: the relay has not said that it has one.
+    #[cfg(feature = "secure")]
+    pub fn owes_proof(&self) -> bool {
+        self.is_claimed()
+            && self.endpoint.name.is_key_name()
+            && matches!(self.heard, Heard::Nothing | Heard::Said(Status::Prove))
+    }
+
     /// Its LISTEN_REQ, as it is in that slot, if it is to be told.
     pub fn listen_req(&self, slot: usize, owner: [u8; 16], encrypted: bool) -> Option<ListenReq> {
         let heard = match self.heard {
@@ -193,18 +203,19 @@ impl<M: Mode> Claim<M> {
                 self.state = ClaimState::Granted;
                 false
             }
-            // A wrong clock does no harm: a claim that was never granted goes above the holder, if
-            // there is anything above.
+            // A wrong clock does no harm: a claim that was never granted goes above the holder. At the
+            // end of all numbers the newer claim holds.
             (Status::Taken, ClaimState::Claiming)
-                if rsp.epoch >= self.epoch && rsp.epoch != u64::MAX =>
+                if rsp.epoch >= self.epoch && self.epoch != u64::MAX =>
             {
-                self.epoch = rsp.epoch + 1;
+                self.epoch = rsp.epoch.saturating_add(1);
                 self.heard = Heard::Nothing;
                 return Claimed::Nothing;
             }
             (Status::InUse | Status::Taken | Status::Limited, ClaimState::Claiming) => true,
-            // A relay with other limits than the one before.
+            // A relay with other limits, or other hosts, than the one before.
             (Status::Limited, ClaimState::Granted) => true,
+            (Status::Unproved, _) => true,
             (Status::Taken, ClaimState::Granted) => rsp.epoch >= self.epoch,
             (Status::InUse, ClaimState::Granted) => {
                 self.heard = Heard::Said(Status::Taken);

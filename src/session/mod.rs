@@ -42,6 +42,7 @@
 //!  terms.rs     Lane, Exchange, Wake, Event: the words between a session and its owner
 //!  stats.rs     counters
 //!  greeting.rs  what a listener answers to those who connect
+//!  keys.rs      claims of key names, and what proves them
 //!  ids.rs       handles of channels and listeners
 //!  debts.rs     what the relay is still to be told of the session itself
 //!  deadline.rs  a time that may be unset, all zeros then
@@ -57,6 +58,7 @@ mod debts;
 mod exchange;
 mod greeting;
 mod ids;
+mod keys;
 mod listener;
 mod mode;
 mod path;

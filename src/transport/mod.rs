@@ -34,6 +34,7 @@ pub use hooks::Hooks;
 pub use http::HttpTransport;
 pub(crate) use http::RelayPath;
 pub use proxy::Proxy;
+pub(crate) use url::host;
 
 /// An exchange that a transport is to make.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

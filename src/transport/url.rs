@@ -122,6 +122,11 @@ impl Host {
     }
 }
 
+/// The host of a relay's URL, as it is in the relay's certificate: without brackets and zone.
+pub(crate) fn host(url: &str) -> Result<String, ConfigError> {
+    RelayUrl::new(url).map(|url| url.host.without_zone().to_owned())
+}
+
 /// The relay's URL in its parts.
 #[derive(Debug, Clone)]
 pub(super) struct RelayUrl {

@@ -90,6 +90,21 @@ impl<const N: usize> Field<'_> for [u8; N] {
     }
 }
 
+/// Octets that stay where they are read, so that a message of many is small.
+impl<'a, const N: usize> Field<'a> for &'a [u8; N] {
+    const SIZE: usize = N;
+
+    #[inline(always)]
+    fn put<'w, 'o>(&self, w: &'w mut Writer<'o>) -> &'w mut Writer<'o> {
+        w.bytes(*self)
+    }
+
+    #[inline(always)]
+    fn take(fields: &mut Fields<'a>) -> Self {
+        fields.r.array_ref()
+    }
+}
+
 /// A struct whose fields follow each other on the wire in the order of this list: from the list the
 /// struct is written and read, and its length comes. Booleans are bits of the last octet.
 macro_rules! layout {

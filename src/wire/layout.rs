@@ -4,7 +4,7 @@
 use super::field::{Field, Fields, layout};
 use super::message::{
     Accept, Address, ChannelRef, Close, Closed, Confirm, Connect, Data, DataFlags, End, Hello,
-    ListenReq, ListenRsp, Message, Route, Tick, Verdict, Welcome, Window,
+    ListenReq, ListenRsp, Message, Proof, Route, Tick, Verdict, Welcome, Window,
 };
 use super::{HEADER_LEN, MAGIC, MAX_GREETING, MAX_HANDSHAKE, MAX_NAME, Name, WireError, Writer};
 
@@ -56,6 +56,7 @@ macro_rules! messages {
             fn put(&self, w: &mut Writer<'_>, role: Role) -> Option<()> {
                 match self {
                     $(Self::$r_variant(_))|* if role != Role::Any => return None,
+                    Self::Proof(_) if !role.proves() => return None,
                     Self::ListenReq(_) | Self::AcceptRsp(_) if !role.listens() => return None,
                     Self::ConnectReq(_) | Self::Confirm(_) if !role.connects() => return None,
                     $(Self::$c_variant(m) => Field::put(m, w),)*
@@ -91,6 +92,7 @@ messages! {
     clients {
         HELLO = 0x01: Hello(Hello);
         ROUTE = 0x04: Route(Route);
+        PROOF = 0x16: Proof(Proof<'a>);
         LISTEN_REQ = 0x10: ListenReq(ListenReq);
         CONNECT_REQ = 0x12: ConnectReq(Connect<'a>);
         ACCEPT_RSP = 0x15: AcceptRsp(Accept<'a>);
@@ -111,7 +113,7 @@ messages! {
         GONE = 0x80: Gone(Address);
     }
     both {
-        CONFIRM = 0x16: Confirm(Confirm<'a>);
+        CONFIRM = 0x17: Confirm(Confirm<'a>);
         CLOSE_REQ = 0x24: CloseReq(Close);
         CLOSE_RSP = 0x25: CloseRsp(Closed);
     }
@@ -197,6 +199,11 @@ impl Role {
         matches!(self, Self::Any | Self::Client { listens: true, .. })
     }
 
+    /// Firmware without keys has none to prove.
+    const fn proves(self) -> bool {
+        cfg!(feature = "secure") && self.listens() || matches!(self, Self::Any)
+    }
+
     const fn connects(self) -> bool {
         matches!(self, Self::Any | Self::Client { connects: true, .. })
     }
@@ -221,6 +228,7 @@ layout! { <'a>
     Hello { version, flags, secret, seq, hold_ms, max_response }
     End { status, highest }
     Route { peer, channel }
+    Proof<'a> { key, host, signature }
     ListenReq { claim, kind, port, owner, epoch, backlog, heard, name }
     ListenRsp { claim, status, epoch }
     Connect<'a> { channel, kind, port, limit, linger_ms, name, greeting }
@@ -273,6 +281,11 @@ lengths! {
     Closed: "CLOSE_RSP";
     Verdict: "VERDICT";
     Tick: "TICK";
+}
+
+impl Proof<'_> {
+    /// Length of PROOF with its header, in octets.
+    pub const LEN: usize = HEADER_LEN + Self::SIZE;
 }
 
 impl ListenReq {

@@ -124,15 +124,15 @@ pub struct Route {
     pub channel: ChannelRef,
 }
 
-/// PROOF: that the session's owner holds a key, for claims of its key name.
+/// PROOF: that the session holds the secret of a key, for claims of its key name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Proof {
-    /// The public key, an Ed25519 key with the sign bit 0.
-    pub key: [u8; 32],
+pub struct Proof<'a> {
+    /// The public key: that of Ed25519, with the sign bit 0.
+    pub key: &'a [u8; 32],
     /// SHA-256 of the relay's host, as the client knows it.
-    pub host: [u8; 32],
-    /// The Ed25519 signature over a label, the session's address and `host`.
-    pub signature: [u8; 64],
+    pub host: &'a [u8; 32],
+    /// The signature by Ed25519 over a label, the session's address and `host`.
+    pub signature: &'a [u8; 64],
 }
 
 /// LISTEN_REQ: a claim of a name.
@@ -161,7 +161,7 @@ pub struct ListenReq {
 pub struct ListenRsp {
     /// The claim that is answered.
     pub claim: u32,
-    /// What became of the claim: OK, IN_USE, TAKEN, LIMITED or RETRY.
+    /// What became of the claim: OK, IN_USE, TAKEN, PROVE, UNPROVED, LIMITED or RETRY.
     pub status: Status,
     /// The highest epoch that holds the name.
     pub epoch: u64,
@@ -370,6 +370,8 @@ pub enum Message<'a> {
     Route(Route),
     /// FROM gives the source of the messages after it.
     From(Route),
+    /// PROOF proves the session's key to the relay, before claims of its name.
+    Proof(Proof<'a>),
     /// LISTEN_REQ claims a name.
     ListenReq(ListenReq),
     /// LISTEN_RSP answers a claim.

@@ -100,8 +100,12 @@ statuses! {
     WrongKind = 0x23, "WRONG_KIND", Config, [AcceptRsp ConnectVerdict];
     /// A process of the same owner with a higher epoch holds the endpoint.
     Taken = 0x24, "TAKEN", Config, [ListenRsp];
+    /// The relay has no PROOF of this session that the claimed name is its key's.
+    Prove = 0x25, "PROVE", Nobody, [ListenRsp];
+    /// The session's PROOF does not hold: it is of another key or session, or for another relay.
+    Unproved = 0x26, "UNPROVED", Config, [ListenRsp];
     /// One of the two ends encrypts, and the other does not.
-    WrongSecurity = 0x26, "WRONG_SECURITY", Config, [AcceptRsp ConnectVerdict];
+    WrongSecurity = 0x27, "WRONG_SECURITY", Config, [AcceptRsp ConnectVerdict];
     /// A newer park took the place of this one.
     Superseded = 0x30, "SUPERSEDED", Nobody, [End];
     /// The relay answered this park before, and that answer is lost.

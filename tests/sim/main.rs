@@ -14,6 +14,7 @@ mod flight;
 mod gate;
 mod gateways;
 mod herd;
+mod key_names;
 mod naive;
 mod net;
 mod path;

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, VecDeque};
 
 use byway::error::Blocked;
 use byway::relay::router::{ExchangeId, Router, RouterConfig};
-use byway::secure::{Identity, Secret};
+use byway::secure::{HostDigest, Identity, KeyProof, Secret};
 use byway::session::{Lane, Pace, Profile, Security, Settings, Wake};
 
 use crate::app::Chan;
@@ -63,6 +63,9 @@ enum Job {
     /// The application looks at all its channels.
     Look(usize),
 }
+
+/// The host by which all clients know the relay.
+pub const HOST: &str = "relay.example.org";
 
 pub struct World {
     pub seed: u64,
@@ -170,18 +173,16 @@ impl World {
         settings.owner = [n as u8 + 1; 16];
         settings.epoch = self.now;
         settings.pace = self.pace;
+        let host = HostDigest::of(HOST);
+        settings.key_proof = Some(KeyProof::new(&self.identity(n), &secret, host));
         set(&mut settings);
         let mut storage = Memory::new(&profile, self.single.contains(&n)).expect("a valid profile");
         storage.session().open(self.now, &settings);
         if !self.plain {
-            let octets = |tag: u8| {
-                let mut octets = [tag; 32];
-                octets[..8].copy_from_slice(&self.seed.to_be_bytes());
-                octets[8] = n as u8;
-                octets
-            };
-            let identity = Identity::from_seed(octets(1));
-            storage.session().encrypt(Security::new(&identity, Secret::new(octets(2))));
+            let mut entropy = [2; 32];
+            entropy[..8].copy_from_slice(&self.seed.to_be_bytes());
+            entropy[8] = n as u8;
+            storage.session().encrypt(Security::new(&self.identity(n), Secret::new(entropy)));
         }
         self.peers.push(Peer {
             storage,
@@ -205,6 +206,18 @@ impl World {
         self.woken(n);
         self.settle();
         n
+    }
+
+    /// The identity of a client, which is made with it.
+    pub fn identity(&self, peer: usize) -> Identity {
+        let mut seed = [peer as u8 + 1; 32];
+        seed[..8].copy_from_slice(&self.seed.to_be_bytes());
+        Identity::from_seed(seed)
+    }
+
+    /// The key name at which a client can listen.
+    pub fn key_name(&self, peer: usize) -> String {
+        self.identity(peer).public_key().to_string()
     }
 
     pub fn schedule(&mut self, at: u64, what: Happens) {

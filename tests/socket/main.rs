@@ -10,6 +10,7 @@ mod greetings;
 mod hooks;
 mod hostile;
 mod idle;
+mod key_names;
 mod naive;
 mod nonblocking;
 mod refusals;

@@ -59,8 +59,14 @@ impl Tables {
 
     fn judge(&mut self, now: u64, session: SessionKey, request: &ListenReq) -> (Status, u64) {
         let endpoint = endpoint_of(request);
+        let owner = match self.owner(&session, request) {
+            Ok(owner) => owner,
+            Err(status) => return (status, 0),
+        };
+        // At the end of all numbers the newer claim holds, or nobody of the owner's ever would again.
+        let is_newer = |holder: &Holder| request.epoch > holder.epoch || request.epoch == u64::MAX;
         if let Some(holder) = self.names.holder(&endpoint) {
-            let same = holder.owner == request.owner;
+            let same = holder.owner == owner;
             let lives = self.absent(now, &holder.session).is_none();
             if holder.session == session {
                 if holder.claim != request.claim {
@@ -68,22 +74,22 @@ impl Tables {
                 }
             } else if lives && !same {
                 return (Status::InUse, holder.epoch);
-            } else if lives && request.epoch <= holder.epoch {
+            } else if lives && !is_newer(&holder) {
                 return (Status::Taken, holder.epoch);
             } else {
-                let told = (same && request.epoch > holder.epoch).then_some(request.epoch);
+                let told = (same && is_newer(&holder)).then_some(request.epoch);
                 self.dispossess(now, &endpoint, &holder, told);
             }
         }
         if let Some(former) = self.names.former(&endpoint)
             && former.session != session
-            && former.owner == request.owner
-            && former.epoch < request.epoch
+            && former.owner == owner
+            && is_newer(&former)
         {
             self.names.forget_former(&endpoint);
             self.succeed(now, former.session);
         }
-        let ListenReq { claim, kind, owner, epoch, .. } = *request;
+        let ListenReq { claim, kind, epoch, .. } = *request;
         self.names.hold(endpoint, Holder { session, claim, kind, owner, epoch });
         (Status::Ok, epoch)
     }

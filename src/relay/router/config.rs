@@ -1,5 +1,6 @@
 //! The router's settings and counters.
 
+use crate::secure::HostDigest;
 use crate::wire::{MAX_CLAIMS, MAX_DATAGRAM, Status};
 
 /// Limits and times of a [`Router`](super::Router): sizes in octets, times in milliseconds.
@@ -20,6 +21,12 @@ pub struct RouterConfig {
     pub max_sessions: usize,
     /// Most names a session may claim.
     pub claims: usize,
+    /// Most proofs of a session that are checked. A client needs one.
+    pub proofs: u8,
+    /// The hosts by which clients dial this relay: it takes proofs of keys for these alone. None: it takes
+    /// those for any host, so that another relay that a client was led to could claim the client's key name
+    /// here while that client is there.
+    pub hosts: Vec<HostDigest>,
     /// Most peers for whose return a session waits; the oldest wish is forgotten first.
     pub wishes: usize,
     /// Most peers of a session that are told GONE, and most GONE that are kept for a session.
@@ -68,6 +75,8 @@ impl Default for RouterConfig {
             max_messages: 1_024,
             max_sessions: 65_536,
             claims: MAX_CLAIMS,
+            proofs: 8,
+            hosts: Vec::new(),
             wishes: 16,
             peers: 256,
             asked: 256,
@@ -135,6 +144,10 @@ pub struct RouterStats {
     pub malformed: u64,
     /// Exchanges ended LIMITED.
     pub overloaded: u64,
+    /// Proofs of keys that were checked.
+    pub proofs: u64,
+    /// Proofs of keys that do not hold, or were for another host.
+    pub unproved: u64,
     /// Sessions found to be over although they did not say BYE.
     pub lost: u64,
     /// Acknowledgements dropped because too many were kept.

@@ -4,6 +4,7 @@ use super::config::RouterConfig;
 use super::control::Control;
 use super::exchange::RequestKind;
 use super::rejection::{Limit, MALFORMED, Rejection};
+use crate::secure::KeyProof;
 use crate::wire::{
     Address, ChannelKind, ChannelRef, Data, DataFlags, Endpoint, Hello, HelloFlags, ListenReq,
     Message, Place, Status, Window,
@@ -40,6 +41,7 @@ pub(super) enum Read {
     /// A message that does nothing here.
     Skip,
     Route(Address, ChannelRef),
+    Proof(KeyProof),
     Listen(ListenReq),
     Demand(Demand),
 }
@@ -70,6 +72,12 @@ impl Context<'_> {
         let demand = match *message {
             Message::Route(route) => return Ok(Read::Route(route.peer, route.channel)),
             Message::Pad(_) => return Ok(Read::Skip),
+            Message::Proof(proof) => match kind {
+                RequestKind::Send => return Err(MALFORMED),
+                // The park has it already.
+                RequestKind::Single => return Ok(Read::Skip),
+                RequestKind::Park => return Ok(Read::Proof(proof.into())),
+            },
             Message::ListenReq(claim) => return self.listen(kind, claim),
             Message::ConnectReq(connect) => Demand::Connect {
                 channel: connect.channel,

@@ -225,6 +225,12 @@ impl Router {
                 self.tables.answer(now, id, Status::Ok);
             }
             RequestKind::Park => {
+                match self.check_proof(id) {
+                    Ok(true) => {}
+                    Ok(false) => return,
+                    Err(why) => return self.fail(now, id, why),
+                }
+                let Some(upload) = self.uploads.get_mut(&id) else { return };
                 let claims = upload.take_claims();
                 self.release(now, id);
                 self.tables.arrive(now, id, &hello, &claims);
@@ -234,12 +240,29 @@ impl Router {
         }
     }
 
+    /// The whole body of a park is there: whether there is no proof left to be checked before the park takes
+    /// its place.
+    fn check_proof(&mut self, id: ExchangeId) -> Result<bool, Rejection> {
+        let peer = self.tables.session_of(id);
+        let (Some(upload), Some(peer)) = (self.uploads.get_mut(&id), peer) else { return Ok(true) };
+        if let Some(proof) = upload.take_proof()
+            && self.tables.prove(id, peer, proof)?
+        {
+            upload.proof_checked();
+        }
+        Ok(upload.is_proof_checked())
+    }
+
     /// The whole body of a park with SINGLE is there: the park takes its place, then its messages go.
     fn complete_single(&mut self, now: u64, id: ExchangeId, hello: &Hello) {
         let Some(upload) = self.uploads.get_mut(&id) else { return };
-        if let Err(why) = upload.list_claims(&self.tables.config) {
-            return self.fail(now, id, why);
+        let listed = upload.list_claims(&self.tables.config);
+        match listed.and_then(|()| self.check_proof(id)) {
+            Ok(true) => {}
+            Ok(false) => return,
+            Err(why) => return self.fail(now, id, why),
         }
+        let Some(upload) = self.uploads.get_mut(&id) else { return };
         let claims = upload.take_claims();
         self.tables.release(now, upload);
         let held = upload.carry();

@@ -5,7 +5,8 @@
 //! exchange: there is something to send, or room for the part of the body that was not taken.
 //! Time is an argument, in milliseconds; [`Router::poll_timeout`] says when
 //! [`Router::handle_timeout`] is due. After any call, ask `poll_wake` until it gives `None`, and
-//! `poll_timeout`.
+//! `poll_timeout`; run what [`Router::poll_proof`] gives, and tell the result by
+//! [`Router::handle_proof`].
 //!
 //! What is held is soft: a router that starts empty in the place of another loses nothing, as every
 //! request says all that its handling needs. And it is bounded, by [`RouterConfig`].
@@ -17,7 +18,7 @@
 //!  drive.rs    uploads are read, greeted, completed, rejected (rejection.rs: why)
 //!  deliver.rs  a message is brought to its peer's answer, or waits for one
 //!  arrive.rs   a park takes its place
-//!  claims.rs   which session listens where; life.rs: sessions that are over without BYE
+//!  claims.rs   which session listens where (proofs.rs: by which key); life.rs: sessions that are over without BYE
 //!  park.rs     what is written into an answer, and what ends it (park_end.rs: for which reasons)
 //!  tables.rs   Tables: all state but the uploads; what is noted for later
 //! ```
@@ -56,6 +57,7 @@ mod message;
 mod names;
 mod park;
 mod park_end;
+mod proofs;
 mod rejection;
 mod response;
 mod sessions;
@@ -82,6 +84,7 @@ use tables::{Tables, Work};
 use upload::Upload;
 
 pub use config::{RouterConfig, RouterStats};
+pub use proofs::{CheckedProof, ProofCheck};
 
 /// The number of an exchange, which is never used again.
 pub type ExchangeId = u64;
@@ -168,6 +171,21 @@ impl Router {
             debug!(%session, exchange = id, why = ?ParkEnd::HungUp, "park ended");
         }
         self.tables.remove(now, id);
+        self.settle(now);
+    }
+
+    /// A proof that is to be checked; its park takes its place when that is done.
+    pub fn poll_proof(&mut self) -> Option<ProofCheck> {
+        self.tables.proofs.pop_front()
+    }
+
+    /// A proof was checked.
+    pub fn handle_proof(&mut self, now: u64, checked: &CheckedProof) {
+        self.tables.note_proof(checked);
+        if let Some(upload) = self.uploads.get_mut(&checked.exchange) {
+            upload.proof_checked();
+            self.drive(now, checked.exchange);
+        }
         self.settle(now);
     }
 

@@ -7,6 +7,7 @@ use super::ExchangeId;
 use super::asked::Asked;
 use super::deadlines::Deadlines;
 use super::key::{SessionKey, SessionKeys};
+use super::proofs::SessionProof;
 use super::rejection::Limit;
 use super::stored::Stored;
 use crate::wire::Address;
@@ -31,6 +32,7 @@ pub(super) struct SessionRecord {
     /// Which sessions may answer its connections.
     pub asked: Asked,
     pub stored: Stored,
+    pub proof: SessionProof,
     occupancy: Occupancy,
     /// Sessions that exchanged control with this session: they are told when this session is over.
     peers: FxHashSet<Address>,

@@ -9,6 +9,7 @@ use super::deadlines::Deadlines;
 use super::exchange::Exchanges;
 use super::key::SessionKey;
 use super::names::NameTable;
+use super::proofs::ProofCheck;
 use super::rejection::Limit;
 use super::response::Response;
 use super::sessions::Sessions;
@@ -36,6 +37,8 @@ pub(super) struct Tables {
     /// Deadlines of uploads.
     pub upload_timers: Deadlines<ExchangeId>,
     pub stats: RouterStats,
+    /// Proofs to be checked by the driver, each of a park whose body is whole: as many as exchanges at most.
+    pub proofs: VecDeque<ProofCheck>,
     /// Sessions whose answer may be complete.
     touched: Vec<SessionKey>,
     work: VecDeque<Work>,
@@ -63,6 +66,7 @@ impl Tables {
             budget: Budget::new(config.max_held),
             upload_timers: Deadlines::new(),
             stats: RouterStats::default(),
+            proofs: VecDeque::new(),
             touched: Vec::new(),
             work: VecDeque::new(),
             config,

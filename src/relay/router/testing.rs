@@ -4,6 +4,7 @@ use bytes::Bytes;
 
 use super::{Answer, ExchangeId, Router, RouterConfig};
 use crate::Kind;
+use crate::secure::{HostDigest, Identity, KeyProof};
 use crate::wire::{
     Accept, Address, ChannelKind, ChannelRef, Connect, Data, DataFlags, Decoder, Hello, HelloFlags,
     ListenReq, ListenRsp, MAX_CONTROL, Message, Name, Piece, Route, Status, VERSION, Window,
@@ -158,6 +159,12 @@ impl Body {
             heard,
             name: Name::from_bytes(name.as_bytes()).unwrap(),
         }))
+    }
+
+    /// Proves the identity's key for session `n` at a host.
+    pub fn prove(self, n: u8, identity: &Identity, host: &str) -> Self {
+        let proof = KeyProof::new(identity, &secret(n), HostDigest::of(host));
+        self.message(&Message::Proof(proof.message()))
     }
 
     pub fn done(self) -> Vec<u8> {
@@ -338,7 +345,18 @@ impl Lab {
         if request.rest.is_empty() {
             self.router.handle_body_end(self.now, request.id);
         }
+        self.check_proofs();
         request.rest.is_empty()
+    }
+
+    /// Checks the proofs that wait for that. How many.
+    pub fn check_proofs(&mut self) -> usize {
+        let mut checked = 0;
+        while let Some(check) = self.router.poll_proof() {
+            self.router.handle_proof(self.now, &check.run());
+            checked += 1;
+        }
+        checked
     }
 
     /// Gives the next `n` octets of the body; they must all be taken.

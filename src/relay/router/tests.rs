@@ -7,6 +7,7 @@ mod cut_through;
 mod life;
 mod malformed;
 mod parks;
+mod proofs;
 mod single;
 mod streaming;
 mod verdicts;

@@ -13,6 +13,7 @@ use super::message::{Content, InHand, Slice};
 use super::rejection::{Limit, MALFORMED, Rejection};
 use super::response::data_len;
 use super::sessions::Sessions;
+use crate::secure::KeyProof;
 use crate::wire::{
     ChannelRef, Data, DataFlags, Decoder, Hello, ListenReq, MAX_SINGLE_BODY, Message, Piece, Status,
 };
@@ -33,6 +34,7 @@ pub(super) struct Upload {
     target: Option<SessionKey>,
     wait: Wait,
     listens: Vec<ListenReq>,
+    proof: UploadProof,
     /// Whether a message was read whose verdict ends a park with SINGLE.
     speaks: bool,
     /// When the upload is to be looked at.
@@ -57,6 +59,20 @@ enum UploadStage {
     Gathering(Hello, BytesMut),
     /// The messages of a park with SINGLE that stands: all are there, and held until they were read.
     Carried(Hello),
+}
+
+/// The PROOF of a park.
+///
+/// ```text
+///  None ── read ─▶ Read ── noted for the driver ─▶ Checking ── checked ─▶ Checked
+///                    └──────── nothing to be checked ─────────────────────▲
+/// ```
+#[derive(Debug)]
+enum UploadProof {
+    None,
+    Read(Box<KeyProof>),
+    Checking,
+    Checked,
 }
 
 /// The octets of a body: where they come from, and how many came.
@@ -113,6 +129,7 @@ impl Upload {
             target: None,
             wait: Wait { now: None, patience },
             listens: Vec::new(),
+            proof: UploadProof::None,
             speaks: false,
             deadline: None,
         }
@@ -297,6 +314,7 @@ impl Upload {
                 Read::Nothing | Read::Skip => {}
                 Read::Route(peer, channel) => self.route = Some((sessions.key(peer), channel)),
                 Read::Listen(claim) => self.listens.push(claim),
+                Read::Proof(proof) => self.note_proof(proof)?,
                 Read::Demand(demand) => return Ok(Some((index as u16, demand))),
             }
         }
@@ -305,21 +323,61 @@ impl Upload {
     /// The claims of a whole body: they are to stand as soon as the park does, whatever waits.
     pub fn list_claims(&mut self, config: &RouterConfig) -> Result<(), Rejection> {
         let mut input = self.gathered().unwrap_or_default();
-        let (mut decoder, mut listens) = (Decoder::new(), Vec::new());
+        let (mut decoder, mut listens, mut proof) = (Decoder::new(), Vec::new(), None);
         while let Some(piece) = decoder.next(&mut input).map_err(|_| MALFORMED)? {
             let Piece::Message(message) = piece else { continue };
             if !is_sound(&message) {
                 return Err(MALFORMED);
             }
-            if let Message::ListenReq(claim) = message {
-                listens.push(claim);
+            match message {
+                Message::ListenReq(claim) => listens.push(claim),
+                Message::Proof(_) if proof.is_some() => return Err(MALFORMED),
+                Message::Proof(found) => proof = Some(KeyProof::from(found)),
+                _ => {}
             }
         }
         if !decoder.at_boundary() || listens.len() > config.claims + EXCESS_CLAIMS {
             return Err(MALFORMED);
         }
         self.listens = listens;
-        Ok(())
+        match (proof, &self.proof) {
+            (Some(proof), UploadProof::None) => self.note_proof(proof),
+            _ => Ok(()),
+        }
+    }
+
+    fn note_proof(&mut self, proof: KeyProof) -> Result<(), Rejection> {
+        match self.proof {
+            UploadProof::None => {
+                self.proof = UploadProof::Read(Box::new(proof));
+                Ok(())
+            }
+            _ => Err(MALFORMED),
+        }
+    }
+
+    /// Takes the proof of a park, to be checked.
+    pub fn take_proof(&mut self) -> Option<KeyProof> {
+        match std::mem::replace(&mut self.proof, UploadProof::Checking) {
+            UploadProof::Read(proof) => Some(*proof),
+            other => {
+                self.proof = other;
+                None
+            }
+        }
+    }
+
+    /// The proof of the park needs no check any longer.
+    pub fn proof_checked(&mut self) {
+        self.proof = UploadProof::Checked;
+    }
+
+    /// Whether there is no proof left to be checked.
+    pub fn is_proof_checked(&self) -> bool {
+        match self.proof {
+            UploadProof::None | UploadProof::Checked => true,
+            UploadProof::Read(_) | UploadProof::Checking => false,
+        }
     }
 
     /// Takes the claims of a park.

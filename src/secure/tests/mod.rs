@@ -7,7 +7,7 @@ use curve25519_dalek::edwards::EdwardsPoint;
 use proptest::prelude::*;
 use sha2::{Digest, Sha512};
 
-use super::{HostDigest, Identity, KeyError, PublicKey};
+use super::{HostDigest, Identity, KeyError, KeyProof, PublicKey};
 use crate::wire::{Address, Name, Proof};
 use vectors::VECTORS;
 
@@ -22,8 +22,18 @@ fn name(text: &str) -> Name {
 
 const SECRET: [u8; 16] = [7; 16];
 
-fn proof(identity: &Identity) -> Proof {
-    Proof::new(identity, &SECRET, &HostDigest::of("relay.example.org"))
+fn proof(identity: &Identity) -> KeyProof {
+    KeyProof::new(identity, &SECRET, HostDigest::of("relay.example.org"))
+}
+
+/// The octets of a proof's message, to be changed.
+fn parts(proof: &KeyProof) -> ([u8; 32], [u8; 32], [u8; 64]) {
+    let Proof { key, host, signature } = proof.message();
+    (*key, *host, *signature)
+}
+
+fn of_parts((key, host, signature): &([u8; 32], [u8; 32], [u8; 64])) -> KeyProof {
+    Proof { key, host, signature }.into()
 }
 
 #[test]
@@ -38,8 +48,8 @@ fn other_implementations_make_the_same_keys_names_and_signatures() {
         assert_eq!(*identity.x25519_secret(), octets(vector.x25519_secret));
         assert_eq!(identity.x25519_public(), octets(vector.x25519_public));
         let session = octets(vector.session);
-        let proof = Proof::new(&identity, &session, &HostDigest::of(vector.host));
-        assert_eq!(proof.signature, octets(vector.signature));
+        let proof = KeyProof::new(&identity, &session, HostDigest::of(vector.host));
+        assert_eq!(*proof.message().signature, octets(vector.signature));
         assert_eq!(proof.verify(&Address::of(&session)), Ok(key));
     }
 }
@@ -71,14 +81,14 @@ proptest! {
     #[test]
     fn changed_proof_proves_nothing(at in 0_usize..128, bit in 0_u8..8) {
         let identity = Identity::from_seed([9; 32]);
-        let mut changed = proof(&identity);
+        let mut changed = parts(&proof(&identity));
         let octet = match at {
-            0..32 => &mut changed.key[at],
-            32..64 => &mut changed.host[at - 32],
-            _ => &mut changed.signature[at - 64],
+            0..32 => &mut changed.0[at],
+            32..64 => &mut changed.1[at - 32],
+            _ => &mut changed.2[at - 64],
         };
         *octet ^= 1 << bit;
-        prop_assert!(changed.verify(&Address::of(&SECRET)).is_err());
+        prop_assert!(of_parts(&changed).verify(&Address::of(&SECRET)).is_err());
     }
 
     #[test]
@@ -107,21 +117,21 @@ fn recorded_proof_serves_no_other_session() {
 
 #[test]
 fn proof_for_another_key_is_refused() {
-    let mut forged = proof(&Identity::from_seed([9; 32]));
-    forged.key = *Identity::from_seed([10; 32]).public_key().as_bytes();
-    assert_eq!(forged.verify(&Address::of(&SECRET)), Err(KeyError::Unproved));
+    let mut forged = parts(&proof(&Identity::from_seed([9; 32])));
+    forged.0 = *Identity::from_seed([10; 32]).public_key().as_bytes();
+    assert_eq!(of_parts(&forged).verify(&Address::of(&SECRET)), Err(KeyError::Unproved));
 }
 
 #[test]
 fn small_order_keys_prove_nothing() {
     // With a key of small order, a signature of zeros verifies for many messages where nothing is checked.
     for point in EIGHT_TORSION {
-        let mut forged = proof(&Identity::from_seed([9; 32]));
-        forged.key = point.compress().to_bytes();
-        forged.signature = [0; 64];
-        forged.signature[0] = 1;
-        assert_eq!(forged.verify(&Address::of(&SECRET)), Err(KeyError::Damaged));
-        assert_eq!(PublicKey::from_bytes(forged.key), Err(KeyError::Damaged));
+        let mut forged = parts(&proof(&Identity::from_seed([9; 32])));
+        forged.0 = point.compress().to_bytes();
+        forged.2 = [0; 64];
+        forged.2[0] = 1;
+        assert_eq!(of_parts(&forged).verify(&Address::of(&SECRET)), Err(KeyError::Damaged));
+        assert_eq!(PublicKey::from_bytes(forged.0), Err(KeyError::Damaged));
         assert_eq!(
             PublicKey::from_x25519(point.to_montgomery().to_bytes()),
             Err(KeyError::Damaged)

@@ -19,7 +19,8 @@ impl<M: Mode> Session<'_, M> {
     /// application [releases](Self::release) the channel.
     ///
     /// # Errors
-    /// `Channels` if no slot is free, `Greeting`, `Closed`.
+    /// `Channels` if no slot is free, `Greeting`, `KeyName` if the name begins as a key name and holds no
+    /// key, `Closed`.
     pub fn connect(
         &mut self,
         now: u64,
@@ -34,6 +35,7 @@ impl<M: Mode> Session<'_, M> {
         if greeting.len() > MAX_GREETING {
             return Err(ConfigError::Greeting.into());
         }
+        self.check_dialled(&endpoint.name)?;
         let slot = self.open_connecting(now, kind).ok_or(ResourceError::Channels)?;
         self.channels[slot].dial::<M>(endpoint, greeting);
         #[cfg(feature = "secure")]

@@ -44,6 +44,8 @@ impl ChannelRecord {
                 | Status::Retry
                 | Status::InUse
                 | Status::Taken
+                | Status::Prove
+                | Status::Unproved
                 | Status::Superseded
                 | Status::Repeated
                 | Status::Stale

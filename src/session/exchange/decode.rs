@@ -170,6 +170,7 @@ impl<M: Mode> Session<'_, M> {
             Message::Welcome(_)
             | Message::Hello(_)
             | Message::Route(_)
+            | Message::Proof(_)
             | Message::ListenReq(_)
             | Message::ConnectReq(_)
             | Message::AcceptRsp(_)

@@ -84,6 +84,7 @@ impl<M: Mode> Session<'_, M> {
     fn stage(&mut self, lane: Lane, item: &Item, out: &mut [u8]) -> Option<usize> {
         let slot = usize::from(item.slot);
         let (route, message) = match item.kind {
+            ItemKind::Proof => (None, self.owed_proof()?),
             ItemKind::Listen => {
                 let claim = self.claims().get(slot)?;
                 let req = claim.listen_req(slot, self.core.settings.owner, self.encrypts())?;

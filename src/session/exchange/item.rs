@@ -9,6 +9,7 @@ pub const DATA_HEAD: usize = Route::LEN + Data::LEN;
 /// from what is true then.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ItemKind {
+    Proof,
     Listen,
     Connect,
     Accept,
@@ -80,7 +81,8 @@ impl ItemKind {
         match self {
             Self::Connect => Place::ConnectVerdict,
             Self::Accept | Self::Reply => Place::AcceptVerdict,
-            Self::Listen
+            Self::Proof
+            | Self::Listen
             | Self::Confirm
             | Self::Window
             | Self::Final
@@ -139,6 +141,6 @@ impl Item {
 
     /// Whether a ROUTE stands before it.
     pub fn is_routed(&self) -> bool {
-        !matches!(self.kind, ItemKind::Listen | ItemKind::Connect)
+        !matches!(self.kind, ItemKind::Proof | ItemKind::Listen | ItemKind::Connect)
     }
 }

@@ -209,7 +209,10 @@ impl Flight {
     pub fn only_waits(&self, patience_ms: u32) -> bool {
         self.hold_ms > patience_ms
             && self.plan.iter().all(|item| {
-                matches!(item.kind, ItemKind::Listen | ItemKind::Window | ItemKind::Final)
+                matches!(
+                    item.kind,
+                    ItemKind::Proof | ItemKind::Listen | ItemKind::Window | ItemKind::Final
+                )
             })
     }
 

@@ -17,7 +17,7 @@ use crate::session::view::Session;
 use crate::trace::debug;
 use crate::wire::{
     Accept, Close, Closed, Confirm, Connect, DataFlags, Hello, HelloFlags, ListenReq, MAX_CONTROL,
-    MAX_SINGLE_BODY, Route, Window,
+    MAX_SINGLE_BODY, Proof, Route, Window,
 };
 
 /// Octets of a ROUTE and a RECEIVE_REQ.
@@ -39,6 +39,9 @@ impl<M: Mode> Session<'_, M> {
     /// A park says all claims, and every acknowledgement that is due.
     pub(in crate::session) fn plan_park(&mut self) {
         let is_single = self.core.is_single();
+        if self.owed_proof().is_some() {
+            let _ = self.core.park.say(Item::control(ItemKind::Proof, 0, Proof::LEN));
+        }
         for slot in 0..self.claims().len() {
             if self.claims[slot].is_claimed() {
                 let head = ListenReq::len_with(&self.claims[slot].endpoint().name);

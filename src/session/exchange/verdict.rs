@@ -76,6 +76,7 @@ impl<M: Mode> Session<'_, M> {
             ItemKind::Datagram
             | ItemKind::Connect
             | ItemKind::Accept
+            | ItemKind::Proof
             | ItemKind::Listen
             | ItemKind::Confirm
             | ItemKind::Window
@@ -107,6 +108,7 @@ impl<M: Mode> Session<'_, M> {
                 self.claims[slot].id(slot).0,
                 status.name()
             ),
+            ItemKind::Proof => debug!("PROOF not delivered: {}", status.name()),
             ItemKind::Final | ItemKind::Reply => {
                 debug!("{kind:?} to a channel that is not here not delivered: {}", status.name());
             }

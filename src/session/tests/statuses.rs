@@ -120,7 +120,13 @@ fn end_and_listen_rsp_with_other_statuses_are_foreign() {
 
         let listens = matches!(
             status,
-            Status::Ok | Status::InUse | Status::Taken | Status::Limited | Status::Retry
+            Status::Ok
+                | Status::InUse
+                | Status::Taken
+                | Status::Prove
+                | Status::Unproved
+                | Status::Limited
+                | Status::Retry
         );
         let mut bench = Bench::reached();
         let now = bench.now;

@@ -92,6 +92,17 @@ fn accepts() -> impl Strategy<Value = Accept<'static>> {
     )
 }
 
+fn proofs() -> impl Strategy<Value = Proof<'static>> {
+    // The octets outlive the message.
+    const KEYS: [[u8; 32]; 3] = [[0; 32], [0x5a; 32], [0xff; 32]];
+    const SIGNATURES: [[u8; 64]; 3] = [[0; 64], [0xa5; 64], [0xff; 64]];
+    (0..3_usize, 0..3_usize, 0..3_usize).prop_map(|(key, host, signature)| Proof {
+        key: &KEYS[key],
+        host: &KEYS[host],
+        signature: &SIGNATURES[signature],
+    })
+}
+
 fn windows() -> impl Strategy<Value = Window> {
     any::<(u64, u64, u32, u64, [bool; 3])>().prop_map(
         |(ack, limit, losses, overflow, [now, done, ask])| Window {
@@ -141,6 +152,7 @@ fn messages() -> impl Strategy<Value = Message<'static>> {
         end.prop_map(Message::End),
         routes().prop_map(Message::Route),
         routes().prop_map(Message::From),
+        proofs().prop_map(Message::Proof),
         listens().prop_map(Message::ListenReq),
         told.prop_map(Message::ListenRsp),
         connects().prop_map(Message::ConnectReq),
@@ -182,6 +194,7 @@ proptest! {
             Message::Welcome(_) => Welcome::LEN,
             Message::End(_) => End::LEN,
             Message::Route(_) | Message::From(_) => Route::LEN,
+            Message::Proof(_) => Proof::LEN,
             Message::ListenReq(m) => ListenReq::len_with(&m.name),
             Message::ListenRsp(_) => ListenRsp::LEN,
             Message::ConnectReq(m) | Message::AcceptReq(m) => Connect::len_with(&m.name, m.greeting),

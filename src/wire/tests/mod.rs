@@ -50,6 +50,7 @@ fn samples(n: usize, g: usize) -> Vec<(&'static str, Message<'static>)> {
         heard,
         name,
     };
+    let proof = Proof { key: &[0xa1; 32], host: &[0xa2; 32], signature: &[0xa3; 64] };
     let flags = HelloFlags::WAKE;
     let (secret, seq, hold_ms, max_response) = (peer.0, 1 << 50, 25_000, 1 << 24);
     let hello = Hello { version: VERSION, flags, secret, seq, hold_ms, max_response };
@@ -62,6 +63,7 @@ fn samples(n: usize, g: usize) -> Vec<(&'static str, Message<'static>)> {
         ("END", Message::End(End { status: Status::Stale, highest: 1 << 51 })),
         ("ROUTE", Message::Route(route)),
         ("FROM", Message::From(route)),
+        ("PROOF", Message::Proof(proof)),
         ("LISTEN_REQ", Message::ListenReq(listen)),
         ("LISTEN_RSP", Message::ListenRsp(ListenRsp { claim, status: Status::InUse, epoch })),
         ("CONNECT_REQ", Message::ConnectReq(connect)),

@@ -179,6 +179,7 @@ fn limits_of_the_relay_are_those_of_the_page() {
             ("max_messages", relay.max_messages.into()),
             ("max_sessions", relay.max_sessions as u64),
             ("claims", relay.claims as u64),
+            ("proofs", relay.proofs.into()),
             ("wishes", relay.wishes as u64),
             ("peers", relay.peers as u64),
             ("asked", relay.asked as u64),

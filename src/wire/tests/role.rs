@@ -13,6 +13,7 @@ fn clients_say_and_hear_what_they_are_made_for() {
             let says = match kind {
                 LISTEN_REQ | ACCEPT_RSP => listens,
                 CONNECT_REQ | CONFIRM => connects,
+                PROOF => listens && cfg!(feature = "secure"),
                 HELLO | ROUTE | RECEIVE_REQ | CLOSE_REQ | CLOSE_RSP | PAD => true,
                 // Both are data.
                 SEND_REQ | RECEIVE_RSP => true,
@@ -26,7 +27,7 @@ fn clients_say_and_hear_what_they_are_made_for() {
             let mut decoder = Decoder::new();
             let heard = decoder.next_as(role, &mut &octets[..]);
             match kind {
-                HELLO | ROUTE | LISTEN_REQ | CONNECT_REQ | ACCEPT_RSP | RECEIVE_REQ => {
+                HELLO | ROUTE | PROOF | LISTEN_REQ | CONNECT_REQ | ACCEPT_RSP | RECEIVE_REQ => {
                     assert_eq!(heard, Err(WireError::Unknown { kind }), "{name} to {role:?}");
                 }
                 LISTEN_RSP | ACCEPT_REQ | CONFIRM if !listens => {

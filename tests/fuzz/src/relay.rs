@@ -2,12 +2,17 @@
 //! every answer is a sequence of messages, and every exchange ends.
 #![no_main]
 
+use std::array;
+use std::sync::OnceLock;
+
 use bytes::Bytes;
 use byway::relay::router::{Answer, ExchangeId, Router, RouterConfig};
-use byway::wire::{ChannelKind, 
+use byway::secure::{HostDigest, Identity, KeyProof};
+use byway::wire::{
+    ChannelKind,
     Accept, Address, ChannelRef, Close, Closed, Connect, Data, DataFlags, Decoder, Hello,
-    HelloFlags, ListenReq, MAX_CONTROL, MAX_DATAGRAM, Message, Name, Piece, Route, Status, VERSION,
-    Window,
+    HelloFlags, ListenReq, MAX_CONTROL, MAX_DATAGRAM, Message, Name, Piece, Proof, Route, Status,
+    VERSION, Window,
 };
 use byway::{Endpoint, Kind};
 use libfuzzer_sys::arbitrary::{self, Arbitrary};
@@ -83,6 +88,18 @@ enum Say {
     Pad(u8),
     /// Octets that may be no message.
     Raw(Vec<u8>),
+    /// A proof of a session's key, made for a session; or damaged.
+    Proof {
+        of: u8,
+        made_for: u8,
+        is_damaged: bool,
+    },
+    /// A claim of a session's key name.
+    ListenKey {
+        of: u8,
+        epoch: u8,
+        heard: Option<u8>,
+    },
 }
 
 /// The connection of an exchange.
@@ -102,6 +119,8 @@ struct World {
     now: u64,
     links: Vec<Link>,
     addresses: [Address; SESSIONS],
+    /// Which session said a good proof of which session's key.
+    proved: [[bool; SESSIONS]; SESSIONS],
 }
 
 fn config() -> RouterConfig {
@@ -137,6 +156,25 @@ fn endpoint(port: u8) -> (Name, u16) {
     (name, u16::from(port % 3))
 }
 
+/// The sessions' identities, and the proof of each for each session: made once, as that takes longer than
+/// most inputs.
+fn keys() -> &'static [(Identity, [KeyProof; SESSIONS]); SESSIONS] {
+    static KEYS: OnceLock<[(Identity, [KeyProof; SESSIONS]); SESSIONS]> = OnceLock::new();
+    KEYS.get_or_init(|| {
+        array::from_fn(|of| {
+            let identity = Identity::from_seed([of as u8; 32]);
+            let host = HostDigest::of("relay");
+            let proofs = array::from_fn(|who| KeyProof::new(&identity, &secret(who), host));
+            (identity, proofs)
+        })
+    })
+}
+
+/// The id of claims of a session's key name.
+fn key_claim(of: usize) -> u32 {
+    1000 + of as u32
+}
+
 fn put(body: &mut Vec<u8>, message: &Message<'_>) {
     let mut buffer = [0; MAX_CONTROL];
     let n = message.encode(&mut buffer).expect("its fields are in range");
@@ -152,6 +190,7 @@ impl World {
             now: 1,
             links: Vec::new(),
             addresses: [Address::RELAY; SESSIONS],
+            proved: [[false; SESSIONS]; SESSIONS],
         };
         for who in 0..SESSIONS {
             let says = [Say::Hello { who: who as u8, seq: 0, hold: 0, max: 512, flags: 0 }];
@@ -250,11 +289,44 @@ impl World {
                 return;
             }
             Say::Raw(ref octets) => return body.extend_from_slice(octets),
+            Say::Proof { of, made_for, is_damaged } => {
+                let (_, proofs) = &keys()[usize::from(of) % SESSIONS];
+                let proof = proofs[usize::from(made_for) % SESSIONS].message();
+                let signature = if is_damaged { &[0; 64] } else { proof.signature };
+                return put(body, &Message::Proof(Proof { signature, ..proof }));
+            }
+            Say::ListenKey { of, epoch, heard } => {
+                let of = usize::from(of) % SESSIONS;
+                Message::ListenReq(ListenReq {
+                    claim: key_claim(of),
+                    kind: Kind::Stream,
+                    port: 1,
+                    owner: [0; 16],
+                    epoch: u64::MAX - u64::from(epoch),
+                    backlog: 1,
+                    heard: heard.map(status),
+                    name: keys()[of].0.public_key().name(),
+                })
+            }
         };
         put(body, &message);
     }
 
     fn open(&mut self, says: &[Say]) {
+        if says.iter().any(|say| matches!(say, Say::Raw(_))) {
+            // They may be anything.
+            self.proved = [[true; SESSIONS]; SESSIONS];
+        }
+        if let Some(Say::Hello { who, .. }) = says.first() {
+            for say in says {
+                if let Say::Proof { of, made_for, is_damaged: false } = *say
+                    && made_for % SESSIONS as u8 == who % SESSIONS as u8
+                {
+                    let proved = &mut self.proved[usize::from(*who) % SESSIONS];
+                    proved[usize::from(of) % SESSIONS] = true;
+                }
+            }
+        }
         let body = Bytes::from(self.body(says));
         let id = self.router.handle_open(self.now);
         let (offered, answer) = (Bytes::new(), Vec::new());
@@ -271,6 +343,9 @@ impl World {
         if link.body.is_empty() && link.offered.is_empty() && !link.told {
             link.told = true;
             self.router.handle_body_end(self.now, link.id);
+        }
+        while let Some(check) = self.router.poll_proof() {
+            self.router.handle_proof(self.now, &check.run());
         }
     }
 
@@ -293,9 +368,13 @@ impl World {
 
     /// Forgets the connections whose exchange is over, and whose answers are whole.
     fn reap(&mut self) {
+        let (addresses, proved) = (&self.addresses, &self.proved);
         self.links.retain(|link| {
-            if link.over {
-                check_answer(&link.answer);
+            if link.over
+                && let Some(address) = check_answer(&link.answer)
+                && let Some(who) = addresses.iter().position(|known| *known == address)
+            {
+                check_keys(&link.answer, &proved[who]);
             }
             !link.over
         });
@@ -407,6 +486,20 @@ fn check_answer(answer: &[u8]) -> Option<Address> {
     assert!(decoder.at_boundary());
     assert_eq!(ended, welcome.is_some());
     welcome
+}
+
+/// Checks that a session holds no key name without its proof.
+fn check_keys(answer: &[u8], proved: &[bool; SESSIONS]) {
+    let mut decoder = Decoder::new();
+    let mut input = answer;
+    while let Some(piece) = decoder.next(&mut input).expect("an answer of messages") {
+        if let Piece::Message(Message::ListenRsp(rsp)) = piece
+            && rsp.status == Status::Ok
+            && let Some(of) = (0..SESSIONS).find(|of| key_claim(*of) == rsp.claim)
+        {
+            assert!(proved[of], "a key name without its proof");
+        }
+    }
 }
 
 fuzz_target!(|ops: Vec<Op>| {

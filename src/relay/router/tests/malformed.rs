@@ -111,7 +111,15 @@ fn claims_have_an_id_a_backlog_and_a_status_of_listen_rsp() {
         name: Name::from_bytes(b"door").unwrap(),
     };
     let heard = |status: &Status| ListenReq { heard: Some(*status), ..claim };
-    let listens = [Status::Ok, Status::InUse, Status::Taken, Status::Limited, Status::Retry];
+    let listens = [
+        Status::Ok,
+        Status::InUse,
+        Status::Taken,
+        Status::Prove,
+        Status::Unproved,
+        Status::Limited,
+        Status::Retry,
+    ];
     let others = Status::ALL.iter().filter(|status| !listens.contains(status)).map(heard);
     let wrong = [ListenReq { backlog: 0, ..claim }, ListenReq { claim: 0, ..claim }];
     for claim in wrong.into_iter().chain(others) {

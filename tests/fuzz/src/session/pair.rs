@@ -2,10 +2,12 @@
 //! lost and repeated at any time: streams lose and double nothing, and go on when all is calm.
 
 use std::collections::BTreeSet;
+use std::sync::OnceLock;
 
 use bytes::Bytes;
 use byway::error::Blocked;
 use byway::relay::router::{Answer, Router, RouterConfig};
+use byway::secure::{HostDigest, Identity, KeyProof};
 use byway::session::{ChannelId, HeapStorage, Lane, ListenerId, Pace, Profile, Session, Settings};
 use byway::wire::{DataFlags, Decoder, Message, Piece, Route};
 use byway::{Endpoint, Kind};
@@ -88,8 +90,33 @@ struct World {
 
 const LANES: [Lane; 2] = [Lane::Park, Lane::Send];
 
+/// The first listens at a name that is its own to choose, the second at its key name.
 fn endpoint(side: usize) -> Endpoint {
-    ["zero:1", "one:1"][side].parse().expect("an endpoint")
+    match side {
+        0 => "zero:1".parse().expect("an endpoint"),
+        _ => Endpoint { name: keys().0.public_key().name(), port: 1 },
+    }
+}
+
+/// The second session's identity, and its proof: made once, as that takes longer than most inputs.
+fn keys() -> &'static (Identity, KeyProof) {
+    static KEYS: OnceLock<(Identity, KeyProof)> = OnceLock::new();
+    KEYS.get_or_init(|| {
+        let identity = Identity::from_seed([1; 32]);
+        let proof = KeyProof::new(&identity, &secret(1), HostDigest::of("relay"));
+        (identity, proof)
+    })
+}
+
+fn secret(side: usize) -> [u8; 16] {
+    [side as u8 + 1; 16]
+}
+
+/// Checks the proofs that the router has for that.
+fn check_proofs(router: &mut Router, now: u64) {
+    while let Some(check) = router.poll_proof() {
+        router.handle_proof(now, &check.run());
+    }
 }
 
 /// The length of a datagram in octets.
@@ -104,7 +131,8 @@ impl World {
         let now = 1_000_000;
         let sessions = [0, 1].map(|side: usize| {
             let mut storage = HeapStorage::new(&Profile::TINY).expect("a valid profile");
-            let mut settings = Settings::new([side as u8 + 1; 16], side as u64);
+            let mut settings = Settings::new(secret(side), side as u64);
+            settings.key_proof = (side == 1).then_some(keys().1);
             settings.linger_ms = 60_000;
             if sides[side].long_poll {
                 settings.pace = Pace::LongPoll;
@@ -271,6 +299,7 @@ impl World {
             trip.told = true;
             moved = true;
         }
+        check_proofs(&mut self.router, now);
         match self.router.poll_response(now, trip.id) {
             Answer::Pending => {}
             Answer::Bytes(bytes) => {
@@ -307,6 +336,7 @@ impl World {
                 router.handle_gone(now, orphan.id);
                 return false;
             }
+            check_proofs(router, now);
             loop {
                 match router.poll_response(now, orphan.id) {
                     Answer::Bytes(_) => {}
