@@ -3,10 +3,26 @@
 use std::num::NonZeroU8;
 use std::time::{Duration, SystemTime};
 
+use sha2::{Digest, Sha256};
+
 use crate::error::{ConfigError, Error, ResourceError};
-use crate::secure::{HostDigest, Identity, KeyProof};
-use crate::session::{Pace, Profile, Settings, Timers};
+use crate::secure::{HostDigest, Identity, KeyProof, Secret};
+use crate::session::{self, Pace, Profile, Settings, Timers};
 use crate::transport::{Hooks, HttpConfig, Proxy, Roots, host};
+
+/// Whether channels are encrypted. Both ends of a channel have to agree: else it is refused, and none ever
+/// falls back to plain.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub enum Security {
+    /// From end to end, by Noise (`Noise_XXpsk3_25519_ChaChaPoly_SHA256`, revision 34): the relay and all on
+    /// the way can read and change nothing unnoticed. A peer at a [key name](crate::secure), or one whose key
+    /// the program gives, is known to be nobody else. At an ordinary name it is whoever took that name first;
+    /// [`Channel::peer_key`](super::Channel::peer_key) tells its key.
+    #[default]
+    Encrypted,
+    /// Not at all: the relay, and without `https://` all on the way, can read and change what channels carry.
+    Plain,
+}
 
 /// What a [`Client`](super::Client) is opened with. Only the relay's URL has no default:
 ///
@@ -32,6 +48,12 @@ pub struct Config {
     /// The identity of this program, by which it can listen at its own [key name](crate::secure). `None`, the
     /// default: it has none. [`IdentityFile`](super::IdentityFile) keeps one.
     pub identity: Option<Identity>,
+    /// Whether what channels carry is encrypted from end to end. Default: it is.
+    pub security: Security,
+    /// A secret that this program and its peers were given, each on another way than by the relay, of 256
+    /// random bits: only peers with the same can have a channel with this client, so that a name which
+    /// somebody else took is of no use to them. `None`, the default: any peer can.
+    pub shared_secret: Option<Secret>,
     /// How long a channel rides out silence while something is outstanding; the smaller of both
     /// ends counts. Default 180 s, at most 49 days; never less than
     /// two holds and their grace, 66 s, or 250 s if either end is at [`Pace::Battery`].
@@ -82,6 +104,8 @@ impl Config {
             epoch: None,
             seed: None,
             identity: None,
+            security: Security::default(),
+            shared_secret: None,
             linger: Duration::from_secs(180),
             keepalive: None,
             pace: Pace::Streaming,
@@ -139,6 +163,29 @@ impl Config {
             timers: self.timers,
             ..settings
         })
+    }
+}
+
+impl Config {
+    /// What the session encrypts with, if it does. A client without an identity has one for its life.
+    pub(super) fn keys(&self) -> Result<Option<session::Security>, Error> {
+        if self.security == Security::Plain {
+            return Ok(None);
+        }
+        let made = |label: &[u8]| match &self.seed {
+            Some(seed) => {
+                Ok(Sha256::new().chain_update(label).chain_update(seed).finalize().into())
+            }
+            None => random(),
+        };
+        let identity = match &self.identity {
+            Some(identity) => identity.clone(),
+            None => Identity::from_seed(made(b"byway client identity\0")?),
+        };
+        let entropy = Secret::new(made(b"byway client entropy\0")?);
+        let keys = session::Security::new(&identity, entropy);
+        let shared = self.shared_secret.clone();
+        Ok(Some(shared.map_or(keys.clone(), |shared| keys.with_shared_secret(shared))))
     }
 }
 

@@ -41,7 +41,7 @@ pub use channel::{
     ByteStream, Channel, ChannelKind, DatagramChannel, Datagrams, ReadHalf, Stream, WriteHalf,
 };
 pub use close::CloseError;
-pub use config::Config;
+pub use config::{Config, Security};
 pub use event::ClientEvent;
 pub use identity::{IdentityFile, IdentityFileError};
 pub use lanes::LANE_STACK;
@@ -130,6 +130,7 @@ impl Client {
     pub fn start(config: impl Into<Config>) -> Result<Self, Error> {
         let config = config.into();
         let settings = config.settings()?;
+        let keys = config.keys()?;
         let park = HttpTransport::new(&config.http())?;
         let send = park.twin();
         let way = Arc::clone(park.way());
@@ -146,7 +147,12 @@ impl Client {
             way,
             lanes: Mutex::default(),
         });
-        monitor.call(|session, now| session.open(now, &settings));
+        monitor.call(|session, now| {
+            session.open(now, &settings);
+            if let Some(keys) = &keys {
+                session.encrypt(keys.clone());
+            }
+        });
         // If the second thread fails to start, dropping the handle ends the first.
         let send = lanes::start(&monitor, Lane::Send, Box::new(send), &config.hooks)?;
         let park = lanes::start(&monitor, Lane::Park, Box::new(park), &config.hooks)?;

@@ -15,7 +15,11 @@ impl<M: Mode> Session<'_, M> {
             return Ok(());
         }
         #[cfg(feature = "secure")]
-        let fault = PublicKey::from_name(name).map(|_| ()).map_err(|_| KeyNameFault::Damaged);
+        let fault = match PublicKey::from_name(name) {
+            Err(_) => Err(KeyNameFault::Damaged),
+            Ok(_) if !self.encrypts() => Err(KeyNameFault::Plain),
+            Ok(_) => Ok(()),
+        };
         #[cfg(not(feature = "secure"))]
         let fault = Err(KeyNameFault::Unsupported);
         fault.map_err(Error::from)

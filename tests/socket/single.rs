@@ -11,7 +11,7 @@ use byway::wire::{
 };
 
 use super::naive::{HOLD, RING, Seen, data, encoded, seen, to, window};
-use super::{LONG, client, relay};
+use super::{LONG, plain_client, relay};
 
 struct Single {
     socket: TcpStream,
@@ -109,7 +109,7 @@ impl Single {
 #[test]
 fn client_with_a_single_socket_exchanges_data_both_ways() {
     let relay = relay();
-    let server = client(&relay);
+    let server = plain_client(&relay);
     let listener = server.listen("camera:1").unwrap();
     let mut single = Single::new(&relay);
     let endpoint = "camera:1".parse::<Endpoint>().unwrap();

@@ -9,7 +9,7 @@ use byway::wire::{
 };
 
 use super::naive::{Naive, Seen, encoded, to, window};
-use super::{LONG, client, relay};
+use super::{LONG, plain_client, relay};
 
 /// The next outputs of SplitMix64 behind this one, from which the generator's state follows.
 fn predicted(token: u64) -> [u64; 4] {
@@ -59,7 +59,7 @@ fn takes_over(round: u8) -> bool {
     camera.park_for(&claim(None), |seen| (*seen == Seen::ListenRsp(Status::Ok)).then_some(()));
     let claim = claim(Some(Status::Ok));
 
-    let program = client(&relay);
+    let program = plain_client(&relay);
     let door = program.listen("door:1").unwrap();
     let mut stranger = Naive::new(relay.local_addr(), 200 + round);
     let (end, _) = stranger.connect_to("door:1", Kind::Stream);
@@ -104,7 +104,7 @@ fn late_accept_rsp_ends_only_the_end_it_names() {
     let mut camera = Naive::new(relay.local_addr(), 100);
     camera.park_for(&claim(None), |seen| (*seen == Seen::ListenRsp(Status::Ok)).then_some(()));
     let claim = claim(Some(Status::Ok));
-    let program = client(&relay);
+    let program = plain_client(&relay);
     let (live, stray) = (ChannelRef { id: 8, token: 88 }, ChannelRef { id: 9, token: 99 });
     thread::scope(|scope| {
         let connecting = scope.spawn(|| program.connect_timeout("camera:1", LONG).unwrap());

@@ -39,11 +39,15 @@ impl<M: Mode> Session<'_, M> {
         let slot = self.open_connecting(now, kind).ok_or(ResourceError::Channels)?;
         self.channels[slot].dial::<M>(endpoint, greeting);
         #[cfg(feature = "secure")]
-        self.begin_handshake(slot, None);
+        {
+            let key = PublicKey::from_name(&endpoint.name).ok();
+            self.begin_handshake(slot, key.map(|key| key.to_x25519()));
+        }
         Ok(self.channel_id(slot))
     }
 
-    /// Opens a channel as [`connect`](Self::connect) does, to a peer that has `key` and no other.
+    /// Opens a channel as [`connect`](Self::connect) does, to a peer that has `key` and no other, which at a key
+    /// name is to be the name's.
     ///
     /// # Errors
     /// The errors of `connect`; `Unsupported` if the session does not [encrypt](Self::encrypt).
@@ -62,6 +66,14 @@ impl<M: Mode> Session<'_, M> {
         let id = self.connect(now, endpoint, kind, greeting)?;
         self.begin_handshake(self.held(id)?, Some(key.to_x25519()));
         Ok(id)
+    }
+
+    /// The application does not admit the key of the peer: the channel ends, and the peer is told why.
+    #[cfg(feature = "secure")]
+    pub fn refuse_key(&mut self, now: u64, id: ChannelId) {
+        if let Ok(slot) = self.held(id) {
+            self.refuse_slot(now, slot);
+        }
     }
 
     /// The key that the peer of the channel has proved; `None` if the channel is not encrypted.

@@ -221,6 +221,14 @@ impl<M: Mode> Session<'_, M> {
         self.end(now, slot, EndCause::Here(Status::Aborted), tell);
     }
 
+    /// The peer's key is not admitted: the peer is told so.
+    #[cfg(feature = "secure")]
+    pub(in crate::session) fn refuse_slot(&mut self, now: u64, slot: usize) {
+        self.channels[slot].held_by = HeldBy::Nobody;
+        self.end(now, slot, EndCause::Here(Status::WrongKey), true);
+        self.reap(now, slot);
+    }
+
     /// A channel that a peer asked for is none: the refusal tells the peer.
     #[cfg(feature = "secure")]
     pub(super) fn give_up_silently(&mut self, now: u64, slot: usize) {

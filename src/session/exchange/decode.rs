@@ -10,9 +10,7 @@ use crate::session::state::{Fatal, Phase};
 use crate::session::terms::{Event, Lane};
 use crate::session::view::Session;
 use crate::trace::debug;
-use crate::wire::{
-    self, End, ListenRsp, MAX_CONTROL, Message, Piece, Place, Status, VERSION, Welcome,
-};
+use crate::wire::{End, ListenRsp, Message, Piece, Place, Status, VERSION, Welcome};
 
 impl<M: Mode> Session<'_, M> {
     /// Takes a piece of the answer's body apart. Fails if this is no relay's answer, or not to this
@@ -190,5 +188,3 @@ fn is_sound(message: &Message<'_>) -> bool {
         _ => true,
     }
 }
-
-const _: () = assert!(MAX_CONTROL >= 32 + 4 + 26 + wire::MAX_GREETING);

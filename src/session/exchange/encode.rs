@@ -1,5 +1,6 @@
 //! A request's octets, made as the transport asks for them.
 
+use super::transfer::MAX_STAGED;
 use super::{Item, ItemKind, Next, Transfer};
 use crate::Kind;
 use crate::session::channel::{State, ring};
@@ -9,8 +10,8 @@ use crate::session::state::Phase;
 use crate::session::terms::Lane;
 use crate::session::view::Session;
 use crate::wire::{
-    self, Accept, ChannelKind, Close, Confirm, Connect, Data, DataFlags, HEADER_LEN, Hello,
-    Message, Route, Status, VERSION,
+    Accept, ChannelKind, Close, Confirm, Connect, Data, DataFlags, HEADER_LEN, Hello, Message,
+    Route, Status, VERSION,
 };
 
 impl<M: Mode> Session<'_, M> {
@@ -51,7 +52,7 @@ impl<M: Mode> Session<'_, M> {
     /// Writes what stands before the data bytes of the next item, and gives how much.
     // Inlined, it makes firmware larger.
     #[inline(never)]
-    fn stage_next(&mut self, lane: Lane, next: Next, out: &mut [u8; wire::MAX_CONTROL]) -> usize {
+    fn stage_next(&mut self, lane: Lane, next: Next, out: &mut [u8; MAX_STAGED]) -> usize {
         let core = &mut *self.core;
         let (secret, max_response) = (core.settings.secret, core.settings.max_response);
         let flight = core.flight(lane);
@@ -70,7 +71,7 @@ impl<M: Mode> Session<'_, M> {
         if self.stage(lane, &item, out) != Some(head) {
             // What was planned is no longer there: as many messages that say nothing.
             let route = if item.is_routed() { Route::LEN } else { 0 };
-            *out = [0; wire::MAX_CONTROL];
+            *out = [0; MAX_STAGED];
             if route > 0 {
                 let _ = Message::Pad((route - HEADER_LEN) as u32).encode_as(M::ROLE, out);
             }
