@@ -14,6 +14,7 @@ mod key_names;
 mod naive;
 mod nonblocking;
 mod refusals;
+mod secure;
 mod single;
 mod stranger;
 mod streams;
