@@ -3,7 +3,7 @@
 use std::num::NonZeroU8;
 use std::time::Duration;
 
-use byway::client::Config;
+use byway::client::{Config, Security};
 use byway::session::{Pace, Profile};
 use byway::transport::{Proxy, Roots};
 use clap::{Args, ValueEnum};
@@ -24,6 +24,10 @@ pub struct ClientOptions {
     /// How what comes is waited for
     #[arg(long, value_enum, default_value_t = PaceName::Streaming)]
     pace: PaceName,
+    /// Do not encrypt what channels carry: the relay can read it then, and without https:// all on the way.
+    /// Both ends have to agree
+    #[arg(long)]
+    plain: bool,
     /// How long to ride out silence while something is outstanding; at least 66, where either peer has
     /// --pace battery 250 [default: 180; with --pace battery 250]
     #[arg(long, value_name = "SECONDS", value_parser = parse::seconds)]
@@ -135,6 +139,9 @@ impl ClientOptions {
         config.linger = Duration::from_secs(self.linger.unwrap_or(LINGER.max(self.least_linger())));
         config.keepalive = Some(self.keepalive).filter(|s| *s > 0).map(Duration::from_secs);
         config.backlog = NonZeroU8::new(backlog);
+        if self.plain {
+            config.security = Security::Plain;
+        }
         config.headers.clone_from(&self.headers);
         config.owner = self.owner.as_deref().map(owner);
         config.proxy = match self.proxy.as_deref() {
