@@ -108,9 +108,6 @@ pub enum KeyNameFault {
         "the relay does not take the proof of the key: it is dialled by a host that is not among its names; dial it by one, or give it that one (--host)"
     )]
     Unproved,
-    /// The program was built without key names.
-    #[error("key names are always encrypted: build this program with the feature `secure`")]
-    Unsupported,
 }
 
 impl From<KeyNameFault> for Error {

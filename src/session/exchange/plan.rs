@@ -17,7 +17,7 @@ use crate::session::view::Session;
 use crate::trace::debug;
 use crate::wire::{
     Accept, Close, Closed, Connect, DataFlags, Hello, HelloFlags, ListenReq, MAX_CONTROL,
-    MAX_SINGLE_BODY, Proof, Route, Window,
+    MAX_SINGLE_BODY, Route, Window,
 };
 
 /// Octets of a ROUTE and a RECEIVE_REQ.
@@ -38,8 +38,9 @@ const BYE_TRIES: u8 = 3;
 impl<M: Mode> Session<'_, M> {
     /// A park says all claims, and every acknowledgement that is due.
     pub(in crate::session) fn plan_park(&mut self) {
+        #[cfg(feature = "secure")]
         if self.owed_proof().is_some() {
-            let _ = self.core.park.say(Item::control(ItemKind::Proof, 0, Proof::LEN));
+            let _ = self.core.park.say(Item::control(ItemKind::Proof, 0, crate::wire::Proof::LEN));
         }
         for slot in 0..self.claims().len() {
             if self.claims[slot].is_claimed() {

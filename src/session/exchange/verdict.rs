@@ -67,10 +67,11 @@ impl<M: Mode> Session<'_, M> {
                 }
                 status => self.channels[slot].hear(status),
             },
+            #[cfg(feature = "secure")]
+            ItemKind::Proof => {}
             ItemKind::Datagram
             | ItemKind::Connect
             | ItemKind::Accept
-            | ItemKind::Proof
             | ItemKind::Listen
             | ItemKind::Window
             | ItemKind::Final
@@ -100,6 +101,7 @@ impl<M: Mode> Session<'_, M> {
                 self.claims[slot].id(slot).0,
                 status.name()
             ),
+            #[cfg(feature = "secure")]
             ItemKind::Proof => debug!("PROOF not delivered: {}", status.name()),
             ItemKind::Final | ItemKind::Reply => {
                 debug!("{kind:?} to a channel that is not here not delivered: {}", status.name());
