@@ -119,9 +119,6 @@ pub enum KeyNameFault {
     /// The session does not encrypt, and key names are for encrypted channels alone.
     #[error("key names are always encrypted: switch encryption on")]
     Plain,
-    /// The program was built without key names.
-    #[error("key names are always encrypted: build this program with the feature `secure`")]
-    Unsupported,
 }
 
 impl From<KeyNameFault> for Error {

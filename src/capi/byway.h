@@ -106,6 +106,12 @@
 // Octets that on_resolve of byway_config may fill: some 64 addresses.
 #define BYWAY_ADDRESSES_SIZE 4096
 
+// Octets of an identity.
+#define BYWAY_IDENTITY_SIZE 32
+
+// Octets of a key name with its NUL.
+#define BYWAY_KEY_NAME_SIZE 46
+
 // Version of byway_config. It rises if the meaning of a field changes.
 #define BYWAY_CONFIG_VERSION 1
 
@@ -568,6 +574,9 @@ typedef struct byway_config {
   // length of a ring never changes.
   // Default as BYWAY_PROFILE_PC; 0 in the struct of a program that does not know this field.
   uint64_t pool;
+  // The identity of this program, by which it can listen at its own key name, see byway_identity_name: octets
+  // that nobody can guess, made once and kept secret. All zeros, the default: it has none.
+  uint8_t identity[BYWAY_IDENTITY_SIZE];
 } byway_config;
 
 // Names a client, listener, stream or datagram channel. 0 is none.
@@ -677,6 +686,18 @@ const char *byway_last_error(void);
 // 0. Does not block.
 uint64_t byway_last_detail(void);
 
+// Puts the key name of an identity into buffer, with a NUL: "k." and 43 characters, which stand for its public
+// key. A client of that identity (byway_config) listens there, as in "k.OJmJ...:1"; nobody else can, and
+// those who connect there reach it or nobody. identity has BYWAY_IDENTITY_SIZE octets: random ones that
+// nobody can guess, made once and kept secret. size is that of the buffer; BYWAY_KEY_NAME_SIZE is always
+// enough.
+//
+// Does not block. Returns BYWAY_OK, BYWAY_ERROR_ARGUMENT (also if all octets are zero),
+// BYWAY_ERROR_BUFFER_TOO_SMALL (detail: octets needed), or what every call can.
+int32_t byway_identity_name(const uint8_t *identity,
+                            char *buffer,
+                            size_t size);
+
 // Fills a configuration with the defaults. size is sizeof *config.
 //
 // Does not block. Returns BYWAY_OK, BYWAY_ERROR_ARGUMENT (config is NULL), BYWAY_ERROR_STRUCT (no
@@ -758,7 +779,7 @@ int32_t byway_network_changed_with(byway_handle client,
 // background: byway_wait_open tells how that ended, and BYWAY_OPENED when.
 //
 // Blocks for at most timeout_ms; byway_cancel of the client ends that. Returns BYWAY_OK,
-// BYWAY_ERROR_ARGUMENT, BYWAY_ERROR_ENDPOINT, BYWAY_ERROR_IN_USE, BYWAY_ERROR_TAKEN,
+// BYWAY_ERROR_ARGUMENT, BYWAY_ERROR_ENDPOINT, BYWAY_ERROR_KEY_NAME, BYWAY_ERROR_IN_USE, BYWAY_ERROR_TAKEN,
 // BYWAY_ERROR_DUPLICATE, BYWAY_ERROR_LISTENERS, BYWAY_ERROR_RELAY_LIMIT, BYWAY_ERROR_HANDLES, a
 // handle code, a wait code, a path code with what stood in the way when the time is over, a fatal
 // code, or what every call can.
@@ -851,10 +872,12 @@ int32_t byway_connect_datagram_greeting(byway_handle client,
 // byway_listen_datagram.
 //
 // Blocks for at most timeout_ms; 0 only takes a peer that waits already. Returns BYWAY_OK,
-// BYWAY_ERROR_ARGUMENT, BYWAY_ERROR_IN_USE, BYWAY_ERROR_TAKEN or BYWAY_ERROR_RELAY_LIMIT (the
+// BYWAY_ERROR_ARGUMENT, BYWAY_ERROR_IN_USE, BYWAY_ERROR_TAKEN, BYWAY_ERROR_KEY_NAME or BYWAY_ERROR_RELAY_LIMIT (the
 // endpoint was lost), BYWAY_ERROR_HANDLES, a handle code, a wait code, a fatal code, or what every
 // call can.
-int32_t byway_accept(byway_handle listener, int32_t timeout_ms, byway_handle *channel);
+int32_t byway_accept(byway_handle listener,
+                     int32_t timeout_ms,
+                     byway_handle *channel);
 
 // Closes a client, listener, stream or datagram channel. The handle is gone when this returns,
 // whatever it returns; waits on it in other threads return BYWAY_ERROR_CLOSED; its file

@@ -9,6 +9,7 @@ use super::args::{OutPointer, optional_text, slice, struct_size, text};
 use super::byway_error;
 use super::guard::entry;
 use super::hooks::{self, byway_notice_callback, byway_resolve_callback, byway_socket_callback};
+use super::identity::{BYWAY_IDENTITY_SIZE, identity};
 use super::last::CallError;
 use crate::client::Config;
 use crate::session::{Pace, Profile};
@@ -158,12 +159,15 @@ pub struct byway_config {
     /// length of a ring never changes.
     /// Default as BYWAY_PROFILE_PC; 0 in the struct of a program that does not know this field.
     pub pool: u64,
+    /// The identity of this program, by which it can listen at its own key name, see byway_identity_name: octets
+    /// that nobody can guess, made once and kept secret. All zeros, the default: it has none.
+    pub identity: [u8; BYWAY_IDENTITY_SIZE],
 }
 
 /// No padding, here and on 32-bit targets: a field added in the place of padding would be garbage
 /// in the structs of programs that do not know it.
 const POINTER: usize = size_of::<usize>();
-const _: () = assert!(size_of::<byway_config>() == 2 * 4 + 14 * POINTER + 8 + 40 + 10 * 4 + 8);
+const _: () = assert!(size_of::<byway_config>() == 2 * 4 + 14 * POINTER + 8 + 40 + 10 * 4 + 8 + 32);
 
 /// What a struct has at the very least: up to `relay_url`, rounded up to 8 for 32-bit targets.
 const LEAST: usize = (offset_of!(byway_config, relay_url) + POINTER).next_multiple_of(8);
@@ -208,6 +212,7 @@ fn defaults() -> byway_config {
         on_release: None,
         hooks_userdata: std::ptr::null_mut(),
         pool: 0,
+        identity: [0; BYWAY_IDENTITY_SIZE],
     };
     set_profile(&mut defaults, &config.profile);
     defaults
@@ -317,6 +322,7 @@ impl byway_config {
             owner: Some(self.owner).filter(|owner| *owner != [0; 16]),
             epoch: Some(self.epoch_ms).filter(|epoch| *epoch != 0),
             seed: Some(self.seed).filter(|seed| *seed != [0; 24]),
+            identity: identity(&self.identity),
             linger: millis(self.linger_ms),
             keepalive: Some(millis(self.keepalive_ms)).filter(|time| !time.is_zero()),
             pace: pace(self.pace)?,

@@ -1,9 +1,12 @@
 //! Options of the commands that are clients of a relay.
 
 use std::num::NonZeroU8;
+use std::path::PathBuf;
 use std::time::Duration;
 
-use byway::client::{Config, Security};
+use byway::Endpoint;
+use byway::client::{Config, IdentityFile, IdentityFileError, Security};
+use byway::secure::Identity;
 use byway::session::{Pace, Profile};
 use byway::transport::{Proxy, Roots};
 use clap::{Args, ValueEnum};
@@ -58,6 +61,58 @@ pub struct ClientOptions {
     /// need not wait. Keep it to yourself, or others do so
     #[arg(long, value_name = "TEXT")]
     owner: Option<String>,
+    /// The file of the identity whose key name is the own one; byway id new makes it [default: the
+    /// one that byway id has, where one is needed]
+    #[arg(long, value_name = "FILE")]
+    identity: Option<PathBuf>,
+}
+
+/// An endpoint, as the user writes it.
+#[derive(Debug, Clone, Copy)]
+pub enum Place {
+    /// `@:port`: the own key name.
+    Own(u16),
+    At(Endpoint),
+}
+
+/// What the client is to do, and where.
+#[derive(Debug, Clone, Copy)]
+pub enum Role {
+    Listens(Place),
+    Connects(Place),
+}
+
+impl Role {
+    pub fn place(self) -> Place {
+        match self {
+            Self::Listens(place) | Self::Connects(place) => place,
+        }
+    }
+
+    /// Whether that takes an identity.
+    fn needs_identity(self) -> bool {
+        match self {
+            Self::Listens(Place::At(endpoint)) => endpoint.name.is_key_name(),
+            Self::Connects(Place::At(_)) => false,
+            Self::Listens(Place::Own(_)) | Self::Connects(Place::Own(_)) => true,
+        }
+    }
+}
+
+impl Place {
+    /// The endpoint, for a client of that identity.
+    pub fn endpoint(self, identity: Option<&Identity>) -> Result<Endpoint, CommandError> {
+        match self {
+            Self::At(endpoint) => Ok(endpoint),
+            Self::Own(port) => identity
+                .map(|identity| Endpoint { name: identity.public_key().name(), port })
+                .ok_or_else(|| {
+                    CommandError::usage(
+                        "no identity, whose name @ stands for: give one (--identity)",
+                    )
+                }),
+        }
+    }
 }
 
 fn roots(text: &str) -> Result<Roots, String> {
@@ -118,6 +173,16 @@ impl ClientOptions {
             ))),
             Some(_) | None => Ok(()),
         }
+    }
+
+    /// The identity that the user names, or the one at home where one is needed.
+    pub fn identity(&self, role: &Role) -> Result<Option<Identity>, IdentityFileError> {
+        let file = match &self.identity {
+            Some(path) => IdentityFile::new(path),
+            None if role.needs_identity() => IdentityFile::at_home()?,
+            None => return Ok(None),
+        };
+        file.load().map(Some)
     }
 
     fn least_linger(&self) -> u64 {

@@ -1,7 +1,13 @@
 //! The values of options, and plain words for what is wrong with them.
 
+use std::net::IpAddr;
 use std::num::NonZeroUsize;
 use std::ops::RangeInclusive;
+
+use byway::Endpoint;
+use byway::secure::HostDigest;
+
+use super::options::Place;
 
 /// The longest time in seconds, 49 days: the protocol counts milliseconds in 32 bits.
 const MAX_SECONDS: usize = 49 * 24 * 60 * 60;
@@ -27,6 +33,30 @@ pub fn host_port(text: &str) -> Result<String, String> {
     }
     whole(port, 0..=u16::MAX.into()).map_err(|cause| wrong(&format!("its port: {cause}")))?;
     Ok(text.to_owned())
+}
+
+/// Parses an endpoint, or `@:port`.
+pub fn place(text: &str) -> Result<Place, String> {
+    match text.strip_prefix("@:") {
+        Some(port) => whole(port, 0..=u16::MAX.into())
+            .map(|port| Place::Own(port as u16))
+            .map_err(|cause| format!("the port after the colon: {cause}")),
+        None => text.parse::<Endpoint>().map(Place::At).map_err(|error| error.to_string()),
+    }
+}
+
+/// Parses the host of a relay's URL.
+pub fn host(text: &str) -> Result<HostDigest, String> {
+    let bare = text.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).unwrap_or(text);
+    let is_name = |text: &str| {
+        let is_plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-' | '~');
+        !text.is_empty() && text.chars().all(is_plain)
+    };
+    match bare.parse::<IpAddr>() {
+        Ok(address) => Ok(HostDigest::of(&address.to_string())),
+        Err(_) if is_name(text) => Ok(HostDigest::of(text)),
+        Err(_) => Err("write the host alone, as in relay.example.org: no URL, no port".into()),
+    }
 }
 
 /// Parses the address of a TCP server, which has a port other than 0.
@@ -134,6 +164,30 @@ mod tests {
         }
         assert!(server("host:0").is_err());
         assert!(server("host:00").is_err());
+    }
+
+    #[test]
+    fn host_is_no_url_and_has_no_port() {
+        for (text, host) in [
+            ("Relay.Example.", "relay.example"),
+            ("[2001:DB8:0::1]", "2001:db8::1"),
+            ("2001:db8::1", "2001:db8::1"),
+            ("192.0.2.1", "192.0.2.1"),
+        ] {
+            assert_eq!(super::host(text), Ok(HostDigest::of(host)), "{text}");
+        }
+        for bad in ["", "http://relay", "relay:80", "[relay]", "192.0.2.1:80", "a b", "relay/x"] {
+            assert!(super::host(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn own_key_name_is_written_as_at_sign() {
+        assert!(matches!(place("@:7"), Ok(Place::Own(7))));
+        assert!(matches!(place("camera:7"), Ok(Place::At(_))));
+        for bad in ["@", "@:", "@:x", "@:70000", "@:+1", "@x:1", ":1"] {
+            assert!(place(bad).is_err(), "{bad}");
+        }
     }
 
     #[test]

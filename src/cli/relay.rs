@@ -4,6 +4,7 @@ use std::num::NonZeroUsize;
 use std::time::Duration;
 
 use byway::relay::{Relay, RelayConfig};
+use byway::secure::HostDigest;
 use clap::Args;
 use tracing::info;
 
@@ -37,6 +38,11 @@ pub struct Options {
     /// Most clients remembered, each for five minutes after its last request [default: 65536]
     #[arg(long, value_name = "NUMBER", value_parser = parse::sessions)]
     max_sessions: Option<usize>,
+    /// A host by which clients dial this relay, as in their URL; may be repeated. The relay takes proofs of
+    /// keys for these alone; without it for any, so that another relay that a client dials could claim
+    /// the client's key name here
+    #[arg(long = "host", value_name = "HOST", value_parser = parse::host)]
+    hosts: Vec<HostDigest>,
     /// Threads [default: one for two cores]
     #[arg(long, value_name = "NUMBER", value_parser = parse::workers)]
     workers: Option<usize>,
@@ -49,6 +55,7 @@ impl Options {
             max_connections_per_address: self.max_connections_per_address,
             ..RelayConfig::default()
         };
+        config.router.hosts.clone_from(&self.hosts);
         if let Some(most) = self.max_connections {
             config.max_connections = most;
         }

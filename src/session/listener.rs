@@ -3,7 +3,9 @@
 use super::ids::{self, ListenerId, MAX_GENERATION};
 use super::mode::{Full, Mode};
 use crate::Kind;
-use crate::error::{ConfigError, Error, KeyNameFault, ResourceError};
+#[cfg(feature = "secure")]
+use crate::error::KeyNameFault;
+use crate::error::{ConfigError, Error, ResourceError};
 use crate::wire::{ChannelKind, Endpoint, ListenReq, ListenRsp, Status};
 
 /// How a claim stands.
@@ -118,6 +120,7 @@ impl<M: Mode> Claim<M> {
         match (self.state, self.heard) {
             (ClaimState::Lost, Heard::Said(Status::Taken)) => Err(ConfigError::Taken.into()),
             (ClaimState::Lost, Heard::Said(Status::Limited)) => Err(ResourceError::Relay.into()),
+            #[cfg(feature = "secure")]
             (ClaimState::Lost, Heard::Said(Status::Unproved)) => Err(KeyNameFault::Unproved.into()),
             (ClaimState::Lost, _) => Err(ConfigError::InUse.into()),
             (state, _) => Ok(state == ClaimState::Granted),
@@ -215,6 +218,7 @@ impl<M: Mode> Claim<M> {
             (Status::InUse | Status::Taken | Status::Limited, ClaimState::Claiming) => true,
             // A relay with other limits, or other hosts, than the one before.
             (Status::Limited, ClaimState::Granted) => true,
+            #[cfg(feature = "secure")]
             (Status::Unproved, _) => true,
             (Status::Taken, ClaimState::Granted) => rsp.epoch >= self.epoch,
             (Status::InUse, ClaimState::Granted) => {

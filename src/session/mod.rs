@@ -58,6 +58,7 @@ mod debts;
 mod exchange;
 mod greeting;
 mod ids;
+#[cfg(feature = "secure")]
 mod keys;
 mod listener;
 mod mode;

@@ -65,7 +65,7 @@ pub const MAX_MESSAGE: usize = 0xff_ffff;
 pub const MAX_NAME: usize = 48;
 
 /// What a key name begins with; its key follows, in 43 characters of base64url.
-pub const KEY_NAME_PREFIX: &[u8] = b"k.";
+pub const KEY_NAME_PREFIX: &[u8; 2] = b"k.";
 
 /// Longest greeting, which an application sends along with CONNECT_REQ or ACCEPT_RSP, in octets: room
 /// for a handshake message with two keys and two tags.

@@ -3,6 +3,7 @@
 mod bytes;
 mod exit;
 mod forward;
+mod id;
 mod orders;
 mod overload;
 mod pipe;

@@ -82,7 +82,10 @@ fn listener_with_another_key_than_the_pinned_is_refused() {
     let refused = connector.connect_to_key("camera:1", &wrong, b"hello", LONG);
     assert_eq!(refused.map(|_: DatagramChannel| ()), Err(ConfigError::WrongKind.into()));
     // The greeting, which is for the other key, reached nobody.
-    assert_eq!(listener.accept_timeout(std::time::Duration::ZERO).map(|_| ()), Err(Error::TimedOut));
+    assert_eq!(
+        listener.accept_timeout(std::time::Duration::ZERO).map(|_| ()),
+        Err(Error::TimedOut)
+    );
 }
 
 #[test]

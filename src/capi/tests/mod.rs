@@ -3,6 +3,7 @@
 mod arguments;
 mod guard;
 mod handles;
+mod identity;
 mod log;
 mod poll;
 mod structs;

@@ -35,6 +35,7 @@ impl<M: Mode> Session<'_, M> {
         if greeting.len() > MAX_GREETING {
             return Err(ConfigError::Greeting.into());
         }
+        #[cfg(feature = "secure")]
         self.check_dialled(&endpoint.name)?;
         let slot = self.open_connecting(now, kind).ok_or(ResourceError::Channels)?;
         self.channels[slot].dial::<M>(endpoint, greeting);

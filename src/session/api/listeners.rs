@@ -50,6 +50,7 @@ impl<M: Mode> Session<'_, M> {
         if greeting.len() > MAX_GREETING {
             return Err(ConfigError::Greeting.into());
         }
+        #[cfg(feature = "secure")]
         self.check_claimed(&endpoint.name)?;
         if self.claims.iter().any(|c| c.is_of(&endpoint)) {
             return Err(ConfigError::Duplicate.into());

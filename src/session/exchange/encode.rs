@@ -85,6 +85,7 @@ impl<M: Mode> Session<'_, M> {
     fn stage(&mut self, lane: Lane, item: &Item, out: &mut [u8]) -> Option<usize> {
         let slot = usize::from(item.slot);
         let (route, message) = match item.kind {
+            #[cfg(feature = "secure")]
             ItemKind::Proof => (None, self.owed_proof()?),
             ItemKind::Listen => {
                 let claim = self.claims().get(slot)?;

@@ -9,6 +9,7 @@ pub const DATA_HEAD: usize = Route::LEN + Data::LEN;
 /// from what is true then.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ItemKind {
+    #[cfg(feature = "secure")]
     Proof,
     Listen,
     Connect,
@@ -81,8 +82,9 @@ impl ItemKind {
         match self {
             Self::Connect => Place::ConnectVerdict,
             Self::Accept | Self::Reply => Place::AcceptVerdict,
-            Self::Proof
-            | Self::Listen
+            #[cfg(feature = "secure")]
+            Self::Proof => Place::Verdict,
+            Self::Listen
             | Self::Confirm
             | Self::Window
             | Self::Final
@@ -141,6 +143,10 @@ impl Item {
 
     /// Whether a ROUTE stands before it.
     pub fn is_routed(&self) -> bool {
-        !matches!(self.kind, ItemKind::Proof | ItemKind::Listen | ItemKind::Connect)
+        match self.kind {
+            #[cfg(feature = "secure")]
+            ItemKind::Proof => false,
+            kind => !matches!(kind, ItemKind::Listen | ItemKind::Connect),
+        }
     }
 }

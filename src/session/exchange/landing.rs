@@ -18,7 +18,9 @@ impl<M: Mode> Session<'_, M> {
         let slot = usize::from(item.slot);
         match item.kind {
             ItemKind::Listen if !passed => self.core.debts.owe_wake(),
-            ItemKind::Proof | ItemKind::Listen => {}
+            #[cfg(feature = "secure")]
+            ItemKind::Proof => {}
+            ItemKind::Listen => {}
             ItemKind::Reply => self.core.replies.land(slot, passed),
             ItemKind::Final if !passed => self.tombstones[slot].answer(),
             ItemKind::Final => {}

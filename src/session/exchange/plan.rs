@@ -39,8 +39,9 @@ impl<M: Mode> Session<'_, M> {
     /// A park says all claims, and every acknowledgement that is due.
     pub(in crate::session) fn plan_park(&mut self) {
         let is_single = self.core.is_single();
+        #[cfg(feature = "secure")]
         if self.owed_proof().is_some() {
-            let _ = self.core.park.say(Item::control(ItemKind::Proof, 0, Proof::LEN));
+            let _ = self.core.park.say(Item::control(ItemKind::Proof, 0, crate::wire::Proof::LEN));
         }
         for slot in 0..self.claims().len() {
             if self.claims[slot].is_claimed() {

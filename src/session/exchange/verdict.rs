@@ -73,10 +73,11 @@ impl<M: Mode> Session<'_, M> {
                 }
                 status => self.channels[slot].hear(status),
             },
+            #[cfg(feature = "secure")]
+            ItemKind::Proof => {}
             ItemKind::Datagram
             | ItemKind::Connect
             | ItemKind::Accept
-            | ItemKind::Proof
             | ItemKind::Listen
             | ItemKind::Confirm
             | ItemKind::Window
@@ -108,6 +109,7 @@ impl<M: Mode> Session<'_, M> {
                 self.claims[slot].id(slot).0,
                 status.name()
             ),
+            #[cfg(feature = "secure")]
             ItemKind::Proof => debug!("PROOF not delivered: {}", status.name()),
             ItemKind::Final | ItemKind::Reply => {
                 debug!("{kind:?} to a channel that is not here not delivered: {}", status.name());

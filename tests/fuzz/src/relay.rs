@@ -336,11 +336,15 @@ impl World {
     /// Gives this many more octets of a body, after those that were not taken.
     fn feed(&mut self, n: usize, octets: usize) {
         let Some(link) = self.links.get_mut(n) else { return };
+        if link.told {
+            // Nothing comes behind the end of a body.
+            return;
+        }
         if link.offered.is_empty() {
             link.offered = link.body.split_to(link.body.len().min(octets));
         }
         self.router.handle_body(self.now, link.id, &mut link.offered);
-        if link.body.is_empty() && link.offered.is_empty() && !link.told {
+        if link.body.is_empty() && link.offered.is_empty() {
             link.told = true;
             self.router.handle_body_end(self.now, link.id);
         }
