@@ -17,7 +17,7 @@ use crate::session::view::Session;
 use crate::trace::debug;
 use crate::wire::{
     Accept, Close, Closed, Confirm, Connect, DataFlags, Hello, HelloFlags, ListenReq, MAX_CONTROL,
-    MAX_SINGLE_BODY, Proof, Route, Window,
+    MAX_SINGLE_BODY, Route, Window,
 };
 
 /// Octets of a ROUTE and a RECEIVE_REQ.
