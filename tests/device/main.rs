@@ -16,7 +16,8 @@ use std::time::Duration;
 use byway::client::{Client, Config};
 use byway::device::{Device, RelayAddress, Sockets};
 use byway::relay::{Relay, RelayConfig};
-use byway::session::{Anything, Profile, Session, Settings, Single, Storage};
+use byway::secure::{Identity, Secret};
+use byway::session::{Anything, Profile, Security, Session, Settings, Single, Storage};
 
 use tcp::{Tcp, Watch};
 
@@ -54,6 +55,8 @@ fn device<'s>(
     let mut sockets = Sockets::new(Device::new(session, Tcp::new(to), place, head), Watch::new());
     sockets.set_timeout(LONG_MS);
     sockets.open(&Settings::new([n; 16], n.into()));
+    let identity = Identity::from_seed([n; 32]);
+    sockets.encrypt(Security::new(&identity, Secret::new([n ^ 0x80; 32])));
     sockets
 }
 
