@@ -29,6 +29,7 @@ mod seen;
 mod setup;
 mod single;
 mod speak;
+mod tamper;
 mod vanish;
 mod windows;
 mod world;

@@ -14,7 +14,7 @@ use crate::flight::Flight;
 use crate::net::{Link, Served, Trip};
 use crate::path::Path;
 use crate::rng::Rng;
-use crate::seen::{AnswerHook, RequestHook};
+use crate::seen::{AnswerHook, RelayHook, RequestHook};
 use crate::speak::Speech;
 
 /// More events than this within one ms are a busy loop.
@@ -94,6 +94,7 @@ pub struct World {
     pub chans: Vec<Chan>,
     pub on_request: Option<RequestHook>,
     pub on_answer: Option<AnswerHook>,
+    pub on_relay: Option<RelayHook>,
     queue: BTreeMap<(u64, u64), Happens>,
     serial: u64,
     todo: VecDeque<Job>,
@@ -147,6 +148,7 @@ impl World {
             chans: Vec::new(),
             on_request: None,
             on_answer: None,
+            on_relay: None,
             queue: BTreeMap::new(),
             serial: 0,
             todo: VecDeque::new(),
