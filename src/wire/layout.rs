@@ -58,7 +58,8 @@ macro_rules! messages {
                     $(Self::$r_variant(_))|* if role != Role::Any => return None,
                     Self::Proof(_) if !role.proves() => return None,
                     Self::ListenReq(_) | Self::AcceptRsp(_) if !role.listens() => return None,
-                    Self::ConnectReq(_) | Self::Confirm(_) if !role.connects() => return None,
+                    Self::ConnectReq(_) if !role.connects() => return None,
+                    Self::Confirm(_) if !(role.connects() && role.encrypts()) => return None,
                     $(Self::$c_variant(m) => Field::put(m, w),)*
                     $(Self::$r_variant(m) => Field::put(m, w),)*
                     $(Self::$b_variant(m) => Field::put(m, w),)*
@@ -72,9 +73,8 @@ macro_rules! messages {
             fn take(fields: &mut Fields<'a>, kind: u8, role: Role) -> Option<Self> {
                 Some(match kind {
                     $(kind::$c_name)|* if role != Role::Any => return None,
-                    kind::LISTEN_RSP | kind::ACCEPT_REQ | kind::CONFIRM if !role.listens() => {
-                        return None;
-                    }
+                    kind::LISTEN_RSP | kind::ACCEPT_REQ if !role.listens() => return None,
+                    kind::CONFIRM if !(role.listens() && role.encrypts()) => return None,
                     kind::CONNECT_RSP if !role.connects() => return None,
                     kind::TICK if !role.streams() => return None,
                     $(kind::$c_name => Self::$c_variant(Field::take(fields)),)*
@@ -204,6 +204,10 @@ impl Role {
         cfg!(feature = "secure") && self.listens() || matches!(self, Self::Any)
     }
 
+    const fn encrypts(self) -> bool {
+        matches!(self, Self::Any) || cfg!(feature = "secure")
+    }
+
     const fn connects(self) -> bool {
         matches!(self, Self::Any | Self::Client { connects: true, .. })
     }
@@ -215,7 +219,8 @@ impl Role {
     /// Whether a message of that type octet, which a relay may say, means nothing here.
     pub const fn skips(self, kind: u8) -> bool {
         match kind {
-            kind::LISTEN_RSP | kind::ACCEPT_REQ | kind::CONFIRM => !self.listens(),
+            kind::LISTEN_RSP | kind::ACCEPT_REQ => !self.listens(),
+            kind::CONFIRM => !(self.listens() && self.encrypts()),
             kind::CONNECT_RSP => !self.connects(),
             kind::TICK => !self.streams(),
             _ => false,

@@ -6,14 +6,14 @@ use std::rc::Rc;
 use byway::Kind;
 use byway::error::{ConfigError, Error};
 use byway::relay::router::{Answer, RouterConfig};
-use byway::secure::{HostDigest, KeyProof};
+use byway::secure::{HostDigest, Identity, KeyProof};
 use byway::session::{Lane, ListenerId, Pace, Profile};
 use byway::wire::{Decoder, Hello, HelloFlags, ListenReq, Message, Name, Piece, Status, VERSION};
 
 use crate::app::{Plan, endpoint};
 use crate::fate::{Fate, Fault, Faults};
 use crate::seeds::spread;
-use crate::world::{HOST, World};
+use crate::world::World;
 
 /// Time in ms within which a claim is granted where nothing stands in the way: an exchange, and no
 /// other for the proof.
@@ -21,6 +21,35 @@ const ONE_EXCHANGE: u64 = 60;
 
 /// Time in ms within which everything is done.
 const PATIENCE: u64 = 1_800_000;
+
+/// The host by which all clients know the relay.
+const HOST: &str = "relay.example.org";
+
+impl World {
+    /// The secret of a client's session.
+    pub fn secret(&self, peer: usize) -> [u8; 16] {
+        let mut secret = [peer as u8 + 1; 16];
+        secret[..8].copy_from_slice(&self.seed.to_be_bytes());
+        secret
+    }
+
+    /// The identity of a client, which is made with it.
+    pub fn identity(&self, peer: usize) -> Identity {
+        let mut seed = [peer as u8 + 1; 32];
+        seed[..8].copy_from_slice(&self.seed.to_be_bytes());
+        Identity::from_seed(seed)
+    }
+
+    /// The key name at which a client can listen.
+    pub fn key_name(&self, peer: usize) -> String {
+        self.identity(peer).public_key().to_string()
+    }
+
+    /// The proof of a client's key, for a session with that secret.
+    pub fn proof(&self, peer: usize, secret: &[u8; 16]) -> KeyProof {
+        KeyProof::new(&self.identity(peer), secret, HostDigest::of(HOST))
+    }
+}
 
 fn at(w: &World, peer: usize) -> String {
     format!("{}:1", w.key_name(peer))

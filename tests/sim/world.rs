@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, VecDeque};
 
 use byway::error::Blocked;
 use byway::relay::router::{ExchangeId, Router, RouterConfig};
-use byway::secure::{HostDigest, Identity, KeyProof, Secret};
+use byway::secure::Secret;
 use byway::session::{Lane, Pace, Profile, Security, Settings, Wake};
 
 use crate::app::Chan;
@@ -63,9 +63,6 @@ enum Job {
     /// The application looks at all its channels.
     Look(usize),
 }
-
-/// The host by which all clients know the relay.
-pub const HOST: &str = "relay.example.org";
 
 pub struct World {
     pub seed: u64,
@@ -169,14 +166,12 @@ impl World {
 
     pub fn peer_with(&mut self, profile: Profile, set: impl FnOnce(&mut Settings)) -> usize {
         let n = self.peers.len();
-        let mut secret = [n as u8 + 1; 16];
-        secret[..8].copy_from_slice(&self.seed.to_be_bytes());
+        let secret = self.secret(n);
         let mut settings = Settings::new(secret, self.seed ^ n as u64);
         settings.owner = [n as u8 + 1; 16];
         settings.epoch = self.now;
         settings.pace = self.pace;
-        let host = HostDigest::of(HOST);
-        settings.key_proof = Some(KeyProof::new(&self.identity(n), &secret, host));
+        settings.key_proof = Some(self.proof(n, &secret));
         set(&mut settings);
         let mut storage = Memory::new(&profile, self.single.contains(&n)).expect("a valid profile");
         storage.session().open(self.now, &settings);
@@ -208,18 +203,6 @@ impl World {
         self.woken(n);
         self.settle();
         n
-    }
-
-    /// The identity of a client, which is made with it.
-    pub fn identity(&self, peer: usize) -> Identity {
-        let mut seed = [peer as u8 + 1; 32];
-        seed[..8].copy_from_slice(&self.seed.to_be_bytes());
-        Identity::from_seed(seed)
-    }
-
-    /// The key name at which a client can listen.
-    pub fn key_name(&self, peer: usize) -> String {
-        self.identity(peer).public_key().to_string()
     }
 
     pub fn schedule(&mut self, at: u64, what: Happens) {

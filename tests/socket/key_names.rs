@@ -1,14 +1,17 @@
 //! Key names with real clients and a real relay.
 
 use std::io::{Read, Write};
-use std::net::TcpListener;
+use std::net::{TcpListener, TcpStream};
 use std::time::{Duration, Instant};
 
+use byway::Kind;
 use byway::client::{Client, ClientEvent, Config};
 use byway::error::{ConfigError, Error, KeyNameFault, PeerError};
 use byway::relay::{Relay, RelayConfig, RouterConfig};
-use byway::secure::{HostDigest, Identity};
-use byway::wire::Endpoint;
+use byway::secure::{HostDigest, Identity, KeyProof};
+use byway::wire::{
+    Decoder, Endpoint, Hello, HelloFlags, ListenReq, MAX_CONTROL, Message, Piece, Status, VERSION,
+};
 
 use super::{LONG, client, config, relay};
 
@@ -143,12 +146,80 @@ fn restarted_relay_is_told_the_proof_again_and_channels_go_on() {
 fn relay_that_knows_its_hosts_refuses_proofs_for_others() {
     let at = own(&identity(1));
     let right = named(&["relay.example.org", "127.0.0.1"]);
-    let listener = holder(&right, 1);
-    listener.listen(at).unwrap();
+    let server = holder(&right, 1);
+    let _listener = server.listen(at).unwrap();
     let wrong = named(&["relay.example.org"]);
     let error = holder(&wrong, 1).listen(at).unwrap_err();
     assert_eq!(error, KeyNameFault::Unproved.into());
     assert!(error.to_string().contains("--host"), "{error}");
     // Ordinary names need no proof.
     holder(&wrong, 1).listen("camera:1").unwrap();
+}
+
+/// What the relay says of the only claim in a park that a stranger makes, with this proof.
+fn squat(relay: &Relay, secret: [u8; 16], at: Endpoint, proof: Option<KeyProof>) -> Status {
+    let hello = Hello {
+        version: VERSION,
+        flags: HelloFlags::NONE,
+        secret,
+        seq: 1,
+        hold_ms: 5_000,
+        max_response: 4096,
+    };
+    let claim = ListenReq {
+        claim: 1,
+        kind: byway::wire::ChannelKind::plain(Kind::Stream),
+        port: at.port,
+        owner: [9; 16],
+        epoch: u64::MAX,
+        backlog: 9,
+        heard: None,
+        name: at.name,
+    };
+    let messages =
+        [Some(Message::Hello(hello)), proof.as_ref().map(|p| Message::Proof(p.message()))];
+    let mut body = Vec::new();
+    for message in messages.into_iter().flatten().chain([Message::ListenReq(claim)]) {
+        let mut octets = [0; MAX_CONTROL];
+        let len = message.encode(&mut octets).unwrap();
+        body.extend_from_slice(&octets[..len]);
+    }
+    let mut socket = TcpStream::connect(relay.local_addr()).unwrap();
+    socket.set_read_timeout(Some(LONG)).unwrap();
+    let head = format!(
+        "POST /v1 HTTP/1.1\r\nHost: relay\r\nContent-Type: application/octet-stream\r\n\
+         Content-Length: {}\r\nConnection: close\r\n\r\n",
+        body.len()
+    );
+    socket.write_all(&[head.as_bytes(), &body].concat()).unwrap();
+    let mut answer = Vec::new();
+    socket.read_to_end(&mut answer).unwrap();
+    let split = answer.windows(4).position(|four| four == b"\r\n\r\n").unwrap() + 4;
+    let (mut decoder, mut rest) = (Decoder::new(), &answer[split..]);
+    while let Some(piece) = decoder.next(&mut rest).unwrap() {
+        if let Piece::Message(Message::ListenRsp(rsp)) = piece {
+            return rsp.status;
+        }
+    }
+    panic!("no word of the claim: {answer:?}");
+}
+
+#[test]
+fn squatter_is_refused_by_a_real_relay_whatever_he_recorded() {
+    let relay = relay();
+    let at = own(&identity(1));
+    let host = HostDigest::of("127.0.0.1");
+    // Before the owner is there, while it is, and with all that it said.
+    let recorded = KeyProof::new(&identity(1), &[1; 16], host);
+    assert_eq!(squat(&relay, [2; 16], at, None), Status::Prove);
+    assert_eq!(squat(&relay, [3; 16], at, Some(recorded)), Status::Unproved);
+    let foreign = KeyProof::new(&identity(2), &[4; 16], host);
+    assert_eq!(squat(&relay, [4; 16], at, Some(foreign)), Status::Prove);
+    let server = holder(&relay, 1);
+    let listener = server.listen(at).unwrap();
+    assert_eq!(squat(&relay, [5; 16], at, Some(recorded)), Status::Unproved);
+    assert_eq!(squat(&relay, [6; 16], at, None), Status::Prove);
+    exchange(&client(&relay), &listener, at);
+    // The session that the proof was made for has the key, and so the name.
+    assert_eq!(squat(&relay, [1; 16], at, Some(recorded)), Status::Ok);
 }

@@ -245,12 +245,12 @@ impl Router {
     fn check_proof(&mut self, id: ExchangeId) -> Result<bool, Rejection> {
         let peer = self.tables.session_of(id);
         let (Some(upload), Some(peer)) = (self.uploads.get_mut(&id), peer) else { return Ok(true) };
-        if let Some(proof) = upload.take_proof()
+        if let Some(proof) = upload.proof.take()
             && self.tables.prove(id, peer, proof)?
         {
-            upload.proof_checked();
+            upload.proof.checked();
         }
-        Ok(upload.is_proof_checked())
+        Ok(upload.proof.is_settled())
     }
 
     /// The whole body of a park with SINGLE is there: the park takes its place, then its messages go.

@@ -183,7 +183,7 @@ impl Router {
     pub fn handle_proof(&mut self, now: u64, checked: &CheckedProof) {
         self.tables.note_proof(checked);
         if let Some(upload) = self.uploads.get_mut(&checked.exchange) {
-            upload.proof_checked();
+            upload.proof.checked();
             self.drive(now, checked.exchange);
         }
         self.settle(now);

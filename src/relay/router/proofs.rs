@@ -9,6 +9,59 @@ use super::tables::Tables;
 use crate::secure::{KeyError, KeyProof, PublicKey};
 use crate::wire::{Address, ListenReq, Status};
 
+/// The PROOF of a park.
+///
+/// ```text
+///  Absent ── read ─▶ Read ── noted for the driver ─▶ Checking ── checked ─▶ Checked
+///                      └──────── nothing to be checked ─────────────────────▲
+/// ```
+#[derive(Debug)]
+pub(super) enum UploadProof {
+    Absent,
+    Read(Box<KeyProof>),
+    Checking,
+    Checked,
+}
+
+impl UploadProof {
+    /// PROOF was read.
+    pub fn note(&mut self, proof: KeyProof) -> Result<(), Rejection> {
+        if !self.is_absent() {
+            return Err(MALFORMED);
+        }
+        *self = Self::Read(Box::new(proof));
+        Ok(())
+    }
+
+    /// Takes the proof, to be checked.
+    pub fn take(&mut self) -> Option<KeyProof> {
+        match std::mem::replace(self, Self::Checking) {
+            Self::Read(proof) => Some(*proof),
+            other => {
+                *self = other;
+                None
+            }
+        }
+    }
+
+    /// The proof needs no check any longer.
+    pub fn checked(&mut self) {
+        *self = Self::Checked;
+    }
+
+    pub fn is_absent(&self) -> bool {
+        matches!(self, Self::Absent)
+    }
+
+    /// Whether there is no proof left to be checked.
+    pub fn is_settled(&self) -> bool {
+        match self {
+            Self::Absent | Self::Checked => true,
+            Self::Read(_) | Self::Checking => false,
+        }
+    }
+}
+
 /// What a session has proved.
 ///
 /// ```text

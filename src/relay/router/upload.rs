@@ -10,10 +10,10 @@ use super::exchange::RequestKind;
 use super::exchange::is_spoken;
 use super::key::SessionKey;
 use super::message::{Content, InHand, Slice};
+use super::proofs::UploadProof;
 use super::rejection::{Limit, MALFORMED, Rejection};
 use super::response::data_len;
 use super::sessions::Sessions;
-use crate::secure::KeyProof;
 use crate::wire::{
     ChannelRef, Data, DataFlags, Decoder, Hello, ListenReq, MAX_SINGLE_BODY, Message, Piece, Status,
 };
@@ -34,7 +34,7 @@ pub(super) struct Upload {
     target: Option<SessionKey>,
     wait: Wait,
     listens: Vec<ListenReq>,
-    proof: UploadProof,
+    pub proof: UploadProof,
     /// Whether a message was read whose verdict ends a park with SINGLE.
     speaks: bool,
     /// When the upload is to be looked at.
@@ -59,20 +59,6 @@ enum UploadStage {
     Gathering(Hello, BytesMut),
     /// The messages of a park with SINGLE that stands: all are there, and held until they were read.
     Carried(Hello),
-}
-
-/// The PROOF of a park.
-///
-/// ```text
-///  None ── read ─▶ Read ── noted for the driver ─▶ Checking ── checked ─▶ Checked
-///                    └──────── nothing to be checked ─────────────────────▲
-/// ```
-#[derive(Debug)]
-enum UploadProof {
-    None,
-    Read(Box<KeyProof>),
-    Checking,
-    Checked,
 }
 
 /// The octets of a body: where they come from, and how many came.
@@ -129,7 +115,7 @@ impl Upload {
             target: None,
             wait: Wait { now: None, patience },
             listens: Vec::new(),
-            proof: UploadProof::None,
+            proof: UploadProof::Absent,
             speaks: false,
             deadline: None,
         }
@@ -314,7 +300,7 @@ impl Upload {
                 Read::Nothing | Read::Skip => {}
                 Read::Route(peer, channel) => self.route = Some((sessions.key(peer), channel)),
                 Read::Listen(claim) => self.listens.push(claim),
-                Read::Proof(proof) => self.note_proof(proof)?,
+                Read::Proof(proof) => self.proof.note(proof)?,
                 Read::Demand(demand) => return Ok(Some((index as u16, demand))),
             }
         }
@@ -332,7 +318,7 @@ impl Upload {
             match message {
                 Message::ListenReq(claim) => listens.push(claim),
                 Message::Proof(_) if proof.is_some() => return Err(MALFORMED),
-                Message::Proof(found) => proof = Some(KeyProof::from(found)),
+                Message::Proof(found) => proof = Some(found.into()),
                 _ => {}
             }
         }
@@ -340,43 +326,10 @@ impl Upload {
             return Err(MALFORMED);
         }
         self.listens = listens;
-        match (proof, &self.proof) {
-            (Some(proof), UploadProof::None) => self.note_proof(proof),
+        // The body is looked at again when its proof was checked.
+        match proof {
+            Some(proof) if self.proof.is_absent() => self.proof.note(proof),
             _ => Ok(()),
-        }
-    }
-
-    fn note_proof(&mut self, proof: KeyProof) -> Result<(), Rejection> {
-        match self.proof {
-            UploadProof::None => {
-                self.proof = UploadProof::Read(Box::new(proof));
-                Ok(())
-            }
-            _ => Err(MALFORMED),
-        }
-    }
-
-    /// Takes the proof of a park, to be checked.
-    pub fn take_proof(&mut self) -> Option<KeyProof> {
-        match std::mem::replace(&mut self.proof, UploadProof::Checking) {
-            UploadProof::Read(proof) => Some(*proof),
-            other => {
-                self.proof = other;
-                None
-            }
-        }
-    }
-
-    /// The proof of the park needs no check any longer.
-    pub fn proof_checked(&mut self) {
-        self.proof = UploadProof::Checked;
-    }
-
-    /// Whether there is no proof left to be checked.
-    pub fn is_proof_checked(&self) -> bool {
-        match self.proof {
-            UploadProof::None | UploadProof::Checked => true,
-            UploadProof::Read(_) | UploadProof::Checking => false,
         }
     }
 

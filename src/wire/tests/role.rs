@@ -12,7 +12,8 @@ fn clients_say_and_hear_what_they_are_made_for() {
             let kind = message.kind();
             let says = match kind {
                 LISTEN_REQ | ACCEPT_RSP => listens,
-                CONNECT_REQ | CONFIRM => connects,
+                CONNECT_REQ => connects,
+                CONFIRM => connects && cfg!(feature = "secure"),
                 PROOF => listens && cfg!(feature = "secure"),
                 HELLO | ROUTE | RECEIVE_REQ | CLOSE_REQ | CLOSE_RSP | PAD => true,
                 // Both are data.
@@ -30,7 +31,10 @@ fn clients_say_and_hear_what_they_are_made_for() {
                 HELLO | ROUTE | PROOF | LISTEN_REQ | CONNECT_REQ | ACCEPT_RSP | RECEIVE_REQ => {
                     assert_eq!(heard, Err(WireError::Unknown { kind }), "{name} to {role:?}");
                 }
-                LISTEN_RSP | ACCEPT_REQ | CONFIRM if !listens => {
+                CONFIRM if !listens || !cfg!(feature = "secure") => {
+                    assert_eq!(heard, Ok(None), "{name}")
+                }
+                LISTEN_RSP | ACCEPT_REQ if !listens => {
                     assert_eq!(heard, Ok(None), "{name}")
                 }
                 TICK if !streams => assert_eq!(heard, Ok(None), "{name}"),

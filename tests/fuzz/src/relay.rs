@@ -2,12 +2,10 @@
 //! every answer is a sequence of messages, and every exchange ends.
 #![no_main]
 
-use std::array;
-use std::sync::OnceLock;
+mod keys;
 
 use bytes::Bytes;
 use byway::relay::router::{Answer, ExchangeId, Router, RouterConfig};
-use byway::secure::{HostDigest, Identity, KeyProof};
 use byway::wire::{
     ChannelKind,
     Accept, Address, ChannelRef, Close, Closed, Connect, Data, DataFlags, Decoder, Hello,
@@ -18,8 +16,7 @@ use byway::{Endpoint, Kind};
 use libfuzzer_sys::arbitrary::{self, Arbitrary};
 use libfuzzer_sys::fuzz_target;
 
-/// The sessions that take part; a router tells their addresses first.
-const SESSIONS: usize = 3;
+use keys::{SESSIONS, check_proofs, key_name, proof, secret};
 
 /// Octets that an exchange may hold beside `undrained` and a datagram: verdicts, acknowledgements,
 /// answers to claims, READY, as the configuration below limits them.
@@ -139,10 +136,6 @@ fn config() -> RouterConfig {
     }
 }
 
-fn secret(who: usize) -> [u8; 16] {
-    [who as u8 + 1; 16]
-}
-
 fn status(n: u8) -> Status {
     Status::ALL[usize::from(n) % Status::ALL.len()]
 }
@@ -154,20 +147,6 @@ fn kind(datagrams: bool) -> Kind {
 fn endpoint(port: u8) -> (Name, u16) {
     let Endpoint { name, .. } = "name:1".parse().expect("an endpoint");
     (name, u16::from(port % 3))
-}
-
-/// The sessions' identities, and the proof of each for each session: made once, as that takes longer than
-/// most inputs.
-fn keys() -> &'static [(Identity, [KeyProof; SESSIONS]); SESSIONS] {
-    static KEYS: OnceLock<[(Identity, [KeyProof; SESSIONS]); SESSIONS]> = OnceLock::new();
-    KEYS.get_or_init(|| {
-        array::from_fn(|of| {
-            let identity = Identity::from_seed([of as u8; 32]);
-            let host = HostDigest::of("relay");
-            let proofs = array::from_fn(|who| KeyProof::new(&identity, &secret(who), host));
-            (identity, proofs)
-        })
-    })
 }
 
 /// The id of claims of a session's key name.
@@ -290,8 +269,8 @@ impl World {
             }
             Say::Raw(ref octets) => return body.extend_from_slice(octets),
             Say::Proof { of, made_for, is_damaged } => {
-                let (_, proofs) = &keys()[usize::from(of) % SESSIONS];
-                let proof = proofs[usize::from(made_for) % SESSIONS].message();
+                let [of, who] = [of, made_for].map(|n| usize::from(n) % SESSIONS);
+                let proof = proof(of, who).message();
                 let signature = if is_damaged { &[0; 64] } else { proof.signature };
                 return put(body, &Message::Proof(Proof { signature, ..proof }));
             }
@@ -305,7 +284,7 @@ impl World {
                     epoch: u64::MAX - u64::from(epoch),
                     backlog: 1,
                     heard: heard.map(status),
-                    name: keys()[of].0.public_key().name(),
+                    name: key_name(of),
                 })
             }
         };
@@ -348,9 +327,7 @@ impl World {
             link.told = true;
             self.router.handle_body_end(self.now, link.id);
         }
-        while let Some(check) = self.router.poll_proof() {
-            self.router.handle_proof(self.now, &check.run());
-        }
+        check_proofs(&mut self.router, self.now);
     }
 
     /// Takes a piece of an answer; true if there is none now. Checks an exchange that is over.

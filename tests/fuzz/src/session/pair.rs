@@ -2,17 +2,16 @@
 //! lost and repeated at any time: streams lose and double nothing, and go on when all is calm.
 
 use std::collections::BTreeSet;
-use std::sync::OnceLock;
 
 use bytes::Bytes;
 use byway::error::Blocked;
 use byway::relay::router::{Answer, Router, RouterConfig};
-use byway::secure::{HostDigest, Identity, KeyProof};
 use byway::session::{ChannelId, HeapStorage, Lane, ListenerId, Pace, Profile, Session, Settings};
 use byway::wire::{DataFlags, Decoder, Message, Piece, Route};
 use byway::{Endpoint, Kind};
 use libfuzzer_sys::arbitrary::{self, Arbitrary};
 
+use crate::keys::{check_proofs, key_name, proof, secret};
 use crate::trip::{Orphan, Trip};
 use crate::{RING, half, kind, octets, take_wakes};
 
@@ -94,28 +93,7 @@ const LANES: [Lane; 2] = [Lane::Park, Lane::Send];
 fn endpoint(side: usize) -> Endpoint {
     match side {
         0 => "zero:1".parse().expect("an endpoint"),
-        _ => Endpoint { name: keys().0.public_key().name(), port: 1 },
-    }
-}
-
-/// The second session's identity, and its proof: made once, as that takes longer than most inputs.
-fn keys() -> &'static (Identity, KeyProof) {
-    static KEYS: OnceLock<(Identity, KeyProof)> = OnceLock::new();
-    KEYS.get_or_init(|| {
-        let identity = Identity::from_seed([1; 32]);
-        let proof = KeyProof::new(&identity, &secret(1), HostDigest::of("relay"));
-        (identity, proof)
-    })
-}
-
-fn secret(side: usize) -> [u8; 16] {
-    [side as u8 + 1; 16]
-}
-
-/// Checks the proofs that the router has for that.
-fn check_proofs(router: &mut Router, now: u64) {
-    while let Some(check) = router.poll_proof() {
-        router.handle_proof(now, &check.run());
+        _ => Endpoint { name: key_name(1), port: 1 },
     }
 }
 
@@ -132,7 +110,7 @@ impl World {
         let sessions = [0, 1].map(|side: usize| {
             let mut storage = HeapStorage::new(&Profile::TINY).expect("a valid profile");
             let mut settings = Settings::new(secret(side), side as u64);
-            settings.key_proof = (side == 1).then_some(keys().1);
+            settings.key_proof = (side == 1).then_some(*proof(1, 1));
             settings.linger_ms = 60_000;
             if sides[side].long_poll {
                 settings.pace = Pace::LongPoll;
