@@ -221,9 +221,9 @@ impl Receiver {
         self.hungry |= offset <= self.next && end >= self.outgrown;
     }
 
-    /// The empty ring has `ring` octets now, of which the sender will be told.
+    /// The ring has `ring` octets now, of which the sender will be told.
     pub fn outgrow(&mut self, ring: usize) {
-        self.outgrown = self.next + ring as u64;
+        self.outgrown = self.read + ring as u64;
     }
 
     /// Whether the ring is to be longer: the sender was hungry, and the application, which has read all if it

@@ -361,7 +361,6 @@ impl Sender {
     /// while the peer would take more than is in it, and more may be written.
     pub fn is_ring_short(&self, ring: usize, times: u64) -> bool {
         (ring as u64) < self.round_trips.ring_need().saturating_mul(times)
-            && self.room(ring) == 0
             && self.limit > self.end
             && !self.fin
     }

@@ -76,7 +76,7 @@ impl<M: Mode> Session<'_, M> {
         let ring = self.rings.len(slot, Direction::Transmit);
         let channel = &self.channels[slot];
         let tx = &channel.tx;
-        let is_too_little = tx.unsent() < next.into() && tx.is_ring_short(ring, BODIES);
+        let is_too_little = tx.unsent() < next.into() && channel.is_ring_short(ring, BODIES);
         if channel.is_established() && is_too_little {
             self.lengthen(slot, Direction::Transmit);
         }

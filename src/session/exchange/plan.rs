@@ -355,7 +355,7 @@ impl<M: Mode> Session<'_, M> {
         let mut flags = segment.flags;
         if !M::SINGLE && takes_all {
             flags = flags.with(DataFlags::HUNGRY.when(channel.tx.is_at_limit()));
-            if channel.tx.is_ring_short(ring, 1) {
+            if channel.is_ring_short(ring, 1) {
                 self.lengthen(slot, Direction::Transmit);
             }
         }
