@@ -143,6 +143,7 @@ impl Status {
     pub const fn known_to(self, version: u8) -> Self {
         match self {
             Self::WrongSecurity if version < 2 => Self::WrongKind,
+            Self::Prove | Self::Unproved if version < 2 => Self::InUse,
             status => status,
         }
     }

@@ -15,7 +15,7 @@ const PAGE: &str = include_str!("../README.md");
 
 /// Where greetings in tests come from.
 static OCTETS: [u8; 2 * MAX_GREETING + 8] = {
-    let mut octets = [0; 2 * MAX_GREETING];
+    let mut octets = [0; 2 * MAX_GREETING + 8];
     let mut i = 0;
     while i < octets.len() {
         octets[i] = i as u8;
