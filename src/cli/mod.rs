@@ -2,6 +2,7 @@
 
 mod failure;
 mod forward;
+mod limits;
 mod options;
 mod parse;
 mod permits;

@@ -5,9 +5,11 @@ use std::time::Duration;
 
 use byway::relay::{Relay, RelayConfig};
 use clap::Args;
+use ipnet::IpNet;
 use tracing::info;
 
 use super::failure::CommandError;
+use super::limits::Limits;
 use super::signals::Signals;
 use super::{announce, parse, sockets};
 
@@ -37,9 +39,15 @@ pub struct Options {
     /// Most clients remembered, each for five minutes after its last request [default: 65536]
     #[arg(long, value_name = "NUMBER", value_parser = parse::sessions)]
     max_sessions: Option<usize>,
+    /// A proxy before the relay, or a network of such, whose X-Forwarded-For is believed: limits by
+    /// address are then for the clients behind it. May be repeated
+    #[arg(long = "trusted-proxy", value_name = "ADDRESS|NETWORK/BITS", value_parser = parse::network)]
+    trusted_proxies: Vec<IpNet>,
     /// Threads [default: one for two cores]
     #[arg(long, value_name = "NUMBER", value_parser = parse::workers)]
     workers: Option<usize>,
+    #[command(flatten)]
+    limits: Limits,
 }
 
 impl Options {
@@ -47,8 +55,10 @@ impl Options {
         let mut config = RelayConfig {
             base: self.base.clone(),
             max_connections_per_address: self.max_connections_per_address,
+            trusted_proxies: self.trusted_proxies.clone(),
             ..RelayConfig::default()
         };
+        self.limits.apply(&mut config.router);
         if let Some(most) = self.max_connections {
             config.max_connections = most;
         }

@@ -3,13 +3,14 @@
 use tracing::{debug, trace};
 
 use super::ExchangeId;
+use super::accounts::{AccountId, Burden, Meter};
 use super::demand::Demand;
 use super::key::SessionKey;
 use super::message::Content;
 use super::park_end::ParkEnd;
 use super::rejection::{Limit, Rejection};
 use super::response::FRAME_LEN;
-use super::stored::newest;
+use super::stored::{KEPT_ACK, newest};
 use super::tables::Tables;
 use super::upload::{Pulled, Upload};
 use crate::Kind;
@@ -95,7 +96,14 @@ impl Tables {
         endpoint: &Endpoint,
         kind: Kind,
     ) -> Result<SessionKey, Status> {
-        let peer = self.listener(now, endpoint, kind)?;
+        let peer = match self.listener(now, endpoint, kind) {
+            Ok(peer) => peer,
+            Err(status) => {
+                let account = self.account_of(id);
+                let may = self.accounts.meter(now, &self.config, account, Meter::Misses, 0).is_ok();
+                return Err(if may { status } else { Status::Retry });
+            }
+        };
         let source = self.source_of(id);
         if let Some(session) = self.sessions.get_mut(&source) {
             // A session that never parks hears no answer.
@@ -125,10 +133,19 @@ impl Tables {
                 self.wish(now, source, peer);
                 status
             }
-            None => {
-                self.keep_ack(now, source, peer, channel, window);
-                Status::Delivered
-            }
+            None => self.keep_ack(now, id, peer, channel, window),
+        }
+    }
+
+    /// For whom an exchange counts.
+    fn account_of(&self, id: ExchangeId) -> AccountId {
+        self.exchanges.get(id).map(|exchange| exchange.account()).unwrap_or_default()
+    }
+
+    /// The session brings something to `peer` that shows that it wants to hear of it.
+    fn answered(&mut self, session: SessionKey, peer: SessionKey) {
+        if let Some(of) = self.sessions.get(&peer).map(|record| record.account) {
+            self.accounts.answered(&self.config, of, session);
         }
     }
 
@@ -149,9 +166,13 @@ impl Tables {
             self.set_target(upload, Some(peer));
         }
         loop {
+            if self.is_over_share(upload) {
+                self.stats.over_share += 1;
+                self.refuse(now, upload, Status::Busy);
+            }
             let held = upload.in_hand_held();
             let pulled = upload.pull();
-            self.budget.take(upload.in_hand_held() - held);
+            self.budget.take(&mut self.accounts, upload.account, upload.in_hand_held() - held);
             match pulled {
                 Pulled::Missing => return false,
                 Pulled::Dropped(status, bytes) => {
@@ -178,6 +199,14 @@ impl Tables {
         }
     }
 
+    /// Whether what there is of the datagram in hand is more than may be held for its origin.
+    fn is_over_share(&self, upload: &Upload) -> bool {
+        let Some(message) = upload.in_hand() else { return false };
+        let Content::Datagram { .. } = message.content else { return false };
+        let more = upload.there().min(message.unread() as usize);
+        self.budget.free_beside(&self.accounts, upload.account, 0) < more
+    }
+
     /// How much of the message in hand its peer's answer takes. The answer begins, if the peer parks.
     fn capacity(&mut self, now: u64, upload: &Upload, from: Route) -> Capacity {
         let Some(message) = upload.in_hand() else { return Capacity::Wait };
@@ -194,6 +223,11 @@ impl Tables {
             debug!(session = %message.peer, max, limit = %Limit::MaxResponse, "no answer could hold a message");
             return Capacity::Never(Status::Limited);
         }
+        if exchange.is_parked()
+            && !self.accounts.burden(now, &self.config, upload.account, message.peer, Burden::Wake)
+        {
+            return Capacity::Wait;
+        }
         let why = if message.is_control() { ParkEnd::Control } else { ParkEnd::Data };
         self.open(now, park, why);
         let Some(exchange) = self.exchanges.get_mut(park) else { return Capacity::Wait };
@@ -203,6 +237,7 @@ impl Tables {
             self.touch(message.peer);
             return Capacity::Wait;
         }
+        let account = exchange.account();
         let undrained = exchange.response.undrained();
         let source_len = exchange.response.source_len(Some(from));
         let mut room = self.config.undrained.saturating_sub(undrained + source_len);
@@ -213,11 +248,11 @@ impl Tables {
         }
         if !message.is_control() {
             // A datagram is counted already.
-            let free = self.budget.free_beside(message.held());
+            let free = self.budget.free_beside(&self.accounts, account, message.held());
             if free < room {
                 trace!(exchange = upload.id, limit = %Limit::MaxHeld, "an upload stands");
                 room = free;
-                self.budget.starve(upload.id);
+                self.budget.starve(&mut self.accounts, upload.id, account);
             }
         }
         if room < least { Capacity::Wait } else { Capacity::Room(park, room.min(left)) }
@@ -245,9 +280,10 @@ impl Tables {
         }
         let held = message.held();
         let slice = upload.slice(room)?;
-        self.budget.give(held);
+        self.budget.give(&mut self.accounts, upload.account, held);
         let total = upload.in_hand().and_then(|message| message.total(&slice));
         self.count_written(peer, slice.bytes.len());
+        self.answered(self.source_of(upload.id), peer);
         self.write(now, park, |response| {
             response.source(from);
             response.data(slice.data, slice.bytes);
@@ -295,7 +331,7 @@ impl Tables {
         let (peer, held) = (message.peer, message.held());
         self.stop_waiting(now, upload, peer);
         upload.refuse(status);
-        self.budget.give(held);
+        self.budget.give(&mut self.accounts, upload.account, held);
         self.set_target(upload, None);
         if status != Status::Limited {
             self.wish(now, self.source_of(upload.id), peer);
@@ -306,14 +342,15 @@ impl Tables {
     fn keep_ack(
         &mut self,
         now: u64,
-        source: SessionKey,
+        id: ExchangeId,
         peer: SessionKey,
         channel: ChannelRef,
         mut window: Window,
-    ) {
+    ) -> Status {
+        let (source, account) = (self.source_of(id), self.account_of(id));
         self.acquaint(source, peer);
         let from = Route { peer: source.address(), channel };
-        let Some(session) = self.sessions.get_mut(&peer) else { return };
+        let Some(session) = self.sessions.get_mut(&peer) else { return Status::Away };
         let open = session.park().filter(|park| {
             self.exchanges.get(*park).is_some_and(|exchange| {
                 exchange.is_open()
@@ -321,23 +358,47 @@ impl Tables {
                     && exchange.response.undrained() < self.config.undrained
             })
         });
+        let wakes = open.is_none() && session.stored.due().is_none();
+        let burden = if wakes { Burden::Wake } else { Burden::Acknowledgement };
+        if (wakes || open.is_some())
+            && !self.accounts.burden(now, &self.config, account, peer, burden)
+        {
+            return Status::Busy;
+        }
         if let Some(park) = open {
-            if let Some(kept) = session.stored.acks.take(&from) {
+            if let Some((kept, account)) = session.stored.acks.take(&from) {
                 window = newest(&kept, &window);
+                self.give_ack(account);
             }
             self.write(now, park, |response| {
                 response.source(from);
                 response.put(&Message::SendRsp(window));
             });
             self.count_written(peer, 0);
-            return;
+            self.answered(source, peer);
+            return Status::Delivered;
         }
         let due = if window.now { now } else { now + self.config.ack_delay_ms };
-        if session.stored.acks.insert(from, window, due, self.config.acks) {
+        if !session.stored.acks.holds(&from) {
+            if self.budget.free_beside(&self.accounts, account, 0) < KEPT_ACK {
+                self.stats.over_share += 1;
+                return Status::Busy;
+            }
+            self.take_ack(account);
+        }
+        let Some(session) = self.sessions.get_mut(&peer) else { return Status::Away };
+        if !std::mem::replace(&mut session.keeps_acks, true) {
+            self.ack_keepers.push_back((now + self.config.ack_keep_ms, peer));
+        }
+        let dropped = session.stored.acks.insert(from, window, account, due, self.config.acks);
+        if let Some(account) = dropped {
             debug!(session = %peer, limit = %Limit::Acks, "the oldest acknowledgement is dropped");
             self.stats.acks_dropped += 1;
+            self.give_ack(account);
         }
+        self.answered(source, peer);
         self.poke(now, peer);
+        Status::Delivered
     }
 
     /// Two sessions have something to do with each other: each is told when the other is over.

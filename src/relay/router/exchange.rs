@@ -6,6 +6,7 @@ use bytes::BytesMut;
 use rustc_hash::FxHashMap;
 
 use super::ExchangeId;
+use super::accounts::AccountId;
 use super::control::encoded;
 use super::deadlines::Deadlines;
 use super::key::SessionKey;
@@ -132,6 +133,7 @@ pub(super) enum SingleMessages {
 /// The server's side of an exchange.
 #[derive(Debug)]
 pub(super) struct ServerExchange {
+    account: AccountId,
     client: Requester,
     seq: u64,
     /// Verdicts that were not written yet.
@@ -151,6 +153,11 @@ impl ServerExchange {
     pub fn greet(&mut self, hello: &Hello) {
         self.seq = hello.seq;
         self.response.limit(hello.max_response);
+    }
+
+    /// For whom it counts.
+    pub fn account(&self) -> AccountId {
+        self.account
     }
 
     pub fn seq(&self) -> u64 {
@@ -352,10 +359,11 @@ impl Exchanges {
     }
 
     /// A request arrived.
-    pub fn begin(&mut self, now: u64) -> ExchangeId {
+    pub fn begin(&mut self, now: u64, account: AccountId) -> ExchangeId {
         let id = self.next;
         self.next += 1;
         let exchange = ServerExchange {
+            account,
             client: Requester::Anyone,
             seq: 0,
             verdicts: BytesMut::new(),
@@ -433,13 +441,18 @@ impl Exchanges {
         None
     }
 
-    /// Writes to a response, and wakes its driver. Octets written.
-    pub fn write(&mut self, now: u64, id: ExchangeId, write: impl FnOnce(&mut Response)) -> usize {
-        let Some(exchange) = self.table.get_mut(&id) else { return 0 };
+    /// Writes to a response, and wakes its driver. For whom it counts, and octets written.
+    pub fn write(
+        &mut self,
+        now: u64,
+        id: ExchangeId,
+        write: impl FnOnce(&mut Response),
+    ) -> (AccountId, usize) {
+        let Some(exchange) = self.table.get_mut(&id) else { return Default::default() };
         let before = exchange.response.undrained();
         write(&mut exchange.response);
         exchange.active = now;
-        let written = exchange.response.undrained() - before;
+        let written = (exchange.account, exchange.response.undrained() - before);
         self.wake(id);
         written
     }
