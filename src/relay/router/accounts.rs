@@ -125,6 +125,11 @@ impl Accounts {
         }
     }
 
+    /// How many there are.
+    pub fn len(&self) -> usize {
+        self.table.len()
+    }
+
     /// The account of an origin, which is opened if need be.
     pub fn find(&mut self, now: u64, origin: &Origin) -> AccountId {
         if *origin == Origin::Exempt {

@@ -151,6 +151,8 @@ pub struct RouterStats {
     /// Octets held now: queued for a receiver, of a datagram not yet whole, or kept free for the body
     /// of a client of one socket until it is whole.
     pub held: usize,
+    /// Origins now that do something, or did a moment ago.
+    pub origins: usize,
     /// Acknowledgements kept now.
     pub acks_kept: usize,
     /// Parks that arrived.

@@ -327,6 +327,7 @@ impl Router {
             parked: self.tables.sessions.parked(),
             names: self.tables.names.len(),
             held: self.tables.budget.held() - self.tables.kept_acks * KEPT_ACK,
+            origins: self.tables.accounts.len(),
             acks_kept: self.tables.kept_acks,
             connections_refused: refused(Meter::Connections),
             requests_refused: refused(Meter::Requests),

@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 
-use super::{Answer, ExchangeId, Router, RouterConfig};
+use super::{Answer, ExchangeId, Origin, Router, RouterConfig};
 use crate::Kind;
 use crate::wire::{
     Accept, Address, ChannelRef, Connect, Data, DataFlags, Decoder, Hello, HelloFlags, ListenReq,
@@ -299,6 +299,8 @@ fn owned(message: Message<'_>) -> Message<'static> {
 pub struct Lab {
     pub router: Router,
     pub now: u64,
+    /// For whom requests count.
+    pub origin: Origin,
 }
 
 /// A request under way.
@@ -316,7 +318,7 @@ impl Lab {
 
     pub fn with(config: RouterConfig) -> Self {
         let now = config.grace_ms;
-        Self { router: Router::new(config, 0), now }
+        Self { router: Router::new(config, 0), now, origin: Origin::Exempt }
     }
 
     /// Gives a whole body.
@@ -328,7 +330,7 @@ impl Lab {
 
     /// Opens an exchange; nothing of the body is given.
     pub fn open(&mut self, body: Body) -> Request {
-        let id = self.router.handle_open(self.now);
+        let id = self.router.handle_open_for(self.now, &self.origin);
         Request { id, rest: body.done().into(), got: Vec::new(), over: false }
     }
 
