@@ -31,7 +31,7 @@ pub struct Limits {
     /// Most connections a second, and at once, to where nobody listens [default: 50:1000]
     #[arg(long, value_name = "RATE:BURST|none", value_parser = parse::rate)]
     max_misses: Option<ChosenRate>,
-    /// How often a second, and at once, a client that does not answer is woken [default: 2:30]
+    /// How often a second, and at once, a client is woken by those with which it has no channel [default: 2:30]
     #[arg(long, value_name = "RATE:BURST|none", value_parser = parse::rate)]
     max_wakes: Option<ChosenRate>,
 }

@@ -19,7 +19,7 @@ use hyper::{Method, Request, Response, StatusCode, Version};
 use super::body::{Answered, Driver};
 use super::connection::{Answering, Connection};
 use super::proxies::TrustedProxies;
-use super::router::{Answer, Origin};
+use super::router::{Answer, Origin, Shortage};
 use super::shared::SharedRouter;
 
 /// After how many seconds a client may ask again for which there was no place: long enough that
@@ -30,8 +30,7 @@ pub(super) const RETRY_AFTER: u32 = 5;
 pub(super) const FULL: &str = "byway relay: full; come back later, or ask its operator\n";
 
 /// The same for a client whose address makes too many requests.
-const TOO_MANY: &str =
-    "byway relay: too many requests from this address; come back later, or ask its operator\n";
+const TOO_MANY: &str = "byway relay: too many clients or requests from this address; come back later, or ask its operator\n";
 
 /// The longest time after which such a client is asked to come back, in seconds: the longest that a client bears.
 const MAX_RETRY_AFTER: u64 = 30;
@@ -225,6 +224,7 @@ enum Beginning {
     Piece(Bytes, Option<usize>),
     NoHello,
     Full,
+    TooMany,
 }
 
 /// Waits for the beginning of the answer.
@@ -236,12 +236,15 @@ async fn answer(driver: Driver) -> Response<Answered> {
                 router.handle_behind(now, id);
             }
             let len = router.complete_len(id);
-            let refused = router.is_refused(id);
+            let refused = router.refusal(id);
             match router.poll_response(now, id) {
                 Answer::Pending => Poll::Pending,
                 Answer::Bytes(piece) => Poll::Ready(Beginning::Piece(piece, len)),
-                Answer::End if refused => Poll::Ready(Beginning::Full),
-                Answer::End => Poll::Ready(Beginning::NoHello),
+                Answer::End => Poll::Ready(match refused {
+                    Some(Shortage::Places) => Beginning::Full,
+                    Some(Shortage::Rate) => Beginning::TooMany,
+                    None => Beginning::NoHello,
+                }),
             }
         })
     });
@@ -252,6 +255,7 @@ async fn answer(driver: Driver) -> Response<Answered> {
             return text(driver.leave(), StatusCode::BAD_REQUEST, why);
         }
         Beginning::Full => return full(driver),
+        Beginning::TooMany => return busy(driver.leave(), TOO_MANY, RETRY_AFTER),
     };
     let mut response = Response::new(Answered::Router { driver, first: Some(first), len });
     let headers = response.headers_mut();

@@ -12,6 +12,7 @@ mod hostile;
 mod idle;
 mod naive;
 mod nonblocking;
+mod origins;
 mod refusals;
 mod single;
 mod stranger;

@@ -21,10 +21,6 @@ const GOODWILL: usize = 1024;
 /// A refusal so long after the last one begins a new episode, of which the log tells, in milliseconds.
 const EPISODE: u64 = 60_000;
 
-/// How much a message from a session is worth to those whom it answers, in messages that they may
-/// bring it: a receiver of stream data answers a quarter of its ring at once.
-const ANSWER_WORTH: u32 = 64;
-
 /// Names an account, and never another one. None: of [`Origin::Exempt`], which has no account.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub(super) struct AccountId(Option<NonZeroU64>);
@@ -106,7 +102,7 @@ struct Account {
     goodwill: FxHashMap<SessionKey, Goodwill>,
 }
 
-/// What of a session's goodwill an origin used up.
+/// How often an origin burdened a session that did not ask for it.
 #[derive(Debug, Clone, Copy, Default)]
 struct Goodwill {
     wakes: Bucket,
@@ -252,7 +248,7 @@ impl Accounts {
         self.refused[meter as usize]
     }
 
-    /// A message for `peer` is a burden that it did not ask for; false if its goodwill is used up.
+    /// A message for `peer` is a burden that `peer` did not ask for; false if there were too many of them.
     pub fn burden(
         &mut self,
         now: u64,
@@ -282,20 +278,5 @@ impl Accounts {
             self.note_refusal(now, id, Meter::Junk);
         }
         is_borne
-    }
-
-    /// `peer` brings something to a session of this account: it bears more from there.
-    pub fn answered(&mut self, config: &RouterConfig, id: AccountId, peer: SessionKey) {
-        if id == AccountId::default() {
-            return;
-        }
-        let Some(account) = self.table.get_mut(&id) else { return };
-        let Some(goodwill) = account.goodwill.get_mut(&peer) else { return };
-        if let Some(rate) = config.wakes {
-            goodwill.wakes.give(rate, ANSWER_WORTH);
-        }
-        if let Some(rate) = config.acks_unasked {
-            goodwill.acks.give(rate, ANSWER_WORTH);
-        }
     }
 }

@@ -63,11 +63,12 @@ pub struct RouterConfig {
     /// Connections that an origin asks for where nobody listens, or not for such channels; more are
     /// answered RETRY.
     pub misses: Option<Rate>,
-    /// Parks of a session that messages of an origin end, while the session answers none of them; more
-    /// messages wait for its next park, or are BUSY. An idle phone makes two requests for each.
+    /// Parks of a session that messages of an origin end, from sessions that it has no channel with, as far as
+    /// it showed by a message to them; more messages wait for its next park, or are BUSY. An idle phone makes
+    /// two requests for each.
     pub wakes: Option<Rate>,
-    /// Acknowledgements from an origin that are written at once into the open answer of a session, while the
-    /// session brings nothing to that origin; more are BUSY.
+    /// Acknowledgements from such sessions of an origin that are written at once into the open answer of a
+    /// session; more are BUSY.
     pub acks_unasked: Option<Rate>,
     /// Least octets a second of a request's body, whose first [`upload_idle_ms`](Self::upload_idle_ms)
     /// do not count.

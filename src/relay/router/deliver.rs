@@ -10,6 +10,7 @@ use super::message::Content;
 use super::park_end::ParkEnd;
 use super::rejection::{Limit, Rejection};
 use super::response::FRAME_LEN;
+use super::sessions::SessionRecord;
 use super::stored::{KEPT_ACK, newest};
 use super::tables::Tables;
 use super::upload::{Pulled, Upload};
@@ -48,13 +49,17 @@ impl Tables {
             Demand::Connect { channel, endpoint, kind, message } => {
                 match self.ask(now, upload.id, channel, &endpoint, kind) {
                     Ok(peer) => {
+                        self.welcome(self.source_of(upload.id), peer);
                         upload.begin(index, (peer, ChannelRef::NONE), Content::Control(message));
                     }
                     Err(status) => self.judge_at_once(upload, index, status),
                 }
             }
-            Demand::Accept(message) => {
+            Demand::Accept(message, is_ok) => {
                 let (peer, channel) = upload.route()?;
+                if is_ok {
+                    self.welcome(self.source_of(upload.id), peer);
+                }
                 let source = self.source_of(upload.id).address();
                 if self.sessions.get(&peer).is_none_or(|s| s.asked.admits(channel, source)) {
                     upload.begin(index, (peer, channel), Content::Control(message));
@@ -65,6 +70,14 @@ impl Tables {
             }
             Demand::Close(message) => {
                 upload.begin(index, upload.route()?, Content::Control(message));
+            }
+            Demand::Unknown(message) => {
+                let (peer, channel) = upload.route()?;
+                let source = self.source_of(upload.id);
+                if let Some(session) = self.sessions.get_mut(&source) {
+                    session.welcome.remove(&peer.address());
+                }
+                upload.begin(index, (peer, channel), Content::Control(message));
             }
             Demand::Receive(window) => {
                 let (peer, channel) = upload.route()?;
@@ -142,11 +155,29 @@ impl Tables {
         self.exchanges.get(id).map(|exchange| exchange.account()).unwrap_or_default()
     }
 
-    /// The session brings something to `peer` that shows that it wants to hear of it.
-    fn answered(&mut self, session: SessionKey, peer: SessionKey) {
-        if let Some(of) = self.sessions.get(&peer).map(|record| record.account) {
-            self.accounts.answered(&self.config, of, session);
+    /// What the session brings to `peer` shows that it wants to hear of `peer`.
+    fn welcome(&mut self, session: SessionKey, peer: SessionKey) {
+        let is_exempt = |record: &SessionRecord| record.account == AccountId::default();
+        if self.sessions.get(&peer).is_some_and(|record| !is_exempt(record))
+            && let Some(record) = self.sessions.get_mut(&session)
+            && !record.welcome.contains(&peer.address())
+        {
+            if record.welcome.len() >= self.config.peers {
+                record.welcome.clear();
+            }
+            record.welcome.insert(peer.address());
         }
+    }
+
+    /// Whether a message of the exchange `id` may burden `peer`.
+    fn may_burden(&mut self, now: u64, id: ExchangeId, peer: SessionKey, burden: Burden) -> bool {
+        let account = self.account_of(id);
+        if account == AccountId::default() {
+            return true;
+        }
+        let source = self.source_of(id).address();
+        self.sessions.get(&peer).is_some_and(|record| record.welcome.contains(&source))
+            || self.accounts.burden(now, &self.config, account, peer, burden)
     }
 
     /// The session of an upload whose HELLO was dealt with.
@@ -223,9 +254,7 @@ impl Tables {
             debug!(session = %message.peer, max, limit = %Limit::MaxResponse, "no answer could hold a message");
             return Capacity::Never(Status::Limited);
         }
-        if exchange.is_parked()
-            && !self.accounts.burden(now, &self.config, upload.account, message.peer, Burden::Wake)
-        {
+        if exchange.is_parked() && !self.may_burden(now, upload.id, message.peer, Burden::Wake) {
             return Capacity::Wait;
         }
         let why = if message.is_control() { ParkEnd::Control } else { ParkEnd::Data };
@@ -283,7 +312,7 @@ impl Tables {
         self.budget.give(&mut self.accounts, upload.account, held);
         let total = upload.in_hand().and_then(|message| message.total(&slice));
         self.count_written(peer, slice.bytes.len());
-        self.answered(self.source_of(upload.id), peer);
+        self.welcome(self.source_of(upload.id), peer);
         self.write(now, park, |response| {
             response.source(from);
             response.data(slice.data, slice.bytes);
@@ -360,11 +389,10 @@ impl Tables {
         });
         let wakes = open.is_none() && session.stored.due().is_none();
         let burden = if wakes { Burden::Wake } else { Burden::Acknowledgement };
-        if (wakes || open.is_some())
-            && !self.accounts.burden(now, &self.config, account, peer, burden)
-        {
+        if (wakes || open.is_some()) && !self.may_burden(now, id, peer, burden) {
             return Status::Busy;
         }
+        let Some(session) = self.sessions.get_mut(&peer) else { return Status::Away };
         if let Some(park) = open {
             if let Some((kept, account)) = session.stored.acks.take(&from) {
                 window = newest(&kept, &window);
@@ -375,7 +403,7 @@ impl Tables {
                 response.put(&Message::SendRsp(window));
             });
             self.count_written(peer, 0);
-            self.answered(source, peer);
+            self.welcome(source, peer);
             return Status::Delivered;
         }
         let due = if window.now { now } else { now + self.config.ack_delay_ms };
@@ -396,7 +424,7 @@ impl Tables {
             self.stats.acks_dropped += 1;
             self.give_ack(account);
         }
-        self.answered(source, peer);
+        self.welcome(source, peer);
         self.poke(now, peer);
         Status::Delivered
     }

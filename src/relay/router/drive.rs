@@ -6,7 +6,7 @@ use tracing::debug;
 
 use super::accounts::Meter;
 use super::demand::{Demand, flags_fit};
-use super::exchange::RequestKind;
+use super::exchange::{RequestKind, Shortage};
 use super::key::SessionKey;
 use super::rejection::{Limit, MALFORMED, Rejection};
 use super::tables::{Tables, Work};
@@ -114,7 +114,7 @@ impl Router {
             && tables.sessions.get(&peer).is_none()
             && tables.accounts.meter(now, &tables.config, account, Meter::Sessions, 0).is_err()
         {
-            exchange.admit_known_only();
+            exchange.admit_known_only(Shortage::Rate);
         }
         if !exchange.claim(peer, is_known) {
             return Err(Rejection::Stranger);

@@ -44,6 +44,15 @@ impl RequestKind {
     }
 }
 
+/// Why only sessions that are known are admitted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::relay) enum Shortage {
+    /// There are no places for others.
+    Places,
+    /// Its origin makes too many others a second.
+    Rate,
+}
+
 /// The session whose request an exchange is.
 ///
 /// ```text
@@ -57,9 +66,9 @@ enum Requester {
     /// HELLO was not read.
     Anyone,
     /// HELLO was not read, and there is room only for sessions that are known.
-    KnownOnly,
+    KnownOnly(Shortage),
     /// HELLO was read; there was room only for sessions that are known, and its session is not.
-    Refused,
+    Refused(Shortage),
     /// HELLO was read, and its session does not count the exchange, which is only told why.
     Claimed(SessionKey),
     /// The session counts the exchange.
@@ -168,10 +177,10 @@ impl ServerExchange {
     /// ones.
     pub fn claim(&mut self, peer: SessionKey, is_known: bool) -> bool {
         self.client = match self.client {
-            Requester::KnownOnly if !is_known => Requester::Refused,
+            Requester::KnownOnly(why) if !is_known => Requester::Refused(why),
             _ => Requester::Claimed(peer),
         };
-        self.client != Requester::Refused
+        self.refusal().is_none()
     }
 
     /// The session counts the exchange.
@@ -180,14 +189,21 @@ impl ServerExchange {
     }
 
     /// There is room for the exchange only if it is of a session that is known.
-    pub fn admit_known_only(&mut self) {
+    pub fn admit_known_only(&mut self, why: Shortage) {
         if self.client == Requester::Anyone {
-            self.client = Requester::KnownOnly;
+            self.client = Requester::KnownOnly(why);
         }
     }
 
-    pub fn is_refused(&self) -> bool {
-        self.client == Requester::Refused
+    /// Why the session was refused.
+    pub fn refusal(&self) -> Option<Shortage> {
+        match self.client {
+            Requester::Refused(why) => Some(why),
+            Requester::Anyone
+            | Requester::KnownOnly(_)
+            | Requester::Claimed(_)
+            | Requester::Session(_) => None,
+        }
     }
 
     /// The session that counts the exchange.
@@ -195,8 +211,8 @@ impl ServerExchange {
         match self.client {
             Requester::Session(peer) => Some(peer),
             Requester::Anyone
-            | Requester::KnownOnly
-            | Requester::Refused
+            | Requester::KnownOnly(_)
+            | Requester::Refused(_)
             | Requester::Claimed(_) => None,
         }
     }
@@ -205,7 +221,7 @@ impl ServerExchange {
     pub fn claimant(&self) -> Option<SessionKey> {
         match self.client {
             Requester::Session(peer) | Requester::Claimed(peer) => Some(peer),
-            Requester::Anyone | Requester::KnownOnly | Requester::Refused => None,
+            Requester::Anyone | Requester::KnownOnly(_) | Requester::Refused(_) => None,
         }
     }
 

@@ -91,6 +91,7 @@ use upload::Upload;
 
 pub use accounts::Meter;
 pub use config::{RouterConfig, RouterStats};
+pub(super) use exchange::Shortage;
 pub use origin::Origin;
 pub(super) use origin::network;
 pub use rate::Rate;
@@ -172,13 +173,18 @@ impl Router {
     /// before its body arrives.
     pub fn refuse_strangers(&mut self, id: ExchangeId) {
         if let Some(exchange) = self.tables.exchanges.get_mut(id) {
-            exchange.admit_known_only();
+            exchange.admit_known_only(Shortage::Places);
         }
     }
 
     /// Whether the exchange is of no known session, for which alone there was room.
     pub fn is_refused(&self, id: ExchangeId) -> bool {
-        self.tables.exchanges.get(id).is_some_and(|exchange| exchange.is_refused())
+        self.refusal(id).is_some()
+    }
+
+    /// Why the exchange is refused.
+    pub(super) fn refusal(&self, id: ExchangeId) -> Option<Shortage> {
+        self.tables.exchanges.get(id).and_then(|exchange| exchange.refusal())
     }
 
     /// Whether the HELLO of the exchange was read, and a session counts it.

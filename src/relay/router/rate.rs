@@ -49,11 +49,6 @@ impl Bucket {
         Ok(wait)
     }
 
-    /// Gives `times` back.
-    pub fn give(&mut self, rate: Rate, times: u32) {
-        self.0 = self.0.saturating_sub(rate.us(times));
-    }
-
     /// Whether nothing of it is used.
     pub fn is_full(&self, now: u64) -> bool {
         self.0 <= now * 1000
@@ -93,14 +88,5 @@ mod tests {
         assert!(bucket.is_full(500));
         assert_eq!(bucket.take(1_000_000, RATE, 5, 0), Ok(0));
         assert!(bucket.take(1_000_000, RATE, 1, 0).is_err());
-    }
-
-    #[test]
-    fn bucket_given_back_is_as_before() {
-        let mut bucket = Bucket::default();
-        assert_eq!(bucket.take(0, RATE, 5, 0), Ok(0));
-        bucket.give(RATE, 2);
-        assert_eq!(bucket.take(0, RATE, 2, 0), Ok(0));
-        assert!(bucket.take(0, RATE, 1, 0).is_err());
     }
 }

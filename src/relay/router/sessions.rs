@@ -22,6 +22,8 @@ const EVICTION_SEARCH: usize = 64;
 pub(super) struct SessionRecord {
     /// For whom its last request counted.
     pub account: AccountId,
+    /// Sessions with which it has channels, as far as it showed: they may wake it as often as they like.
+    pub welcome: FxHashSet<Address>,
     /// Whether it stands among those for which acknowledgements are kept.
     pub keeps_acks: bool,
     /// Claims for names that others hold.

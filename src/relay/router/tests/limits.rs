@@ -1,10 +1,12 @@
 //! What an origin may hold, and how often it may do what is limited.
 
 use crate::Kind;
+use crate::relay::router::drive::address;
 use crate::relay::router::testing::{Body, Lab, Request, secret};
 use crate::relay::router::{Meter, Origin, Rate, RouterConfig};
 use crate::wire::{
-    Data, DataFlags, Hello, HelloFlags, MAX_DATAGRAM, MAX_SINGLE_BODY, Message, Status,
+    ChannelRef, Closed, Data, DataFlags, Hello, HelloFlags, MAX_DATAGRAM, MAX_SINGLE_BODY, Message,
+    Route, Status,
 };
 
 /// An address of an attacker, and one of somebody else.
@@ -366,9 +368,9 @@ fn recorded_park_is_stale_after_its_session_made_room_for_others() {
     assert_eq!(lab.answer(&mut park).end(), Status::Stale);
 }
 
-/// An idle session 2 parks again as often as it is answered, for ten seconds, while `answers` of what comes
-/// are acknowledged; how often it was woken.
-fn wakes(lab: &mut Lab, each_ms: u64, answers: bool) -> u64 {
+/// An idle session 2 parks again as often as it is answered, for ten seconds, and answers what comes so;
+/// how often it was woken.
+fn wakes(lab: &mut Lab, each_ms: u64, answer: fn(Body) -> Body) -> u64 {
     let (mut seq, mut woken) = (1, 0);
     lab.origin = origin(2);
     let mut park = lab.post(Body::park(2, seq, 300_000));
@@ -384,14 +386,11 @@ fn wakes(lab: &mut Lab, each_ms: u64, answers: bool) -> u64 {
             woken += 1;
             seq += 1;
             lab.origin = origin(2);
-            if answers {
-                let source =
-                    crate::relay::router::drive::address(&hello(1, 0, 0, HelloFlags::NONE).secret);
-                let route = crate::wire::Route {
-                    peer: source,
-                    channel: crate::wire::ChannelRef { id: 1, token: 1 },
-                };
-                lab.send(Body::send(2).message(&Message::Route(route)).ack(number, false));
+            let source = address(&hello(1, 0, 0, HelloFlags::NONE).secret);
+            let route = Route { peer: source, channel: ChannelRef { id: 1, token: 1 } };
+            let mut answered = lab.post(answer(Body::send(2).message(&Message::Route(route))));
+            if lab.response(&mut answered).is_none() {
+                lab.drop(answered);
             }
             park = lab.post(Body::park(2, seq, 300_000));
         }
@@ -404,22 +403,34 @@ fn wakes(lab: &mut Lab, each_ms: u64, answers: bool) -> u64 {
     woken
 }
 
-#[test]
-fn junk_wakes_an_idle_session_seldom() {
-    let woken = wakes(&mut at(1), 10, false);
-    let rate = RouterConfig::default().wakes.expect("there is one");
-    assert!(woken <= u64::from(rate.burst.get() + 10 * rate.per_second.get()) + 1, "{woken}");
+fn unknown(body: Body) -> Body {
+    let channel = ChannelRef { id: 7, token: 7 };
+    body.message(&Message::CloseRsp(Closed { status: Status::Unknown, channel }))
 }
 
 #[test]
-fn peer_that_is_answered_wakes_as_often_as_it_likes() {
+fn stranger_wakes_an_idle_session_seldom() {
+    let rate = RouterConfig::default().wakes.expect("there is one");
+    let most = u64::from(rate.burst.get() + 10 * rate.per_second.get()) + 1;
+    for answer in [|body: Body| body, unknown] {
+        let woken = wakes(&mut at(1), 10, answer);
+        assert!(woken <= most, "{woken}");
+    }
+}
+
+#[test]
+fn peer_with_a_channel_wakes_as_often_as_it_likes_until_that_is_unknown() {
+    let park = |lab: &mut Lab| {
+        lab.origin = origin(1);
+        lab.post(Body::hello(hello(1, 1, 300_000, HelloFlags::NONE)))
+    };
     let mut lab = at(1);
-    let parked = lab.post(send(1));
-    lab.drop(parked);
-    let mut sender = lab.post(Body::hello(hello(1, 1, 300_000, HelloFlags::NONE)));
-    let woken = wakes(&mut lab, 10, true);
-    assert!(woken > 900, "{woken}");
-    lab.response(&mut sender);
+    park(&mut lab);
+    assert!(wakes(&mut lab, 10, |body| body.ack(1, false)) > 900);
+    let mut lab = at(1);
+    park(&mut lab);
+    let woken = wakes(&mut lab, 10, |body| unknown(body.ack(1, false)));
+    assert!(woken < 100, "{woken}");
 }
 
 #[test]
