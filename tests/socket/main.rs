@@ -16,6 +16,7 @@ mod origins;
 mod refusals;
 mod single;
 mod stranger;
+mod strangers;
 mod streams;
 
 use std::os::fd::AsFd;

@@ -188,8 +188,11 @@ impl Tables {
     }
 
     /// Brings the message in hand on. True: the message is done. False: it waits, or bytes are missing.
-    pub(super) fn bring_on(&mut self, now: u64, upload: &mut Upload) -> bool {
-        let Some(message) = upload.in_hand() else { return true };
+    ///
+    /// # Errors
+    /// Its octets are more than may be held for its origin: the rest of the request need not come.
+    pub(super) fn bring_on(&mut self, now: u64, upload: &mut Upload) -> Result<bool, Rejection> {
+        let Some(message) = upload.in_hand() else { return Ok(true) };
         let (index, peer) = (message.index, message.peer);
         let source = self.source_of(upload.id);
         let from = Route { peer: source.address(), channel: message.channel };
@@ -199,17 +202,17 @@ impl Tables {
         loop {
             if self.is_over_share(upload) {
                 self.stats.over_share += 1;
-                self.refuse(now, upload, Status::Busy);
+                return Err(Rejection::Limited(Limit::MaxHeld));
             }
             let held = upload.in_hand_held();
             let pulled = upload.pull();
             self.budget.take(&mut self.accounts, upload.account, upload.in_hand_held() - held);
             match pulled {
-                Pulled::Missing => return false,
+                Pulled::Missing => return Ok(false),
                 Pulled::Dropped(status, bytes) => {
                     upload.take_in_hand();
                     self.verdict(upload.id, index, status, bytes);
-                    return true;
+                    return Ok(true);
                 }
                 Pulled::Ready => {}
             }
@@ -220,11 +223,11 @@ impl Tables {
                     if let Some(bytes) = bytes {
                         upload.take_in_hand();
                         self.verdict(upload.id, index, Status::Delivered, bytes);
-                        return true;
+                        return Ok(true);
                     }
                 }
                 Capacity::Never(status) => self.refuse(now, upload, status),
-                Capacity::Wait if self.wait(now, upload, peer) => return false,
+                Capacity::Wait if self.wait(now, upload, peer) => return Ok(false),
                 Capacity::Wait => self.refuse(now, upload, Status::Busy),
             }
         }

@@ -87,7 +87,7 @@ impl Router {
         loop {
             let Some(upload) = self.uploads.get_mut(&id) else { return Ok(()) };
             if upload.in_hand().is_some() {
-                if !self.tables.bring_on(now, upload) {
+                if !self.tables.bring_on(now, upload)? {
                     return Ok(());
                 }
                 continue;

@@ -5,7 +5,7 @@ use crate::session::deadline::Deadline;
 use crate::session::mode::Mode;
 use crate::session::view::Session;
 use crate::trace::debug;
-use crate::wire::Status;
+use crate::wire::{Address, Status};
 
 /// How long places count as wanted after somebody found none, in ms: longer than it takes to find
 /// out which peers are gone.
@@ -15,17 +15,22 @@ const UNDECIDED_MS: u64 = 18_000;
 /// A peer that answers nothing for so long, in ms, and that the relay calls away, is gone: twice
 /// the relay's grace, and longer than a client needs to go on after any change of its path.
 const GONE_MS: u32 = 10_000;
+/// A channel that came before places were wanted, and is unused while they are for so long, in ms, loses its
+/// place: a peer that connects to use it does so at once, or within a round trip of a slow path.
+const UNUSED_MS: u64 = 5_000;
 /// A channel on which something came so recently, in ms, need not be asked for.
 const HEARD_MS: u64 = 2_500;
 
 impl<M: Mode> Session<'_, M> {
     /// A peer connects and finds no free channel: the peers of all quiet ones are asked whether
     /// they are there. Whether that is still undecided for some, so that there may be room soon.
-    pub(super) fn want_place(&mut self, now: u64) -> bool {
+    pub(super) fn want_place(&mut self, now: u64, asking: Address) -> bool {
+        let arrivals = self.core.arrivals;
         let Some(full) = self.core.full_mut() else { return false };
         let began = full.places_wanted.get().filter(|began| now < began + WANTED_MS);
         if began.is_none() {
             full.places_wanted = Deadline::at(now);
+            full.arrivals_then = arrivals;
         }
         let mut undecided = false;
         for slot in 0..self.channels.len() {
@@ -39,7 +44,31 @@ impl<M: Mode> Session<'_, M> {
                 self.core.wakes.send = true;
             }
         }
-        undecided && now < began.unwrap_or(now) + UNDECIDED_MS
+        let is_unused = began.is_some_and(|began| now >= began + UNUSED_MS);
+        (is_unused && self.take_unused_back(now, asking))
+            || undecided && now < began.unwrap_or(now) + UNDECIDED_MS
+    }
+
+    /// Ends the oldest channel of another peer that neither side has used, if it came before places were
+    /// wanted: else a stranger would take all of them for nothing, and for good.
+    fn take_unused_back(&mut self, now: u64, asking: Address) -> bool {
+        let then = self.core.full().map_or(0, |full| full.arrivals_then);
+        let unused = |slot: &usize| {
+            let channel = &self.channels[*slot];
+            channel.is_established()
+                && channel.listener.is_some()
+                && channel.peer != asking
+                && channel.tx.written() == 0
+                && channel.rx.received() == 0
+                && then.wrapping_sub(channel.arrival) < u32::MAX / 2
+        };
+        let age = |slot: &usize| then.wrapping_sub(self.channels[*slot].arrival);
+        let Some(slot) = (0..self.channels.len()).filter(unused).max_by_key(age) else {
+            return false;
+        };
+        debug!("channel {:#x} is unused, and its place is wanted", self.channel_id(slot).0);
+        self.end(now, slot, EndCause::Here(Status::Linger), false);
+        true
     }
 
     /// The relay has not seen the channel's peer within its grace: should its place be wanted, it
