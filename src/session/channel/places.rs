@@ -5,7 +5,7 @@ use crate::session::deadline::Deadline;
 use crate::session::mode::Mode;
 use crate::session::view::Session;
 use crate::trace::debug;
-use crate::wire::{Address, Status};
+use crate::wire::Status;
 
 /// How long places count as wanted after somebody found none, in ms: longer than it takes to find
 /// out which peers are gone.
@@ -23,8 +23,9 @@ const HEARD_MS: u64 = 2_500;
 
 impl<M: Mode> Session<'_, M> {
     /// A peer connects and finds no free channel: the peers of all quiet ones are asked whether
-    /// they are there. Whether that is still undecided for some, so that there may be room soon.
-    pub(super) fn want_place(&mut self, now: u64, asking: Address) -> bool {
+    /// they are there, and a channel that came before and that neither side has used is ended. Whether there
+    /// may be room soon, for that or since it is still undecided for some.
+    pub(super) fn want_place(&mut self, now: u64) -> bool {
         let arrivals = self.core.arrivals;
         let Some(full) = self.core.full_mut() else { return false };
         let began = full.places_wanted.get().filter(|began| now < began + WANTED_MS);
@@ -32,10 +33,23 @@ impl<M: Mode> Session<'_, M> {
             full.places_wanted = Deadline::at(now);
             full.arrivals_then = arrivals;
         }
+        let then = full.arrivals_then;
+        let is_due = began.is_some_and(|began| now >= began + UNUSED_MS);
         let mut undecided = false;
         for slot in 0..self.channels.len() {
             let channel = &mut self.channels[slot];
-            if !channel.is_established() || now < channel.heard_at + HEARD_MS {
+            if !channel.is_established() {
+                continue;
+            }
+            // Else a stranger would take all of them for nothing, and for good.
+            let is_unused = channel.tx.written() == 0 && channel.rx.received() == 0;
+            let came_before = then.wrapping_sub(channel.arrival) < u32::MAX / 2;
+            if is_due && is_unused && came_before && channel.listener.is_some() {
+                debug!("channel {:#x} is unused, and its place is wanted", self.channel_id(slot).0);
+                self.end(now, slot, EndCause::Here(Status::Linger), false);
+                return true;
+            }
+            if now < channel.heard_at + HEARD_MS {
                 continue;
             }
             undecided = true;
@@ -44,31 +58,7 @@ impl<M: Mode> Session<'_, M> {
                 self.core.wakes.send = true;
             }
         }
-        let is_unused = began.is_some_and(|began| now >= began + UNUSED_MS);
-        (is_unused && self.take_unused_back(now, asking))
-            || undecided && now < began.unwrap_or(now) + UNDECIDED_MS
-    }
-
-    /// Ends the oldest channel of another peer that neither side has used, if it came before places were
-    /// wanted: else a stranger would take all of them for nothing, and for good.
-    fn take_unused_back(&mut self, now: u64, asking: Address) -> bool {
-        let then = self.core.full().map_or(0, |full| full.arrivals_then);
-        let unused = |slot: &usize| {
-            let channel = &self.channels[*slot];
-            channel.is_established()
-                && channel.listener.is_some()
-                && channel.peer != asking
-                && channel.tx.written() == 0
-                && channel.rx.received() == 0
-                && then.wrapping_sub(channel.arrival) < u32::MAX / 2
-        };
-        let age = |slot: &usize| then.wrapping_sub(self.channels[*slot].arrival);
-        let Some(slot) = (0..self.channels.len()).filter(unused).max_by_key(age) else {
-            return false;
-        };
-        debug!("channel {:#x} is unused, and its place is wanted", self.channel_id(slot).0);
-        self.end(now, slot, EndCause::Here(Status::Linger), false);
-        true
+        undecided && now < began.unwrap_or(now) + UNDECIDED_MS
     }
 
     /// The relay has not seen the channel's peer within its grace: should its place be wanted, it

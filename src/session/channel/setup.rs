@@ -85,7 +85,7 @@ impl<M: Mode> Session<'_, M> {
         let timers = *self.core.timers();
         let Some(slot) = self.open_accepting(now, connect.kind) else {
             // Its repeat finds room if there are channels whose peers are gone.
-            return if self.want_place(now, from.peer) { Ok(()) } else { Err(Status::BacklogFull) };
+            return if self.want_place(now) { Ok(()) } else { Err(Status::BacklogFull) };
         };
         let least = self.core.settings.least_linger_ms(self.core.timers());
         self.core.arrivals = self.core.arrivals.wrapping_add(1);
