@@ -12,7 +12,7 @@ use byway::wire::{
     Message, Status, Window,
 };
 
-use crate::peers::Phone;
+use crate::peers::{Phone, Stranger};
 use crate::raw::{self, Body};
 use crate::relay::Relay;
 
@@ -39,19 +39,25 @@ pub struct Said {
 pub struct Attack {
     pub name: &'static str,
     pub run: fn(&Field<'_>) -> Said,
+    /// A newcomer is in within this time.
+    pub opens: Duration,
 }
 
+/// Within this time a newcomer is in where it has nothing to wait for.
+const OPENS: Duration = Duration::from_secs(3);
+
 pub const ATTACKS: &[Attack] = &[
-    Attack { name: "single-hellos", run: single_hellos },
-    Attack { name: "datagrams-less-1", run: datagrams },
-    Attack { name: "slow-readers", run: slow_readers },
-    Attack { name: "kept-acks", run: kept_acks },
-    Attack { name: "new-sessions", run: new_sessions },
-    Attack { name: "requests", run: requests },
-    Attack { name: "guess-owner", run: guess_owner },
-    Attack { name: "list-names", run: list_names },
-    Attack { name: "wake-phone", run: wake_phone },
-    Attack { name: "flood-acks", run: flood_acks },
+    Attack { name: "single-hellos", run: single_hellos, opens: OPENS },
+    Attack { name: "datagrams-less-1", run: datagrams, opens: OPENS },
+    Attack { name: "slow-readers", run: slow_readers, opens: OPENS },
+    Attack { name: "kept-acks", run: kept_acks, opens: OPENS },
+    Attack { name: "new-sessions", run: new_sessions, opens: OPENS },
+    Attack { name: "requests", run: requests, opens: OPENS },
+    Attack { name: "guess-owner", run: guess_owner, opens: OPENS },
+    Attack { name: "list-names", run: list_names, opens: OPENS },
+    Attack { name: "wake-phone", run: wake_phone, opens: OPENS },
+    Attack { name: "flood-acks", run: flood_acks, opens: OPENS },
+    Attack { name: "take-channels", run: take_channels, opens: Duration::from_secs(15) },
 ];
 
 /// How often a stranger may wake a phone at once, by the relay's default; the phone makes two requests each.
@@ -476,4 +482,15 @@ fn flood_acks(field: &Field<'_>) -> Said {
         })
     });
     Said { text: format!("{rate} acknowledgements a second delivered"), ..Said::default() }
+}
+
+/// Channels to the listener at which newcomers call, as many as it has, none of them used.
+fn take_channels(field: &Field<'_>) -> Said {
+    let stranger = match Stranger::start(field.from(1)) {
+        Ok(stranger) => stranger,
+        Err(error) => return Said { text: error.to_string(), faults: vec![error.to_string()] },
+    };
+    let taken = stranger.take_channels();
+    field.hold();
+    Said { text: format!("{taken} channels taken, unused"), ..Said::default() }
 }

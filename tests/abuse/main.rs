@@ -29,9 +29,6 @@ const INSIDE: &str = "BYWAY_ABUSE_INSIDE";
 /// What the namespace is made of: every address 10.66.x.y is this machine's.
 const SCRIPT: &str = "ip link set lo up && ip route add local 10.66.0.0/16 dev lo && exec \"$@\"";
 
-/// A newcomer is in within this time.
-const OPENS: Duration = Duration::from_secs(3);
-
 /// The least share of what was offered that the pair has.
 const LEAST_RATE: f64 = 0.5;
 
@@ -202,7 +199,7 @@ fn run(attack: &Attack, options: &Options) -> Result<Vec<String>, peers::Failure
         faults.push(format!("the pair had {:.1} of {:.1} MB/s", is.rate / 1e6, was.rate / 1e6));
     }
     match opened {
-        Ok(took) if took <= OPENS => {}
+        Ok(took) if took <= attack.opens => {}
         Ok(took) => faults.push(format!("a newcomer took {} ms", took.as_millis())),
         Err(error) => faults.push(format!("a newcomer was kept out: {error}")),
     }

@@ -193,3 +193,25 @@ impl Phone {
         stats.sends + stats.parks
     }
 }
+
+/// A client that connects to others and says nothing.
+pub struct Stranger {
+    client: Client,
+    taken: Mutex<Vec<Stream>>,
+}
+
+impl Stranger {
+    pub fn start(relay: SocketAddr) -> Result<Self, Failure> {
+        let client = Client::open(config(relay, Profile::SERVER))?;
+        Ok(Self { client, taken: Mutex::default() })
+    }
+
+    /// Takes channels at `echo:1` until there are no more; how many.
+    pub fn take_channels(&self) -> usize {
+        let mut taken = self.taken.lock().unwrap_or_else(PoisonError::into_inner);
+        while let Ok(stream) = self.client.connect_timeout("echo:1", Duration::from_secs(1)) {
+            taken.push(stream);
+        }
+        taken.len()
+    }
+}

@@ -226,20 +226,29 @@ impl Accounts {
         let Some(account) = self.table.get_mut(&id) else { return Ok(0) };
         let taken = account.meters[meter as usize].take(now, rate, 1, ahead);
         if taken.is_err() {
-            self.note_refusal(now, id, meter);
+            self.note_refusal(now, config, id, meter);
         }
         taken
     }
 
-    /// Counts a refusal, and tells the log of the first of an episode.
-    fn note_refusal(&mut self, now: u64, id: AccountId, meter: Meter) {
+    /// Counts a refusal, and tells the log of the first of an episode. What is refused within a request costs
+    /// as much as another request, since a request may have a thousand of them.
+    fn note_refusal(&mut self, now: u64, config: &RouterConfig, id: AccountId, meter: Meter) {
         self.refused[meter as usize] += 1;
+        if matches!(meter, Meter::Guesses | Meter::Misses | Meter::Junk)
+            && let Some(rate) = config.requests
+            && let Some(account) = self.table.get_mut(&id)
+        {
+            // So many on credit that the next request has to come back later.
+            let ahead = 2 * config.request_wait_ms;
+            let _ = account.meters[Meter::Requests as usize].take(now, rate, 1, ahead);
+        }
         let last = self.refused_last[meter as usize].replace(now);
         if last.is_none_or(|last| now > last + EPISODE)
             && let Some(account) = self.table.get(&id)
         {
             let (origin, limit) = (&account.origin, meter.name());
-            warn!(%origin, limit, "too many a second: refused, and told when to come back");
+            warn!(%origin, limit, "too many a second: refused or put off until there are fewer");
         }
     }
 
@@ -275,7 +284,7 @@ impl Accounts {
         };
         let is_borne = bucket.take(now, rate, 1, 0).is_ok();
         if !is_borne {
-            self.note_refusal(now, id, Meter::Junk);
+            self.note_refusal(now, config, id, Meter::Junk);
         }
         is_borne
     }
