@@ -25,6 +25,13 @@ const EPISODE: u64 = 60_000;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub(super) struct AccountId(Option<NonZeroU64>);
 
+impl AccountId {
+    /// Whether there is an account.
+    pub fn is_some(self) -> bool {
+        self.0.is_some()
+    }
+}
+
 /// What an origin does that is limited by a rate.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Meter {
@@ -166,14 +173,18 @@ impl Accounts {
 
     /// Something more counts for the account, of so many octets.
     pub fn enter(&mut self, id: AccountId) {
-        if let Some(account) = self.table.get_mut(&id) {
+        if id.is_some()
+            && let Some(account) = self.table.get_mut(&id)
+        {
             account.users += 1;
         }
     }
 
     /// Something that counted for the account is gone.
     pub fn leave(&mut self, id: AccountId) {
-        if let Some(account) = self.table.get_mut(&id) {
+        if id.is_some()
+            && let Some(account) = self.table.get_mut(&id)
+        {
             debug_assert!(account.users > 0, "it was entered");
             account.users -= 1;
         }
@@ -181,7 +192,7 @@ impl Accounts {
 
     /// `octets` more are held for the account.
     pub fn take(&mut self, id: AccountId, octets: usize) {
-        if id != AccountId::default()
+        if id.is_some()
             && let Some(account) = self.table.get_mut(&id)
         {
             account.held += octets;
@@ -190,7 +201,7 @@ impl Accounts {
 
     /// `octets` are held for the account no longer; whether uploads stand for want of them.
     pub fn give(&mut self, id: AccountId, octets: usize) -> bool {
-        if id == AccountId::default() {
+        if !id.is_some() {
             return false;
         }
         let Some(account) = self.table.get_mut(&id) else { return false };
@@ -201,6 +212,9 @@ impl Accounts {
 
     /// Octets held for the account; `None` for one without a share.
     pub fn held(&self, id: AccountId) -> Option<usize> {
+        if !id.is_some() {
+            return None;
+        }
         self.table.get(&id).map(|account| account.held)
     }
 

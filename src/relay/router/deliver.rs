@@ -10,7 +10,6 @@ use super::message::Content;
 use super::park_end::ParkEnd;
 use super::rejection::{Limit, Rejection};
 use super::response::FRAME_LEN;
-use super::sessions::SessionRecord;
 use super::stored::{KEPT_ACK, newest};
 use super::tables::Tables;
 use super::upload::{Pulled, Upload};
@@ -157,8 +156,8 @@ impl Tables {
 
     /// What the session brings to `peer` shows that it wants to hear of `peer`.
     fn welcome(&mut self, session: SessionKey, peer: SessionKey) {
-        let is_exempt = |record: &SessionRecord| record.account == AccountId::default();
-        if self.sessions.get(&peer).is_some_and(|record| !is_exempt(record))
+        if self.accounts.len() > 0
+            && self.sessions.get(&peer).is_some_and(|record| record.account.is_some())
             && let Some(record) = self.sessions.get_mut(&session)
             && !record.welcome.contains(&peer.address())
         {
@@ -169,10 +168,15 @@ impl Tables {
         }
     }
 
-    /// Whether a message of the exchange `id` may burden `peer`.
-    fn may_burden(&mut self, now: u64, id: ExchangeId, peer: SessionKey, burden: Burden) -> bool {
-        let account = self.account_of(id);
-        if account == AccountId::default() {
+    /// Whether a message of the exchange `id`, which counts for `account`, may burden `peer`.
+    fn may_burden(
+        &mut self,
+        now: u64,
+        (id, account): (ExchangeId, AccountId),
+        peer: SessionKey,
+        burden: Burden,
+    ) -> bool {
+        if !account.is_some() {
             return true;
         }
         let source = self.source_of(id).address();
@@ -257,7 +261,9 @@ impl Tables {
             debug!(session = %message.peer, max, limit = %Limit::MaxResponse, "no answer could hold a message");
             return Capacity::Never(Status::Limited);
         }
-        if exchange.is_parked() && !self.may_burden(now, upload.id, message.peer, Burden::Wake) {
+        if exchange.is_parked()
+            && !self.may_burden(now, (upload.id, upload.account), message.peer, Burden::Wake)
+        {
             return Capacity::Wait;
         }
         let why = if message.is_control() { ParkEnd::Control } else { ParkEnd::Data };
@@ -392,7 +398,7 @@ impl Tables {
         });
         let wakes = open.is_none() && session.stored.due().is_none();
         let burden = if wakes { Burden::Wake } else { Burden::Acknowledgement };
-        if (wakes || open.is_some()) && !self.may_burden(now, id, peer, burden) {
+        if (wakes || open.is_some()) && !self.may_burden(now, (id, account), peer, burden) {
             return Status::Busy;
         }
         let Some(session) = self.sessions.get_mut(&peer) else { return Status::Away };

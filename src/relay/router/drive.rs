@@ -125,14 +125,11 @@ impl Router {
         if !flags_fit(hello) {
             return Err(MALFORMED);
         }
-        if !tables.enter(now, peer) {
+        if !tables.enter(now, peer, account) {
             return Err(Rejection::Limited(Limit::MaxSessions));
         }
         if let Some(exchange) = tables.exchanges.get_mut(id) {
             exchange.admit(peer);
-        }
-        if let Some(session) = tables.sessions.get_mut(&peer) {
-            session.account = account;
         }
         tables.sessions.prolong_doubt(peer, now + tables.config.doubt_ms);
         let kind = RequestKind::of(hello);

@@ -128,7 +128,7 @@ impl Tables {
     }
 
     /// The session counts one more exchange, and is made if need be; false if there are too many.
-    pub fn enter(&mut self, now: u64, peer: SessionKey) -> bool {
+    pub fn enter(&mut self, now: u64, peer: SessionKey, account: AccountId) -> bool {
         let is_new = self.sessions.get(&peer).is_none();
         if is_new && self.sessions.len() >= self.config.max_sessions {
             let Some(oldest) = self.sessions.evictable(now, self.config.grace_ms) else {
@@ -137,8 +137,9 @@ impl Tables {
             trace!(session = %oldest, limit = %Limit::MaxSessions, "forgotten for another");
             self.forget(oldest);
         }
-        let highest = self.forgotten.highest(&peer).filter(|_| is_new);
+        let highest = if is_new { self.forgotten.highest(&peer) } else { None };
         let session = self.sessions.enter(peer);
+        session.account = account;
         if let Some(highest) = highest {
             // What is repeated now was recorded.
             session.raise_highest(highest);
