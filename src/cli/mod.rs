@@ -3,6 +3,7 @@
 mod failure;
 mod forward;
 mod id;
+mod limits;
 mod options;
 mod parse;
 mod permits;

@@ -4,13 +4,13 @@ use std::num::NonZeroU8;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use argon2::{Algorithm, Argon2, Params, Version};
 use byway::Endpoint;
 use byway::client::{Config, IdentityFile, IdentityFileError, Security};
 use byway::secure::Identity;
 use byway::session::{Pace, Profile};
 use byway::transport::{Proxy, Roots};
 use clap::{Args, ValueEnum};
-use sha2::{Digest, Sha256};
 
 use super::failure::CommandError;
 use super::parse;
@@ -241,13 +241,42 @@ impl ProfileName {
     }
 }
 
-/// Makes an owner's 16 octets of any text.
+/// What it takes to make an owner of a text: 9 MiB and four passes, the least of OWASP's Password Storage Cheat
+/// Sheet by memory, for small machines. That takes some 20 ms of a PC, and a guess as long.
+const STRETCH: (u32, u32, u32) = (9 * 1024, 4, 1);
+
+/// The same for everybody, as processes of an owner have nothing in common but the text.
+const SALT: &[u8] = b"byway owner";
+
+/// Makes an owner's 16 octets of any text. Texts can be guessed, and the relay tells whether a guess is
+/// right: so it takes long to make one (Argon2id, RFC 9106).
 fn owner(text: &str) -> [u8; 16] {
-    let digest: [u8; 32] = Sha256::digest(text).into();
-    std::array::from_fn(|i| digest[i])
+    let (memory, passes, lanes) = STRETCH;
+    let params = Params::new(memory, passes, lanes, Some(16)).expect("they are within the bounds");
+    let mut owner = [0; 16];
+    Argon2::new(Algorithm::Argon2id, Version::V0x13, params)
+        .hash_password_into(text.as_bytes(), SALT, &mut owner)
+        .expect("a text is shorter than 4 GiB");
+    owner
 }
 
 fn header(text: &str) -> Result<(String, String), &'static str> {
     let (name, value) = text.split_once(':').ok_or("write it as 'Name: value'")?;
     Ok((name.trim().to_owned(), value.trim().to_owned()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::owner;
+
+    #[test]
+    fn owner_of_a_text_is_argon2id_of_it_and_always_the_same() {
+        // By argon2-cffi: hash_secret_raw(b"me", b"byway owner", 4, 9216, 1, 16, Type.ID).
+        assert_eq!(hex(&owner("me")), "42eef5f3f282975f0454c882686b0905");
+        assert_ne!(owner("me"), owner("you"));
+    }
+
+    fn hex(octets: &[u8]) -> String {
+        octets.iter().map(|octet| format!("{octet:02x}")).collect()
+    }
 }

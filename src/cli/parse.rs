@@ -5,8 +5,11 @@ use std::num::NonZeroUsize;
 use std::ops::RangeInclusive;
 
 use byway::Endpoint;
+use byway::relay::Rate;
 use byway::secure::HostDigest;
+use ipnet::IpNet;
 
+use super::limits::ChosenRate;
 use super::options::Place;
 
 /// The longest time in seconds, 49 days: the protocol counts milliseconds in 32 bits.
@@ -113,6 +116,31 @@ pub fn sessions(text: &str) -> Result<usize, String> {
         .map_err(|cause| format!("{cause}: two clients are the least that can talk"))
 }
 
+/// Parses an address, or a network as in 10.0.0.0/8.
+pub fn network(text: &str) -> Result<IpNet, String> {
+    let address = text.parse::<IpAddr>().map(IpNet::from).ok();
+    address.or_else(|| text.parse().ok()).ok_or_else(|| {
+        "write an address or a network, as in 10.0.0.1, 10.0.0.0/8 or 2001:db8::/32".into()
+    })
+}
+
+/// Parses a size in MiB: as octets.
+pub fn mebibytes(text: &str) -> Result<usize, String> {
+    whole(text, 1..=(1 << 20)).map(|size| size << 20)
+}
+
+/// Parses a rate: how often a second, and how often at once.
+pub fn rate(text: &str) -> Result<ChosenRate, String> {
+    if text == "none" {
+        return Ok(ChosenRate::Any);
+    }
+    let (rate, burst) = text
+        .split_once(':')
+        .ok_or("write RATE:BURST, as in 500:5000: so many a second, so many at once; or none")?;
+    let whole = |text| whole(text, 1..=1_000_000_000).map(|number| number as u32);
+    Ok(ChosenRate::Most(Rate::new(whole(rate)?, whole(burst)?)))
+}
+
 /// Parses the number of threads.
 pub fn workers(text: &str) -> Result<usize, String> {
     whole(text, 1..=1024)
@@ -141,6 +169,24 @@ fn whole(text: &str, range: RangeInclusive<usize>) -> Result<usize, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn network_is_an_address_or_has_bits() {
+        assert_eq!(network("10.0.0.1"), "10.0.0.1/32".parse().map_err(|_| String::new()));
+        assert_eq!(network("2001:db8::/32"), "2001:db8::/32".parse().map_err(|_| String::new()));
+        for bad in ["", "10.0.0.0/33", "proxy.example", "10.0.0.1:80"] {
+            network(bad).expect_err(bad);
+        }
+    }
+
+    #[test]
+    fn rate_has_a_burst_or_is_none() {
+        assert_eq!(rate("none"), Ok(ChosenRate::Any));
+        assert_eq!(rate("5:50"), Ok(ChosenRate::Most(Rate::new(5, 50))));
+        for bad in ["", "5", "5:", "0:5", "5:0", "-1:5", "5:50:500"] {
+            rate(bad).expect_err(bad);
+        }
+    }
 
     #[test]
     fn tcp_address_is_no_url_and_has_host_and_port() {

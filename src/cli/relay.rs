@@ -6,9 +6,11 @@ use std::time::Duration;
 use byway::relay::{Relay, RelayConfig};
 use byway::secure::HostDigest;
 use clap::Args;
+use ipnet::IpNet;
 use tracing::info;
 
 use super::failure::CommandError;
+use super::limits::Limits;
 use super::signals::Signals;
 use super::{announce, parse, sockets};
 
@@ -43,9 +45,15 @@ pub struct Options {
     /// the client's key name here
     #[arg(long = "host", value_name = "HOST", value_parser = parse::host)]
     hosts: Vec<HostDigest>,
+    /// A proxy before the relay, or a network of such, whose X-Forwarded-For is believed: limits by
+    /// address are then for the clients behind it. May be repeated
+    #[arg(long = "trusted-proxy", value_name = "ADDRESS|NETWORK/BITS", value_parser = parse::network)]
+    trusted_proxies: Vec<IpNet>,
     /// Threads [default: one for two cores]
     #[arg(long, value_name = "NUMBER", value_parser = parse::workers)]
     workers: Option<usize>,
+    #[command(flatten)]
+    limits: Limits,
 }
 
 impl Options {
@@ -53,9 +61,11 @@ impl Options {
         let mut config = RelayConfig {
             base: self.base.clone(),
             max_connections_per_address: self.max_connections_per_address,
+            trusted_proxies: self.trusted_proxies.clone(),
             ..RelayConfig::default()
         };
         config.router.hosts.clone_from(&self.hosts);
+        self.limits.apply(&mut config.router);
         if let Some(most) = self.max_connections {
             config.max_connections = most;
         }

@@ -1,7 +1,7 @@
 //! The life of a connection, and what its parts tell each other.
 
 use std::io::{self, Write};
-use std::net::Shutdown;
+use std::net::{IpAddr, Shutdown};
 use std::pin::pin;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, Ordering::Relaxed};
 use std::sync::{Arc, OnceLock};
@@ -28,6 +28,11 @@ use super::worker::{Order, stopping};
 /// command's allocator 10.0 and 18.6 KiB.
 const BUFFER: usize = 32 * 1024;
 
+/// Octets of a stream that the kernel takes and has not sent yet. What was sent and not acknowledged counts
+/// extra, so that a long path is filled.
+#[cfg(any(target_os = "android", target_os = "linux"))]
+const UNSENT: u32 = 128 * 1024;
+
 /// How long a connection may be idle between two requests: longer than the 60 s for which nginx
 /// keeps its connections to an origin, so that nginx closes first and not the relay.
 const IDLE_TIMEOUT: Duration = Duration::from_secs(65);
@@ -49,6 +54,8 @@ const SERVED: u8 = 2;
 pub(super) struct Connection {
     places: Arc<ConnectionPlaces>,
     id: ConnectionId,
+    /// Where it comes from.
+    peer: IpAddr,
     leave: Arc<Notify>,
     /// Requests whose head was read.
     requests: AtomicU32,
@@ -69,10 +76,16 @@ pub(super) struct Connection {
 }
 
 impl Connection {
-    pub fn new(places: Arc<ConnectionPlaces>, id: ConnectionId, leave: Arc<Notify>) -> Self {
+    pub fn new(
+        places: Arc<ConnectionPlaces>,
+        id: ConnectionId,
+        peer: IpAddr,
+        leave: Arc<Notify>,
+    ) -> Self {
         Self {
             places,
             id,
+            peer,
             leave,
             requests: AtomicU32::new(0),
             contradiction: OnceLock::new(),
@@ -82,6 +95,11 @@ impl Connection {
             early: AtomicBool::new(false),
             last: OnceLock::new(),
         }
+    }
+
+    /// The address that it comes from.
+    pub fn peer(&self) -> IpAddr {
+        self.peer
     }
 
     /// A request's head was read.
@@ -183,6 +201,20 @@ impl Drop for Answering {
     }
 }
 
+/// Bounds what the kernel holds for a receiver that takes it slowly or not at all. Without that the kernel
+/// takes up to 4 MB a connection, and keeps them for a quarter of an hour after the receiver is gone.
+fn bound_kernel(stream: &TcpStream, stall: Duration) {
+    #[cfg(any(target_os = "android", target_os = "linux"))]
+    {
+        let socket = socket2::SockRef::from(stream);
+        // A socket that is gone already fails at its first read.
+        let _ = socket.set_tcp_notsent_lowat(UNSENT);
+        let _ = socket.set_tcp_user_timeout(Some(stall));
+    }
+    #[cfg(not(any(target_os = "android", target_os = "linux")))]
+    let _ = (stream, stall);
+}
+
 /// Serves a connection until it ends.
 pub(super) async fn serve(
     stream: TcpStream,
@@ -194,6 +226,7 @@ pub(super) async fn serve(
     let connection = Arc::new(connection);
     // The first read fails on a socket that is gone already.
     let _ = stream.set_nodelay(true);
+    bound_kernel(&stream, service.stall);
     let mut word = pin!(async {
         tokio::select! {
             () = leave.notified() => {}

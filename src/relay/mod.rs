@@ -20,6 +20,7 @@ mod body;
 mod connection;
 mod framing;
 mod places;
+mod proxies;
 pub mod router;
 mod server;
 mod service;
@@ -30,5 +31,5 @@ mod tests;
 mod worker;
 
 pub use places::ConnectionStats;
-pub use router::{RouterConfig, RouterStats};
+pub use router::{Rate, RouterConfig, RouterStats};
 pub use server::{Relay, RelayConfig};

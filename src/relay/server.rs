@@ -7,11 +7,13 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
+use ipnet::IpNet;
 use rustix::process::{Resource, getrlimit};
 use tokio::sync::watch;
 use tracing::{info, warn};
 
 use super::places::{ConnectionPlaces, ConnectionStats, Limits, REFUSING};
+use super::proxies::TrustedProxies;
 use super::router::{RouterConfig, RouterStats};
 use super::service::Service;
 use super::shared::SharedRouter;
@@ -49,6 +51,13 @@ pub struct RelayConfig {
     /// How long a client may take nothing of its response before its connection is closed. Longer
     /// than the client's own silence, so that only clients that are gone are meant.
     pub stall: Duration,
+    /// Least octets a second that a client takes of a response while the relay has more for it than the
+    /// kernel holds; a client may be behind by `stall`.
+    pub drain_rate: u32,
+    /// Proxies before the relay whose `X-Forwarded-For` is believed: limits by address are then for
+    /// the rightmost address there that is no such proxy. The proxies themselves may have any number of
+    /// connections.
+    pub trusted_proxies: Vec<IpNet>,
     /// The router's limits and times.
     pub router: RouterConfig,
 }
@@ -64,6 +73,8 @@ impl Default for RelayConfig {
             max_connections_per_address: None,
             head_timeout: Duration::from_secs(10),
             stall: Duration::from_secs(30),
+            drain_rate: 256,
+            trusted_proxies: Vec::new(),
             router: RouterConfig { undrained: UNDRAINED, ..RouterConfig::default() },
         }
     }
@@ -98,12 +109,15 @@ impl Relay {
         let base = config.base.trim_matches('/');
         let base = if base.is_empty() { String::new() } else { format!("/{base}") };
         let shared = Arc::new(SharedRouter::new(config.router.clone()));
-        let places = Arc::new(ConnectionPlaces::new(limits(&config)));
+        let proxies = TrustedProxies::new(config.trusted_proxies.clone());
+        let places = Arc::new(ConnectionPlaces::behind(limits(&config), proxies.clone()));
         let service = Arc::new(Service {
             shared: Arc::clone(&shared),
             base: base.clone(),
             head_timeout: config.head_timeout,
+            proxies,
             stall: config.stall,
+            drain_rate: config.drain_rate,
             max_body: config.router.max_body.into(),
         });
         let (order, orders) = watch::channel(Order::Serve);

@@ -19,13 +19,12 @@ use super::service::Service;
 /// socket were closed at once, the kernel would answer the rest by a reset, which destroys the answer.
 pub(super) const LINGER: Duration = Duration::from_secs(1);
 
-/// A stream whose writes fail once no octet was written for `stall`: without that, the octets queued for a
+/// A stream whose writes fail once its client is too far behind: without that, the octets queued for a
 /// receiver that is gone would be held until the kernel gives up, a quarter of an hour later.
 pub(super) struct PatientStream {
     stream: TcpStream,
-    stall: Duration,
+    drain: Drain,
     head_timeout: Duration,
-    stalled: Option<Pin<Box<Sleep>>>,
     head: Option<PendingHead>,
     framing: Framing,
     lingers: Option<Pin<Box<Sleep>>>,
@@ -41,14 +40,57 @@ struct PendingHead {
     late: Option<Pin<Box<Sleep>>>,
 }
 
+/// How far a client is behind with its response.
+struct Drain {
+    /// How far it may be behind.
+    most: Duration,
+    /// Least octets a second.
+    rate: u32,
+    /// How far it is behind, without the wait under way: how long writes waited, less the time that what
+    /// was written may take.
+    behind: Duration,
+    /// A write waits.
+    wait: Option<DrainWait>,
+}
+
+struct DrainWait {
+    since: Instant,
+    late: Pin<Box<Sleep>>,
+}
+
+impl Drain {
+    fn new(most: Duration, rate: u32) -> Self {
+        Self { most, rate: rate.max(1), behind: Duration::ZERO, wait: None }
+    }
+
+    fn wrote(&mut self, octets: usize) {
+        if let Some(wait) = self.wait.take() {
+            self.behind += wait.since.elapsed();
+        }
+        if !self.behind.is_zero() {
+            let may_take = Duration::from_secs_f64(octets as f64 / f64::from(self.rate));
+            self.behind = self.behind.saturating_sub(may_take);
+        }
+    }
+
+    /// A write waits: whether the client is too far behind.
+    fn poll_late(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let left = self.most.saturating_sub(self.behind);
+        let wait = self.wait.get_or_insert_with(|| {
+            let since = Instant::now();
+            DrainWait { since, late: Box::pin(tokio::time::sleep_until(since + left)) }
+        });
+        wait.late.as_mut().poll(cx)
+    }
+}
+
 impl PatientStream {
     pub fn new(stream: TcpStream, service: &Service, connection: Arc<Connection>) -> Self {
-        let Service { stall, head_timeout, .. } = *service;
+        let Service { stall, drain_rate, head_timeout, .. } = *service;
         Self {
             stream,
-            stall,
+            drain: Drain::new(stall, drain_rate),
             head_timeout,
-            stalled: None,
             head: None,
             framing: Framing::default(),
             lingers: None,
@@ -76,15 +118,20 @@ impl PatientStream {
         }
     }
 
-    fn watch<T>(&mut self, cx: &mut Context<'_>, poll: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
+    fn watch(
+        &mut self,
+        cx: &mut Context<'_>,
+        poll: Poll<io::Result<usize>>,
+    ) -> Poll<io::Result<usize>> {
         self.connection.note_stall(poll.is_pending());
-        if poll.is_ready() {
-            self.stalled = None;
-            return poll;
+        match poll {
+            Poll::Ready(Ok(octets)) => {
+                self.drain.wrote(octets);
+                poll
+            }
+            Poll::Ready(Err(_)) => poll,
+            Poll::Pending => self.drain.poll_late(cx).map(|()| Err(io::ErrorKind::TimedOut.into())),
         }
-        let stall = self.stall;
-        let stalled = self.stalled.get_or_insert_with(|| Box::pin(tokio::time::sleep(stall)));
-        stalled.as_mut().poll(cx).map(|()| Err(io::ErrorKind::TimedOut.into()))
     }
 }
 

@@ -13,10 +13,12 @@ mod idle;
 mod key_names;
 mod naive;
 mod nonblocking;
+mod origins;
 mod refusals;
 mod secure;
 mod single;
 mod stranger;
+mod strangers;
 mod streams;
 
 use std::os::fd::AsFd;

@@ -2,6 +2,7 @@
 
 use tracing::debug;
 
+use super::accounts::Meter;
 use super::key::SessionKey;
 use super::names::{Holder, endpoint_of};
 use super::rejection::Limit;
@@ -63,11 +64,14 @@ impl Tables {
             Ok(owner) => owner,
             Err(status) => return (status, 0),
         };
-        // At the end of all numbers the newer claim holds, or nobody of the owner's ever would again.
-        let is_newer = |holder: &Holder| request.epoch > holder.epoch || request.epoch == u64::MAX;
+        let is_newer = |holder: &Holder| request.epoch > holder.epoch;
         if let Some(holder) = self.names.holder(&endpoint) {
             let same = holder.owner == owner;
             let lives = self.absent(now, &holder.session).is_none();
+            if lives && holder.session != session && !self.may_guess(now, session) {
+                // Whether or not the owner is right.
+                return (Status::Retry, 0);
+            }
             if holder.session == session {
                 if holder.claim != request.claim {
                     return (Status::InUse, holder.epoch);
@@ -90,8 +94,22 @@ impl Tables {
             self.succeed(now, former.session);
         }
         let ListenReq { claim, kind, epoch, .. } = *request;
-        self.names.hold(endpoint, Holder { session, claim, kind, owner, epoch });
+        // The highest epoch is for none to hold: else a clock that is wrong, or a thief, would keep a
+        // later process of the owner out for good.
+        let held = epoch.min(u64::MAX - 1);
+        self.names.hold(endpoint, Holder { session, claim, kind, owner, epoch: held });
         (Status::Ok, epoch)
+    }
+
+    /// Whether the session may claim a name that another holds.
+    fn may_guess(&mut self, now: u64, session: SessionKey) -> bool {
+        let Some(record) = self.sessions.get_mut(&session) else { return false };
+        let account = record.account;
+        let rate = self.config.guesses_per_session;
+        if rate.is_some_and(|rate| record.guesses.take(now, rate, 1, 0).is_err()) {
+            return false;
+        }
+        self.accounts.meter(now, &self.config, account, Meter::Guesses, 0).is_ok()
     }
 
     /// The holder loses its name; `taken` is the epoch of a newer process of the same owner, if it is to be

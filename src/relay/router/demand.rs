@@ -24,10 +24,12 @@ pub(super) enum Demand {
         kind: ChannelKind,
         message: Control,
     },
-    /// ACCEPT_RSP; as the connector will have it.
-    Accept(Control),
+    /// ACCEPT_RSP, and whether it is OK; as the connector will have it.
+    Accept(Control, bool),
     /// CONFIRM, CLOSE_REQ or CLOSE_RSP.
     Pass(Control),
+    /// CLOSE_RSP(UNKNOWN): its source knows nothing of what came.
+    Unknown(Control),
     /// RECEIVE_REQ.
     Receive(Window),
     /// SEND_REQ, whose bytes follow.
@@ -86,7 +88,11 @@ impl Context<'_> {
                 message: Control::new(&Message::AcceptReq(connect)),
             },
             Message::AcceptRsp(accept) => {
-                Demand::Accept(Control::new(&Message::ConnectRsp(accept)))
+                let is_ok = accept.status == Status::Ok;
+                Demand::Accept(Control::new(&Message::ConnectRsp(accept)), is_ok)
+            }
+            Message::CloseRsp(closed) if closed.status == Status::Unknown => {
+                Demand::Unknown(Control::new(message))
             }
             Message::Confirm(_) | Message::CloseReq(_) | Message::CloseRsp(_) => {
                 Demand::Pass(Control::new(message))

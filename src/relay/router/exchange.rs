@@ -6,6 +6,7 @@ use bytes::BytesMut;
 use rustc_hash::FxHashMap;
 
 use super::ExchangeId;
+use super::accounts::AccountId;
 use super::control::encoded;
 use super::deadlines::Deadlines;
 use super::key::SessionKey;
@@ -48,6 +49,15 @@ impl RequestKind {
     }
 }
 
+/// Why only sessions that are known are admitted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::relay) enum Shortage {
+    /// There are no places for others.
+    Places,
+    /// Its origin makes too many others a second.
+    Rate,
+}
+
 /// The session whose request an exchange is.
 ///
 /// ```text
@@ -61,9 +71,9 @@ enum Requester {
     /// HELLO was not read.
     Anyone,
     /// HELLO was not read, and there is room only for sessions that are known.
-    KnownOnly,
+    KnownOnly(Shortage),
     /// HELLO was read; there was room only for sessions that are known, and its session is not.
-    Refused,
+    Refused(Shortage),
     /// HELLO was read, and its session does not count the exchange, which is only told why.
     Claimed(SessionKey),
     /// The session counts the exchange.
@@ -137,6 +147,7 @@ pub(super) enum SingleMessages {
 /// The server's side of an exchange.
 #[derive(Debug)]
 pub(super) struct ServerExchange {
+    account: AccountId,
     client: Requester,
     seq: u64,
     /// Of the protocol, as its HELLO has it.
@@ -163,6 +174,11 @@ impl ServerExchange {
         self.response.limit(hello.max_response);
     }
 
+    /// For whom it counts.
+    pub fn account(&self) -> AccountId {
+        self.account
+    }
+
     pub fn seq(&self) -> u64 {
         self.seq
     }
@@ -176,10 +192,10 @@ impl ServerExchange {
     /// ones.
     pub fn claim(&mut self, peer: SessionKey, is_known: bool) -> bool {
         self.client = match self.client {
-            Requester::KnownOnly if !is_known => Requester::Refused,
+            Requester::KnownOnly(why) if !is_known => Requester::Refused(why),
             _ => Requester::Claimed(peer),
         };
-        self.client != Requester::Refused
+        self.refusal().is_none()
     }
 
     /// The session counts the exchange.
@@ -188,14 +204,21 @@ impl ServerExchange {
     }
 
     /// There is room for the exchange only if it is of a session that is known.
-    pub fn admit_known_only(&mut self) {
+    pub fn admit_known_only(&mut self, why: Shortage) {
         if self.client == Requester::Anyone {
-            self.client = Requester::KnownOnly;
+            self.client = Requester::KnownOnly(why);
         }
     }
 
-    pub fn is_refused(&self) -> bool {
-        self.client == Requester::Refused
+    /// Why the session was refused.
+    pub fn refusal(&self) -> Option<Shortage> {
+        match self.client {
+            Requester::Refused(why) => Some(why),
+            Requester::Anyone
+            | Requester::KnownOnly(_)
+            | Requester::Claimed(_)
+            | Requester::Session(_) => None,
+        }
     }
 
     /// The session that counts the exchange.
@@ -203,8 +226,8 @@ impl ServerExchange {
         match self.client {
             Requester::Session(peer) => Some(peer),
             Requester::Anyone
-            | Requester::KnownOnly
-            | Requester::Refused
+            | Requester::KnownOnly(_)
+            | Requester::Refused(_)
             | Requester::Claimed(_) => None,
         }
     }
@@ -213,7 +236,7 @@ impl ServerExchange {
     pub fn claimant(&self) -> Option<SessionKey> {
         match self.client {
             Requester::Session(peer) | Requester::Claimed(peer) => Some(peer),
-            Requester::Anyone | Requester::KnownOnly | Requester::Refused => None,
+            Requester::Anyone | Requester::KnownOnly(_) | Requester::Refused(_) => None,
         }
     }
 
@@ -367,10 +390,11 @@ impl Exchanges {
     }
 
     /// A request arrived.
-    pub fn begin(&mut self, now: u64) -> ExchangeId {
+    pub fn begin(&mut self, now: u64, account: AccountId) -> ExchangeId {
         let id = self.next;
         self.next += 1;
         let exchange = ServerExchange {
+            account,
             client: Requester::Anyone,
             seq: 0,
             version: VERSION,
@@ -449,13 +473,18 @@ impl Exchanges {
         None
     }
 
-    /// Writes to a response, and wakes its driver. Octets written.
-    pub fn write(&mut self, now: u64, id: ExchangeId, write: impl FnOnce(&mut Response)) -> usize {
-        let Some(exchange) = self.table.get_mut(&id) else { return 0 };
+    /// Writes to a response, and wakes its driver. For whom it counts, and octets written.
+    pub fn write(
+        &mut self,
+        now: u64,
+        id: ExchangeId,
+        write: impl FnOnce(&mut Response),
+    ) -> (AccountId, usize) {
+        let Some(exchange) = self.table.get_mut(&id) else { return Default::default() };
         let before = exchange.response.undrained();
         write(&mut exchange.response);
         exchange.active = now;
-        let written = exchange.response.undrained() - before;
+        let written = (exchange.account, exchange.response.undrained() - before);
         self.wake(id);
         written
     }

@@ -206,6 +206,8 @@ impl Tables {
         let Some(session) = self.sessions.get_mut(&peer) else { return };
         let told = session.park() == Some(id) || !session.lives(now, self.config.grace_ms);
         let version = exchange.version();
+        let mut told_acks = Vec::new();
+        let account = exchange.account();
         let (response, stored) = (&mut exchange.response, &mut session.stored);
         let before = response.undrained();
         while response.left(None) >= MAX_CONTROL && !stored.listens.is_empty() {
@@ -220,8 +222,9 @@ impl Tables {
         }
         while let Some(from) = stored.acks.first()
             && response.left(Some(from)) >= MAX_CONTROL
-            && let Some(window) = stored.acks.take(&from)
+            && let Some((window, account)) = stored.acks.take(&from)
         {
+            told_acks.push(account);
             response.source(from);
             response.put(&Message::SendRsp(window));
         }
@@ -234,12 +237,15 @@ impl Tables {
         {
             response.put(&Message::Gone(peer));
         }
-        self.budget.take(response.undrained() - before);
+        self.budget.take(&mut self.accounts, account, response.undrained() - before);
         exchange.note_activity(now);
         if exchange.is_streaming() && stored.due().is_some() {
             // There was no room for all.
             exchange.fill();
             self.touch(peer);
+        }
+        for account in told_acks {
+            self.give_ack(account);
         }
     }
 }
@@ -278,8 +284,8 @@ impl Tables {
     /// A session is over: its names, its park and all that is kept for it go, and its peers are told.
     pub(super) fn end_session(&mut self, now: u64, peer: SessionKey, why: ParkEnd) {
         self.disown(peer);
+        self.drop_stored(peer);
         let Some(session) = self.sessions.get_mut(&peer) else { return };
-        session.stored = Default::default();
         session.asked = Default::default();
         if let Some(park) = session.park() {
             self.end_park(now, park, why);

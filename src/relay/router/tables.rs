@@ -4,15 +4,18 @@ use std::collections::VecDeque;
 
 use tracing::{debug, trace};
 
+use super::accounts::{AccountId, Accounts};
 use super::budget::Budget;
 use super::deadlines::Deadlines;
 use super::exchange::Exchanges;
+use super::forgotten::Forgotten;
 use super::key::SessionKey;
 use super::names::NameTable;
 use super::proofs::ProofCheck;
 use super::rejection::Limit;
 use super::response::Response;
 use super::sessions::Sessions;
+use super::stored::KEPT_ACK;
 use super::targets::Targets;
 use super::upload::Upload;
 use super::wishes::Wishes;
@@ -32,8 +35,14 @@ pub(super) struct Tables {
     pub sessions: Sessions,
     pub names: NameTable,
     pub wishes: Wishes,
+    forgotten: Forgotten,
     pub targets: Targets,
     pub budget: Budget,
+    pub accounts: Accounts,
+    /// Sessions for which acknowledgements are kept, by when it is looked whether they park.
+    pub ack_keepers: VecDeque<(u64, SessionKey)>,
+    /// Acknowledgements kept for all sessions.
+    pub kept_acks: usize,
     /// Deadlines of uploads.
     pub upload_timers: Deadlines<ExchangeId>,
     pub stats: RouterStats,
@@ -62,8 +71,12 @@ impl Tables {
             sessions: Sessions::new(),
             names: NameTable::default(),
             wishes: Wishes::default(),
+            forgotten: Forgotten::new(config.max_sessions),
             targets: Targets::default(),
-            budget: Budget::new(config.max_held),
+            budget: Budget::new(config.max_held, config.max_held_per_origin),
+            accounts: Accounts::new(),
+            ack_keepers: VecDeque::new(),
+            kept_acks: 0,
             upload_timers: Deadlines::new(),
             stats: RouterStats::default(),
             proofs: VecDeque::new(),
@@ -95,8 +108,8 @@ impl Tables {
 
     /// Writes to a response, and keeps the count of what is held.
     pub fn write(&mut self, now: u64, id: ExchangeId, write: impl FnOnce(&mut Response)) {
-        let written = self.exchanges.write(now, id, write);
-        self.budget.take(written);
+        let (account, written) = self.exchanges.write(now, id, write);
+        self.budget.take(&mut self.accounts, account, written);
     }
 
     /// The session that counts the exchange.
@@ -119,7 +132,7 @@ impl Tables {
     }
 
     /// The session counts one more exchange, and is made if need be; false if there are too many.
-    pub fn enter(&mut self, now: u64, peer: SessionKey) -> bool {
+    pub fn enter(&mut self, now: u64, peer: SessionKey, account: AccountId) -> bool {
         let is_new = self.sessions.get(&peer).is_none();
         if is_new && self.sessions.len() >= self.config.max_sessions {
             let Some(oldest) = self.sessions.evictable(now, self.config.grace_ms) else {
@@ -128,14 +141,66 @@ impl Tables {
             trace!(session = %oldest, limit = %Limit::MaxSessions, "forgotten for another");
             self.forget(oldest);
         }
-        self.sessions.enter(peer);
+        let highest = if is_new { self.forgotten.highest(&peer) } else { None };
+        let session = self.sessions.enter(peer);
+        session.account = account;
+        if let Some(highest) = highest {
+            // What is repeated now was recorded.
+            session.raise_highest(highest);
+        }
         true
     }
 
     /// Forgets a session.
     pub fn forget(&mut self, peer: SessionKey) {
         self.disown(peer);
+        self.drop_stored(peer);
+        if let Some(highest) = self.sessions.get(&peer).and_then(|session| session.highest()) {
+            self.forgotten.note(peer, highest);
+        }
         self.sessions.forget(peer);
+    }
+
+    /// Forgets what is kept for a session's next answer.
+    pub fn drop_stored(&mut self, peer: SessionKey) {
+        let Some(session) = self.sessions.get_mut(&peer) else { return };
+        for account in std::mem::take(&mut session.stored).acks.accounts() {
+            self.give_ack(account);
+        }
+    }
+
+    /// An acknowledgement is kept.
+    pub fn take_ack(&mut self, account: AccountId) {
+        self.budget.take(&mut self.accounts, account, KEPT_ACK);
+        self.accounts.enter(account);
+        self.kept_acks += 1;
+    }
+
+    /// Drops the acknowledgements kept for sessions that do not park.
+    pub fn drop_old_acks(&mut self, now: u64) {
+        while let Some((due, peer)) = self.ack_keepers.front().copied()
+            && due <= now
+        {
+            self.ack_keepers.pop_front();
+            let lives = self.absent(now, &peer).is_none();
+            let Some(session) = self.sessions.get_mut(&peer) else { continue };
+            if lives && session.stored.acks.first().is_some() {
+                self.ack_keepers.push_back((now + self.config.ack_keep_ms, peer));
+                continue;
+            }
+            session.keeps_acks = false;
+            for account in std::mem::take(&mut session.stored.acks).accounts() {
+                self.stats.acks_dropped += 1;
+                self.give_ack(account);
+            }
+        }
+    }
+
+    /// An acknowledgement is kept no longer.
+    pub fn give_ack(&mut self, account: AccountId) {
+        self.kept_acks -= 1;
+        self.budget.give(&mut self.accounts, account, KEPT_ACK);
+        self.accounts.leave(account);
     }
 
     /// Forgets a session's names and wishes.
@@ -147,7 +212,8 @@ impl Tables {
     /// Forgets an exchange.
     pub fn remove(&mut self, now: u64, id: ExchangeId) {
         let Some(exchange) = self.exchanges.remove(id) else { return };
-        self.budget.give(exchange.response.undrained());
+        self.budget.give(&mut self.accounts, exchange.account(), exchange.response.undrained());
+        self.accounts.leave(exchange.account());
         if let Some(peer) = exchange.session() {
             self.sessions.exit(now, peer, id);
         }
@@ -170,12 +236,12 @@ impl Tables {
     pub fn release(&mut self, now: u64, upload: &mut Upload) {
         if let Some(message) = upload.take_in_hand() {
             self.stop_waiting(now, upload, message.peer);
-            self.budget.give(message.held());
+            self.budget.give(&mut self.accounts, upload.account, message.held());
         }
-        self.budget.give(upload.body_held());
+        self.budget.give(&mut self.accounts, upload.account, upload.body_held());
         self.set_target(upload, None);
         self.upload_timers.set(upload.id, &mut upload.deadline, None);
-        self.budget.unstarve(upload.id);
+        self.budget.unstarve(&mut self.accounts, upload.id);
         if let Some(peer) = self.session_of(upload.id)
             && let Some(session) = self.sessions.get_mut(&peer)
         {
@@ -187,7 +253,7 @@ impl Tables {
     pub fn stop_waiting(&mut self, now: u64, upload: &mut Upload, peer: SessionKey) {
         if upload.end_wait(now) {
             self.targets.stop_waiting(peer, upload.id);
-            self.budget.unstarve(upload.id);
+            self.budget.unstarve(&mut self.accounts, upload.id);
             self.touch(peer);
             let idle_until = now + self.config.upload_idle_ms;
             self.upload_timers.set(upload.id, &mut upload.deadline, Some(idle_until));

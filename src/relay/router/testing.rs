@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 
-use super::{Answer, ExchangeId, Router, RouterConfig};
+use super::{Answer, ExchangeId, Origin, Router, RouterConfig};
 use crate::Kind;
 use crate::secure::{HostDigest, Identity, KeyProof};
 use crate::wire::{
@@ -306,6 +306,8 @@ fn owned(message: Message<'_>) -> Message<'static> {
 pub struct Lab {
     pub router: Router,
     pub now: u64,
+    /// For whom requests count.
+    pub origin: Origin,
 }
 
 /// A request under way.
@@ -323,7 +325,7 @@ impl Lab {
 
     pub fn with(config: RouterConfig) -> Self {
         let now = config.grace_ms;
-        Self { router: Router::new(config, 0), now }
+        Self { router: Router::new(config, 0), now, origin: Origin::Exempt }
     }
 
     /// Gives a whole body.
@@ -335,7 +337,7 @@ impl Lab {
 
     /// Opens an exchange; nothing of the body is given.
     pub fn open(&mut self, body: Body) -> Request {
-        let id = self.router.handle_open(self.now);
+        let id = self.router.handle_open_for(self.now, &self.origin);
         Request { id, rest: body.done().into(), got: Vec::new(), over: false }
     }
 

@@ -5,6 +5,7 @@ mod asked;
 mod claims;
 mod cut_through;
 mod life;
+mod limits;
 mod malformed;
 mod parks;
 mod proofs;

@@ -4,6 +4,7 @@ use bytes::{Buf, Bytes, BytesMut};
 use rustc_hash::FxHashMap;
 
 use super::ExchangeId;
+use super::accounts::AccountId;
 use super::config::RouterConfig;
 use super::demand::{Context, Demand, EXCESS_CLAIMS, Read, Start, is_sound};
 use super::exchange::RequestKind;
@@ -22,6 +23,8 @@ use crate::wire::{
 #[derive(Debug)]
 pub(super) struct Upload {
     pub id: ExchangeId,
+    /// For whom it counts.
+    pub account: AccountId,
     stage: UploadStage,
     body: BodyInput,
     /// Messages begun.
@@ -69,6 +72,8 @@ struct BodyInput {
     input: Bytes,
     /// Octets read.
     octets: usize,
+    /// When the first could be read.
+    began: u64,
     /// When octets were read last.
     last_byte: u64,
     /// Whether the whole body was given.
@@ -96,16 +101,18 @@ pub(super) enum Pulled {
 
 impl Upload {
     /// Of the exchange `id`, which begins. Its messages may wait for `patience` milliseconds.
-    pub fn new(id: ExchangeId, now: u64, patience: u64) -> Self {
+    pub fn new(id: ExchangeId, account: AccountId, now: u64, patience: u64) -> Self {
         let body = BodyInput {
             decoder: Decoder::new(),
             input: Bytes::new(),
             octets: 0,
+            began: now,
             last_byte: now,
             ended: false,
         };
         Self {
             id,
+            account,
             stage: UploadStage::Start(Start::default()),
             body,
             messages: 0,
@@ -148,6 +155,16 @@ impl Upload {
     /// Whether a message was read whose verdict ends a park with SINGLE.
     pub fn speaks(&self) -> bool {
         self.speaks
+    }
+
+    /// Whether the body comes too slowly, or for too long. Waits for peers are short, and do not count much.
+    pub fn is_too_slow(&self, now: u64, config: &RouterConfig) -> bool {
+        if self.body.ended {
+            return false;
+        }
+        let age = now.saturating_sub(self.body.began);
+        let due = age.saturating_sub(config.upload_idle_ms) * u64::from(config.body_rate) / 1000;
+        age > config.body_ms || (self.body.octets as u64) < due
     }
 
     pub fn last_byte(&self) -> u64 {

@@ -363,7 +363,7 @@ proptest! {
     fn no_input_makes_the_router_panic_or_leak(steps in proptest::collection::vec(step(), 1..60)) {
         let config = RouterConfig { max_sessions: 3, acks: 2, wishes: 2, undrained: 4_096,
             max_held: 40_000, ..RouterConfig::default() };
-        let mut lab = Lab { router: Router::new(config, 0), now: 0 };
+        let mut lab = Lab { router: Router::new(config, 0), now: 0, origin: Default::default() };
         let mut open: Vec<(u64, Bytes, bool)> = Vec::new();
         for step in steps {
             match step {
