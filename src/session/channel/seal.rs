@@ -155,12 +155,12 @@ impl Records {
         let most = usize::from(self.most[0]);
         let mut done = 0;
         while done < bytes.len() {
-            let wanted = (bytes.len() - done).min(most);
-            let n = wanted.min(self.room(tx, ring.len()));
+            let room = self.room(tx, ring.len());
             // A ring that frees by and by is not to be filled with tiny records.
-            if n < wanted.min(self.least()) {
+            if room < self.least() {
                 break;
             }
+            let n = (bytes.len() - done).min(most).min(room);
             self.put(tx, ring, n as u16, &bytes[done..done + n]);
             done += n;
         }
@@ -168,7 +168,7 @@ impl Records {
         done
     }
 
-    /// The least octets worth a record while more wait.
+    /// The least octets of room in which a record is begun.
     fn least(&self) -> usize {
         (usize::from(self.most[0]) / 4).max(1)
     }

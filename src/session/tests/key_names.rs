@@ -2,8 +2,8 @@
 
 use super::*;
 use crate::error::{ConfigError, Error, KeyNameFault};
-use crate::secure::{HostDigest, Identity, KeyProof};
-use crate::session::ListenerId;
+use crate::secure::{HostDigest, Identity, KeyProof, Secret};
+use crate::session::{ListenerId, Security};
 use crate::wire::{Endpoint, ListenReq, ListenRsp};
 
 const SECRET: [u8; 16] = [1; 16];
@@ -23,7 +23,13 @@ fn own() -> Endpoint {
 fn bench() -> Bench {
     let mut settings = Settings::new(SECRET, 5);
     settings.key_proof = Some(key_proof());
-    Bench::with(&settings).reach()
+    encrypting(Bench::with(&settings).reach())
+}
+
+/// Key names are for sessions that encrypt.
+fn encrypting(mut bench: Bench) -> Bench {
+    bench.session().encrypt(Security::new(&identity(), Secret::new([6; 32])));
+    bench
 }
 
 fn listen(bench: &mut Bench, at: Endpoint) -> Result<ListenerId, Error> {
@@ -119,7 +125,9 @@ fn only_the_own_key_name_is_listened_on() {
     let foreign = Err(KeyNameFault::Foreign.into());
     assert_eq!(listen(&mut bench(), Endpoint { name: other, port: 1 }), foreign);
     // Without an identity no key name is the own one.
-    assert_eq!(listen(&mut Bench::reached(), own()), foreign);
+    assert_eq!(listen(&mut encrypting(Bench::reached()), own()), foreign);
+    let plain = Err(KeyNameFault::Plain.into());
+    assert_eq!(listen(&mut Bench::reached(), own()), plain);
     assert_eq!(bench().connects(&own()), Ok(()));
 }
 

@@ -232,7 +232,7 @@ fn highest_epoch_locks_nobody_out() {
     let mut lab = Lab::new();
     assert_eq!(claim(&mut lab, body(1, 1, 1, u64::MAX, None, Some(1))), (Status::Ok, u64::MAX));
     let mut ghost = lab.post(body(1, 2, 1, u64::MAX, OK, None));
-    assert_eq!(claim(&mut lab, body(2, 1, 1, 10, None, Some(1))), (Status::Taken, u64::MAX));
+    assert_eq!(claim(&mut lab, body(2, 1, 1, 10, None, Some(1))), (Status::Taken, u64::MAX - 1));
     let heard = None;
     assert_eq!(claim(&mut lab, body(2, 2, 1, u64::MAX, heard, None)), (Status::Ok, u64::MAX));
     assert_eq!(lab.answer(&mut ghost).listens(), [(1, Status::Taken, u64::MAX)]);
