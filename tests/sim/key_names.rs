@@ -6,8 +6,8 @@ use std::rc::Rc;
 use byway::Kind;
 use byway::error::{ConfigError, Error};
 use byway::relay::router::{Answer, RouterConfig};
-use byway::secure::{HostDigest, Identity, KeyProof};
-use byway::session::{Lane, ListenerId, Pace, Profile};
+use byway::secure::{HostDigest, Identity, KeyProof, Secret};
+use byway::session::{Lane, ListenerId, Pace, Profile, Security};
 use byway::wire::{Decoder, Hello, HelloFlags, ListenReq, Message, Name, Piece, Status, VERSION};
 
 use crate::app::{Plan, endpoint};
@@ -111,6 +111,8 @@ fn restarted_holder_has_its_key_name_at_once() {
         let host = HostDigest::of(HOST);
         settings.key_proof = Some(KeyProof::new(&identity, &settings.secret, host));
     });
+    let keys = Security::new(&identity, Secret::new([9; 32]));
+    w.with(heir, |session, _| session.encrypt(keys));
     let id = w.listen(heir, &at, Kind::Stream);
     w.run_until(2 * ONE_EXCHANGE, "claim", |w| listening(w, heir, id) == Ok(true));
     let n = w.connect(a, &at, Kind::Stream, heir, [Plan::bytes(10), Plan::bytes(10)]);
