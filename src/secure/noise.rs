@@ -66,7 +66,7 @@ pub struct Common<'a> {
 
 impl Common<'_> {
     /// The pre-shared key of the pattern.
-    fn psk(&self) -> Secret {
+    pub(super) fn psk(&self) -> Secret {
         let hash = Sha256::new()
             .chain_update(b"byway channel 2\0")
             .chain_update(self.secret.octets())

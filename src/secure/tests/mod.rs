@@ -1,5 +1,6 @@
 //! Tests of identities, public keys, key names and proofs.
 
+mod noise;
 mod vectors;
 
 use curve25519_dalek::constants::EIGHT_TORSION;
