@@ -140,6 +140,8 @@ pub enum byway_error {
     Head = -421,
     /// The program's own on_socket of byway_config refused each socket.
     Hook = -422,
+    /// The server's key is none of those that are pinned.
+    TlsOtherKey = -423,
 }
 
 use byway_error as Code;
@@ -205,6 +207,7 @@ pub(super) const LINES: &[(Code, &CStr)] = &[
     (Code::ProxyScheme, c"path to the relay blocked: the proxy wants another scheme than Basic, which byway speaks; allow Basic there, or go through a local proxy such as cntlm or px"),
     (Code::Compressed, c"path to the relay blocked: the answer was compressed on the way; have the proxy or front leave application/octet-stream alone"),
     (Code::Head, c"path to the relay blocked: the head of the answer cannot be read: no HTTP, too long, folded or malformed; look at the port, and at the fronts before the relay"),
+    (Code::TlsOtherKey, c"path to the relay blocked: its key is not the pinned one: another server answers, or its key was changed; get the new pin from its operator, for roots_pem"),
 ];
 
 /// What stands in the way, and the number that belongs to it.
@@ -233,6 +236,7 @@ fn tls(fault: TlsFault) -> Code {
         TlsFault::NotYetValid => Code::TlsNotYetValid,
         TlsFault::WrongName => Code::TlsWrongName,
         TlsFault::UnknownIssuer => Code::TlsUnknownIssuer,
+        TlsFault::OtherKey => Code::TlsOtherKey,
         TlsFault::Certificate => Code::TlsCertificate,
         TlsFault::NotTls => Code::TlsNone,
         TlsFault::Refused => Code::TlsRefused,

@@ -8,7 +8,8 @@ use clap::Args;
 use tracing::info;
 
 use super::failure::CommandError;
-use super::signals::Signals;
+use super::files::Files;
+use super::signals::{Asked, Signals};
 use super::{announce, parse, sockets};
 
 /// How long exchanges under way may take when the relay stops. The relay answers parks at once, and a
@@ -40,6 +41,8 @@ pub struct Options {
     /// Threads [default: one for two cores]
     #[arg(long, value_name = "NUMBER", value_parser = parse::workers)]
     workers: Option<usize>,
+    #[command(flatten)]
+    files: Files,
 }
 
 impl Options {
@@ -62,13 +65,16 @@ impl Options {
     }
 }
 
-/// Runs a relay until a signal ends it. The first signal ends it in order, a second one at once.
+/// Runs a relay until a signal ends it. The first signal ends it in order, a second one at once. Where the
+/// options name files, SIGHUP has them read again instead.
 pub fn run(options: &Options) -> Result<(), CommandError> {
-    let mut signals = Signals::catch()?;
+    let mut signals = Signals::catch_with(options.files.hangup())?;
+    let mut config = options.config();
+    options.files.load(&mut config)?;
     let serve = || {
         let listeners = sockets::bind(&options.listen)?;
         let addresses = sockets::addresses(&listeners)?;
-        Ok((addresses, Relay::serve(listeners, options.config())?))
+        Ok((addresses, Relay::serve(listeners, config)?))
     };
     let (addresses, relay) =
         serve().map_err(|error| CommandError::bind(&error, &options.listen, "--listen"))?;
@@ -77,7 +83,12 @@ pub fn run(options: &Options) -> Result<(), CommandError> {
     for other in addresses.iter().filter(|address| **address != first) {
         announce(relay.url().replacen(&first.to_string(), &other.to_string(), 1));
     }
-    let number = signals.wait();
+    let number = loop {
+        match signals.asked() {
+            Asked::Reload => options.files.reload(&relay),
+            Asked::End(number) => break number,
+        }
+    };
     info!("stopping on signal {number}");
     signals.then_exit(|| {})?;
     relay.shutdown(SHUTDOWN);

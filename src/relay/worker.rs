@@ -175,7 +175,7 @@ impl Worker {
             failing = false;
             let Some(connection) = self.places.take(peer) else {
                 // The client is gone already, if that fails.
-                let _ = connection::refuse(stream, &self.places);
+                let _ = connection::refuse(stream, &self.service, &self.places);
                 continue;
             };
             debug!(%peer, "connected");
