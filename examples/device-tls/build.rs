@@ -1,5 +1,5 @@
-//! The programs begin at `run`: there is no start-up code, as they never run.
+//! The program of sizes begins at `run`: it has no start-up code, as it never runs.
 
 fn main() {
-    println!("cargo:rustc-link-arg-bins=--entry=run");
+    println!("cargo:rustc-link-arg-bin=sizes=--entry=run");
 }
