@@ -5,10 +5,13 @@ use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 
+/// What went by on a connection, one way.
+type Seen = Arc<Mutex<Vec<u8>>>;
+
 /// A running recorder. Its threads end with the connections.
 pub struct Recorder {
     address: SocketAddr,
-    taken: Arc<Mutex<Vec<Arc<Mutex<Vec<u8>>>>>>,
+    taken: Arc<Mutex<Vec<Seen>>>,
 }
 
 impl Recorder {
@@ -16,13 +19,13 @@ impl Recorder {
     pub fn before(server: SocketAddr) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
         let address = listener.local_addr().expect("bound");
-        let taken: Arc<Mutex<Vec<_>>> = Arc::default();
+        let taken: Arc<Mutex<Vec<Seen>>> = Arc::default();
         let connections = Arc::clone(&taken);
         thread::spawn(move || {
             for client in listener.incoming().flatten() {
                 let Ok(server) = TcpStream::connect(server) else { continue };
                 for (from, to) in [(&client, &server), (&server, &client)] {
-                    let seen: Arc<Mutex<Vec<u8>>> = Arc::default();
+                    let seen = Seen::default();
                     lock(&connections).push(Arc::clone(&seen));
                     let (from, to) = (from.try_clone(), to.try_clone());
                     let (Ok(from), Ok(to)) = (from, to) else { continue };
