@@ -394,6 +394,11 @@ pub enum TlsFault {
         "the server's certificate is of no trusted issuer; give the issuer's certificate, or the server's own if it is self-signed, as trusted root (--roots)"
     )]
     UnknownIssuer,
+    /// The server's key is none of those that are pinned.
+    #[error(
+        "its key is not the pinned one, so another server answers, or its key was changed; get the new pin from its operator (byway relay prints it), then change --roots pin:…"
+    )]
+    OtherKey,
     /// The server's certificate cannot be used for another reason.
     #[error(
         "the server's certificate cannot be used, the event (-v) says why; make one of X.509 version 3 for servers"

@@ -27,9 +27,9 @@
 //! - [`transport`]: carries one HTTP exchange after another.
 //! - [`relay`]: the server between the peers, to embed or to run by the `byway` command.
 //!
-//! Features: `client`, `tls`, `relay` and `cli` are on by default, `capi` is not. Without the default
-//! features the crate is `session`, `wire` and `device`, and needs neither std nor an allocator; the
-//! feature `secure`, which `client` and `relay` bring, adds keys and key names to it. With
+//! Features: `client`, `tls`, `relay`, `relay-tls` and `cli` are on by default, `capi` is not. Without the
+//! default features the crate is `session`, `wire` and `device`, and needs neither std nor an allocator; the
+//! feature `secure`, which `client` and `relay` bring, adds encryption, keys and key names to it. With
 //! the feature `log`, which all that need std bring, these tell what they decide by the crate `log`.
 #![cfg_attr(not(feature = "std"), no_std)]
 
@@ -40,6 +40,8 @@ pub mod client;
 pub mod device;
 pub mod error;
 mod http;
+#[cfg(any(feature = "client", feature = "relay-tls"))]
+mod pin;
 #[cfg(feature = "relay")]
 pub mod relay;
 #[cfg(feature = "secure")]
@@ -51,6 +53,8 @@ pub mod transport;
 pub mod wire;
 
 pub use error::Error;
+#[cfg(any(feature = "client", feature = "relay-tls"))]
+pub use pin::KeyPin;
 pub use wire::{Address, Endpoint, EndpointError, Name};
 
 /// The kind of data that a channel carries.

@@ -302,6 +302,8 @@ enum BYWAY_ENUM byway_error
   BYWAY_ERROR_TAMPERED_THERE = -441,
   // The stream ended, and its peer did not say so.
   BYWAY_ERROR_TRUNCATED = -442,
+  // The server's key is none of those that are pinned.
+  BYWAY_ERROR_TLS_OTHER_KEY = -423,
 };
 #ifndef __cplusplus
 #ifdef BYWAY_TYPED_ENUMS
@@ -505,8 +507,9 @@ typedef struct byway_config {
   const struct byway_header *headers;
   // Number of headers.
   size_t header_count;
-  // Certificates (PEM) to trust for https, or NULL: the system's, or where it has none as files, the
-  // public web's.
+  // Certificates (PEM) to trust for https, or pins of the relay's key, pin:sha256/ and 44 characters of
+  // base64 as byway relay prints it, more behind commas: then its certificate's names, dates and issuer do not count.
+  // NULL: the system's, or where it has none as files, the public web's.
   const char *roots_pem;
   // Octets of roots_pem, without a NUL.
   size_t roots_pem_len;

@@ -90,8 +90,9 @@ pub struct byway_config {
     pub headers: *const byway_header,
     /// Number of headers.
     pub header_count: usize,
-    /// Certificates (PEM) to trust for https, or NULL: the system's, or where it has none as files, the
-    /// public web's.
+    /// Certificates (PEM) to trust for https, or pins of the relay's key, pin:sha256/ and 44 characters of
+    /// base64 as byway relay prints it, more behind commas: then its certificate's names, dates and issuer do not count.
+    /// NULL: the system's, or where it has none as files, the public web's.
     pub roots_pem: *const c_char,
     /// Octets of roots_pem, without a NUL.
     pub roots_pem_len: usize,
@@ -335,7 +336,10 @@ impl byway_config {
             user_agent: user_agent.map_or(defaults.user_agent, str::to_owned),
             roots: match roots {
                 [] => defaults.roots,
-                pem => Roots::Pem(pem.to_owned()),
+                octets => Roots::from_octets(octets).map_err(|_| {
+                    // The library's own text names the option of the command.
+                    setting("config.roots_pem must be PEM, or pin:sha256/ and 44 characters of base64 as byway relay prints")
+                })?,
             },
             hooks,
             ..Config::new(url)

@@ -158,6 +158,8 @@ pub enum byway_error {
     TamperedThere = -441,
     /// The stream ended, and its peer did not say so.
     Truncated = -442,
+    /// The server's key is none of those that are pinned.
+    TlsOtherKey = -423,
 }
 
 use byway_error as Code;
@@ -232,6 +234,7 @@ pub(super) const LINES: &[(Code, &CStr)] = &[
     (Code::TamperedThere, c"what was sent was changed on the way: the relay or a proxy did it; use another way"),
     (Code::Truncated, c"the stream was cut short on the way: its end does not come from the peer; connect anew"),
     (Code::Head, c"path to the relay blocked: the head of the answer cannot be read: no HTTP, too long, folded or malformed; look at the port, and at the fronts before the relay"),
+    (Code::TlsOtherKey, c"path to the relay blocked: its key is not the pinned one: another server answers, or its key was changed; get the new pin from its operator, for roots_pem"),
 ];
 
 /// What stands in the way, and the number that belongs to it.
@@ -260,6 +263,7 @@ fn tls(fault: TlsFault) -> Code {
         TlsFault::NotYetValid => Code::TlsNotYetValid,
         TlsFault::WrongName => Code::TlsWrongName,
         TlsFault::UnknownIssuer => Code::TlsUnknownIssuer,
+        TlsFault::OtherKey => Code::TlsOtherKey,
         TlsFault::Certificate => Code::TlsCertificate,
         TlsFault::NotTls => Code::TlsNone,
         TlsFault::Refused => Code::TlsRefused,

@@ -1,6 +1,7 @@
 //! The command line: its commands and options, its log, and its exit codes.
 
 mod failure;
+mod files;
 mod forward;
 mod id;
 mod limits;

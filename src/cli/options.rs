@@ -53,9 +53,10 @@ pub struct ClientOptions {
     #[arg(long, value_name = "URL|env")]
     proxy: Option<String>,
     /// Whose certificates to trust for https://: those in this file (PEM), the system's (or what
-    /// SSL_CERT_FILE and SSL_CERT_DIR name), or those of the public web, which are built in [default:
+    /// SSL_CERT_FILE and SSL_CERT_DIR name), or those of the public web, which are built in; or the
+    /// relay's own key, which it prints at its start, pin:sha256/…, more behind commas [default:
     /// system; where it has none, web]
-    #[arg(long, value_name = "FILE|system|web", value_parser = roots)]
+    #[arg(long, value_name = "FILE|system|web|pin:…", value_parser = roots)]
     roots: Option<Roots>,
     /// Who this is: a later process with the same text takes over the endpoint, so that a restart
     /// need not wait. Keep it to yourself, or others do so
@@ -119,6 +120,9 @@ fn roots(text: &str) -> Result<Roots, String> {
     match text {
         "system" => Ok(Roots::System),
         "web" => Ok(Roots::Web),
+        pins if pins.starts_with("pin:") => {
+            Roots::from_octets(pins.as_bytes()).map_err(|error| error.to_string())
+        }
         path => match std::fs::read(path) {
             Ok(pem) => Ok(Roots::Pem(pem)),
             Err(error) => Err(format!("cannot read it: {error}")),

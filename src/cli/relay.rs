@@ -10,8 +10,9 @@ use ipnet::IpNet;
 use tracing::info;
 
 use super::failure::CommandError;
+use super::files::Files;
 use super::limits::Limits;
-use super::signals::Signals;
+use super::signals::{Asked, Signals};
 use super::{announce, parse, sockets};
 
 /// How long exchanges under way may take when the relay stops. The relay answers parks at once, and a
@@ -54,6 +55,8 @@ pub struct Options {
     workers: Option<usize>,
     #[command(flatten)]
     limits: Limits,
+    #[command(flatten)]
+    files: Files,
 }
 
 impl Options {
@@ -79,13 +82,16 @@ impl Options {
     }
 }
 
-/// Runs a relay until a signal ends it. The first signal ends it in order, a second one at once.
+/// Runs a relay until a signal ends it. The first signal ends it in order, a second one at once. Where the
+/// options name files, SIGHUP has them read again instead.
 pub fn run(options: &Options) -> Result<(), CommandError> {
-    let mut signals = Signals::catch()?;
+    let mut signals = Signals::catch_with(options.files.hangup())?;
+    let mut config = options.config();
+    options.files.load(&mut config)?;
     let serve = || {
         let listeners = sockets::bind(&options.listen)?;
         let addresses = sockets::addresses(&listeners)?;
-        Ok((addresses, Relay::serve(listeners, options.config())?))
+        Ok((addresses, Relay::serve(listeners, config)?))
     };
     let (addresses, relay) =
         serve().map_err(|error| CommandError::bind(&error, &options.listen, "--listen"))?;
@@ -94,7 +100,12 @@ pub fn run(options: &Options) -> Result<(), CommandError> {
     for other in addresses.iter().filter(|address| **address != first) {
         announce(relay.url().replacen(&first.to_string(), &other.to_string(), 1));
     }
-    let number = signals.wait();
+    let number = loop {
+        match signals.asked() {
+            Asked::Reload => options.files.reload(&relay),
+            Asked::End(number) => break number,
+        }
+    };
     info!("stopping on signal {number}");
     signals.then_exit(|| {})?;
     relay.shutdown(SHUTDOWN);

@@ -1,4 +1,4 @@
-//! The signals that end the process: SIGINT, SIGTERM and SIGHUP.
+//! The signals that end the process: SIGINT, SIGTERM and SIGHUP, which may have another meaning.
 
 use std::future::poll_fn;
 use std::io;
@@ -16,25 +16,54 @@ static ENDING: AtomicBool = AtomicBool::new(false);
 pub struct Signals {
     runtime: Runtime,
     signals: Vec<(SignalKind, Signal)>,
+    hangup: Hangup,
+}
+
+/// What SIGHUP means.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Hangup {
+    /// It ends the process, unless that was started with the signal ignored, as under nohup.
+    Ends,
+    /// It has files read again.
+    Reloads,
+}
+
+/// What a signal asks for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Asked {
+    /// The signal of this number ends the process.
+    End(i32),
+    Reload,
 }
 
 impl Signals {
     pub fn catch() -> io::Result<Self> {
+        Self::catch_with(Hangup::Ends)
+    }
+
+    /// Catches the signals where SIGHUP has this meaning.
+    pub fn catch_with(hangup: Hangup) -> io::Result<Self> {
         let runtime = Builder::new_current_thread().enable_io().build()?;
         let context = runtime.enter();
         let mut kinds = vec![SignalKind::interrupt(), SignalKind::terminate()];
-        // Under nohup SIGHUP stays ignored.
-        if !is_ignored(SignalKind::hangup()) {
+        if hangup == Hangup::Reloads || !is_ignored(SignalKind::hangup()) {
             kinds.push(SignalKind::hangup());
         }
         let signals = kinds.into_iter().map(|kind| Ok((kind, signal(kind)?)));
         let signals = signals.collect::<io::Result<_>>()?;
         drop(context);
-        Ok(Self { runtime, signals })
+        Ok(Self { runtime, signals, hangup })
+    }
+
+    /// Blocks until a signal comes.
+    pub fn asked(&mut self) -> Asked {
+        let number = self.wait();
+        let is_hangup = number == SignalKind::hangup().as_raw_value();
+        if is_hangup && self.hangup == Hangup::Reloads { Asked::Reload } else { Asked::End(number) }
     }
 
     /// Blocks until a signal comes, and gives its number.
-    pub fn wait(&mut self) -> i32 {
+    fn wait(&mut self) -> i32 {
         let signals = &mut self.signals;
         self.runtime.block_on(poll_fn(|context| {
             for (kind, signal) in &mut *signals {

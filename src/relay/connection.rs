@@ -2,7 +2,7 @@
 
 use std::io::{self, Write};
 use std::net::{IpAddr, Shutdown};
-use std::pin::pin;
+use std::pin::{Pin, pin};
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, Ordering::Relaxed};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
@@ -10,13 +10,16 @@ use std::time::Duration;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio::sync::{Notify, watch};
 use tracing::debug;
 
 use super::places::{ConnectionId, ConnectionPlaces};
 use super::service::{FULL, RETRY_AFTER, Service};
-use super::stall::{LINGER, PatientStream};
+use super::stall::{HeadWatch, LINGER, StallWatch};
+#[cfg(feature = "relay-tls")]
+use super::tls;
 use super::worker::{Order, stopping};
 
 /// Of hyper's buffers, each way: 32 KiB, so that with the router's queue
@@ -245,7 +248,43 @@ pub(super) async fn serve(
     if !matches!(begun, Ok(Ok(1..))) {
         return;
     }
-    let stream = PatientStream::new(stream, &service, Arc::clone(&connection));
+    #[cfg(feature = "relay-tls")]
+    if let Some(server) = &service.tls {
+        if octet != tls::HANDSHAKE {
+            return tls::refuse_plain(stream).await;
+        }
+        // Boxed, so that connections without TLS do not have its size.
+        return Box::pin(async {
+            let socket =
+                StallWatch::new(stream, service.stall, service.drain_rate, Arc::clone(&connection));
+            let shaken = tokio::select! {
+                shaken = server.accept(socket, service.head_timeout) => shaken,
+                () = &mut word => return,
+            };
+            match shaken {
+                Ok(stream) => {
+                    let stream =
+                        HeadWatch::new(stream, service.head_timeout, Arc::clone(&connection));
+                    converse(stream.begun(), &service, &connection, word).await;
+                }
+                Err(error) => debug!(%error, "no TLS"),
+            }
+        })
+        .await;
+    }
+    let socket =
+        StallWatch::new(stream, service.stall, service.drain_rate, Arc::clone(&connection));
+    let stream = HeadWatch::new(socket, service.head_timeout, Arc::clone(&connection));
+    converse(stream, &service, &connection, word).await;
+}
+
+/// Serves requests on a stream until it ends or `word` says that it is to.
+async fn converse(
+    stream: impl AsyncRead + AsyncWrite + Unpin,
+    service: &Service,
+    connection: &Arc<Connection>,
+    word: Pin<&mut impl Future<Output = ()>>,
+) {
     let serving = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(IDLE_TIMEOUT)
@@ -257,13 +296,13 @@ pub(super) async fn serve(
         .auto_date_header(false)
         .serve_connection(
             TokioIo::new(stream),
-            service_fn(|request| service.handle(request, &connection)),
+            service_fn(|request| service.handle(request, connection)),
         );
     let mut serving = pin!(serving);
     let ended = tokio::select! {
         biased;
         ended = &mut serving => Some(ended),
-        () = &mut word => None,
+        () = word => None,
     };
     let ended = match ended {
         Some(ended) => ended,
@@ -279,15 +318,26 @@ pub(super) async fn serve(
 }
 
 /// Answers a connection for which there is no place, without having read a request.
-pub(super) fn refuse(stream: TcpStream, places: &ConnectionPlaces) -> io::Result<()> {
-    let head = format!(
-        "HTTP/1.1 503 Service Unavailable\r\nContent-Type: text/plain\r\nCache-Control: no-store\r\n\
-         Byway-Status: full\r\nRetry-After: {RETRY_AFTER}\r\nConnection: close\r\nContent-Length: {}\r\n\r\n{FULL}",
-        FULL.len()
-    );
+pub(super) fn refuse(
+    stream: TcpStream,
+    #[cfg_attr(not(feature = "relay-tls"), expect(unused_variables))] service: &Service,
+    places: &ConnectionPlaces,
+) -> io::Result<()> {
+    #[cfg(feature = "relay-tls")]
+    if let Some(server) = &service.tls {
+        let (server, right) = (Arc::clone(server), places.refuse());
+        // Beyond these handshakes a client finds its connection closed, and comes back.
+        if let Some(right) = right {
+            tokio::spawn(async move {
+                server.refuse(stream, full().as_bytes()).await;
+                drop(right);
+            });
+        }
+        return Ok(());
+    }
     let mut stream = stream.into_std()?;
     // A new socket has room for that.
-    stream.write_all(head.as_bytes())?;
+    stream.write_all(full().as_bytes())?;
     if let Some(right) = places.refuse() {
         stream.shutdown(Shutdown::Write)?;
         let stream = TcpStream::from_std(stream)?;
@@ -300,15 +350,22 @@ pub(super) fn refuse(stream: TcpStream, places: &ConnectionPlaces) -> io::Result
     Ok(())
 }
 
-async fn drain(stream: TcpStream) -> io::Result<()> {
-    let mut octets = [0; 1024];
-    loop {
-        stream.readable().await?;
-        match stream.try_read(&mut octets) {
-            Ok(0) => return Ok(()),
-            Ok(_) => {}
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-            Err(error) => return Err(error),
-        }
-    }
+/// The answer to a client for which there is no place.
+fn full() -> String {
+    let more = format!("Byway-Status: full\r\nRetry-After: {RETRY_AFTER}\r\n");
+    refusal("503 Service Unavailable", &more, FULL)
+}
+
+/// A response behind which the connection is closed.
+pub(super) fn refusal(status: &str, fields: &str, text: &str) -> String {
+    format!(
+        "HTTP/1.1 {status}\r\nContent-Type: text/plain\r\nCache-Control: no-store\r\n\
+         {fields}Connection: close\r\nContent-Length: {}\r\n\r\n{text}",
+        text.len()
+    )
+}
+
+/// Reads until the client has closed.
+pub(super) async fn drain(mut stream: impl AsyncRead + Unpin) -> io::Result<()> {
+    tokio::io::copy(&mut stream, &mut tokio::io::sink()).await.map(|_| ())
 }

@@ -28,8 +28,12 @@ mod shared;
 mod stall;
 #[cfg(test)]
 mod tests;
+#[cfg(feature = "relay-tls")]
+mod tls;
 mod worker;
 
 pub use places::ConnectionStats;
 pub use router::{Rate, RouterConfig, RouterStats};
 pub use server::{Relay, RelayConfig};
+#[cfg(feature = "relay-tls")]
+pub use tls::{Certificate, CertificateFault};

@@ -17,6 +17,8 @@ use super::proxies::TrustedProxies;
 use super::router::{RouterConfig, RouterStats};
 use super::service::Service;
 use super::shared::SharedRouter;
+#[cfg(feature = "relay-tls")]
+use super::tls::{Certificate, TlsServer};
 use super::worker::{self, Order, Worker};
 
 /// Octets of a response that wait in the router; see `BUFFER` of a connection.
@@ -58,6 +60,10 @@ pub struct RelayConfig {
     /// the rightmost address there that is no such proxy. The proxies themselves may have any number of
     /// connections.
     pub trusted_proxies: Vec<IpNet>,
+    /// The certificate with which the relay speaks TLS, and nothing else; `None`: it speaks plain
+    /// HTTP. A handshake may take [`head_timeout`](Self::head_timeout).
+    #[cfg(feature = "relay-tls")]
+    pub tls: Option<Certificate>,
     /// The router's limits and times.
     pub router: RouterConfig,
 }
@@ -75,6 +81,8 @@ impl Default for RelayConfig {
             stall: Duration::from_secs(30),
             drain_rate: 256,
             trusted_proxies: Vec::new(),
+            #[cfg(feature = "relay-tls")]
+            tls: None,
             router: RouterConfig { undrained: UNDRAINED, ..RouterConfig::default() },
         }
     }
@@ -86,6 +94,8 @@ pub struct Relay {
     url: String,
     shared: Arc<SharedRouter>,
     places: Arc<ConnectionPlaces>,
+    #[cfg(feature = "relay-tls")]
+    tls: Option<Arc<TlsServer>>,
     order: watch::Sender<Order>,
     threads: Vec<JoinHandle<()>>,
 }
@@ -119,13 +129,42 @@ impl Relay {
             stall: config.stall,
             drain_rate: config.drain_rate,
             max_body: config.router.max_body.into(),
+            #[cfg(feature = "relay-tls")]
+            tls: config.tls.map(|certificate| Arc::new(TlsServer::new(certificate))),
         });
         let (order, orders) = watch::channel(Order::Serve);
+        #[cfg(feature = "relay-tls")]
+        let tls = service.tls.clone();
+        #[cfg(feature = "relay-tls")]
+        let scheme = if tls.is_some() { "https" } else { "http" };
+        #[cfg(not(feature = "relay-tls"))]
+        let scheme = "http";
         let worker = Worker { service, places: Arc::clone(&places), orders };
         let (address, threads) = worker::start(listeners, config.workers, &worker)?;
-        let url = format!("http://{address}{base}");
+        let url = format!("{scheme}://{address}{base}");
         info!(%url, "listening");
-        Ok(Self { address, url, shared, places, order, threads })
+        Ok(Self {
+            address,
+            url,
+            shared,
+            places,
+            #[cfg(feature = "relay-tls")]
+            tls,
+            order,
+            threads,
+        })
+    }
+
+    /// Replaces the certificate for all handshakes from now on. Connections that there are go on as they
+    /// are; sessions of TLS that began with the old certificate are not resumed. Does not block.
+    ///
+    /// # Errors
+    /// `Unsupported`: the relay was started without [`RelayConfig::tls`].
+    #[cfg(feature = "relay-tls")]
+    pub fn set_certificate(&self, certificate: Certificate) -> io::Result<()> {
+        let tls = self.tls.as_ref().ok_or(io::ErrorKind::Unsupported)?;
+        tls.set_certificate(certificate);
+        Ok(())
     }
 
     /// The URL that clients are given.

@@ -21,6 +21,8 @@ use super::connection::{Answering, Connection};
 use super::proxies::TrustedProxies;
 use super::router::{Answer, Origin, Shortage};
 use super::shared::SharedRouter;
+#[cfg(feature = "relay-tls")]
+use super::tls::TlsServer;
 
 /// After how many seconds a client may ask again for which there was no place: long enough that
 /// thousands of them cost little, short enough that a place is not free for long.
@@ -50,6 +52,9 @@ pub(super) struct Service {
     pub drain_rate: u32,
     /// Largest request body, in octets.
     pub max_body: u64,
+    /// The relay speaks TLS itself.
+    #[cfg(feature = "relay-tls")]
+    pub tls: Option<Arc<TlsServer>>,
 }
 
 impl Service {

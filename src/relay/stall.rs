@@ -1,5 +1,7 @@
-//! The stream of a connection. It gives up a client that takes nothing for too long, or that begins a
-//! request and does not get on with it, and it notes requests that say their length in two ways.
+//! The streams of a connection, one on top of the other. [`StallWatch`] gives up a client that takes nothing
+//! for too long; with TLS what counts are octets of the socket below it. [`HeadWatch`], which sees what the
+//! client says, gives up a client that begins a request and does not get on with it, and notes requests
+//! that say their length in two ways.
 
 use std::io::{self, IoSlice};
 use std::pin::Pin;
@@ -13,31 +15,17 @@ use tokio::time::{Instant, Sleep};
 
 use super::connection::Connection;
 use super::framing::Framing;
-use super::service::Service;
 
 /// How long the rest of a request may be on its way behind an answer that closes the connection. If the
 /// socket were closed at once, the kernel would answer the rest by a reset, which destroys the answer.
 pub(super) const LINGER: Duration = Duration::from_secs(1);
 
-/// A stream whose writes fail once its client is too far behind: without that, the octets queued for a
+/// A socket whose writes fail once its client is too far behind: without that, the octets queued for a
 /// receiver that is gone would be held until the kernel gives up, a quarter of an hour later.
-pub(super) struct PatientStream {
-    stream: TcpStream,
+pub(super) struct StallWatch {
+    socket: TcpStream,
     drain: Drain,
-    head_timeout: Duration,
-    head: Option<PendingHead>,
-    framing: Framing,
-    lingers: Option<Pin<Box<Sleep>>>,
     connection: Arc<Connection>,
-}
-
-/// The head of a request that has begun.
-struct PendingHead {
-    /// The request's number.
-    request: u32,
-    until: Instant,
-    /// Only for a head that does not come in one piece.
-    late: Option<Pin<Box<Sleep>>>,
 }
 
 /// How far a client is behind with its response.
@@ -84,18 +72,110 @@ impl Drain {
     }
 }
 
-impl PatientStream {
-    pub fn new(stream: TcpStream, service: &Service, connection: Arc<Connection>) -> Self {
-        let Service { stall, drain_rate, head_timeout, .. } = *service;
+impl StallWatch {
+    /// A watch over a client that may be behind by `stall` with at least `rate` octets a second.
+    pub fn new(socket: TcpStream, stall: Duration, rate: u32, connection: Arc<Connection>) -> Self {
+        Self { socket, drain: Drain::new(stall, rate), connection }
+    }
+
+    fn watch(
+        &mut self,
+        cx: &mut Context<'_>,
+        poll: Poll<io::Result<usize>>,
+    ) -> Poll<io::Result<usize>> {
+        self.connection.note_stall(poll.is_pending());
+        match poll {
+            Poll::Ready(Ok(octets)) => {
+                self.drain.wrote(octets);
+                poll
+            }
+            Poll::Ready(Err(_)) => poll,
+            Poll::Pending => self.drain.poll_late(cx).map(|()| Err(io::ErrorKind::TimedOut.into())),
+        }
+    }
+}
+
+impl AsyncRead for StallWatch {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.get_mut().socket).poll_read(cx, buffer)
+    }
+}
+
+impl AsyncWrite for StallWatch {
+    fn poll_write(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        let this = self.get_mut();
+        let poll = Pin::new(&mut this.socket).poll_write(cx, bytes);
+        this.watch(cx, poll)
+    }
+
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        slices: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let this = self.get_mut();
+        let poll = Pin::new(&mut this.socket).poll_write_vectored(cx, slices);
+        this.watch(cx, poll)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.socket.is_write_vectored()
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.get_mut().socket).poll_flush(cx)
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.get_mut().socket).poll_shutdown(cx)
+    }
+}
+
+/// The stream of HTTP.
+pub(super) struct HeadWatch<S> {
+    stream: S,
+    head_timeout: Duration,
+    head: Option<PendingHead>,
+    framing: Framing,
+    lingers: Option<Pin<Box<Sleep>>>,
+    connection: Arc<Connection>,
+}
+
+/// The head of a request that has begun.
+struct PendingHead {
+    /// The request's number.
+    request: u32,
+    until: Instant,
+    /// Only for a head that does not come in one piece.
+    late: Option<Pin<Box<Sleep>>>,
+}
+
+impl<S> HeadWatch<S> {
+    pub fn new(stream: S, head_timeout: Duration, connection: Arc<Connection>) -> Self {
         Self {
             stream,
-            drain: Drain::new(stall, drain_rate),
             head_timeout,
             head: None,
             framing: Framing::default(),
             lingers: None,
             connection,
         }
+    }
+
+    /// The first request's head has begun by now.
+    #[cfg(feature = "relay-tls")]
+    pub fn begun(mut self) -> Self {
+        let until = Instant::now() + self.head_timeout;
+        self.head = Some(PendingHead { request: 0, until, late: None });
+        self
     }
 
     /// Whether a request's head has been on its way for too long; `begun` if octets of the head came.
@@ -117,25 +197,9 @@ impl PatientStream {
             _ => Poll::Pending,
         }
     }
-
-    fn watch(
-        &mut self,
-        cx: &mut Context<'_>,
-        poll: Poll<io::Result<usize>>,
-    ) -> Poll<io::Result<usize>> {
-        self.connection.note_stall(poll.is_pending());
-        match poll {
-            Poll::Ready(Ok(octets)) => {
-                self.drain.wrote(octets);
-                poll
-            }
-            Poll::Ready(Err(_)) => poll,
-            Poll::Pending => self.drain.poll_late(cx).map(|()| Err(io::ErrorKind::TimedOut.into())),
-        }
-    }
 }
 
-impl AsyncRead for PatientStream {
+impl<S: AsyncRead + Unpin> AsyncRead for HeadWatch<S> {
     fn poll_read(
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -160,15 +224,13 @@ impl AsyncRead for PatientStream {
     }
 }
 
-impl AsyncWrite for PatientStream {
+impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for HeadWatch<S> {
     fn poll_write(
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
-        let this = self.get_mut();
-        let poll = Pin::new(&mut this.stream).poll_write(cx, bytes);
-        this.watch(cx, poll)
+        Pin::new(&mut self.get_mut().stream).poll_write(cx, bytes)
     }
 
     fn poll_write_vectored(
@@ -176,9 +238,7 @@ impl AsyncWrite for PatientStream {
         cx: &mut Context<'_>,
         slices: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        let this = self.get_mut();
-        let poll = Pin::new(&mut this.stream).poll_write_vectored(cx, slices);
-        this.watch(cx, poll)
+        Pin::new(&mut self.get_mut().stream).poll_write_vectored(cx, slices)
     }
 
     fn is_write_vectored(&self) -> bool {

@@ -183,7 +183,7 @@ impl Worker {
                     .with(|router, now| router.admit(now, &origin, Meter::Connections, 0).is_ok());
             let Some(connection) = admitted.then(|| self.places.take(peer)).flatten() else {
                 // The client is gone already, if that fails.
-                let _ = connection::refuse(stream, &self.places);
+                let _ = connection::refuse(stream, &self.service, &self.places);
                 continue;
             };
             debug!(%peer, "connected");
