@@ -1,7 +1,7 @@
 //! The errors, grouped by the party that has to change something. The text of each is one line: the
 //! cause, then the remedy.
 
-use crate::wire::{EndpointError, MAX_GREETING, Status};
+use crate::wire::{EndpointError, MAX_GREETING, Status, VERSION};
 
 /// Why an operation failed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -65,12 +65,23 @@ pub enum ConfigError {
         "endpoint forbidden: the relay's policy does not give this client's token that name and port; ask its operator to add it to `listen` or `connect`, or use another token"
     )]
     Forbidden,
+    /// The listener does not encrypt, and this client does.
+    #[error(
+        "the listener does not encrypt: let it do so, or switch encryption off here, for all on the way to read"
+    )]
+    PeerPlain,
+    /// The listener encrypts, and this client does not.
+    #[error("the listener encrypts: switch encryption on here, too")]
+    PeerEncrypts,
+    /// The key name cannot be used.
+    #[error(transparent)]
+    KeyName(#[from] KeyNameFault),
     /// The operation does not fit the channel's kind or direction.
     #[error("not possible on this channel: {0}")]
     Unsupported(&'static str),
     /// The relay speaks another version of the protocol.
     #[error(
-        "version mismatch: the relay speaks protocol version {relay}, this client 1; update the older"
+        "version mismatch: the relay speaks protocol version {relay}, this client {VERSION}; update the older"
     )]
     Version {
         /// The version that the relay speaks.
@@ -94,6 +105,32 @@ pub enum ConfigError {
         /// The length of the datagram in octets.
         len: usize,
     },
+}
+
+/// Why a key name cannot be used.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum KeyNameFault {
+    /// The name begins as a key name, and holds no key.
+    #[error("no key name: it begins with k. but holds no key; copy the whole of the key name")]
+    Damaged,
+    /// The program listens on a key name that is not its own identity's.
+    #[error("key name of another identity: only its own identity can listen there; give that one")]
+    Foreign,
+    /// The relay does not take the proof of the key.
+    #[error(
+        "the relay does not take the proof of the key: it is dialled by a host that is not among its names; dial it by one, or give it that one (--host)"
+    )]
+    Unproved,
+    /// The session does not encrypt, and key names are for encrypted channels alone.
+    #[error("key names are always encrypted: switch encryption on")]
+    Plain,
+}
+
+impl From<KeyNameFault> for Error {
+    fn from(fault: KeyNameFault) -> Self {
+        ConfigError::from(fault).into()
+    }
 }
 
 /// The faults of the other peer.
@@ -140,6 +177,19 @@ pub enum PeerError {
         /// The first offset that the peer had not received.
         received: u64,
     },
+    /// The two ends could not agree on keys.
+    #[error(
+        "no keys agreed on with the peer: give both ends the same shared secret, or none; else something on the way changed the handshake"
+    )]
+    Handshake,
+    /// The listener has another key than the one that it was to have.
+    #[error(
+        "the listener has another key than expected: it was set up anew, or is somebody else; ask its owner for the key"
+    )]
+    WrongKey,
+    /// The listener does not admit the key of this client.
+    #[error("the listener does not admit this client's key: have it added there")]
+    KeyRefused,
     /// The peer broke the protocol.
     #[error("peer broke the protocol; acknowledged up to offset {acked}; update the older side")]
     Protocol {
@@ -201,6 +251,27 @@ pub enum TransportError {
         /// The first offset that the peer has not acknowledged: that of the end.
         acked: u64,
     },
+    /// What came was changed on the way, or does not come from the peer.
+    #[error(
+        "what came is not what the peer sent: the relay or a proxy changed it; use another way; the peer acknowledged up to offset {acked}"
+    )]
+    Tampered {
+        /// The first octet of the application that the peer has not acknowledged.
+        acked: u64,
+    },
+    /// What was sent was changed on the way, as the peer says.
+    #[error(
+        "what was sent was changed on the way: the relay or a proxy did it; use another way; the peer had received up to offset {received}"
+    )]
+    TamperedThere {
+        /// The first octet of the application that the peer had not received.
+        received: u64,
+    },
+    /// The stream ended without the record that ends it.
+    #[error(
+        "the stream was cut short on the way: its end does not come from the peer; connect anew"
+    )]
+    Truncated,
     /// Another client uses this session's secret.
     #[error("another client uses this session's secret: seed each process differently")]
     SecretShared,
@@ -334,6 +405,11 @@ pub enum TlsFault {
         "the server's certificate is of no trusted issuer; give the issuer's certificate, or the server's own if it is self-signed, as trusted root (--roots)"
     )]
     UnknownIssuer,
+    /// The server's key is none of those that are pinned.
+    #[error(
+        "its key is not the pinned one, so another server answers, or its key was changed; get the new pin from its operator (byway relay prints it), then change --roots pin:…"
+    )]
+    OtherKey,
     /// The server's certificate cannot be used for another reason.
     #[error(
         "the server's certificate cannot be used, the event (-v) says why; make one of X.509 version 3 for servers"

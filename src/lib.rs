@@ -23,12 +23,14 @@
 //! - [`wire`]: the messages. Their specification is `src/wire/README.md`.
 //! - `http`: what requests say in HTTP, and which responses are a relay's answers; for the two below.
 //! - [`device`]: the front for firmware, over any connection that `embedded-io` describes.
+//! - `secure`: the keys of peers, and the names that these keys are.
 //! - [`transport`]: carries one HTTP exchange after another.
 //! - [`relay`]: the server between the peers, to embed or to run by the `byway` command.
 //!
-//! Features: `client`, `tls`, `relay` and `cli` are on by default, `capi` is not. Without the default
-//! features the crate is `session`, `wire` and `device`, and needs neither std nor an allocator. With
-//! the feature `log`, which all others bring, these tell what they decide by the crate `log`.
+//! Features: `client`, `tls`, `relay`, `relay-tls` and `cli` are on by default, `capi` is not. Without the
+//! default features the crate is `session`, `wire` and `device`, and needs neither std nor an allocator; the
+//! feature `secure`, which `client` and `relay` bring, adds encryption, keys and key names to it. With
+//! the feature `log`, which all that need std bring, these tell what they decide by the crate `log`.
 #![cfg_attr(not(feature = "std"), no_std)]
 
 #[cfg(feature = "capi")]
@@ -38,8 +40,12 @@ pub mod client;
 pub mod device;
 pub mod error;
 mod http;
+#[cfg(any(feature = "client", feature = "relay-tls"))]
+mod pin;
 #[cfg(feature = "relay")]
 pub mod relay;
+#[cfg(feature = "secure")]
+pub mod secure;
 pub mod session;
 mod trace;
 #[cfg(feature = "client")]
@@ -47,6 +53,8 @@ pub mod transport;
 pub mod wire;
 
 pub use error::Error;
+#[cfg(any(feature = "client", feature = "relay-tls"))]
+pub use pin::KeyPin;
 pub use wire::{Address, Endpoint, EndpointError, Name};
 
 /// The kind of data that a channel carries.

@@ -8,9 +8,9 @@ use std::process::Command;
 const RENEW: &str = "BYWAY_RENEW_HEADER";
 
 /// The sources of the header, in its order.
-const SOURCES: [&str; 13] = [
-    "error", "library", "handle", "hooks", "config", "client", "listener", "channel", "stream",
-    "datagram", "ready", "event", "stats",
+const SOURCES: [&str; 14] = [
+    "error", "library", "handle", "hooks", "identity", "config", "client", "listener", "channel",
+    "stream", "datagram", "ready", "event", "stats",
 ];
 
 fn folder() -> PathBuf {

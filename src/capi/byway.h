@@ -106,6 +106,12 @@
 // Octets that on_resolve of byway_config may fill: some 64 addresses.
 #define BYWAY_ADDRESSES_SIZE 4096
 
+// Octets of an identity.
+#define BYWAY_IDENTITY_SIZE 32
+
+// Octets of a key name with its NUL.
+#define BYWAY_KEY_NAME_SIZE 46
+
 // Version of byway_config. It rises if the meaning of a field changes.
 #define BYWAY_CONFIG_VERSION 1
 
@@ -203,8 +209,12 @@ enum BYWAY_ENUM byway_error
   BYWAY_ERROR_VERSION = -107,
   // The relay calls what this client sends malformed.
   BYWAY_ERROR_MALFORMED = -108,
-  // The relay's policy does not give this client's token the endpoint.
-  BYWAY_ERROR_FORBIDDEN = -109,
+  // The listener does not encrypt, and this client does.
+  BYWAY_ERROR_PEER_PLAIN = -120,
+  // The listener encrypts, and this client does not.
+  BYWAY_ERROR_PEER_ENCRYPTS = -121,
+  // The key name is damaged or another identity's, or the relay does not take the proof of its key.
+  BYWAY_ERROR_KEY_NAME = -109,
   // Nobody listens at the endpoint.
   BYWAY_ERROR_NO_LISTENER = -200,
   // The listener's backlog or channels are used up.
@@ -221,6 +231,12 @@ enum BYWAY_ENUM byway_error
   BYWAY_ERROR_PEER_GAVE_UP = -206,
   // The peer broke the protocol; detail: the first offset not acknowledged.
   BYWAY_ERROR_PEER_PROTOCOL = -207,
+  // The two ends could not agree on keys: their shared secrets differ, or the handshake was changed.
+  BYWAY_ERROR_HANDSHAKE = -220,
+  // The listener has another key than expected.
+  BYWAY_ERROR_WRONG_KEY = -221,
+  // The listener does not admit this client's key.
+  BYWAY_ERROR_KEY_REFUSED = -222,
   // All channels of the client are in use.
   BYWAY_ERROR_CHANNELS = -300,
   // All listeners of the client are in use.
@@ -280,10 +296,14 @@ enum BYWAY_ENUM byway_error
   BYWAY_ERROR_HEAD = -421,
   // The program's own on_socket of byway_config refused each socket.
   BYWAY_ERROR_HOOK = -422,
-  // The relay wants a token, and the client has none.
-  BYWAY_ERROR_TOKEN_WANTED = -423,
-  // The relay refuses the client's token.
-  BYWAY_ERROR_TOKEN_REFUSED = -424,
+  // What came was changed on the way; detail: the first octet not acknowledged.
+  BYWAY_ERROR_TAMPERED = -440,
+  // What was sent was changed on the way; detail: the first octet that the peer had not received.
+  BYWAY_ERROR_TAMPERED_THERE = -441,
+  // The stream ended, and its peer did not say so.
+  BYWAY_ERROR_TRUNCATED = -442,
+  // The server's key is none of those that are pinned.
+  BYWAY_ERROR_TLS_OTHER_KEY = -423,
 };
 #ifndef __cplusplus
 #ifdef BYWAY_TYPED_ENUMS
@@ -487,8 +507,9 @@ typedef struct byway_config {
   const struct byway_header *headers;
   // Number of headers.
   size_t header_count;
-  // Certificates (PEM) to trust for https, or NULL: the system's, or where it has none as files, the
-  // public web's.
+  // Certificates (PEM) to trust for https, or pins of the relay's key, pin:sha256/ and 44 characters of
+  // base64 as byway relay prints it, more behind commas: then its certificate's names, dates and issuer do not count.
+  // NULL: the system's, or where it has none as files, the public web's.
   const char *roots_pem;
   // Octets of roots_pem, without a NUL.
   size_t roots_pem_len;
@@ -556,16 +577,9 @@ typedef struct byway_config {
   // length of a ring never changes.
   // Default as BYWAY_PROFILE_PC; 0 in the struct of a program that does not know this field.
   uint64_t pool;
-  // The token by which a relay with a policy lets this client in, or NULL. It is copied, and shown nowhere.
-  const char *token;
-  // The file with the token, read when the client is opened and again when the relay refuses the token, or NULL.
-  // Only one of the two may be given.
-  const char *token_file;
-  // 1: the token may go over http:// to other machines, where everybody on the way can read it. 0, the
-  // default: opening a client with such a URL is BYWAY_ERROR_SETTING.
-  uint32_t token_over_http;
-  // Must be 0.
-  uint32_t reserved_number;
+  // The identity of this program, by which it can listen at its own key name, see byway_identity_name: octets
+  // that nobody can guess, made once and kept secret. All zeros, the default: it has none.
+  uint8_t identity[BYWAY_IDENTITY_SIZE];
 } byway_config;
 
 // Names a client, listener, stream or datagram channel. 0 is none.
@@ -675,6 +689,18 @@ const char *byway_last_error(void);
 // 0. Does not block.
 uint64_t byway_last_detail(void);
 
+// Puts the key name of an identity into buffer, with a NUL: "k." and 43 characters, which stand for its public
+// key. A client of that identity (byway_config) listens there, as in "k.OJmJ...:1"; nobody else can, and
+// those who connect there reach it or nobody. identity has BYWAY_IDENTITY_SIZE octets: random ones that
+// nobody can guess, made once and kept secret. size is that of the buffer; BYWAY_KEY_NAME_SIZE is always
+// enough.
+//
+// Does not block. Returns BYWAY_OK, BYWAY_ERROR_ARGUMENT (also if all octets are zero),
+// BYWAY_ERROR_BUFFER_TOO_SMALL (detail: octets needed), or what every call can.
+int32_t byway_identity_name(const uint8_t *identity,
+                            char *buffer,
+                            size_t size);
+
 // Fills a configuration with the defaults. size is sizeof *config.
 //
 // Does not block. Returns BYWAY_OK, BYWAY_ERROR_ARGUMENT (config is NULL), BYWAY_ERROR_STRUCT (no
@@ -756,7 +782,7 @@ int32_t byway_network_changed_with(byway_handle client,
 // background: byway_wait_open tells how that ended, and BYWAY_OPENED when.
 //
 // Blocks for at most timeout_ms; byway_cancel of the client ends that. Returns BYWAY_OK,
-// BYWAY_ERROR_ARGUMENT, BYWAY_ERROR_ENDPOINT, BYWAY_ERROR_IN_USE, BYWAY_ERROR_TAKEN,
+// BYWAY_ERROR_ARGUMENT, BYWAY_ERROR_ENDPOINT, BYWAY_ERROR_KEY_NAME, BYWAY_ERROR_IN_USE, BYWAY_ERROR_TAKEN,
 // BYWAY_ERROR_DUPLICATE, BYWAY_ERROR_LISTENERS, BYWAY_ERROR_RELAY_LIMIT, BYWAY_ERROR_HANDLES, a
 // handle code, a wait code, a path code with what stood in the way when the time is over, a fatal
 // code, or what every call can.
@@ -849,10 +875,12 @@ int32_t byway_connect_datagram_greeting(byway_handle client,
 // byway_listen_datagram.
 //
 // Blocks for at most timeout_ms; 0 only takes a peer that waits already. Returns BYWAY_OK,
-// BYWAY_ERROR_ARGUMENT, BYWAY_ERROR_IN_USE, BYWAY_ERROR_TAKEN or BYWAY_ERROR_RELAY_LIMIT (the
+// BYWAY_ERROR_ARGUMENT, BYWAY_ERROR_IN_USE, BYWAY_ERROR_TAKEN, BYWAY_ERROR_KEY_NAME or BYWAY_ERROR_RELAY_LIMIT (the
 // endpoint was lost), BYWAY_ERROR_HANDLES, a handle code, a wait code, a fatal code, or what every
 // call can.
-int32_t byway_accept(byway_handle listener, int32_t timeout_ms, byway_handle *channel);
+int32_t byway_accept(byway_handle listener,
+                     int32_t timeout_ms,
+                     byway_handle *channel);
 
 // Closes a client, listener, stream or datagram channel. The handle is gone when this returns,
 // whatever it returns; waits on it in other threads return BYWAY_ERROR_CLOSED; its file

@@ -136,7 +136,7 @@ pub unsafe extern "C" fn byway_network_changed_with(
 /// background: byway_wait_open tells how that ended, and BYWAY_OPENED when.
 ///
 /// Blocks for at most timeout_ms; byway_cancel of the client ends that. Returns BYWAY_OK,
-/// BYWAY_ERROR_ARGUMENT, BYWAY_ERROR_ENDPOINT, BYWAY_ERROR_IN_USE, BYWAY_ERROR_TAKEN,
+/// BYWAY_ERROR_ARGUMENT, BYWAY_ERROR_ENDPOINT, BYWAY_ERROR_KEY_NAME, BYWAY_ERROR_IN_USE, BYWAY_ERROR_TAKEN,
 /// BYWAY_ERROR_DUPLICATE, BYWAY_ERROR_LISTENERS, BYWAY_ERROR_RELAY_LIMIT, BYWAY_ERROR_HANDLES, a
 /// handle code, a wait code, a path code with what stood in the way when the time is over, a fatal
 /// code, or what every call can.

@@ -9,6 +9,7 @@ use super::args::{OutPointer, optional_text, slice, struct_size, text};
 use super::byway_error;
 use super::guard::entry;
 use super::hooks::{self, byway_notice_callback, byway_resolve_callback, byway_socket_callback};
+use super::identity::{BYWAY_IDENTITY_SIZE, identity};
 use super::last::CallError;
 use crate::client::Config;
 use crate::session::{Pace, Profile};
@@ -89,8 +90,9 @@ pub struct byway_config {
     pub headers: *const byway_header,
     /// Number of headers.
     pub header_count: usize,
-    /// Certificates (PEM) to trust for https, or NULL: the system's, or where it has none as files, the
-    /// public web's.
+    /// Certificates (PEM) to trust for https, or pins of the relay's key, pin:sha256/ and 44 characters of
+    /// base64 as byway relay prints it, more behind commas: then its certificate's names, dates and issuer do not count.
+    /// NULL: the system's, or where it has none as files, the public web's.
     pub roots_pem: *const c_char,
     /// Octets of roots_pem, without a NUL.
     pub roots_pem_len: usize,
@@ -158,6 +160,9 @@ pub struct byway_config {
     /// length of a ring never changes.
     /// Default as BYWAY_PROFILE_PC; 0 in the struct of a program that does not know this field.
     pub pool: u64,
+    /// The identity of this program, by which it can listen at its own key name, see byway_identity_name: octets
+    /// that nobody can guess, made once and kept secret. All zeros, the default: it has none.
+    pub identity: [u8; BYWAY_IDENTITY_SIZE],
     /// The token by which a relay with a policy lets this client in, or NULL. It is copied, and shown nowhere.
     pub token: *const c_char,
     /// The file with the token, read when the client is opened and again when the relay refuses the token, or NULL.
@@ -174,7 +179,8 @@ pub struct byway_config {
 /// in the structs of programs that do not know it.
 const POINTER: usize = size_of::<usize>();
 const _: () = assert!(
-    size_of::<byway_config>() == 2 * 4 + 14 * POINTER + 8 + 40 + 10 * 4 + 8 + 2 * POINTER + 2 * 4
+    size_of::<byway_config>()
+        == 2 * 4 + 14 * POINTER + 8 + 40 + 10 * 4 + 8 + 32 + 2 * POINTER + 2 * 4
 );
 
 /// What a struct has at the very least: up to `relay_url`, rounded up to 8 for 32-bit targets.
@@ -220,6 +226,7 @@ fn defaults() -> byway_config {
         on_release: None,
         hooks_userdata: std::ptr::null_mut(),
         pool: 0,
+        identity: [0; BYWAY_IDENTITY_SIZE],
         token: std::ptr::null(),
         token_file: std::ptr::null(),
         token_over_http: 0,
@@ -338,6 +345,7 @@ impl byway_config {
             owner: Some(self.owner).filter(|owner| *owner != [0; 16]),
             epoch: Some(self.epoch_ms).filter(|epoch| *epoch != 0),
             seed: Some(self.seed).filter(|seed| *seed != [0; 24]),
+            identity: identity(&self.identity),
             linger: millis(self.linger_ms),
             keepalive: Some(millis(self.keepalive_ms)).filter(|time| !time.is_zero()),
             pace: pace(self.pace)?,
@@ -350,7 +358,10 @@ impl byway_config {
             user_agent: user_agent.map_or(defaults.user_agent, str::to_owned),
             roots: match roots {
                 [] => defaults.roots,
-                pem => Roots::Pem(pem.to_owned()),
+                octets => Roots::from_octets(octets).map_err(|_| {
+                    // The library's own text names the option of the command.
+                    setting("config.roots_pem must be PEM, or pin:sha256/ and 44 characters of base64 as byway relay prints")
+                })?,
             },
             hooks,
             token,

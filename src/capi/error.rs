@@ -62,8 +62,14 @@ pub enum byway_error {
     Version = -107,
     /// The relay calls what this client sends malformed.
     Malformed = -108,
+    /// The listener does not encrypt, and this client does.
+    PeerPlain = -120,
+    /// The listener encrypts, and this client does not.
+    PeerEncrypts = -121,
+    /// The key name is damaged or another identity's, or the relay does not take the proof of its key.
+    KeyName = -109,
     /// The relay's policy does not give this client's token the endpoint.
-    Forbidden = -109,
+    Forbidden = -110,
 
     /// Nobody listens at the endpoint.
     NoListener = -200,
@@ -81,6 +87,12 @@ pub enum byway_error {
     PeerGaveUp = -206,
     /// The peer broke the protocol; detail: the first offset not acknowledged.
     PeerProtocol = -207,
+    /// The two ends could not agree on keys: their shared secrets differ, or the handshake was changed.
+    Handshake = -220,
+    /// The listener has another key than expected.
+    WrongKey = -221,
+    /// The listener does not admit this client's key.
+    KeyRefused = -222,
 
     /// All channels of the client are in use.
     Channels = -300,
@@ -142,10 +154,18 @@ pub enum byway_error {
     Head = -421,
     /// The program's own on_socket of byway_config refused each socket.
     Hook = -422,
+    /// What came was changed on the way; detail: the first octet not acknowledged.
+    Tampered = -440,
+    /// What was sent was changed on the way; detail: the first octet that the peer had not received.
+    TamperedThere = -441,
+    /// The stream ended, and its peer did not say so.
+    Truncated = -442,
+    /// The server's key is none of those that are pinned.
+    TlsOtherKey = -423,
     /// The relay wants a token, and the client has none.
-    TokenWanted = -423,
+    TokenWanted = -424,
     /// The relay refuses the client's token.
-    TokenRefused = -424,
+    TokenRefused = -425,
 }
 
 use byway_error as Code;
@@ -174,6 +194,9 @@ pub(super) const LINES: &[(Code, &CStr)] = &[
     (Code::EndpointKind, c"wrong kind: the endpoint serves the other of stream and datagram; use its counterpart"),
     (Code::Version, c"version mismatch: the relay speaks another protocol version; update the older of client and relay"),
     (Code::Malformed, c"the relay calls the request malformed: update the older of client and relay"),
+    (Code::PeerPlain, c"the listener does not encrypt: let it do so, or switch encryption off here, for all on the way to read"),
+    (Code::PeerEncrypts, c"the listener encrypts: switch encryption on here, too"),
+    (Code::KeyName, c"the key name cannot be used: copy it whole, listen by its own identity, dial the relay by a host that it was given"),
     (Code::Forbidden, c"endpoint forbidden: the relay's policy does not give this client's token that name and port; ask its operator to add it to listen or connect, or use another token"),
     (Code::NoListener, c"connection refused: nobody listens at that endpoint; check the name, or start the listener"),
     (Code::BacklogFull, c"connection refused: the listener's backlog or channels were used up whenever it was asked; try again later"),
@@ -183,6 +206,9 @@ pub(super) const LINES: &[(Code, &CStr)] = &[
     (Code::PeerUnknown, c"channel unknown to the peer, which ended or was restarted; connect anew"),
     (Code::PeerGaveUp, c"channel given up by the peer after silence; connect anew"),
     (Code::PeerProtocol, c"peer broke the protocol; update the older side"),
+    (Code::Handshake, c"no keys agreed on with the peer: give both ends the same shared secret, or none; else something on the way changed the handshake"),
+    (Code::WrongKey, c"the listener has another key than expected: it was set up anew, or is somebody else; ask its owner for the key"),
+    (Code::KeyRefused, c"the listener does not admit this client's key: have it added there"),
     (Code::Channels, c"no free channel: close one, or open the client with a larger profile"),
     (Code::Listeners, c"no free listener: close one, or open the client with a larger profile"),
     (Code::RelayLimit, c"refused by the relay: one of its limits is reached; ask its operator, try again later"),
@@ -211,7 +237,11 @@ pub(super) const LINES: &[(Code, &CStr)] = &[
     (Code::TlsClientCertificate, c"path to the relay blocked: the server wants a client certificate, and byway has none; let the relay's path be asked for without one"),
     (Code::ProxyScheme, c"path to the relay blocked: the proxy wants another scheme than Basic, which byway speaks; allow Basic there, or go through a local proxy such as cntlm or px"),
     (Code::Compressed, c"path to the relay blocked: the answer was compressed on the way; have the proxy or front leave application/octet-stream alone"),
+    (Code::Tampered, c"what came is not what the peer sent: the relay or a proxy changed it; use another way"),
+    (Code::TamperedThere, c"what was sent was changed on the way: the relay or a proxy did it; use another way"),
+    (Code::Truncated, c"the stream was cut short on the way: its end does not come from the peer; connect anew"),
     (Code::Head, c"path to the relay blocked: the head of the answer cannot be read: no HTTP, too long, folded or malformed; look at the port, and at the fronts before the relay"),
+    (Code::TlsOtherKey, c"path to the relay blocked: its key is not the pinned one: another server answers, or its key was changed; get the new pin from its operator, for roots_pem"),
     (Code::TokenWanted, c"path to the relay blocked: the relay wants a token, and this client has none; give it one of its operator in token or token_file"),
     (Code::TokenRefused, c"path to the relay blocked: the relay refuses this client's token; ask its operator for a valid one, or if the token has dates set this device's clock"),
 ];
@@ -244,6 +274,7 @@ fn tls(fault: TlsFault) -> Code {
         TlsFault::NotYetValid => Code::TlsNotYetValid,
         TlsFault::WrongName => Code::TlsWrongName,
         TlsFault::UnknownIssuer => Code::TlsUnknownIssuer,
+        TlsFault::OtherKey => Code::TlsOtherKey,
         TlsFault::Certificate => Code::TlsCertificate,
         TlsFault::NotTls => Code::TlsNone,
         TlsFault::Refused => Code::TlsRefused,
@@ -264,9 +295,12 @@ fn code(error: Error) -> (Code, u64) {
             ConfigError::Duplicate => (Code::Duplicate, 0),
             ConfigError::Forbidden => (Code::Forbidden, 0),
             ConfigError::WrongKind => (Code::EndpointKind, 0),
+            ConfigError::PeerPlain => (Code::PeerPlain, 0),
+            ConfigError::PeerEncrypts => (Code::PeerEncrypts, 0),
             ConfigError::Unsupported(_) => (Code::Unsupported, 0),
             ConfigError::Version { relay } => (Code::Version, relay.into()),
             ConfigError::Malformed => (Code::Malformed, 0),
+            ConfigError::KeyName(_) => (Code::KeyName, 0),
             ConfigError::DatagramTooLong { max } => (Code::DatagramTooLong, max as u64),
             ConfigError::BufferTooSmall { len } => (Code::BufferTooSmall, len as u64),
         },
@@ -278,6 +312,9 @@ fn code(error: Error) -> (Code, u64) {
             PeerError::Aborted { received } => (Code::PeerAborted, received),
             PeerError::Unknown { acked } => (Code::PeerUnknown, acked),
             PeerError::GaveUp { received } => (Code::PeerGaveUp, received),
+            PeerError::Handshake => (Code::Handshake, 0),
+            PeerError::WrongKey => (Code::WrongKey, 0),
+            PeerError::KeyRefused => (Code::KeyRefused, 0),
             PeerError::Protocol { acked } => (Code::PeerProtocol, acked),
         },
         Error::Resource(error) => match error {
@@ -293,6 +330,9 @@ fn code(error: Error) -> (Code, u64) {
             TransportError::Linger { acked } | TransportError::EndUnconfirmed { acked } => {
                 (Code::Linger, acked)
             }
+            TransportError::Tampered { acked } => (Code::Tampered, acked),
+            TransportError::TamperedThere { received } => (Code::TamperedThere, received),
+            TransportError::Truncated => (Code::Truncated, 0),
             TransportError::SecretShared => (Code::SecretShared, 0),
         },
         Error::TimedOut => (Code::TimedOut, 0),

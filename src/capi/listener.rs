@@ -11,7 +11,7 @@ use super::handle::{self, byway_handle};
 /// byway_listen_datagram.
 ///
 /// Blocks for at most timeout_ms; 0 only takes a peer that waits already. Returns BYWAY_OK,
-/// BYWAY_ERROR_ARGUMENT, BYWAY_ERROR_IN_USE, BYWAY_ERROR_TAKEN or BYWAY_ERROR_RELAY_LIMIT (the
+/// BYWAY_ERROR_ARGUMENT, BYWAY_ERROR_IN_USE, BYWAY_ERROR_TAKEN, BYWAY_ERROR_KEY_NAME or BYWAY_ERROR_RELAY_LIMIT (the
 /// endpoint was lost), BYWAY_ERROR_HANDLES, a handle code, a wait code, a fatal code, or what every
 /// call can.
 #[unsafe(no_mangle)]

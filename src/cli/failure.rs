@@ -1,6 +1,6 @@
 //! How the command fails: one line and an exit code.
 
-use std::fmt::Display;
+use std::fmt::{self, Display};
 use std::io;
 use std::process::ExitCode;
 
@@ -55,6 +55,12 @@ impl CommandError {
     pub fn exit(self) -> ExitCode {
         super::say(format_args!("byway: {}", self.line));
         ExitCode::from(self.code as u8)
+    }
+}
+
+impl Display for CommandError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.line)
     }
 }
 

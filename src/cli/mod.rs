@@ -1,7 +1,10 @@
 //! The command line: its commands and options, its log, and its exit codes.
 
 mod failure;
+mod files;
 mod forward;
+mod id;
+mod limits;
 mod options;
 mod parse;
 mod permits;
@@ -33,7 +36,7 @@ use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 
 use failure::CommandError;
-use options::ClientOptions;
+use options::{ClientOptions, Place, Role};
 use permits::Permits;
 use signals::Signals;
 
@@ -95,21 +98,25 @@ enum Action {
     /// Listen at an endpoint: join one connection to stdin and stdout, or forward all to a TCP server
     #[command(after_help = EXIT_CODES)]
     Listen {
-        /// Where to listen: a name of 1 to 48 of A-Z a-z 0-9 . _ - and a port, as in camera:1
-        #[arg(value_name = "NAME:PORT")]
-        endpoint: Endpoint,
+        /// Where to listen: a name of 1 to 48 of A-Z a-z 0-9 . _ - and a port, as in camera:1; or the
+        /// own key name, which nobody else can take, as @:1
+        #[arg(value_name = "NAME:PORT", value_parser = parse::place)]
+        endpoint: Place,
         /// Forward every connection to this TCP server
         #[arg(long, value_name = "HOST:PORT", value_parser = parse::server)]
         to: Option<String>,
         #[command(flatten)]
         options: ClientOptions,
     },
+    /// Make an identity, or show the key name of one: a name that nobody else can take
+    #[command(subcommand, after_help = EXIT_CODES)]
+    Id(id::IdAction),
     /// Connect to an endpoint: join stdin and stdout to it, or forward TCP connections
     #[command(after_help = EXIT_CODES)]
     Connect {
-        /// Where somebody listens, as in camera:1
-        #[arg(value_name = "NAME:PORT")]
-        endpoint: Endpoint,
+        /// Where somebody listens, as in camera:1; or at the own key name, as in @:1
+        #[arg(value_name = "NAME:PORT", value_parser = parse::place)]
+        endpoint: Place,
         /// Accept TCP connections here, at all addresses of a name, and forward each; prints the
         /// addresses when it is ready, one a line
         #[arg(long, value_name = "HOST:PORT", value_parser = parse::host_port)]
@@ -140,9 +147,12 @@ fn run(action: Action) -> Result<(), CommandError> {
     match action {
         Action::Relay(options) => relay::run(&options),
         Action::Token { action } => token::run(&action),
+        Action::Id(action) => id::run(&action),
         Action::Listen { endpoint, to: None, options } => {
             stdout::check()?;
-            let Opened { client, permits, patience } = open(&options, Profile::PC, 1)?;
+            let role = Role::Listens(endpoint);
+            let Opened { client, endpoint, permits, patience } =
+                open(&options, role, Profile::PC, 1)?;
             let listener = retry::listen(&client, endpoint, patience)?;
             say(format_args!("listening on {endpoint}"));
             let stream = listener.accept()?;
@@ -151,16 +161,22 @@ fn run(action: Action) -> Result<(), CommandError> {
         }
         Action::Connect { endpoint, from: None, options } => {
             stdout::check()?;
-            let Opened { client, permits, patience } = open(&options, Profile::PC, 1)?;
+            let role = Role::Connects(endpoint);
+            let Opened { client, endpoint, permits, patience } =
+                open(&options, role, Profile::PC, 1)?;
             let stream = retry::connect(&client, endpoint, patience)?;
             pipe::join(&client, &stream, &permits)
         }
         Action::Listen { endpoint, to: Some(to), options } => {
-            let Opened { client, permits, patience } = open(&options, Profile::SERVER, u8::MAX)?;
+            let role = Role::Listens(endpoint);
+            let Opened { client, endpoint, permits, patience } =
+                open(&options, role, Profile::SERVER, u8::MAX)?;
             forward::listen(&client, endpoint, &to, &permits, patience)
         }
         Action::Connect { endpoint, from: Some(from), options } => {
-            let Opened { client, permits, patience } = open(&options, Profile::SERVER, u8::MAX)?;
+            let role = Role::Connects(endpoint);
+            let Opened { client, endpoint, permits, patience } =
+                open(&options, role, Profile::SERVER, u8::MAX)?;
             forward::connect(&client, endpoint, &from, &permits, patience)
         }
     }
@@ -169,15 +185,23 @@ fn run(action: Action) -> Result<(), CommandError> {
 /// An open client, which a signal closes in order.
 struct Opened {
     client: Client,
+    endpoint: Endpoint,
     permits: Arc<Permits>,
     /// How long the command waits for the endpoint or the peer.
     patience: Duration,
 }
 
 /// Opens the client, whose listeners let at most `backlog` connections wait to be accepted.
-fn open(options: &ClientOptions, profile: Profile, backlog: u8) -> Result<Opened, CommandError> {
+fn open(
+    options: &ClientOptions,
+    role: Role,
+    profile: Profile,
+    backlog: u8,
+) -> Result<Opened, CommandError> {
     options.check()?;
-    let config = options.config(profile, backlog);
+    let mut config = options.config(profile, backlog);
+    config.identity = options.identity(&role)?;
+    let endpoint = role.place().endpoint(config.identity.as_ref())?;
     let permits = Arc::new(Permits::new(permits(config.profile.channels)));
     let patience = config.connect_timeout;
     let client = reach(config)?;
@@ -188,7 +212,7 @@ fn open(options: &ClientOptions, profile: Profile, backlog: u8) -> Result<Opened
         // The signal asked for an end with bytes unacknowledged: that is no error.
         let _ = parting.close(PARTING);
     })?;
-    Ok(Opened { client, permits, patience })
+    Ok(Opened { client, endpoint, permits, patience })
 }
 
 /// Opens the client. An obstacle is told after [`SOON`]; the client tries on until its time is over.

@@ -5,11 +5,13 @@ use std::num::NonZeroU8;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use byway::client::Config;
+use argon2::{Algorithm, Argon2, Params, Version};
+use byway::Endpoint;
+use byway::client::{Config, IdentityFile, IdentityFileError, Security};
+use byway::secure::Identity;
 use byway::session::{Pace, Profile};
 use byway::transport::{Proxy, Roots, Token};
 use clap::{Args, ValueEnum};
-use sha2::{Digest, Sha256};
 
 use super::failure::CommandError;
 use super::parse;
@@ -26,6 +28,10 @@ pub struct ClientOptions {
     /// How what comes is waited for
     #[arg(long, value_enum, default_value_t = PaceName::Streaming)]
     pace: PaceName,
+    /// Do not encrypt what channels carry: the relay can read it then, and without https:// all on the way.
+    /// Both ends have to agree
+    #[arg(long)]
+    plain: bool,
     /// How long to ride out silence while something is outstanding; at least 66, where either peer has
     /// --pace battery 250 [default: 180; with --pace battery 250]
     #[arg(long, value_name = "SECONDS", value_parser = parse::seconds)]
@@ -64,14 +70,67 @@ pub struct ClientOptions {
     #[arg(long, value_name = "URL|env")]
     proxy: Option<String>,
     /// Whose certificates to trust for https://: those in this file (PEM), the system's (or what
-    /// SSL_CERT_FILE and SSL_CERT_DIR name), or those of the public web, which are built in [default:
+    /// SSL_CERT_FILE and SSL_CERT_DIR name), or those of the public web, which are built in; or the
+    /// relay's own key, which it prints at its start, pin:sha256/…, more behind commas [default:
     /// system; where it has none, web]
-    #[arg(long, value_name = "FILE|system|web", value_parser = roots)]
+    #[arg(long, value_name = "FILE|system|web|pin:…", value_parser = roots)]
     roots: Option<Roots>,
     /// Who this is: a later process with the same text takes over the endpoint, so that a restart
     /// need not wait. Keep it to yourself, or others do so
     #[arg(long, value_name = "TEXT")]
     owner: Option<String>,
+    /// The file of the identity whose key name is the own one; byway id new makes it [default: the
+    /// one that byway id has, where one is needed]
+    #[arg(long, value_name = "FILE")]
+    identity: Option<PathBuf>,
+}
+
+/// An endpoint, as the user writes it.
+#[derive(Debug, Clone, Copy)]
+pub enum Place {
+    /// `@:port`: the own key name.
+    Own(u16),
+    At(Endpoint),
+}
+
+/// What the client is to do, and where.
+#[derive(Debug, Clone, Copy)]
+pub enum Role {
+    Listens(Place),
+    Connects(Place),
+}
+
+impl Role {
+    pub fn place(self) -> Place {
+        match self {
+            Self::Listens(place) | Self::Connects(place) => place,
+        }
+    }
+
+    /// Whether that takes an identity.
+    fn needs_identity(self) -> bool {
+        match self {
+            Self::Listens(Place::At(endpoint)) => endpoint.name.is_key_name(),
+            Self::Connects(Place::At(_)) => false,
+            Self::Listens(Place::Own(_)) | Self::Connects(Place::Own(_)) => true,
+        }
+    }
+}
+
+impl Place {
+    /// The endpoint, for a client of that identity.
+    pub fn endpoint(self, identity: Option<&Identity>) -> Result<Endpoint, CommandError> {
+        match self {
+            Self::At(endpoint) => Ok(endpoint),
+            Self::Own(port) => identity
+                .map(|identity| Endpoint { name: identity.public_key().name(), port })
+                .ok_or_else(|| {
+                    CommandError::usage(
+                        "no identity, whose name @ stands for: give one (--identity)",
+                    )
+                }),
+        }
+    }
 }
 
 /// Nothing of the token goes into an error: the transport says what is wrong with it.
@@ -83,6 +142,9 @@ fn roots(text: &str) -> Result<Roots, String> {
     match text {
         "system" => Ok(Roots::System),
         "web" => Ok(Roots::Web),
+        pins if pins.starts_with("pin:") => {
+            Roots::from_octets(pins.as_bytes()).map_err(|error| error.to_string())
+        }
         path => match std::fs::read(path) {
             Ok(pem) => Ok(Roots::Pem(pem)),
             Err(error) => Err(format!("cannot read it: {error}")),
@@ -139,6 +201,16 @@ impl ClientOptions {
         }
     }
 
+    /// The identity that the user names, or the one at home where one is needed.
+    pub fn identity(&self, role: &Role) -> Result<Option<Identity>, IdentityFileError> {
+        let file = match &self.identity {
+            Some(path) => IdentityFile::new(path),
+            None if role.needs_identity() => IdentityFile::at_home()?,
+            None => return Ok(None),
+        };
+        file.load().map(Some)
+    }
+
     fn least_linger(&self) -> u64 {
         match self.pace {
             PaceName::Streaming | PaceName::LongPoll => LEAST_LINGER,
@@ -158,6 +230,9 @@ impl ClientOptions {
         config.linger = Duration::from_secs(self.linger.unwrap_or(LINGER.max(self.least_linger())));
         config.keepalive = Some(self.keepalive).filter(|s| *s > 0).map(Duration::from_secs);
         config.backlog = NonZeroU8::new(backlog);
+        if self.plain {
+            config.security = Security::Plain;
+        }
         config.headers.clone_from(&self.headers);
         config.owner = self.owner.as_deref().map(owner);
         config.proxy = match self.proxy.as_deref() {
@@ -198,13 +273,42 @@ impl ProfileName {
     }
 }
 
-/// Makes an owner's 16 octets of any text.
+/// What it takes to make an owner of a text: 9 MiB and four passes, the least of OWASP's Password Storage Cheat
+/// Sheet by memory, for small machines. That takes some 20 ms of a PC, and a guess as long.
+const STRETCH: (u32, u32, u32) = (9 * 1024, 4, 1);
+
+/// The same for everybody, as processes of an owner have nothing in common but the text.
+const SALT: &[u8] = b"byway owner";
+
+/// Makes an owner's 16 octets of any text. Texts can be guessed, and the relay tells whether a guess is
+/// right: so it takes long to make one (Argon2id, RFC 9106).
 fn owner(text: &str) -> [u8; 16] {
-    let digest: [u8; 32] = Sha256::digest(text).into();
-    std::array::from_fn(|i| digest[i])
+    let (memory, passes, lanes) = STRETCH;
+    let params = Params::new(memory, passes, lanes, Some(16)).expect("they are within the bounds");
+    let mut owner = [0; 16];
+    Argon2::new(Algorithm::Argon2id, Version::V0x13, params)
+        .hash_password_into(text.as_bytes(), SALT, &mut owner)
+        .expect("a text is shorter than 4 GiB");
+    owner
 }
 
 fn header(text: &str) -> Result<(String, String), &'static str> {
     let (name, value) = text.split_once(':').ok_or("write it as 'Name: value'")?;
     Ok((name.trim().to_owned(), value.trim().to_owned()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::owner;
+
+    #[test]
+    fn owner_of_a_text_is_argon2id_of_it_and_always_the_same() {
+        // By argon2-cffi: hash_secret_raw(b"me", b"byway owner", 4, 9216, 1, 16, Type.ID).
+        assert_eq!(hex(&owner("me")), "42eef5f3f282975f0454c882686b0905");
+        assert_ne!(owner("me"), owner("you"));
+    }
+
+    fn hex(octets: &[u8]) -> String {
+        octets.iter().map(|octet| format!("{octet:02x}")).collect()
+    }
 }

@@ -1,7 +1,16 @@
 //! The values of options, and plain words for what is wrong with them.
 
+use std::net::IpAddr;
 use std::num::NonZeroUsize;
 use std::ops::RangeInclusive;
+
+use byway::Endpoint;
+use byway::relay::Rate;
+use byway::secure::HostDigest;
+use ipnet::IpNet;
+
+use super::limits::ChosenRate;
+use super::options::Place;
 
 /// The longest time in seconds, 49 days: the protocol counts milliseconds in 32 bits.
 const MAX_SECONDS: usize = 49 * 24 * 60 * 60;
@@ -27,6 +36,30 @@ pub fn host_port(text: &str) -> Result<String, String> {
     }
     whole(port, 0..=u16::MAX.into()).map_err(|cause| wrong(&format!("its port: {cause}")))?;
     Ok(text.to_owned())
+}
+
+/// Parses an endpoint, or `@:port`.
+pub fn place(text: &str) -> Result<Place, String> {
+    match text.strip_prefix("@:") {
+        Some(port) => whole(port, 0..=u16::MAX.into())
+            .map(|port| Place::Own(port as u16))
+            .map_err(|cause| format!("the port after the colon: {cause}")),
+        None => text.parse::<Endpoint>().map(Place::At).map_err(|error| error.to_string()),
+    }
+}
+
+/// Parses the host of a relay's URL.
+pub fn host(text: &str) -> Result<HostDigest, String> {
+    let bare = text.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).unwrap_or(text);
+    let is_name = |text: &str| {
+        let is_plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-' | '~');
+        !text.is_empty() && text.chars().all(is_plain)
+    };
+    match bare.parse::<IpAddr>() {
+        Ok(address) => Ok(HostDigest::of(&address.to_string())),
+        Err(_) if is_name(text) => Ok(HostDigest::of(text)),
+        Err(_) => Err("write the host alone, as in relay.example.org: no URL, no port".into()),
+    }
 }
 
 /// Parses the address of a TCP server, which has a port other than 0.
@@ -83,6 +116,31 @@ pub fn sessions(text: &str) -> Result<usize, String> {
         .map_err(|cause| format!("{cause}: two clients are the least that can talk"))
 }
 
+/// Parses an address, or a network as in 10.0.0.0/8.
+pub fn network(text: &str) -> Result<IpNet, String> {
+    let address = text.parse::<IpAddr>().map(IpNet::from).ok();
+    address.or_else(|| text.parse().ok()).ok_or_else(|| {
+        "write an address or a network, as in 10.0.0.1, 10.0.0.0/8 or 2001:db8::/32".into()
+    })
+}
+
+/// Parses a size in MiB: as octets.
+pub fn mebibytes(text: &str) -> Result<usize, String> {
+    whole(text, 1..=(1 << 20)).map(|size| size << 20)
+}
+
+/// Parses a rate: how often a second, and how often at once.
+pub fn rate(text: &str) -> Result<ChosenRate, String> {
+    if text == "none" {
+        return Ok(ChosenRate::Any);
+    }
+    let (rate, burst) = text
+        .split_once(':')
+        .ok_or("write RATE:BURST, as in 500:5000: so many a second, so many at once; or none")?;
+    let whole = |text| whole(text, 1..=1_000_000_000).map(|number| number as u32);
+    Ok(ChosenRate::Most(Rate::new(whole(rate)?, whole(burst)?)))
+}
+
 /// Parses the number of threads.
 pub fn workers(text: &str) -> Result<usize, String> {
     whole(text, 1..=1024)
@@ -113,6 +171,24 @@ mod tests {
     use super::*;
 
     #[test]
+    fn network_is_an_address_or_has_bits() {
+        assert_eq!(network("10.0.0.1"), "10.0.0.1/32".parse().map_err(|_| String::new()));
+        assert_eq!(network("2001:db8::/32"), "2001:db8::/32".parse().map_err(|_| String::new()));
+        for bad in ["", "10.0.0.0/33", "proxy.example", "10.0.0.1:80"] {
+            network(bad).expect_err(bad);
+        }
+    }
+
+    #[test]
+    fn rate_has_a_burst_or_is_none() {
+        assert_eq!(rate("none"), Ok(ChosenRate::Any));
+        assert_eq!(rate("5:50"), Ok(ChosenRate::Most(Rate::new(5, 50))));
+        for bad in ["", "5", "5:", "0:5", "5:0", "-1:5", "5:50:500"] {
+            rate(bad).expect_err(bad);
+        }
+    }
+
+    #[test]
     fn tcp_address_is_no_url_and_has_host_and_port() {
         for good in ["127.0.0.1:80", "[::1]:80", "host.example:0", "localhost:65535"] {
             assert_eq!(host_port(good).as_deref(), Ok(good));
@@ -134,6 +210,30 @@ mod tests {
         }
         assert!(server("host:0").is_err());
         assert!(server("host:00").is_err());
+    }
+
+    #[test]
+    fn host_is_no_url_and_has_no_port() {
+        for (text, host) in [
+            ("Relay.Example.", "relay.example"),
+            ("[2001:DB8:0::1]", "2001:db8::1"),
+            ("2001:db8::1", "2001:db8::1"),
+            ("192.0.2.1", "192.0.2.1"),
+        ] {
+            assert_eq!(super::host(text), Ok(HostDigest::of(host)), "{text}");
+        }
+        for bad in ["", "http://relay", "relay:80", "[relay]", "192.0.2.1:80", "a b", "relay/x"] {
+            assert!(super::host(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn own_key_name_is_written_as_at_sign() {
+        assert!(matches!(place("@:7"), Ok(Place::Own(7))));
+        assert!(matches!(place("camera:7"), Ok(Place::At(_))));
+        for bad in ["@", "@:", "@:x", "@:70000", "@:+1", "@x:1", ":1"] {
+            assert!(place(bad).is_err(), "{bad}");
+        }
     }
 
     #[test]

@@ -6,11 +6,15 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use byway::relay::{Access, Policy, PolicyError, Relay, RelayConfig};
+use byway::secure::HostDigest;
 use clap::Args;
+use ipnet::IpNet;
 use tracing::info;
 
 use super::failure::CommandError;
-use super::signals::{Caught, Signals};
+use super::files::Files;
+use super::limits::Limits;
+use super::signals::{Asked, Hangup, Signals};
 use super::{announce, parse, say, sockets};
 
 /// How long exchanges under way may take when the relay stops. The relay answers parks at once, and a
@@ -46,9 +50,22 @@ pub struct Options {
     /// Let everybody in that reaches the relay, also from other machines
     #[arg(long)]
     open: bool,
+    /// A host by which clients dial this relay, as in their URL; may be repeated. The relay takes proofs of
+    /// keys for these alone; without it for any, so that another relay that a client dials could claim
+    /// the client's key name here
+    #[arg(long = "host", value_name = "HOST", value_parser = parse::host)]
+    hosts: Vec<HostDigest>,
+    /// A proxy before the relay, or a network of such, whose X-Forwarded-For is believed: limits by
+    /// address are then for the clients behind it. May be repeated
+    #[arg(long = "trusted-proxy", value_name = "ADDRESS|NETWORK/BITS", value_parser = parse::network)]
+    trusted_proxies: Vec<IpNet>,
     /// Threads [default: one for two cores]
     #[arg(long, value_name = "NUMBER", value_parser = parse::workers)]
     workers: Option<usize>,
+    #[command(flatten)]
+    limits: Limits,
+    #[command(flatten)]
+    files: Files,
 }
 
 impl Options {
@@ -57,8 +74,11 @@ impl Options {
             access,
             base: self.base.clone(),
             max_connections_per_address: self.max_connections_per_address,
+            trusted_proxies: self.trusted_proxies.clone(),
             ..RelayConfig::default()
         };
+        config.router.hosts.clone_from(&self.hosts);
+        self.limits.apply(&mut config.router);
         if let Some(most) = self.max_connections {
             config.max_connections = most;
         }
@@ -107,14 +127,18 @@ fn cannot_use(path: &Path, error: &PolicyError) -> CommandError {
     ))
 }
 
-/// Runs a relay until a signal ends it. The first signal ends it in order, a second one at once.
+/// Runs a relay until a signal ends it. The first signal ends it in order, a second one at once. Where the
+/// options name files, SIGHUP has them read again instead.
 pub fn run(options: &Options) -> Result<(), CommandError> {
-    // With a policy SIGHUP is for reading that again.
-    let mut signals = match options.policy {
-        Some(_) => Signals::catch_with_reload()?,
-        None => Signals::catch()?,
+    // With files, a policy among them, SIGHUP is for reading them again.
+    let hangup = match options.policy {
+        Some(_) => Hangup::Reloads,
+        None => options.files.hangup(),
     };
+    let mut signals = Signals::catch_with(hangup)?;
     let access = options.access()?;
+    let mut config = options.config(access.clone());
+    options.files.load(&mut config)?;
     let serve = || {
         let listeners = sockets::bind(&options.listen)?;
         let addresses = sockets::addresses(&listeners)?;
@@ -122,7 +146,7 @@ pub fn run(options: &Options) -> Result<(), CommandError> {
         if let (Access::Loopback, Some(address)) = (&access, beyond) {
             return Ok(Err(*address));
         }
-        Ok(Ok((addresses, Relay::serve(listeners, options.config(access))?)))
+        Ok(Ok((addresses, Relay::serve(listeners, config)?)))
     };
     let serving =
         serve().map_err(|error| CommandError::bind(&error, &options.listen, "--listen"))?;
@@ -137,9 +161,12 @@ pub fn run(options: &Options) -> Result<(), CommandError> {
         announce(relay.url().replacen(&first.to_string(), &other.to_string(), 1));
     }
     let number = loop {
-        match signals.wait_for() {
-            Caught::Reload => options.reload(&relay),
-            Caught::End(number) => break number,
+        match signals.asked() {
+            Asked::Reload => {
+                options.reload(&relay);
+                options.files.reload(&relay);
+            }
+            Asked::End(number) => break number,
         }
     };
     info!("stopping on signal {number}");

@@ -1,4 +1,4 @@
-//! The signals that end the process: SIGINT, SIGTERM and SIGHUP, which may have something read again instead.
+//! The signals that end the process: SIGINT, SIGTERM and SIGHUP, which may have another meaning.
 
 use std::future::poll_fn;
 use std::io;
@@ -16,66 +16,62 @@ static ENDING: AtomicBool = AtomicBool::new(false);
 pub struct Signals {
     runtime: Runtime,
     signals: Vec<(SignalKind, Signal)>,
-    /// SIGHUP, where it does not end the program.
-    reload: Option<Signal>,
+    hangup: Hangup,
+}
+
+/// What SIGHUP means.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Hangup {
+    /// It ends the process, unless that was started with the signal ignored, as under nohup.
+    Ends,
+    /// It has files read again.
+    Reloads,
 }
 
 /// What a signal asks for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Caught {
-    /// To read again what may have changed.
-    Reload,
-    /// To end; the number of the signal.
+pub enum Asked {
+    /// The signal of this number ends the process.
     End(i32),
+    Reload,
 }
 
 impl Signals {
-    /// As [`catch`](Self::catch), but SIGHUP has things read again, also under nohup.
-    pub fn catch_with_reload() -> io::Result<Self> {
-        let mut this = Self::catch()?;
-        this.signals.retain(|(kind, _)| *kind != SignalKind::hangup());
-        let context = this.runtime.enter();
-        let reload = signal(SignalKind::hangup())?;
-        drop(context);
-        Ok(Self { reload: Some(reload), ..this })
+    pub fn catch() -> io::Result<Self> {
+        Self::catch_with(Hangup::Ends)
     }
 
-    pub fn catch() -> io::Result<Self> {
+    /// Catches the signals where SIGHUP has this meaning.
+    pub fn catch_with(hangup: Hangup) -> io::Result<Self> {
         let runtime = Builder::new_current_thread().enable_io().build()?;
         let context = runtime.enter();
         let mut kinds = vec![SignalKind::interrupt(), SignalKind::terminate()];
-        // Under nohup SIGHUP stays ignored.
-        if !is_ignored(SignalKind::hangup()) {
+        if hangup == Hangup::Reloads || !is_ignored(SignalKind::hangup()) {
             kinds.push(SignalKind::hangup());
         }
         let signals = kinds.into_iter().map(|kind| Ok((kind, signal(kind)?)));
         let signals = signals.collect::<io::Result<_>>()?;
         drop(context);
-        Ok(Self { runtime, signals, reload: None })
-    }
-
-    /// Blocks until a signal comes that ends the program, and gives its number.
-    pub fn wait(&mut self) -> i32 {
-        loop {
-            if let Caught::End(number) = self.wait_for() {
-                return number;
-            }
-        }
+        Ok(Self { runtime, signals, hangup })
     }
 
     /// Blocks until a signal comes.
-    pub fn wait_for(&mut self) -> Caught {
-        let Self { runtime, signals, reload } = self;
-        runtime.block_on(poll_fn(|context| {
+    pub fn asked(&mut self) -> Asked {
+        let number = self.wait();
+        let is_hangup = number == SignalKind::hangup().as_raw_value();
+        if is_hangup && self.hangup == Hangup::Reloads { Asked::Reload } else { Asked::End(number) }
+    }
+
+    /// Blocks until a signal comes, and gives its number.
+    fn wait(&mut self) -> i32 {
+        let signals = &mut self.signals;
+        self.runtime.block_on(poll_fn(|context| {
             for (kind, signal) in &mut *signals {
                 if signal.poll_recv(context).is_ready() {
-                    return Poll::Ready(Caught::End(kind.as_raw_value()));
+                    return Poll::Ready(kind.as_raw_value());
                 }
             }
-            match reload.as_mut().map(|signal| signal.poll_recv(context)) {
-                Some(Poll::Ready(_)) => Poll::Ready(Caught::Reload),
-                Some(Poll::Pending) | None => Poll::Pending,
-            }
+            Poll::Pending
         }))
     }
 

@@ -4,9 +4,26 @@ use std::fmt;
 use std::num::NonZeroU8;
 use std::time::{Duration, SystemTime};
 
+use sha2::{Digest, Sha256};
+
 use crate::error::{ConfigError, Error, ResourceError};
-use crate::session::{Pace, Profile, Settings, Timers};
-use crate::transport::{Hooks, HttpConfig, Proxy, Roots, Token};
+use crate::secure::{HostDigest, Identity, KeyProof, Secret};
+use crate::session::{self, Pace, Profile, Settings, Timers};
+use crate::transport::{Hooks, HttpConfig, Proxy, Roots, Token, host};
+
+/// Whether channels are encrypted. Both ends of a channel have to agree: else it is refused, and none ever
+/// falls back to plain.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub enum Security {
+    /// From end to end, by Noise (`Noise_XXpsk3_25519_ChaChaPoly_SHA256`, revision 34): the relay and all on
+    /// the way can read and change nothing unnoticed. A peer at a [key name](crate::secure), or one whose key
+    /// the program gives, is known to be nobody else. At an ordinary name it is whoever took that name first;
+    /// [`Channel::peer_key`](super::Channel::peer_key) tells its key.
+    #[default]
+    Encrypted,
+    /// Not at all: the relay, and without `https://` all on the way, can read and change what channels carry.
+    Plain,
+}
 
 /// What a [`Client`](super::Client) is opened with. Only the relay's URL has no default:
 ///
@@ -31,6 +48,15 @@ pub struct Config {
     /// Randomness for where the system has none: 24 octets that nobody can guess and no two
     /// processes share, since they are the session's secret. `None`: the system's.
     pub seed: Option<[u8; 24]>,
+    /// The identity of this program, by which it can listen at its own [key name](crate::secure). `None`, the
+    /// default: it has none. [`IdentityFile`](super::IdentityFile) keeps one.
+    pub identity: Option<Identity>,
+    /// Whether what channels carry is encrypted from end to end. Default: it is.
+    pub security: Security,
+    /// A secret that this program and its peers were given, each on another way than by the relay, of 256
+    /// random bits: only peers with the same can have a channel with this client, so that a name which
+    /// somebody else took is of no use to them. `None`, the default: any peer can.
+    pub shared_secret: Option<Secret>,
     /// How long a channel rides out silence while something is outstanding; the smaller of both
     /// ends counts. Default 180 s, at most 49 days; never less than
     /// two holds and their grace, 66 s, or 250 s if either end is at [`Pace::Battery`].
@@ -82,6 +108,9 @@ impl Config {
             owner: None,
             epoch: None,
             seed: None,
+            identity: None,
+            security: Security::default(),
+            shared_secret: None,
             linger: Duration::from_secs(180),
             keepalive: None,
             pace: Pace::Streaming,
@@ -129,7 +158,10 @@ impl Config {
         let settings = Settings::new(secret, u64::from_be_bytes(rest));
         let now = || SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
         let epoch = self.epoch.unwrap_or_else(|| now().map_or(0, |time| time.as_millis() as u64));
+        let host = host(&self.url)?;
+        let prove = |identity| KeyProof::new(identity, &secret, HostDigest::of(&host));
         Ok(Settings {
+            key_proof: self.identity.as_ref().map(prove),
             owner: self.owner.unwrap_or(settings.owner),
             epoch,
             linger_ms: millis(self.linger, "linger")?,
@@ -149,6 +181,29 @@ impl fmt::Debug for Config {
             .field("pace", &self.pace)
             .field("linger", &self.linger)
             .finish_non_exhaustive()
+    }
+}
+
+impl Config {
+    /// What the session encrypts with, if it does. A client without an identity has one for its life.
+    pub(super) fn keys(&self) -> Result<Option<session::Security>, Error> {
+        if self.security == Security::Plain {
+            return Ok(None);
+        }
+        let made = |label: &[u8]| match &self.seed {
+            Some(seed) => {
+                Ok(Sha256::new().chain_update(label).chain_update(seed).finalize().into())
+            }
+            None => random(),
+        };
+        let identity = match &self.identity {
+            Some(identity) => identity.clone(),
+            None => Identity::from_seed(made(b"byway client identity\0")?),
+        };
+        let entropy = Secret::new(made(b"byway client entropy\0")?);
+        let keys = session::Security::new(&identity, entropy);
+        let shared = self.shared_secret.clone();
+        Ok(Some(shared.map_or(keys.clone(), |shared| keys.with_shared_secret(shared))))
     }
 }
 
@@ -173,7 +228,7 @@ impl From<String> for Config {
     }
 }
 
-fn random<const N: usize>() -> Result<[u8; N], Error> {
+pub(super) fn random<const N: usize>() -> Result<[u8; N], Error> {
     let mut bytes = [0; N];
     getrandom::fill(&mut bytes).map_err(|_| ResourceError::Entropy)?;
     Ok(bytes)

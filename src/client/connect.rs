@@ -8,6 +8,7 @@ use super::readiness::Waitable;
 use super::{Client, DatagramChannel, Stream};
 use crate::Endpoint;
 use crate::error::{Error, PeerError};
+use crate::secure::PublicKey;
 
 /// Pause before a listener without room is asked for the second time, as CONNECT_REQ is repeated.
 /// Each later pause is twice as long as the one before.
@@ -15,6 +16,19 @@ const FULL_PAUSE: Duration = Duration::from_millis(500);
 
 /// Longest pause before a listener without room is asked again, as that of CONNECT_REQ.
 const LONGEST_FULL_PAUSE: Duration = Duration::from_secs(5);
+
+/// Whom a client connects to.
+struct Target {
+    endpoint: Endpoint,
+    /// The key that the listener is to have, if the name does not say it.
+    key: Option<PublicKey>,
+}
+
+impl Target {
+    fn at(endpoint: Endpoint) -> Self {
+        Self { endpoint, key: None }
+    }
+}
 
 impl Client {
     /// Connects to the listener at an endpoint, `name:port`, at most for [`Config::connect_timeout`].
@@ -107,7 +121,30 @@ impl Client {
         E: TryInto<Endpoint>,
         Error: From<E::Error>,
     {
-        self.connect_until_room(endpoint.try_into()?, greeting, timeout.into())
+        self.connect_until_room(&Target::at(endpoint.try_into()?), greeting, timeout.into())
+    }
+
+    /// Connects as [`connect_greeting`](Self::connect_greeting) does, to a listener that has `key` and no
+    /// other. At a [key name](crate::secure) the name says the key, and [`connect`](Self::connect) does the
+    /// same.
+    ///
+    /// # Errors
+    /// The errors of `connect_greeting`; [`PeerError::WrongKey`] if the listener has another key;
+    /// [`Unsupported`](crate::error::ConfigError::Unsupported) if the client does not
+    /// [encrypt](super::Config::security).
+    pub fn connect_to_key<E, K: ChannelKind>(
+        &self,
+        endpoint: E,
+        key: &PublicKey,
+        greeting: &[u8],
+        timeout: impl Into<Option<Duration>>,
+    ) -> Result<Channel<K>, Error>
+    where
+        E: TryInto<Endpoint>,
+        Error: From<E::Error>,
+    {
+        let target = Target { endpoint: endpoint.try_into()?, key: Some(*key) };
+        self.connect_until_room(&target, greeting, timeout.into())
     }
 
     /// Asks for a stream to the listener at an endpoint, and does not wait for the answer.
@@ -155,13 +192,32 @@ impl Client {
         E: TryInto<Endpoint>,
         Error: From<E::Error>,
     {
-        self.request_connect(endpoint.try_into()?, greeting)
+        self.request_connect(&Target::at(endpoint.try_into()?), greeting)
+    }
+
+    /// Asks for a channel to a listener that has `key` and no other; else as
+    /// [`start_connect_greeting`](Self::start_connect_greeting).
+    ///
+    /// # Errors
+    /// The errors of `start_connect_greeting`; [`Unsupported`](crate::error::ConfigError::Unsupported) if the
+    /// client does not [encrypt](super::Config::security).
+    pub fn start_connect_to_key<E, K: ChannelKind>(
+        &self,
+        endpoint: E,
+        key: &PublicKey,
+        greeting: &[u8],
+    ) -> Result<Channel<K>, Error>
+    where
+        E: TryInto<Endpoint>,
+        Error: From<E::Error>,
+    {
+        self.request_connect(&Target { endpoint: endpoint.try_into()?, key: Some(*key) }, greeting)
     }
 
     /// Connects, and again while the listener has no room.
     fn connect_until_room<K: ChannelKind>(
         &self,
-        endpoint: Endpoint,
+        target: &Target,
         greeting: &[u8],
         timeout: Option<Duration>,
     ) -> Result<Channel<K>, Error> {
@@ -170,12 +226,13 @@ impl Client {
         let mut pause = FULL_PAUSE;
         loop {
             let left = until.map(|until| until.saturating_duration_since(Instant::now()));
-            match self.connect_once(endpoint, greeting, left) {
+            match self.connect_once(target, greeting, left) {
                 Err(FULL) => {}
                 // The listener said so before.
                 Err(Error::TimedOut) if pause > FULL_PAUSE => return Err(FULL),
                 result => return result,
             }
+            let endpoint = target.endpoint;
             log::debug!("{endpoint}: the listener has no room and is asked again in {pause:?}");
             let next = Instant::now() + pause;
             let next = until.map_or(next, |until| until.min(next));
@@ -192,16 +249,16 @@ impl Client {
 
     fn connect_once<K: ChannelKind>(
         &self,
-        endpoint: Endpoint,
+        target: &Target,
         greeting: &[u8],
         timeout: Option<Duration>,
     ) -> Result<Channel<K>, Error> {
         let monitor = &self.handle.monitor;
-        let channel = self.request_connect(endpoint, greeting)?;
+        let channel = self.request_connect(target, greeting)?;
         monitor
             .wait_open(Waitable::Channel(channel.id()), monitor.on_session(), timeout)
             .inspect_err(|error| {
-                log::debug!("{endpoint}: not connected: {error}");
+                log::debug!("{}: not connected: {error}", target.endpoint);
                 channel.abort();
             })?;
         Ok(channel)
@@ -209,10 +266,14 @@ impl Client {
 
     fn request_connect<K: ChannelKind>(
         &self,
-        endpoint: Endpoint,
+        target: &Target,
         greeting: &[u8],
     ) -> Result<Channel<K>, Error> {
-        let id = self.checked(|session, now| session.connect(now, endpoint, K::KIND, greeting))?;
+        let Target { endpoint, key } = *target;
+        let id = self.checked(|session, now| match &key {
+            Some(key) => session.connect_to_key(now, endpoint, K::KIND, greeting, key),
+            None => session.connect(now, endpoint, K::KIND, greeting),
+        })?;
         Ok(Channel::new(Arc::clone(&self.handle), id))
     }
 }

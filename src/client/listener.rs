@@ -1,8 +1,9 @@
 //! Listeners.
 
+use std::collections::HashSet;
 use std::io;
 use std::marker::PhantomData;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use super::channel::{Channel, ChannelKind, deadline};
@@ -10,6 +11,7 @@ use super::readiness::{PollFd, Readiness, Waitable};
 use super::{Handle, Stream};
 use crate::Endpoint;
 use crate::error::Error;
+use crate::secure::PublicKey;
 use crate::session::{ListenerId, Session};
 
 /// An endpoint at which other peers can connect: to a [`Stream`], or to a
@@ -22,12 +24,14 @@ pub struct Listener<C = Stream> {
     handle: Arc<Handle>,
     id: ListenerId,
     endpoint: Endpoint,
+    /// The keys of the peers that are admitted; `None`: all are.
+    admitted: Mutex<Option<HashSet<PublicKey>>>,
     channels: PhantomData<fn() -> C>,
 }
 
 impl<K: ChannelKind> Listener<Channel<K>> {
     pub(super) fn new(handle: Arc<Handle>, id: ListenerId, endpoint: Endpoint) -> Self {
-        Self { handle, id, endpoint, channels: PhantomData }
+        Self { handle, id, endpoint, admitted: Mutex::new(None), channels: PhantomData }
     }
 
     /// The endpoint at which the client listens.
@@ -38,6 +42,17 @@ impl<K: ChannelKind> Listener<Channel<K>> {
     /// The number that names the listener in events. A client never uses a number again.
     pub fn id(&self) -> ListenerId {
         self.id
+    }
+
+    /// Admits peers that have one of these keys, and no others from now on: their channels are refused, with
+    /// [`PeerError::KeyRefused`](crate::error::PeerError::KeyRefused) for them, before `accept` gives any.
+    /// A channel that is not encrypted proves no key.
+    pub fn admit(&self, keys: impl IntoIterator<Item = PublicKey>) {
+        *self.admitted() = Some(keys.into_iter().collect());
+    }
+
+    fn admitted(&self) -> MutexGuard<'_, Option<HashSet<PublicKey>>> {
+        self.admitted.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Waits until the relay has granted the endpoint, at most for `timeout`: `None` waits for ever,
@@ -87,9 +102,21 @@ impl<K: ChannelKind> Listener<Channel<K>> {
     fn accept_for(&self, timeout: Option<Duration>) -> Result<Channel<K>, Error> {
         let monitor = &self.handle.monitor;
         let signal = monitor.on_listener(self.id);
-        let id = monitor
-            .wait(signal, signal, deadline(timeout), |session, now| session.accept(now, self.id))?
-            .ok_or(Error::TimedOut)?;
+        let accept = |session: &mut Session<'_>, now| {
+            while let Some(id) = session.accept(now, self.id)? {
+                let key = session.peer_key(id)?;
+                let admitted = self.admitted();
+                let is_admitted =
+                    admitted.as_ref().is_none_or(|keys| key.is_some_and(|key| keys.contains(&key)));
+                if is_admitted {
+                    return Ok(Some(id));
+                }
+                log::debug!("{}: a peer with the key {key:?} is not admitted", self.endpoint);
+                session.refuse_key(now, id);
+            }
+            Ok(None)
+        };
+        let id = monitor.wait(signal, signal, deadline(timeout), accept)?.ok_or(Error::TimedOut)?;
         Ok(Channel::new(Arc::clone(&self.handle), id))
     }
 }

@@ -25,6 +25,7 @@ mod config;
 mod connect;
 mod error;
 mod event;
+mod identity;
 mod lanes;
 mod listen;
 mod listener;
@@ -41,13 +42,15 @@ pub use channel::{
     ByteStream, Channel, ChannelKind, DatagramChannel, Datagrams, ReadHalf, Stream, WriteHalf,
 };
 pub use close::CloseError;
-pub use config::Config;
+pub use config::{Config, Security};
 pub use event::ClientEvent;
+pub use identity::{IdentityFile, IdentityFileError};
 pub use lanes::LANE_STACK;
 pub use listener::Listener;
 pub use readiness::{PollFd, Readiness};
 
 use crate::error::Error;
+use crate::secure::{Identity, PublicKey};
 use crate::session::{HeapStorage, Lane, Profile, Stats, StorageBytes};
 use crate::transport::{HttpTransport, Proxy, RelayPath, Transport};
 use channel::deadline;
@@ -70,6 +73,8 @@ pub(crate) struct Handle {
     profile: Profile,
     backlog: u8,
     connect_timeout: Duration,
+    /// The key of the identity that the client was given.
+    key: Option<PublicKey>,
     /// The way to the relay as the client was opened.
     way: Arc<RelayPath>,
     lanes: Mutex<Vec<JoinHandle<()>>>,
@@ -132,6 +137,7 @@ impl Client {
     pub fn start(config: impl Into<Config>) -> Result<Self, Error> {
         let config = config.into();
         let settings = config.settings()?;
+        let keys = config.keys()?;
         let park = HttpTransport::new(&config.http())?;
         let send = park.twin();
         let way = Arc::clone(park.way());
@@ -144,15 +150,34 @@ impl Client {
             profile: config.profile,
             backlog: config.backlog(),
             connect_timeout: config.connect_timeout,
+            key: config.identity.as_ref().map(Identity::public_key),
             way,
             lanes: Mutex::default(),
         });
-        monitor.call(|session, now| session.open(now, &settings));
+        monitor.call(|session, now| {
+            session.open(now, &settings);
+            if let Some(keys) = &keys {
+                session.encrypt(keys.clone());
+            }
+        });
         // If the second thread fails to start, dropping the handle ends the first.
         let send = lanes::start(&monitor, Lane::Send, Box::new(send), &config.hooks)?;
         let park = lanes::start(&monitor, Lane::Park, Box::new(park), &config.hooks)?;
         handle.lanes().extend([send, park]);
         Ok(Self { handle })
+    }
+
+    /// The public key of [`Config::identity`], if there is one. Its [name](PublicKey::name) is the key name
+    /// at which this client can listen, and at which its peers know whom they reach:
+    ///
+    /// ```no_run
+    /// # let client = byway::client::Client::open("http://relay.example:8080")?;
+    /// let key = client.public_key().expect("the configuration has an identity");
+    /// let listener = client.listen(byway::Endpoint { name: key.name(), port: 1 })?;
+    /// # Ok::<(), byway::Error>(())
+    /// ```
+    pub fn public_key(&self) -> Option<PublicKey> {
+        self.handle.key
     }
 
     /// Waits until the relay has answered, at most for `timeout`: `None` waits for ever, zero only

@@ -6,6 +6,8 @@ use embedded_io::{ErrorType, Read, ReadReady, Write, WriteReady};
 
 use super::{Device, Link};
 use crate::error::{Blocked, Error};
+#[cfg(feature = "secure")]
+use crate::session::Security;
 use crate::session::{ChannelId, Half, ListenerId, Purpose, Session, Settings, Single};
 use crate::{Endpoint, Kind};
 
@@ -58,6 +60,13 @@ impl<'s, L: Link, C: Clock, P: Purpose> Sockets<'s, L, C, P> {
     pub fn open(&mut self, settings: &Settings) {
         let now = self.now();
         self.device.session.open(now, settings);
+    }
+
+    /// Encrypts every channel from now on, as [`Session::encrypt`] does: called behind
+    /// [`open`](Self::open). This call does not wait.
+    #[cfg(feature = "secure")]
+    pub fn encrypt(&mut self, security: Security) {
+        self.device.session.encrypt(security);
     }
 
     /// The clock's time, in ms, for calls on the session.

@@ -9,7 +9,7 @@ use hyper::body::{Body, Frame, SizeHint};
 
 use super::admission::Grant;
 use super::connection::{Answering, Connection};
-use super::router::{Answer, ExchangeId};
+use super::router::{Answer, ExchangeId, Origin};
 use super::shared::SharedRouter;
 
 /// Carries an exchange between its connection and the router. Dropping it ends both.
@@ -33,16 +33,17 @@ impl Drop for OpenExchange {
 }
 
 impl Driver {
-    /// Opens an exchange. While there is no place for other sessions the router takes it only if it is of a
-    /// session that the router knows.
+    /// Opens an exchange, which counts for `origin`. While there is no place for other sessions the router
+    /// takes it only if it is of a session that the router knows.
     pub fn open(
         shared: &Arc<SharedRouter>,
         answering: Answering,
+        origin: &Origin,
         grant: Option<Arc<Grant>>,
     ) -> Self {
         let full = !answering.connection().is_open_to_all();
         let id = shared.with(|router, now| {
-            let id = router.handle_open(now);
+            let id = router.handle_open_for(now, origin);
             if full {
                 router.refuse_strangers(id);
             }

@@ -2,7 +2,7 @@
 
 use std::io::{self, Write};
 use std::net::{IpAddr, Shutdown};
-use std::pin::pin;
+use std::pin::{Pin, pin};
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, Ordering::Relaxed};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
@@ -10,13 +10,16 @@ use std::time::Duration;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio::sync::{Notify, watch};
 use tracing::debug;
 
 use super::places::{ConnectionId, ConnectionPlaces};
 use super::service::{FULL, RETRY_AFTER, Service};
-use super::stall::{LINGER, PatientStream};
+use super::stall::{HeadWatch, LINGER, StallWatch};
+#[cfg(feature = "relay-tls")]
+use super::tls;
 use super::worker::{Order, stopping};
 
 /// Of hyper's buffers, each way: 32 KiB, so that with the router's queue
@@ -27,6 +30,11 @@ use super::worker::{Order, stopping};
 /// session takes 12.9 KiB resident in all, 25.4 KiB while its send connection stands; with the
 /// command's allocator 10.0 and 18.6 KiB.
 const BUFFER: usize = 32 * 1024;
+
+/// Octets of a stream that the kernel takes and has not sent yet. What was sent and not acknowledged counts
+/// extra, so that a long path is filled.
+#[cfg(any(target_os = "android", target_os = "linux"))]
+const UNSENT: u32 = 128 * 1024;
 
 /// How long a connection may be idle between two requests: longer than the 60 s for which nginx
 /// keeps its connections to an origin, so that nginx closes first and not the relay.
@@ -49,8 +57,8 @@ const SERVED: u8 = 2;
 pub(super) struct Connection {
     places: Arc<ConnectionPlaces>,
     id: ConnectionId,
-    /// Where it comes from: of IPv6 a network of 64 bits.
-    source: IpAddr,
+    /// Where it comes from.
+    peer: IpAddr,
     leave: Arc<Notify>,
     /// Requests whose head was read.
     requests: AtomicU32,
@@ -74,13 +82,13 @@ impl Connection {
     pub fn new(
         places: Arc<ConnectionPlaces>,
         id: ConnectionId,
-        source: IpAddr,
+        peer: IpAddr,
         leave: Arc<Notify>,
     ) -> Self {
         Self {
             places,
             id,
-            source,
+            peer,
             leave,
             requests: AtomicU32::new(0),
             contradiction: OnceLock::new(),
@@ -92,8 +100,9 @@ impl Connection {
         }
     }
 
-    pub fn source(&self) -> IpAddr {
-        self.source
+    /// The address that it comes from.
+    pub fn peer(&self) -> IpAddr {
+        self.peer
     }
 
     /// A request's head was read.
@@ -195,6 +204,20 @@ impl Drop for Answering {
     }
 }
 
+/// Bounds what the kernel holds for a receiver that takes it slowly or not at all. Without that the kernel
+/// takes up to 4 MB a connection, and keeps them for a quarter of an hour after the receiver is gone.
+fn bound_kernel(stream: &TcpStream, stall: Duration) {
+    #[cfg(any(target_os = "android", target_os = "linux"))]
+    {
+        let socket = socket2::SockRef::from(stream);
+        // A socket that is gone already fails at its first read.
+        let _ = socket.set_tcp_notsent_lowat(UNSENT);
+        let _ = socket.set_tcp_user_timeout(Some(stall));
+    }
+    #[cfg(not(any(target_os = "android", target_os = "linux")))]
+    let _ = (stream, stall);
+}
+
 /// Serves a connection until it ends.
 pub(super) async fn serve(
     stream: TcpStream,
@@ -206,6 +229,7 @@ pub(super) async fn serve(
     let connection = Arc::new(connection);
     // The first read fails on a socket that is gone already.
     let _ = stream.set_nodelay(true);
+    bound_kernel(&stream, service.stall);
     let mut word = pin!(async {
         tokio::select! {
             () = leave.notified() => {}
@@ -224,7 +248,43 @@ pub(super) async fn serve(
     if !matches!(begun, Ok(Ok(1..))) {
         return;
     }
-    let stream = PatientStream::new(stream, &service, Arc::clone(&connection));
+    #[cfg(feature = "relay-tls")]
+    if let Some(server) = &service.tls {
+        if octet != tls::HANDSHAKE {
+            return tls::refuse_plain(stream).await;
+        }
+        // Boxed, so that connections without TLS do not have its size.
+        return Box::pin(async {
+            let socket =
+                StallWatch::new(stream, service.stall, service.drain_rate, Arc::clone(&connection));
+            let shaken = tokio::select! {
+                shaken = server.accept(socket, service.head_timeout) => shaken,
+                () = &mut word => return,
+            };
+            match shaken {
+                Ok(stream) => {
+                    let stream =
+                        HeadWatch::new(stream, service.head_timeout, Arc::clone(&connection));
+                    converse(stream.begun(), &service, &connection, word).await;
+                }
+                Err(error) => debug!(%error, "no TLS"),
+            }
+        })
+        .await;
+    }
+    let socket =
+        StallWatch::new(stream, service.stall, service.drain_rate, Arc::clone(&connection));
+    let stream = HeadWatch::new(socket, service.head_timeout, Arc::clone(&connection));
+    converse(stream, &service, &connection, word).await;
+}
+
+/// Serves requests on a stream until it ends or `word` says that it is to.
+async fn converse(
+    stream: impl AsyncRead + AsyncWrite + Unpin,
+    service: &Service,
+    connection: &Arc<Connection>,
+    word: Pin<&mut impl Future<Output = ()>>,
+) {
     let serving = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(IDLE_TIMEOUT)
@@ -236,13 +296,13 @@ pub(super) async fn serve(
         .auto_date_header(false)
         .serve_connection(
             TokioIo::new(stream),
-            service_fn(|request| service.handle(request, &connection)),
+            service_fn(|request| service.handle(request, connection)),
         );
     let mut serving = pin!(serving);
     let ended = tokio::select! {
         biased;
         ended = &mut serving => Some(ended),
-        () = &mut word => None,
+        () = word => None,
     };
     let ended = match ended {
         Some(ended) => ended,
@@ -258,15 +318,26 @@ pub(super) async fn serve(
 }
 
 /// Answers a connection for which there is no place, without having read a request.
-pub(super) fn refuse(stream: TcpStream, places: &ConnectionPlaces) -> io::Result<()> {
-    let head = format!(
-        "HTTP/1.1 503 Service Unavailable\r\nContent-Type: text/plain\r\nCache-Control: no-store\r\n\
-         Byway-Status: full\r\nRetry-After: {RETRY_AFTER}\r\nConnection: close\r\nContent-Length: {}\r\n\r\n{FULL}",
-        FULL.len()
-    );
+pub(super) fn refuse(
+    stream: TcpStream,
+    #[cfg_attr(not(feature = "relay-tls"), expect(unused_variables))] service: &Service,
+    places: &ConnectionPlaces,
+) -> io::Result<()> {
+    #[cfg(feature = "relay-tls")]
+    if let Some(server) = &service.tls {
+        let (server, right) = (Arc::clone(server), places.refuse());
+        // Beyond these handshakes a client finds its connection closed, and comes back.
+        if let Some(right) = right {
+            tokio::spawn(async move {
+                server.refuse(stream, full().as_bytes()).await;
+                drop(right);
+            });
+        }
+        return Ok(());
+    }
     let mut stream = stream.into_std()?;
     // A new socket has room for that.
-    stream.write_all(head.as_bytes())?;
+    stream.write_all(full().as_bytes())?;
     if let Some(right) = places.refuse() {
         stream.shutdown(Shutdown::Write)?;
         let stream = TcpStream::from_std(stream)?;
@@ -279,15 +350,22 @@ pub(super) fn refuse(stream: TcpStream, places: &ConnectionPlaces) -> io::Result
     Ok(())
 }
 
-async fn drain(stream: TcpStream) -> io::Result<()> {
-    let mut octets = [0; 1024];
-    loop {
-        stream.readable().await?;
-        match stream.try_read(&mut octets) {
-            Ok(0) => return Ok(()),
-            Ok(_) => {}
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-            Err(error) => return Err(error),
-        }
-    }
+/// The answer to a client for which there is no place.
+fn full() -> String {
+    let more = format!("Byway-Status: full\r\nRetry-After: {RETRY_AFTER}\r\n");
+    refusal("503 Service Unavailable", &more, FULL)
+}
+
+/// A response behind which the connection is closed.
+pub(super) fn refusal(status: &str, fields: &str, text: &str) -> String {
+    format!(
+        "HTTP/1.1 {status}\r\nContent-Type: text/plain\r\nCache-Control: no-store\r\n\
+         {fields}Connection: close\r\nContent-Length: {}\r\n\r\n{text}",
+        text.len()
+    )
+}
+
+/// Reads until the client has closed.
+pub(super) async fn drain(mut stream: impl AsyncRead + Unpin) -> io::Result<()> {
+    tokio::io::copy(&mut stream, &mut tokio::io::sink()).await.map(|_| ())
 }

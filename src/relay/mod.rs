@@ -21,6 +21,7 @@ mod body;
 mod connection;
 mod framing;
 mod places;
+mod proxies;
 pub mod router;
 mod server;
 mod service;
@@ -28,9 +29,13 @@ mod shared;
 mod stall;
 #[cfg(test)]
 mod tests;
+#[cfg(feature = "relay-tls")]
+mod tls;
 mod worker;
 
 pub use admission::{AdmissionStats, Grant, NewToken, Policy, PolicyError};
 pub use places::ConnectionStats;
-pub use router::{RouterConfig, RouterStats};
+pub use router::{Rate, RouterConfig, RouterStats};
 pub use server::{Access, Relay, RelayConfig};
+#[cfg(feature = "relay-tls")]
+pub use tls::{Certificate, CertificateFault};

@@ -7,7 +7,7 @@
 //! The same holds for the connections of an address beyond its share.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::{IpAddr, Ipv6Addr, SocketAddr};
+use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -16,6 +16,8 @@ use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
 use tracing::{info, warn};
 
 use super::connection::Connection;
+use super::proxies::TrustedProxies;
+use super::router::network;
 
 /// The share of places that only sessions known to the router take: this is its denominator. Beside its
 /// park a session has a send now and then, for tens of milliseconds.
@@ -55,6 +57,8 @@ pub(super) type ConnectionId = u64;
 /// All connections.
 pub(super) struct ConnectionPlaces {
     limits: Limits,
+    /// Their connections are those of many clients.
+    proxies: TrustedProxies,
     table: Mutex<PlaceTable>,
     refusing: Arc<Semaphore>,
     /// The last connection ended.
@@ -76,6 +80,8 @@ struct PlaceTable {
 
 struct TakenPlace {
     source: IpAddr,
+    /// Whether its address has no share.
+    is_exempt: bool,
     standing: Standing,
     leave: Arc<Notify>,
 }
@@ -95,9 +101,16 @@ struct AddressShare {
 }
 
 impl ConnectionPlaces {
+    #[cfg(test)]
     pub fn new(limits: Limits) -> Self {
+        Self::behind(limits, TrustedProxies::default())
+    }
+
+    /// No connection, where these proxies stand before the relay.
+    pub fn behind(limits: Limits, proxies: TrustedProxies) -> Self {
         Self {
             limits,
+            proxies,
             table: Mutex::default(),
             refusing: Arc::new(Semaphore::new(REFUSING)),
             empty: Notify::new(),
@@ -110,9 +123,11 @@ impl ConnectionPlaces {
 
     /// A place for a connection from `peer`; `None` if a request is under way on all of them.
     pub fn take(self: &Arc<Self>, peer: SocketAddr) -> Option<Connection> {
-        let source = source(peer.ip());
+        let source = network(peer.ip());
+        let is_exempt = source.is_loopback() || self.proxies.contains(peer.ip());
         let mut table = self.lock();
-        if self.is_crowded(&table, source) {
+        let open = table.sources.get(&source).map_or(0, |own| own.open);
+        if !is_exempt && open >= self.limits.per_address {
             let longest = table.sources.get(&source).and_then(|own| own.waiting.first().copied());
             table.evict(longest);
         }
@@ -122,19 +137,20 @@ impl ConnectionPlaces {
         }
         // Sessions that are known may go beyond their address's share, but not for ever.
         let open = table.sources.get(&source).map_or(0, |own| own.open);
-        let beyond = !source.is_loopback() && open >= 2 * self.limits.per_address;
+        let beyond = !is_exempt && open >= 2 * self.limits.per_address;
         if beyond || table.entries.len() >= self.limits.connections {
             self.note_refusal(&mut table);
             return None;
         }
         let id = table.number();
         let leave = Arc::new(Notify::new());
-        let entry = TakenPlace { source, standing: Standing::Served, leave: Arc::clone(&leave) };
+        let entry =
+            TakenPlace { source, is_exempt, standing: Standing::Served, leave: Arc::clone(&leave) };
         table.entries.insert(id, entry);
         table.served += 1;
         table.sources.entry(source).or_default().open += 1;
         table.rest(id);
-        Some(Connection::new(Arc::clone(self), id, source, leave))
+        Some(Connection::new(Arc::clone(self), id, peer.ip(), leave))
     }
 
     /// Closes the connection that waits longest: the system has no more file descriptors.
@@ -144,18 +160,13 @@ impl ConnectionPlaces {
         table.evict(longest);
     }
 
-    fn is_crowded(&self, table: &PlaceTable, source: IpAddr) -> bool {
-        let open = table.sources.get(&source).map_or(0, |own| own.open);
-        !source.is_loopback() && open >= self.limits.per_address
-    }
-
     /// Whether a session that the router does not know may be served on this connection.
     pub fn is_open_to_all(&self, id: ConnectionId) -> bool {
         let table = self.lock();
         let Some(entry) = table.entries.get(&id) else { return false };
         let own = table.sources.get(&entry.source).map_or(0, |own| own.open);
         let most = self.limits.connections - self.limits.connections / RESERVE;
-        table.served < most && (entry.source.is_loopback() || own <= self.limits.per_address)
+        table.served < most && (entry.is_exempt || own <= self.limits.per_address)
     }
 
     /// A request is under way.
@@ -277,15 +288,5 @@ impl PlaceTable {
             self.sources.remove(&entry.source);
         }
         Some(entry)
-    }
-}
-
-/// The address for whose share a connection counts: of IPv6 a network of 64 bits, as a household is given.
-fn source(address: IpAddr) -> IpAddr {
-    match address.to_canonical() {
-        IpAddr::V6(v6) if !v6.is_loopback() => {
-            IpAddr::V6(Ipv6Addr::from_bits(v6.to_bits() >> 64 << 64))
-        }
-        other => other,
     }
 }

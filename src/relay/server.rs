@@ -7,15 +7,19 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
+use ipnet::IpNet;
 use rustix::process::{Resource, getrlimit};
 use tokio::sync::watch;
 use tracing::{info, warn};
 
 use super::admission::{Admission, AdmissionStats, Policy};
 use super::places::{ConnectionPlaces, ConnectionStats, Limits, REFUSING};
+use super::proxies::TrustedProxies;
 use super::router::{RouterConfig, RouterStats};
 use super::service::Service;
 use super::shared::SharedRouter;
+#[cfg(feature = "relay-tls")]
+use super::tls::{Certificate, TlsServer};
 use super::worker::{self, Order, Worker};
 
 /// Octets of a response that wait in the router; see `BUFFER` of a connection.
@@ -64,6 +68,17 @@ pub struct RelayConfig {
     pub stall: Duration,
     /// Who may use the relay.
     pub access: Access,
+    /// Least octets a second that a client takes of a response while the relay has more for it than the
+    /// kernel holds; a client may be behind by `stall`.
+    pub drain_rate: u32,
+    /// Proxies before the relay whose `X-Forwarded-For` is believed: limits by address are then for
+    /// the rightmost address there that is no such proxy. The proxies themselves may have any number of
+    /// connections.
+    pub trusted_proxies: Vec<IpNet>,
+    /// The certificate with which the relay speaks TLS, and nothing else; `None`: it speaks plain
+    /// HTTP. A handshake may take [`head_timeout`](Self::head_timeout).
+    #[cfg(feature = "relay-tls")]
+    pub tls: Option<Certificate>,
     /// The router's limits and times.
     pub router: RouterConfig,
 }
@@ -80,6 +95,10 @@ impl Default for RelayConfig {
             head_timeout: Duration::from_secs(10),
             stall: Duration::from_secs(30),
             access: Access::Loopback,
+            drain_rate: 256,
+            trusted_proxies: Vec::new(),
+            #[cfg(feature = "relay-tls")]
+            tls: None,
             router: RouterConfig { undrained: UNDRAINED, ..RouterConfig::default() },
         }
     }
@@ -92,6 +111,8 @@ pub struct Relay {
     shared: Arc<SharedRouter>,
     places: Arc<ConnectionPlaces>,
     admission: Arc<Admission>,
+    #[cfg(feature = "relay-tls")]
+    tls: Option<Arc<TlsServer>>,
     order: watch::Sender<Order>,
     threads: Vec<JoinHandle<()>>,
 }
@@ -126,21 +147,54 @@ impl Relay {
         let base = config.base.trim_matches('/');
         let base = if base.is_empty() { String::new() } else { format!("/{base}") };
         let shared = Arc::new(SharedRouter::new(config.router.clone()));
-        let places = Arc::new(ConnectionPlaces::new(limits(&config)));
+        let proxies = TrustedProxies::new(config.trusted_proxies.clone());
+        let places = Arc::new(ConnectionPlaces::behind(limits(&config), proxies.clone()));
         let service = Arc::new(Service {
             shared: Arc::clone(&shared),
             admission: Arc::clone(&admission),
             base: base.clone(),
             head_timeout: config.head_timeout,
+            proxies,
             stall: config.stall,
+            drain_rate: config.drain_rate,
             max_body: config.router.max_body.into(),
+            #[cfg(feature = "relay-tls")]
+            tls: config.tls.map(|certificate| Arc::new(TlsServer::new(certificate))),
         });
         let (order, orders) = watch::channel(Order::Serve);
+        #[cfg(feature = "relay-tls")]
+        let tls = service.tls.clone();
+        #[cfg(feature = "relay-tls")]
+        let scheme = if tls.is_some() { "https" } else { "http" };
+        #[cfg(not(feature = "relay-tls"))]
+        let scheme = "http";
         let worker = Worker { service, places: Arc::clone(&places), orders };
         let (address, threads) = worker::start(listeners, config.workers, &worker)?;
-        let url = format!("http://{address}{base}");
+        let url = format!("{scheme}://{address}{base}");
         info!(%url, "listening");
-        Ok(Self { address, url, shared, places, admission, order, threads })
+        Ok(Self {
+            address,
+            url,
+            shared,
+            places,
+            admission,
+            #[cfg(feature = "relay-tls")]
+            tls,
+            order,
+            threads,
+        })
+    }
+
+    /// Replaces the certificate for all handshakes from now on. Connections that there are go on as they
+    /// are; sessions of TLS that began with the old certificate are not resumed. Does not block.
+    ///
+    /// # Errors
+    /// `Unsupported`: the relay was started without [`RelayConfig::tls`].
+    #[cfg(feature = "relay-tls")]
+    pub fn set_certificate(&self, certificate: Certificate) -> io::Result<()> {
+        let tls = self.tls.as_ref().ok_or(io::ErrorKind::Unsupported)?;
+        tls.set_certificate(certificate);
+        Ok(())
     }
 
     /// The URL that clients are given.

@@ -19,8 +19,11 @@ use hyper::{Method, Request, Response, StatusCode, Version};
 use super::admission::{Admission, BodyHold, Denial};
 use super::body::{Answered, Driver};
 use super::connection::{Answering, Connection};
-use super::router::Answer;
+use super::proxies::TrustedProxies;
+use super::router::{Answer, Origin, Shortage};
 use super::shared::SharedRouter;
+#[cfg(feature = "relay-tls")]
+use super::tls::TlsServer;
 use crate::http::refusal::{CHALLENGE, REFUSAL};
 
 /// After how many seconds a client may ask again for which there was no place: long enough that
@@ -30,6 +33,12 @@ pub(super) const RETRY_AFTER: u32 = 5;
 /// The text for the people of a client that is refused.
 pub(super) const FULL: &str = "byway relay: full; come back later, or ask its operator\n";
 
+/// The same for a client whose address makes too many requests.
+const TOO_MANY: &str = "byway relay: too many clients or requests from this address; come back later, or ask its operator\n";
+
+/// The longest time after which such a client is asked to come back, in seconds: the longest that a client bears.
+const MAX_RETRY_AFTER: u64 = 30;
+
 /// What all connections share to serve requests.
 pub(super) struct Service {
     pub shared: Arc<SharedRouter>,
@@ -38,12 +47,18 @@ pub(super) struct Service {
     /// The path that stands before `/v1`, or empty. GET and HEAD of it tell a load balancer that the
     /// relay is here.
     pub base: String,
+    pub proxies: TrustedProxies,
     /// See [`RelayConfig::head_timeout`](super::RelayConfig::head_timeout).
     pub head_timeout: Duration,
     /// See [`RelayConfig::stall`](super::RelayConfig::stall).
     pub stall: Duration,
+    /// See [`RelayConfig::drain_rate`](super::RelayConfig::drain_rate).
+    pub drain_rate: u32,
     /// Largest request body, in octets.
     pub max_body: u64,
+    /// The relay speaks TLS itself.
+    #[cfg(feature = "relay-tls")]
+    pub tls: Option<Arc<TlsServer>>,
 }
 
 impl Service {
@@ -55,15 +70,42 @@ impl Service {
         let answering = connection.begin();
         let response = match self.other_answer(&request, connection) {
             Some((status, why)) => early(&request, connection, text(answering, status, why)),
-            None => match self.admission.admit(request.headers(), connection.source()) {
-                Ok(grant) => {
-                    let driver = Driver::open(&self.shared, answering, grant);
-                    exchange(driver, &self.admission, request.into_body()).await
+            None => {
+                let origin = self.proxies.origin(connection.peer(), request.headers());
+                let admitted = self.admission.admit(request.headers(), &origin);
+                let origin = match &admitted {
+                    Ok(Some(grant)) => Origin::Subject(Arc::clone(grant.holder())),
+                    Ok(None) | Err(_) => origin,
+                };
+                match (self.turn(&origin).await, admitted) {
+                    (Ok(()), Ok(grant)) => {
+                        let driver = Driver::open(&self.shared, answering, &origin, grant);
+                        exchange(driver, &self.admission, request.into_body()).await
+                    }
+                    (Ok(()), Err(denial)) => early(&request, connection, denied(answering, denial)),
+                    (Err(wait), _) => busy(answering, TOO_MANY, wait),
                 }
-                Err(denial) => early(&request, connection, denied(answering, denial)),
-            },
+            }
         };
         Ok(if connection.is_last() { closing(connection, response) } else { response })
+    }
+
+    /// Waits until it is the turn of a request of this origin.
+    ///
+    /// # Errors
+    /// There are too many: after how many seconds to ask again.
+    async fn turn(&self, origin: &Origin) -> Result<(), u32> {
+        if *origin == Origin::Exempt {
+            return Ok(());
+        }
+        match self.shared.with(|router, now| router.admit_request(now, origin)) {
+            Ok(0) => Ok(()),
+            Ok(wait) => {
+                tokio::time::sleep(Duration::from_millis(wait)).await;
+                Ok(())
+            }
+            Err(wait) => Err(wait.div_ceil(1000).clamp(1, MAX_RETRY_AFTER) as u32),
+        }
     }
 
     /// The answer to a request that is no exchange.
@@ -201,6 +243,7 @@ enum Beginning {
     Piece(Bytes, Option<usize>),
     NoHello,
     Full,
+    TooMany,
 }
 
 /// Waits for the beginning of the answer.
@@ -212,12 +255,15 @@ async fn answer(driver: Driver) -> Response<Answered> {
                 router.handle_behind(now, id);
             }
             let len = router.complete_len(id);
-            let refused = router.is_refused(id);
+            let refused = router.refusal(id);
             match router.poll_response(now, id) {
                 Answer::Pending => Poll::Pending,
                 Answer::Bytes(piece) => Poll::Ready(Beginning::Piece(piece, len)),
-                Answer::End if refused => Poll::Ready(Beginning::Full),
-                Answer::End => Poll::Ready(Beginning::NoHello),
+                Answer::End => Poll::Ready(match refused {
+                    Some(Shortage::Places) => Beginning::Full,
+                    Some(Shortage::Rate) => Beginning::TooMany,
+                    None => Beginning::NoHello,
+                }),
             }
         })
     });
@@ -228,6 +274,7 @@ async fn answer(driver: Driver) -> Response<Answered> {
             return text(driver.leave(), StatusCode::BAD_REQUEST, why);
         }
         Beginning::Full => return full(driver),
+        Beginning::TooMany => return busy(driver.leave(), TOO_MANY, RETRY_AFTER),
     };
     let mut response = Response::new(Answered::Router { driver, first: Some(first), len });
     let headers = response.headers_mut();
@@ -244,11 +291,16 @@ async fn answer(driver: Driver) -> Response<Answered> {
 /// The answer 503, as a connection gets it for which there is no place at all.
 fn full(driver: Driver) -> Response<Answered> {
     driver.connection().refused();
-    let connection = Arc::clone(driver.connection());
-    let mut response = text(driver.leave(), StatusCode::SERVICE_UNAVAILABLE, FULL);
+    busy(driver.leave(), FULL, RETRY_AFTER)
+}
+
+/// The answer 503 to a client that may come back after so many seconds.
+fn busy(answering: Answering, why: &'static str, retry_after: u32) -> Response<Answered> {
+    let connection = Arc::clone(answering.connection());
+    let mut response = text(answering, StatusCode::SERVICE_UNAVAILABLE, why);
     let headers = response.headers_mut();
     headers.insert("byway-status", HeaderValue::from_static("full"));
-    headers.insert(RETRY_AFTER_HEADER, HeaderValue::from(RETRY_AFTER));
+    headers.insert(RETRY_AFTER_HEADER, HeaderValue::from(retry_after));
     closing(&connection, response)
 }
 

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use rustc_hash::FxHashMap;
 use tokio::sync::Notify;
 
-use super::router::{ExchangeId, Router, RouterConfig};
+use super::router::{ExchangeId, ProofCheck, Router, RouterConfig};
 
 /// The router and the tasks that wait for it. The lock is never held across an await.
 pub(super) struct SharedRouter {
@@ -79,6 +79,7 @@ impl SharedRouter {
         while let Some(id) = state.router.poll_wake() {
             woken.extend(state.wakers.remove(&id));
         }
+        let proofs: Vec<_> = std::iter::from_fn(|| state.router.poll_proof()).collect();
         let due = state.router.poll_timeout();
         let earlier = due.is_some_and(|due| state.armed.is_none_or(|armed| due < armed));
         if earlier {
@@ -89,7 +90,14 @@ impl SharedRouter {
             self.earlier.notify_one();
         }
         woken.into_iter().for_each(Waker::wake);
+        proofs.into_iter().for_each(|proof| self.check(proof));
         result
+    }
+
+    /// Checks a proof, without the lock.
+    fn check(&self, proof: ProofCheck) {
+        let checked = proof.run();
+        self.with(|router, now| router.handle_proof(now, &checked));
     }
 
     /// Calls the router when it is due; never ends.

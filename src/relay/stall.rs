@@ -1,5 +1,7 @@
-//! The stream of a connection. It gives up a client that takes nothing for too long, or that begins a
-//! request and does not get on with it, and it notes requests that say their length in two ways.
+//! The streams of a connection, one on top of the other. [`StallWatch`] gives up a client that takes nothing
+//! for too long; with TLS what counts are octets of the socket below it. [`HeadWatch`], which sees what the
+//! client says, gives up a client that begins a request and does not get on with it, and notes requests
+//! that say their length in two ways.
 
 use std::io::{self, IoSlice};
 use std::pin::Pin;
@@ -13,19 +15,134 @@ use tokio::time::{Instant, Sleep};
 
 use super::connection::Connection;
 use super::framing::Framing;
-use super::service::Service;
 
 /// How long the rest of a request may be on its way behind an answer that closes the connection. If the
 /// socket were closed at once, the kernel would answer the rest by a reset, which destroys the answer.
 pub(super) const LINGER: Duration = Duration::from_secs(1);
 
-/// A stream whose writes fail once no octet was written for `stall`: without that, the octets queued for a
+/// A socket whose writes fail once its client is too far behind: without that, the octets queued for a
 /// receiver that is gone would be held until the kernel gives up, a quarter of an hour later.
-pub(super) struct PatientStream {
-    stream: TcpStream,
-    stall: Duration,
+pub(super) struct StallWatch {
+    socket: TcpStream,
+    drain: Drain,
+    connection: Arc<Connection>,
+}
+
+/// How far a client is behind with its response.
+struct Drain {
+    /// How far it may be behind.
+    most: Duration,
+    /// Least octets a second.
+    rate: u32,
+    /// How far it is behind, without the wait under way: how long writes waited, less the time that what
+    /// was written may take.
+    behind: Duration,
+    /// A write waits.
+    wait: Option<DrainWait>,
+}
+
+struct DrainWait {
+    since: Instant,
+    late: Pin<Box<Sleep>>,
+}
+
+impl Drain {
+    fn new(most: Duration, rate: u32) -> Self {
+        Self { most, rate: rate.max(1), behind: Duration::ZERO, wait: None }
+    }
+
+    fn wrote(&mut self, octets: usize) {
+        if let Some(wait) = self.wait.take() {
+            self.behind += wait.since.elapsed();
+        }
+        if !self.behind.is_zero() {
+            let may_take = Duration::from_secs_f64(octets as f64 / f64::from(self.rate));
+            self.behind = self.behind.saturating_sub(may_take);
+        }
+    }
+
+    /// A write waits: whether the client is too far behind.
+    fn poll_late(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let left = self.most.saturating_sub(self.behind);
+        let wait = self.wait.get_or_insert_with(|| {
+            let since = Instant::now();
+            DrainWait { since, late: Box::pin(tokio::time::sleep_until(since + left)) }
+        });
+        wait.late.as_mut().poll(cx)
+    }
+}
+
+impl StallWatch {
+    /// A watch over a client that may be behind by `stall` with at least `rate` octets a second.
+    pub fn new(socket: TcpStream, stall: Duration, rate: u32, connection: Arc<Connection>) -> Self {
+        Self { socket, drain: Drain::new(stall, rate), connection }
+    }
+
+    fn watch(
+        &mut self,
+        cx: &mut Context<'_>,
+        poll: Poll<io::Result<usize>>,
+    ) -> Poll<io::Result<usize>> {
+        self.connection.note_stall(poll.is_pending());
+        match poll {
+            Poll::Ready(Ok(octets)) => {
+                self.drain.wrote(octets);
+                poll
+            }
+            Poll::Ready(Err(_)) => poll,
+            Poll::Pending => self.drain.poll_late(cx).map(|()| Err(io::ErrorKind::TimedOut.into())),
+        }
+    }
+}
+
+impl AsyncRead for StallWatch {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.get_mut().socket).poll_read(cx, buffer)
+    }
+}
+
+impl AsyncWrite for StallWatch {
+    fn poll_write(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        let this = self.get_mut();
+        let poll = Pin::new(&mut this.socket).poll_write(cx, bytes);
+        this.watch(cx, poll)
+    }
+
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        slices: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let this = self.get_mut();
+        let poll = Pin::new(&mut this.socket).poll_write_vectored(cx, slices);
+        this.watch(cx, poll)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.socket.is_write_vectored()
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.get_mut().socket).poll_flush(cx)
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.get_mut().socket).poll_shutdown(cx)
+    }
+}
+
+/// The stream of HTTP.
+pub(super) struct HeadWatch<S> {
+    stream: S,
     head_timeout: Duration,
-    stalled: Option<Pin<Box<Sleep>>>,
     head: Option<PendingHead>,
     framing: Framing,
     lingers: Option<Pin<Box<Sleep>>>,
@@ -41,19 +158,24 @@ struct PendingHead {
     late: Option<Pin<Box<Sleep>>>,
 }
 
-impl PatientStream {
-    pub fn new(stream: TcpStream, service: &Service, connection: Arc<Connection>) -> Self {
-        let Service { stall, head_timeout, .. } = *service;
+impl<S> HeadWatch<S> {
+    pub fn new(stream: S, head_timeout: Duration, connection: Arc<Connection>) -> Self {
         Self {
             stream,
-            stall,
             head_timeout,
-            stalled: None,
             head: None,
             framing: Framing::default(),
             lingers: None,
             connection,
         }
+    }
+
+    /// The first request's head has begun by now.
+    #[cfg(feature = "relay-tls")]
+    pub fn begun(mut self) -> Self {
+        let until = Instant::now() + self.head_timeout;
+        self.head = Some(PendingHead { request: 0, until, late: None });
+        self
     }
 
     /// Whether a request's head has been on its way for too long; `begun` if octets of the head came.
@@ -75,20 +197,9 @@ impl PatientStream {
             _ => Poll::Pending,
         }
     }
-
-    fn watch<T>(&mut self, cx: &mut Context<'_>, poll: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
-        self.connection.note_stall(poll.is_pending());
-        if poll.is_ready() {
-            self.stalled = None;
-            return poll;
-        }
-        let stall = self.stall;
-        let stalled = self.stalled.get_or_insert_with(|| Box::pin(tokio::time::sleep(stall)));
-        stalled.as_mut().poll(cx).map(|()| Err(io::ErrorKind::TimedOut.into()))
-    }
 }
 
-impl AsyncRead for PatientStream {
+impl<S: AsyncRead + Unpin> AsyncRead for HeadWatch<S> {
     fn poll_read(
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -113,15 +224,13 @@ impl AsyncRead for PatientStream {
     }
 }
 
-impl AsyncWrite for PatientStream {
+impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for HeadWatch<S> {
     fn poll_write(
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
-        let this = self.get_mut();
-        let poll = Pin::new(&mut this.stream).poll_write(cx, bytes);
-        this.watch(cx, poll)
+        Pin::new(&mut self.get_mut().stream).poll_write(cx, bytes)
     }
 
     fn poll_write_vectored(
@@ -129,9 +238,7 @@ impl AsyncWrite for PatientStream {
         cx: &mut Context<'_>,
         slices: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        let this = self.get_mut();
-        let poll = Pin::new(&mut this.stream).poll_write_vectored(cx, slices);
-        this.watch(cx, poll)
+        Pin::new(&mut self.get_mut().stream).poll_write_vectored(cx, slices)
     }
 
     fn is_write_vectored(&self) -> bool {

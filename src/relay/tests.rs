@@ -2,6 +2,7 @@
 
 mod chunked;
 mod full;
+mod limits;
 mod requests;
 
 use std::io::{Read, Write};

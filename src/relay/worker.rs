@@ -18,6 +18,7 @@ use tracing::{debug, warn};
 
 use super::connection::{self, Connection};
 use super::places::ConnectionPlaces;
+use super::router::{Meter, Origin};
 use super::service::Service;
 
 /// Connections that the kernel may queue until they are accepted: the usual limit.
@@ -173,9 +174,16 @@ impl Worker {
                 }
             };
             failing = false;
-            let Some(connection) = self.places.take(peer) else {
+            let origin = Origin::of(peer.ip());
+            let is_exempt = origin == Origin::Exempt || self.service.proxies.contains(peer.ip());
+            let admitted = is_exempt
+                || self
+                    .service
+                    .shared
+                    .with(|router, now| router.admit(now, &origin, Meter::Connections, 0).is_ok());
+            let Some(connection) = admitted.then(|| self.places.take(peer)).flatten() else {
                 // The client is gone already, if that fails.
-                let _ = connection::refuse(stream, &self.places);
+                let _ = connection::refuse(stream, &self.service, &self.places);
                 continue;
             };
             debug!(%peer, "connected");

@@ -31,16 +31,17 @@ impl<M: Mode> Session<'_, M> {
         }
         let company_ms = core.company_ms();
         for (slot, channel) in self.channels.iter_mut().enumerate() {
-            let rx = &mut channel.rx;
-            if !rx.owes_park() {
+            if !channel.rx.owes_park() {
                 continue;
             }
+            let is_drained = channel.is_drained(self.rings.receive(slot));
+            let rx = &mut channel.rx;
             let len = self.rings.len(slot, Direction::Receive) as u64;
             let most = len / ACK_SHARE;
             let long = (len / LONG_ACK_SHARE).max(LEAST_ACK).min(most);
             match company_ms {
                 // On a long path the application's read, which opens the window, is worth a wait.
-                Some(ms) if rx.unacked() >= long || rx.is_wanted_now() && rx.readable() > 0 => {
+                Some(ms) if rx.unacked() >= long || rx.is_wanted_now() && !is_drained => {
                     core.acknowledge_by(now + u64::from(ms));
                     continue;
                 }
@@ -72,6 +73,7 @@ impl<M: Mode> Session<'_, M> {
         // While an answer stays open no park tells of it before.
         let streams = !M::SINGLE && self.core.park.is_streaming();
         let company_ms = self.core.company_ms().filter(|_| streams && !is_longer);
+        let is_drained = self.channels[slot].is_drained(self.rings.receive(slot));
         let rx = &mut self.channels[slot].rx;
         let Some(ms) = company_ms else {
             if rx.opens(len, streams || is_longer) {
@@ -80,7 +82,7 @@ impl<M: Mode> Session<'_, M> {
             return;
         };
         let opens = rx.opens_later(len);
-        if rx.is_wanted_now() && rx.readable() == 0 {
+        if rx.is_wanted_now() && is_drained {
             rx.hasten();
             self.core.wake_send();
         } else if opens {

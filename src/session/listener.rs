@@ -3,14 +3,17 @@
 use super::ids::{self, ListenerId, MAX_GENERATION};
 use super::mode::{Full, Mode};
 use crate::Kind;
+#[cfg(feature = "secure")]
+use crate::error::KeyNameFault;
 use crate::error::{ConfigError, Error, ResourceError};
-use crate::wire::{Endpoint, ListenReq, ListenRsp, Status};
+use crate::wire::{ChannelKind, Endpoint, ListenReq, ListenRsp, Status};
 
 /// How a claim stands.
 ///
 /// ```text
 ///   Free ── listen ──▶ Claiming ── OK, or a connection ──▶ Granted
-///    ▲                    │ IN_USE, TAKEN, LIMITED, FORBIDDEN │ the same, or another holder
+///    ▲                    │ IN_USE, TAKEN, LIMITED,           │ the same, or another holder
+///    │                    │ UNPROVED, FORBIDDEN               │
 ///    │                    └───────────▶ Lost ◀────────────────┘
 ///    └── unlisten, from any state
 /// ```
@@ -120,6 +123,8 @@ impl<M: Mode> Claim<M> {
             (ClaimState::Lost, Heard::Said(Status::Forbidden)) => {
                 Err(ConfigError::Forbidden.into())
             }
+            #[cfg(feature = "secure")]
+            (ClaimState::Lost, Heard::Said(Status::Unproved)) => Err(KeyNameFault::Unproved.into()),
             (ClaimState::Lost, _) => Err(ConfigError::InUse.into()),
             (state, _) => Ok(state == ClaimState::Granted),
         }
@@ -165,15 +170,23 @@ impl<M: Mode> Claim<M> {
         is_news
     }
 
+    /// Whether PROOF goes with it: the relay has not said that it has one.
+    #[cfg(feature = "secure")]
+    pub fn owes_proof(&self) -> bool {
+        self.is_claimed()
+            && self.endpoint.name.is_key_name()
+            && matches!(self.heard, Heard::Nothing | Heard::Said(Status::Prove))
+    }
+
     /// Its LISTEN_REQ, as it is in that slot, if it is to be told.
-    pub fn listen_req(&self, slot: usize, owner: [u8; 16]) -> Option<ListenReq> {
+    pub fn listen_req(&self, slot: usize, owner: [u8; 16], encrypted: bool) -> Option<ListenReq> {
         let heard = match self.heard {
             Heard::Nothing => None,
             Heard::Said(status) => Some(status),
         };
         self.is_claimed().then(|| ListenReq {
             claim: self.id(slot).0,
-            kind: self.kind,
+            kind: ChannelKind { kind: self.kind, encrypted },
             port: self.endpoint.port,
             owner,
             epoch: self.epoch,
@@ -196,18 +209,21 @@ impl<M: Mode> Claim<M> {
                 self.state = ClaimState::Granted;
                 false
             }
-            // A wrong clock does no harm: a claim that was never granted goes above the holder, if
-            // there is anything above.
+            // A wrong clock does no harm: a claim that was never granted goes above the holder. At the
+            // end of all numbers the newer claim holds.
             (Status::Taken, ClaimState::Claiming)
-                if rsp.epoch >= self.epoch && rsp.epoch != u64::MAX =>
+                if rsp.epoch >= self.epoch && self.epoch != u64::MAX =>
             {
-                self.epoch = rsp.epoch + 1;
+                self.epoch = rsp.epoch.saturating_add(1);
                 self.heard = Heard::Nothing;
                 return Claimed::Nothing;
             }
             (Status::InUse | Status::Taken, ClaimState::Claiming) => true,
             // With a granted claim: a relay with other limits, or another policy, than before.
             (Status::Limited | Status::Forbidden, _) => true,
+            // A relay with other hosts than before.
+            #[cfg(feature = "secure")]
+            (Status::Unproved, _) => true,
             (Status::Taken, ClaimState::Granted) => rsp.epoch >= self.epoch,
             (Status::InUse, ClaimState::Granted) => {
                 self.heard = Heard::Said(Status::Taken);

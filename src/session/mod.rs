@@ -38,10 +38,11 @@
 //!  rings.rs     where the rings of channels lie, and how long each is; pool.rs: what they are lent
 //!  storage.rs   that memory: its sizes (Profile), as one value or on the heap
 //!  mode.rs      Full or Single, and Purpose: what is not compiled into a small device
-//!  settings.rs  what a session is opened with: Settings, Pace, Timers
+//!  settings.rs  what a session is opened with: Settings, Pace, Timers; security.rs: keys
 //!  terms.rs     Lane, Exchange, Wake, Event: the words between a session and its owner
 //!  stats.rs     counters
 //!  greeting.rs  what a listener answers to those who connect
+//!  keys.rs      claims of key names, and what proves them
 //!  ids.rs       handles of channels and listeners
 //!  debts.rs     what the relay is still to be told of the session itself
 //!  deadline.rs  a time that may be unset, all zeros then
@@ -57,12 +58,16 @@ mod debts;
 mod exchange;
 mod greeting;
 mod ids;
+#[cfg(feature = "secure")]
+mod keys;
 mod listener;
 mod mode;
 mod path;
 mod pool;
 mod replies;
 mod rings;
+#[cfg(feature = "secure")]
+mod security;
 mod settings;
 mod state;
 mod stats;
@@ -75,6 +80,8 @@ mod view;
 
 pub use ids::{ChannelId, ListenerId};
 pub use mode::{Anything, Full, Mode, Purpose, Single};
+#[cfg(feature = "secure")]
+pub use security::Security;
 pub use settings::{Pace, Settings, Timers};
 pub use stats::{ChannelStats, Stats};
 #[cfg(feature = "std")]

@@ -95,6 +95,8 @@ pub struct FullState {
     pub rate: Rate,
     /// When a peer that connected found no free channel, lately.
     pub places_wanted: Deadline,
+    /// The number of the last arrival then.
+    pub arrivals_then: u32,
     pub events: Vec<Event, EVENTS, u8>,
     pub stats: Stats,
 }
@@ -179,6 +181,7 @@ impl Sealed for Full {
         gateway: Gateway::new(),
         rate: Rate::new(),
         places_wanted: Deadline::NONE,
+        arrivals_then: 0,
         events: Vec::new(),
         stats: Stats::new(),
     };

@@ -3,6 +3,8 @@
 use core::num::NonZeroU32;
 
 use super::cipher::encipher;
+#[cfg(feature = "secure")]
+use crate::secure::KeyProof;
 
 /// What a session is opened with. Only secret and seed have no default, and later versions may add
 /// settings:
@@ -39,6 +41,9 @@ pub struct Settings {
     pub max_body: u32,
     /// Most octets of an answer's body.
     pub max_response: u32,
+    /// What proves the session's key to the relay: without it the session listens on no key name.
+    #[cfg(feature = "secure")]
+    pub key_proof: Option<KeyProof>,
     /// Deadlines and intervals. A [`Single`](super::Single) session has those of its
     /// [`Purpose`](super::Purpose) instead.
     pub timers: Timers,
@@ -56,6 +61,8 @@ impl Settings {
         pace: Pace::Streaming,
         max_body: 0,
         max_response: 0,
+        #[cfg(feature = "secure")]
+        key_proof: None,
         timers: Timers::ZERO,
     };
 
@@ -107,6 +114,8 @@ impl Settings {
             // What the relay takes. Who takes less, as a stock nginx its 1 MiB, says so (413).
             max_body: 4 << 20,
             max_response: 16 << 20,
+            #[cfg(feature = "secure")]
+            key_proof: None,
             timers: Timers::DEFAULT,
         }
     }

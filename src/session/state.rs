@@ -9,6 +9,8 @@ use super::exchange::Flight;
 use super::mode::{FullState, Mode};
 use super::path::{Backoff, Health};
 use super::replies::Replies;
+#[cfg(feature = "secure")]
+use super::security::Security;
 use super::settings::{Settings, Timers};
 use super::stats::Stats;
 use super::terms::{Event, Lane};
@@ -92,6 +94,9 @@ pub(super) struct Core<M: Mode> {
     pub settings: Settings,
     full: M::FullState,
     pub replies: Replies,
+    /// What channels are encrypted with, if they are.
+    #[cfg(feature = "secure")]
+    pub security: Option<Security>,
 }
 
 impl<M: Mode> Core<M> {
@@ -130,6 +135,8 @@ impl<M: Mode> Core<M> {
                 channels: [0; 8],
             },
             replies: Replies::new(),
+            #[cfg(feature = "secure")]
+            security: None,
         }
     }
 

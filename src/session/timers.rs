@@ -162,7 +162,7 @@ impl<M: Mode> Session<'_, M> {
         let most = u64::from(self.core.timers().rto_max_ms);
         let channel = &mut self.channels[slot];
         if channel.prober.at().is_due(now) {
-            let waits = kind == Kind::Datagram && channel.tx.has_unacked_bytes();
+            let waits = kind == Kind::Datagram && channel.tx.has_unacked_bytes(0);
             let is_quiet = channel.is_quiet_for(now, channel.linger_ms() / QUIET_SHARE);
             let asks = channel.prober.is_blocked() || !waits || is_quiet;
             channel.prober.fire(now, rto, most, asks);

@@ -13,6 +13,7 @@ use super::token::Token;
 use super::url::RelayUrl;
 use crate::error::ConfigError;
 use crate::http::request;
+use crate::pin::KeyPin;
 
 /// Settings of [`HttpTransport`](super::HttpTransport). `Debug` shows no values of header fields, among which
 /// passwords are.
@@ -88,6 +89,24 @@ pub enum Roots {
     Web,
     /// The certificates of this text in PEM.
     Pem(Vec<u8>),
+    /// The relay's own key: one of these. Several let the relay change to a key that its clients know
+    /// already. The key alone is checked: that the server's certificate has it, and that the server
+    /// signed the handshake by it. The certificate's names, dates, issuer and purpose do not count, so
+    /// that a self-signed certificate will do, and a clock that is wrong.
+    Pins(Vec<KeyPin>),
+}
+
+impl Roots {
+    /// Reads pins, `pin:sha256/…`, behind which more may follow, each after a comma; or certificates in
+    /// PEM, which are checked when a client opens.
+    ///
+    /// # Errors
+    /// [`ConfigError::Setting`]: the text begins with `pin:`, and what follows are no pins.
+    pub fn from_octets(octets: &[u8]) -> Result<Self, ConfigError> {
+        let Some(pins) = octets.strip_prefix(b"pin:") else { return Ok(Self::Pem(octets.into())) };
+        let pins = String::from_utf8_lossy(pins);
+        Ok(Self::Pins(pins.trim().split(',').map(str::parse).collect::<Result<_, _>>()?))
+    }
 }
 
 /// Most octets behind the base path: those before the number, and the digits of the largest u64.

@@ -1,4 +1,10 @@
-//! The certificates that are trusted.
+//! The certificates and keys that are trusted.
+//!
+//! The system's certificates come by rustls-native-certs, which reads them once, into the checks below:
+//! these take a self-signed certificate that is trusted itself, tell every fault from the others, and
+//! are the same on every system. rustls-platform-verifier would ask the system itself, which knows
+//! revocations and what users distrust on Windows, macOS, iOS and Android; but on Linux it reads the same
+//! files, on Android it needs a Java component in the app, and it has none of the above.
 
 use std::fmt;
 use std::sync::Arc;
@@ -7,56 +13,63 @@ use std::time::Duration;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::client::{verify_server_cert_signed_by_trust_anchor, verify_server_name};
 use rustls::crypto::{
-    CryptoProvider, WebPkiSupportedAlgorithms, hash, ring::cipher_suite::TLS13_AES_128_GCM_SHA256,
-    verify_tls12_signature, verify_tls13_signature,
+    CryptoProvider, WebPkiSupportedAlgorithms, verify_tls12_signature, verify_tls13_signature,
 };
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::server::ParsedCertificate;
 use rustls::{
-    CertificateError, DigitallySignedStruct, Error, RootCertStore, SignatureScheme,
-    SupportedCipherSuite,
+    CertificateError, DigitallySignedStruct, Error, OtherError, RootCertStore, SignatureScheme,
 };
 
 use super::Roots;
 use crate::error::ConfigError;
+use crate::pin::{KeyPin, sha256};
 
 /// Checks certificates by webpki against those that are trusted. A server's own certificate that is
 /// itself trusted is taken as well, which webpki alone would refuse: such a certificate may be marked as an
 /// authority, may be of an issuer that is not trusted, and may have its name as common name alone, as
 /// `openssl req -x509` makes them.
+///
+/// With pins nothing but the key counts.
 #[derive(Debug)]
 pub(super) struct Verifier {
-    /// The trusted certificates that may issue others.
-    authorities: RootCertStore,
-    /// All trusted certificates.
-    trusted: Vec<Fingerprint>,
+    trusted: Trusted,
     algorithms: WebPkiSupportedAlgorithms,
 }
 
+#[derive(Debug)]
+enum Trusted {
+    Certificates(TrustedCertificates),
+    Keys(Vec<KeyPin>),
+}
+
+#[derive(Debug)]
+struct TrustedCertificates {
+    /// Those that may issue others.
+    authorities: RootCertStore,
+    /// All.
+    own: Vec<Fingerprint>,
+}
+
+/// The server has another key than those that are pinned.
+#[derive(Debug, thiserror::Error)]
+#[error("the server's key is not pinned; its pin is {0}")]
+pub(super) struct NotPinned(KeyPin);
+
 /// The SHA-256 of a certificate.
-struct Fingerprint(hash::Output);
+#[derive(PartialEq, Eq)]
+struct Fingerprint([u8; 32]);
 
 impl Fingerprint {
     fn of(certificate: &CertificateDer<'_>) -> Option<Self> {
-        match TLS13_AES_128_GCM_SHA256 {
-            SupportedCipherSuite::Tls13(suite) => {
-                Some(Self(suite.common.hash_provider.hash(certificate)))
-            }
-            SupportedCipherSuite::Tls12(_) => None,
-        }
-    }
-}
-
-impl PartialEq for Fingerprint {
-    fn eq(&self, other: &Self) -> bool {
-        self.0.as_ref() == other.0.as_ref()
+        sha256(certificate).map(Self)
     }
 }
 
 impl fmt::Debug for Fingerprint {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.as_ref().iter().try_for_each(|octet| write!(f, "{octet:02x}"))
+        self.0.iter().try_for_each(|octet| write!(f, "{octet:02x}"))
     }
 }
 
@@ -68,7 +81,14 @@ impl Verifier {
         const NO_SYSTEM: ConfigError = ConfigError::Setting(
             "the system has no trusted roots that can be read; install them (ca-certificates), look at SSL_CERT_FILE and SSL_CERT_DIR, or give a file",
         );
-        let (authorities, trusted) = match roots {
+        const NO_PIN: ConfigError =
+            ConfigError::Setting("no key is pinned; give the pin that byway relay prints");
+        let algorithms = provider.signature_verification_algorithms;
+        let certificates = match roots {
+            Roots::Pins(pins) if pins.is_empty() => return Err(NO_PIN),
+            Roots::Pins(pins) => {
+                return Ok(Self { trusted: Trusted::Keys(pins.clone()), algorithms });
+            }
             Roots::Pem(pem) => {
                 let certificates = CertificateDer::pem_slice_iter(pem).collect::<Result<_, _>>();
                 store(certificates.map_err(|_| NO_PEM)?).ok_or(NO_PEM)?
@@ -78,12 +98,22 @@ impl Verifier {
             Roots::SystemOrWeb if is_named() => system().ok_or(NO_SYSTEM)?,
             Roots::SystemOrWeb => system().unwrap_or_else(web),
         };
-        let algorithms = provider.signature_verification_algorithms;
-        Ok(Self { authorities, trusted, algorithms })
+        Ok(Self { trusted: Trusted::Certificates(certificates), algorithms })
     }
+}
 
-    fn is_trusted(&self, certificate: &CertificateDer<'_>) -> bool {
-        Fingerprint::of(certificate).is_some_and(|it| self.trusted.contains(&it))
+impl TrustedCertificates {
+    fn has(&self, certificate: &CertificateDer<'_>) -> bool {
+        Fingerprint::of(certificate).is_some_and(|it| self.own.contains(&it))
+    }
+}
+
+/// Checks the key of a certificate, and nothing else of it.
+fn verify_key(certificate: &CertificateDer<'_>, pins: &[KeyPin]) -> Result<(), Error> {
+    let pin = KeyPin::of(certificate).ok_or(CertificateError::BadEncoding)?;
+    match pin.is_among(pins) {
+        true => Ok(()),
+        false => Err(CertificateError::Other(OtherError(Arc::new(NotPinned(pin)))).into()),
     }
 }
 
@@ -96,8 +126,14 @@ impl ServerCertVerifier for Verifier {
         _: &[u8],
         now: UnixTime,
     ) -> Result<ServerCertVerified, Error> {
+        let trusted = match &self.trusted {
+            Trusted::Certificates(trusted) => trusted,
+            Trusted::Keys(pins) => {
+                return verify_key(end_entity, pins).map(|()| ServerCertVerified::assertion());
+            }
+        };
         let certificate = ParsedCertificate::try_from(end_entity)?;
-        let (authorities, algorithms) = (&self.authorities, self.algorithms.all);
+        let (authorities, algorithms) = (&trusted.authorities, self.algorithms.all);
         let issued = verify_server_cert_signed_by_trust_anchor(
             &certificate,
             authorities,
@@ -107,7 +143,7 @@ impl ServerCertVerifier for Verifier {
         );
         let named = || verify_server_name(&certificate, name);
         match issued.and_then(|()| named()) {
-            Err(_) if self.is_trusted(end_entity) => {
+            Err(_) if trusted.has(end_entity) => {
                 kind(&certificate, now)?;
                 match named() {
                     Err(_) if is_common_name(end_entity, &name.to_str()) => {}
@@ -187,21 +223,21 @@ fn is_authority(certificate: &CertificateDer<'_>) -> bool {
 }
 
 /// Sorts out the authorities among the certificates, and all that can be trusted; `None`: there are none.
-fn store(certificates: Vec<CertificateDer<'_>>) -> Option<(RootCertStore, Vec<Fingerprint>)> {
-    let mut store = RootCertStore::empty();
-    let mut trusted = Vec::new();
+fn store(certificates: Vec<CertificateDer<'_>>) -> Option<TrustedCertificates> {
+    let mut authorities = RootCertStore::empty();
+    let mut own = Vec::new();
     for certificate in certificates {
         let fingerprint = Fingerprint::of(&certificate);
         // Some certificates in the stores of systems cannot be read.
-        if !is_authority(&certificate) || store.add(certificate).is_ok() {
-            trusted.extend(fingerprint);
+        if !is_authority(&certificate) || authorities.add(certificate).is_ok() {
+            own.extend(fingerprint);
         }
     }
-    (!trusted.is_empty()).then_some((store, trusted))
+    (!own.is_empty()).then_some(TrustedCertificates { authorities, own })
 }
 
 /// Reads what the operating system trusts, or what SSL_CERT_FILE and SSL_CERT_DIR name instead.
-fn system() -> Option<(RootCertStore, Vec<Fingerprint>)> {
+fn system() -> Option<TrustedCertificates> {
     let found = rustls_native_certs::load_native_certs();
     for error in &found.errors {
         log::warn!("a store of trusted roots cannot be read: {error}");
@@ -214,9 +250,9 @@ fn is_named() -> bool {
     ["SSL_CERT_FILE", "SSL_CERT_DIR"].iter().any(|name| std::env::var_os(name).is_some())
 }
 
-fn web() -> (RootCertStore, Vec<Fingerprint>) {
+fn web() -> TrustedCertificates {
     let roots = webpki_roots::TLS_SERVER_ROOTS.to_vec();
-    (RootCertStore { roots }, Vec::new())
+    TrustedCertificates { authorities: RootCertStore { roots }, own: Vec::new() }
 }
 
 /// The object identifiers of a subject's common name and of the extension subjectAltName, as DER has

@@ -20,7 +20,7 @@ use ureq::unversioned::transport::{
 
 use super::buffer::FixedBuffers;
 use super::gather::is_end;
-use super::roots::Verifier;
+use super::roots::{NotPinned, Verifier};
 use super::url::Host;
 use super::{Obstacle, Roots};
 use crate::error::{Blocked, ConfigError, TlsFault};
@@ -172,6 +172,9 @@ fn refusal(fault: &RustlsError, was_asked: bool) -> Error {
             // A bad signature is that of an issuer of the same name with another key.
             CertificateError::UnknownIssuer | CertificateError::BadSignature => {
                 TlsFault::UnknownIssuer
+            }
+            CertificateError::Other(other) if other.0.downcast_ref::<NotPinned>().is_some() => {
+                TlsFault::OtherKey
             }
             // A self-signed certificate that is marked as an authority, and is not trusted itself.
             CertificateError::Other(other)

@@ -1,6 +1,6 @@
 //! The relay's URL, and hosts within URLs.
 
-use std::net::Ipv6Addr;
+use std::net::{IpAddr, Ipv6Addr};
 
 use ureq::http::uri::{Authority, PathAndQuery, Scheme};
 
@@ -122,6 +122,14 @@ impl Host {
     }
 }
 
+/// The host of a relay's URL, as it is in the relay's certificate: without brackets and zone, an address in
+/// the form of RFC 5952.
+pub(crate) fn host(url: &str) -> Result<String, ConfigError> {
+    let url = RelayUrl::new(url)?;
+    let host = url.host.without_zone();
+    Ok(host.parse::<IpAddr>().map_or_else(|_| host.to_owned(), |address| address.to_string()))
+}
+
 /// The relay's URL in its parts.
 #[derive(Debug, Clone)]
 pub(super) struct RelayUrl {
@@ -212,6 +220,18 @@ mod tests {
             let read = RelayUrl::new(url).unwrap_or_else(|error| panic!("{url}: {error}"));
             assert_eq!((read.host.bare(), read.port.number()), (host, port), "{url}");
             assert_eq!((read.host_field().as_str(), read.base.as_str()), (field, base), "{url}");
+        }
+    }
+
+    #[test]
+    fn host_is_bare_and_an_address_canonical() {
+        for (url, expected) in [
+            ("http://Relay.Example.:80/x", "Relay.Example."),
+            ("http://[2001:DB8:0:0::1]:80", "2001:db8::1"),
+            ("http://[fe80::1%25eth0]", "fe80::1"),
+            ("http://192.0.2.7", "192.0.2.7"),
+        ] {
+            assert_eq!(super::host(url).as_deref(), Ok(expected));
         }
     }
 

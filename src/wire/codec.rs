@@ -32,6 +32,11 @@ impl<'a> Reader<'a> {
         self.bytes(N).try_into().unwrap_or([0; N])
     }
 
+    /// Reads `N` octets where they are; all zeros if fewer are left.
+    pub fn array_ref<const N: usize>(&mut self) -> &'a [u8; N] {
+        self.bytes(N).try_into().unwrap_or(const { &[0; N] })
+    }
+
     /// Reads one octet; 0 if none is left.
     pub fn u8(&mut self) -> u8 {
         self.bytes(1).first().copied().unwrap_or(0)

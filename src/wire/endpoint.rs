@@ -3,7 +3,7 @@
 use core::fmt;
 use core::str::FromStr;
 
-use super::MAX_NAME;
+use super::{KEY_NAME_PREFIX, MAX_NAME};
 
 /// A name under which a session listens: 1 to [`MAX_NAME`] octets of `A–Z a–z 0–9 . _ -`.
 /// Upper and lower case differ. All zeros is the empty name, which no endpoint has.
@@ -33,7 +33,12 @@ impl Name {
         }
         let mut bytes = [0; MAX_NAME];
         bytes[..name.len()].copy_from_slice(name);
-        Ok(Self { len: name.len() as u8, bytes })
+        let name = Self { len: name.len() as u8, bytes };
+        // What is reached there is always encrypted: a name that cannot be used so is none.
+        if !cfg!(feature = "secure") && name.is_key_name() {
+            return Err(EndpointError::KeyName);
+        }
+        Ok(name)
     }
 
     /// Makes a name that is known when the program is compiled. In a constant a text that is no valid
@@ -55,6 +60,8 @@ impl Name {
             bytes[i] = b;
             i += 1;
         }
+        let is_key_name = bytes[0] == KEY_NAME_PREFIX[0] && bytes[1] == KEY_NAME_PREFIX[1];
+        assert!(cfg!(feature = "secure") || !is_key_name, "a key name takes the feature `secure`");
         Self { len: name.len() as u8, bytes }
     }
 
@@ -67,6 +74,12 @@ impl Name {
     /// The name's octets.
     pub fn as_bytes(&self) -> &[u8] {
         &self.bytes[..usize::from(self.len)]
+    }
+
+    /// Whether the name is a key name: every name that begins with [`KEY_NAME_PREFIX`] is, so that a part
+    /// of a key name is never taken for an ordinary name.
+    pub fn is_key_name(&self) -> bool {
+        self.bytes[..2] == *KEY_NAME_PREFIX
     }
 
     /// The name as text.
@@ -111,6 +124,9 @@ pub enum EndpointError {
     /// The name has more than 48 characters.
     #[error("the name before the colon is too long: at most 48 characters")]
     TooLong,
+    /// The name is a key name, and byway was built without the feature `secure`.
+    #[error("a name that begins with k. is a key: build this program with the feature `secure`")]
+    KeyName,
     /// The name has a character outside the alphabet.
     #[error("the name may hold only letters, digits, '.', '_' and '-'")]
     Alphabet,

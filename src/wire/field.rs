@@ -1,7 +1,8 @@
 //! The fields of messages: how each is written and read, and how long it is.
 
 use super::{
-    Address, DataFlags, HelloFlags, MAX_GREETING, Name, Reader, Status, WireError, Writer,
+    Address, ChannelKind, DataFlags, HelloFlags, MAX_HANDSHAKE, Name, Reader, Status, WireError,
+    Writer,
 };
 use crate::Kind;
 
@@ -86,6 +87,21 @@ impl<const N: usize> Field<'_> for [u8; N] {
     #[inline(always)]
     fn take(fields: &mut Fields<'_>) -> Self {
         fields.r.array()
+    }
+}
+
+/// Octets that stay where they are read, so that a message of many is small.
+impl<'a, const N: usize> Field<'a> for &'a [u8; N] {
+    const SIZE: usize = N;
+
+    #[inline(always)]
+    fn put<'w, 'o>(&self, w: &'w mut Writer<'o>) -> &'w mut Writer<'o> {
+        w.bytes(*self)
+    }
+
+    #[inline(always)]
+    fn take(fields: &mut Fields<'a>) -> Self {
+        fields.r.array_ref()
     }
 }
 
@@ -187,7 +203,8 @@ octets! {
             NOT_HEARD => None,
             code => Some(fields.valid(Status::from_code(code), Status::Ok)),
         };
-    Kind: |kind| *kind as u8, |fields, code| fields.valid(Kind::from_code(code), Kind::Stream);
+    ChannelKind: |kind| kind.code(),
+        |fields, code| fields.valid(ChannelKind::from_code(code), ChannelKind::plain(Kind::Stream));
     HelloFlags: |flags| flags.bits(), |_, bits| HelloFlags::from_bits(bits);
     DataFlags: |flags| flags.bits(), |_, bits| DataFlags::from_bits(bits);
 }
@@ -225,7 +242,7 @@ impl Field<'_> for Name {
     }
 }
 
-/// A greeting, which is the only field of this type.
+/// A greeting or a message of the handshake: no other fields have this type.
 impl<'a> Field<'a> for &'a [u8] {
     const SIZE: usize = u8::SIZE;
 
@@ -241,7 +258,7 @@ impl<'a> Field<'a> for &'a [u8] {
     #[inline(always)]
     fn take(fields: &mut Fields<'a>) -> Self {
         let greeting = fields.r.counted();
-        fields.require(greeting.len() <= MAX_GREETING);
+        fields.require(greeting.len() <= MAX_HANDSHAKE);
         greeting
     }
 }

@@ -3,10 +3,10 @@
 
 use super::field::{Field, Fields, layout};
 use super::message::{
-    Accept, Address, ChannelRef, Close, Closed, Connect, Data, DataFlags, End, Hello, ListenReq,
-    ListenRsp, Message, Route, Tick, Verdict, Welcome, Window,
+    Accept, Address, ChannelRef, Close, Closed, Confirm, Connect, Data, DataFlags, End, Hello,
+    ListenReq, ListenRsp, Message, Proof, Route, Tick, Verdict, Welcome, Window,
 };
-use super::{HEADER_LEN, MAGIC, MAX_GREETING, MAX_NAME, Name, WireError, Writer};
+use super::{HEADER_LEN, MAGIC, MAX_GREETING, MAX_HANDSHAKE, MAX_NAME, Name, WireError, Writer};
 
 /// Makes the type octets, the writer and the reader of the table of the messages.
 macro_rules! messages {
@@ -56,8 +56,10 @@ macro_rules! messages {
             fn put(&self, w: &mut Writer<'_>, role: Role) -> Option<()> {
                 match self {
                     $(Self::$r_variant(_))|* if role != Role::Any => return None,
+                    Self::Proof(_) if !role.proves() => return None,
                     Self::ListenReq(_) | Self::AcceptRsp(_) if !role.listens() => return None,
                     Self::ConnectReq(_) if !role.connects() => return None,
+                    Self::Confirm(_) if !(role.connects() && role.encrypts()) => return None,
                     $(Self::$c_variant(m) => Field::put(m, w),)*
                     $(Self::$r_variant(m) => Field::put(m, w),)*
                     $(Self::$b_variant(m) => Field::put(m, w),)*
@@ -72,6 +74,7 @@ macro_rules! messages {
                 Some(match kind {
                     $(kind::$c_name)|* if role != Role::Any => return None,
                     kind::LISTEN_RSP | kind::ACCEPT_REQ if !role.listens() => return None,
+                    kind::CONFIRM if !(role.listens() && role.encrypts()) => return None,
                     kind::CONNECT_RSP if !role.connects() => return None,
                     kind::TICK if !role.streams() => return None,
                     $(kind::$c_name => Self::$c_variant(Field::take(fields)),)*
@@ -89,6 +92,7 @@ messages! {
     clients {
         HELLO = 0x01: Hello(Hello);
         ROUTE = 0x04: Route(Route);
+        PROOF = 0x16: Proof(Proof<'a>);
         LISTEN_REQ = 0x10: ListenReq(ListenReq);
         CONNECT_REQ = 0x12: ConnectReq(Connect<'a>);
         ACCEPT_RSP = 0x15: AcceptRsp(Accept<'a>);
@@ -109,6 +113,7 @@ messages! {
         GONE = 0x80: Gone(Address);
     }
     both {
+        CONFIRM = 0x17: Confirm(Confirm<'a>);
         CLOSE_REQ = 0x24: CloseReq(Close);
         CLOSE_RSP = 0x25: CloseRsp(Closed);
     }
@@ -130,12 +135,7 @@ impl<'a> Message<'a> {
     // With std a role is a constant only where this is inlined.
     #[cfg_attr(feature = "std", inline(always))]
     pub(crate) fn encode_as(&self, role: Role, out: &mut [u8]) -> Option<usize> {
-        let greeting = match self {
-            Self::ConnectReq(m) | Self::AcceptReq(m) => m.greeting,
-            Self::ConnectRsp(m) | Self::AcceptRsp(m) => m.greeting,
-            _ => &[],
-        };
-        if greeting.len() > MAX_GREETING {
+        if !self.has_sound_greeting() {
             return None;
         }
         let mut w = Writer::new(out);
@@ -157,6 +157,16 @@ impl<'a> Message<'a> {
         Some(len)
     }
 
+    /// Whether greeting or handshake are as long as they may be.
+    fn has_sound_greeting(&self) -> bool {
+        match self {
+            Self::ConnectReq(m) | Self::AcceptReq(m) => m.greeting.len() <= MAX_GREETING,
+            Self::ConnectRsp(m) | Self::AcceptRsp(m) => m.greeting.len() <= MAX_HANDSHAKE,
+            Self::Confirm(m) => m.handshake.len() <= MAX_HANDSHAKE,
+            _ => true,
+        }
+    }
+
     /// Reads the fields of a control message, of which `payload` is the whole payload. Data messages
     /// are read by [`Decoder`](super::Decoder), since their bytes may arrive later.
     ///
@@ -169,6 +179,7 @@ impl<'a> Message<'a> {
     pub(super) fn decode_as(role: Role, kind: u8, payload: &'a [u8]) -> Result<Self, WireError> {
         let mut fields = Fields::new(payload);
         let message = Self::take(&mut fields, kind, role).ok_or(WireError::Unknown { kind })?;
+        fields.require(message.has_sound_greeting());
         fields.finish(kind, payload.len() as u32).map(|()| message)
     }
 }
@@ -188,6 +199,15 @@ impl Role {
         matches!(self, Self::Any | Self::Client { listens: true, .. })
     }
 
+    /// Firmware without keys has none to prove.
+    const fn proves(self) -> bool {
+        cfg!(feature = "secure") && self.listens() || matches!(self, Self::Any)
+    }
+
+    const fn encrypts(self) -> bool {
+        matches!(self, Self::Any) || cfg!(feature = "secure")
+    }
+
     const fn connects(self) -> bool {
         matches!(self, Self::Any | Self::Client { connects: true, .. })
     }
@@ -200,6 +220,7 @@ impl Role {
     pub const fn skips(self, kind: u8) -> bool {
         match kind {
             kind::LISTEN_RSP | kind::ACCEPT_REQ => !self.listens(),
+            kind::CONFIRM => !(self.listens() && self.encrypts()),
             kind::CONNECT_RSP => !self.connects(),
             kind::TICK => !self.streams(),
             _ => false,
@@ -212,10 +233,12 @@ layout! { <'a>
     Hello { version, flags, secret, seq, hold_ms, max_response }
     End { status, highest }
     Route { peer, channel }
+    Proof<'a> { key, host, signature }
     ListenReq { claim, kind, port, owner, epoch, backlog, heard, name }
     ListenRsp { claim, status, epoch }
     Connect<'a> { channel, kind, port, limit, linger_ms, name, greeting }
     Accept<'a> { status, channel, limit, linger_ms, greeting }
+    Confirm<'a> { handshake }
     Window { ack, limit, losses, overflow; now = 1, done = 2, ask = 4 }
     Close { status, offset }
     Closed { status, channel }
@@ -265,6 +288,11 @@ lengths! {
     Tick: "TICK";
 }
 
+impl Proof<'_> {
+    /// Length of PROOF with its header, in octets.
+    pub const LEN: usize = HEADER_LEN + Self::SIZE;
+}
+
 impl ListenReq {
     /// Length in octets of a LISTEN_REQ of this name, with its header.
     pub const fn len_with(name: &Name) -> usize {
@@ -283,9 +311,19 @@ impl Connect<'_> {
 }
 
 impl Accept<'_> {
+    /// Length of the longest ACCEPT_RSP with its header, in octets.
+    pub(super) const MAX_LEN: usize = HEADER_LEN + Self::SIZE + MAX_HANDSHAKE;
+
     /// Length in octets of an ACCEPT_RSP or CONNECT_RSP of this greeting, with its header.
     pub const fn len_with(greeting: &[u8]) -> usize {
         HEADER_LEN + Self::SIZE + greeting.len()
+    }
+}
+
+impl Confirm<'_> {
+    /// Length in octets of a CONFIRM of a handshake message of `handshake` octets, with its header.
+    pub const fn len_with(handshake: usize) -> usize {
+        HEADER_LEN + Self::SIZE + handshake
     }
 }
 

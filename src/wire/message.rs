@@ -26,6 +26,39 @@ impl fmt::Debug for Address {
     }
 }
 
+/// The kind of channel that a listener accepts and a connector asks for: what it carries, and whether its
+/// ends encrypt that. One octet on the wire, so that ends which disagree are told WRONG_KIND.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct ChannelKind {
+    /// The data that the channel carries.
+    pub kind: Kind,
+    /// Whether the two ends encrypt what the channel carries.
+    pub encrypted: bool,
+}
+
+impl ChannelKind {
+    /// The bit of the octet that says encrypted.
+    const ENCRYPTED: u8 = 2;
+
+    /// A channel whose data the relay can read.
+    pub const fn plain(kind: Kind) -> Self {
+        Self { kind, encrypted: false }
+    }
+
+    /// The octet on the wire.
+    pub const fn code(self) -> u8 {
+        self.kind as u8 | if self.encrypted { Self::ENCRYPTED } else { 0 }
+    }
+
+    /// Gives the kind of an octet on the wire; `None` if no kind has it.
+    pub const fn from_code(code: u8) -> Option<Self> {
+        match Kind::from_code(code & !Self::ENCRYPTED) {
+            Some(kind) => Some(Self { kind, encrypted: code & Self::ENCRYPTED != 0 }),
+            None => None,
+        }
+    }
+}
+
 /// One end of a channel within its session: the id (slot in the upper 8 bits, generation in the
 /// lower 24, never reused within a session) and a random token, which the end's session chooses.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
@@ -91,13 +124,24 @@ pub struct Route {
     pub channel: ChannelRef,
 }
 
+/// PROOF: that the session holds the secret of a key, for claims of its key name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Proof<'a> {
+    /// The public key: that of Ed25519, with the sign bit 0.
+    pub key: &'a [u8; 32],
+    /// SHA-256 of the relay's host, as the client knows it.
+    pub host: &'a [u8; 32],
+    /// The signature by Ed25519 over a label, the session's address and `host`.
+    pub signature: &'a [u8; 64],
+}
+
 /// LISTEN_REQ: a claim of a name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ListenReq {
     /// The claim's slot and generation, as for channels.
     pub claim: u32,
     /// The kind of channels that the listener accepts.
-    pub kind: Kind,
+    pub kind: ChannelKind,
     /// The port.
     pub port: u16,
     /// The owner of the name: a later session of the same owner may take the name over.
@@ -117,7 +161,7 @@ pub struct ListenReq {
 pub struct ListenRsp {
     /// The claim that is answered.
     pub claim: u32,
-    /// What became of the claim: OK, IN_USE, TAKEN, LIMITED or RETRY.
+    /// What became of the claim: OK, IN_USE, TAKEN, PROVE, UNPROVED, LIMITED or RETRY.
     pub status: Status,
     /// The highest epoch that holds the name.
     pub epoch: u64,
@@ -129,7 +173,7 @@ pub struct Connect<'a> {
     /// The connector's end of the channel.
     pub channel: ChannelRef,
     /// The kind of channel that is asked for.
-    pub kind: Kind,
+    pub kind: ChannelKind,
     /// The port.
     pub port: u16,
     /// The first offset that does not fit the connector's receive ring.
@@ -139,7 +183,7 @@ pub struct Connect<'a> {
     /// The name.
     pub name: Name,
     /// The connector's greeting to the listener's application, at most
-    /// [`MAX_GREETING`](super::MAX_GREETING) octets.
+    /// [`MAX_GREETING`](super::MAX_GREETING) octets; of an encrypted channel the handshake's first message.
     pub greeting: &'a [u8],
 }
 
@@ -155,8 +199,16 @@ pub struct Accept<'a> {
     /// The linger time agreed, in milliseconds.
     pub linger_ms: u32,
     /// The listener's greeting to the connector's application, at most
-    /// [`MAX_GREETING`](super::MAX_GREETING) octets.
+    /// [`MAX_GREETING`](super::MAX_GREETING) octets; of an encrypted channel the handshake's second message,
+    /// at most [`MAX_HANDSHAKE`](super::MAX_HANDSHAKE) octets.
     pub greeting: &'a [u8],
+}
+
+/// CONFIRM, which reaches the listener as CONFIRM: the handshake's last message.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Confirm<'a> {
+    /// The handshake's third message, at most [`MAX_HANDSHAKE`](super::MAX_HANDSHAKE) octets.
+    pub handshake: &'a [u8],
 }
 
 /// The part of SEND_REQ before its bytes. SEND_REQ reaches the receiver as RECEIVE_RSP.
@@ -318,6 +370,8 @@ pub enum Message<'a> {
     Route(Route),
     /// FROM gives the source of the messages after it.
     From(Route),
+    /// PROOF proves the session's key to the relay, before claims of its name.
+    Proof(Proof<'a>),
     /// LISTEN_REQ claims a name.
     ListenReq(ListenReq),
     /// LISTEN_RSP answers a claim.
@@ -338,6 +392,8 @@ pub enum Message<'a> {
     ReceiveReq(Window),
     /// RECEIVE_RSP carries data to the receiver.
     ReceiveRsp(Data),
+    /// CONFIRM ends the handshake of an encrypted channel.
+    Confirm(Confirm<'a>),
     /// CLOSE_REQ ends a channel.
     CloseReq(Close),
     /// CLOSE_RSP confirms that a channel has ended.

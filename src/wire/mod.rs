@@ -34,13 +34,18 @@ pub(crate) use layout::Role;
 #[cfg(all(test, feature = "std"))]
 pub(crate) use layout::kind;
 pub use message::{
-    Accept, Address, ChannelRef, Close, Closed, Connect, Data, DataFlags, End, Hello, HelloFlags,
-    ListenReq, ListenRsp, Message, Route, Tick, Verdict, Welcome, Window,
+    Accept, Address, ChannelKind, ChannelRef, Close, Closed, Confirm, Connect, Data, DataFlags,
+    End, Hello, HelloFlags, ListenReq, ListenRsp, Message, Proof, Route, Tick, Verdict, Welcome,
+    Window,
 };
 pub use status::{Fault, Place, Status};
 
 /// The protocol's version: the first octet of HELLO's and of WELCOME's payload, for ever.
-pub const VERSION: u8 = 1;
+pub const VERSION: u8 = 2;
+
+/// The oldest version whose sessions a relay serves; they know neither encrypted channels nor the statuses
+/// that came with these.
+pub const OLDEST_VERSION: u8 = 1;
 
 /// The octets behind the version in WELCOME's payload, which tell a relay's answer from a portal's
 /// page.
@@ -59,16 +64,26 @@ pub const MAX_MESSAGE: usize = 0xff_ffff;
 /// that 16 claims fit any park.
 pub const MAX_NAME: usize = 48;
 
+/// What a key name begins with; its key follows, in 43 characters of base64url.
+pub const KEY_NAME_PREFIX: &[u8; 2] = b"k.";
+
 /// Longest greeting, which an application sends along with CONNECT_REQ or ACCEPT_RSP, in octets: room
 /// for a handshake message with two keys and two tags.
 pub const MAX_GREETING: usize = 96;
+
+/// Longest message of a handshake in octets: two keys, two tags and a greeting. An end without encryption
+/// hears none.
+pub const MAX_HANDSHAKE: usize =
+    if cfg!(feature = "secure") { 2 * 32 + 2 * 16 + MAX_GREETING } else { MAX_GREETING };
 
 /// Largest datagram in octets, whatever the size of the rings: the relay holds a datagram until it is
 /// whole.
 pub const MAX_DATAGRAM: usize = 64 * 1024 - 1;
 
-/// Largest control message with its header in octets: CONNECT_REQ with the longest name and greeting.
-pub const MAX_CONTROL: usize = Connect::MAX_LEN;
+/// Largest control message with its header in octets: CONNECT_REQ with the longest name and greeting, or
+/// ACCEPT_RSP with the longest message of a handshake.
+pub const MAX_CONTROL: usize =
+    if Connect::MAX_LEN > Accept::MAX_LEN { Connect::MAX_LEN } else { Accept::MAX_LEN };
 
 /// Most claims (LISTEN_REQ) in one park: as many listeners as the largest profile has.
 pub const MAX_CLAIMS: usize = 16;

@@ -102,6 +102,12 @@ statuses! {
     WrongKind = 0x23, "WRONG_KIND", Config, [AcceptRsp ConnectVerdict];
     /// A process of the same owner with a higher epoch holds the endpoint.
     Taken = 0x24, "TAKEN", Config, [ListenRsp];
+    /// The relay has no PROOF of this session that the claimed name is its key's.
+    Prove = 0x25, "PROVE", Nobody, [ListenRsp];
+    /// The session's PROOF does not hold: it is of another key or session, or for another relay.
+    Unproved = 0x26, "UNPROVED", Config, [ListenRsp];
+    /// One of the two ends encrypts, and the other does not.
+    WrongSecurity = 0x27, "WRONG_SECURITY", Config, [AcceptRsp ConnectVerdict];
     /// A newer park took the place of this one.
     Superseded = 0x30, "SUPERSEDED", Nobody, [End];
     /// The relay answered this park before, and that answer is lost.
@@ -124,4 +130,24 @@ statuses! {
     Linger = 0x53, "LINGER", Transport, [CloseReq];
     /// Close: the peer broke the protocol.
     Protocol = 0x54, "PROTOCOL", Peer, [CloseReq];
+    /// Close: the handshake failed, since the ends have no secret in common, or something on the way
+    /// changed it.
+    Handshake = 0x55, "HANDSHAKE", Peer, [AcceptRsp CloseReq];
+    /// Close: the peer's key is not admitted here, or not the one that was expected.
+    WrongKey = 0x56, "WRONG_KEY", Config, [CloseReq];
+    /// Close: what came was changed on the way: a record did not verify.
+    Tampered = 0x57, "TAMPERED", Transport, [CloseReq];
+}
+
+impl Status {
+    /// The status as a session of that version knows it: what came with version 2 is told by a status of
+    /// version 1 that means nearly the same.
+    pub const fn known_to(self, version: u8) -> Self {
+        match self {
+            Self::WrongSecurity if version < 2 => Self::WrongKind,
+            Self::Prove | Self::Unproved if version < 2 => Self::InUse,
+            Self::Forbidden if version < 2 => Self::Limited,
+            status => status,
+        }
+    }
 }

@@ -18,6 +18,32 @@ static void test_malformed(byway_handle client) {
   CHECK(handle == 0);
 }
 
+static void test_key_names(void) {
+  byway_config config = settings();
+  byway_handle owner, other, listener, far, near, again = 0;
+  char at[BYWAY_KEY_NAME_SIZE + 2];
+  memset(config.identity, 0x5a, sizeof config.identity);
+  config.identity[0] = 1;
+  EXPECT(BYWAY_ERROR_ARGUMENT, byway_identity_name(NULL, at, sizeof at));
+  EXPECT(BYWAY_ERROR_BUFFER_TOO_SMALL,
+         byway_identity_name(config.identity, at, BYWAY_KEY_NAME_SIZE - 1));
+  OK(byway_identity_name(config.identity, at, BYWAY_KEY_NAME_SIZE));
+  CHECK(strlen(at) == BYWAY_KEY_NAME_SIZE - 1 && at[0] == 'k' && at[1] == '.');
+  strcat(at, ":1");
+  owner = open_with(&config);
+  config.identity[0] = 2;
+  other = open_with(&config);
+  OK(byway_listen(owner, at, DEADLINE, &listener));
+  EXPECT(BYWAY_ERROR_KEY_NAME, byway_listen(other, at, DEADLINE, &again));
+  EXPECT(BYWAY_ERROR_KEY_NAME, byway_connect(other, "k.camera:1", DEADLINE, &again));
+  CHECK(again == 0);
+  OK(byway_connect(other, at, DEADLINE, &near));
+  OK(byway_accept(listener, DEADLINE, &far));
+  CHECK(send_pattern(near, 1, 0, 1000) && recv_pattern(far, 1, 0, 1000));
+  OK(byway_abort(owner));
+  OK(byway_abort(other));
+}
+
 void test_endpoints(void) {
   static const char longest[] = "012345678901234567890123456789012345678901234567:65535";
   char text[BYWAY_ENDPOINT_SIZE];
@@ -25,6 +51,7 @@ void test_endpoints(void) {
   int64_t until = now_ms() + DEADLINE;
   int32_t code;
   test_malformed(a);
+  test_key_names();
   OK(byway_listen(a, longest, DEADLINE, &full));
   OK(byway_endpoint(full, text, sizeof text));
   CHECK(strcmp(text, longest) == 0);

@@ -4,6 +4,7 @@ mod admission;
 mod bytes;
 mod exit;
 mod forward;
+mod id;
 mod orders;
 mod overload;
 mod pipe;

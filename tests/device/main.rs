@@ -16,7 +16,8 @@ use std::time::Duration;
 use byway::client::{Client, Config};
 use byway::device::{Device, RelayAddress, Sockets};
 use byway::relay::{Relay, RelayConfig};
-use byway::session::{Anything, Profile, Session, Settings, Single, Storage};
+use byway::secure::{HostDigest, Identity, KeyProof, Secret};
+use byway::session::{Anything, Profile, Security, Session, Settings, Single, Storage};
 
 use tcp::{Tcp, Watch};
 
@@ -43,6 +44,11 @@ fn client(relay: &Relay) -> Client {
     Client::open(Config { profile, ..Config::new(relay.url()) }).unwrap()
 }
 
+/// The identity of the device number `n`.
+fn identity(n: u8) -> Identity {
+    Identity::from_seed([n; 32])
+}
+
 /// A device number `n` at `place`, whose link leads to `to`.
 fn device<'s>(
     n: u8,
@@ -53,7 +59,11 @@ fn device<'s>(
 ) -> Front<'s> {
     let mut sockets = Sockets::new(Device::new(session, Tcp::new(to), place, head), Watch::new());
     sockets.set_timeout(LONG_MS);
-    sockets.open(&Settings::new([n; 16], n.into()));
+    let mut settings = Settings::new([n; 16], n.into());
+    let host = HostDigest::of(&to.ip().to_string());
+    settings.key_proof = Some(KeyProof::new(&identity(n), &settings.secret, host));
+    sockets.open(&settings);
+    sockets.encrypt(Security::new(&identity(n), Secret::new([n ^ 0x80; 32])));
     sockets
 }
 

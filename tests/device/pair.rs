@@ -4,7 +4,7 @@ use byway::session::Half;
 use byway::{Endpoint, Kind};
 use embedded_io::{Read, Write};
 
-use super::{Front, LEN, pattern, relay, with_device};
+use super::{Front, LEN, identity, pattern, relay, with_device};
 
 /// Sends and receives everything, each time as much as fits.
 fn talk(front: &mut Front<'_>, id: byway::session::ChannelId) {
@@ -53,6 +53,34 @@ fn devices_talk_both_ways_at_once() {
         });
     });
     assert_eq!(relay.stats().busy, 0, "nobody waited in vain");
+}
+
+#[test]
+fn device_listens_at_its_own_key_name() {
+    let relay = relay();
+    let own = Endpoint { name: identity(1).public_key().name(), port: 1 };
+    let at = relay.local_addr();
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            with_device(1, at, |front| {
+                let listener = front.listen(own, Kind::Stream, 1).unwrap();
+                let id = front.accept(listener).unwrap();
+                talk(front, id);
+                front.release(id);
+                front.close(super::LONG_MS).unwrap();
+            });
+        });
+        with_device(2, at, |front| {
+            // Another's key name it does not listen at.
+            assert!(front.listen(own, Kind::Stream, 1).is_err());
+            let id = front.connect(own, Kind::Stream, b"").unwrap();
+            talk(front, id);
+            front.release(id);
+            front.close(super::LONG_MS).unwrap();
+        });
+    });
+    let stats = relay.stats();
+    assert_eq!((stats.proofs, stats.unproved), (1, 0));
 }
 
 /// Each question and each answer is an octet.

@@ -89,7 +89,7 @@ impl World {
             }
             trip.last = self.now;
         }
-        let whole = buffers || self.on_answer.is_some();
+        let whole = buffers || self.on_answer.is_some() || self.on_relay.is_some();
         let Some(mut piece) = piece else { return self.end_down(id, whole) };
         if let Fate::StatusAfter(_) = trip.fate {
             return;
@@ -124,7 +124,10 @@ impl World {
             _ => {}
         }
         if whole {
-            let answer = std::mem::take(&mut trip.answer);
+            let mut answer = std::mem::take(&mut trip.answer);
+            if let Some(relay) = &mut self.on_relay {
+                relay(trip.peer, &mut answer);
+            }
             let seen = Seen { peer: trip.peer, lane: trip.lane, body: &answer };
             if self.on_answer.as_mut().is_some_and(|hook| hook(&seen)) {
                 return self.fail(id, Blocked::Cut, true);

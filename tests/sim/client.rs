@@ -3,7 +3,7 @@
 use byway::error::{Blocked, Error};
 use byway::session::{
     ChannelId, ChannelStats, Event, Exchange, Half, HeapStorage, Lane, ListenerId, Profile,
-    Session, Settings, Single, Stats, Wake,
+    Security, Session, Settings, Single, Stats, Wake,
 };
 use byway::{Endpoint, Kind};
 
@@ -96,6 +96,7 @@ macro_rules! either {
 
 either! {
     fn open(&mut self, now: u64, settings: &Settings);
+    fn encrypt(&mut self, security: Security);
     fn close(&mut self, now: u64);
     fn abort_all(&mut self, now: u64);
     fn is_closed(&mut self) -> bool;

@@ -5,8 +5,8 @@ use byway::Kind;
 use byway::relay::router::Answer;
 use byway::session::{Event, Profile};
 use byway::wire::{
-    Address, ChannelRef, Connect, Data, DataFlags, Decoder, Hello, HelloFlags, Message, Piece,
-    Route, VERSION, Window,
+    Address, ChannelKind, ChannelRef, Connect, Data, DataFlags, Decoder, Hello, HelloFlags,
+    Message, Piece, Route, VERSION, Window,
 };
 
 use crate::app::{ListenPlan, endpoint};
@@ -38,7 +38,7 @@ impl Naive {
         let at = endpoint(at);
         let connect = Connect {
             channel,
-            kind,
+            kind: ChannelKind::plain(kind),
             port: at.port,
             limit: 1 << 20,
             linger_ms: 60_000,
@@ -142,6 +142,7 @@ impl Naive {
 /// A tiny client with a channel from the naive one, accepted by hand.
 fn scene(kind: Kind) -> (World, usize, byway::session::ChannelId, Naive) {
     let mut w = World::new(61);
+    w.plain = true;
     let b = w.peer(Profile { listeners: 2, ..Profile::TINY });
     let id = w.with(b, |s, now| s.listen(now, endpoint("b:1"), kind, 4)).expect("a listener");
     w.peers[b].listens.push(ListenPlan { id, endpoint: endpoint("b:1"), kind, accepts: false });

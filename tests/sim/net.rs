@@ -338,7 +338,11 @@ impl World {
 
     /// Serves every exchange that the router names.
     pub fn serve_relay(&mut self) {
-        while let Some(exchange) = self.router.poll_wake() {
+        loop {
+            while let Some(check) = self.router.poll_proof() {
+                self.router.handle_proof(self.now, &check.run());
+            }
+            let Some(exchange) = self.router.poll_wake() else { break };
             let link = self.link(exchange);
             self.feed(link);
             self.drain(link);

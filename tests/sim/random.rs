@@ -89,7 +89,7 @@ fn run(seed: u64) -> World {
             Blow::Start(n) => {
                 let (from, to, kind, plans) = plans[n];
                 let port = if kind == Kind::Stream { 1 } else { 2 };
-                w.connect(from, &format!("p{to}:{port}"), kind, to, plans);
+                w.connect(from, &format!("{}:{port}", name(&w, to)), kind, to, plans);
             }
         }
     }
@@ -119,9 +119,18 @@ fn add_peer(rng: &mut Rng, w: &mut World, n: usize) {
     peer.one_thread = rng.chance(300);
     peer.speech.by_proxy = rng.chance(250);
     peer.speech.kept_back = rng.chance(250);
-    w.listen(n, &format!("p{n}:1"), Kind::Stream);
+    let name = name(w, n);
+    w.listen(n, &format!("{name}:1"), Kind::Stream);
     if profile.listeners > 1 {
-        w.listen(n, &format!("p{n}:2"), Kind::Datagram);
+        w.listen(n, &format!("{name}:2"), Kind::Datagram);
+    }
+}
+
+/// The name at which a client listens: with some seeds its key name.
+fn name(w: &World, peer: usize) -> String {
+    match w.seed % 3 {
+        0 => w.key_name(peer),
+        _ => format!("p{peer}"),
     }
 }
 

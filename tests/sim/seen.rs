@@ -35,5 +35,7 @@ impl Seen<'_> {
 
 /// Decides the fate of a request.
 pub type RequestHook = Box<dyn FnMut(&Seen<'_>) -> Fate>;
+/// Changes the answer to a client, as a hostile relay does.
+pub type RelayHook = Box<dyn FnMut(usize, &mut Vec<u8>)>;
 /// Decides whether an answer is lost.
 pub type AnswerHook = Box<dyn FnMut(&Seen<'_>) -> bool>;

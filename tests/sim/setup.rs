@@ -8,7 +8,7 @@ use byway::wire::Message;
 use crate::app::Plan;
 use crate::fate::Fate;
 use crate::seen::Seen;
-use crate::world::World;
+use crate::world::{TINY_RINGS, World};
 
 /// The fates of an exchange that carries a certain message.
 const FATES: [Fate; 8] = [
@@ -202,7 +202,7 @@ fn closing_waits_for_bytes_unacknowledged() {
     let mut w = World::new(20);
     let (a, b, n) = w.connected(Profile::TINY);
     w.pause_reading(n, 1, 20_000);
-    w.say(n, 0, 2000);
+    w.say(n, 0, 1800);
     w.run(2000);
     assert!(w.peers[a].session().unacked().count() == 1, "the reader's ring holds half of it");
     w.with(a, |s, now| s.close(now));
@@ -224,7 +224,7 @@ fn aborting_with_bytes_unacknowledged_names_the_offset() {
     w.say(n, 0, 2000);
     w.run(2000);
     let unacked: Vec<_> = w.peers[a].session().unacked().collect();
-    assert_eq!(unacked, [(w.channel(n, 0), 1024)]);
+    assert_eq!(unacked, [(w.channel(n, 0), TINY_RINGS / 2)]);
     w.with(a, |s, now| s.abort_all(now));
     w.run_until(5000, "closed", |w| w.peers[a].session().is_closed());
     w.run(1000);

@@ -7,7 +7,7 @@ use byway::wire::Message;
 use crate::app::Plan;
 use crate::fate::{Fate, Fault, Faults};
 use crate::seeds::{number, spread};
-use crate::world::World;
+use crate::world::{TINY_RINGS, World};
 
 /// The clients with one connection: 0 is the connector, 1 the listener.
 const SINGLES: [&[usize]; 3] = [&[0], &[1], &[0, 1]];
@@ -152,7 +152,8 @@ fn full_window_opens_again() {
         let before = [w.exchanges(0), w.exchanges(1)];
         w.run(59_000);
         for (peer, (parks, sends)) in before.into_iter().enumerate() {
-            assert_eq!((w.chans[n].ends[peer].written, w.chans[n].ends[peer].read), (2048, 0));
+            let end = &w.chans[n].ends[peer];
+            assert_eq!((end.written, end.read), (TINY_RINGS, 0));
             let (parks_now, sends_now) = w.exchanges(peer);
             println!(
                 "{single:?} {way:?}: peer {peer}: {} exchanges in 60 s at zero window",

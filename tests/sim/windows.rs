@@ -10,7 +10,7 @@ use byway::wire::Message;
 use crate::app::{Finish, Plan};
 use crate::fate::Fate;
 use crate::seen::Seen;
-use crate::world::World;
+use crate::world::{TINY_RINGS, World};
 
 /// Octets of messages around the payload that the relay may hold besides.
 const FRAMES: usize = 512;
@@ -86,7 +86,7 @@ fn full_windows_in_both_directions_do_not_block() {
     w.run(59_000);
     for side in 0..2 {
         let end = &w.chans[n].ends[side];
-        assert_eq!((end.written, end.read), (2048, 0), "a ring at each end");
+        assert_eq!((end.written, end.read), (TINY_RINGS, 0), "a ring at each end");
     }
     let probes = w.exchanges(a).1 + w.exchanges(b).1;
     assert!(probes < 80, "{probes}");

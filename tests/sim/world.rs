@@ -4,7 +4,8 @@ use std::collections::{BTreeMap, VecDeque};
 
 use byway::error::Blocked;
 use byway::relay::router::{ExchangeId, Router, RouterConfig};
-use byway::session::{Lane, Pace, Profile, Settings, Wake};
+use byway::secure::Secret;
+use byway::session::{Lane, Pace, Profile, Security, Settings, Wake};
 
 use crate::app::Chan;
 use crate::client::{Client, Memory, Peer};
@@ -13,11 +14,15 @@ use crate::flight::Flight;
 use crate::net::{Link, Served, Trip};
 use crate::path::Path;
 use crate::rng::Rng;
-use crate::seen::{AnswerHook, RequestHook};
+use crate::seen::{AnswerHook, RelayHook, RequestHook};
 use crate::speak::Speech;
 
 /// More events than this within one ms are a busy loop.
 const MOST_AT_ONCE: u32 = 20_000;
+
+/// Octets that the rings of a tiny client's channel and of its peer take: ten records, each of 18 octets
+/// besides.
+pub const TINY_RINGS: u64 = 2 * 1024 - 10 * 18;
 
 /// Names an exchange as a client sees it.
 pub type TripId = u64;
@@ -70,6 +75,8 @@ pub struct World {
     pub pace: Pace,
     /// The numbers of the peers to come that have one connection.
     pub single: Vec<usize>,
+    /// Clients added from now on do not encrypt.
+    pub plain: bool,
     /// The number of relays before this one.
     pub relay_generation: u64,
     pub relay_down_until: u64,
@@ -84,6 +91,7 @@ pub struct World {
     pub chans: Vec<Chan>,
     pub on_request: Option<RequestHook>,
     pub on_answer: Option<AnswerHook>,
+    pub on_relay: Option<RelayHook>,
     queue: BTreeMap<(u64, u64), Happens>,
     serial: u64,
     todo: VecDeque<Job>,
@@ -125,6 +133,7 @@ impl World {
             router_config,
             pace: Pace::LongPoll,
             single: Vec::new(),
+            plain: false,
             relay_generation: 0,
             relay_down_until: 0,
             relay_stands_until: 0,
@@ -136,6 +145,7 @@ impl World {
             chans: Vec::new(),
             on_request: None,
             on_answer: None,
+            on_relay: None,
             queue: BTreeMap::new(),
             serial: 0,
             todo: VecDeque::new(),
@@ -156,15 +166,21 @@ impl World {
 
     pub fn peer_with(&mut self, profile: Profile, set: impl FnOnce(&mut Settings)) -> usize {
         let n = self.peers.len();
-        let mut secret = [n as u8 + 1; 16];
-        secret[..8].copy_from_slice(&self.seed.to_be_bytes());
+        let secret = self.secret(n);
         let mut settings = Settings::new(secret, self.seed ^ n as u64);
         settings.owner = [n as u8 + 1; 16];
         settings.epoch = self.now;
         settings.pace = self.pace;
+        settings.key_proof = Some(self.proof(n, &secret));
         set(&mut settings);
         let mut storage = Memory::new(&profile, self.single.contains(&n)).expect("a valid profile");
         storage.session().open(self.now, &settings);
+        if !self.plain {
+            let mut entropy = [2; 32];
+            entropy[..8].copy_from_slice(&self.seed.to_be_bytes());
+            entropy[8] = n as u8;
+            storage.session().encrypt(Security::new(&self.identity(n), Secret::new(entropy)));
+        }
         self.peers.push(Peer {
             storage,
             profile,

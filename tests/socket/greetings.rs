@@ -9,7 +9,7 @@ use byway::wire::{Accept, ChannelRef, MAX_GREETING, Message, Route, Status};
 
 use super::naive::{Naive, Seen, to};
 use super::stranger::claim;
-use super::{LONG, client, pattern, relay};
+use super::{LONG, client, pattern, plain_client, relay};
 
 /// The longest, of bytes that no text has.
 fn longest() -> Vec<u8> {
@@ -118,7 +118,7 @@ fn connector_reads_the_greeting_that_a_listener_answers() {
     let unheard = claim(None);
     camera.park_for(&unheard, |seen| (*seen == Seen::ListenRsp(Status::Ok)).then_some(()));
     let claim = claim(Some(Status::Ok));
-    let program = client(&relay);
+    let program = plain_client(&relay);
     thread::scope(|scope| {
         let connecting = scope.spawn(|| program.connect_timeout("camera:1", LONG).unwrap());
         let route = camera.park_for(&claim, |seen| match seen {

@@ -10,17 +10,21 @@ mod greetings;
 mod hooks;
 mod hostile;
 mod idle;
+mod key_names;
 mod naive;
 mod nonblocking;
+mod origins;
 mod refusals;
+mod secure;
 mod single;
 mod stranger;
+mod strangers;
 mod streams;
 
 use std::os::fd::AsFd;
 use std::time::Duration;
 
-use byway::client::{Client, Config, PollFd};
+use byway::client::{Client, Config, PollFd, Security};
 use byway::relay::{Relay, RelayConfig};
 use byway::session::Profile;
 use rustix::event::{PollFlags, Timespec, poll};
@@ -43,6 +47,11 @@ fn config(relay: &Relay) -> Config {
 
 fn client(relay: &Relay) -> Client {
     Client::open(config(relay)).unwrap()
+}
+
+/// A client that does not encrypt, for peers that are made by hand.
+fn plain_client(relay: &Relay) -> Client {
+    Client::open(Config { security: Security::Plain, ..config(relay) }).unwrap()
 }
 
 /// Whether the descriptor is or becomes readable within a time.

@@ -5,16 +5,16 @@ use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::time::Duration;
 
-use byway::client::Config;
+use byway::client::{Config, Security};
 use byway::error::Error;
 use byway::wire::{
-    Accept, ChannelRef, Connect, Data, DataFlags, Decoder, Endpoint, Hello, HelloFlags, ListenReq,
-    MAX_CONTROL, Message, Piece, Route, Status, VERSION, Window,
+    Accept, ChannelKind, ChannelRef, Connect, Data, DataFlags, Decoder, Endpoint, Hello,
+    HelloFlags, ListenReq, MAX_CONTROL, Message, Piece, Route, Status, VERSION, Window,
 };
 use byway::{Address, Kind};
 use sha2::{Digest, Sha256};
 
-use super::{LONG, client, config, pattern, relay};
+use super::{LONG, config, pattern, plain_client, relay};
 
 /// How long a park of the naive client waits, in ms: as long as a test may take.
 pub const HOLD: u32 = 20_000;
@@ -114,7 +114,7 @@ impl Naive {
         let endpoint = endpoint.parse::<Endpoint>().unwrap();
         let connect = Connect {
             channel: own,
-            kind,
+            kind: ChannelKind::plain(kind),
             port: endpoint.port,
             limit: RING,
             linger_ms: 60_000,
@@ -195,7 +195,7 @@ fn overflow(seen: &Seen) -> Option<Window> {
 #[test]
 fn sender_that_ignores_the_window_is_told_where_it_overflowed() {
     let relay = relay();
-    let server = client(&relay);
+    let server = plain_client(&relay);
     let listener = server.listen("camera:1").unwrap();
     let mut naive = Naive::new(relay.local_addr(), 1);
     let (route, limit) = naive.connect(Kind::Stream);
@@ -235,7 +235,7 @@ fn sender_that_ignores_the_window_is_told_where_it_overflowed() {
 fn claim(endpoint: Endpoint, heard: Option<Status>) -> Vec<u8> {
     encoded(&Message::ListenReq(ListenReq {
         claim: 1,
-        kind: Kind::Stream,
+        kind: ChannelKind::plain(Kind::Stream),
         port: endpoint.port,
         owner: [2; 16],
         epoch: 1,
@@ -255,7 +255,7 @@ fn overflow_is_told_once_and_the_stream_goes_on() {
     let claim = claim(endpoint, Some(Status::Ok));
 
     let connector = std::thread::scope(|scope| {
-        let connector = client(&relay);
+        let connector = plain_client(&relay);
         let connecting = scope.spawn(move || (connector.connect("camera:1").unwrap(), connector));
         let (from, theirs) = naive.park_for(&claim, |seen| match seen {
             Seen::AcceptReq(from, channel, _) => Some((*from, *channel)),
@@ -311,7 +311,7 @@ fn overflow_is_told_once_and_the_stream_goes_on() {
 #[test]
 fn datagram_that_does_not_fit_is_dropped_whole_without_notice() {
     let relay = relay();
-    let server = client(&relay);
+    let server = plain_client(&relay);
     let listener = server.listen_datagram("camera:1").unwrap();
     let mut naive = Naive::new(relay.local_addr(), 3);
     let (route, _) = naive.connect(Kind::Datagram);
@@ -345,7 +345,9 @@ fn datagram_that_does_not_fit_is_dropped_whole_without_notice() {
 #[test]
 fn acknowledgement_beyond_what_was_sent_ends_that_channel_only() {
     let relay = relay();
-    let server = byway::client::Client::open(Config { ..config(&relay) }).unwrap();
+    let server =
+        byway::client::Client::open(Config { security: Security::Plain, ..config(&relay) })
+            .unwrap();
     let listener = server.listen("camera:1").unwrap();
     let mut naive = Naive::new(relay.local_addr(), 4);
     let (route, _) = naive.connect(Kind::Stream);
@@ -355,6 +357,6 @@ fn acknowledgement_beyond_what_was_sent_ends_that_channel_only() {
     let error = error.get_ref().and_then(|e| e.downcast_ref::<Error>()).copied();
     assert_eq!(error, Some(byway::error::PeerError::Protocol { acked: 0 }.into()));
     // The client goes on.
-    let other = client(&relay);
+    let other = plain_client(&relay);
     other.connect("camera:1").unwrap();
 }

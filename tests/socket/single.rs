@@ -6,11 +6,12 @@ use std::time::Duration;
 
 use byway::Kind;
 use byway::wire::{
-    ChannelRef, Connect, DataFlags, Endpoint, Hello, HelloFlags, Message, Route, Status, VERSION,
+    ChannelKind, ChannelRef, Connect, DataFlags, Endpoint, Hello, HelloFlags, Message, Route,
+    Status, VERSION,
 };
 
 use super::naive::{HOLD, RING, Seen, data, encoded, seen, to, window};
-use super::{LONG, client, relay};
+use super::{LONG, plain_client, relay};
 
 struct Single {
     socket: TcpStream,
@@ -108,13 +109,13 @@ impl Single {
 #[test]
 fn client_with_a_single_socket_exchanges_data_both_ways() {
     let relay = relay();
-    let server = client(&relay);
+    let server = plain_client(&relay);
     let listener = server.listen("camera:1").unwrap();
     let mut single = Single::new(&relay);
     let endpoint = "camera:1".parse::<Endpoint>().unwrap();
     let connect = encoded(&Message::ConnectReq(Connect {
         channel: ChannelRef { id: 7, token: 77 },
-        kind: Kind::Stream,
+        kind: ChannelKind::plain(Kind::Stream),
         port: endpoint.port,
         limit: RING,
         linger_ms: 60_000,

@@ -4,10 +4,12 @@ use std::io::Write;
 use std::thread;
 
 use byway::Kind;
-use byway::wire::{Accept, ChannelRef, Closed, Endpoint, ListenReq, Message, Route, Status};
+use byway::wire::{
+    Accept, ChannelKind, ChannelRef, Closed, Endpoint, ListenReq, Message, Route, Status,
+};
 
 use super::naive::{Naive, Seen, encoded, to, window};
-use super::{LONG, client, relay};
+use super::{LONG, plain_client, relay};
 
 /// The next outputs of SplitMix64 behind this one, from which the generator's state follows.
 fn predicted(token: u64) -> [u64; 4] {
@@ -38,7 +40,7 @@ pub fn claim(heard: Option<Status>) -> Vec<u8> {
     let endpoint = "camera:1".parse::<Endpoint>().unwrap();
     encoded(&Message::ListenReq(ListenReq {
         claim: 1,
-        kind: Kind::Stream,
+        kind: ChannelKind::plain(Kind::Stream),
         port: endpoint.port,
         owner: [2; 16],
         epoch: 1,
@@ -57,7 +59,7 @@ fn takes_over(round: u8) -> bool {
     camera.park_for(&claim(None), |seen| (*seen == Seen::ListenRsp(Status::Ok)).then_some(()));
     let claim = claim(Some(Status::Ok));
 
-    let program = client(&relay);
+    let program = plain_client(&relay);
     let door = program.listen("door:1").unwrap();
     let mut stranger = Naive::new(relay.local_addr(), 200 + round);
     let (end, _) = stranger.connect_to("door:1", Kind::Stream);
@@ -102,7 +104,7 @@ fn late_accept_rsp_ends_only_the_end_it_names() {
     let mut camera = Naive::new(relay.local_addr(), 100);
     camera.park_for(&claim(None), |seen| (*seen == Seen::ListenRsp(Status::Ok)).then_some(()));
     let claim = claim(Some(Status::Ok));
-    let program = client(&relay);
+    let program = plain_client(&relay);
     let (live, stray) = (ChannelRef { id: 8, token: 88 }, ChannelRef { id: 9, token: 99 });
     thread::scope(|scope| {
         let connecting = scope.spawn(|| program.connect_timeout("camera:1", LONG).unwrap());

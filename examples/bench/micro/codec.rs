@@ -4,8 +4,8 @@ use std::hint::black_box;
 
 use byway::Kind;
 use byway::wire::{
-    Address, ChannelRef, Connect, Data, DataFlags, Decoder, Hello, HelloFlags, MAX_CONTROL,
-    Message, Name, Piece, Route, VERSION, Window,
+    Address, ChannelKind, ChannelRef, Connect, Data, DataFlags, Decoder, Hello, HelloFlags,
+    MAX_CONTROL, Message, Name, Piece, Route, VERSION, Window,
 };
 
 use super::case::{Case, Work};
@@ -59,7 +59,7 @@ fn ack() -> Vec<Message<'static>> {
 fn connect() -> Vec<Message<'static>> {
     let connect = Connect {
         channel: ChannelRef { id: 1, token: 1 },
-        kind: Kind::Stream,
+        kind: ChannelKind::plain(Kind::Stream),
         port: 1,
         limit: 256 << 10,
         linger_ms: 180_000,

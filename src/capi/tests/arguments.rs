@@ -60,6 +60,8 @@ fn pointers_and_lengths_are_checked() {
             byway_client_start(null(), &mut 0),
             byway_config_default(null_mut(), size_of::<byway_config>()),
             byway_config_profile(null_mut(), 0),
+            byway_identity_name(null(), null_mut(), 0),
+            byway_identity_name([0; BYWAY_IDENTITY_SIZE].as_ptr(), null_mut(), 0),
             byway_set_log(None, null_mut(), 6),
         ] {
             expect(code, byway_error::Argument);

@@ -12,6 +12,7 @@ const CALLS: &[(&str, Call)] = &[
     // SAFETY (of all): the guard panics before any pointer is looked at, and NULL is allowed anyway.
     ("byway_config_default", || unsafe { byway_config_default(null_mut(), 0) }),
     ("byway_config_profile", || unsafe { byway_config_profile(null_mut(), 0) }),
+    ("byway_identity_name", || unsafe { byway_identity_name(null(), null_mut(), 0) }),
     ("byway_client_open", || unsafe { byway_client_open(null(), 0, null_mut()) }),
     ("byway_client_start", || unsafe { byway_client_start(null(), null_mut()) }),
     ("byway_wait_open", || byway_wait_open(0, 0)),

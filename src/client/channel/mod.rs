@@ -18,6 +18,7 @@ pub use stream::{ByteStream, ReadHalf, Stream, WriteHalf};
 use super::Handle;
 use super::readiness::{PollFd, Readiness};
 use crate::error::Error;
+use crate::secure::PublicKey;
 use crate::session::{ChannelId, ChannelStats};
 use crate::{Address, Endpoint, Kind};
 
@@ -83,6 +84,15 @@ impl<K: ChannelKind> Channel<K> {
     /// [`Error::Closed`] if the channel is closed, [`Error::TimedOut`] while it connects.
     pub fn peer(&self) -> Result<Address, Error> {
         self.end.ask_open(|session| session.peer(self.end.id))
+    }
+
+    /// The key that the peer has proved to have; `None` if the channel is not encrypted. At a key name it is
+    /// the name's. A peer that was given no identity has another key each time that it is started.
+    ///
+    /// # Errors
+    /// [`Error::Closed`] if the channel is closed, [`Error::TimedOut`] while it connects.
+    pub fn peer_key(&self) -> Result<Option<PublicKey>, Error> {
+        self.end.ask_open(|session| session.peer_key(self.end.id))
     }
 
     /// The endpoint that was connected to, by this client or by the peer.

@@ -1,10 +1,10 @@
 //! Addresses whose signed tokens were wrong too often: their signatures are not verified for a while.
 
-use std::net::IpAddr;
 use std::time::Instant;
 
 use rustc_hash::FxHashMap;
 
+use super::super::router::Origin;
 use super::pace::Bucket;
 
 /// Wrong tokens of an address in a row that are looked at: a carrier's address has thousands of phones.
@@ -16,31 +16,32 @@ const RATE: u32 = 20;
 /// Most addresses that are remembered: some 200 KiB.
 const MOST: usize = 4_096;
 
-/// The addresses of wrong tokens. This machine's own are not counted: a front on it speaks for all its clients.
+/// The addresses of wrong tokens, behind a trusted proxy those that it tells. This machine's own are not
+/// counted: a front on it that nobody named as trusted speaks for all its clients.
 #[derive(Debug, Default)]
 pub(super) struct Guesses {
-    wrong: FxHashMap<IpAddr, Bucket>,
+    wrong: FxHashMap<Origin, Bucket>,
 }
 
 impl Guesses {
     /// Whether a signature from there may be verified.
-    pub fn may_try(&mut self, source: IpAddr, now: Instant) -> bool {
-        self.wrong.get_mut(&source).is_none_or(|bucket| bucket.wait(RATE, BURST, now).is_zero())
+    pub fn may_try(&mut self, source: &Origin, now: Instant) -> bool {
+        self.wrong.get_mut(source).is_none_or(|bucket| bucket.wait(RATE, BURST, now).is_zero())
     }
 
-    pub fn note_wrong(&mut self, source: IpAddr, now: Instant) {
-        if source.is_loopback() {
+    pub fn note_wrong(&mut self, source: &Origin, now: Instant) {
+        if *source == Origin::Exempt {
             return;
         }
-        if self.wrong.len() >= MOST && !self.wrong.contains_key(&source) {
+        if self.wrong.len() >= MOST && !self.wrong.contains_key(source) {
             self.wrong.retain(|_, bucket| !bucket.is_full(RATE, BURST, now));
             if self.wrong.len() >= MOST
-                && let Some(any) = self.wrong.keys().next().copied()
+                && let Some(any) = self.wrong.keys().next().cloned()
             {
                 self.wrong.remove(&any);
             }
         }
-        let bucket = self.wrong.entry(source).or_insert_with(|| Bucket::full(BURST, now));
+        let bucket = self.wrong.entry(source.clone()).or_insert_with(|| Bucket::full(BURST, now));
         bucket.take(1, RATE, BURST, now);
     }
 

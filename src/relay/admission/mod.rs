@@ -18,7 +18,6 @@ mod policy;
 mod tests;
 mod tokens;
 
-use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
@@ -30,6 +29,7 @@ pub(super) use pace::BodyHold;
 pub use policy::{Policy, PolicyError};
 pub use tokens::NewToken;
 
+use super::router::Origin;
 use cache::VerifiedTokens;
 use guesses::Guesses;
 use pace::Paces;
@@ -132,7 +132,11 @@ impl Admission {
     }
 
     /// What the bearer of the token in `headers` may do; `None`: everything, as the relay is open.
-    pub fn admit(&self, headers: &HeaderMap, source: IpAddr) -> Result<Option<Arc<Grant>>, Denial> {
+    pub fn admit(
+        &self,
+        headers: &HeaderMap,
+        source: &Origin,
+    ) -> Result<Option<Arc<Grant>>, Denial> {
         let result = self.judge(headers, source);
         if let Err(denial) = result {
             self.lock().note_denial(denial, source);
@@ -140,7 +144,7 @@ impl Admission {
         result
     }
 
-    fn judge(&self, headers: &HeaderMap, source: IpAddr) -> Result<Option<Arc<Grant>>, Denial> {
+    fn judge(&self, headers: &HeaderMap, source: &Origin) -> Result<Option<Arc<Grant>>, Denial> {
         let (policy, digest, token) = {
             let state = self.lock();
             let Access::Policy(policy, grants) = &state.access else { return Ok(None) };
@@ -208,7 +212,7 @@ impl Admission {
 }
 
 impl State {
-    fn note_denial(&mut self, denial: Denial, source: IpAddr) {
+    fn note_denial(&mut self, denial: Denial, source: &Origin) {
         let (counter, cause) = match denial {
             Denial::NoToken => (&mut self.stats.without_token, "without a token"),
             Denial::BadToken => (&mut self.stats.refused, "whose token is not valid"),

@@ -12,7 +12,7 @@ use hyper::header::{AUTHORIZATION, HeaderMap, HeaderValue};
 use super::*;
 
 /// An address beyond loopback.
-const FAR: IpAddr = IpAddr::V4(Ipv4Addr::new(192, 0, 2, 1));
+const FAR: Origin = Origin::Address(IpAddr::V4(Ipv4Addr::new(192, 0, 2, 1)));
 
 fn headers(token: &str) -> HeaderMap {
     let mut headers = HeaderMap::new();
@@ -26,5 +26,5 @@ fn admission(policy: &str) -> Admission {
 }
 
 fn admit(admission: &Admission, token: &str) -> Result<Arc<Grant>, Denial> {
-    admission.admit(&headers(token), FAR).map(|grant| grant.expect("there is a policy"))
+    admission.admit(&headers(token), &FAR).map(|grant| grant.expect("there is a policy"))
 }

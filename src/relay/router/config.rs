@@ -1,5 +1,7 @@
 //! The router's settings and counters.
 
+use super::rate::Rate;
+use crate::secure::HostDigest;
 use crate::wire::{MAX_CLAIMS, MAX_DATAGRAM, Status};
 
 /// Limits and times of a [`Router`](super::Router): sizes in octets, times in milliseconds.
@@ -20,6 +22,12 @@ pub struct RouterConfig {
     pub max_sessions: usize,
     /// Most names a session may claim.
     pub claims: usize,
+    /// Most proofs of a session that are checked. A client needs one.
+    pub proofs: u8,
+    /// The hosts by which clients dial this relay: it takes proofs of keys for these alone. None: it takes
+    /// those for any host, so that another relay that a client was led to could claim the client's key name
+    /// here while that client is there.
+    pub hosts: Vec<HostDigest>,
     /// Most peers for whose return a session waits; the oldest wish is forgotten first.
     pub wishes: usize,
     /// Most peers of a session that are told GONE, and most GONE that are kept for a session.
@@ -42,6 +50,38 @@ pub struct RouterConfig {
     /// Most octets held for all sessions. With less than MAX_SINGLE_BODY (32 KiB) to spare, clients of
     /// one socket are told LIMITED.
     pub max_held: usize,
+    /// Most octets held for an origin: an address, or a token's subject. An origin may hold as much as is
+    /// free besides, too, so that others find room whatever the number of those who hold much.
+    pub max_held_per_origin: usize,
+    /// Requests of an origin. Those beyond wait for up to [`request_wait_ms`](Self::request_wait_ms),
+    /// then are refused. `None`, here and below: any number.
+    pub requests: Option<Rate>,
+    /// How long a request waits at most for its turn.
+    pub request_wait_ms: u64,
+    /// Connections of an origin.
+    pub connections: Option<Rate>,
+    /// Sessions of an origin that the router does not know. Carriers have thousands of phones behind an
+    /// address, which come back all at once after a restart.
+    pub new_sessions: Option<Rate>,
+    /// Claims of an origin for names that others hold; more are answered RETRY, right owner or not.
+    pub guesses: Option<Rate>,
+    /// The same of a session.
+    pub guesses_per_session: Option<Rate>,
+    /// Connections that an origin asks for where nobody listens, or not for such channels; more are
+    /// answered RETRY.
+    pub misses: Option<Rate>,
+    /// Parks of a session that messages of an origin end, from sessions that it has no channel with, as far as
+    /// it showed by a message to them; more messages wait for its next park, or are BUSY. An idle phone makes
+    /// two requests for each.
+    pub wakes: Option<Rate>,
+    /// Acknowledgements from such sessions of an origin that are written at once into the open answer of a
+    /// session; more are BUSY.
+    pub acks_unasked: Option<Rate>,
+    /// Least octets a second of a request's body, whose first [`upload_idle_ms`](Self::upload_idle_ms)
+    /// do not count.
+    pub body_rate: u32,
+    /// Longest time for a request's body, without the time for which its messages wait for peers.
+    pub body_ms: u64,
     /// Longest hold, whatever a park asks for.
     pub max_hold_ms: u64,
     /// How long an acknowledgement waits for other messages before it ends a park.
@@ -55,6 +95,9 @@ pub struct RouterConfig {
     pub silence_ms: u64,
     /// How long an upload may bring nothing before the router gives it up.
     pub upload_idle_ms: u64,
+    /// How long acknowledgements are kept for a session that does not park: their sources repeat them to a
+    /// session that is back.
+    pub ack_keep_ms: u64,
     /// How long an idle session is remembered: longer than a proxy delays a repeated park.
     pub forget_ms: u64,
 }
@@ -68,6 +111,8 @@ impl Default for RouterConfig {
             max_messages: 1_024,
             max_sessions: 65_536,
             claims: MAX_CLAIMS,
+            proofs: 8,
+            hosts: Vec::new(),
             wishes: 16,
             peers: 256,
             asked: 256,
@@ -78,12 +123,25 @@ impl Default for RouterConfig {
             patience_ms: 2_000,
             undrained: MAX_DATAGRAM + 1,
             max_held: 256 << 20,
+            max_held_per_origin: 64 << 20,
+            requests: Some(Rate::new(10_000, 20_000)),
+            request_wait_ms: 1_000,
+            connections: Some(Rate::new(1_000, 10_000)),
+            new_sessions: Some(Rate::new(500, 5_000)),
+            guesses: Some(Rate::new(10, 200)),
+            guesses_per_session: Some(Rate::new(1, 32)),
+            misses: Some(Rate::new(50, 1_000)),
+            wakes: Some(Rate::new(2, 30)),
+            acks_unasked: Some(Rate::new(100, 1_000)),
+            body_rate: 64,
+            body_ms: 300_000,
             max_hold_ms: 300_000,
             ack_delay_ms: 100,
             first_tick_ms: 100,
             tick_ms: 1_000,
             silence_ms: 100,
             upload_idle_ms: 30_000,
+            ack_keep_ms: 15_000,
             forget_ms: 300_000,
         }
     }
@@ -103,6 +161,10 @@ pub struct RouterStats {
     /// Octets held now: queued for a receiver, of a datagram not yet whole, or kept free for the body
     /// of a client of one socket until it is whole.
     pub held: usize,
+    /// Origins now that do something, or did a moment ago.
+    pub origins: usize,
+    /// Acknowledgements kept now.
+    pub acks_kept: usize,
     /// Parks that arrived.
     pub parks: u64,
     /// Parks whose response stays open, of those that arrived.
@@ -137,10 +199,30 @@ pub struct RouterStats {
     pub malformed: u64,
     /// Exchanges ended LIMITED.
     pub overloaded: u64,
+    /// Proofs of keys that were checked.
+    pub proofs: u64,
+    /// Proofs of keys that do not hold, or were for another host.
+    pub unproved: u64,
     /// Sessions found to be over although they did not say BYE.
     pub lost: u64,
     /// Acknowledgements dropped because too many were kept.
     pub acks_dropped: u64,
+    /// Connections refused because their origin made too many a second.
+    pub connections_refused: u64,
+    /// Requests refused because their origin made too many a second.
+    pub requests_refused: u64,
+    /// New sessions refused because their origin made too many a second.
+    pub sessions_refused: u64,
+    /// Claims answered RETRY because there were too many for names that others hold.
+    pub guesses_refused: u64,
+    /// Connections answered RETRY because there were too many to where nobody listens.
+    pub misses_refused: u64,
+    /// Messages that waited, or were BUSY, because their receiver answers none of their origin.
+    pub junk_held_back: u64,
+    /// Requests given up because their body was too slow, or on its way for too long.
+    pub slow_bodies: u64,
+    /// Messages and requests for which their origin's share had no room.
+    pub over_share: u64,
 }
 
 impl RouterStats {

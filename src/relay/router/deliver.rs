@@ -3,17 +3,19 @@
 use tracing::{debug, info, trace};
 
 use super::ExchangeId;
+use super::accounts::{AccountId, Burden, Meter};
 use super::demand::Demand;
 use super::key::SessionKey;
 use super::message::Content;
 use super::park_end::ParkEnd;
 use super::rejection::{Limit, Rejection};
 use super::response::FRAME_LEN;
-use super::stored::newest;
+use super::stored::{KEPT_ACK, newest};
 use super::tables::Tables;
 use super::upload::{Pulled, Upload};
-use crate::Kind;
-use crate::wire::{ChannelRef, DataFlags, Endpoint, MAX_CONTROL, Message, Route, Status, Window};
+use crate::wire::{
+    ChannelKind, ChannelRef, DataFlags, Endpoint, MAX_CONTROL, Message, Route, Status, Window,
+};
 use bytes::BytesMut;
 
 /// What a response may have queued when a datagram is put in that fits only an empty one: the
@@ -47,13 +49,17 @@ impl Tables {
             Demand::Connect { channel, endpoint, kind, message } => {
                 match self.ask(now, upload.id, channel, &endpoint, kind) {
                     Ok(peer) => {
+                        self.welcome(self.source_of(upload.id), peer);
                         upload.begin(index, (peer, ChannelRef::NONE), Content::Control(message));
                     }
                     Err(status) => self.judge_at_once(upload, index, status),
                 }
             }
-            Demand::Accept(message) => {
+            Demand::Accept(message, is_ok) => {
                 let (peer, channel) = upload.route()?;
+                if is_ok {
+                    self.welcome(self.source_of(upload.id), peer);
+                }
                 let source = self.source_of(upload.id).address();
                 if self.sessions.get(&peer).is_none_or(|s| s.asked.admits(channel, source)) {
                     upload.begin(index, (peer, channel), Content::Control(message));
@@ -62,8 +68,16 @@ impl Tables {
                     self.judge_at_once(upload, index, Status::NoListener);
                 }
             }
-            Demand::Close(message) => {
+            Demand::Pass(message) => {
                 upload.begin(index, upload.route()?, Content::Control(message));
+            }
+            Demand::Unknown(message) => {
+                let (peer, channel) = upload.route()?;
+                let source = self.source_of(upload.id);
+                if let Some(session) = self.sessions.get_mut(&source) {
+                    session.welcome.remove(&peer.address());
+                }
+                upload.begin(index, (peer, channel), Content::Control(message));
             }
             Demand::Receive(window) => {
                 let (peer, channel) = upload.route()?;
@@ -93,12 +107,12 @@ impl Tables {
         id: ExchangeId,
         channel: ChannelRef,
         endpoint: &Endpoint,
-        kind: Kind,
+        kind: ChannelKind,
     ) -> Result<SessionKey, Status> {
         let source = self.source_of(id);
         if let Some(grant) = self.grant_of(id) {
             if !grant.may_connect(endpoint) {
-                return Err(self.forbid(now, id, &grant, endpoint, "connect"));
+                return Err(self.forbid(now, &grant, endpoint, "connect"));
             }
             let is_new = self.sessions.get(&source).is_none_or(|s| !s.asked.has(channel));
             if is_new && !self.bearers.connect(now, &grant) {
@@ -109,7 +123,14 @@ impl Tables {
                 return Err(Status::Limited);
             }
         }
-        let peer = self.listener(now, endpoint, kind)?;
+        let peer = match self.listener(now, endpoint, kind) {
+            Ok(peer) => peer,
+            Err(status) => {
+                let account = self.account_of(id);
+                let may = self.accounts.meter(now, &self.config, account, Meter::Misses, 0).is_ok();
+                return Err(if may { status } else { Status::Retry });
+            }
+        };
         if let Some(session) = self.sessions.get_mut(&source) {
             // A session that never parks hears no answer.
             let most = match session.highest() {
@@ -138,11 +159,43 @@ impl Tables {
                 self.wish(now, source, peer);
                 status
             }
-            None => {
-                self.keep_ack(now, source, peer, channel, window);
-                Status::Delivered
-            }
+            None => self.keep_ack(now, id, peer, channel, window),
         }
+    }
+
+    /// For whom an exchange counts.
+    fn account_of(&self, id: ExchangeId) -> AccountId {
+        self.exchanges.get(id).map(|exchange| exchange.account()).unwrap_or_default()
+    }
+
+    /// What the session brings to `peer` shows that it wants to hear of `peer`.
+    fn welcome(&mut self, session: SessionKey, peer: SessionKey) {
+        if self.accounts.len() > 0
+            && self.sessions.get(&peer).is_some_and(|record| record.account.is_some())
+            && let Some(record) = self.sessions.get_mut(&session)
+            && !record.welcome.contains(&peer.address())
+        {
+            if record.welcome.len() >= self.config.peers {
+                record.welcome.clear();
+            }
+            record.welcome.insert(peer.address());
+        }
+    }
+
+    /// Whether a message of the exchange `id`, which counts for `account`, may burden `peer`.
+    fn may_burden(
+        &mut self,
+        now: u64,
+        (id, account): (ExchangeId, AccountId),
+        peer: SessionKey,
+        burden: Burden,
+    ) -> bool {
+        if !account.is_some() {
+            return true;
+        }
+        let source = self.source_of(id).address();
+        self.sessions.get(&peer).is_some_and(|record| record.welcome.contains(&source))
+            || self.accounts.burden(now, &self.config, account, peer, burden)
     }
 
     /// The session of an upload whose HELLO was dealt with.
@@ -153,8 +206,11 @@ impl Tables {
     }
 
     /// Brings the message in hand on. True: the message is done. False: it waits, or bytes are missing.
-    pub(super) fn bring_on(&mut self, now: u64, upload: &mut Upload) -> bool {
-        let Some(message) = upload.in_hand() else { return true };
+    ///
+    /// # Errors
+    /// Its octets are more than may be held for its origin: the rest of the request need not come.
+    pub(super) fn bring_on(&mut self, now: u64, upload: &mut Upload) -> Result<bool, Rejection> {
+        let Some(message) = upload.in_hand() else { return Ok(true) };
         let (index, peer) = (message.index, message.peer);
         let source = self.source_of(upload.id);
         let from = Route { peer: source.address(), channel: message.channel };
@@ -162,15 +218,19 @@ impl Tables {
             self.set_target(upload, Some(peer));
         }
         loop {
+            if self.is_over_share(upload) {
+                self.stats.over_share += 1;
+                return Err(Rejection::Limited(Limit::MaxHeld));
+            }
             let held = upload.in_hand_held();
             let pulled = upload.pull();
-            self.budget.take(upload.in_hand_held() - held);
+            self.budget.take(&mut self.accounts, upload.account, upload.in_hand_held() - held);
             match pulled {
-                Pulled::Missing => return false,
+                Pulled::Missing => return Ok(false),
                 Pulled::Dropped(status, bytes) => {
                     upload.take_in_hand();
                     self.verdict(upload.id, index, status, bytes);
-                    return true;
+                    return Ok(true);
                 }
                 Pulled::Ready => {}
             }
@@ -181,14 +241,22 @@ impl Tables {
                     if let Some(bytes) = bytes {
                         upload.take_in_hand();
                         self.verdict(upload.id, index, Status::Delivered, bytes);
-                        return true;
+                        return Ok(true);
                     }
                 }
                 Capacity::Never(status) => self.refuse(now, upload, status),
-                Capacity::Wait if self.wait(now, upload, peer) => return false,
+                Capacity::Wait if self.wait(now, upload, peer) => return Ok(false),
                 Capacity::Wait => self.refuse(now, upload, Status::Busy),
             }
         }
+    }
+
+    /// Whether what there is of the datagram in hand is more than may be held for its origin.
+    fn is_over_share(&self, upload: &Upload) -> bool {
+        let Some(message) = upload.in_hand() else { return false };
+        let Content::Datagram { .. } = message.content else { return false };
+        let more = upload.there().min(message.unread() as usize);
+        self.budget.free_beside(&self.accounts, upload.account, 0) < more
     }
 
     /// How much of the message in hand its peer's answer takes. The answer begins, if the peer parks.
@@ -207,6 +275,11 @@ impl Tables {
             debug!(session = %message.peer, max, limit = %Limit::MaxResponse, "no answer could hold a message");
             return Capacity::Never(Status::Limited);
         }
+        if exchange.is_parked()
+            && !self.may_burden(now, (upload.id, upload.account), message.peer, Burden::Wake)
+        {
+            return Capacity::Wait;
+        }
         let why = if message.is_control() { ParkEnd::Control } else { ParkEnd::Data };
         self.open(now, park, why);
         let Some(exchange) = self.exchanges.get_mut(park) else { return Capacity::Wait };
@@ -216,6 +289,7 @@ impl Tables {
             self.touch(message.peer);
             return Capacity::Wait;
         }
+        let account = exchange.account();
         let undrained = exchange.response.undrained();
         let source_len = exchange.response.source_len(Some(from));
         let mut room = self.config.undrained.saturating_sub(undrained + source_len);
@@ -226,11 +300,11 @@ impl Tables {
         }
         if !message.is_control() {
             // A datagram is counted already.
-            let free = self.budget.free_beside(message.held());
+            let free = self.budget.free_beside(&self.accounts, account, message.held());
             if free < room {
                 trace!(exchange = upload.id, limit = %Limit::MaxHeld, "an upload stands");
                 room = free;
-                self.budget.starve(upload.id);
+                self.budget.starve(&mut self.accounts, upload.id, account);
             }
         }
         if room < least { Capacity::Wait } else { Capacity::Room(park, room.min(left)) }
@@ -258,9 +332,10 @@ impl Tables {
         }
         let held = message.held();
         let slice = upload.slice(room)?;
-        self.budget.give(held);
+        self.budget.give(&mut self.accounts, upload.account, held);
         let total = upload.in_hand().and_then(|message| message.total(&slice));
         self.count_written(peer, slice.bytes.len());
+        self.welcome(self.source_of(upload.id), peer);
         self.write(now, park, |response| {
             response.source(from);
             response.data(slice.data, slice.bytes);
@@ -308,7 +383,7 @@ impl Tables {
         let (peer, held) = (message.peer, message.held());
         self.stop_waiting(now, upload, peer);
         upload.refuse(status);
-        self.budget.give(held);
+        self.budget.give(&mut self.accounts, upload.account, held);
         self.set_target(upload, None);
         if status != Status::Limited {
             self.wish(now, self.source_of(upload.id), peer);
@@ -319,14 +394,15 @@ impl Tables {
     fn keep_ack(
         &mut self,
         now: u64,
-        source: SessionKey,
+        id: ExchangeId,
         peer: SessionKey,
         channel: ChannelRef,
         mut window: Window,
-    ) {
+    ) -> Status {
+        let (source, account) = (self.source_of(id), self.account_of(id));
         self.acquaint(source, peer);
         let from = Route { peer: source.address(), channel };
-        let Some(session) = self.sessions.get_mut(&peer) else { return };
+        let Some(session) = self.sessions.get_mut(&peer) else { return Status::Away };
         let open = session.park().filter(|park| {
             self.exchanges.get(*park).is_some_and(|exchange| {
                 exchange.is_open()
@@ -334,23 +410,46 @@ impl Tables {
                     && exchange.response.undrained() < self.config.undrained
             })
         });
+        let wakes = open.is_none() && session.stored.due().is_none();
+        let burden = if wakes { Burden::Wake } else { Burden::Acknowledgement };
+        if (wakes || open.is_some()) && !self.may_burden(now, (id, account), peer, burden) {
+            return Status::Busy;
+        }
+        let Some(session) = self.sessions.get_mut(&peer) else { return Status::Away };
         if let Some(park) = open {
-            if let Some(kept) = session.stored.acks.take(&from) {
+            if let Some((kept, account)) = session.stored.acks.take(&from) {
                 window = newest(&kept, &window);
+                self.give_ack(account);
             }
             self.write(now, park, |response| {
                 response.source(from);
                 response.put(&Message::SendRsp(window));
             });
             self.count_written(peer, 0);
-            return;
+            self.welcome(source, peer);
+            return Status::Delivered;
         }
         let due = if window.now { now } else { now + self.config.ack_delay_ms };
-        if session.stored.acks.insert(from, window, due, self.config.acks) {
+        if !session.stored.acks.holds(&from) {
+            if self.budget.free_beside(&self.accounts, account, 0) < KEPT_ACK {
+                self.stats.over_share += 1;
+                return Status::Busy;
+            }
+            self.take_ack(account);
+        }
+        let Some(session) = self.sessions.get_mut(&peer) else { return Status::Away };
+        if !std::mem::replace(&mut session.keeps_acks, true) {
+            self.ack_keepers.push_back((now + self.config.ack_keep_ms, peer));
+        }
+        let dropped = session.stored.acks.insert(from, window, account, due, self.config.acks);
+        if let Some(account) = dropped {
             debug!(session = %peer, limit = %Limit::Acks, "the oldest acknowledgement is dropped");
             self.stats.acks_dropped += 1;
+            self.give_ack(account);
         }
+        self.welcome(source, peer);
         self.poke(now, peer);
+        Status::Delivered
     }
 
     /// Two sessions have something to do with each other: each is told when the other is over.

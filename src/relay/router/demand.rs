@@ -4,10 +4,10 @@ use super::config::RouterConfig;
 use super::control::Control;
 use super::exchange::RequestKind;
 use super::rejection::{Limit, MALFORMED, Rejection};
-use crate::Kind;
+use crate::secure::KeyProof;
 use crate::wire::{
-    Address, ChannelRef, Data, DataFlags, Endpoint, Hello, HelloFlags, ListenReq, Message, Place,
-    Status, Window,
+    Address, ChannelKind, ChannelRef, Data, DataFlags, Endpoint, Hello, HelloFlags, ListenReq,
+    Message, Place, Status, Window,
 };
 
 /// Claims that a park may list beyond the limit, to be told LIMITED.
@@ -21,13 +21,15 @@ pub(super) enum Demand {
     Connect {
         channel: ChannelRef,
         endpoint: Endpoint,
-        kind: Kind,
+        kind: ChannelKind,
         message: Control,
     },
-    /// ACCEPT_RSP; as the connector will have it.
-    Accept(Control),
-    /// CLOSE_REQ or CLOSE_RSP.
-    Close(Control),
+    /// ACCEPT_RSP, and whether it is OK; as the connector will have it.
+    Accept(Control, bool),
+    /// CONFIRM, CLOSE_REQ or CLOSE_RSP.
+    Pass(Control),
+    /// CLOSE_RSP(UNKNOWN): its source knows nothing of what came.
+    Unknown(Control),
     /// RECEIVE_REQ.
     Receive(Window),
     /// SEND_REQ, whose bytes follow.
@@ -41,6 +43,7 @@ pub(super) enum Read {
     /// A message that does nothing here.
     Skip,
     Route(Address, ChannelRef),
+    Proof(KeyProof),
     Listen(ListenReq),
     Demand(Demand),
 }
@@ -71,6 +74,12 @@ impl Context<'_> {
         let demand = match *message {
             Message::Route(route) => return Ok(Read::Route(route.peer, route.channel)),
             Message::Pad(_) => return Ok(Read::Skip),
+            Message::Proof(proof) => match kind {
+                RequestKind::Send => return Err(MALFORMED),
+                // The park has it already.
+                RequestKind::Single => return Ok(Read::Skip),
+                RequestKind::Park => return Ok(Read::Proof(proof.into())),
+            },
             Message::ListenReq(claim) => return self.listen(kind, claim),
             Message::ConnectReq(connect) => Demand::Connect {
                 channel: connect.channel,
@@ -79,9 +88,15 @@ impl Context<'_> {
                 message: Control::new(&Message::AcceptReq(connect)),
             },
             Message::AcceptRsp(accept) => {
-                Demand::Accept(Control::new(&Message::ConnectRsp(accept)))
+                let is_ok = accept.status == Status::Ok;
+                Demand::Accept(Control::new(&Message::ConnectRsp(accept)), is_ok)
             }
-            Message::CloseReq(_) | Message::CloseRsp(_) => Demand::Close(Control::new(message)),
+            Message::CloseRsp(closed) if closed.status == Status::Unknown => {
+                Demand::Unknown(Control::new(message))
+            }
+            Message::Confirm(_) | Message::CloseReq(_) | Message::CloseRsp(_) => {
+                Demand::Pass(Control::new(message))
+            }
             Message::ReceiveReq(window) => Demand::Receive(window),
             Message::SendReq(data) if kind != RequestKind::Park || is_bare_probe(&data) => {
                 Demand::Data(data)

@@ -4,11 +4,12 @@ use bytes::Bytes;
 use sha2::{Digest, Sha256};
 use tracing::debug;
 
+use super::accounts::Meter;
 use super::demand::{Demand, flags_fit};
-use super::exchange::RequestKind;
+use super::exchange::{RequestKind, Shortage, is_spoken};
 use super::key::SessionKey;
 use super::rejection::{Limit, MALFORMED, Rejection};
-use super::tables::Work;
+use super::tables::{Tables, Work};
 use super::{ExchangeId, Router};
 use crate::wire::{Address, End, Hello, HelloFlags, MAX_SINGLE_BODY, Message, Status, VERSION};
 
@@ -52,6 +53,7 @@ impl Router {
     pub(super) fn release(&mut self, now: u64, id: ExchangeId) {
         if let Some(mut upload) = self.uploads.remove(&id) {
             self.tables.release(now, &mut upload);
+            self.tables.accounts.leave(upload.account);
         }
     }
 
@@ -59,12 +61,15 @@ impl Router {
     fn read(&mut self, now: u64, id: ExchangeId) -> Result<bool, Rejection> {
         let Some(upload) = self.uploads.get_mut(&id) else { return Ok(false) };
         // What is held of messages that are carried does not keep these from going.
-        self.tables.budget.give(upload.input_held());
+        let account = upload.account;
+        let Tables { budget, accounts, .. } = &mut self.tables;
+        budget.give(accounts, account, upload.input_held());
         let before = upload.look();
         let result = self.read_messages(now, id);
         let Some(upload) = self.uploads.get_mut(&id) else { return Ok(false) };
         upload.note_read(now, before);
-        self.tables.budget.take(upload.input_held());
+        let Tables { budget, accounts, .. } = &mut self.tables;
+        budget.take(accounts, account, upload.input_held());
         match result {
             Ok(()) => upload.is_done(&self.tables.config),
             Err(Rejection::Stranger) => Err(Rejection::Stranger),
@@ -82,7 +87,7 @@ impl Router {
         loop {
             let Some(upload) = self.uploads.get_mut(&id) else { return Ok(()) };
             if upload.in_hand().is_some() {
-                if !self.tables.bring_on(now, upload) {
+                if !self.tables.bring_on(now, upload)? {
                     return Ok(());
                 }
                 continue;
@@ -99,11 +104,19 @@ impl Router {
         let tables = &mut self.tables;
         let Some(exchange) = tables.exchanges.get_mut(id) else { return Ok(()) };
         exchange.greet(hello);
-        if hello.version != VERSION {
+        if !is_spoken(hello.version) {
             return Err(Rejection::End(Status::Version));
         }
         let peer = tables.sessions.key(address(&hello.secret));
-        if !exchange.claim(peer, tables.sessions.is_known(&peer)) {
+        let is_known = tables.sessions.is_known(&peer);
+        let account = exchange.account();
+        if !is_known
+            && tables.sessions.get(&peer).is_none()
+            && tables.accounts.meter(now, &tables.config, account, Meter::Sessions, 0).is_err()
+        {
+            exchange.admit_known_only(Shortage::Rate);
+        }
+        if !exchange.claim(peer, is_known) {
             return Err(Rejection::Stranger);
         }
         if let Some(upload) = self.uploads.get_mut(&id) {
@@ -115,7 +128,7 @@ impl Router {
         if !tables.charge(now, id, peer) {
             return Err(Rejection::Limited(Limit::PolicySessions));
         }
-        if !tables.enter(now, peer) {
+        if !tables.enter(now, peer, account) {
             tables.bearers.leave(peer);
             return Err(Rejection::Limited(Limit::MaxSessions));
         }
@@ -161,14 +174,14 @@ impl Router {
         if kind == RequestKind::Single {
             // Room for a whole body is kept: were it made as the body comes, those half there could
             // fill what may be held, and wait for each other.
-            let budget = &mut self.tables.budget;
-            if budget.free_beside(0) < MAX_SINGLE_BODY {
+            let Some(upload) = self.uploads.get_mut(&id) else { return Ok(()) };
+            let Tables { budget, accounts, stats, .. } = &mut self.tables;
+            if budget.free_beside(accounts, upload.account, 0) < MAX_SINGLE_BODY {
+                stats.over_share += 1;
                 return Err(Rejection::Limited(Limit::MaxHeld));
             }
-            budget.take(MAX_SINGLE_BODY);
-            if let Some(upload) = self.uploads.get_mut(&id) {
-                upload.gather();
-            }
+            budget.take(accounts, upload.account, MAX_SINGLE_BODY);
+            upload.gather();
         }
         if hello.flags.has(HelloFlags::WAKE) {
             self.tables.wake_session(now, peer, hello.seq);
@@ -229,6 +242,12 @@ impl Router {
                 self.tables.answer(now, id, Status::Ok);
             }
             RequestKind::Park => {
+                match self.check_proof(id) {
+                    Ok(true) => {}
+                    Ok(false) => return,
+                    Err(why) => return self.fail(now, id, why),
+                }
+                let Some(upload) = self.uploads.get_mut(&id) else { return };
                 let claims = upload.take_claims();
                 self.release(now, id);
                 self.tables.arrive(now, id, &hello, &claims);
@@ -238,16 +257,34 @@ impl Router {
         }
     }
 
+    /// The whole body of a park is there: whether there is no proof left to be checked before the park takes
+    /// its place.
+    fn check_proof(&mut self, id: ExchangeId) -> Result<bool, Rejection> {
+        let peer = self.tables.session_of(id);
+        let (Some(upload), Some(peer)) = (self.uploads.get_mut(&id), peer) else { return Ok(true) };
+        if let Some(proof) = upload.proof.take()
+            && self.tables.prove(id, peer, proof)?
+        {
+            upload.proof.checked();
+        }
+        Ok(upload.proof.is_settled())
+    }
+
     /// The whole body of a park with SINGLE is there: the park takes its place, then its messages go.
     fn complete_single(&mut self, now: u64, id: ExchangeId, hello: &Hello) {
         let Some(upload) = self.uploads.get_mut(&id) else { return };
-        if let Err(why) = upload.list_claims(&self.tables.config) {
-            return self.fail(now, id, why);
+        let listed = upload.list_claims(&self.tables.config);
+        match listed.and_then(|()| self.check_proof(id)) {
+            Ok(true) => {}
+            Ok(false) => return,
+            Err(why) => return self.fail(now, id, why),
         }
+        let Some(upload) = self.uploads.get_mut(&id) else { return };
         let claims = upload.take_claims();
         self.tables.release(now, upload);
         let held = upload.carry();
-        self.tables.budget.take(held);
+        let Tables { budget, accounts, .. } = &mut self.tables;
+        budget.take(accounts, upload.account, held);
         let stands = self.tables.arrive(now, id, hello, &claims);
         self.work(now);
         // An upload that waited may have filled the answer.
@@ -266,6 +303,7 @@ impl Router {
         let Some(mut upload) = self.uploads.remove(&id) else { return };
         let tables = &mut self.tables;
         tables.release(now, &mut upload);
+        tables.accounts.leave(upload.account);
         let session = tables.exchanges.get(id).and_then(|exchange| exchange.claimant());
         let session = session.unwrap_or_default();
         match why {

@@ -8,11 +8,17 @@ use rustc_hash::FxHashMap;
 
 use super::super::admission::Grant;
 use super::ExchangeId;
+use super::accounts::AccountId;
 use super::control::encoded;
 use super::deadlines::Deadlines;
 use super::key::SessionKey;
 use super::response::Response;
-use crate::wire::{Hello, HelloFlags, Message, Status, Verdict};
+use crate::wire::{Hello, HelloFlags, Message, OLDEST_VERSION, Status, VERSION, Verdict};
+
+/// Whether the relay speaks that version of the protocol.
+pub(super) fn is_spoken(version: u8) -> bool {
+    (OLDEST_VERSION..=VERSION).contains(&version)
+}
 
 /// What a request is, as its HELLO says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -45,6 +51,15 @@ impl RequestKind {
     }
 }
 
+/// Why only sessions that are known are admitted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::relay) enum Shortage {
+    /// There are no places for others.
+    Places,
+    /// Its origin makes too many others a second.
+    Rate,
+}
+
 /// The session whose request an exchange is.
 ///
 /// ```text
@@ -58,9 +73,9 @@ enum Requester {
     /// HELLO was not read.
     Anyone,
     /// HELLO was not read, and there is room only for sessions that are known.
-    KnownOnly,
+    KnownOnly(Shortage),
     /// HELLO was read; there was room only for sessions that are known, and its session is not.
-    Refused,
+    Refused(Shortage),
     /// HELLO was read, and its session does not count the exchange, which is only told why.
     Claimed(SessionKey),
     /// The session counts the exchange.
@@ -134,10 +149,13 @@ pub(super) enum SingleMessages {
 /// The server's side of an exchange.
 #[derive(Debug)]
 pub(super) struct ServerExchange {
+    account: AccountId,
     client: Requester,
     /// What the exchange may do; `None`: everything.
     grant: Option<Arc<Grant>>,
     seq: u64,
+    /// Of the protocol, as its HELLO has it.
+    version: u8,
     /// Verdicts that were not written yet.
     verdicts: BytesMut,
     stage: AnswerStage,
@@ -154,21 +172,34 @@ impl ServerExchange {
     /// HELLO was read: notes its number and the length that the answer may have.
     pub fn greet(&mut self, hello: &Hello) {
         self.seq = hello.seq;
+        if is_spoken(hello.version) {
+            self.version = hello.version;
+        }
         self.response.limit(hello.max_response);
+    }
+
+    /// For whom it counts.
+    pub fn account(&self) -> AccountId {
+        self.account
     }
 
     pub fn seq(&self) -> u64 {
         self.seq
     }
 
+    /// The version of the protocol in which the exchange is answered.
+    pub fn version(&self) -> u8 {
+        self.version
+    }
+
     /// Notes the session of the HELLO; false if the session is refused, as there is room only for known
     /// ones.
     pub fn claim(&mut self, peer: SessionKey, is_known: bool) -> bool {
         self.client = match self.client {
-            Requester::KnownOnly if !is_known => Requester::Refused,
+            Requester::KnownOnly(why) if !is_known => Requester::Refused(why),
             _ => Requester::Claimed(peer),
         };
-        self.client != Requester::Refused
+        self.refusal().is_none()
     }
 
     /// The session counts the exchange.
@@ -177,9 +208,9 @@ impl ServerExchange {
     }
 
     /// There is room for the exchange only if it is of a session that is known.
-    pub fn admit_known_only(&mut self) {
+    pub fn admit_known_only(&mut self, why: Shortage) {
         if self.client == Requester::Anyone {
-            self.client = Requester::KnownOnly;
+            self.client = Requester::KnownOnly(why);
         }
     }
 
@@ -193,14 +224,15 @@ impl ServerExchange {
         self.grant.as_ref()
     }
 
-    /// The status by which a client is told that its grant does not include an endpoint. This is the one place
-    /// that decides it, also for clients of a version that does not know FORBIDDEN.
-    pub fn forbidden(&self) -> Status {
-        Status::Forbidden
-    }
-
-    pub fn is_refused(&self) -> bool {
-        self.client == Requester::Refused
+    /// Why the session was refused.
+    pub fn refusal(&self) -> Option<Shortage> {
+        match self.client {
+            Requester::Refused(why) => Some(why),
+            Requester::Anyone
+            | Requester::KnownOnly(_)
+            | Requester::Claimed(_)
+            | Requester::Session(_) => None,
+        }
     }
 
     /// The session that counts the exchange.
@@ -208,8 +240,8 @@ impl ServerExchange {
         match self.client {
             Requester::Session(peer) => Some(peer),
             Requester::Anyone
-            | Requester::KnownOnly
-            | Requester::Refused
+            | Requester::KnownOnly(_)
+            | Requester::Refused(_)
             | Requester::Claimed(_) => None,
         }
     }
@@ -218,7 +250,7 @@ impl ServerExchange {
     pub fn claimant(&self) -> Option<SessionKey> {
         match self.client {
             Requester::Session(peer) | Requester::Claimed(peer) => Some(peer),
-            Requester::Anyone | Requester::KnownOnly | Requester::Refused => None,
+            Requester::Anyone | Requester::KnownOnly(_) | Requester::Refused(_) => None,
         }
     }
 
@@ -372,13 +404,15 @@ impl Exchanges {
     }
 
     /// A request arrived.
-    pub fn begin(&mut self, now: u64) -> ExchangeId {
+    pub fn begin(&mut self, now: u64, account: AccountId) -> ExchangeId {
         let id = self.next;
         self.next += 1;
         let exchange = ServerExchange {
+            account,
             client: Requester::Anyone,
             grant: None,
             seq: 0,
+            version: VERSION,
             verdicts: BytesMut::new(),
             stage: AnswerStage::Reading,
             response: Response::new(),
@@ -454,13 +488,18 @@ impl Exchanges {
         None
     }
 
-    /// Writes to a response, and wakes its driver. Octets written.
-    pub fn write(&mut self, now: u64, id: ExchangeId, write: impl FnOnce(&mut Response)) -> usize {
-        let Some(exchange) = self.table.get_mut(&id) else { return 0 };
+    /// Writes to a response, and wakes its driver. For whom it counts, and octets written.
+    pub fn write(
+        &mut self,
+        now: u64,
+        id: ExchangeId,
+        write: impl FnOnce(&mut Response),
+    ) -> (AccountId, usize) {
+        let Some(exchange) = self.table.get_mut(&id) else { return Default::default() };
         let before = exchange.response.undrained();
         write(&mut exchange.response);
         exchange.active = now;
-        let written = exchange.response.undrained() - before;
+        let written = (exchange.account, exchange.response.undrained() - before);
         self.wake(id);
         written
     }

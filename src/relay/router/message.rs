@@ -69,7 +69,7 @@ impl InHand {
     /// Octets held here.
     pub fn held(&self) -> usize {
         match &self.content {
-            Content::Datagram { have, .. } => have.len(),
+            Content::Datagram { have, .. } => have.capacity(),
             Content::Control(_) | Content::Stream { .. } | Content::Drop { .. } => 0,
         }
     }

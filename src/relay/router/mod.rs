@@ -5,7 +5,8 @@
 //! exchange: there is something to send, or room for the part of the body that was not taken.
 //! Time is an argument, in milliseconds; [`Router::poll_timeout`] says when
 //! [`Router::handle_timeout`] is due. After any call, ask `poll_wake` until it gives `None`, and
-//! `poll_timeout`.
+//! `poll_timeout`; run what [`Router::poll_proof`] gives, and tell the result by
+//! [`Router::handle_proof`].
 //!
 //! What is held is soft: a router that starts empty in the place of another loses nothing, as every
 //! request says all that its handling needs. And it is bounded, by [`RouterConfig`].
@@ -17,7 +18,7 @@
 //!  drive.rs    uploads are read, greeted, completed, rejected (rejection.rs: why)
 //!  deliver.rs  a message is brought to its peer's answer, or waits for one
 //!  arrive.rs   a park takes its place
-//!  claims.rs   which session listens where; life.rs: sessions that are over without BYE
+//!  claims.rs   which session listens where (proofs.rs: by which key); life.rs: sessions that are over without BYE
 //!  park.rs     what is written into an answer, and what ends it (park_end.rs: for which reasons)
 //!  tables.rs   Tables: all state but the uploads; what is noted for later
 //! ```
@@ -31,18 +32,22 @@
 //!  sessions.rs   where the parks of sessions are, and whether the sessions go on; key.rs: a session's
 //!                address with its hash, by which all tables find the session
 //!  stored.rs     what is kept for a session's next answer
+//!  forgotten.rs  how far sessions were that are forgotten
 //!  asked.rs, names.rs, wishes.rs, targets.rs   how sessions stand to each other
 //!  budget.rs     octets held, of all sessions; deadlines.rs: when something is due
 //!  bearers.rs    what bearers of tokens have: sessions, and connections begun
+//!  origin.rs, accounts.rs, rate.rs   for whom a request counts, what is held for it, and how often it
+//!                may do what is limited
 //!  config.rs     RouterConfig: limits and timers; RouterStats: counters
 //! ```
 //!
 //! The octets of a message go from [`Router::handle_body`] by `Upload::next` to `Tables::bring_on`, which
 //! writes them into the response of the receiver's park; [`Router::poll_response`] gives them out.
 
-mod bearers;
+mod accounts;
 mod arrive;
 mod asked;
+mod bearers;
 mod budget;
 mod claims;
 mod config;
@@ -52,12 +57,16 @@ mod deliver;
 mod demand;
 mod drive;
 mod exchange;
+mod forgotten;
 mod key;
 mod life;
 mod message;
 mod names;
+mod origin;
 mod park;
 mod park_end;
+mod proofs;
+mod rate;
 mod rejection;
 mod response;
 mod sessions;
@@ -82,11 +91,18 @@ use crate::wire::Status;
 use exchange::AnswerStage;
 use key::SessionKey;
 use park_end::ParkEnd;
-use rejection::{MALFORMED, Rejection};
+use rejection::{Limit, MALFORMED, Rejection};
+use stored::KEPT_ACK;
 use tables::{Tables, Work};
 use upload::Upload;
 
+pub use accounts::Meter;
 pub use config::{RouterConfig, RouterStats};
+pub(super) use exchange::Shortage;
+pub use origin::Origin;
+pub(super) use origin::network;
+pub use proofs::{CheckedProof, ProofCheck};
+pub use rate::Rate;
 
 /// The number of an exchange, which is never used again.
 pub type ExchangeId = u64;
@@ -117,11 +133,44 @@ impl Router {
         Self { uploads: FxHashMap::default(), tables: Tables::new(config, now) }
     }
 
-    /// A request arrived.
-    pub fn handle_open(&mut self, now: u64) -> ExchangeId {
+    /// An origin is about to make what is metered; `ahead` milliseconds of its rate may be used up
+    /// beforehand. After how many milliseconds it may, or if it may not: after how many to ask again.
+    ///
+    /// # Errors
+    /// The rate is used up.
+    pub fn admit(
+        &mut self,
+        now: u64,
+        origin: &Origin,
+        meter: Meter,
+        ahead: u64,
+    ) -> Result<u64, u64> {
         let tables = &mut self.tables;
-        let id = tables.exchanges.begin(now);
-        let mut upload = Upload::new(id, now, tables.config.patience_ms);
+        let account = tables.accounts.find(now, origin);
+        tables.accounts.meter(now, &tables.config, account, meter, ahead)
+    }
+
+    /// As [`admit`](Self::admit) for a request, which may wait.
+    ///
+    /// # Errors
+    /// The rate is used up.
+    pub fn admit_request(&mut self, now: u64, origin: &Origin) -> Result<u64, u64> {
+        self.admit(now, origin, Meter::Requests, self.tables.config.request_wait_ms)
+    }
+
+    /// A request arrived that counts for nobody.
+    pub fn handle_open(&mut self, now: u64) -> ExchangeId {
+        self.handle_open_for(now, &Origin::Exempt)
+    }
+
+    /// A request arrived, which counts for this origin.
+    pub fn handle_open_for(&mut self, now: u64, origin: &Origin) -> ExchangeId {
+        let tables = &mut self.tables;
+        let account = tables.accounts.find(now, origin);
+        tables.accounts.enter(account);
+        let id = tables.exchanges.begin(now, account);
+        tables.accounts.enter(account);
+        let mut upload = Upload::new(id, account, now, tables.config.patience_ms);
         let idle_until = now + tables.config.upload_idle_ms;
         tables.upload_timers.set(id, &mut upload.deadline, Some(idle_until));
         self.uploads.insert(id, Box::new(upload));
@@ -132,7 +181,7 @@ impl Router {
     /// before its body arrives.
     pub fn refuse_strangers(&mut self, id: ExchangeId) {
         if let Some(exchange) = self.tables.exchanges.get_mut(id) {
-            exchange.admit_known_only();
+            exchange.admit_known_only(Shortage::Places);
         }
     }
 
@@ -145,7 +194,12 @@ impl Router {
 
     /// Whether the exchange is of no known session, for which alone there was room.
     pub fn is_refused(&self, id: ExchangeId) -> bool {
-        self.tables.exchanges.get(id).is_some_and(|exchange| exchange.is_refused())
+        self.refusal(id).is_some()
+    }
+
+    /// Why the exchange is refused.
+    pub(super) fn refusal(&self, id: ExchangeId) -> Option<Shortage> {
+        self.tables.exchanges.get(id).and_then(|exchange| exchange.refusal())
     }
 
     /// Whether the HELLO of the exchange was read, and a session counts it.
@@ -183,6 +237,21 @@ impl Router {
         self.settle(now);
     }
 
+    /// A proof that is to be checked; its park takes its place when that is done.
+    pub fn poll_proof(&mut self) -> Option<ProofCheck> {
+        self.tables.proofs.pop_front()
+    }
+
+    /// A proof was checked.
+    pub fn handle_proof(&mut self, now: u64, checked: &CheckedProof) {
+        self.tables.note_proof(checked);
+        if let Some(upload) = self.uploads.get_mut(&checked.exchange) {
+            upload.proof.checked();
+            self.drive(now, checked.exchange);
+        }
+        self.settle(now);
+    }
+
     /// Octets that the client has sent behind its request: it has something to say, and its park is
     /// to be answered. Does nothing to parks that are not sends as well: what comes behind those may
     /// be a proxy's next request.
@@ -205,7 +274,8 @@ impl Router {
             tables.remove(now, id);
             return Answer::End;
         };
-        tables.budget.give(piece.len());
+        let account = exchange.account();
+        tables.budget.give(&mut tables.accounts, account, piece.len());
         // Half: so that a sender and a receiver do not take turns for every piece.
         let has_room = exchange.response.undrained() <= tables.config.undrained / 2;
         if has_room
@@ -244,7 +314,8 @@ impl Router {
         let exchange = tables.exchanges.next_deadline();
         let upload = tables.upload_timers.next();
         let doubt = tables.sessions.next_doubt();
-        exchange.into_iter().chain(upload).chain(idle).chain(doubt).min()
+        let acks = tables.ack_keepers.front().map(|(due, _)| *due);
+        exchange.into_iter().chain(upload).chain(idle).chain(doubt).chain(acks).min()
     }
 
     /// Does what is due at `now`.
@@ -264,6 +335,7 @@ impl Router {
             }
         }
         self.tables.give_up_lost(now);
+        self.tables.drop_old_acks(now);
         self.settle(now);
     }
 
@@ -284,12 +356,21 @@ impl Router {
 
     /// The counters, and how many of each there are now.
     pub fn stats(&self) -> RouterStats {
+        let refused = |meter| self.tables.accounts.refused(meter);
         RouterStats {
             sessions: self.tables.sessions.len(),
             exchanges: self.tables.exchanges.len(),
             parked: self.tables.sessions.parked(),
             names: self.tables.names.len(),
-            held: self.tables.budget.held(),
+            held: self.tables.budget.held() - self.tables.kept_acks * KEPT_ACK,
+            origins: self.tables.accounts.len(),
+            acks_kept: self.tables.kept_acks,
+            connections_refused: refused(Meter::Connections),
+            requests_refused: refused(Meter::Requests),
+            sessions_refused: refused(Meter::Sessions),
+            guesses_refused: refused(Meter::Guesses),
+            misses_refused: refused(Meter::Misses),
+            junk_held_back: refused(Meter::Junk),
             ..self.tables.stats
         }
     }
@@ -305,11 +386,15 @@ impl Router {
         if upload.waits_until().is_some() {
             self.tables.expire(now, upload);
             self.resume(now, id);
-        } else if idle_until > now {
-            self.tables.upload_timers.set(id, &mut upload.deadline, Some(idle_until));
-        } else {
+        } else if idle_until <= now {
             debug!(exchange = id, "an upload that brought nothing for long is given up");
             self.fail(now, id, MALFORMED);
+        } else if upload.is_too_slow(now, &self.tables.config) {
+            debug!(exchange = id, "an upload that is too slow is given up");
+            self.tables.stats.slow_bodies += 1;
+            self.fail(now, id, Rejection::Limited(Limit::BodyRate));
+        } else {
+            self.tables.upload_timers.set(id, &mut upload.deadline, Some(idle_until));
         }
     }
 
@@ -357,7 +442,8 @@ impl Router {
     /// more is to come.
     fn settle(&mut self, now: u64) {
         self.work(now);
-        for id in self.tables.budget.fed() {
+        let Tables { budget, accounts, .. } = &mut self.tables;
+        for id in budget.fed(accounts) {
             self.resume(now, id);
         }
         self.work(now);

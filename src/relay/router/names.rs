@@ -5,15 +5,14 @@ use std::collections::{HashMap, VecDeque};
 use rustc_hash::FxHashMap;
 
 use super::key::SessionKey;
-use crate::Kind;
-use crate::wire::{Endpoint, ListenReq};
+use crate::wire::{ChannelKind, Endpoint, ListenReq};
 
 /// The claim that holds a name.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Holder {
     pub session: SessionKey,
     pub claim: u32,
-    pub kind: Kind,
+    pub kind: ChannelKind,
     pub owner: [u8; 16],
     pub epoch: u64,
 }

@@ -7,7 +7,7 @@ use super::exchange::Ticks;
 use super::key::SessionKey;
 use super::park_end::ParkEnd;
 use super::tables::{Tables, Work};
-use crate::wire::{Address, End, MAX_CONTROL, Message, Status, Tick, VERSION, Welcome};
+use crate::wire::{Address, End, ListenRsp, MAX_CONTROL, Message, Status, Tick, VERSION, Welcome};
 
 impl Tables {
     /// Something may have been kept for a session: answers its park if that is due.
@@ -179,8 +179,9 @@ impl Tables {
 
     pub(super) fn write_welcome(&mut self, now: u64, id: ExchangeId, address: Address, seq: u64) {
         let max_body = self.config.max_body;
+        let version = self.exchanges.get(id).map_or(VERSION, |exchange| exchange.version());
         self.write(now, id, |response| {
-            response.put(&Message::Welcome(Welcome { version: VERSION, seq, address, max_body }));
+            response.put(&Message::Welcome(Welcome { version, seq, address, max_body }));
         });
     }
 
@@ -204,10 +205,15 @@ impl Tables {
         let Some(exchange) = self.exchanges.get_mut(id) else { return };
         let Some(session) = self.sessions.get_mut(&peer) else { return };
         let told = session.park() == Some(id) || !session.lives(now, self.config.grace_ms);
+        let version = exchange.version();
+        let mut told_acks = Vec::new();
+        let account = exchange.account();
         let (response, stored) = (&mut exchange.response, &mut session.stored);
         let before = response.undrained();
         while response.left(None) >= MAX_CONTROL && !stored.listens.is_empty() {
-            response.put(&Message::ListenRsp(stored.listens.remove(0)));
+            let rsp = stored.listens.remove(0);
+            let status = rsp.status.known_to(version);
+            response.put(&Message::ListenRsp(ListenRsp { status, ..rsp }));
         }
         while response.left(None) >= MAX_CONTROL
             && let Some(peer) = stored.ready.pop_first()
@@ -216,8 +222,9 @@ impl Tables {
         }
         while let Some(from) = stored.acks.first()
             && response.left(Some(from)) >= MAX_CONTROL
-            && let Some(window) = stored.acks.take(&from)
+            && let Some((window, account)) = stored.acks.take(&from)
         {
+            told_acks.push(account);
             response.source(from);
             response.put(&Message::SendRsp(window));
         }
@@ -230,12 +237,15 @@ impl Tables {
         {
             response.put(&Message::Gone(peer));
         }
-        self.budget.take(response.undrained() - before);
+        self.budget.take(&mut self.accounts, account, response.undrained() - before);
         exchange.note_activity(now);
         if exchange.is_streaming() && stored.due().is_some() {
             // There was no room for all.
             exchange.fill();
             self.touch(peer);
+        }
+        for account in told_acks {
+            self.give_ack(account);
         }
     }
 }
@@ -274,8 +284,8 @@ impl Tables {
     /// A session is over: its names, its park and all that is kept for it go, and its peers are told.
     pub(super) fn end_session(&mut self, now: u64, peer: SessionKey, why: ParkEnd) {
         self.disown(peer);
+        self.drop_stored(peer);
         let Some(session) = self.sessions.get_mut(&peer) else { return };
-        session.stored = Default::default();
         session.asked = Default::default();
         if let Some(park) = session.park() {
             self.end_park(now, park, why);

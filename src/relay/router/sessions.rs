@@ -4,9 +4,12 @@ use rustc_hash::{FxHashMap, FxHashSet};
 use tracing::trace;
 
 use super::ExchangeId;
+use super::accounts::AccountId;
 use super::asked::Asked;
 use super::deadlines::Deadlines;
 use super::key::{SessionKey, SessionKeys};
+use super::proofs::SessionProof;
+use super::rate::Bucket;
 use super::rejection::Limit;
 use super::stored::Stored;
 use crate::wire::Address;
@@ -18,6 +21,14 @@ const EVICTION_SEARCH: usize = 64;
 /// A session's soft state: all of it comes back with the client's next requests.
 #[derive(Debug, Default)]
 pub(super) struct SessionRecord {
+    /// For whom its last request counted.
+    pub account: AccountId,
+    /// Sessions with which it has channels, as far as it showed: they may wake it as often as they like.
+    pub welcome: FxHashSet<Address>,
+    /// Whether it stands among those for which acknowledgements are kept.
+    pub keeps_acks: bool,
+    /// Claims for names that others hold.
+    pub guesses: Bucket,
     presence: Presence,
     /// Highest number of a park.
     highest: Option<u64>,
@@ -31,6 +42,7 @@ pub(super) struct SessionRecord {
     /// Which sessions may answer its connections.
     pub asked: Asked,
     pub stored: Stored,
+    pub proof: SessionProof,
     occupancy: Occupancy,
     /// Sessions that exchanged control with this session: they are told when this session is over.
     peers: FxHashSet<Address>,

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
+use super::accounts::AccountId;
 use super::park_end::ParkEnd;
 use crate::wire::{Address, ListenRsp, Route, Window};
 
@@ -34,48 +35,72 @@ fn key(from: &Route) -> Key {
     (from.peer, from.channel.id, from.channel.token)
 }
 
+/// Octets that a kept acknowledgement takes in the tables of [`Acks`].
+pub(super) const KEPT_ACK: usize = 256;
+
 /// The newest RECEIVE_REQ of each source and route, in the order of their arrival.
 #[derive(Debug, Default)]
 pub(super) struct Acks {
-    order: BTreeMap<u64, (Route, Window)>,
+    order: BTreeMap<u64, (Route, Window, AccountId)>,
     index: HashMap<Key, u64>,
     next: u64,
     due: Option<u64>,
 }
 
 impl Acks {
-    /// Keeps `window`; true if the oldest was dropped for it.
-    pub fn insert(&mut self, from: Route, window: Window, due: u64, most: usize) -> bool {
-        self.due = Some(self.due.map_or(due, |before| before.min(due)));
-        let kept = self.index.get(&key(&from)).and_then(|at| self.order.get_mut(at));
-        if let Some((_, kept)) = kept {
-            *kept = newest(kept, &window);
-            return false;
-        }
-        let full = self.order.len() >= most;
-        if full && let Some((_, (oldest, _))) = self.order.pop_first() {
-            self.index.remove(&key(&oldest));
-        }
-        self.index.insert(key(&from), self.next);
-        self.order.insert(self.next, (from, window));
-        self.next += 1;
-        full
+    /// Whether one of this source and route is kept.
+    pub fn holds(&self, from: &Route) -> bool {
+        self.index.contains_key(&key(from))
     }
 
-    /// Takes what is kept of a source and route.
-    pub fn take(&mut self, from: &Route) -> Option<Window> {
+    /// For whom each counts.
+    pub fn accounts(self) -> impl Iterator<Item = AccountId> {
+        self.order.into_values().map(|(_, _, account)| account)
+    }
+
+    /// Keeps `window`, which counts for `account` unless one of its route was kept before. For whom the
+    /// oldest counted, if that was dropped.
+    pub fn insert(
+        &mut self,
+        from: Route,
+        window: Window,
+        account: AccountId,
+        due: u64,
+        most: usize,
+    ) -> Option<AccountId> {
+        self.due = Some(self.due.map_or(due, |before| before.min(due)));
+        let kept = self.index.get(&key(&from)).and_then(|at| self.order.get_mut(at));
+        if let Some((_, kept, _)) = kept {
+            *kept = newest(kept, &window);
+            return None;
+        }
+        let mut dropped = None;
+        if self.order.len() >= most
+            && let Some((_, (oldest, _, account))) = self.order.pop_first()
+        {
+            self.index.remove(&key(&oldest));
+            dropped = Some(account);
+        }
+        self.index.insert(key(&from), self.next);
+        self.order.insert(self.next, (from, window, account));
+        self.next += 1;
+        dropped
+    }
+
+    /// Takes what is kept of a source and route, and for whom it counted.
+    pub fn take(&mut self, from: &Route) -> Option<(Window, AccountId)> {
         let at = self.index.remove(&key(from))?;
-        let (_, window) = self.order.remove(&at)?;
+        let (_, window, account) = self.order.remove(&at)?;
         if self.order.is_empty() {
             self.due = None;
             self.index = HashMap::new();
         }
-        Some(window)
+        Some((window, account))
     }
 
     /// The source and route of the oldest.
     pub fn first(&self) -> Option<Route> {
-        self.order.first_key_value().map(|(_, (from, _))| *from)
+        self.order.first_key_value().map(|(_, (from, ..))| *from)
     }
 }
 

@@ -6,15 +6,19 @@ use std::sync::Arc;
 use tracing::{debug, info, trace};
 
 use super::super::admission::Grant;
+use super::accounts::{AccountId, Accounts};
 use super::bearers::Bearers;
 use super::budget::Budget;
 use super::deadlines::Deadlines;
 use super::exchange::Exchanges;
+use super::forgotten::Forgotten;
 use super::key::SessionKey;
 use super::names::NameTable;
+use super::proofs::ProofCheck;
 use super::rejection::Limit;
 use super::response::Response;
 use super::sessions::Sessions;
+use super::stored::KEPT_ACK;
 use super::targets::Targets;
 use super::upload::Upload;
 use super::wishes::Wishes;
@@ -34,12 +38,20 @@ pub(super) struct Tables {
     pub sessions: Sessions,
     pub names: NameTable,
     pub wishes: Wishes,
+    forgotten: Forgotten,
     pub targets: Targets,
     pub budget: Budget,
     pub bearers: Bearers,
+    pub accounts: Accounts,
+    /// Sessions for which acknowledgements are kept, by when it is looked whether they park.
+    pub ack_keepers: VecDeque<(u64, SessionKey)>,
+    /// Acknowledgements kept for all sessions.
+    pub kept_acks: usize,
     /// Deadlines of uploads.
     pub upload_timers: Deadlines<ExchangeId>,
     pub stats: RouterStats,
+    /// Proofs to be checked by the driver, each of a park whose body is whole: as many as exchanges at most.
+    pub proofs: VecDeque<ProofCheck>,
     /// Sessions whose answer may be complete.
     touched: Vec<SessionKey>,
     work: VecDeque<Work>,
@@ -63,11 +75,16 @@ impl Tables {
             sessions: Sessions::new(),
             names: NameTable::default(),
             wishes: Wishes::default(),
+            forgotten: Forgotten::new(config.max_sessions),
             targets: Targets::default(),
-            budget: Budget::new(config.max_held),
+            budget: Budget::new(config.max_held, config.max_held_per_origin),
             bearers: Bearers::default(),
+            accounts: Accounts::new(),
+            ack_keepers: VecDeque::new(),
+            kept_acks: 0,
             upload_timers: Deadlines::new(),
             stats: RouterStats::default(),
+            proofs: VecDeque::new(),
             touched: Vec::new(),
             work: VecDeque::new(),
             config,
@@ -96,8 +113,8 @@ impl Tables {
 
     /// Writes to a response, and keeps the count of what is held.
     pub fn write(&mut self, now: u64, id: ExchangeId, write: impl FnOnce(&mut Response)) {
-        let written = self.exchanges.write(now, id, write);
-        self.budget.take(written);
+        let (account, written) = self.exchanges.write(now, id, write);
+        self.budget.take(&mut self.accounts, account, written);
     }
 
     /// The session that counts the exchange.
@@ -120,7 +137,7 @@ impl Tables {
     }
 
     /// The session counts one more exchange, and is made if need be; false if there are too many.
-    pub fn enter(&mut self, now: u64, peer: SessionKey) -> bool {
+    pub fn enter(&mut self, now: u64, peer: SessionKey, account: AccountId) -> bool {
         let is_new = self.sessions.get(&peer).is_none();
         if is_new && self.sessions.len() >= self.config.max_sessions {
             let Some(oldest) = self.sessions.evictable(now, self.config.grace_ms) else {
@@ -129,7 +146,13 @@ impl Tables {
             trace!(session = %oldest, limit = %Limit::MaxSessions, "forgotten for another");
             self.forget(oldest);
         }
-        self.sessions.enter(peer);
+        let highest = if is_new { self.forgotten.highest(&peer) } else { None };
+        let session = self.sessions.enter(peer);
+        session.account = account;
+        if let Some(highest) = highest {
+            // What is repeated now was recorded.
+            session.raise_highest(highest);
+        }
         true
     }
 
@@ -154,25 +177,64 @@ impl Tables {
     }
 
     /// The policy does not give the bearer of the exchange's token this endpoint: what the client is told.
-    pub fn forbid(
-        &mut self,
-        now: u64,
-        id: ExchangeId,
-        grant: &Grant,
-        endpoint: &Endpoint,
-        what: &str,
-    ) -> Status {
+    pub fn forbid(&mut self, now: u64, grant: &Grant, endpoint: &Endpoint, what: &str) -> Status {
         if self.bearers.refuse(now, grant) {
             let holder = grant.holder();
             info!(%holder, %endpoint, "FORBIDDEN: the policy does not have the endpoint in `{what}`");
         }
-        self.exchanges.get(id).map_or(Status::Forbidden, |exchange| exchange.forbidden())
+        Status::Forbidden
     }
 
     /// Forgets a session.
     pub fn forget(&mut self, peer: SessionKey) {
         self.disown(peer);
+        self.drop_stored(peer);
+        if let Some(highest) = self.sessions.get(&peer).and_then(|session| session.highest()) {
+            self.forgotten.note(peer, highest);
+        }
         self.sessions.forget(peer);
+    }
+
+    /// Forgets what is kept for a session's next answer.
+    pub fn drop_stored(&mut self, peer: SessionKey) {
+        let Some(session) = self.sessions.get_mut(&peer) else { return };
+        for account in std::mem::take(&mut session.stored).acks.accounts() {
+            self.give_ack(account);
+        }
+    }
+
+    /// An acknowledgement is kept.
+    pub fn take_ack(&mut self, account: AccountId) {
+        self.budget.take(&mut self.accounts, account, KEPT_ACK);
+        self.accounts.enter(account);
+        self.kept_acks += 1;
+    }
+
+    /// Drops the acknowledgements kept for sessions that do not park.
+    pub fn drop_old_acks(&mut self, now: u64) {
+        while let Some((due, peer)) = self.ack_keepers.front().copied()
+            && due <= now
+        {
+            self.ack_keepers.pop_front();
+            let lives = self.absent(now, &peer).is_none();
+            let Some(session) = self.sessions.get_mut(&peer) else { continue };
+            if lives && session.stored.acks.first().is_some() {
+                self.ack_keepers.push_back((now + self.config.ack_keep_ms, peer));
+                continue;
+            }
+            session.keeps_acks = false;
+            for account in std::mem::take(&mut session.stored.acks).accounts() {
+                self.stats.acks_dropped += 1;
+                self.give_ack(account);
+            }
+        }
+    }
+
+    /// An acknowledgement is kept no longer.
+    pub fn give_ack(&mut self, account: AccountId) {
+        self.kept_acks -= 1;
+        self.budget.give(&mut self.accounts, account, KEPT_ACK);
+        self.accounts.leave(account);
     }
 
     /// Forgets a session's names and wishes, and that a bearer has the session.
@@ -185,7 +247,8 @@ impl Tables {
     /// Forgets an exchange.
     pub fn remove(&mut self, now: u64, id: ExchangeId) {
         let Some(exchange) = self.exchanges.remove(id) else { return };
-        self.budget.give(exchange.response.undrained());
+        self.budget.give(&mut self.accounts, exchange.account(), exchange.response.undrained());
+        self.accounts.leave(exchange.account());
         if let Some(peer) = exchange.session() {
             self.sessions.exit(now, peer, id);
         }
@@ -195,6 +258,7 @@ impl Tables {
     pub fn verdict(&mut self, id: ExchangeId, index: u16, status: Status, bytes: u32) {
         self.stats.verdict(status);
         let Some(exchange) = self.exchanges.get_mut(id) else { return };
+        let status = status.known_to(exchange.version());
         exchange.keep_verdict(index, status, bytes);
         if status != Status::Delivered {
             let session = exchange.session().unwrap_or_default();
@@ -207,12 +271,12 @@ impl Tables {
     pub fn release(&mut self, now: u64, upload: &mut Upload) {
         if let Some(message) = upload.take_in_hand() {
             self.stop_waiting(now, upload, message.peer);
-            self.budget.give(message.held());
+            self.budget.give(&mut self.accounts, upload.account, message.held());
         }
-        self.budget.give(upload.body_held());
+        self.budget.give(&mut self.accounts, upload.account, upload.body_held());
         self.set_target(upload, None);
         self.upload_timers.set(upload.id, &mut upload.deadline, None);
-        self.budget.unstarve(upload.id);
+        self.budget.unstarve(&mut self.accounts, upload.id);
         if let Some(peer) = self.session_of(upload.id)
             && let Some(session) = self.sessions.get_mut(&peer)
         {
@@ -224,7 +288,7 @@ impl Tables {
     pub fn stop_waiting(&mut self, now: u64, upload: &mut Upload, peer: SessionKey) {
         if upload.end_wait(now) {
             self.targets.stop_waiting(peer, upload.id);
-            self.budget.unstarve(upload.id);
+            self.budget.unstarve(&mut self.accounts, upload.id);
             self.touch(peer);
             let idle_until = now + self.config.upload_idle_ms;
             self.upload_timers.set(upload.id, &mut upload.deadline, Some(idle_until));

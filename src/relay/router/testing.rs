@@ -5,11 +5,12 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use super::super::admission::Grant;
-use super::{Answer, ExchangeId, Router, RouterConfig};
+use super::{Answer, ExchangeId, Origin, Router, RouterConfig};
 use crate::Kind;
+use crate::secure::{HostDigest, Identity, KeyProof};
 use crate::wire::{
-    Accept, Address, ChannelRef, Connect, Data, DataFlags, Decoder, Hello, HelloFlags, ListenReq,
-    ListenRsp, MAX_CONTROL, Message, Name, Piece, Route, Status, VERSION, Window,
+    Accept, Address, ChannelKind, ChannelRef, Connect, Data, DataFlags, Decoder, Hello, HelloFlags,
+    ListenReq, ListenRsp, MAX_CONTROL, Message, Name, Piece, Route, Status, VERSION, Window,
 };
 
 /// The secret of the tests' session `n`.
@@ -124,7 +125,7 @@ impl Body {
     pub fn connect_from(self, id: u32, name: &str, kind: Kind) -> Self {
         self.message(&Message::ConnectReq(Connect {
             channel: channel(id),
-            kind,
+            kind: ChannelKind::plain(kind),
             port: 1,
             limit: 1000,
             linger_ms: 180_000,
@@ -153,7 +154,7 @@ impl Body {
     ) -> Self {
         self.message(&Message::ListenReq(ListenReq {
             claim,
-            kind: Kind::Stream,
+            kind: ChannelKind::plain(Kind::Stream),
             port: 1,
             owner: [owner; 16],
             epoch,
@@ -161,6 +162,12 @@ impl Body {
             heard,
             name: Name::from_bytes(name.as_bytes()).unwrap(),
         }))
+    }
+
+    /// Proves the identity's key for session `n` at a host.
+    pub fn prove(self, n: u8, identity: &Identity, host: &str) -> Self {
+        let proof = KeyProof::new(identity, &secret(n), HostDigest::of(host));
+        self.message(&Message::Proof(proof.message()))
     }
 
     pub fn done(self) -> Vec<u8> {
@@ -302,6 +309,8 @@ fn owned(message: Message<'_>) -> Message<'static> {
 pub struct Lab {
     pub router: Router,
     pub now: u64,
+    /// For whom requests count.
+    pub origin: Origin,
 }
 
 /// A request under way.
@@ -319,7 +328,7 @@ impl Lab {
 
     pub fn with(config: RouterConfig) -> Self {
         let now = config.grace_ms;
-        Self { router: Router::new(config, 0), now }
+        Self { router: Router::new(config, 0), now, origin: Origin::Exempt }
     }
 
     /// Gives a whole body.
@@ -345,7 +354,7 @@ impl Lab {
 
     /// Opens an exchange; nothing of the body is given.
     pub fn open(&mut self, body: Body) -> Request {
-        let id = self.router.handle_open(self.now);
+        let id = self.router.handle_open_for(self.now, &self.origin);
         Request { id, rest: body.done().into(), got: Vec::new(), over: false }
     }
 
@@ -355,7 +364,18 @@ impl Lab {
         if request.rest.is_empty() {
             self.router.handle_body_end(self.now, request.id);
         }
+        self.check_proofs();
         request.rest.is_empty()
+    }
+
+    /// Checks the proofs that wait for that. How many.
+    pub fn check_proofs(&mut self) -> usize {
+        let mut checked = 0;
+        while let Some(check) = self.router.poll_proof() {
+            self.router.handle_proof(self.now, &check.run());
+            checked += 1;
+        }
+        checked
     }
 
     /// Gives the next `n` octets of the body; they must all be taken.

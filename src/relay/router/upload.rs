@@ -4,23 +4,27 @@ use bytes::{Buf, Bytes, BytesMut};
 use rustc_hash::FxHashMap;
 
 use super::ExchangeId;
+use super::accounts::AccountId;
 use super::config::RouterConfig;
 use super::demand::{Context, Demand, EXCESS_CLAIMS, Read, Start, is_sound};
 use super::exchange::RequestKind;
+use super::exchange::is_spoken;
 use super::key::SessionKey;
 use super::message::{Content, InHand, Slice};
+use super::proofs::UploadProof;
 use super::rejection::{Limit, MALFORMED, Rejection};
 use super::response::data_len;
 use super::sessions::Sessions;
 use crate::wire::{
-    ChannelRef, Data, DataFlags, Decoder, Hello, ListenReq, MAX_SINGLE_BODY, Message, Piece,
-    Status, VERSION,
+    ChannelRef, Data, DataFlags, Decoder, Hello, ListenReq, MAX_SINGLE_BODY, Message, Piece, Status,
 };
 
 /// A request's body, as far as it was read.
 #[derive(Debug)]
 pub(super) struct Upload {
     pub id: ExchangeId,
+    /// For whom it counts.
+    pub account: AccountId,
     stage: UploadStage,
     body: BodyInput,
     /// Messages begun.
@@ -33,6 +37,7 @@ pub(super) struct Upload {
     target: Option<SessionKey>,
     wait: Wait,
     listens: Vec<ListenReq>,
+    pub proof: UploadProof,
     /// Whether a message was read whose verdict ends a park with SINGLE.
     speaks: bool,
     /// When the upload is to be looked at.
@@ -67,6 +72,8 @@ struct BodyInput {
     input: Bytes,
     /// Octets read.
     octets: usize,
+    /// When the first could be read.
+    began: u64,
     /// When octets were read last.
     last_byte: u64,
     /// Whether the whole body was given.
@@ -94,16 +101,18 @@ pub(super) enum Pulled {
 
 impl Upload {
     /// Of the exchange `id`, which begins. Its messages may wait for `patience` milliseconds.
-    pub fn new(id: ExchangeId, now: u64, patience: u64) -> Self {
+    pub fn new(id: ExchangeId, account: AccountId, now: u64, patience: u64) -> Self {
         let body = BodyInput {
             decoder: Decoder::new(),
             input: Bytes::new(),
             octets: 0,
+            began: now,
             last_byte: now,
             ended: false,
         };
         Self {
             id,
+            account,
             stage: UploadStage::Start(Start::default()),
             body,
             messages: 0,
@@ -113,6 +122,7 @@ impl Upload {
             target: None,
             wait: Wait { now: None, patience },
             listens: Vec::new(),
+            proof: UploadProof::Absent,
             speaks: false,
             deadline: None,
         }
@@ -145,6 +155,16 @@ impl Upload {
     /// Whether a message was read whose verdict ends a park with SINGLE.
     pub fn speaks(&self) -> bool {
         self.speaks
+    }
+
+    /// Whether the body comes too slowly, or for too long. Waits for peers are short, and do not count much.
+    pub fn is_too_slow(&self, now: u64, config: &RouterConfig) -> bool {
+        if self.body.ended {
+            return false;
+        }
+        let age = now.saturating_sub(self.body.began);
+        let due = age.saturating_sub(config.upload_idle_ms) * u64::from(config.body_rate) / 1000;
+        age > config.body_ms || (self.body.octets as u64) < due
     }
 
     pub fn last_byte(&self) -> u64 {
@@ -235,7 +255,7 @@ impl Upload {
     /// Another version than this relay's, if the body begins like the HELLO of one.
     pub fn other_version(&self) -> Option<u8> {
         match &self.stage {
-            UploadStage::Start(start) => start.version().filter(|version| *version != VERSION),
+            UploadStage::Start(start) => start.version().filter(|version| !is_spoken(*version)),
             _ => None,
         }
     }
@@ -297,6 +317,7 @@ impl Upload {
                 Read::Nothing | Read::Skip => {}
                 Read::Route(peer, channel) => self.route = Some((sessions.key(peer), channel)),
                 Read::Listen(claim) => self.listens.push(claim),
+                Read::Proof(proof) => self.proof.note(proof)?,
                 Read::Demand(demand) => return Ok(Some((index as u16, demand))),
             }
         }
@@ -305,21 +326,28 @@ impl Upload {
     /// The claims of a whole body: they are to stand as soon as the park does, whatever waits.
     pub fn list_claims(&mut self, config: &RouterConfig) -> Result<(), Rejection> {
         let mut input = self.gathered().unwrap_or_default();
-        let (mut decoder, mut listens) = (Decoder::new(), Vec::new());
+        let (mut decoder, mut listens, mut proof) = (Decoder::new(), Vec::new(), None);
         while let Some(piece) = decoder.next(&mut input).map_err(|_| MALFORMED)? {
             let Piece::Message(message) = piece else { continue };
             if !is_sound(&message) {
                 return Err(MALFORMED);
             }
-            if let Message::ListenReq(claim) = message {
-                listens.push(claim);
+            match message {
+                Message::ListenReq(claim) => listens.push(claim),
+                Message::Proof(_) if proof.is_some() => return Err(MALFORMED),
+                Message::Proof(found) => proof = Some(found.into()),
+                _ => {}
             }
         }
         if !decoder.at_boundary() || listens.len() > config.claims + EXCESS_CLAIMS {
             return Err(MALFORMED);
         }
         self.listens = listens;
-        Ok(())
+        // The body is looked at again when its proof was checked.
+        match proof {
+            Some(proof) if self.proof.is_absent() => self.proof.note(proof),
+            _ => Ok(()),
+        }
     }
 
     /// Takes the claims of a park.

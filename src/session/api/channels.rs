@@ -1,16 +1,16 @@
 //! Data on channels, as the application writes and reads it.
 
 use crate::Kind;
-use crate::error::{ConfigError, Error};
+use crate::error::{ConfigError, Error, TransportError};
 use crate::session::Half;
-use crate::session::channel::datagram;
 use crate::session::channel::probe::Probe;
+use crate::session::channel::{EndCause, datagram};
 use crate::session::exchange::plan::MAX_SINGLE_DATA;
 use crate::session::ids::ChannelId;
 use crate::session::mode::Mode;
 use crate::session::rings::Direction;
 use crate::session::view::Session;
-use crate::wire::MAX_DATAGRAM;
+use crate::wire::{MAX_DATAGRAM, Status};
 
 impl<M: Mode> Session<'_, M> {
     /// Copies as much of `bytes` as fits into the transmit ring and gives how much; 0 while the ring is full.
@@ -19,7 +19,7 @@ impl<M: Mode> Session<'_, M> {
     /// What ended the channel; `Unsupported` behind a shutdown of this half or on datagrams.
     pub fn write(&mut self, now: u64, id: ChannelId, bytes: &[u8]) -> Result<usize, Error> {
         let slot = self.writable(id, Kind::Stream)?;
-        let n = self.channels[slot].tx.write(self.rings.transmit_mut(slot), bytes);
+        let n = self.channels[slot].write(self.rings.transmit_mut(slot), bytes);
         if n > 0 {
             if !M::SINGLE {
                 let written = self.channels[slot].tx.written();
@@ -44,17 +44,28 @@ impl<M: Mode> Session<'_, M> {
         let slot = self.held(id)?;
         self.expect_kind(slot, Kind::Stream)?;
         let channel = &mut self.channels[slot];
-        let n = channel.rx.read(self.rings.receive(slot), out);
+        let Ok(n) = channel.read(self.rings.receive_mut(slot), out) else {
+            // A reader that comes again gets the channel's error.
+            let error = channel.error();
+            self.end(now, slot, EndCause::Here(Status::Tampered), true);
+            let acked = self.channels[slot].acked();
+            return Err(error.unwrap_or(TransportError::Tampered { acked }.into()));
+        };
         if n > 0 {
-            let is_longer =
-                !M::SINGLE && channel.rx.is_ring_short() && self.lengthen(slot, Direction::Receive);
+            let is_longer = !M::SINGLE
+                && channel.rx.is_ring_short(channel.is_drained(self.rings.receive(slot)))
+                && self.lengthen(slot, Direction::Receive);
             self.room_was_made(now, slot, is_longer);
             return Ok(Some(n));
         }
-        if out.is_empty() || channel.rx.is_discarding() || channel.rx.has_fin() {
+        if out.is_empty() || channel.rx.is_discarding() {
             return Ok(Some(0));
         }
-        channel.error().map_or(Ok(None), Err)
+        match channel.has_ended() {
+            Some(true) => Ok(Some(0)),
+            Some(false) => channel.error().map_or(Ok(None), Err),
+            None => Err(TransportError::Truncated.into()),
+        }
     }
 
     /// Whether [`read`](Self::read) or [`recv_datagram`](Self::recv_datagram) would not give `None`.
@@ -68,12 +79,11 @@ impl<M: Mode> Session<'_, M> {
     /// Whether a reader of the channel in this slot need not wait.
     pub fn is_readable(&self, slot: usize) -> bool {
         let channel = &self.channels[slot];
-        let rx = &channel.rx;
-        rx.readable() > 0
-            || rx.has_fin()
-            || rx.is_discarding()
-            || !channel.is_held()
-            || channel.error().is_some()
+        let is_ready = match channel.kind::<M>() {
+            Kind::Stream => channel.is_ready(self.rings.receive(slot)),
+            Kind::Datagram => channel.rx.readable() > 0,
+        };
+        is_ready || channel.rx.is_discarding() || !channel.is_held() || channel.error().is_some()
     }
 
     /// Whether [`write`](Self::write) would take something, or fail.
@@ -87,7 +97,7 @@ impl<M: Mode> Session<'_, M> {
     /// Whether a writer to the channel in this slot need not wait.
     pub fn is_writable(&self, slot: usize) -> bool {
         let channel = &self.channels[slot];
-        let room = channel.tx.room(self.rings.len(slot, Direction::Transmit));
+        let room = channel.room(self.rings.len(slot, Direction::Transmit));
         room > 0 || channel.tx.is_shut() || !channel.is_held() || channel.error().is_some()
     }
 
@@ -109,7 +119,7 @@ impl<M: Mode> Session<'_, M> {
                 channel.rx.hasten();
             }
         }
-        if half != Half::Read && channel.tx.shut() {
+        if half != Half::Read && channel.shut(self.rings.transmit_mut(slot)) {
             self.watch(now, slot);
         }
         self.wake_channel(slot);
@@ -160,7 +170,9 @@ impl<M: Mode> Session<'_, M> {
     /// `Closed` if the channel is closed.
     pub fn take_overflow(&mut self, id: ChannelId) -> Result<Option<u64>, Error> {
         let slot = self.held(id)?;
-        Ok(self.channels[slot].tx.take_overflow())
+        let channel = &mut self.channels[slot];
+        let offset = channel.tx.take_overflow();
+        Ok(offset.map(|at| channel.octets_before(self.rings.transmit(slot), at)))
     }
 
     /// Queues a datagram; false while there is no room.
@@ -174,7 +186,7 @@ impl<M: Mode> Session<'_, M> {
             return Err(ConfigError::DatagramTooLong { max }.into());
         }
         let ring = self.rings.transmit_mut(slot);
-        let is_queued = self.channels[slot].tx.write_datagram(now, ring, bytes);
+        let is_queued = self.channels[slot].write_datagram(now, ring, bytes);
         if is_queued {
             self.watch(now, slot);
             self.core.wake_send();
@@ -197,12 +209,23 @@ impl<M: Mode> Session<'_, M> {
         self.expect_kind(slot, Kind::Datagram)?;
         let ring = self.rings.receive(slot);
         let channel = &mut self.channels[slot];
-        let Some(len) = channel.rx.datagram_len(ring) else {
-            return channel.error().map_or(Ok(None), Err);
-        };
-        let out = out.get_mut(..len).ok_or(ConfigError::BufferTooSmall { len })?;
-        channel.rx.read_datagram(ring, out);
-        Ok(Some(len))
+        loop {
+            let Some(len) = channel.rx.datagram_len(ring) else {
+                return channel.error().map_or(Ok(None), Err);
+            };
+            let len = channel.datagram_len(len);
+            let is_read = match len {
+                Some(len) => {
+                    let out = out.get_mut(..len).ok_or(ConfigError::BufferTooSmall { len })?;
+                    channel.read_datagram(ring, out)
+                }
+                None => false,
+            };
+            if is_read {
+                return Ok(len);
+            }
+            channel.rx.lose_datagram(ring, len.is_none());
+        }
     }
 
     /// Most octets of a datagram on this channel: what fits the smaller of both ends' rings.
@@ -219,7 +242,8 @@ impl<M: Mode> Session<'_, M> {
             theirs => theirs.min(ours),
         };
         let most = if M::SINGLE { MAX_SINGLE_DATA } else { MAX_DATAGRAM };
-        Ok(ring.saturating_sub(datagram::HEADER).min(most))
+        let ring = ring.saturating_sub(datagram::HEADER).min(most);
+        Ok(ring.saturating_sub(self.channels[slot].datagram_tag()))
     }
 
     /// The slot of a channel that takes what is written to it.

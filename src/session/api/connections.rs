@@ -3,6 +3,8 @@
 use super::NOT_MADE_FOR;
 use crate::Kind;
 use crate::error::{ConfigError, Error, PeerError, ResourceError};
+#[cfg(feature = "secure")]
+use crate::secure::PublicKey;
 use crate::session::ChannelStats;
 use crate::session::channel::State;
 use crate::session::ids::ChannelId;
@@ -17,7 +19,8 @@ impl<M: Mode> Session<'_, M> {
     /// application [releases](Self::release) the channel.
     ///
     /// # Errors
-    /// `Channels` if no slot is free, `Greeting`, `Closed`.
+    /// `Channels` if no slot is free, `Greeting`, `KeyName` if the name begins as a key name and holds no
+    /// key, `Closed`.
     pub fn connect(
         &mut self,
         now: u64,
@@ -32,9 +35,56 @@ impl<M: Mode> Session<'_, M> {
         if greeting.len() > MAX_GREETING {
             return Err(ConfigError::Greeting.into());
         }
+        #[cfg(feature = "secure")]
+        self.check_dialled(&endpoint.name)?;
         let slot = self.open_connecting(now, kind).ok_or(ResourceError::Channels)?;
         self.channels[slot].dial::<M>(endpoint, greeting);
+        #[cfg(feature = "secure")]
+        {
+            let key = PublicKey::from_name(&endpoint.name).ok();
+            self.begin_handshake(slot, key.map(|key| key.to_x25519()));
+        }
         Ok(self.channel_id(slot))
+    }
+
+    /// Opens a channel as [`connect`](Self::connect) does, to a peer that has `key` and no other, which at a key
+    /// name is to be the name's.
+    ///
+    /// # Errors
+    /// The errors of `connect`; `Unsupported` if the session does not [encrypt](Self::encrypt).
+    #[cfg(feature = "secure")]
+    pub fn connect_to_key(
+        &mut self,
+        now: u64,
+        endpoint: Endpoint,
+        kind: Kind,
+        greeting: &[u8],
+        key: &PublicKey,
+    ) -> Result<ChannelId, Error> {
+        if !self.encrypts() {
+            return Err(ConfigError::Unsupported("a key is for encrypted channels").into());
+        }
+        let id = self.connect(now, endpoint, kind, greeting)?;
+        self.begin_handshake(self.held(id)?, Some(key.to_x25519()));
+        Ok(id)
+    }
+
+    /// The application does not admit the key of the peer: the channel ends, and the peer is told why.
+    #[cfg(feature = "secure")]
+    pub fn refuse_key(&mut self, now: u64, id: ChannelId) {
+        if let Ok(slot) = self.held(id) {
+            self.refuse_slot(now, slot);
+        }
+    }
+
+    /// The key that the peer of the channel has proved; `None` if the channel is not encrypted.
+    ///
+    /// # Errors
+    /// `Closed` if the channel is closed.
+    #[cfg(feature = "secure")]
+    pub fn peer_key(&self, id: ChannelId) -> Result<Option<PublicKey>, Error> {
+        let key = self.channels[self.held(id)?].peer_key();
+        Ok(key.and_then(|key| PublicKey::from_x25519(key).ok()))
     }
 
     /// Whether both ends know each other.
@@ -120,13 +170,18 @@ impl<M: Mode> Session<'_, M> {
     /// # Errors
     /// `Closed` if the channel is closed.
     pub fn channel_stats(&self, id: ChannelId) -> Result<ChannelStats, Error> {
-        let channel = &self.channels[self.held(id)?];
+        let slot = self.held(id)?;
+        let channel = &self.channels[slot];
         let (tx, rx) = (&channel.tx, &channel.rx);
+        let [acked, written, received, read] = match channel.kind::<M>() {
+            Kind::Stream => channel.offsets(self.rings.receive(slot)),
+            Kind::Datagram => [tx.acked(), tx.written(), rx.received(), rx.read_to()],
+        };
         Ok(ChannelStats {
-            written: tx.written(),
-            acked: tx.acked(),
-            received: rx.received(),
-            read: rx.read_to(),
+            written,
+            acked,
+            received,
+            read,
             window: tx.limit(),
             retransmitted: tx.retransmitted(),
             overflows: tx.overflows(),

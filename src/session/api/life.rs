@@ -7,6 +7,8 @@ use crate::session::ids::ChannelId;
 use crate::session::listener::Claim;
 use crate::session::mode::Mode;
 use crate::session::path::{Backoff, BodySize, Hold, Rate, StreamWatch};
+#[cfg(feature = "secure")]
+use crate::session::security::Security;
 use crate::session::settings::Settings;
 use crate::session::state::{Phase, Wakes};
 use crate::session::stats::Stats;
@@ -36,6 +38,21 @@ impl<M: Mode> Session<'_, M> {
         self.rings.reset();
         self.core.reset(now, settings);
         self.core.event(Event::Connecting);
+    }
+
+    /// Encrypts every channel that is made from now on, from end to end; called behind
+    /// [`open`](Self::open), before the session listens or connects. A peer that does not encrypt is refused.
+    #[cfg(feature = "secure")]
+    pub fn encrypt(&mut self, security: Security) {
+        self.core.security = Some(security);
+    }
+
+    /// Whether the session's channels are encrypted.
+    pub fn encrypts(&self) -> bool {
+        #[cfg(feature = "secure")]
+        return self.core.security.is_some();
+        #[cfg(not(feature = "secure"))]
+        false
     }
 
     /// Whether a relay has answered.
@@ -103,7 +120,7 @@ impl<M: Mode> Session<'_, M> {
             .iter()
             .enumerate()
             .filter(|(_, c)| c.is_awaited() && !c.tx.is_acked())
-            .map(|(slot, c)| (self.channel_id(slot), c.tx.acked()))
+            .map(|(slot, c)| (self.channel_id(slot), c.acked()))
     }
 
     /// How many streams ended in order lately whose peers may not have the final acknowledgement.

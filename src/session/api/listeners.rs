@@ -14,7 +14,8 @@ impl<M: Mode> Session<'_, M> {
     /// The claim is granted when [`listening`](Self::listening) says so.
     ///
     /// # Errors
-    /// `Duplicate` if this session claims it already, `Listeners` if no slot is free, `Closed`.
+    /// `Duplicate` if this session claims it already, `KeyName` if the name is a key name and not the one
+    /// that the settings prove, `Listeners` if no slot is free, `Closed`.
     pub fn listen(
         &mut self,
         now: u64,
@@ -49,6 +50,8 @@ impl<M: Mode> Session<'_, M> {
         if greeting.len() > MAX_GREETING {
             return Err(ConfigError::Greeting.into());
         }
+        #[cfg(feature = "secure")]
+        self.check_claimed(&endpoint.name)?;
         if self.claims.iter().any(|c| c.is_of(&endpoint)) {
             return Err(ConfigError::Duplicate.into());
         }

@@ -208,7 +208,7 @@ impl<M: Mode> Session<'_, M> {
             State::Accepting => true,
             State::Established if M::LISTENS && is_offered => true,
             State::Established => {
-                channel.tx.shut();
+                channel.shut(self.rings.transmit_mut(slot));
                 channel.rx.discard();
                 channel.rx.hasten();
                 // For a dropped channel linger runs from the drop.
@@ -219,6 +219,21 @@ impl<M: Mode> Session<'_, M> {
             }
         };
         self.end(now, slot, EndCause::Here(Status::Aborted), tell);
+    }
+
+    /// The peer's key is not admitted: the peer is told so.
+    #[cfg(feature = "secure")]
+    pub(in crate::session) fn refuse_slot(&mut self, now: u64, slot: usize) {
+        self.channels[slot].held_by = HeldBy::Nobody;
+        self.end(now, slot, EndCause::Here(Status::WrongKey), true);
+        self.reap(now, slot);
+    }
+
+    /// A channel that a peer asked for is none: the refusal tells the peer.
+    #[cfg(feature = "secure")]
+    pub(super) fn give_up_silently(&mut self, now: u64, slot: usize) {
+        self.channels[slot].held_by = HeldBy::Nobody;
+        self.end(now, slot, EndCause::Here(Status::Handshake), false);
     }
 
     /// The application gives the channel up: the peer is told at once, nothing more is sent.
@@ -246,7 +261,7 @@ impl<M: Mode> Session<'_, M> {
             Kind::Stream if channel.rx.has_fin() => self.settle(now, slot),
             // The peer may still write: it is not to wait for acknowledgements that nobody sends.
             Kind::Stream => self.end(now, slot, EndCause::Here(Status::Closed), true),
-            Kind::Datagram if !channel.tx.has_unacked_bytes() => {
+            Kind::Datagram if !channel.tx.has_unacked_bytes(0) => {
                 self.end(now, slot, EndCause::Here(Status::Closed), true);
             }
             Kind::Datagram => {}

@@ -19,13 +19,17 @@ impl<M: Mode> Session<'_, M> {
         match channel.state {
             // The listener had accepted it and gave it up before its answer came. Asking goes on, by
             // another token: a repeat of the answer to this must not end what comes of it.
-            State::Connecting { .. } => channel.token = self.core.random(),
+            State::Connecting { .. } => {
+                channel.token = self.core.random();
+                #[cfg(feature = "secure")]
+                self.begin_handshake_anew(slot);
+            }
             _ if channel.peer != from.peer => {}
             State::Aborting(_) => self.settle(now, slot),
             State::Free | State::Accepting | State::Established | State::Ended(_) => {
                 let fits = close.status.fits(Place::CloseReq) && channel.tx.has_sent(close.offset);
                 let status = if fits { close.status } else { Status::Protocol };
-                channel.end_offset = close.offset;
+                channel.end_offset = channel.octets_before(self.rings.transmit(slot), close.offset);
                 self.end(now, slot, EndCause::Peer(status), false);
             }
         }

@@ -7,13 +7,24 @@ use crate::wire::Status;
 impl ChannelRecord {
     /// The error that the application gets once the channel has ended.
     pub fn error(&self) -> Option<Error> {
-        let acked = self.tx.acked();
+        let acked = self.acked();
         let received = self.end_offset();
         Some(match self.ending()? {
             EndCause::InOrder => return None,
             EndCause::Refused(Status::NoListener) => PeerError::NoListener.into(),
             EndCause::Refused(Status::BacklogFull) => PeerError::BacklogFull.into(),
             EndCause::Refused(Status::WrongKind) => ConfigError::WrongKind.into(),
+            EndCause::Refused(Status::WrongSecurity) if self.is_encrypted() => {
+                ConfigError::PeerPlain.into()
+            }
+            EndCause::Refused(Status::WrongSecurity) => ConfigError::PeerEncrypts.into(),
+            EndCause::Refused(Status::Handshake)
+            | EndCause::Here(Status::Handshake)
+            | EndCause::Peer(Status::Handshake) => PeerError::Handshake.into(),
+            EndCause::Here(Status::WrongKey) => PeerError::WrongKey.into(),
+            EndCause::Peer(Status::WrongKey) => PeerError::KeyRefused.into(),
+            EndCause::Here(Status::Tampered) => TransportError::Tampered { acked }.into(),
+            EndCause::Peer(Status::Tampered) => TransportError::TamperedThere { received }.into(),
             EndCause::Refused(Status::Limited) => ResourceError::Relay.into(),
             EndCause::Refused(Status::Forbidden) => ConfigError::Forbidden.into(),
             EndCause::Here(Status::Linger) if self.is_all_but_done() => {
@@ -34,6 +45,8 @@ impl ChannelRecord {
                 | Status::Retry
                 | Status::InUse
                 | Status::Taken
+                | Status::Prove
+                | Status::Unproved
                 | Status::Superseded
                 | Status::Repeated
                 | Status::Stale
@@ -44,7 +57,9 @@ impl ChannelRecord {
                 | Status::Aborted
                 | Status::Unknown
                 | Status::Linger
-                | Status::Protocol,
+                | Status::Protocol
+                | Status::WrongKey
+                | Status::Tampered,
             )
             | EndCause::Here(_)
             | EndCause::Peer(_) => PeerError::Protocol { acked }.into(),

@@ -28,6 +28,8 @@ impl<M: Mode> Session<'_, M> {
         let channel = &self.channels[slot];
         let is_peer = channel.peer == from.peer;
         match channel.state {
+            // Of an encrypted one only CONFIRM shows that the connector is there.
+            State::Accepting if is_peer && channel.is_encrypted() => return None,
             State::Accepting if is_peer => self.establish(now, slot),
             State::Established if is_peer => self.heard(now, slot),
             // CONNECT_RSP was lost, and will be repeated.
@@ -94,7 +96,7 @@ impl<M: Mode> Session<'_, M> {
             rx.starve(data.offset, data.len);
         }
         let begins = match kind {
-            Kind::Datagram => M::DATAGRAMS && self.begin_datagram(now, lane, slot, data),
+            Kind::Datagram => M::DATAGRAMS && self.begin_datagram(lane, slot, data),
             Kind::Stream => self.begin_stream(lane, slot, data),
         };
         // For octets of a stream it counts when they are there.
@@ -136,13 +138,13 @@ impl<M: Mode> Session<'_, M> {
     }
 
     /// A datagram begins; false if it is not taken.
-    fn begin_datagram(&mut self, now: u64, lane: Lane, slot: usize, data: &Data) -> bool {
+    fn begin_datagram(&mut self, lane: Lane, slot: usize, data: &Data) -> bool {
         if !self.channels[slot].rx.is_new(data.offset) {
             return false;
         }
         let ring = self.rings.receive_mut(slot);
         let rx = &mut self.channels[slot].rx;
-        let Some(at) = rx.begin_datagram(now, ring, data.offset, data.len as usize) else {
+        let Some(at) = rx.begin_datagram(ring, data.offset, data.len as usize) else {
             self.core.count(|stats| stats.datagrams_lost += 1);
             return false;
         };
@@ -230,6 +232,7 @@ impl<M: Mode> Session<'_, M> {
         if window.ask {
             channel.rx.owe_at_once();
         }
+        channel.acknowledge(self.rings.transmit(slot), window.ack);
         let probe_at = channel.prober.at();
         let round_trip_ms = if M::SINGLE { None } else { channel.tx.measured(now, window.ack) };
         let progress = channel.tx.on_window(window);
@@ -245,6 +248,7 @@ impl<M: Mode> Session<'_, M> {
             self.core.round_trip(ms);
         }
         if let Some(offset) = progress.overflow {
+            let offset = self.channels[slot].octets_before(self.rings.transmit(slot), offset);
             let channel = self.channel_id(slot);
             self.core.count(|stats| stats.overflows += 1);
             self.core.event(Event::Overflow { channel, offset });

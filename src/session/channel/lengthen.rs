@@ -71,6 +71,12 @@ impl<M: Mode> Session<'_, M> {
 }
 
 impl ChannelRecord {
+    /// Whether a transmit ring of `ring` octets is full, and less than so many `times` what keeps the path
+    /// busy.
+    pub fn is_ring_short(&self, ring: usize, times: u64) -> bool {
+        self.room(ring) == 0 && self.tx.is_ring_short(ring, times)
+    }
+
     /// Whether a ring keeps nothing that is needed. The peer may have been promised more than the
     /// guaranteed ring has: what is too much then is lost, and sent again.
     fn is_idle_ring(&self, direction: Direction) -> bool {

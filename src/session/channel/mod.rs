@@ -25,6 +25,8 @@ pub(super) mod changes;
 mod closing;
 pub(super) mod datagram;
 mod ended;
+#[cfg(feature = "secure")]
+mod handshake;
 mod incoming;
 mod lengthen;
 mod linger;
@@ -34,6 +36,8 @@ pub(super) mod receiver;
 mod repeat;
 pub(super) mod ring;
 pub(super) mod round_trips;
+#[cfg_attr(not(feature = "secure"), path = "unsealed.rs")]
+pub(super) mod seal;
 pub(super) mod sender;
 mod setup;
 pub(super) mod tombstone;
@@ -42,6 +46,7 @@ use core::num::NonZeroU32;
 
 use probe::{Probe, Prober};
 use receiver::Receiver;
+use seal::Seal;
 use sender::Sender;
 use tombstone::Tombstone;
 
@@ -171,6 +176,7 @@ pub struct ChannelRecord {
     remote: wire::ChannelRef,
     endpoint: Endpoint,
     greeting: Greeting,
+    seal: Seal,
 }
 
 /// What follows from an end.
@@ -209,6 +215,7 @@ impl ChannelRecord {
             remote: wire::ChannelRef::NONE,
             endpoint: Endpoint::EMPTY,
             greeting: Greeting::new(),
+            seal: Seal::Plain,
             rx: Receiver::new(),
         }
     }
@@ -396,12 +403,12 @@ impl ChannelRecord {
             Some(EndCause::Here(status)) => matches!(status, Status::Closed | Status::Aborted),
             Some(EndCause::Peer(_)) => false,
         };
-        !by_application && self.tx.has_unacked_bytes()
+        !by_application && self.tx.has_unacked_bytes(self.tail())
     }
 
     /// Whether all that is missing is that the peer acknowledges the end of the stream.
     pub fn is_all_but_done(&self) -> bool {
-        self.rx.has_fin() && self.tx.lacks_only_fin()
+        self.rx.has_fin() && self.tx.lacks_only_fin(self.tail())
     }
 
     /// Whether both directions of a stream are over for this end.

@@ -221,15 +221,15 @@ impl Receiver {
         self.hungry |= offset <= self.next && end >= self.outgrown;
     }
 
-    /// The empty ring has `ring` octets now, of which the sender will be told.
+    /// The ring has `ring` octets now, of which the sender will be told.
     pub fn outgrow(&mut self, ring: usize) {
-        self.outgrown = self.next + ring as u64;
+        self.outgrown = self.read + ring as u64;
     }
 
-    /// Whether the ring is to be longer: the sender was hungry, and the application keeps up with it.
-    /// That is noticed once.
-    pub fn is_ring_short(&mut self) -> bool {
-        self.readable() == 0 && self.next >= self.outgrown && core::mem::take(&mut self.hungry)
+    /// Whether the ring is to be longer: the sender was hungry, and the application, which has read all if it
+    /// `is_drained`, keeps up with it. That is noticed once.
+    pub fn is_ring_short(&mut self, is_drained: bool) -> bool {
+        is_drained && self.next >= self.outgrown && core::mem::take(&mut self.hungry)
     }
 
     /// Copies what came to `out`, and gives how much.
@@ -248,10 +248,30 @@ impl Receiver {
         (self.readable() > 0).then(|| datagram::read_header(ring, self.read).0)
     }
 
-    /// Takes the next datagram, which has as many octets as `out`.
-    pub fn read_datagram(&mut self, ring: &[u8], out: &mut [u8]) {
-        ring::copy_out(ring, self.read + HEADER as u64, out);
-        self.read += (HEADER + out.len()) as u64;
+    /// Takes the next datagram, which has as many octets as `out` and `more`; gives its number.
+    pub fn read_datagram(&mut self, ring: &[u8], out: &mut [u8], more: &mut [u8]) -> u64 {
+        let (_, low) = datagram::read_header(ring, self.read);
+        let at = self.read + HEADER as u64;
+        ring::copy_out(ring, at, out);
+        ring::copy_out(ring, at + out.len() as u64, more);
+        self.read = at + (out.len() + more.len()) as u64;
+        // It is the highest number that came, or not far below.
+        let highest = self.seen.next.wrapping_sub(1);
+        highest.wrapping_sub((highest as u32).wrapping_sub(low).into())
+    }
+
+    /// What was taken for a datagram is none of the peer's; with `whole` it was not taken yet.
+    pub fn lose_datagram(&mut self, ring: &[u8], whole: bool) {
+        self.lost = self.lost.saturating_add(1);
+        if whole && let Some(len) = self.datagram_len(ring) {
+            self.read += (HEADER + len) as u64;
+        }
+    }
+
+    /// Goes on by octets that are not the application's.
+    #[cfg(feature = "secure")]
+    pub fn skip(&mut self, octets: usize) {
+        self.read += octets as u64;
     }
 
     /// The application made room in a ring of `ring` octets: whether the peer, which may stand
@@ -360,20 +380,14 @@ impl Receiver {
 
     /// Begins datagram `number` of `len` octets: where in the ring its octets go. `None` if it came
     /// before, or finds no room, which is counted.
-    pub fn begin_datagram(
-        &mut self,
-        now: u64,
-        ring: &mut [u8],
-        number: u64,
-        len: usize,
-    ) -> Option<u64> {
+    pub fn begin_datagram(&mut self, ring: &mut [u8], number: u64, len: usize) -> Option<u64> {
         let size = HEADER + len;
         if self.readable() + size > ring.len() || self.discarding {
             self.lost = self.lost.saturating_add(1);
             self.seen.note(number);
             return None;
         }
-        ring::copy_in(ring, self.next, &datagram::header(len, now));
+        ring::copy_in(ring, self.next, &datagram::header(len, number));
         Some(self.next + HEADER as u64)
     }
 

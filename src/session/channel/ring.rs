@@ -13,6 +13,15 @@ pub fn copy_in(ring: &mut [u8], at: u64, bytes: &[u8]) {
     ring[..bytes.len() - first].copy_from_slice(&bytes[first..]);
 }
 
+/// The octets from offset `at` on, `len` of them: the second piece is what lies behind the ring's end.
+#[cfg(feature = "secure")]
+pub fn pieces_mut(ring: &mut [u8], at: u64, len: usize) -> [&mut [u8]; 2] {
+    let start = index(ring, at);
+    let (before, behind) = ring.split_at_mut(start);
+    let first = len.min(behind.len());
+    [&mut behind[..first], &mut before[..len - first]]
+}
+
 /// Copies from offset `at` until `out` (at most the ring's length) is full.
 pub fn copy_out(ring: &[u8], at: u64, out: &mut [u8]) {
     let start = index(ring, at);

@@ -191,9 +191,9 @@ impl Sender {
         self.una >= self.goal()
     }
 
-    /// Whether bytes are not acknowledged.
-    pub const fn has_unacked_bytes(&self) -> bool {
-        self.una < self.end
+    /// Whether bytes before the last `tail` are not acknowledged.
+    pub const fn has_unacked_bytes(&self, tail: u64) -> bool {
+        self.una + tail < self.end
     }
 
     /// Whether the relay passed everything on, or the peer has it.
@@ -201,9 +201,9 @@ impl Sender {
         self.delivered.max(self.una) >= self.end
     }
 
-    /// Whether nothing but the acknowledgement of FIN is missing.
-    pub const fn lacks_only_fin(&self) -> bool {
-        self.high > self.end && self.una >= self.end
+    /// Whether nothing but the acknowledgement of FIN, and of the last `tail` bytes before it, is missing.
+    pub const fn lacks_only_fin(&self, tail: u64) -> bool {
+        self.high > self.end && self.una + tail >= self.end
     }
 
     /// Whether this offset was sent at some time; the offset behind the last one was, too.
@@ -361,7 +361,6 @@ impl Sender {
     /// while the peer would take more than is in it, and more may be written.
     pub fn is_ring_short(&self, ring: usize, times: u64) -> bool {
         (ring as u64) < self.round_trips.ring_need().saturating_mul(times)
-            && self.room(ring) == 0
             && self.limit > self.end
             && !self.fin
     }

@@ -27,7 +27,7 @@ impl ChannelRecord {
         self.remote = accept.channel;
         self.tx.bind(accept.limit);
         self.linger_ms = linger_ms;
-        if M::GREETS {
+        if M::GREETS && !self.is_encrypted() {
             self.greeting.set(accept.greeting);
         }
     }
@@ -74,8 +74,11 @@ impl<M: Mode> Session<'_, M> {
         let endpoint = Endpoint { name: connect.name, port: connect.port };
         let claim =
             self.claims.iter().position(|c| c.is_of(&endpoint)).ok_or(Status::NoListener)?;
-        if self.claims[claim].kind() != connect.kind {
+        if self.claims[claim].kind() != connect.kind.kind {
             return Err(Status::WrongKind);
+        }
+        if self.encrypts() != connect.kind.encrypted {
+            return Err(Status::WrongSecurity);
         }
         let listener = self.claims[claim].id(claim);
         let waiting = self.channels.iter().filter(|c| c.waits_at(listener)).count();
@@ -83,7 +86,7 @@ impl<M: Mode> Session<'_, M> {
             return Err(Status::BacklogFull);
         }
         let timers = *self.core.timers();
-        let Some(slot) = self.open_accepting(now, connect.kind) else {
+        let Some(slot) = self.open_accepting(now, connect.kind.kind) else {
             // Its repeat finds room if there are channels whose peers are gone.
             return if self.want_place(now) { Ok(()) } else { Err(Status::BacklogFull) };
         };
@@ -98,10 +101,15 @@ impl<M: Mode> Session<'_, M> {
         channel.endpoint = endpoint;
         channel.linger_ms = connect.linger_ms.min(channel.linger_ms).max(least);
         channel.tx.bind(connect.limit);
-        if M::GREETS {
+        if M::GREETS && !connect.kind.encrypted {
             channel.greeting.set(connect.greeting);
         }
         channel.give_up_at = Deadline::at(now + u64::from(timers.accept_for_ms));
+        #[cfg(feature = "secure")]
+        if connect.kind.encrypted && !self.answer_handshake(slot, connect) {
+            self.give_up_silently(now, slot);
+            return Err(Status::Handshake);
+        }
         if self.claims[claim].grant() {
             self.wake_claim(claim);
         }
@@ -139,6 +147,12 @@ impl<M: Mode> Session<'_, M> {
             (State::Connecting { .. }, Status::Ok) => {
                 let linger_ms = self.agreed_linger_ms(slot, accept.linger_ms);
                 self.channels[slot].bind::<M>(from.peer, accept, linger_ms);
+                #[cfg(feature = "secure")]
+                if self.channels[slot].is_encrypted()
+                    && let Err(status) = self.hear_handshake(slot, from, accept)
+                {
+                    return self.end(now, slot, EndCause::Here(status), true);
+                }
                 self.establish(now, slot);
                 self.acknowledge_set_up(slot);
             }
@@ -148,6 +162,7 @@ impl<M: Mode> Session<'_, M> {
             }
             (State::Established, Status::Ok) if channel.is_with(from.peer, accept.channel) => {
                 self.heard(now, slot);
+                self.channels[slot].confirm_again();
                 self.acknowledge_set_up(slot);
             }
             // Bound to another end that was quicker. CLOSE_RSP would name the end here, which may be

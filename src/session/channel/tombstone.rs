@@ -203,7 +203,7 @@ mod tests {
         let mut channel = ChannelRecord::new();
         channel.kind = Kind::Datagram;
         channel.state = State::Established;
-        channel.rx.begin_datagram(0, &mut ring, 4, 100);
+        channel.rx.begin_datagram(&mut ring, 4, 100);
         channel.rx.end_datagram(4, 100);
         channel.end::<Full>(EndCause::Here(Status::Linger), false);
         let tombstone = Tombstone::of(&channel, channel.local(0), 0, 0, false);

@@ -10,9 +10,7 @@ use crate::session::state::{Fatal, Phase};
 use crate::session::terms::{Event, Lane};
 use crate::session::view::Session;
 use crate::trace::debug;
-use crate::wire::{
-    self, End, ListenRsp, MAX_CONTROL, Message, Piece, Place, Status, VERSION, Welcome,
-};
+use crate::wire::{End, ListenRsp, Message, Piece, Place, Status, VERSION, Welcome};
 
 impl<M: Mode> Session<'_, M> {
     /// Takes a piece of the answer's body apart. Fails if this is no relay's answer, or not to this
@@ -140,6 +138,10 @@ impl<M: Mode> Session<'_, M> {
             }
             Message::AcceptReq(connect) => self.on_accept_req(now, &from, connect),
             Message::ConnectRsp(accept) => self.on_connect_rsp(now, &from, accept),
+            #[cfg(feature = "secure")]
+            Message::Confirm(confirm) => self.on_confirm(now, &from, confirm),
+            #[cfg(not(feature = "secure"))]
+            Message::Confirm(_) => {}
             Message::CloseReq(close) => self.on_close_req(now, &from, close),
             Message::CloseRsp(closed) => self.on_close_rsp(now, &from, closed),
             Message::ListenRsp(rsp) => {
@@ -166,6 +168,7 @@ impl<M: Mode> Session<'_, M> {
             Message::Welcome(_)
             | Message::Hello(_)
             | Message::Route(_)
+            | Message::Proof(_)
             | Message::ListenReq(_)
             | Message::ConnectReq(_)
             | Message::AcceptRsp(_)
@@ -185,5 +188,3 @@ fn is_sound(message: &Message<'_>) -> bool {
         _ => true,
     }
 }
-
-const _: () = assert!(MAX_CONTROL >= 32 + 4 + 26 + wire::MAX_GREETING);

@@ -1,5 +1,6 @@
 //! A request's octets, made as the transport asks for them.
 
+use super::transfer::MAX_STAGED;
 use super::{Item, ItemKind, Next, Transfer};
 use crate::Kind;
 use crate::session::channel::{State, ring};
@@ -9,8 +10,8 @@ use crate::session::state::Phase;
 use crate::session::terms::Lane;
 use crate::session::view::Session;
 use crate::wire::{
-    self, Accept, Close, Connect, Data, DataFlags, HEADER_LEN, Hello, Message, Route, Status,
-    VERSION,
+    Accept, ChannelKind, Close, Confirm, Connect, Data, DataFlags, HEADER_LEN, Hello, Message,
+    Route, Status, VERSION,
 };
 
 impl<M: Mode> Session<'_, M> {
@@ -51,7 +52,7 @@ impl<M: Mode> Session<'_, M> {
     /// Writes what stands before the data bytes of the next item, and gives how much.
     // Inlined, it makes firmware larger.
     #[inline(never)]
-    fn stage_next(&mut self, lane: Lane, next: Next, out: &mut [u8; wire::MAX_CONTROL]) -> usize {
+    fn stage_next(&mut self, lane: Lane, next: Next, out: &mut [u8; MAX_STAGED]) -> usize {
         let core = &mut *self.core;
         let (secret, max_response) = (core.settings.secret, core.settings.max_response);
         let flight = core.flight(lane);
@@ -70,7 +71,7 @@ impl<M: Mode> Session<'_, M> {
         if self.stage(lane, &item, out) != Some(head) {
             // What was planned is no longer there: as many messages that say nothing.
             let route = if item.is_routed() { Route::LEN } else { 0 };
-            *out = [0; wire::MAX_CONTROL];
+            *out = [0; MAX_STAGED];
             if route > 0 {
                 let _ = Message::Pad((route - HEADER_LEN) as u32).encode_as(M::ROLE, out);
             }
@@ -84,9 +85,11 @@ impl<M: Mode> Session<'_, M> {
     fn stage(&mut self, lane: Lane, item: &Item, out: &mut [u8]) -> Option<usize> {
         let slot = usize::from(item.slot);
         let (route, message) = match item.kind {
+            #[cfg(feature = "secure")]
+            ItemKind::Proof => (None, self.owed_proof()?),
             ItemKind::Listen => {
                 let claim = self.claims().get(slot)?;
-                let req = claim.listen_req(slot, self.core.settings.owner)?;
+                let req = claim.listen_req(slot, self.core.settings.owner, self.encrypts())?;
                 (None, Message::ListenReq(req))
             }
             ItemKind::Connect => (None, self.connect_req(slot)?),
@@ -101,6 +104,10 @@ impl<M: Mode> Session<'_, M> {
                 (Some(route), message)
             }
             ItemKind::Accept => (Some(self.channels[slot].route()), self.accept_rsp(slot)?),
+            ItemKind::Confirm => {
+                let route = self.channels[slot].route();
+                (Some(route), self.confirm(slot)?)
+            }
             ItemKind::Window
             | ItemKind::Probe
             | ItemKind::Data
@@ -125,13 +132,36 @@ impl<M: Mode> Session<'_, M> {
         }
         Some(Message::ConnectReq(Connect {
             channel: self.local(slot),
-            kind: channel.kind::<M>(),
+            kind: ChannelKind { kind: channel.kind::<M>(), encrypted: channel.is_encrypted() },
             port: channel.endpoint().port,
             limit: self.rings.len(slot, Direction::Receive) as u64,
             linger_ms: channel.linger_ms(),
             name: channel.endpoint().name,
-            greeting: if M::GREETS { channel.greeting() } else { &[] },
+            greeting: self.asks_with(slot),
         }))
+    }
+
+    /// CONFIRM of a channel.
+    fn confirm(&self, slot: usize) -> Option<Message<'_>> {
+        let len = self.channels[slot].confirmation_len()?;
+        Some(Message::Confirm(Confirm { handshake: &self.rings.receive(slot)[..len] }))
+    }
+
+    /// What goes with CONNECT_REQ: the greeting, or the message of the handshake.
+    pub(in crate::session) fn asks_with(&self, slot: usize) -> &[u8] {
+        match self.channels[slot].handshake_len() {
+            Some(len) => &self.rings.receive(slot)[..len],
+            None if M::GREETS => self.channels[slot].greeting(),
+            None => &[],
+        }
+    }
+
+    /// What goes with ACCEPT_RSP: the listener's greeting, or the message of the handshake.
+    pub(in crate::session) fn answers_with(&self, slot: usize) -> &[u8] {
+        match self.channels[slot].handshake_len() {
+            Some(len) => &self.rings.receive(slot)[..len],
+            None => self.answer(slot),
+        }
     }
 
     /// ACCEPT_RSP of a channel, which its listener's answer goes with; `None` if the channel has ended.
@@ -145,7 +175,7 @@ impl<M: Mode> Session<'_, M> {
             channel: self.local(slot),
             limit: self.rings.len(slot, Direction::Receive) as u64,
             linger_ms: channel.linger_ms(),
-            greeting: self.answer(slot),
+            greeting: self.answers_with(slot),
         }))
     }
 

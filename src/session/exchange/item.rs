@@ -9,9 +9,12 @@ pub const DATA_HEAD: usize = Route::LEN + Data::LEN;
 /// from what is true then.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ItemKind {
+    #[cfg(feature = "secure")]
+    Proof,
     Listen,
     Connect,
     Accept,
+    Confirm,
     Window,
     Final,
     Probe,
@@ -79,7 +82,10 @@ impl ItemKind {
         match self {
             Self::Connect => Place::ConnectVerdict,
             Self::Accept | Self::Reply => Place::AcceptVerdict,
+            #[cfg(feature = "secure")]
+            Self::Proof => Place::Verdict,
             Self::Listen
+            | Self::Confirm
             | Self::Window
             | Self::Final
             | Self::Probe
@@ -137,6 +143,10 @@ impl Item {
 
     /// Whether a ROUTE stands before it.
     pub fn is_routed(&self) -> bool {
-        !matches!(self.kind, ItemKind::Listen | ItemKind::Connect)
+        match self.kind {
+            #[cfg(feature = "secure")]
+            ItemKind::Proof => false,
+            kind => !matches!(kind, ItemKind::Listen | ItemKind::Connect),
+        }
     }
 }

@@ -18,6 +18,8 @@ impl<M: Mode> Session<'_, M> {
         let slot = usize::from(item.slot);
         match item.kind {
             ItemKind::Listen if !passed => self.core.debts.owe_wake(),
+            #[cfg(feature = "secure")]
+            ItemKind::Proof => {}
             ItemKind::Listen => {}
             ItemKind::Reply => self.core.replies.land(slot, passed),
             ItemKind::Final if !passed => self.tombstones[slot].answer(),
@@ -28,6 +30,8 @@ impl<M: Mode> Session<'_, M> {
                     channel.rx.owe_now();
                 }
             }
+            ItemKind::Confirm if !passed => self.channels[slot].confirm_again(),
+            ItemKind::Confirm => {}
             ItemKind::Connect | ItemKind::Accept | ItemKind::Close => {
                 if !passed {
                     self.channels[slot].repeat_failed(now);
@@ -72,7 +76,7 @@ impl<M: Mode> Session<'_, M> {
         let ring = self.rings.len(slot, Direction::Transmit);
         let channel = &self.channels[slot];
         let tx = &channel.tx;
-        let is_too_little = tx.unsent() < next.into() && tx.is_ring_short(ring, BODIES);
+        let is_too_little = tx.unsent() < next.into() && channel.is_ring_short(ring, BODIES);
         if channel.is_established() && is_too_little {
             self.lengthen(slot, Direction::Transmit);
         }

@@ -208,8 +208,10 @@ impl Flight {
     /// last word does not wait, and need not be spoken over.
     pub fn only_waits(&self, patience_ms: u32) -> bool {
         self.hold_ms > patience_ms
-            && self.plan.iter().all(|item| {
-                matches!(item.kind, ItemKind::Listen | ItemKind::Window | ItemKind::Final)
+            && self.plan.iter().all(|item| match item.kind {
+                #[cfg(feature = "secure")]
+                ItemKind::Proof => true,
+                kind => matches!(kind, ItemKind::Listen | ItemKind::Window | ItemKind::Final),
             })
     }
 

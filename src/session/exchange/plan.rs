@@ -16,7 +16,7 @@ use crate::session::terms::Lane;
 use crate::session::view::Session;
 use crate::trace::debug;
 use crate::wire::{
-    Accept, Close, Closed, Connect, DataFlags, Hello, HelloFlags, ListenReq, MAX_CONTROL,
+    Accept, Close, Closed, Confirm, Connect, DataFlags, Hello, HelloFlags, ListenReq, MAX_CONTROL,
     MAX_SINGLE_BODY, Route, Window,
 };
 
@@ -38,6 +38,11 @@ const BYE_TRIES: u8 = 3;
 impl<M: Mode> Session<'_, M> {
     /// A park says all claims, and every acknowledgement that is due.
     pub(in crate::session) fn plan_park(&mut self) {
+        let is_single = self.core.is_single();
+        #[cfg(feature = "secure")]
+        if self.owed_proof().is_some() {
+            let _ = self.core.park.say(Item::control(ItemKind::Proof, 0, crate::wire::Proof::LEN));
+        }
         for slot in 0..self.claims().len() {
             if self.claims[slot].is_claimed() {
                 let head = ListenReq::len_with(&self.claims[slot].endpoint().name);
@@ -48,6 +53,10 @@ impl<M: Mode> Session<'_, M> {
         self.core.acks_at = Deadline::NONE;
         for slot in 0..self.channels.len() {
             let channel = &mut self.channels[slot];
+            // A park does not wait for the listener: the next send says it again.
+            if !is_single && let Some(confirm) = confirm(channel, slot) {
+                let _ = self.core.park.say(confirm);
+            }
             if !channel.is_established() || !channel.rx.owes_ack() {
                 continue;
             }
@@ -110,7 +119,10 @@ impl<M: Mode> Session<'_, M> {
         let says = |(slot, c): (usize, &ChannelRecord)| match c.state() {
             State::Free | State::Ended(_) => false,
             State::Established => {
-                c.prober.due() != Probe::None || c.rx.owes_send() || self.has_data(slot, several)
+                c.prober.due() != Probe::None
+                    || c.rx.owes_send()
+                    || c.confirms().is_some()
+                    || self.has_data(slot, several)
             }
             State::Connecting { .. } | State::Accepting | State::Aborting(_) => {
                 c.repeats_at().is_due(core.clock)
@@ -221,16 +233,21 @@ impl<M: Mode> Session<'_, M> {
         let (kind, head) = match channel.state() {
             State::Connecting { .. } if !M::CONNECTS => return,
             State::Connecting { .. } => {
-                let greeting = if M::GREETS { channel.greeting() } else { &[] };
-                (ItemKind::Connect, Connect::len_with(&channel.endpoint().name, greeting))
+                let name = channel.endpoint().name;
+                (ItemKind::Connect, Connect::len_with(&name, self.asks_with(slot)))
             }
             State::Accepting if !M::LISTENS => return,
             State::Accepting => {
-                (ItemKind::Accept, Route::LEN + Accept::len_with(self.answer(slot)))
+                (ItemKind::Accept, Route::LEN + Accept::len_with(self.answers_with(slot)))
             }
             State::Aborting(_) => (ItemKind::Close, CLOSE_LEN),
             State::Established => {
                 let flight = self.core.send_mut();
+                if let Some(confirm) = confirm(channel, slot)
+                    && flight.say(confirm)
+                {
+                    channel.confirmed();
+                }
                 // The park that it is has said it already.
                 if !single && channel.rx.owes_send() {
                     let _ = flight.say(Item::control(ItemKind::Window, slot, WINDOW_LEN));
@@ -338,7 +355,7 @@ impl<M: Mode> Session<'_, M> {
         let mut flags = segment.flags;
         if !M::SINGLE && takes_all {
             flags = flags.with(DataFlags::HUNGRY.when(channel.tx.is_at_limit()));
-            if channel.tx.is_ring_short(ring, 1) {
+            if channel.is_ring_short(ring, 1) {
                 self.lengthen(slot, Direction::Transmit);
             }
         }
@@ -432,4 +449,10 @@ impl<M: Mode> Session<'_, M> {
             }
         })
     }
+}
+
+/// CONFIRM of a channel, if it is due: before all else that is said to the listener.
+fn confirm(channel: &ChannelRecord, slot: usize) -> Option<Item> {
+    let head = Route::LEN + Confirm::len_with(channel.confirms()?);
+    Some(Item::control(ItemKind::Confirm, slot, head))
 }

@@ -1,6 +1,12 @@
 //! The room in which an exchange's messages are written, and then read.
 
-use crate::wire::{Decoder, MAX_CONTROL};
+use crate::wire::{Decoder, MAX_CONTROL, Route};
+
+/// Octets of the longest message that is staged, its ROUTE with it. Without the messages of handshakes that
+/// is CONNECT_REQ, which has none.
+pub const MAX_STAGED: usize =
+    if cfg!(feature = "secure") { Route::LEN + MAX_CONTROL } else { MAX_CONTROL };
+const _: () = assert!(MAX_STAGED <= u8::MAX as usize);
 
 /// Which way an exchange goes: its request up, then its answer down. Both want room for one control
 /// message, and a request is over when its answer begins: it is the same room. All zeros: the
@@ -18,7 +24,7 @@ pub enum Transfer {
 /// What stands before the data bytes of an item, while it goes up.
 #[derive(Debug)]
 pub struct Staged {
-    pub octets: [u8; MAX_CONTROL],
+    pub octets: [u8; MAX_STAGED],
     pub len: u8,
     /// So many have gone.
     pub at: u8,
@@ -26,7 +32,7 @@ pub struct Staged {
 
 impl Transfer {
     pub const fn new() -> Self {
-        Self::Up(Staged { octets: [0; MAX_CONTROL], len: 0, at: 0 })
+        Self::Up(Staged { octets: [0; MAX_STAGED], len: 0, at: 0 })
     }
 
     /// What takes the answer apart. The request is over.

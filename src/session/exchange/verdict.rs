@@ -53,6 +53,9 @@ impl<M: Mode> Session<'_, M> {
                 self.on_datagram_verdict(now, &item, verdict.status)
             }
             ItemKind::Window if !delivered => self.channels[slot].rx.owe_now(),
+            ItemKind::Confirm if !delivered && self.core.carries(lane) => {
+                self.channels[slot].confirm_again();
+            }
             ItemKind::Probe if delivered => self.unblock(now, slot),
             ItemKind::Probe => {
                 self.unreached(now, slot, verdict.status);
@@ -62,15 +65,22 @@ impl<M: Mode> Session<'_, M> {
             }
             ItemKind::Connect if self.channels[slot].is_connecting() => match verdict.status {
                 // The relay refuses in the listener's place.
-                Status::NoListener | Status::WrongKind | Status::Limited | Status::Forbidden => {
+                Status::NoListener
+                | Status::WrongKind
+                | Status::WrongSecurity
+                | Status::Limited
+                | Status::Forbidden => {
                     self.end(now, slot, EndCause::Refused(verdict.status), false);
                 }
                 status => self.channels[slot].hear(status),
             },
+            #[cfg(feature = "secure")]
+            ItemKind::Proof => {}
             ItemKind::Datagram
             | ItemKind::Connect
             | ItemKind::Accept
             | ItemKind::Listen
+            | ItemKind::Confirm
             | ItemKind::Window
             | ItemKind::Final
             | ItemKind::Close
@@ -83,7 +93,8 @@ impl<M: Mode> Session<'_, M> {
     fn tell_undelivered(&self, item: &Item, status: Status) {
         let (kind, slot) = (item.kind, usize::from(item.slot));
         match kind {
-            ItemKind::Window
+            ItemKind::Confirm
+            | ItemKind::Window
             | ItemKind::Probe
             | ItemKind::Data
             | ItemKind::Datagram
@@ -99,6 +110,8 @@ impl<M: Mode> Session<'_, M> {
                 self.claims[slot].id(slot).0,
                 status.name()
             ),
+            #[cfg(feature = "secure")]
+            ItemKind::Proof => debug!("PROOF not delivered: {}", status.name()),
             ItemKind::Final | ItemKind::Reply => {
                 debug!("{kind:?} to a channel that is not here not delivered: {}", status.name());
             }

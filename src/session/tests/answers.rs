@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::error::{ConfigError, Error};
-use crate::wire::{Close, HelloFlags, Name, kind};
+use crate::wire::{ChannelKind, Close, HelloFlags, Name, kind};
 
 const BYTES: &[u8] = b"the bytes of a stream";
 
@@ -103,7 +103,7 @@ fn messages_that_only_clients_send_are_foreign() {
     };
     let connect = Connect {
         channel: REMOTE,
-        kind: Kind::Stream,
+        kind: ChannelKind::plain(Kind::Stream),
         port: 1,
         limit: 1,
         linger_ms: 1,
@@ -114,7 +114,7 @@ fn messages_that_only_clients_send_are_foreign() {
         Accept { status: Status::Ok, channel: REMOTE, limit: 1, linger_ms: 1, greeting: b"" };
     let listen = crate::wire::ListenReq {
         claim: 1,
-        kind: Kind::Stream,
+        kind: ChannelKind::plain(Kind::Stream),
         port: 1,
         owner: [1; 16],
         epoch: 1,

@@ -7,6 +7,8 @@ mod breaks;
 mod datagrams;
 mod ends;
 mod handles;
+#[cfg(feature = "secure")]
+mod key_names;
 mod long_paths;
 mod meet;
 mod numbers;
@@ -24,8 +26,8 @@ mod zero;
 use super::{ChannelId, Event, Exchange, HeapStorage, Lane, Profile, Session, Settings};
 use crate::error::Blocked;
 use crate::wire::{
-    Accept, Address, ChannelRef, Connect, Data, DataFlags, Decoder, End, MAX_CONTROL, Message,
-    Piece, Route, Status, VERSION, Verdict, Welcome, Window,
+    Accept, Address, ChannelKind, ChannelRef, Connect, Data, DataFlags, Decoder, End, MAX_CONTROL,
+    Message, Piece, Proof, Route, Status, VERSION, Verdict, Welcome, Window,
 };
 use crate::{Endpoint, Kind};
 
@@ -114,7 +116,7 @@ impl Answer {
     fn arrival(self, channel: ChannelRef, endpoint: Endpoint, kind: Kind) -> Self {
         let connect = Connect {
             channel,
-            kind,
+            kind: ChannelKind::plain(kind),
             port: endpoint.port,
             limit: 1000,
             linger_ms: 180_000,
@@ -147,14 +149,21 @@ struct Request {
     answers: Vec<Vec<u8>>,
     /// The bytes of all data messages, joined.
     bytes: Vec<u8>,
+    /// The key, host and signature of each PROOF.
+    proofs: Vec<[Vec<u8>; 3]>,
 }
 
 impl Request {
     /// Reads a whole body, which must be well formed.
     fn parse(exchange: Exchange, body: &[u8]) -> Self {
         assert_eq!(body.len(), exchange.len);
-        let mut request =
-            Self { exchange, messages: Vec::new(), answers: Vec::new(), bytes: Vec::new() };
+        let mut request = Self {
+            exchange,
+            messages: Vec::new(),
+            answers: Vec::new(),
+            bytes: Vec::new(),
+            proofs: Vec::new(),
+        };
         let mut decoder = Decoder::new();
         let mut rest = body;
         while let Some(piece) = decoder.next(&mut rest).unwrap() {
@@ -163,6 +172,9 @@ impl Request {
                 Piece::Message(message) => {
                     if let Message::AcceptRsp(accept) = message {
                         request.answers.push(accept.greeting.to_vec());
+                    }
+                    if let Message::Proof(Proof { key, host, signature }) = message {
+                        request.proofs.push([key.to_vec(), host.to_vec(), signature.to_vec()]);
                     }
                     request.messages.push(owned(message));
                 }
@@ -203,12 +215,16 @@ impl Request {
     }
 }
 
+/// What stands for a PROOF among the messages of a request.
+const NO_PROOF: Proof<'static> = Proof { key: &[0; 32], host: &[0; 32], signature: &[0; 64] };
+
 fn owned(message: Message<'_>) -> Message<'static> {
     match message {
         Message::ConnectReq(m) => Message::ConnectReq(Connect { greeting: b"", ..m }),
         Message::AcceptRsp(m) => Message::AcceptRsp(Accept { greeting: b"", ..m }),
         Message::Hello(m) => Message::Hello(m),
         Message::Route(m) => Message::Route(m),
+        Message::Proof(_) => Message::Proof(NO_PROOF),
         Message::ListenReq(m) => Message::ListenReq(m),
         Message::SendReq(m) => Message::SendReq(m),
         Message::ReceiveReq(m) => Message::ReceiveReq(m),
@@ -237,6 +253,14 @@ impl Bench {
         let now = START;
         storage.session().open(now, &Settings::new([1; 16], 5));
         Self { storage, now }
+    }
+
+    /// A session with these settings, before its first exchange.
+    #[cfg(feature = "secure")]
+    fn with(settings: &Settings) -> Self {
+        let mut storage = HeapStorage::new(&SMALL).unwrap();
+        storage.session().open(START, settings);
+        Self { storage, now: START }
     }
 
     /// A session that the relay has answered.

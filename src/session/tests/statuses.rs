@@ -1,7 +1,7 @@
 //! Statuses in messages where the protocol does not have them.
 
 use super::*;
-use crate::error::{ConfigError, Error, PeerError, ResourceError};
+use crate::error::{ConfigError, Error, PeerError, ResourceError, TransportError};
 use crate::wire::{Close, Closed, ListenRsp};
 
 /// The error of a channel whose peer broke the protocol.
@@ -26,6 +26,8 @@ fn connect_rsp_has_only_its_statuses() {
             Status::NoListener => PeerError::NoListener.into(),
             Status::BacklogFull => PeerError::BacklogFull.into(),
             Status::WrongKind => ConfigError::WrongKind.into(),
+            Status::WrongSecurity => ConfigError::PeerEncrypts.into(),
+            Status::Handshake => PeerError::Handshake.into(),
             _ => PROTOCOL,
         };
         let by_peer = if status == Status::Ok { Ok(true) } else { Err(refused) };
@@ -57,6 +59,9 @@ fn close_req_has_only_its_statuses() {
             Status::Closed => PeerError::Closed.into(),
             Status::Aborted => PeerError::Aborted { received: 0 }.into(),
             Status::Linger => PeerError::GaveUp { received: 0 }.into(),
+            Status::Handshake => PeerError::Handshake.into(),
+            Status::WrongKey => PeerError::KeyRefused.into(),
+            Status::Tampered => TransportError::TamperedThere { received: 0 }.into(),
             _ => PROTOCOL,
         };
         let told = ended(|_| Message::CloseReq(Close { status, offset: 0 }));
@@ -119,6 +124,8 @@ fn end_and_listen_rsp_with_other_statuses_are_foreign() {
             Status::Ok
                 | Status::InUse
                 | Status::Taken
+                | Status::Prove
+                | Status::Unproved
                 | Status::Limited
                 | Status::Forbidden
                 | Status::Retry
@@ -151,7 +158,8 @@ fn verdicts_with_other_statuses_are_foreign() {
         bench.connect(Kind::Stream);
         let of_connect = |request: &Request| verdict(request.connect().unwrap().0, status);
         let believed = is_believed(&mut bench, Lane::Send, of_connect);
-        let refusals = [Status::NoListener, Status::WrongKind, Status::Forbidden];
+        let refusals =
+            [Status::NoListener, Status::WrongKind, Status::WrongSecurity, Status::Forbidden];
         assert_eq!(believed, [&any[..], &refusals].concat().contains(&status), "{status:?}");
 
         let mut bench = Bench::reached();

@@ -55,7 +55,7 @@ fn listens() -> impl Strategy<Value = ListenReq> {
     (numbers, kinds(), proptest::option::of(statuses()), names()).prop_map(
         |((claim, port, owner, epoch, backlog), kind, heard, name)| ListenReq {
             claim,
-            kind,
+            kind: ChannelKind::plain(kind),
             port,
             owner,
             epoch,
@@ -70,7 +70,7 @@ fn connects() -> impl Strategy<Value = Connect<'static>> {
     (channels(), kinds(), any::<(u16, u64, u32)>(), names(), greetings()).prop_map(
         |(channel, kind, (port, limit, linger_ms), name, greeting)| Connect {
             channel,
-            kind,
+            kind: ChannelKind::plain(kind),
             port,
             limit,
             linger_ms,
@@ -90,6 +90,17 @@ fn accepts() -> impl Strategy<Value = Accept<'static>> {
             greeting,
         },
     )
+}
+
+fn proofs() -> impl Strategy<Value = Proof<'static>> {
+    // The octets outlive the message.
+    const KEYS: [[u8; 32]; 3] = [[0; 32], [0x5a; 32], [0xff; 32]];
+    const SIGNATURES: [[u8; 64]; 3] = [[0; 64], [0xa5; 64], [0xff; 64]];
+    (0..3_usize, 0..3_usize, 0..3_usize).prop_map(|(key, host, signature)| Proof {
+        key: &KEYS[key],
+        host: &KEYS[host],
+        signature: &SIGNATURES[signature],
+    })
 }
 
 fn windows() -> impl Strategy<Value = Window> {
@@ -141,6 +152,7 @@ fn messages() -> impl Strategy<Value = Message<'static>> {
         end.prop_map(Message::End),
         routes().prop_map(Message::Route),
         routes().prop_map(Message::From),
+        proofs().prop_map(Message::Proof),
         listens().prop_map(Message::ListenReq),
         told.prop_map(Message::ListenRsp),
         connects().prop_map(Message::ConnectReq),
@@ -182,10 +194,12 @@ proptest! {
             Message::Welcome(_) => Welcome::LEN,
             Message::End(_) => End::LEN,
             Message::Route(_) | Message::From(_) => Route::LEN,
+            Message::Proof(_) => Proof::LEN,
             Message::ListenReq(m) => ListenReq::len_with(&m.name),
             Message::ListenRsp(_) => ListenRsp::LEN,
             Message::ConnectReq(m) | Message::AcceptReq(m) => Connect::len_with(&m.name, m.greeting),
             Message::ConnectRsp(m) | Message::AcceptRsp(m) => Accept::len_with(m.greeting),
+            Message::Confirm(m) => Confirm::len_with(m.handshake.len()),
             Message::SendReq(_) | Message::ReceiveRsp(_) => Data::LEN,
             Message::SendRsp(_) | Message::ReceiveReq(_) => Window::LEN,
             Message::CloseReq(_) => Close::LEN,
@@ -287,15 +301,29 @@ fn body_decodes_octet_by_octet() {
 fn max_control_is_the_longest_control_message() {
     let most =
         samples(MAX_NAME, MAX_GREETING).iter().map(|(_, message)| encoded(message).len()).max();
-    assert_eq!(most, Some(MAX_CONTROL));
+    let handshake = &[0; MAX_HANDSHAKE];
+    let accept = Message::AcceptRsp(Accept {
+        status: Status::Ok,
+        channel: ChannelRef::NONE,
+        limit: 0,
+        linger_ms: 0,
+        greeting: handshake,
+    });
+    let confirm = Message::Confirm(Confirm { handshake });
+    let longest = [&accept, &confirm].map(|message| encoded(message).len());
+    assert_eq!(most.into_iter().chain(longest).max(), Some(MAX_CONTROL));
 }
 
 #[test]
 fn undecodable_messages_are_not_encoded() {
     let mut out = [0; 2 * MAX_CONTROL];
-    for (name, message) in samples(1, MAX_GREETING + 1) {
-        let has_greeting = name.starts_with("CONNECT") || name.starts_with("ACCEPT");
-        assert_eq!(message.encode(&mut out).is_none(), has_greeting, "{name}");
+    for (greeting, long) in [
+        (MAX_GREETING + 1, &["CONNECT_REQ", "ACCEPT_REQ"] as &[_]),
+        (MAX_HANDSHAKE + 1, &["CONNECT_REQ", "ACCEPT_REQ", "CONNECT_RSP", "ACCEPT_RSP", "CONFIRM"]),
+    ] {
+        for (name, message) in samples(1, greeting) {
+            assert_eq!(message.encode(&mut out).is_none(), long.contains(&name), "{name}");
+        }
     }
     let most = (MAX_MESSAGE - (DATA_HEADER_LEN - HEADER_LEN)) as u32;
     let data = |len| Message::SendReq(Data { offset: 0, flags: DataFlags::NONE, len });

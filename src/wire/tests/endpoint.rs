@@ -25,6 +25,22 @@ fn valid_endpoints_are_parsed_and_written() {
     }
 }
 
+/// Without the feature firmware could only reach a key name unencrypted.
+#[test]
+fn key_names_take_the_feature_secure() {
+    for text in ["k.x:1", "k.:1", "k..-_:1"] {
+        match text.parse::<Endpoint>() {
+            Ok(endpoint) => assert!(cfg!(feature = "secure") && endpoint.name.is_key_name()),
+            Err(error) => {
+                assert_eq!((error, cfg!(feature = "secure")), (EndpointError::KeyName, false));
+            }
+        }
+    }
+    for text in ["k:1", "K.x:1", "kk.:1", ".k:1"] {
+        assert!(!text.parse::<Endpoint>().expect(text).name.is_key_name());
+    }
+}
+
 #[test]
 fn upper_and_lower_case_differ() {
     assert_ne!(Endpoint::try_from("Camera:1"), Endpoint::try_from("camera:1"));

@@ -17,11 +17,11 @@ fn address(secret: [u8; 16]) -> Address {
 
 fn hello(secret: [u8; 16], seq: u64, hold_ms: u32) -> Message<'static> {
     let flags = HelloFlags::NONE;
-    Message::Hello(Hello { version: 1, flags, secret, seq, hold_ms, max_response: 16 << 20 })
+    Message::Hello(Hello { version: VERSION, flags, secret, seq, hold_ms, max_response: 16 << 20 })
 }
 
 fn welcome(secret: [u8; 16], seq: u64) -> Message<'static> {
-    Message::Welcome(Welcome { version: 1, seq, address: address(secret), max_body: 4 << 20 })
+    Message::Welcome(Welcome { version: VERSION, seq, address: address(secret), max_body: 4 << 20 })
 }
 
 fn end(highest: u64) -> Message<'static> {
@@ -39,7 +39,7 @@ fn from(secret: [u8; 16], channel: ChannelRef) -> Message<'static> {
 fn listen(heard: Option<Status>) -> Message<'static> {
     Message::ListenReq(ListenReq {
         claim: 1,
-        kind: Kind::Stream,
+        kind: ChannelKind::plain(Kind::Stream),
         port: 1,
         owner: std::array::from_fn(|i| 0xa0 + i as u8),
         epoch: EPOCH,
@@ -57,7 +57,7 @@ fn verdict(index: u16, bytes: u32) -> Message<'static> {
 fn expected() -> Vec<Vec<Message<'static>>> {
     let connect = Connect {
         channel: CONNECTOR_END,
-        kind: Kind::Stream,
+        kind: ChannelKind::plain(Kind::Stream),
         port: 1,
         limit: 262_144,
         linger_ms: 180_000,

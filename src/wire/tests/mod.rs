@@ -14,8 +14,8 @@ use crate::Kind;
 const PAGE: &str = include_str!("../README.md");
 
 /// Where greetings in tests come from.
-static OCTETS: [u8; 2 * MAX_GREETING] = {
-    let mut octets = [0; 2 * MAX_GREETING];
+static OCTETS: [u8; 2 * MAX_GREETING + 8] = {
+    let mut octets = [0; 2 * MAX_GREETING + 8];
     let mut i = 0;
     while i < octets.len() {
         octets[i] = i as u8;
@@ -32,14 +32,25 @@ fn samples(n: usize, g: usize) -> Vec<(&'static str, Message<'static>)> {
     let greeting = &OCTETS[..g];
     let route = Route { peer, channel };
     let (kind, port, limit, linger_ms) = (Kind::Datagram, 0x1234, 1 << 40, 180_000);
-    let connect = Connect { channel, kind, port, limit, linger_ms, name, greeting };
+    let connect =
+        Connect { channel, kind: ChannelKind::plain(kind), port, limit, linger_ms, name, greeting };
     let accept = Accept { status: Status::Ok, channel, limit, linger_ms, greeting };
     let data = Data { offset: 1 << 33, flags: DataFlags::FIN, len: 0 };
     let window =
         Window { ack: 1, limit, losses: 3, overflow: 4, now: true, done: true, ask: false };
     let claim = 0x0100_0002;
     let (owner, epoch, heard) = (peer.0, 1 << 41, Some(Status::Taken));
-    let listen = ListenReq { claim, kind, port, owner, epoch, backlog: 9, heard, name };
+    let listen = ListenReq {
+        claim,
+        kind: ChannelKind::plain(kind),
+        port,
+        owner,
+        epoch,
+        backlog: 9,
+        heard,
+        name,
+    };
+    let proof = Proof { key: &[0xa1; 32], host: &[0xa2; 32], signature: &[0xa3; 64] };
     let flags = HelloFlags::WAKE;
     let (secret, seq, hold_ms, max_response) = (peer.0, 1 << 50, 25_000, 1 << 24);
     let hello = Hello { version: VERSION, flags, secret, seq, hold_ms, max_response };
@@ -52,12 +63,14 @@ fn samples(n: usize, g: usize) -> Vec<(&'static str, Message<'static>)> {
         ("END", Message::End(End { status: Status::Stale, highest: 1 << 51 })),
         ("ROUTE", Message::Route(route)),
         ("FROM", Message::From(route)),
+        ("PROOF", Message::Proof(proof)),
         ("LISTEN_REQ", Message::ListenReq(listen)),
         ("LISTEN_RSP", Message::ListenRsp(ListenRsp { claim, status: Status::InUse, epoch })),
         ("CONNECT_REQ", Message::ConnectReq(connect)),
         ("CONNECT_RSP", Message::ConnectRsp(accept)),
         ("ACCEPT_REQ", Message::AcceptReq(connect)),
         ("ACCEPT_RSP", Message::AcceptRsp(accept)),
+        ("CONFIRM", Message::Confirm(Confirm { handshake: greeting })),
         ("SEND_REQ", Message::SendReq(data)),
         ("SEND_RSP", Message::SendRsp(window)),
         ("RECEIVE_REQ", Message::ReceiveReq(window)),

@@ -124,6 +124,7 @@ fn limits_are_those_of_the_page() {
             ("MAX_CONTROL", MAX_CONTROL as u64),
             ("MAX_NAME", MAX_NAME as u64),
             ("MAX_GREETING", MAX_GREETING as u64),
+            ("MAX_HANDSHAKE", MAX_HANDSHAKE as u64),
             ("MAX_DATAGRAM", MAX_DATAGRAM as u64),
             ("MAX_CLAIMS", MAX_CLAIMS as u64),
             ("MAX_SINGLE_BODY", MAX_SINGLE_BODY as u64),
@@ -178,6 +179,7 @@ fn limits_of_the_relay_are_those_of_the_page() {
             ("max_messages", relay.max_messages.into()),
             ("max_sessions", relay.max_sessions as u64),
             ("claims", relay.claims as u64),
+            ("proofs", relay.proofs.into()),
             ("wishes", relay.wishes as u64),
             ("peers", relay.peers as u64),
             ("asked", relay.asked as u64),
@@ -186,8 +188,28 @@ fn limits_of_the_relay_are_those_of_the_page() {
             ("undrained", relay.undrained as u64),
             ("max_connections", config.max_connections as u64),
             ("max_held", relay.max_held as u64),
+            ("max_held_per_origin", relay.max_held_per_origin as u64),
+            ("body_rate", relay.body_rate.into()),
+            ("drain_rate", config.drain_rate.into()),
         ],
     );
+    let rates = [
+        ("connections", relay.connections),
+        ("requests", relay.requests),
+        ("new_sessions", relay.new_sessions),
+        ("guesses", relay.guesses),
+        ("guesses_per_session", relay.guesses_per_session),
+        ("misses", relay.misses),
+        ("wakes", relay.wakes),
+        ("acks_unasked", relay.acks_unasked),
+    ];
+    let rates = rates.map(|(name, rate)| {
+        let rate = rate.expect(name);
+        (name, rate.per_second.get().into(), rate.burst.get().into())
+    });
+    let rows = table(PAGE, "| Rate | A second | At once | Meaning |");
+    let rows: Vec<_> = rows.iter().map(|r| (r[0], number(r[1]), number(r[2]))).collect();
+    assert_eq!(rows, rates);
     compare(
         "| Relay | ms | Meaning |",
         &[
@@ -202,6 +224,9 @@ fn limits_of_the_relay_are_those_of_the_page() {
             ("tick_ms", relay.tick_ms.into()),
             ("silence_ms", relay.silence_ms),
             ("upload_idle_ms", relay.upload_idle_ms),
+            ("body_ms", relay.body_ms),
+            ("request_wait_ms", relay.request_wait_ms),
+            ("ack_keep_ms", relay.ack_keep_ms),
             ("forget_ms", relay.forget_ms),
             ("head_timeout", config.head_timeout.as_millis() as u64),
         ],

@@ -13,6 +13,8 @@ fn clients_say_and_hear_what_they_are_made_for() {
             let says = match kind {
                 LISTEN_REQ | ACCEPT_RSP => listens,
                 CONNECT_REQ => connects,
+                CONFIRM => connects && cfg!(feature = "secure"),
+                PROOF => listens && cfg!(feature = "secure"),
                 HELLO | ROUTE | RECEIVE_REQ | CLOSE_REQ | CLOSE_RSP | PAD => true,
                 // Both are data.
                 SEND_REQ | RECEIVE_RSP => true,
@@ -26,10 +28,15 @@ fn clients_say_and_hear_what_they_are_made_for() {
             let mut decoder = Decoder::new();
             let heard = decoder.next_as(role, &mut &octets[..]);
             match kind {
-                HELLO | ROUTE | LISTEN_REQ | CONNECT_REQ | ACCEPT_RSP | RECEIVE_REQ => {
+                HELLO | ROUTE | PROOF | LISTEN_REQ | CONNECT_REQ | ACCEPT_RSP | RECEIVE_REQ => {
                     assert_eq!(heard, Err(WireError::Unknown { kind }), "{name} to {role:?}");
                 }
-                LISTEN_RSP | ACCEPT_REQ if !listens => assert_eq!(heard, Ok(None), "{name}"),
+                CONFIRM if !listens || !cfg!(feature = "secure") => {
+                    assert_eq!(heard, Ok(None), "{name}")
+                }
+                LISTEN_RSP | ACCEPT_REQ if !listens => {
+                    assert_eq!(heard, Ok(None), "{name}")
+                }
                 TICK if !streams => assert_eq!(heard, Ok(None), "{name}"),
                 CONNECT_RSP if !connects => assert_eq!(heard, Ok(None), "{name}"),
                 _ => assert_eq!(heard, Ok(Some(Piece::Message(message))), "{name} to {role:?}"),

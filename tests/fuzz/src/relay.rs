@@ -2,19 +2,21 @@
 //! every answer is a sequence of messages, and every exchange ends.
 #![no_main]
 
+mod keys;
+
 use bytes::Bytes;
 use byway::relay::router::{Answer, ExchangeId, Router, RouterConfig};
 use byway::wire::{
+    ChannelKind,
     Accept, Address, ChannelRef, Close, Closed, Connect, Data, DataFlags, Decoder, Hello,
-    HelloFlags, ListenReq, MAX_CONTROL, MAX_DATAGRAM, Message, Name, Piece, Route, Status, VERSION,
-    Window,
+    HelloFlags, ListenReq, MAX_CONTROL, MAX_DATAGRAM, Message, Name, Piece, Proof, Route, Status,
+    VERSION, Window,
 };
 use byway::{Endpoint, Kind};
 use libfuzzer_sys::arbitrary::{self, Arbitrary};
 use libfuzzer_sys::fuzz_target;
 
-/// The sessions that take part; a router tells their addresses first.
-const SESSIONS: usize = 3;
+use keys::{SESSIONS, check_proofs, key_name, proof, secret};
 
 /// Octets that an exchange may hold beside `undrained` and a datagram: verdicts, acknowledgements,
 /// answers to claims, READY, as the configuration below limits them.
@@ -83,6 +85,18 @@ enum Say {
     Pad(u8),
     /// Octets that may be no message.
     Raw(Vec<u8>),
+    /// A proof of a session's key, made for a session; or damaged.
+    Proof {
+        of: u8,
+        made_for: u8,
+        is_damaged: bool,
+    },
+    /// A claim of a session's key name.
+    ListenKey {
+        of: u8,
+        epoch: u8,
+        heard: Option<u8>,
+    },
 }
 
 /// The connection of an exchange.
@@ -102,6 +116,8 @@ struct World {
     now: u64,
     links: Vec<Link>,
     addresses: [Address; SESSIONS],
+    /// Which session said a good proof of which session's key.
+    proved: [[bool; SESSIONS]; SESSIONS],
 }
 
 fn config() -> RouterConfig {
@@ -120,10 +136,6 @@ fn config() -> RouterConfig {
     }
 }
 
-fn secret(who: usize) -> [u8; 16] {
-    [who as u8 + 1; 16]
-}
-
 fn status(n: u8) -> Status {
     Status::ALL[usize::from(n) % Status::ALL.len()]
 }
@@ -135,6 +147,11 @@ fn kind(datagrams: bool) -> Kind {
 fn endpoint(port: u8) -> (Name, u16) {
     let Endpoint { name, .. } = "name:1".parse().expect("an endpoint");
     (name, u16::from(port % 3))
+}
+
+/// The id of claims of a session's key name.
+fn key_claim(of: usize) -> u32 {
+    1000 + of as u32
 }
 
 fn put(body: &mut Vec<u8>, message: &Message<'_>) {
@@ -152,6 +169,7 @@ impl World {
             now: 1,
             links: Vec::new(),
             addresses: [Address::RELAY; SESSIONS],
+            proved: [[false; SESSIONS]; SESSIONS],
         };
         for who in 0..SESSIONS {
             let says = [Say::Hello { who: who as u8, seq: 0, hold: 0, max: 512, flags: 0 }];
@@ -194,7 +212,7 @@ impl World {
                 let (name, port) = endpoint(port);
                 Message::ListenReq(ListenReq {
                     claim: claim.into(),
-                    kind: kind(datagrams),
+                    kind: ChannelKind::plain(kind(datagrams)),
                     port,
                     owner: [owner % 2; 16],
                     epoch: epoch.into(),
@@ -207,7 +225,7 @@ impl World {
                 let (name, port) = endpoint(port);
                 Message::ConnectReq(Connect {
                     channel: channel(1),
-                    kind: kind(datagrams),
+                    kind: ChannelKind::plain(kind(datagrams)),
                     port,
                     limit: 1000,
                     linger_ms: 60_000,
@@ -250,11 +268,44 @@ impl World {
                 return;
             }
             Say::Raw(ref octets) => return body.extend_from_slice(octets),
+            Say::Proof { of, made_for, is_damaged } => {
+                let [of, who] = [of, made_for].map(|n| usize::from(n) % SESSIONS);
+                let proof = proof(of, who).message();
+                let signature = if is_damaged { &[0; 64] } else { proof.signature };
+                return put(body, &Message::Proof(Proof { signature, ..proof }));
+            }
+            Say::ListenKey { of, epoch, heard } => {
+                let of = usize::from(of) % SESSIONS;
+                Message::ListenReq(ListenReq {
+                    claim: key_claim(of),
+                    kind: Kind::Stream,
+                    port: 1,
+                    owner: [0; 16],
+                    epoch: u64::MAX - u64::from(epoch),
+                    backlog: 1,
+                    heard: heard.map(status),
+                    name: key_name(of),
+                })
+            }
         };
         put(body, &message);
     }
 
     fn open(&mut self, says: &[Say]) {
+        if says.iter().any(|say| matches!(say, Say::Raw(_))) {
+            // They may be anything.
+            self.proved = [[true; SESSIONS]; SESSIONS];
+        }
+        if let Some(Say::Hello { who, .. }) = says.first() {
+            for say in says {
+                if let Say::Proof { of, made_for, is_damaged: false } = *say
+                    && made_for % SESSIONS as u8 == who % SESSIONS as u8
+                {
+                    let proved = &mut self.proved[usize::from(*who) % SESSIONS];
+                    proved[usize::from(of) % SESSIONS] = true;
+                }
+            }
+        }
         let body = Bytes::from(self.body(says));
         let id = self.router.handle_open(self.now);
         let (offered, answer) = (Bytes::new(), Vec::new());
@@ -264,14 +315,19 @@ impl World {
     /// Gives this many more octets of a body, after those that were not taken.
     fn feed(&mut self, n: usize, octets: usize) {
         let Some(link) = self.links.get_mut(n) else { return };
+        if link.told {
+            // Nothing comes behind the end of a body.
+            return;
+        }
         if link.offered.is_empty() {
             link.offered = link.body.split_to(link.body.len().min(octets));
         }
         self.router.handle_body(self.now, link.id, &mut link.offered);
-        if link.body.is_empty() && link.offered.is_empty() && !link.told {
+        if link.body.is_empty() && link.offered.is_empty() {
             link.told = true;
             self.router.handle_body_end(self.now, link.id);
         }
+        check_proofs(&mut self.router, self.now);
     }
 
     /// Takes a piece of an answer; true if there is none now. Checks an exchange that is over.
@@ -293,9 +349,13 @@ impl World {
 
     /// Forgets the connections whose exchange is over, and whose answers are whole.
     fn reap(&mut self) {
+        let (addresses, proved) = (&self.addresses, &self.proved);
         self.links.retain(|link| {
-            if link.over {
-                check_answer(&link.answer);
+            if link.over
+                && let Some(address) = check_answer(&link.answer)
+                && let Some(who) = addresses.iter().position(|known| *known == address)
+            {
+                check_keys(&link.answer, &proved[who]);
             }
             !link.over
         });
@@ -407,6 +467,20 @@ fn check_answer(answer: &[u8]) -> Option<Address> {
     assert!(decoder.at_boundary());
     assert_eq!(ended, welcome.is_some());
     welcome
+}
+
+/// Checks that a session holds no key name without its proof.
+fn check_keys(answer: &[u8], proved: &[bool; SESSIONS]) {
+    let mut decoder = Decoder::new();
+    let mut input = answer;
+    while let Some(piece) = decoder.next(&mut input).expect("an answer of messages") {
+        if let Piece::Message(Message::ListenRsp(rsp)) = piece
+            && rsp.status == Status::Ok
+            && let Some(of) = (0..SESSIONS).find(|of| key_claim(*of) == rsp.claim)
+        {
+            assert!(proved[of], "a key name without its proof");
+        }
+    }
 }
 
 fuzz_target!(|ops: Vec<Op>| {

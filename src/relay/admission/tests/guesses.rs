@@ -1,5 +1,3 @@
-use std::net::Ipv4Addr;
-
 use super::jwts::{Key, claims};
 use super::*;
 
@@ -34,9 +32,9 @@ fn a_million_forged_signatures_cost_few_verifications_and_keep_no_other_out() {
     assert!((200..=most).contains(&stats.verified), "{} of at most {most}", stats.verified);
     assert_eq!((refused, refused + stats.slowed), (stats.verified, u64::from(GUESSES)));
     // From elsewhere a good token is let in; from there, too, if its signature is known.
-    let elsewhere = IpAddr::V4(Ipv4Addr::new(192, 0, 2, 2));
+    let elsewhere = Origin::Address(Ipv4Addr::new(192, 0, 2, 2).into());
     assert_eq!(admit(&admission, &good).unwrap_err(), Denial::TooMany);
-    assert!(admission.admit(&headers(&good), elsewhere).is_ok());
+    assert!(admission.admit(&headers(&good), &elsewhere).is_ok());
     admit(&admission, &good).unwrap();
 }
 
@@ -45,7 +43,7 @@ fn addresses_that_guess_are_remembered_in_bounds() {
     let mut guesses = guesses::Guesses::default();
     let now = Instant::now();
     for n in 0..100_000_u32 {
-        guesses.note_wrong(IpAddr::V4(Ipv4Addr::from_bits(n | 0x0a00_0000)), now);
+        guesses.note_wrong(&Origin::Address(Ipv4Addr::from_bits(n | 0x0a00_0000).into()), now);
     }
     assert_eq!(guesses.len(), 4_096);
 }

@@ -18,11 +18,11 @@ fn token_is_let_in_by_its_own_policy_lines_and_by_either_header() {
     let mut own = HeaderMap::new();
     own.insert(TOKEN_FIELD, HeaderValue::from_str(token.token()).unwrap());
     own.insert(AUTHORIZATION, HeaderValue::from_static("Basic dXNlcjp3b3Jk"));
-    assert!(admission.admit(&own, FAR).is_ok_and(|grant| grant.is_some()));
+    assert!(admission.admit(&own, &FAR).is_ok_and(|grant| grant.is_some()));
     let mut both = headers("bearer");
     both.append(AUTHORIZATION, HeaderValue::from_static("bearer x"));
-    assert_eq!(admission.admit(&both, FAR).unwrap_err(), Denial::BadToken);
-    assert_eq!(admission.admit(&HeaderMap::new(), FAR).unwrap_err(), Denial::NoToken);
+    assert_eq!(admission.admit(&both, &FAR).unwrap_err(), Denial::BadToken);
+    assert_eq!(admission.admit(&HeaderMap::new(), &FAR).unwrap_err(), Denial::NoToken);
     assert_eq!(admit(&admission, "").unwrap_err(), Denial::NoToken);
     let stats = admission.stats();
     assert_eq!((stats.without_token, stats.refused), (2, 1));

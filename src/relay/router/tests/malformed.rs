@@ -7,8 +7,8 @@ use crate::Kind;
 use crate::relay::router::testing::{Body, Lab, channel};
 use crate::relay::router::{Answer, Router, RouterConfig};
 use crate::wire::{
-    Accept, ChannelRef, Close, Closed, DataFlags, End, Hello, HelloFlags, ListenReq, ListenRsp,
-    Message, Name, Route, Status, Verdict, Window,
+    Accept, ChannelKind, ChannelRef, Close, Closed, DataFlags, End, Hello, HelloFlags, ListenReq,
+    ListenRsp, Message, Name, Route, Status, Verdict, Window,
 };
 
 #[test]
@@ -102,7 +102,7 @@ fn probe_has_neither_fin_nor_datagram() {
 fn claims_have_an_id_a_backlog_and_a_status_of_listen_rsp() {
     let claim = ListenReq {
         claim: 1,
-        kind: Kind::Stream,
+        kind: ChannelKind::plain(Kind::Stream),
         port: 1,
         owner: [1; 16],
         epoch: 1,
@@ -115,6 +115,8 @@ fn claims_have_an_id_a_backlog_and_a_status_of_listen_rsp() {
         Status::Ok,
         Status::InUse,
         Status::Taken,
+        Status::Prove,
+        Status::Unproved,
         Status::Limited,
         Status::Forbidden,
         Status::Retry,
@@ -154,8 +156,23 @@ fn clients_say_statuses_only_where_they_belong() {
     };
     for &status in Status::ALL {
         let end = channel(9);
-        let accepts = [Status::Ok, Status::NoListener, Status::BacklogFull, Status::WrongKind];
-        let closes = [Status::Closed, Status::Aborted, Status::Linger, Status::Protocol];
+        let accepts = [
+            Status::Ok,
+            Status::NoListener,
+            Status::BacklogFull,
+            Status::WrongKind,
+            Status::WrongSecurity,
+            Status::Handshake,
+        ];
+        let closes = [
+            Status::Closed,
+            Status::Aborted,
+            Status::Linger,
+            Status::Protocol,
+            Status::Handshake,
+            Status::WrongKey,
+            Status::Tampered,
+        ];
         let closed = [Status::Closed, Status::Unknown];
         for (message, fits) in [
             (accept(status, u32::from(status == Status::Ok)), accepts.contains(&status)),
@@ -347,7 +364,7 @@ proptest! {
     fn no_input_makes_the_router_panic_or_leak(steps in proptest::collection::vec(step(), 1..60)) {
         let config = RouterConfig { max_sessions: 3, acks: 2, wishes: 2, undrained: 4_096,
             max_held: 40_000, ..RouterConfig::default() };
-        let mut lab = Lab { router: Router::new(config, 0), now: 0 };
+        let mut lab = Lab { router: Router::new(config, 0), now: 0, origin: Default::default() };
         let mut open: Vec<(u64, Bytes, bool)> = Vec::new();
         for step in steps {
             match step {

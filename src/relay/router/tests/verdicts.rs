@@ -51,7 +51,7 @@ fn away_begins_when_the_grace_is_over() {
 fn a_young_relay_says_retry() {
     let config = RouterConfig::default();
     let grace = config.grace_ms;
-    let mut lab = Lab { router: Router::new(config, 0), now: 0 };
+    let mut lab = Lab { router: Router::new(config, 0), now: 0, origin: Default::default() };
     let body = Body::send(1).to(2, 7).stream(0, b"x").ack(1, false).connect("camera", Kind::Stream);
     let expected = |status| vec![(2, status, 0), (3, status, 0)];
     lab.pass(grace - 1);

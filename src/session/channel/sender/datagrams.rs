@@ -1,21 +1,31 @@
 //! The datagrams that wait to be sent.
 
+use core::ops::Range;
+
 use super::{InFlight, Sender};
 use crate::session::channel::datagram::{self, HEADER};
 use crate::session::channel::ring;
 use crate::wire::Window;
 
 impl Sender {
-    /// Puts a datagram into the ring; false if it does not fit.
-    pub fn write_datagram(&mut self, now: u64, ring: &mut [u8], bytes: &[u8]) -> bool {
-        let size = HEADER + bytes.len();
-        if self.room(ring.len()) < size {
-            return false;
+    /// Puts a datagram into the ring, with room for `more` octets behind its bytes; gives where these are,
+    /// or `None` if it does not fit.
+    pub fn write_datagram(
+        &mut self,
+        now: u64,
+        ring: &mut [u8],
+        bytes: &[u8],
+        more: usize,
+    ) -> Option<Range<u64>> {
+        let len = bytes.len() + more;
+        if self.room(ring.len()) < HEADER + len {
+            return None;
         }
-        ring::copy_in(ring, self.end, &datagram::header(bytes.len(), now));
-        ring::copy_in(ring, self.end + HEADER as u64, bytes);
-        self.end += size as u64;
-        true
+        ring::copy_in(ring, self.end, &datagram::header(len, now));
+        let at = self.end + HEADER as u64;
+        ring::copy_in(ring, at, bytes);
+        self.end = at + len as u64;
+        Some(at..at + bytes.len() as u64)
     }
 
     /// The datagram that stands at offset `at`, or the first one: its length, and where the next

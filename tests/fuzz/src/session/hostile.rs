@@ -7,7 +7,7 @@ use byway::error::Blocked;
 use byway::session::{
     ChannelId, ChannelStats, HeapStorage, Lane, ListenerId, Profile, Session, Settings,
 };
-use byway::wire::{
+use byway::wire::{ChannelKind, 
     Accept, Address, ChannelRef, Close, Closed, Connect, Data, DataFlags, Decoder, End, ListenRsp,
     MAX_CONTROL, Message, Piece, Route, Status, Tick, VERSION, Verdict, Welcome, Window,
 };
@@ -232,7 +232,7 @@ impl World {
             }),
             Say::Arrival { id, datagrams } => Message::AcceptReq(Connect {
                 channel: ChannelRef { id: 0xff00_0000 | u32::from(id), token: 9 },
-                kind: kind(datagrams),
+                kind: ChannelKind::plain(kind(datagrams)),
                 port: 1,
                 limit: 700,
                 linger_ms: 60_000,

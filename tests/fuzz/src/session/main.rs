@@ -3,6 +3,9 @@
 #![no_main]
 
 mod hostile;
+#[path = "../keys.rs"]
+#[allow(dead_code)] // of the other target
+mod keys;
 mod pair;
 mod trip;
 

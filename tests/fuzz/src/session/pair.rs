@@ -11,6 +11,7 @@ use byway::wire::{DataFlags, Decoder, Message, Piece, Route};
 use byway::{Endpoint, Kind};
 use libfuzzer_sys::arbitrary::{self, Arbitrary};
 
+use crate::keys::{check_proofs, key_name, proof, secret};
 use crate::trip::{Orphan, Trip};
 use crate::{RING, half, kind, octets, take_wakes};
 
@@ -88,8 +89,12 @@ struct World {
 
 const LANES: [Lane; 2] = [Lane::Park, Lane::Send];
 
+/// The first listens at a name that is its own to choose, the second at its key name.
 fn endpoint(side: usize) -> Endpoint {
-    ["zero:1", "one:1"][side].parse().expect("an endpoint")
+    match side {
+        0 => "zero:1".parse().expect("an endpoint"),
+        _ => Endpoint { name: key_name(1), port: 1 },
+    }
 }
 
 /// The length of a datagram in octets.
@@ -104,7 +109,8 @@ impl World {
         let now = 1_000_000;
         let sessions = [0, 1].map(|side: usize| {
             let mut storage = HeapStorage::new(&Profile::TINY).expect("a valid profile");
-            let mut settings = Settings::new([side as u8 + 1; 16], side as u64);
+            let mut settings = Settings::new(secret(side), side as u64);
+            settings.key_proof = (side == 1).then_some(*proof(1, 1));
             settings.linger_ms = 60_000;
             if sides[side].long_poll {
                 settings.pace = Pace::LongPoll;
@@ -271,6 +277,7 @@ impl World {
             trip.told = true;
             moved = true;
         }
+        check_proofs(&mut self.router, now);
         match self.router.poll_response(now, trip.id) {
             Answer::Pending => {}
             Answer::Bytes(bytes) => {
@@ -307,6 +314,7 @@ impl World {
                 router.handle_gone(now, orphan.id);
                 return false;
             }
+            check_proofs(router, now);
             loop {
                 match router.poll_response(now, orphan.id) {
                     Answer::Bytes(_) => {}

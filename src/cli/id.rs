@@ -1,0 +1,83 @@
+//! The command that makes and shows identities.
+
+use std::io::{IsTerminal, Write};
+
+use byway::client::{IdentityFile, IdentityFileError};
+use byway::secure::PublicKey;
+use clap::{Args, Subcommand};
+use qrcode::render::unicode::Dense1x2;
+use qrcode::{EcLevel, QrCode};
+
+use super::failure::{Code, CommandError};
+use super::stdout;
+
+/// What to do with an identity.
+#[derive(Debug, Subcommand)]
+pub enum IdAction {
+    /// Make an identity, keep it in a file that nobody else reads, and print its key name
+    New(IdOptions),
+    /// Print the key name of an identity: others connect to it, and reach its owner or nobody
+    Show(IdOptions),
+}
+
+/// Which identity.
+#[derive(Debug, Args)]
+pub struct IdOptions {
+    /// The identity's file, which a new identity never overwrites [default: byway/identity in
+    /// $XDG_CONFIG_HOME or ~/.config]
+    #[arg(long, value_name = "FILE")]
+    file: Option<std::path::PathBuf>,
+}
+
+impl IdOptions {
+    fn file(&self) -> Result<IdentityFile, IdentityFileError> {
+        match &self.file {
+            Some(path) => Ok(IdentityFile::new(path)),
+            None => IdentityFile::at_home(),
+        }
+    }
+}
+
+/// Makes or shows an identity.
+pub fn run(action: &IdAction) -> Result<(), CommandError> {
+    stdout::check()?;
+    let identity = match action {
+        IdAction::New(options) => options.file()?.create()?,
+        IdAction::Show(options) => options.file()?.load()?,
+    };
+    show(&identity.public_key())
+}
+
+/// Prints the key name, and for a person at a terminal what a camera reads.
+fn show(key: &PublicKey) -> Result<(), CommandError> {
+    let mut stdout = std::io::stdout();
+    let mut text = format!("{key}\n");
+    if stdout.is_terminal() {
+        text += &picture(key.name().as_str()).map_err(CommandError::failed)?;
+    }
+    stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()).map_err(|error| {
+        CommandError::failed(format_args!("stdout cannot be written: {error}; look at its reader"))
+    })
+}
+
+/// The QR code (ISO/IEC 18004) of a text. Cameras look for black on white, so the colours are set,
+/// whatever the terminal's are.
+fn picture(text: &str) -> Result<String, qrcode::types::QrError> {
+    const BLACK_ON_WHITE: &str = "\x1b[30;107m";
+    const RESET: &str = "\x1b[0m";
+    // At a screen nothing is smudged: the least correction makes the smallest picture.
+    let code = QrCode::with_error_correction_level(text, EcLevel::L)?;
+    let lines = code.render::<Dense1x2>().build();
+    Ok(lines.lines().map(|line| format!("{BLACK_ON_WHITE}{line}{RESET}\n")).collect())
+}
+
+/// The identity's file cannot be used, which has to be changed before the command works.
+impl From<IdentityFileError> for CommandError {
+    fn from(error: IdentityFileError) -> Self {
+        let code = match error {
+            IdentityFileError::Entropy | IdentityFileError::System { .. } => Code::Failed,
+            _ => Code::Usage,
+        };
+        Self::new(code, error)
+    }
+}

@@ -1,0 +1,106 @@
+//! For whom a request counts: the address that a connection comes from, or the one that a named proxy tells.
+
+use std::net::IpAddr;
+
+use hyper::header::HeaderMap;
+use ipnet::IpNet;
+
+use super::router::Origin;
+
+/// The field in which a proxy tells the addresses behind it, each proxy at the end.
+const FORWARDED_FOR: &str = "x-forwarded-for";
+
+/// The networks of proxies whose word is taken.
+#[derive(Debug, Clone, Default)]
+pub(super) struct TrustedProxies(Vec<IpNet>);
+
+impl TrustedProxies {
+    pub fn new(networks: Vec<IpNet>) -> Self {
+        Self(networks)
+    }
+
+    /// Whether a proxy of this address is named.
+    pub fn contains(&self, address: IpAddr) -> bool {
+        let address = address.to_canonical();
+        self.0.iter().any(|network| network.contains(&address))
+    }
+
+    /// For whom a request counts that came from `peer`. Behind a named proxy: the rightmost address
+    /// told that is not one, as those further left may be the client's invention.
+    pub fn origin(&self, peer: IpAddr, headers: &HeaderMap) -> Origin {
+        if !self.contains(peer) {
+            return Origin::of(peer);
+        }
+        let mut nearest = peer;
+        let told = headers.get_all(FORWARDED_FOR).iter().filter_map(|value| value.to_str().ok());
+        let told: Vec<_> = told.flat_map(|value| value.split(',')).collect();
+        for address in told.iter().rev() {
+            let Some(address) = parse(address) else { break };
+            nearest = address;
+            if !self.contains(address) {
+                break;
+            }
+        }
+        match Origin::of(nearest) {
+            // A loopback address that a proxy tells is somebody else's.
+            Origin::Exempt if nearest != peer => Origin::Address(nearest),
+            origin => origin,
+        }
+    }
+}
+
+/// An address as proxies write it: some with a port, IPv6 then in brackets.
+fn parse(text: &str) -> Option<IpAddr> {
+    let text = text.trim();
+    let bare = text.strip_prefix('[').and_then(|rest| rest.split(']').next()).unwrap_or(text);
+    bare.parse().ok().or_else(|| bare.parse::<std::net::SocketAddr>().ok().map(|with| with.ip()))
+}
+
+#[cfg(test)]
+mod tests {
+    use hyper::header::{HeaderMap, HeaderValue};
+
+    use super::{Origin, TrustedProxies};
+
+    fn origin(proxies: &[&str], peer: &str, told: &[&'static str]) -> String {
+        let proxies = proxies.iter().map(|text| text.parse().expect("a network")).collect();
+        let mut headers = HeaderMap::new();
+        for value in told {
+            headers.append(super::FORWARDED_FOR, HeaderValue::from_static(value));
+        }
+        TrustedProxies::new(proxies).origin(peer.parse().expect("an address"), &headers).to_string()
+    }
+
+    #[test]
+    fn forwarded_address_of_an_unnamed_proxy_is_ignored() {
+        assert_eq!(origin(&[], "192.0.2.1", &["203.0.113.7"]), "192.0.2.1");
+        assert_eq!(origin(&["10.0.0.0/8"], "192.0.2.1", &["203.0.113.7"]), "192.0.2.1");
+        assert_eq!(origin(&[], "127.0.0.1", &["203.0.113.7"]), Origin::Exempt.to_string());
+    }
+
+    #[test]
+    fn rightmost_address_that_is_no_named_proxy_counts() {
+        let proxies = ["127.0.0.1/32", "10.0.0.0/8"];
+        let told = ["1.1.1.1, 203.0.113.7, 10.2.3.4"];
+        assert_eq!(origin(&proxies, "127.0.0.1", &told), "203.0.113.7");
+        assert_eq!(
+            origin(&proxies, "127.0.0.1", &["1.1.1.1", "203.0.113.7 , 10.1.1.1"]),
+            "203.0.113.7"
+        );
+        assert_eq!(origin(&proxies, "::ffff:10.0.0.9", &["203.0.113.7:4711"]), "203.0.113.7");
+        assert_eq!(origin(&proxies, "10.0.0.9", &["[2001:db8:1:2:3::4]:80"]), "2001:db8:1:2::/64");
+    }
+
+    #[test]
+    fn nothing_left_of_what_is_no_address_is_believed() {
+        let proxies = ["10.0.0.0/8"];
+        assert_eq!(origin(&proxies, "10.0.0.9", &["203.0.113.7, unknown"]), "10.0.0.9");
+        assert_eq!(origin(&proxies, "10.0.0.9", &[]), "10.0.0.9");
+        assert_eq!(origin(&proxies, "10.0.0.9", &["203.0.113.7, x, 10.0.0.1"]), "10.0.0.1");
+    }
+
+    #[test]
+    fn loopback_address_that_a_proxy_tells_is_not_exempt() {
+        assert_eq!(origin(&["10.0.0.0/8"], "10.0.0.9", &["127.0.0.1"]), "127.0.0.1");
+    }
+}

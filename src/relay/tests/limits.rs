@@ -1,0 +1,128 @@
+//! What an address may do, over sockets: a named proxy tells whose request it is.
+
+use std::time::Instant;
+
+use super::*;
+use crate::relay::Rate;
+use crate::wire::HelloFlags;
+
+/// A relay behind a proxy on this machine, so that each request says where it comes from.
+fn behind_proxy(router: RouterConfig) -> Relay {
+    let trusted_proxies = vec!["127.0.0.1/32".parse().unwrap()];
+    Relay::bind(RelayConfig { router, trusted_proxies, ..RelayConfig::default() }).unwrap()
+}
+
+fn post_from(stream: &mut TcpStream, from: &str, body: Body) {
+    let body = body.done();
+    let head = format!(
+        "POST /v1 HTTP/1.1\r\nHost: x\r\nX-Forwarded-For: {from}\r\nContent-Type: application/octet-stream\r\nContent-Length: {}\r\n\r\n",
+        body.len()
+    );
+    stream.write_all(&[head.as_bytes(), &body].concat()).unwrap();
+}
+
+fn ask_from(relay: &Relay, from: &str, body: Body) -> Reply {
+    let mut stream = dial(relay);
+    post_from(&mut stream, from, body);
+    reply(&mut stream)
+}
+
+fn assert_told_to_come_back(reply: &Reply, after: u32) {
+    assert_eq!(reply.status, 503);
+    let retry_after = format!("retry-after: {after}\n");
+    for header in [&retry_after, "byway-status: full\n", "connection: close\n"] {
+        assert!(reply.head.contains(header), "{header} in {}", reply.head);
+    }
+}
+
+#[test]
+fn too_many_requests_of_an_address_are_told_to_come_back() {
+    let requests = Some(Rate::new(1, 3));
+    let relay =
+        behind_proxy(RouterConfig { requests, request_wait_ms: 0, ..RouterConfig::default() });
+    for _ in 0..3 {
+        assert_eq!(ask_from(&relay, "203.0.113.7", Body::send(1)).status, 200);
+    }
+    assert_told_to_come_back(&ask_from(&relay, "203.0.113.7", Body::send(1)), 1);
+    // What a client writes there itself stands further left.
+    assert_told_to_come_back(&ask_from(&relay, "1.1.1.1, 203.0.113.7", Body::send(1)), 1);
+    assert_eq!(ask_from(&relay, "203.0.113.8", Body::send(2)).status, 200);
+    assert_eq!(relay.stats().requests_refused, 2);
+}
+
+#[test]
+fn request_beyond_the_rate_waits_for_its_turn() {
+    let relay = behind_proxy(RouterConfig {
+        requests: Some(Rate::new(10, 1)),
+        request_wait_ms: 60_000,
+        ..RouterConfig::default()
+    });
+    let began = Instant::now();
+    for _ in 0..4 {
+        assert_eq!(ask_from(&relay, "203.0.113.7", Body::send(1)).status, 200);
+    }
+    assert!(began.elapsed() >= Duration::from_millis(290), "{:?}", began.elapsed());
+}
+
+#[test]
+fn new_sessions_of_an_address_are_refused_and_known_ones_served() {
+    let new_sessions = Some(Rate::new(1, 2));
+    let relay = behind_proxy(RouterConfig { new_sessions, ..RouterConfig::default() });
+    for n in [1, 2] {
+        assert_eq!(ask_from(&relay, "2001:db8::1", Body::send(n)).status, 200);
+    }
+    // Another address of the same network.
+    assert_told_to_come_back(&ask_from(&relay, "2001:db8::2", Body::send(3)), 5);
+    assert_eq!(ask_from(&relay, "2001:db8::2", Body::send(1)).status, 200);
+    assert_eq!(ask_from(&relay, "2001:db8:0:1::1", Body::send(4)).status, 200);
+}
+
+#[test]
+fn forwarded_address_counts_for_nothing_without_a_named_proxy() {
+    let requests = Some(Rate::new(1, 1));
+    let config = RelayConfig::default();
+    let router = RouterConfig { requests, request_wait_ms: 0, ..config.router.clone() };
+    let relay = Relay::bind(RelayConfig { router, ..config }).unwrap();
+    for _ in 0..5 {
+        assert_eq!(ask_from(&relay, "203.0.113.7", Body::send(1)).status, 200);
+    }
+}
+
+#[test]
+fn reader_slower_than_the_least_rate_is_given_up_although_it_takes_something() {
+    // Each second brings some of the 4 MB that it is to take.
+    let (stall, drain_rate) = (Duration::from_secs(1), 4_000_000);
+    let config = RelayConfig { stall, drain_rate, ..RelayConfig::default() };
+    let relay = Relay::bind(config).unwrap();
+    let hello = Hello {
+        seq: 1,
+        hold_ms: 300_000,
+        flags: HelloFlags::STREAM,
+        max_response: u32::MAX,
+        ..Body::greeting(2)
+    };
+    let mut reader = park(&relay, Body::hello(hello));
+    let mut sender = dial(&relay);
+    let body = Body::send(1).to(2, 7).stream(0, &vec![1; 4_000_000]).done();
+    let sending = std::thread::spawn(move || {
+        // More than the kernels take on the way; it ends when the relay is gone, at the latest.
+        for _ in 0..8 {
+            let head = format!(
+                "POST /v1 HTTP/1.1\r\nHost: x\r\nContent-Type: application/octet-stream\r\nContent-Length: {}\r\n\r\n",
+                body.len()
+            );
+            if sender.write_all(&[head.as_bytes(), &body].concat()).is_err() {
+                return;
+            }
+            let _ = sender.read(&mut [0; 4096]);
+        }
+    });
+    let began = Instant::now();
+    while relay.stats().parked > 0 {
+        assert!(began.elapsed() < 3 * DEADLINE, "it is served still");
+        let _ = reader.read(&mut [0; 40_000]);
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    drop(relay);
+    sending.join().unwrap();
+}

@@ -1,0 +1,48 @@
+//! A stranger that takes all channels of a listener.
+
+use std::io::{Read, Write};
+use std::thread;
+use std::time::Instant;
+
+use byway::client::{Client, Stream};
+
+use super::{CHANNELS, LONG, client, relay};
+
+/// Answers on every channel what comes there, until the channel ends.
+fn serve(server: &Client) {
+    let listener = server.listen("echo:1").unwrap();
+    thread::spawn(move || {
+        while let Ok(stream) = listener.accept_timeout(10 * LONG) {
+            thread::spawn(move || {
+                let mut octets = [0; 5];
+                while (&stream).read_exact(&mut octets).is_ok() {
+                    (&stream).write_all(&octets).unwrap();
+                }
+            });
+        }
+    });
+}
+
+fn echo(mut stream: &Stream) {
+    let mut heard = [0; 5];
+    stream.write_all(b"hello").unwrap();
+    stream.read_exact(&mut heard).unwrap();
+    assert_eq!(&heard, b"hello");
+}
+
+#[test]
+fn newcomer_gets_the_place_of_a_strangers_unused_channel() {
+    let relay = relay();
+    let (server, friend, stranger) = (client(&relay), client(&relay), client(&relay));
+    serve(&server);
+    let used = friend.connect("echo:1").unwrap();
+    echo(&used);
+    let _unused: Vec<_> = (1..CHANNELS).map(|_| stranger.connect("echo:1").unwrap()).collect();
+    let newcomer = client(&relay);
+    let began = Instant::now();
+    let stream = newcomer.connect_timeout("echo:1", 3 * LONG).unwrap();
+    echo(&stream);
+    assert!(began.elapsed() < LONG, "{:?}", began.elapsed());
+    // Neither the channels of others in use nor their peers felt it.
+    echo(&used);
+}
