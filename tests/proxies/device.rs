@@ -7,7 +7,8 @@ use byway::client::{Client, Config, Stream};
 use byway::device::{Device, Link, LinkFault, RelayAddress, Sockets};
 use byway::error::Blocked;
 use byway::relay::Relay;
-use byway::session::{Anything, ChannelId, Half, Settings, Single, Storage};
+use byway::secure::{Identity, Secret};
+use byway::session::{Anything, ChannelId, Half, Security, Settings, Single, Storage};
 use byway::{Endpoint, Kind};
 use embedded_io::{Read, Write};
 
@@ -16,6 +17,11 @@ use crate::tcp::{Tcp, Watch};
 use crate::tls::Tls;
 use crate::tunnel::tls_front;
 use crate::{DEADLINE, pattern, relay};
+
+/// What the device encrypts with.
+fn security() -> Security {
+    Security::new(&Identity::from_seed([9; 32]), Secret::new([8; 32]))
+}
 
 /// Octets that go each way.
 const LEN: usize = 64 << 10;
@@ -42,6 +48,7 @@ fn with_device<L: Link>(
         let mut front = Sockets::new(device, Watch::new());
         front.set_timeout(DEADLINE.as_millis() as u32);
         front.open(&Settings::new([9; 16], 9));
+        front.encrypt(security());
         let endpoint = Endpoint::try_from("there:1").expect("an endpoint");
         let id = front.connect(endpoint, Kind::Stream, b"").expect("connects");
         test(&mut front, id);
@@ -207,6 +214,7 @@ fn untrusted_certificate_is_told_and_seldom_tried() {
     let mut front = Sockets::new(device, Watch::new());
     front.set_timeout(10_000);
     front.open(&Settings::new([9; 16], 9));
+    front.encrypt(security());
     let endpoint = Endpoint::try_from("there:1").expect("an endpoint");
     front.connect(endpoint, Kind::Stream, b"").expect_err("no relay");
     assert_eq!(front.device().session().blocked(), Some(Blocked::Connect));

@@ -1,6 +1,6 @@
 //! What somebody on the way sees.
 
-use byway::client::{Client, Config};
+use byway::client::{Client, Config, Security};
 use byway::relay::{Relay, RelayConfig};
 use byway::transport::Roots;
 
@@ -13,9 +13,10 @@ const LEN: usize = 10 << 20;
 
 /// Carries octets between two clients, each by the recorder; gives what of them went by: token, name,
 /// data.
-fn seen(url: &str, recorder: &Recorder, roots: &Roots) -> [bool; 3] {
+fn seen(url: &str, recorder: &Recorder, roots: &Roots, security: Security) -> [bool; 3] {
     let config = || Config {
         roots: roots.clone(),
+        security,
         headers: vec![("Authorization".into(), format!("Bearer {TOKEN}"))],
         ..Config::new(url)
     };
@@ -29,15 +30,30 @@ fn seen(url: &str, recorder: &Recorder, roots: &Roots) -> [bool; 3] {
     [recorder.has(TOKEN.as_bytes()), recorder.has(b"there"), data]
 }
 
+/// A relay without TLS, behind a recorder, and its URL there.
+fn plain_http() -> (Relay, Recorder, String) {
+    let relay = Relay::bind(RelayConfig::default()).expect("a port");
+    let recorder = Recorder::before(relay.local_addr());
+    let url = format!("http://127.0.0.1:{}", recorder.port());
+    (relay, recorder, url)
+}
+
 #[test]
 fn nothing_can_be_read_on_the_way_to_a_relay_that_speaks_tls() {
     let pair = Pair::new();
     let relay = pair.relay();
     let recorder = Recorder::before(relay.local_addr());
-    assert_eq!(seen(&https(recorder.port()), &recorder, &pair.pinned()), [false; 3]);
+    // TLS alone.
+    let url = https(recorder.port());
+    assert_eq!(seen(&url, &recorder, &pair.pinned(), Security::Plain), [false; 3]);
     // That the recorder would have seen it.
-    let relay = Relay::bind(RelayConfig::default()).expect("a port");
-    let recorder = Recorder::before(relay.local_addr());
-    let url = format!("http://127.0.0.1:{}", recorder.port());
-    assert_eq!(seen(&url, &recorder, &Roots::default()), [true; 3]);
+    let (_relay, recorder, url) = plain_http();
+    assert_eq!(seen(&url, &recorder, &Roots::default(), Security::Plain), [true; 3]);
+}
+
+#[test]
+fn data_cannot_be_read_on_the_way_without_tls() {
+    let (_relay, recorder, url) = plain_http();
+    let seen = seen(&url, &recorder, &Roots::default(), Security::default());
+    assert_eq!(seen, [true, true, false]);
 }
