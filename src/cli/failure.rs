@@ -65,7 +65,13 @@ impl From<Error> for CommandError {
         let code = match error {
             Error::Config(InUse | Taken | Duplicate) => Code::Refused,
             Error::Config(_) => Code::Usage,
-            Error::Peer(PeerError::NoListener | PeerError::BacklogFull) => Code::Refused,
+            Error::Peer(
+                PeerError::NoListener
+                | PeerError::BacklogFull
+                | PeerError::WrongKey
+                | PeerError::KeyRefused
+                | PeerError::Handshake,
+            ) => Code::Refused,
             Error::Peer(PeerError::Away) | Error::TimedOut => Code::TimedOut,
             Error::Resource(ResourceError::Relay | ResourceError::Full { .. }) => Code::Refused,
             Error::Transport(TransportError::Blocked(_)) => Code::Blocked,
