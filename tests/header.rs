@@ -8,9 +8,9 @@ use std::process::Command;
 const RENEW: &str = "BYWAY_RENEW_HEADER";
 
 /// The sources of the header, in its order.
-const SOURCES: [&str; 14] = [
+const SOURCES: [&str; 15] = [
     "error", "library", "handle", "hooks", "identity", "config", "client", "listener", "channel",
-    "stream", "datagram", "ready", "event", "stats",
+    "key", "stream", "datagram", "ready", "event", "stats",
 ];
 
 fn folder() -> PathBuf {

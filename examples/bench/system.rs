@@ -241,7 +241,8 @@ impl Forward {
         let program = part::built("byway", &["--bin", "byway"], None)?;
         let mut command = Command::new(&program);
         command.args(args).args(["--relay", relay]).stdin(Stdio::null()).stdout(Stdio::null());
-        command.stderr(Stdio::null());
+        // No home: the command would make an identity there.
+        command.stderr(Stdio::null()).env_remove("HOME").env_remove("XDG_CONFIG_HOME");
         let child = command.spawn().map_err(|e| format!("{}: {e}", program.display()))?;
         if let Some(from) = args.iter().position(|arg| *arg == "--from") {
             let port = args[from + 1].rsplit(':').next().unwrap_or_default().parse()?;

@@ -28,7 +28,12 @@
  *                 _FOREIGN, _RELAY, _RELAY_LIMIT
  *   fatal codes:  BYWAY_ERROR_VERSION, _MALFORMED, _SECRET_SHARED; the client has to be closed
  *   end codes:    what ended a channel: BYWAY_ERROR_CLOSED, _PEER_CLOSED, _PEER_ABORTED,
- *                 _PEER_GAVE_UP, _PEER_UNKNOWN, _PEER_PROTOCOL, _LINGER; and the fatal codes
+ *                 _PEER_GAVE_UP, _PEER_UNKNOWN, _PEER_PROTOCOL, _LINGER, _HANDSHAKE, _KEY_REFUSED,
+ *                 _TAMPERED, _TAMPERED_THERE, _TRUNCATED; and the fatal codes
+ *
+ * ENCRYPTION. What channels carry is encrypted from end to end, unless both ends say that it is not
+ * (byway_config, plain). An ordinary name says nothing about whom a channel is with: byway_connect_to_key,
+ * byway_peer_key and byway_admit do, and a secret that both ends were given (byway_config, shared_secret).
  *
  * HANDLES. A byway_handle names a client, listener, stream or datagram channel: a number, never 0,
  * positive as int64_t. The program that got it owns it and closes it, once, with byway_close or
@@ -115,6 +120,9 @@
 // Version of byway_config. It rises if the meaning of a field changes.
 #define BYWAY_CONFIG_VERSION 1
 
+// Octets of a secret that peers share.
+#define BYWAY_SHARED_SECRET_SIZE 32
+
 // Most octets of a greeting.
 #define BYWAY_GREETING_SIZE 96
 
@@ -134,7 +142,7 @@
 // channel: nothing waits to be sent, so that a datagram of any length fits.
 #define BYWAY_WRITABLE 2
 
-// byway_accept gives a channel or an error.
+// byway_accept gives a channel or an error; or it refuses a peer whose key byway_admit did not name.
 #define BYWAY_ACCEPTABLE 4
 
 // byway_next_event gives an event.
@@ -215,6 +223,8 @@ enum BYWAY_ENUM byway_error
   BYWAY_ERROR_PEER_ENCRYPTS = -121,
   // The key name is damaged or another identity's, or the relay does not take the proof of its key.
   BYWAY_ERROR_KEY_NAME = -109,
+  // The relay's policy does not give this client's token the endpoint.
+  BYWAY_ERROR_FORBIDDEN = -110,
   // Nobody listens at the endpoint.
   BYWAY_ERROR_NO_LISTENER = -200,
   // The listener's backlog or channels are used up.
@@ -304,6 +314,10 @@ enum BYWAY_ENUM byway_error
   BYWAY_ERROR_TRUNCATED = -442,
   // The server's key is none of those that are pinned.
   BYWAY_ERROR_TLS_OTHER_KEY = -423,
+  // The relay wants a token, and the client has none.
+  BYWAY_ERROR_TOKEN_WANTED = -424,
+  // The relay refuses the client's token.
+  BYWAY_ERROR_TOKEN_REFUSED = -425,
 };
 #ifndef __cplusplus
 #ifdef BYWAY_TYPED_ENUMS
@@ -580,6 +594,23 @@ typedef struct byway_config {
   // The identity of this program, by which it can listen at its own key name, see byway_identity_name: octets
   // that nobody can guess, made once and kept secret. All zeros, the default: it has none.
   uint8_t identity[BYWAY_IDENTITY_SIZE];
+  // The token by which a relay with a policy lets this client in, or NULL. It is copied, and shown nowhere.
+  const char *token;
+  // The file with the token, read when the client is opened and again when the relay refuses the token, or NULL.
+  // Only one of the two may be given.
+  const char *token_file;
+  // A secret that this program and its peers were given, each on another way than by the relay:
+  // BYWAY_SHARED_SECRET_SIZE octets that nobody can guess. Only peers with the same can have a channel with
+  // this client. NULL, the default: any peer can.
+  const uint8_t *shared_secret;
+  // Octets of shared_secret: BYWAY_SHARED_SECRET_SIZE, or 0 if that is NULL.
+  size_t shared_secret_len;
+  // 1: the token may go over http:// to other machines, where everybody on the way can read it. 0, the
+  // default: opening a client with such a URL is BYWAY_ERROR_SETTING.
+  uint32_t token_over_http;
+  // 0, the default: what channels carry is encrypted from end to end. 1: it is not, and the relay, and without
+  // https:// all on the way, can read and change it. Both ends have to agree: none ever falls back.
+  uint32_t plain;
 } byway_config;
 
 // Names a client, listener, stream or datagram channel. 0 is none.
@@ -831,7 +862,8 @@ int32_t byway_listen_datagram_greeting(byway_handle client,
 //
 // Blocks for at most timeout_ms; byway_cancel of the client ends that. Returns BYWAY_OK,
 // BYWAY_ERROR_ARGUMENT, BYWAY_ERROR_ENDPOINT, BYWAY_ERROR_ENDPOINT_KIND, BYWAY_ERROR_NO_LISTENER,
-// BYWAY_ERROR_BACKLOG_FULL, BYWAY_ERROR_PEER_AWAY, BYWAY_ERROR_CHANNELS, BYWAY_ERROR_RELAY_LIMIT,
+// BYWAY_ERROR_BACKLOG_FULL, BYWAY_ERROR_PEER_AWAY, BYWAY_ERROR_PEER_PLAIN, BYWAY_ERROR_PEER_ENCRYPTS,
+// BYWAY_ERROR_WRONG_KEY (at a key name), BYWAY_ERROR_KEY_NAME, BYWAY_ERROR_CHANNELS, BYWAY_ERROR_RELAY_LIMIT,
 // BYWAY_ERROR_HANDLES, a handle code, a wait code, an end code, a path code with what stood in the
 // way when the time is over, or what every call can.
 int32_t byway_connect(byway_handle client,
@@ -867,6 +899,32 @@ int32_t byway_connect_datagram_greeting(byway_handle client,
                                         size_t greeting_len,
                                         int32_t timeout_ms,
                                         byway_handle *channel);
+
+// Connects as byway_connect_greeting does, to a listener that has this key and no other: whoever else took
+// the endpoint's name is refused, and gets no greeting. key_name is the listener's key name, as byway_identity_name
+// and "byway id show" give it. greeting may be NULL if greeting_len is 0. At an endpoint that is a key name
+// byway_connect does the same.
+//
+// Blocks for at most timeout_ms. Returns what byway_connect_greeting does; BYWAY_ERROR_WRONG_KEY if the
+// listener has another key; BYWAY_ERROR_KEY_NAME if key_name is none; BYWAY_ERROR_UNSUPPORTED if the client
+// is plain.
+int32_t byway_connect_to_key(byway_handle client,
+                             const char *endpoint,
+                             const char *key_name,
+                             const uint8_t *greeting,
+                             size_t greeting_len,
+                             int32_t timeout_ms,
+                             byway_handle *stream);
+
+// Connects for datagrams to a listener that has this key; else as byway_connect_to_key, with the same results.
+// *channel is a handle of a datagram channel.
+int32_t byway_connect_datagram_to_key(byway_handle client,
+                                      const char *endpoint,
+                                      const char *key_name,
+                                      const uint8_t *greeting,
+                                      size_t greeting_len,
+                                      int32_t timeout_ms,
+                                      byway_handle *channel);
 
 // Waits for a peer to connect. Several threads may wait on one listener; each peer goes to one.
 //
@@ -962,6 +1020,31 @@ int32_t byway_greeting(byway_handle channel,
 //
 // Does not block. Returns BYWAY_OK, BYWAY_ERROR_ARGUMENT, a handle code, or what every call can.
 int32_t byway_id(byway_handle handle, uint32_t *id);
+
+// Puts the key name of the peer of a stream or datagram channel into buffer, with a NUL: that of the key that the
+// peer has proved to have, as "k.OJmJ...". An empty text if the channel is not encrypted. A peer that was given no
+// identity has another key each time that it is started. size is that of the buffer; BYWAY_KEY_NAME_SIZE is
+// always enough.
+//
+// Does not block. Returns BYWAY_OK, BYWAY_ERROR_ARGUMENT, BYWAY_ERROR_BUFFER_TOO_SMALL (detail: octets
+// needed), a handle code, BYWAY_ERROR_CLOSED, BYWAY_ERROR_TIMED_OUT (it is being connected), or what every
+// call can.
+int32_t byway_peer_key(byway_handle channel,
+                       char *buffer,
+                       size_t size);
+
+// Lets a listener admit the peers that have one of these keys, and no others from now on: byway_accept never gives
+// their channels, which end with BYWAY_ERROR_KEY_REFUSED for them. Peers that came before and were not accepted
+// yet are subject to it, too, so that nobody slips in between byway_listen and this call. key_names are count
+// key names, as byway_identity_name and "byway id show" give them, and are copied; with a count of 0 nobody is
+// admitted. A later call replaces the keys of an earlier one. A channel that is not encrypted proves no key. Peers are
+// refused by calls of byway_accept, which may find nobody else then and give BYWAY_ERROR_TIMED_OUT.
+//
+// Does not block. Returns BYWAY_OK, BYWAY_ERROR_ARGUMENT, BYWAY_ERROR_KEY_NAME (one of them is none: nothing has
+// changed), a handle code, or what every call can.
+int32_t byway_admit(byway_handle listener,
+                    const char *const *key_names,
+                    size_t count);
 
 // Takes octets for sending: as many as there is room for, which *sent says; at least 1 unless len is
 // 0. They are copied, kept until the peer's client has acknowledged them, and sent again as often

@@ -6,6 +6,7 @@ use super::args::{OutPointer, slice, text, timeout};
 use super::byway_config;
 use super::guard::entry;
 use super::handle::{self, byway_handle};
+use super::key::key;
 use super::last::CallError;
 use super::object::Object;
 use crate::client::{ByteStream, Channel, ChannelKind, Client, Datagrams, Listener};
@@ -211,7 +212,8 @@ pub unsafe extern "C" fn byway_listen_datagram_greeting(
 ///
 /// Blocks for at most timeout_ms; byway_cancel of the client ends that. Returns BYWAY_OK,
 /// BYWAY_ERROR_ARGUMENT, BYWAY_ERROR_ENDPOINT, BYWAY_ERROR_ENDPOINT_KIND, BYWAY_ERROR_NO_LISTENER,
-/// BYWAY_ERROR_BACKLOG_FULL, BYWAY_ERROR_PEER_AWAY, BYWAY_ERROR_CHANNELS, BYWAY_ERROR_RELAY_LIMIT,
+/// BYWAY_ERROR_BACKLOG_FULL, BYWAY_ERROR_PEER_AWAY, BYWAY_ERROR_PEER_PLAIN, BYWAY_ERROR_PEER_ENCRYPTS,
+/// BYWAY_ERROR_WRONG_KEY (at a key name), BYWAY_ERROR_KEY_NAME, BYWAY_ERROR_CHANNELS, BYWAY_ERROR_RELAY_LIMIT,
 /// BYWAY_ERROR_HANDLES, a handle code, a wait code, an end code, a path code with what stood in the
 /// way when the time is over, or what every call can.
 #[unsafe(no_mangle)]
@@ -278,6 +280,54 @@ pub unsafe extern "C" fn byway_connect_datagram_greeting(
     }
 }
 
+/// Connects as byway_connect_greeting does, to a listener that has this key and no other: whoever else took
+/// the endpoint's name is refused, and gets no greeting. key_name is the listener's key name, as byway_identity_name
+/// and "byway id show" give it. greeting may be NULL if greeting_len is 0. At an endpoint that is a key name
+/// byway_connect does the same.
+///
+/// Blocks for at most timeout_ms. Returns what byway_connect_greeting does; BYWAY_ERROR_WRONG_KEY if the
+/// listener has another key; BYWAY_ERROR_KEY_NAME if key_name is none; BYWAY_ERROR_UNSUPPORTED if the client
+/// is plain.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn byway_connect_to_key(
+    client: byway_handle,
+    endpoint: *const c_char,
+    key_name: *const c_char,
+    greeting: *const u8,
+    greeting_len: usize,
+    timeout_ms: i32,
+    stream: *mut byway_handle,
+) -> i32 {
+    // SAFETY: the pointers are as their comment says.
+    unsafe {
+        let greeting = (greeting, greeting_len);
+        connect_to_key::<ByteStream>(
+            client, endpoint, key_name, greeting, timeout_ms, stream, "stream",
+        )
+    }
+}
+
+/// Connects for datagrams to a listener that has this key; else as byway_connect_to_key, with the same results.
+/// *channel is a handle of a datagram channel.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn byway_connect_datagram_to_key(
+    client: byway_handle,
+    endpoint: *const c_char,
+    key_name: *const c_char,
+    greeting: *const u8,
+    greeting_len: usize,
+    timeout_ms: i32,
+    channel: *mut byway_handle,
+) -> i32 {
+    // SAFETY: the pointers are as their comment says.
+    unsafe {
+        let greeting = (greeting, greeting_len);
+        connect_to_key::<Datagrams>(
+            client, endpoint, key_name, greeting, timeout_ms, channel, "channel",
+        )
+    }
+}
+
 /// Listens, with the greeting of its answers as a pointer and its octets.
 ///
 /// # Safety
@@ -323,6 +373,33 @@ unsafe fn connect<K: ChannelKind + 'static>(
             let channel: Channel<K> = match timeout_ms {
                 0 => client.start_connect_greeting(endpoint, greeting)?,
                 _ => client.connect_greeting(endpoint, greeting, timeout(timeout_ms))?,
+            };
+            Ok(Box::new(channel))
+        })
+    }
+}
+
+/// Connects to a listener with a key.
+///
+/// # Safety
+/// `endpoint` and `key_name` are NULL or strings; else as for [`connect`].
+unsafe fn connect_to_key<K: ChannelKind + 'static>(
+    client: byway_handle,
+    endpoint: *const c_char,
+    key_name: *const c_char,
+    greeting: (*const u8, usize),
+    timeout_ms: i32,
+    place: *mut byway_handle,
+    name: &str,
+) -> i32 {
+    // SAFETY: as the caller says.
+    unsafe {
+        open(client, endpoint, place, name, |client, endpoint| {
+            let key = key(key_name, "key_name")?;
+            let greeting = slice(greeting.0, greeting.1, "greeting")?;
+            let channel: Channel<K> = match timeout_ms {
+                0 => client.start_connect_to_key(endpoint, &key, greeting)?,
+                _ => client.connect_to_key(endpoint, &key, greeting, timeout(timeout_ms))?,
             };
             Ok(Box::new(channel))
         })

@@ -11,7 +11,8 @@ use super::guard::entry;
 use super::hooks::{self, byway_notice_callback, byway_resolve_callback, byway_socket_callback};
 use super::identity::{BYWAY_IDENTITY_SIZE, identity};
 use super::last::CallError;
-use crate::client::Config;
+use crate::client::{Config, Security};
+use crate::secure::Secret;
 use crate::session::{Pace, Profile};
 use crate::transport::{Proxy, Roots, Token};
 
@@ -168,19 +169,29 @@ pub struct byway_config {
     /// The file with the token, read when the client is opened and again when the relay refuses the token, or NULL.
     /// Only one of the two may be given.
     pub token_file: *const c_char,
+    /// A secret that this program and its peers were given, each on another way than by the relay:
+    /// BYWAY_SHARED_SECRET_SIZE octets that nobody can guess. Only peers with the same can have a channel with
+    /// this client. NULL, the default: any peer can.
+    pub shared_secret: *const u8,
+    /// Octets of shared_secret: BYWAY_SHARED_SECRET_SIZE, or 0 if that is NULL.
+    pub shared_secret_len: usize,
     /// 1: the token may go over http:// to other machines, where everybody on the way can read it. 0, the
     /// default: opening a client with such a URL is BYWAY_ERROR_SETTING.
     pub token_over_http: u32,
-    /// Must be 0.
-    pub reserved_number: u32,
+    /// 0, the default: what channels carry is encrypted from end to end. 1: it is not, and the relay, and without
+    /// https:// all on the way, can read and change it. Both ends have to agree: none ever falls back.
+    pub plain: u32,
 }
+
+/// Octets of a secret that peers share.
+pub const BYWAY_SHARED_SECRET_SIZE: usize = 32;
 
 /// No padding, here and on 32-bit targets: a field added in the place of padding would be garbage
 /// in the structs of programs that do not know it.
 const POINTER: usize = size_of::<usize>();
 const _: () = assert!(
     size_of::<byway_config>()
-        == 2 * 4 + 14 * POINTER + 8 + 40 + 10 * 4 + 8 + 32 + 2 * POINTER + 2 * 4
+        == 2 * 4 + 14 * POINTER + 8 + 40 + 10 * 4 + 8 + 32 + 4 * POINTER + 2 * 4
 );
 
 /// What a struct has at the very least: up to `relay_url`, rounded up to 8 for 32-bit targets.
@@ -229,8 +240,10 @@ fn defaults() -> byway_config {
         identity: [0; BYWAY_IDENTITY_SIZE],
         token: std::ptr::null(),
         token_file: std::ptr::null(),
+        shared_secret: std::ptr::null(),
+        shared_secret_len: 0,
         token_over_http: 0,
-        reserved_number: 0,
+        plain: 0,
     };
     set_profile(&mut defaults, &config.profile);
     defaults
@@ -301,11 +314,14 @@ impl byway_config {
         if !self.reserved.is_null() {
             return Err(setting("config.reserved must be NULL"));
         }
-        if self.reserved_number != 0 {
-            return Err(setting("config.reserved_number must be 0"));
-        }
         // SAFETY: as the caller says.
         let token = unsafe { self.token() }?;
+        let security = security(self.plain)?;
+        // SAFETY: as the caller says.
+        let shared_secret = unsafe { shared_secret(self.shared_secret, self.shared_secret_len) }?;
+        if security == Security::Plain && shared_secret.is_some() {
+            return Err(setting("config.shared_secret is of no use where config.plain is 1"));
+        }
         // SAFETY: as the caller says.
         let url = unsafe { text(self.relay_url, "relay_url") }?;
         let defaults = Config::new(url);
@@ -346,6 +362,8 @@ impl byway_config {
             epoch: Some(self.epoch_ms).filter(|epoch| *epoch != 0),
             seed: Some(self.seed).filter(|seed| *seed != [0; 24]),
             identity: identity(&self.identity),
+            security,
+            shared_secret,
             linger: millis(self.linger_ms),
             keepalive: Some(millis(self.keepalive_ms)).filter(|time| !time.is_zero()),
             pace: pace(self.pace)?,
@@ -396,6 +414,35 @@ impl byway_config {
 
 fn setting(line: &'static str) -> CallError {
     CallError::new(byway_error::Setting, line)
+}
+
+/// Whether to encrypt, as C says it.
+fn security(plain: u32) -> Result<Security, CallError> {
+    match plain {
+        0 => Ok(Security::Encrypted),
+        1 => Ok(Security::Plain),
+        _ => Err(setting("config.plain must be 0 or 1")),
+    }
+}
+
+/// The shared secret, if there is one. One that is too short, or empty memory, is a fault of the program, and
+/// would let in whom the secret is to keep out.
+///
+/// # Safety
+/// `octets` is NULL or points to `len` octets.
+unsafe fn shared_secret(octets: *const u8, len: usize) -> Result<Option<Secret>, CallError> {
+    if octets.is_null() && len == 0 {
+        return Ok(None);
+    }
+    // SAFETY: the same is asked of the caller.
+    let octets = unsafe { slice(octets, len, "shared_secret") }?;
+    let secret = <[u8; BYWAY_SHARED_SECRET_SIZE]>::try_from(octets)
+        .map(Secret::new)
+        .map_err(|_| setting("config.shared_secret must have 32 octets, as its length must say"))?;
+    match secret == Secret::new([0; BYWAY_SHARED_SECRET_SIZE]) {
+        true => Err(setting("config.shared_secret has no octet but zero: give random ones")),
+        false => Ok(Some(secret)),
+    }
 }
 
 /// A pace as C names it.

@@ -9,6 +9,7 @@ use super::byway_error;
 use super::last::CallError;
 use crate::client::{Channel, ChannelKind, Client, Listener, PollFd, Readiness};
 use crate::error::Error;
+use crate::secure::PublicKey;
 use crate::session::ChannelStats;
 use crate::{Address, Endpoint, Kind};
 
@@ -40,6 +41,14 @@ pub(super) trait Object: Any + Debug + Send + Sync {
 
     fn accept(&self, _timeout: Option<Duration>) -> Result<Box<dyn Object>, CallError> {
         Err(wrong_kind("listener"))
+    }
+
+    fn admit(&self, _keys: Vec<PublicKey>) -> Result<(), CallError> {
+        Err(wrong_kind("listener"))
+    }
+
+    fn peer_key(&self) -> Result<Option<PublicKey>, CallError> {
+        Err(wrong_kind("stream or datagram channel"))
     }
 
     fn peer(&self) -> Result<Address, CallError> {
@@ -145,6 +154,11 @@ impl<K: ChannelKind + 'static> Object for Listener<Channel<K>> {
     fn accept(&self, timeout: Option<Duration>) -> Result<Box<dyn Object>, CallError> {
         Ok(Box::new(self.accept_timeout(timeout)?))
     }
+
+    fn admit(&self, keys: Vec<PublicKey>) -> Result<(), CallError> {
+        self.admit(keys);
+        Ok(())
+    }
 }
 
 impl<K: ChannelKind + 'static> Object for Channel<K> {
@@ -189,6 +203,10 @@ impl<K: ChannelKind + 'static> Object for Channel<K> {
 
     fn id(&self) -> Result<u32, CallError> {
         Ok(self.id().0)
+    }
+
+    fn peer_key(&self) -> Result<Option<PublicKey>, CallError> {
+        Ok(self.peer_key()?)
     }
 
     fn peer(&self) -> Result<Address, CallError> {

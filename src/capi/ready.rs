@@ -15,7 +15,7 @@ pub const BYWAY_READABLE: u32 = 1;
 /// byway_send takes something or fails; not while the channel is being connected. On a datagram
 /// channel: nothing waits to be sent, so that a datagram of any length fits.
 pub const BYWAY_WRITABLE: u32 = 2;
-/// byway_accept gives a channel or an error.
+/// byway_accept gives a channel or an error; or it refuses a peer whose key byway_admit did not name.
 pub const BYWAY_ACCEPTABLE: u32 = 4;
 /// byway_next_event gives an event.
 pub const BYWAY_EVENT: u32 = 8;

@@ -71,7 +71,13 @@ impl From<Error> for CommandError {
         let code = match error {
             Error::Config(InUse | Taken | Duplicate | Forbidden) => Code::Refused,
             Error::Config(_) => Code::Usage,
-            Error::Peer(PeerError::NoListener | PeerError::BacklogFull) => Code::Refused,
+            Error::Peer(
+                PeerError::NoListener
+                | PeerError::BacklogFull
+                | PeerError::WrongKey
+                | PeerError::KeyRefused
+                | PeerError::Handshake,
+            ) => Code::Refused,
             Error::Peer(PeerError::Away) | Error::TimedOut => Code::TimedOut,
             Error::Resource(ResourceError::Relay | ResourceError::Full { .. }) => Code::Refused,
             Error::Transport(TransportError::Blocked(Blocked::Token(_))) => Code::Refused,

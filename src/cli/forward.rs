@@ -7,13 +7,14 @@ use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use byway::client::{Client, Stream};
+use byway::Error;
+use byway::client::{Client, Listener, Stream};
 use byway::error::{PeerError, ResourceError};
-use byway::{Endpoint, Error};
 use rustix::io::Errno;
 use tracing::{debug, warn};
 
 use super::failure::CommandError;
+use super::peers::{self, Target};
 use super::permits::{Permit, Permits};
 use super::retry;
 use super::shortage::Shortage;
@@ -79,16 +80,15 @@ impl Wants {
     }
 }
 
-/// Accepts the channels that peers open to `endpoint` and dials `to` for each, until the endpoint is
+/// Accepts the channels that peers open to the listener and dials `to` for each, until the endpoint is
 /// lost.
 pub fn listen(
     client: &Client,
-    endpoint: Endpoint,
+    listener: &Listener<Stream>,
     to: &str,
     permits: &Arc<Permits>,
-    patience: Duration,
 ) -> Result<(), CommandError> {
-    let listener = retry::listen(client, endpoint, patience)?;
+    let endpoint = listener.endpoint();
     say(format_args!("listening on {endpoint}"));
     let wants = Wants::new();
     let lost = loop {
@@ -97,6 +97,7 @@ pub fn listen(
             Ok(stream) => stream,
             Err(error) => break error,
         };
+        peers::tell_key(&stream, endpoint);
         permit.hold(&stream);
         let (served, to, wants) = (stream.clone(), to.to_owned(), Arc::clone(&wants));
         let started = start(move || {
@@ -114,11 +115,11 @@ pub fn listen(
     Err(lost.into())
 }
 
-/// Listens on the TCP addresses `from` and connects to `endpoint` for each connection. Connections
+/// Listens on the TCP addresses `from` and connects to the target for each connection. Connections
 /// without a free channel wait.
 pub fn connect(
     client: &Client,
-    endpoint: Endpoint,
+    target: Target,
     from: &str,
     permits: &Arc<Permits>,
     patience: Duration,
@@ -161,7 +162,7 @@ pub fn connect(
                 wants.permit(permits)
             }
         };
-        serve(client.clone(), tcp, endpoint, patience, permit, Arc::clone(&wants));
+        serve(client.clone(), tcp, target, patience, permit, Arc::clone(&wants));
     }
 }
 
@@ -169,19 +170,19 @@ pub fn connect(
 fn serve(
     client: Client,
     tcp: TcpStream,
-    endpoint: Endpoint,
+    target: Target,
     patience: Duration,
     mut permit: Permit,
     wants: Arc<Wants>,
 ) {
     let started = start(move || {
-        match dial_peer(&client, &tcp, endpoint, patience, &wants) {
+        match dial_peer(&client, &tcp, target, patience, &wants) {
             Ok(Some(stream)) => {
                 permit.hold(&stream);
                 carry(&tcp, &stream);
             }
             Ok(None) | Err(Error::Closed) => {}
-            Err(error) => warn!("{endpoint}: {error}"),
+            Err(error) => warn!("{}: {error}", target.endpoint),
         }
         drop((tcp, permit));
     });
@@ -212,7 +213,7 @@ fn start(work: impl FnOnce() + Send + 'static) -> io::Result<()> {
 fn dial_peer(
     client: &Client,
     tcp: &TcpStream,
-    endpoint: Endpoint,
+    target: Target,
     patience: Duration,
     wants: &Wants,
 ) -> Result<Option<Stream>, Error> {
@@ -224,7 +225,7 @@ fn dial_peer(
             if is_gone.get() {
                 return Ok(None);
             }
-            retry::connect_once(client, endpoint, left).map(Some)
+            retry::connect_once(client, target, left).map(Some)
         },
         |error| match error {
             // The permit was free, so a channel will soon be free, too.
@@ -246,7 +247,7 @@ fn dial_peer(
             Err(error @ Error::Peer(PeerError::BacklogFull | PeerError::NoListener)),
             Some(waiting),
         ) => {
-            debug!("{endpoint}: {error}");
+            debug!("{}: {error}", target.endpoint);
             waiting.refuse();
             Ok(None)
         }

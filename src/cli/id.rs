@@ -2,7 +2,7 @@
 
 use std::io::{IsTerminal, Write};
 
-use byway::client::{IdentityFile, IdentityFileError};
+use byway::client::{IdentityFile, IdentityFileError, SharedSecretFileError};
 use byway::secure::PublicKey;
 use clap::{Args, Subcommand};
 use qrcode::render::unicode::Dense1x2;
@@ -69,6 +69,13 @@ fn picture(text: &str) -> Result<String, qrcode::types::QrError> {
     let code = QrCode::with_error_correction_level(text, EcLevel::L)?;
     let lines = code.render::<Dense1x2>().build();
     Ok(lines.lines().map(|line| format!("{BLACK_ON_WHITE}{line}{RESET}\n")).collect())
+}
+
+/// The shared secret's file cannot be used, which has to be changed before the command works.
+impl From<SharedSecretFileError> for CommandError {
+    fn from(error: SharedSecretFileError) -> Self {
+        Self::usage(error)
+    }
 }
 
 /// The identity's file cannot be used, which has to be changed before the command works.

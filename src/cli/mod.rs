@@ -7,6 +7,7 @@ mod id;
 mod limits;
 mod options;
 mod parse;
+mod peers;
 mod permits;
 mod pipe;
 mod relay;
@@ -26,6 +27,7 @@ use std::time::Duration;
 
 use byway::client::{Client, Config};
 use byway::error::TransportError;
+use byway::secure::PublicKey;
 use byway::session::Profile;
 use byway::{Endpoint, Error};
 use clap::{ArgAction, Parser, Subcommand};
@@ -37,6 +39,7 @@ use tracing_subscriber::util::SubscriberInitExt;
 
 use failure::CommandError;
 use options::{ClientOptions, Place, Role};
+use peers::{Admission, Target};
 use permits::Permits;
 use signals::Signals;
 
@@ -64,8 +67,9 @@ Exit codes:
      nothing itself and heard nothing for 1 s, or had ended before
   1  failed in mid-transfer, or this system failed (stdin, stdout, threads, memory)
   2  wrong usage or configuration, or versions that do not match
-  3  refused: nobody listens, backlog full, endpoint or address in use, a limit of the
-     relay, a token or endpoint that its policy does not have
+  3  refused: nobody listens, backlog full, endpoint or address in use, a limit of the relay, a
+     token or endpoint that its policy does not have, another key than --peer-key says, no shared
+     secret in common
   4  path to the relay blocked
   5  timed out, or the peer is away
   128 + N  ended by signal N; a relay ends with 0";
@@ -106,6 +110,8 @@ enum Action {
         #[arg(long, value_name = "HOST:PORT", value_parser = parse::server)]
         to: Option<String>,
         #[command(flatten)]
+        admission: Admission,
+        #[command(flatten)]
         options: ClientOptions,
     },
     /// Make an identity, or show the key name of one: a name that nobody else can take
@@ -121,6 +127,10 @@ enum Action {
         /// addresses when it is ready, one a line
         #[arg(long, value_name = "HOST:PORT", value_parser = parse::host_port)]
         from: Option<String>,
+        /// Connect only if the listener has this key, which byway id show prints there: whoever else took the
+        /// name is refused. A key name as NAME says the key itself
+        #[arg(long, value_name = "KEYNAME", value_parser = parse::key_name, conflicts_with = "plain")]
+        peer_key: Option<PublicKey>,
         #[command(flatten)]
         options: ClientOptions,
     },
@@ -148,36 +158,42 @@ fn run(action: Action) -> Result<(), CommandError> {
         Action::Relay(options) => relay::run(&options),
         Action::Token { action } => token::run(&action),
         Action::Id(action) => id::run(&action),
-        Action::Listen { endpoint, to: None, options } => {
+        Action::Listen { endpoint, to: None, admission, options } => {
             stdout::check()?;
             let role = Role::Listens(endpoint);
             let Opened { client, endpoint, permits, patience } =
                 open(&options, role, Profile::PC, 1)?;
             let listener = retry::listen(&client, endpoint, patience)?;
+            admission.apply(&listener);
             say(format_args!("listening on {endpoint}"));
             let stream = listener.accept()?;
+            peers::tell_key(&stream, endpoint);
             drop(listener);
             pipe::join(&client, &stream, &permits)
         }
-        Action::Connect { endpoint, from: None, options } => {
+        Action::Connect { endpoint, from: None, peer_key, options } => {
             stdout::check()?;
             let role = Role::Connects(endpoint);
             let Opened { client, endpoint, permits, patience } =
                 open(&options, role, Profile::PC, 1)?;
-            let stream = retry::connect(&client, endpoint, patience)?;
+            let target = Target { endpoint, key: peer_key };
+            let stream = retry::connect(&client, target, patience)?;
             pipe::join(&client, &stream, &permits)
         }
-        Action::Listen { endpoint, to: Some(to), options } => {
+        Action::Listen { endpoint, to: Some(to), admission, options } => {
             let role = Role::Listens(endpoint);
             let Opened { client, endpoint, permits, patience } =
                 open(&options, role, Profile::SERVER, u8::MAX)?;
-            forward::listen(&client, endpoint, &to, &permits, patience)
+            let listener = retry::listen(&client, endpoint, patience)?;
+            admission.apply(&listener);
+            forward::listen(&client, &listener, &to, &permits)
         }
-        Action::Connect { endpoint, from: Some(from), options } => {
+        Action::Connect { endpoint, from: Some(from), peer_key, options } => {
             let role = Role::Connects(endpoint);
             let Opened { client, endpoint, permits, patience } =
                 open(&options, role, Profile::SERVER, u8::MAX)?;
-            forward::connect(&client, endpoint, &from, &permits, patience)
+            let target = Target { endpoint, key: peer_key };
+            forward::connect(&client, target, &from, &permits, patience)
         }
     }
 }
@@ -201,6 +217,7 @@ fn open(
     options.check()?;
     let mut config = options.config(profile, backlog);
     config.identity = options.identity(&role)?;
+    config.shared_secret = options.shared_secret()?;
     let endpoint = role.place().endpoint(config.identity.as_ref())?;
     let permits = Arc::new(Permits::new(permits(config.profile.channels)));
     let patience = config.connect_timeout;

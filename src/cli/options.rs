@@ -7,11 +7,14 @@ use std::time::Duration;
 
 use argon2::{Algorithm, Argon2, Params, Version};
 use byway::Endpoint;
-use byway::client::{Config, IdentityFile, IdentityFileError, Security};
-use byway::secure::Identity;
+use byway::client::{
+    Config, IdentityFile, IdentityFileError, Security, SharedSecretFile, SharedSecretFileError,
+};
+use byway::secure::{Identity, Secret};
 use byway::session::{Pace, Profile};
 use byway::transport::{Proxy, Roots, Token};
 use clap::{Args, ValueEnum};
+use tracing::info;
 
 use super::failure::CommandError;
 use super::parse;
@@ -79,10 +82,14 @@ pub struct ClientOptions {
     /// need not wait. Keep it to yourself, or others do so
     #[arg(long, value_name = "TEXT")]
     owner: Option<String>,
-    /// The file of the identity whose key name is the own one; byway id new makes it [default: the
-    /// one that byway id has, where one is needed]
+    /// The file of the identity whose key this end has, and whose key name is the own one; byway id new makes
+    /// it [default: the one that byway id has, which is made when there is none]
     #[arg(long, value_name = "FILE")]
     identity: Option<PathBuf>,
+    /// The file of a secret that all peers have: only they can have a channel with this end. A line of 64
+    /// hexadecimal digits that nobody else may read: (umask 077; openssl rand -hex 32 > FILE)
+    #[arg(long, value_name = "FILE", conflicts_with = "plain")]
+    shared_secret_file: Option<PathBuf>,
 }
 
 /// An endpoint, as the user writes it.
@@ -107,13 +114,42 @@ impl Role {
         }
     }
 
-    /// Whether that takes an identity.
-    fn needs_identity(self) -> bool {
+    /// Which identity that takes.
+    fn need(self) -> Need {
         match self {
-            Self::Listens(Place::At(endpoint)) => endpoint.name.is_key_name(),
-            Self::Connects(Place::At(_)) => false,
-            Self::Listens(Place::Own(_)) | Self::Connects(Place::Own(_)) => true,
+            Self::Listens(Place::At(endpoint)) if endpoint.name.is_key_name() => Need::OfName,
+            Self::Listens(Place::At(_)) | Self::Connects(Place::At(_)) => Need::None,
+            Self::Listens(Place::Own(_)) | Self::Connects(Place::Own(_)) => Need::Any,
         }
+    }
+}
+
+/// What identity a role takes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Need {
+    /// The one of a key name.
+    OfName,
+    /// Any that is kept.
+    Any,
+    /// None.
+    None,
+}
+
+/// The identity of this user, which is made when there is none.
+fn at_home() -> Result<Identity, IdentityFileError> {
+    let file = IdentityFile::at_home()?;
+    match file.load() {
+        Err(IdentityFileError::Missing { .. }) => {
+            let identity = file.load_or_create()?;
+            let path = file.path().display();
+            info!("{path}: a new identity, with the key {}", identity.public_key());
+            Ok(identity)
+        }
+        Ok(identity) => {
+            info!("this end has the key {}", identity.public_key());
+            Ok(identity)
+        }
+        Err(error) => Err(error),
     }
 }
 
@@ -201,14 +237,31 @@ impl ClientOptions {
         }
     }
 
-    /// The identity that the user names, or the one at home where one is needed.
+    /// The identity that the user names, or the one at home, so that the key of this end stays the same. Where
+    /// none is needed, and there is no home, or none that can be written, the client has a key for its life.
     pub fn identity(&self, role: &Role) -> Result<Option<Identity>, IdentityFileError> {
-        let file = match &self.identity {
-            Some(path) => IdentityFile::new(path),
-            None if role.needs_identity() => IdentityFile::at_home()?,
-            None => return Ok(None),
-        };
-        file.load().map(Some)
+        if let Some(path) = &self.identity {
+            return IdentityFile::new(path).load().map(Some);
+        }
+        match role.need() {
+            // An identity that is made now is not the one of that name.
+            Need::OfName => IdentityFile::at_home()?.load().map(Some),
+            Need::Any => at_home().map(Some),
+            Need::None if self.plain => Ok(None),
+            Need::None => match at_home() {
+                Ok(identity) => Ok(Some(identity)),
+                Err(error @ (IdentityFileError::NoHome | IdentityFileError::System { .. })) => {
+                    info!("this run has a key of its own: {error}");
+                    Ok(None)
+                }
+                Err(error) => Err(error),
+            },
+        }
+    }
+
+    /// The secret that the user shares with the peers.
+    pub fn shared_secret(&self) -> Result<Option<Secret>, SharedSecretFileError> {
+        self.shared_secret_file.as_ref().map(|path| SharedSecretFile::new(path).load()).transpose()
     }
 
     fn least_linger(&self) -> u64 {

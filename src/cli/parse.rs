@@ -6,7 +6,7 @@ use std::ops::RangeInclusive;
 
 use byway::Endpoint;
 use byway::relay::Rate;
-use byway::secure::HostDigest;
+use byway::secure::{HostDigest, PublicKey};
 use ipnet::IpNet;
 
 use super::limits::ChosenRate;
@@ -46,6 +46,11 @@ pub fn place(text: &str) -> Result<Place, String> {
             .map_err(|cause| format!("the port after the colon: {cause}")),
         None => text.parse::<Endpoint>().map(Place::At).map_err(|error| error.to_string()),
     }
+}
+
+/// Parses a key name.
+pub fn key_name(text: &str) -> Result<PublicKey, String> {
+    text.parse::<PublicKey>().map_err(|error| error.to_string())
 }
 
 /// Parses the host of a relay's URL.

@@ -7,6 +7,7 @@ use byway::client::{Client, Listener, Stream};
 use byway::error::{ConfigError, PeerError};
 use byway::{Endpoint, Error};
 
+use super::peers::{self, Target};
 use super::say;
 
 /// The first and the longest pause before another try; each pause is twice the one before. A channel
@@ -44,12 +45,13 @@ pub fn listen(
 }
 
 /// Connects, and waits within `patience` for a listener that is not there yet, or full.
-pub fn connect(client: &Client, endpoint: Endpoint, patience: Duration) -> Result<Stream, Error> {
+pub fn connect(client: &Client, target: Target, patience: Duration) -> Result<Stream, Error> {
+    let endpoint = target.endpoint;
     let mut tell = Teller::new(patience);
     patiently(
         patience,
         thread::sleep,
-        |left| connect_once(client, endpoint, left),
+        |left| connect_once(client, target, left),
         |error| match error {
             Error::Peer(PeerError::NoListener) => {
                 tell.once(error, endpoint, "has no listener yet");
@@ -66,9 +68,10 @@ pub fn connect(client: &Client, endpoint: Endpoint, patience: Duration) -> Resul
 
 /// Connects with a single try. `Client::connect` would try again by itself where the listener has no
 /// room; the command tells the user of that.
-pub fn connect_once(client: &Client, endpoint: Endpoint, left: Duration) -> Result<Stream, Error> {
-    let stream = client.start_connect(endpoint)?;
+pub fn connect_once(client: &Client, target: Target, left: Duration) -> Result<Stream, Error> {
+    let stream = target.start_connect(client)?;
     stream.wait_open(left)?;
+    peers::tell_key(&stream, target.endpoint);
     Ok(stream)
 }
 

@@ -1,7 +1,7 @@
 //! Where an identity is kept: a file that its owner alone reads.
 
 use std::fs::{DirBuilder, File};
-use std::io::{self, Read, Write};
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 use base64::Engine;
@@ -10,13 +10,11 @@ use tempfile::NamedTempFile;
 use zeroize::{Zeroize, Zeroizing};
 
 use super::config::random;
+use super::private_file::{self, LONGEST};
 use crate::secure::Identity;
 
 /// The first line of the file, by which it is known.
 const HEAD: &str = "byway-identity-1";
-
-/// Most octets of such a file that are read.
-const LONGEST: u64 = 1024;
 
 /// A file that keeps an identity: three lines of text, the second of which is the secret.
 ///
@@ -120,10 +118,10 @@ impl IdentityFile {
             io::ErrorKind::NotFound => IdentityFileError::Missing { path: path() },
             _ => self.system(error),
         })?;
-        self.check_permissions(&file)?;
-        // Room for all, so that no copy is left behind when the text grows.
-        let mut text = Zeroizing::new(Vec::with_capacity(LONGEST as usize));
-        file.take(LONGEST).read_to_end(&mut text).map_err(|error| self.system(error))?;
+        if let Some(mode) = private_file::exposed(&file).map_err(|error| self.system(error))? {
+            return Err(IdentityFileError::Exposed { path: path(), mode });
+        }
+        let text = private_file::read(file).map_err(|error| self.system(error))?;
         parse(&text).ok_or_else(|| IdentityFileError::Damaged { path: path() })
     }
 
@@ -168,24 +166,6 @@ impl IdentityFile {
             },
             loaded => loaded,
         }
-    }
-
-    #[cfg(unix)]
-    fn check_permissions(&self, file: &File) -> Result<(), IdentityFileError> {
-        use std::os::unix::fs::PermissionsExt;
-        let metadata = file.metadata().map_err(|error| self.system(error))?;
-        let mode = metadata.permissions().mode() & 0o777;
-        // Pipes and the like are the caller's own.
-        match mode & 0o077 {
-            0 => Ok(()),
-            _ if !metadata.is_file() => Ok(()),
-            _ => Err(IdentityFileError::Exposed { path: self.path.clone(), mode }),
-        }
-    }
-
-    #[cfg(not(unix))]
-    fn check_permissions(&self, _: &File) -> Result<(), IdentityFileError> {
-        Ok(())
     }
 
     fn system(&self, error: io::Error) -> IdentityFileError {

@@ -30,7 +30,9 @@ mod lanes;
 mod listen;
 mod listener;
 mod monitor;
+mod private_file;
 mod readiness;
+mod shared_secret;
 
 use std::fmt;
 use std::io;
@@ -48,6 +50,7 @@ pub use identity::{IdentityFile, IdentityFileError};
 pub use lanes::LANE_STACK;
 pub use listener::Listener;
 pub use readiness::{PollFd, Readiness};
+pub use shared_secret::{SharedSecretFile, SharedSecretFileError};
 
 use crate::error::Error;
 use crate::secure::{Identity, PublicKey};

@@ -1,6 +1,7 @@
 //! A peer's public key: as a name, and for key agreement.
 
 use core::fmt;
+use core::str::FromStr;
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -108,6 +109,20 @@ impl PublicKey {
         let point = CompressedEdwardsY(self.0).decompress();
         debug_assert!(point.is_some(), "a key is checked when it is made");
         point.unwrap_or_default()
+    }
+}
+
+impl FromStr for PublicKey {
+    type Err = KeyError;
+
+    /// The key of a key name as text, which has no port.
+    fn from_str(text: &str) -> Result<Self, KeyError> {
+        if !text.as_bytes().starts_with(KEY_NAME_PREFIX) {
+            return Err(KeyError::NoKeyName);
+        }
+        Name::from_bytes(text.as_bytes())
+            .map_err(|_| KeyError::Damaged)
+            .and_then(|name| Self::from_name(&name))
     }
 }
 

@@ -25,6 +25,8 @@ static struct {
 
 #define NEEDS_TLS "needs a server that speaks TLS: the tests of src/transport"
 
+#define NEEDS_ROGUE "needs a relay that changes what it passes on: tests/sim/tamper.rs"
+
 /* What no C program can provoke, and where it is tested instead. */
 static const struct {
   int32_t code;
@@ -34,6 +36,9 @@ static const struct {
     {BYWAY_ERROR_ENTROPY, "needs a system without random numbers"},
     {BYWAY_ERROR_HANDLES, "needs 2^24 open handles"},
     {BYWAY_ERROR_PEER_PROTOCOL, "needs a peer that breaks the protocol: the tests of src/session"},
+    {BYWAY_ERROR_TAMPERED, NEEDS_ROGUE},
+    {BYWAY_ERROR_TAMPERED_THERE, NEEDS_ROGUE},
+    {BYWAY_ERROR_TRUNCATED, NEEDS_ROGUE},
     {BYWAY_ERROR_TLS, NEEDS_TLS},
     {BYWAY_ERROR_TLS_EXPIRED, NEEDS_TLS},
     {BYWAY_ERROR_TLS_NOT_YET_VALID, NEEDS_TLS},
@@ -94,6 +99,7 @@ static const struct {
     TEST(datagrams),     TEST(datagram_limits), TEST(cancel),      TEST(close_while_waiting),
     TEST(readiness),     TEST(poll_loop),     TEST(event_loop),    TEST(without_waiting),
     TEST(two_loops),     TEST(threads),       TEST(greetings),     TEST(endpoints),
+    TEST(pinned_key),    TEST(admit),         TEST(shared_secret), TEST(plain),
     TEST(taken),         TEST(used_up),       TEST(unacked),       TEST(secret_shared),
     TEST(paths),         TEST(refusals),      TEST(hooks),         TEST(other_proxy),
     TEST(dark),          TEST(descriptors),   TEST(no_leaks),

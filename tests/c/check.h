@@ -42,6 +42,8 @@ typedef struct pair {
 
 /* Datagrams or a stream, at an endpoint of the name. */
 bool pair_open(pair *two, const char *endpoint, bool datagram);
+/* A stream that is not encrypted: how many octets fit into the rings is known. */
+bool pair_open_plain(pair *two, const char *endpoint);
 void pair_close(pair *two);
 
 /* Closes what may be left open, whatever that says. */
@@ -52,7 +54,7 @@ uint8_t pattern(uint32_t seed, size_t i);
 /* Sends octets from to to of it; receives and compares as many. */
 bool send_pattern(byway_handle stream, uint32_t seed, size_t from, size_t to);
 bool recv_pattern(byway_handle stream, uint32_t seed, size_t from, size_t to);
-/* Sends until the rings of both ends are full, of a stream that nobody receives from: sending waits
+/* Sends until the rings of both ends are full, of a plain stream that nobody receives from: sending waits
  * from then on. How much that was in all. */
 size_t fill(byway_handle stream);
 /* The stream ends here. */
@@ -95,6 +97,10 @@ void test_event_loop(void);
 void test_without_waiting(void);
 void test_two_loops(void);
 void test_greetings(void);
+void test_pinned_key(void);
+void test_admit(void);
+void test_shared_secret(void);
+void test_plain(void);
 void test_endpoints(void);
 void test_taken(void);
 void test_used_up(void);

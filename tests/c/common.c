@@ -40,10 +40,10 @@ byway_handle open_client(void) {
   return open_with(&config);
 }
 
-bool pair_open(pair *two, const char *endpoint, bool datagram) {
+static bool pair_open_with(pair *two, const byway_config *config, const char *endpoint, bool datagram) {
   memset(two, 0, sizeof *two);
-  two->a = open_client();
-  two->b = open_client();
+  two->a = open_with(config);
+  two->b = open_with(config);
   if (datagram)
     return OK(byway_listen_datagram(two->a, endpoint, DEADLINE, &two->listener)) &&
            OK(byway_connect_datagram(two->b, endpoint, DEADLINE, &two->near)) &&
@@ -51,6 +51,17 @@ bool pair_open(pair *two, const char *endpoint, bool datagram) {
   return OK(byway_listen(two->a, endpoint, DEADLINE, &two->listener)) &&
          OK(byway_connect(two->b, endpoint, DEADLINE, &two->near)) &&
          OK(byway_accept(two->listener, DEADLINE, &two->far));
+}
+
+bool pair_open(pair *two, const char *endpoint, bool datagram) {
+  byway_config config = settings();
+  return pair_open_with(two, &config, endpoint, datagram);
+}
+
+bool pair_open_plain(pair *two, const char *endpoint) {
+  byway_config config = settings();
+  config.plain = 1;
+  return pair_open_with(two, &config, endpoint, false);
 }
 
 void drop(byway_handle handle) {

@@ -35,7 +35,7 @@ void test_config_struct(void) {
   CHECK(config.linger_ms == 180000 && config.keepalive_ms == 0 && config.tcp_timeout_ms == 3000);
   CHECK(config.pace == BYWAY_PACE_STREAMING && config.proxy == BYWAY_PROXY_NONE);
   CHECK(config.channels == 32 && config.ring == 262144 && config.pool == 33554432);
-  CHECK(config.backlog == 0);
+  CHECK(config.backlog == 0 && config.plain == 0 && config.shared_secret == NULL);
 
   /* No size, none that there ever was, and one that is garbage: nothing is written. */
   memset(&config, 0xa5, sizeof config);
@@ -123,6 +123,7 @@ void test_config_values(void) {
   byway_header headers[2];
   byway_handle client;
   char long_value[4096];
+  static const uint8_t zeros[BYWAY_SHARED_SECRET_SIZE] = {0};
 
   test_profiles();
 
@@ -149,6 +150,9 @@ void test_config_values(void) {
   WRONG(BYWAY_ERROR_SETTING, io_buffer, (16u << 20) + 1);
   WRONG(BYWAY_ERROR_SETTING, backlog, 256);
   WRONG(BYWAY_ERROR_SETTING, reserved, "something");
+  WRONG(BYWAY_ERROR_SETTING, plain, 2);
+  WRONG(BYWAY_ERROR_ARGUMENT, shared_secret_len, BYWAY_SHARED_SECRET_SIZE); /* shared_secret is NULL */
+  WRONG(BYWAY_ERROR_SETTING, shared_secret, zeros); /* shared_secret_len is 0 */
   WRONG(BYWAY_ERROR_ARGUMENT, proxy, BYWAY_PROXY_URL); /* proxy_url is NULL */
   WRONG(BYWAY_ERROR_SETTING, user_agent, "two\r\nlines");
   WRONG(BYWAY_ERROR_ARGUMENT, user_agent, "\xff");
@@ -162,6 +166,11 @@ void test_config_values(void) {
   config.proxy_url = "socks5://127.0.0.1:1";
   EXPECT(BYWAY_ERROR_SETTING, start(&config));
   config.proxy_url = "http://";
+  EXPECT(BYWAY_ERROR_SETTING, start(&config));
+
+  config = settings();
+  config.shared_secret = zeros;
+  config.shared_secret_len = sizeof zeros;
   EXPECT(BYWAY_ERROR_SETTING, start(&config));
 
   config = settings();

@@ -147,7 +147,7 @@ void test_used_up(void) {
 /* A client that is closed while its peer does not receive. */
 void test_unacked(void) {
   pair two;
-  if (!pair_open(&two, "unacked:1", false)) return;
+  if (!pair_open_plain(&two, "unacked:1")) return;
   fill(two.near);
   EXPECT(BYWAY_ERROR_UNACKED, byway_close(two.b, 100));
   CHECK(byway_last_detail() == 1);

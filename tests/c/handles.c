@@ -23,6 +23,10 @@ typedef struct places {
 static void refuse(int32_t code, byway_handle handle, bool clients, bool listeners, bool streams,
                    bool datagrams, bool any) {
   places at, before;
+  uint8_t identity[BYWAY_IDENTITY_SIZE];
+  char key_name[BYWAY_KEY_NAME_SIZE];
+  memset(identity, 7, sizeof identity);
+  OK(byway_identity_name(identity, key_name, sizeof key_name));
   memset(&at, BEFORE, sizeof at);
   memset(&before, BEFORE, sizeof before);
   if (clients) {
@@ -35,10 +39,15 @@ static void refuse(int32_t code, byway_handle handle, bool clients, bool listene
     EXPECT(code, byway_connect_datagram(handle, "refuse:1", 0, &at.handle));
     EXPECT(code, byway_connect_greeting(handle, "refuse:1", at.octets, 1, 0, &at.handle));
     EXPECT(code, byway_connect_datagram_greeting(handle, "refuse:1", at.octets, 1, 0, &at.handle));
+    EXPECT(code, byway_connect_to_key(handle, "refuse:1", key_name, at.octets, 1, 0, &at.handle));
+    EXPECT(code, byway_connect_datagram_to_key(handle, "refuse:1", key_name, at.octets, 1, 0, &at.handle));
     EXPECT(code, byway_next_event(handle, &at.event, sizeof at.event, 0));
     EXPECT(code, byway_client_get_stats(handle, &at.client, sizeof at.client));
   }
-  if (listeners) EXPECT(code, byway_accept(handle, 0, &at.handle));
+  if (listeners) {
+    EXPECT(code, byway_accept(handle, 0, &at.handle));
+    EXPECT(code, byway_admit(handle, NULL, 0));
+  }
   if (listeners && streams) {
     EXPECT(code, byway_endpoint(handle, at.text, sizeof at.text));
     EXPECT(code, byway_id(handle, &at.bits));
@@ -57,6 +66,7 @@ static void refuse(int32_t code, byway_handle handle, bool clients, bool listene
   }
   if (streams && datagrams) {
     EXPECT(code, byway_peer(handle, at.octets));
+    EXPECT(code, byway_peer_key(handle, at.text, sizeof at.text));
     EXPECT(code, byway_greeting(handle, at.octets, sizeof at.octets, &at.size));
     EXPECT(code, byway_channel_get_stats(handle, &at.channel, sizeof at.channel));
   }

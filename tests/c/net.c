@@ -87,7 +87,7 @@ static bool answer_as_relay(const server *at, int fd, const uint8_t *body, size_
   char head[128];
   size_t n = 36;
   memset(out, 0, sizeof out);
-  out[0] = 0x02, out[3] = 32, out[4] = at->status == 0x41 ? 9 : 1;
+  out[0] = 0x02, out[3] = 32, out[4] = at->status == 0x41 ? 9 : 2;
   memcpy(out + 5, "byw", 3);
   memcpy(out + 8, body + 22, 8);
   memset(out + 16, 1, 16);

@@ -173,7 +173,7 @@ void test_stream_ends(void) {
   pair_close(&two);
 
   /* Something was not acknowledged when the peer went away. */
-  if (!pair_open(&two, "ends:3", false)) return;
+  if (!pair_open_plain(&two, "ends:3")) return;
   fill(two.near);
   OK(byway_abort(two.far));
   two.far = 0;
@@ -189,7 +189,7 @@ void test_stream_times(void) {
   uint8_t octet;
   size_t n = 9, taken;
   int64_t began;
-  if (!pair_open(&two, "times:1", false)) return;
+  if (!pair_open_plain(&two, "times:1")) return;
   EXPECT(BYWAY_ERROR_TIMED_OUT, byway_recv(two.near, &octet, 1, 0, &n));
   began = now_ms();
   EXPECT(BYWAY_ERROR_TIMED_OUT, byway_recv(two.near, &octet, 1, 50, &n));

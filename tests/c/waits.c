@@ -102,7 +102,7 @@ static byway_handle lost_client(void) {
 void test_cancel(void) {
   pair streams, datagrams;
   byway_handle lost = lost_client();
-  if (!pair_open(&streams, "cancel:1", false) || !pair_open(&datagrams, "cancel:2", true)) return;
+  if (!pair_open_plain(&streams, "cancel:1") || !pair_open(&datagrams, "cancel:2", true)) return;
   EXPECT(BYWAY_ERROR_CANCELLED, cancelled(wait_recv, streams.near));
   EXPECT(BYWAY_ERROR_CANCELLED, cancelled(wait_accept, streams.listener));
   EXPECT(BYWAY_ERROR_CANCELLED, cancelled(wait_accept, datagrams.listener));

@@ -1,7 +1,9 @@
 //! Processes of the command.
 
 use std::io::{BufRead, BufReader, Read};
+use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, ChildStdout, Command, ExitStatus, Stdio};
+use std::sync::LazyLock;
 use std::sync::mpsc::{self, Receiver};
 use std::thread;
 use std::time::Duration;
@@ -52,6 +54,8 @@ impl Byway {
     fn spawn(command: &mut Command) -> Self {
         let mut child = command
             .env_remove("BYWAY_RELAY")
+            .env_remove("XDG_CONFIG_HOME")
+            .env("HOME", home())
             .env_remove("BYWAY_LOG")
             .env_remove("BYWAY_TOKEN")
             .env_remove("BYWAY_TOKEN_FILE")
@@ -150,6 +154,17 @@ impl Ended {
         }
         self
     }
+}
+
+/// The home directory of all processes: none that is anybody's, and the same for all, so that each test sees what
+/// a user does from the second start on.
+fn home() -> &'static Path {
+    static HOME: LazyLock<PathBuf> = LazyLock::new(|| {
+        let home = Path::new(env!("CARGO_TARGET_TMPDIR")).join("home");
+        std::fs::create_dir_all(&home).expect("a home directory");
+        home
+    });
+    &HOME
 }
 
 /// A relay process.

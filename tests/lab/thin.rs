@@ -120,6 +120,8 @@ impl Forward {
     fn start(host: Host, url: &str, args: [&str; 4]) -> Result<Self> {
         let mut command = host.command(&parts::byway());
         command.args(args).args(["--relay", url]).stdin(Stdio::null()).stdout(Stdio::null());
+        // No home: the command would make an identity there.
+        command.env_remove("HOME").env_remove("XDG_CONFIG_HOME");
         Ok(Self(command.env("PATH", PATH).spawn()?))
     }
 }

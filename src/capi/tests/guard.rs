@@ -34,6 +34,14 @@ const CALLS: &[(&str, Call)] = &[
     ("byway_connect_datagram_greeting", || unsafe {
         byway_connect_datagram_greeting(0, null(), null(), 0, 0, null_mut())
     }),
+    ("byway_connect_to_key", || unsafe {
+        byway_connect_to_key(0, null(), null(), null(), 0, 0, null_mut())
+    }),
+    ("byway_connect_datagram_to_key", || unsafe {
+        byway_connect_datagram_to_key(0, null(), null(), null(), 0, 0, null_mut())
+    }),
+    ("byway_peer_key", || unsafe { byway_peer_key(0, null_mut(), 0) }),
+    ("byway_admit", || unsafe { byway_admit(0, null(), 0) }),
     ("byway_accept", || unsafe { byway_accept(0, 0, null_mut()) }),
     ("byway_close", || byway_close(0, 0)),
     ("byway_abort", || byway_abort(0)),

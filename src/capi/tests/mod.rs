@@ -4,6 +4,7 @@ mod arguments;
 mod guard;
 mod handles;
 mod identity;
+mod keys;
 mod log;
 mod poll;
 mod structs;
@@ -62,12 +63,18 @@ fn given(call: impl FnOnce(*mut byway_handle) -> i32) -> byway_handle {
 }
 
 fn client(relay: &Relay) -> byway_handle {
+    client_with(relay, |_| {})
+}
+
+/// A client whose configuration is another one in some settings.
+fn client_with(relay: &Relay, change: impl FnOnce(&mut byway_config)) -> byway_handle {
     let url = CString::new(relay.url()).expect("a URL");
     let mut config = default_config();
     // SAFETY: the pointers are to places of this function.
     unsafe {
         check(byway_config_profile(&mut config, byway_profile::Phone as u32));
         config.relay_url = url.as_ptr();
+        change(&mut config);
         given(|place| byway_client_open(&config, LONG, place))
     }
 }

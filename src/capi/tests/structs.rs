@@ -145,7 +145,6 @@ fn settings_that_cannot_be_used_are_refused() {
     setting(&|config| config.pace = 3);
     setting(&|config| config.proxy = 3);
     setting(&|config| config.reserved = c"".as_ptr());
-    setting(&|config| config.reserved_number = 1);
     setting(&|config| config.token = c"".as_ptr());
     setting(&|config| config.token = c"two words".as_ptr());
     setting(&|config| config.token_file = c"/nowhere/at/all".as_ptr());
@@ -161,6 +160,20 @@ fn settings_that_cannot_be_used_are_refused() {
         config.relay_url = c"http://192.0.2.1".as_ptr();
         config.token = c"x".as_ptr();
     });
+    setting(&|config| config.plain = 2);
+    let secret = [7; 33];
+    for len in [0, 1, 31, 33] {
+        setting(&|config| {
+            (config.shared_secret, config.shared_secret_len) = (secret.as_ptr(), len)
+        });
+    }
+    setting(&|config| {
+        (config.shared_secret, config.shared_secret_len) = ([0; 32].as_ptr(), 32);
+    });
+    setting(&|config| {
+        config.plain = 1;
+        (config.shared_secret, config.shared_secret_len) = (secret.as_ptr(), 32);
+    });
     setting(&|config| {
         config.proxy = byway_proxy::Url as u32;
         config.proxy_url = c"socks5://proxy".as_ptr();
@@ -174,6 +187,7 @@ fn settings_that_cannot_be_used_are_refused() {
     argument(&|config| config.proxy = byway_proxy::Url as u32);
     argument(&|config| config.header_count = 1);
     argument(&|config| config.roots_pem_len = 1);
+    argument(&|config| config.shared_secret_len = 32);
     argument(&|config| {
         config.roots_pem = c"x".as_ptr();
         config.roots_pem_len = usize::MAX;
