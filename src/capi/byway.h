@@ -215,6 +215,8 @@ enum BYWAY_ENUM byway_error
   BYWAY_ERROR_PEER_ENCRYPTS = -121,
   // The key name is damaged or another identity's, or the relay does not take the proof of its key.
   BYWAY_ERROR_KEY_NAME = -109,
+  // The relay's policy does not give this client's token the endpoint.
+  BYWAY_ERROR_FORBIDDEN = -110,
   // Nobody listens at the endpoint.
   BYWAY_ERROR_NO_LISTENER = -200,
   // The listener's backlog or channels are used up.
@@ -304,6 +306,10 @@ enum BYWAY_ENUM byway_error
   BYWAY_ERROR_TRUNCATED = -442,
   // The server's key is none of those that are pinned.
   BYWAY_ERROR_TLS_OTHER_KEY = -423,
+  // The relay wants a token, and the client has none.
+  BYWAY_ERROR_TOKEN_WANTED = -424,
+  // The relay refuses the client's token.
+  BYWAY_ERROR_TOKEN_REFUSED = -425,
 };
 #ifndef __cplusplus
 #ifdef BYWAY_TYPED_ENUMS
@@ -580,6 +586,16 @@ typedef struct byway_config {
   // The identity of this program, by which it can listen at its own key name, see byway_identity_name: octets
   // that nobody can guess, made once and kept secret. All zeros, the default: it has none.
   uint8_t identity[BYWAY_IDENTITY_SIZE];
+  // The token by which a relay with a policy lets this client in, or NULL. It is copied, and shown nowhere.
+  const char *token;
+  // The file with the token, read when the client is opened and again when the relay refuses the token, or NULL.
+  // Only one of the two may be given.
+  const char *token_file;
+  // 1: the token may go over http:// to other machines, where everybody on the way can read it. 0, the
+  // default: opening a client with such a URL is BYWAY_ERROR_SETTING.
+  uint32_t token_over_http;
+  // Must be 0.
+  uint32_t reserved_number;
 } byway_config;
 
 // Names a client, listener, stream or datagram channel. 0 is none.
