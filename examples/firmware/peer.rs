@@ -1,8 +1,9 @@
 //! The firmware's peer, on this machine: a relay and a client in this process, and the firmware in an
 //! emulated Cortex-M4 whose serial line is wired to the relay's port.
 //!
-//! `firmware-peer connects|listens ELF`: what the firmware in ELF does. Exits with 0 if 64 KiB went
-//! each way and the firmware says so, too. What the firmware says comes to stdout.
+//! `firmware-peer connects|listens plain|encrypted ELF`: what the firmware in ELF does. Exits with 0 if 64 KiB
+//! went each way and the firmware says so, too. What the firmware says comes to stdout. Encrypted, each of both
+//! knows the other's key from before, and has nothing to do with another.
 
 use std::io::{Read, Write};
 use std::net::Shutdown;
@@ -10,8 +11,9 @@ use std::process::{Child, Command, ExitCode};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use byway::client::{Client, Config, Stream};
+use byway::client::{Client, Config, Security, Stream};
 use byway::relay::{Relay, RelayConfig};
+use byway::secure::Identity;
 
 type Outcome<T> = Result<T, Box<dyn std::error::Error + Send + Sync>>;
 
@@ -19,16 +21,20 @@ type Outcome<T> = Result<T, Box<dyn std::error::Error + Send + Sync>>;
 const TOTAL: u32 = 64 << 10;
 /// How long everything may take on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(60);
-/// Where the firmware looks for 24 octets of randomness.
-const RANDOMNESS: u32 = 0x2010_0000;
+/// Where the firmware looks for its randomness, 24 octets and 32 more, and behind it for what was burned in:
+/// its seed, and the public key of its peer.
+const PROVISION: u32 = 0x2010_0000;
+/// Octets of its randomness.
+const RANDOMNESS: usize = 24 + 32;
 
 fn main() -> ExitCode {
     let args: Vec<String> = std::env::args().skip(1).collect();
-    let [what, elf] = args.as_slice() else {
-        eprintln!("usage: firmware-peer connects|listens ELF");
+    let [what, how, elf] = args.as_slice() else {
+        eprintln!("usage: firmware-peer connects|listens plain|encrypted ELF");
         return ExitCode::from(2);
     };
-    match run(what == "listens", elf) {
+    let security = if how == "plain" { Security::Plain } else { Security::Encrypted };
+    match run(what == "listens", security, elf) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("firmware-peer: {error}");
@@ -37,17 +43,26 @@ fn main() -> ExitCode {
     }
 }
 
-fn run(firmware_listens: bool, elf: &str) -> Outcome<()> {
+fn run(firmware_listens: bool, security: Security, elf: &str) -> Outcome<()> {
     let relay = Relay::bind(RelayConfig::default())?;
-    let config = Config { connect_timeout: PATIENCE, ..Config::new(relay.url()) };
+    let (here, there) = (Identity::from_seed(random()?), Identity::from_seed(random()?));
+    let mut config = Config { connect_timeout: PATIENCE, security, ..Config::new(relay.url()) };
+    config.identity = (security == Security::Encrypted).then(|| here.clone());
     let client = Client::open(config)?;
     // Listens before the firmware connects.
     let listener = if firmware_listens { None } else { Some(client.listen("peer:1")?) };
-    let mut firmware = Firmware::start(elf, relay.url())?;
-    let stream = match listener {
-        Some(listener) => listener.accept_timeout(PATIENCE)?,
-        None => client.connect("device:1")?,
+    let mut firmware = Firmware::start(elf, relay.url(), &there, &here)?;
+    let stream = match (listener, security) {
+        (Some(listener), _) => listener.accept_timeout(PATIENCE)?,
+        (None, Security::Plain) => client.connect("device:1")?,
+        (None, Security::Encrypted) => {
+            client.connect_to_key("device:1", &there.public_key(), &[], PATIENCE)?
+        }
     };
+    let expected = (security == Security::Encrypted).then(|| there.public_key());
+    if stream.peer_key()? != expected {
+        return Err("the firmware has another key".into());
+    }
     let began = Instant::now();
     exchange(&stream)?;
     let (took, stats) = (began.elapsed().as_millis(), client.stats());
@@ -60,21 +75,31 @@ fn run(firmware_listens: bool, elf: &str) -> Outcome<()> {
     Ok(())
 }
 
+/// Random octets.
+fn random<const N: usize>() -> Outcome<[u8; N]> {
+    let mut octets = [0; N];
+    getrandom::fill(&mut octets).map_err(|_| "this system has no randomness")?;
+    Ok(octets)
+}
+
 /// An emulated board; it does not outlive this value.
 struct Firmware(Child);
 
 impl Firmware {
-    fn start(elf: &str, url: &str) -> Outcome<Self> {
+    /// Starts it with an identity, and knowing its peer's key.
+    fn start(elf: &str, url: &str, identity: &Identity, peer: &Identity) -> Outcome<Self> {
         let port = url.rsplit(':').next().unwrap_or_default().trim_end_matches('/');
         let mut command = Command::new("qemu-system-arm");
         command.args(["-M", "mps2-an386", "-display", "none", "-monitor", "none"]);
         command.args(["-semihosting-config", "enable=on,target=native", "-kernel", elf]);
         command.arg("-serial").arg(format!("tcp:127.0.0.1:{port}"));
-        let mut random = [0; 24];
-        getrandom::fill(&mut random).map_err(|_| "this system has no randomness")?;
-        for (i, octets) in random.chunks_exact(8).enumerate() {
-            let data = octets.iter().fold(0_u64, |word, octet| word << 8 | u64::from(*octet));
-            let at = RANDOMNESS + 8 * i as u32;
+        let mut provision = random::<RANDOMNESS>()?.to_vec();
+        provision.extend_from_slice(identity.seed());
+        provision.extend_from_slice(peer.public_key().as_bytes());
+        for (i, octets) in provision.chunks_exact(8).enumerate() {
+            // As a little-endian processor has them.
+            let data = octets.iter().rfold(0_u64, |word, octet| word << 8 | u64::from(*octet));
+            let at = PROVISION + 8 * i as u32;
             command.arg("-device").arg(format!("loader,addr={at:#x},data={data:#x},data-len=8"));
         }
         let child = command.spawn().map_err(|e| format!("qemu-system-arm: {e}"))?;

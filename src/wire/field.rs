@@ -1,8 +1,8 @@
 //! The fields of messages: how each is written and read, and how long it is.
 
 use super::{
-    Address, ChannelKind, DataFlags, HelloFlags, MAX_HANDSHAKE, Name, Reader, Status, WireError,
-    Writer,
+    Address, ChannelKind, DataFlags, HelloFlags, MAX_GREETING, MAX_HANDSHAKE, Message, Name,
+    Reader, Status, WireError, Writer,
 };
 use crate::Kind;
 
@@ -242,6 +242,9 @@ impl Field<'_> for Name {
     }
 }
 
+/// Most octets of such a field. Firmware without keys is never sent a message of the handshake.
+const MAX_COUNTED: usize = if Message::HAS_HANDSHAKES { MAX_HANDSHAKE } else { MAX_GREETING };
+
 /// A greeting or a message of the handshake: no other fields have this type.
 impl<'a> Field<'a> for &'a [u8] {
     const SIZE: usize = u8::SIZE;
@@ -258,7 +261,7 @@ impl<'a> Field<'a> for &'a [u8] {
     #[inline(always)]
     fn take(fields: &mut Fields<'a>) -> Self {
         let greeting = fields.r.counted();
-        fields.require(greeting.len() <= MAX_HANDSHAKE);
+        fields.require(greeting.len() <= MAX_COUNTED);
         greeting
     }
 }

@@ -54,6 +54,29 @@ pub fn randomness() -> ([u8; 16], u64) {
     (secret, u64::from(high) << 32 | u64::from(low))
 }
 
+/// What the keys of channels take.
+#[cfg(feature = "secure")]
+pub struct Provision {
+    /// Randomness as above, for this start.
+    pub entropy: [u8; 32],
+    /// The seed of this board's identity. On a real board it is burned in when the board is made.
+    pub seed: [u8; 32],
+    /// The public key of the peer that the board talks to, burned in with it.
+    pub peer: [u8; 32],
+}
+
+/// Where the emulator puts it.
+#[cfg(feature = "secure")]
+const PROVISION: *const [[u8; 32]; 3] = 0x2010_0018 as *const [[u8; 32]; 3];
+
+/// What was burned in, and more randomness.
+#[cfg(feature = "secure")]
+pub fn provision() -> Provision {
+    // SAFETY: as in `randomness`.
+    let [entropy, seed, peer] = unsafe { PROVISION.read_volatile() };
+    Provision { entropy, seed, peer }
+}
+
 /// Asks the emulator, or a debugger, for something (Arm semihosting, release 2).
 fn semihosting(what: u32, with: *const u8) {
     // SAFETY: the operations used here read at most the text at `with`, which lives long enough,

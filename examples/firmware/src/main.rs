@@ -3,7 +3,8 @@
 //!
 //! It connects to `peer:1`, or with the feature `listen` listens at `device:1` and accepts; then
 //! 64 KiB go each way at once, checked octet by octet, and both directions are closed. What it has to
-//! say it says by semihosting, its exit code too.
+//! say it says by semihosting, its exit code too. With the feature `secure` all of it is encrypted, and
+//! the peer is to have the key that is burned in.
 #![no_std]
 #![no_main]
 
@@ -14,7 +15,15 @@ mod stack;
 mod uart;
 
 use byway::device::{Device, RelayAddress};
+#[cfg(all(feature = "secure", not(feature = "listen")))]
+use byway::error::ConfigError;
 use byway::error::Error;
+#[cfg(all(feature = "secure", not(feature = "listen")))]
+use byway::secure::PublicKey;
+#[cfg(feature = "secure")]
+use byway::secure::{Identity, Secret};
+#[cfg(feature = "secure")]
+use byway::session::Security;
 use byway::session::{ChannelId, Half, Purpose, Settings, Single, Storage};
 use byway::wire::Name;
 use byway::{Endpoint, Kind};
@@ -63,6 +72,8 @@ fn main() -> ! {
     board::say(match result {
         Ok(()) => "\ndone\n",
         Err(Fault::Pattern) => "\nFAILED: wrong octets\n",
+        #[cfg(feature = "secure")]
+        Err(Fault::Key) => "\nFAILED: the peer has another key\n",
         Err(Fault::Byway(_)) => "\nFAILED: session ended\n",
     });
     board::exit(result.is_ok())
@@ -72,6 +83,9 @@ enum Fault {
     Byway(Error),
     /// What came is not what was to come.
     Pattern,
+    /// The peer has another key.
+    #[cfg(feature = "secure")]
+    Key,
 }
 
 impl From<Error> for Fault {
@@ -85,6 +99,10 @@ type Talker = Device<'static, Uart, Talk>;
 fn talk(device: &mut Talker) -> Result<(), Fault> {
     open(device);
     let id = meet(device)?;
+    #[cfg(feature = "secure")]
+    if !knows(device, id)? {
+        return Err(Fault::Key);
+    }
     let (mut sent, mut received) = (Pattern::new(0), Pattern::new(1));
     let mut piece = [0; PIECE];
     let mut is_over = false;
@@ -122,13 +140,38 @@ fn talk(device: &mut Talker) -> Result<(), Fault> {
 fn open(device: &mut Talker) {
     let (secret, seed) = board::randomness();
     device.session().open(board::now(), &Settings::new(secret, seed));
+    #[cfg(feature = "secure")]
+    encrypt(device);
+}
+
+/// Encrypts all channels.
+#[cfg(feature = "secure")]
+#[inline(never)] // nor its keys
+fn encrypt(device: &mut Talker) {
+    let board::Provision { entropy, seed, .. } = board::provision();
+    let security = Security::new(&Identity::from_seed(seed), Secret::new(entropy));
+    device.session().encrypt(security);
+}
+
+/// Whether the peer of the channel has the key that is burned in.
+#[cfg(feature = "secure")]
+fn knows(device: &mut Talker, id: ChannelId) -> Result<bool, Error> {
+    let key = device.session().peer_key(id)?;
+    Ok(key.is_some_and(|key| *key.as_bytes() == board::provision().peer))
 }
 
 /// The channel, once both ends know each other.
 #[cfg(not(feature = "listen"))]
 fn meet(device: &mut Talker) -> Result<ChannelId, Error> {
     const PEER: Endpoint = Endpoint { name: Name::constant("peer"), port: 1 };
+    #[cfg(not(feature = "secure"))]
     let id = device.session().connect(board::now(), PEER, Kind::Stream, &[])?;
+    #[cfg(feature = "secure")]
+    let id = {
+        let key = PublicKey::from_bytes(board::provision().peer)
+            .map_err(|_| ConfigError::Unsupported("the peer's key that is burned in is none"))?;
+        device.session().connect_to_key(board::now(), PEER, Kind::Stream, &[], &key)?
+    };
     while !device.session().connected(id)? {
         device.poll(board::now());
     }

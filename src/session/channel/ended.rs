@@ -4,6 +4,9 @@ use super::{ChannelRecord, EndCause};
 use crate::error::{ConfigError, Error, PeerError, ResourceError, TransportError};
 use crate::wire::Status;
 
+/// Without keys no channel ends by them: firmware is spared the errors.
+const SECURE: bool = cfg!(feature = "secure");
+
 impl ChannelRecord {
     /// The error that the application gets once the channel has ended.
     pub fn error(&self) -> Option<Error> {
@@ -20,11 +23,17 @@ impl ChannelRecord {
             EndCause::Refused(Status::WrongSecurity) => ConfigError::PeerEncrypts.into(),
             EndCause::Refused(Status::Handshake)
             | EndCause::Here(Status::Handshake)
-            | EndCause::Peer(Status::Handshake) => PeerError::Handshake.into(),
-            EndCause::Here(Status::WrongKey) => PeerError::WrongKey.into(),
-            EndCause::Peer(Status::WrongKey) => PeerError::KeyRefused.into(),
-            EndCause::Here(Status::Tampered) => TransportError::Tampered { acked }.into(),
-            EndCause::Peer(Status::Tampered) => TransportError::TamperedThere { received }.into(),
+            | EndCause::Peer(Status::Handshake)
+                if SECURE =>
+            {
+                PeerError::Handshake.into()
+            }
+            EndCause::Here(Status::WrongKey) if SECURE => PeerError::WrongKey.into(),
+            EndCause::Peer(Status::WrongKey) if SECURE => PeerError::KeyRefused.into(),
+            EndCause::Here(Status::Tampered) if SECURE => TransportError::Tampered { acked }.into(),
+            EndCause::Peer(Status::Tampered) if SECURE => {
+                TransportError::TamperedThere { received }.into()
+            }
             EndCause::Refused(Status::Limited) => ResourceError::Relay.into(),
             EndCause::Refused(Status::Forbidden) => ConfigError::Forbidden.into(),
             EndCause::Here(Status::Linger) if self.is_all_but_done() => {
@@ -58,6 +67,7 @@ impl ChannelRecord {
                 | Status::Unknown
                 | Status::Linger
                 | Status::Protocol
+                | Status::Handshake
                 | Status::WrongKey
                 | Status::Tampered,
             )
