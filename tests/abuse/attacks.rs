@@ -8,8 +8,8 @@ use std::time::{Duration, Instant};
 
 use byway::Kind;
 use byway::wire::{
-    Address, ChannelRef, Connect, Data, DataFlags, Endpoint, HelloFlags, ListenReq, MAX_DATAGRAM,
-    Message, Status, Window,
+    Address, ChannelKind, ChannelRef, Connect, Data, DataFlags, Endpoint, HelloFlags, ListenReq,
+    MAX_DATAGRAM, Message, Status, Window,
 };
 
 use crate::peers::{Phone, Stranger};
@@ -375,7 +375,7 @@ fn guess_owner(field: &Field<'_>) -> Said {
             owner[8..12].copy_from_slice(&claim.to_be_bytes());
             let request = ListenReq {
                 claim,
-                kind: Kind::Stream,
+                kind: ChannelKind::plain(Kind::Stream),
                 port: name.port,
                 owner,
                 epoch: 0,
@@ -411,7 +411,7 @@ fn list_names(field: &Field<'_>) -> Said {
         let mut body = Body::hello(serial >> 16, serial & 0xffff, 0, HelloFlags::NONE);
         for id in 1..=500_u32 {
             let channel = ChannelRef { id, token: 1 };
-            let kind = Kind::Datagram;
+            let kind = ChannelKind::plain(Kind::Datagram);
             let (port, name) = (name.port, name.name);
             let greeting = &[][..];
             let connect = Connect { channel, kind, port, limit: 0, linger_ms: 1, name, greeting };

@@ -4,7 +4,8 @@ use std::thread;
 use byway::Kind;
 use byway::device::{Device, RelayAddress, Sockets};
 use byway::error::Blocked;
-use byway::session::{Settings, Single, Storage};
+use byway::secure::{Identity, Secret};
+use byway::session::{Security, Settings, Single, Storage};
 use tcp::{Tcp, Watch};
 
 use super::*;
@@ -36,6 +37,7 @@ fn device_shows_its_token_as_a_header_field() {
     let mut sockets = Sockets::new(device, Watch::new());
     sockets.set_timeout(LONG.as_millis() as u32);
     sockets.open(&Settings::new([1; 16], 1));
+    sockets.encrypt(Security::new(&Identity::from_seed([1; 32]), Secret::new([2; 32])));
     let id = sockets.connect("echo:1".parse().unwrap(), Kind::Stream, b"").unwrap();
     let mut stream = sockets.stream(id);
     embedded_io::Write::write_all(&mut stream, b"hello").unwrap();

@@ -173,16 +173,16 @@ impl<M: Mode> Session<'_, M> {
         let slot = self.held(id)?;
         let channel = &self.channels[slot];
         let (tx, rx) = (&channel.tx, &channel.rx);
-        let [acked, written, received, read] = match channel.kind::<M>() {
-            Kind::Stream => channel.offsets(self.rings.receive(slot)),
-            Kind::Datagram => [tx.acked(), tx.written(), rx.received(), rx.read_to()],
+        let ([acked, written, received, read], window) = match channel.kind::<M>() {
+            Kind::Stream => (channel.offsets(self.rings.receive(slot)), channel.window()),
+            Kind::Datagram => ([tx.acked(), tx.written(), rx.received(), rx.read_to()], tx.limit()),
         };
         Ok(ChannelStats {
             written,
             acked,
             received,
             read,
-            window: tx.limit(),
+            window,
             retransmitted: tx.retransmitted(),
             overflows: tx.overflows(),
             datagrams_expired: tx.lost(),

@@ -490,6 +490,17 @@ impl ChannelRecord {
         }
     }
 
+    /// First octet of the application that the peer would not take: no more than that, since records have
+    /// octets besides.
+    pub fn window(&self) -> u64 {
+        match &self.seal {
+            Seal::Sealed(records) => {
+                records.acked.octets + self.tx.limit().saturating_sub(self.tx.acked())
+            }
+            Seal::Plain | Seal::Handshake(_) => self.tx.limit(),
+        }
+    }
+
     /// Octets of the application before an offset that is not acknowledged before.
     pub fn octets_before(&self, ring: &[u8], offset: u64) -> u64 {
         let Seal::Sealed(records) = &self.seal else { return offset };

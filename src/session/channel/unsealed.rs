@@ -79,6 +79,10 @@ impl ChannelRecord {
 
     pub fn acknowledge(&mut self, _ring: &[u8], _ack: u64) {}
 
+    pub fn window(&self) -> u64 {
+        self.tx.limit()
+    }
+
     pub fn acked(&self) -> u64 {
         self.tx.acked()
     }
