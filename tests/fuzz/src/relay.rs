@@ -278,7 +278,7 @@ impl World {
                 let of = usize::from(of) % SESSIONS;
                 Message::ListenReq(ListenReq {
                     claim: key_claim(of),
-                    kind: Kind::Stream,
+                    kind: ChannelKind::plain(Kind::Stream),
                     port: 1,
                     owner: [0; 16],
                     epoch: u64::MAX - u64::from(epoch),
