@@ -147,7 +147,9 @@ fn run(pace: Pace, relay: u16, mut look: impl FnMut(Duration)) {
             thread::sleep(Duration::from_millis(100));
             let sent = from.stats().sent;
             let windows: u64 = pairs.iter().map(Pair::check).sum();
-            assert!(sent <= windows, "{sent} octets sent into windows of {windows}");
+            // Records have octets besides the application's, of which the windows tell.
+            let most = windows + windows / 100;
+            assert!(sent <= most, "{sent} octets sent into windows of {windows}");
             look(begun.elapsed());
             let now = read[2].load(SeqCst);
             if now > moved {

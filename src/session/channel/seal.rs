@@ -272,6 +272,13 @@ impl Records {
 }
 
 impl Walk {
+    /// Octets of the application before the offset `at`, as far as the walk has got.
+    fn before(&self, at: u64) -> u64 {
+        let pending = u64::from(self.pending);
+        let text = self.edge.saturating_sub(pending + TAG as u64);
+        self.octets + at.saturating_sub(text).min(pending)
+    }
+
     /// Goes on to the offset `to`; the ring has the records from the edge on.
     fn go(&mut self, ring: &[u8], to: u64) {
         if self.edge <= to {
@@ -472,7 +479,7 @@ impl ChannelRecord {
                 there += len as u64;
             }
         }
-        [records.acked.octets, records.written, there, records.read]
+        [records.acked.before(self.tx.acked()), records.written, there, records.read]
     }
 
     /// The peer is about to be known to have everything below `ack`; the ring still has it.
@@ -485,7 +492,7 @@ impl ChannelRecord {
     /// Octets of the application that are acknowledged.
     pub fn acked(&self) -> u64 {
         match &self.seal {
-            Seal::Sealed(records) => records.acked.octets,
+            Seal::Sealed(records) => records.acked.before(self.tx.acked()),
             Seal::Plain | Seal::Handshake(_) => self.tx.acked(),
         }
     }
@@ -495,7 +502,8 @@ impl ChannelRecord {
     pub fn window(&self) -> u64 {
         match &self.seal {
             Seal::Sealed(records) => {
-                records.acked.octets + self.tx.limit().saturating_sub(self.tx.acked())
+                let una = self.tx.acked();
+                records.acked.before(una) + self.tx.limit().saturating_sub(una)
             }
             Seal::Plain | Seal::Handshake(_) => self.tx.limit(),
         }
@@ -505,8 +513,9 @@ impl ChannelRecord {
     pub fn octets_before(&self, ring: &[u8], offset: u64) -> u64 {
         let Seal::Sealed(records) = &self.seal else { return offset };
         let mut walk = records.acked;
-        walk.go(ring, offset.min(self.tx.written()));
-        walk.octets
+        let offset = offset.min(self.tx.written());
+        walk.go(ring, offset);
+        walk.before(offset)
     }
 
     /// Octets of the tag behind each datagram.
