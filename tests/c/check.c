@@ -25,6 +25,8 @@ static struct {
 
 #define NEEDS_TLS "needs a server that speaks TLS: the tests of src/transport"
 
+#define NEEDS_POLICY "needs a relay with a policy: tests/admission"
+
 #define NEEDS_ROGUE "needs a relay that changes what it passes on: tests/sim/tamper.rs"
 
 /* What no C program can provoke, and where it is tested instead. */
@@ -47,6 +49,9 @@ static const struct {
     {BYWAY_ERROR_TLS_CERTIFICATE, NEEDS_TLS},
     {BYWAY_ERROR_TLS_REFUSED, NEEDS_TLS},
     {BYWAY_ERROR_TLS_CLIENT_CERTIFICATE, NEEDS_TLS},
+    {BYWAY_ERROR_TLS_OTHER_KEY, "needs a relay that speaks TLS: tests/tls"},
+    {BYWAY_ERROR_TOKEN_WANTED, NEEDS_POLICY},
+    {BYWAY_ERROR_TOKEN_REFUSED, NEEDS_POLICY},
 };
 
 bool expect_code(const char *file, int line, const char *call, int32_t wanted, int32_t got) {
