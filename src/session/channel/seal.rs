@@ -489,10 +489,10 @@ impl ChannelRecord {
         }
     }
 
-    /// Octets of the application that are acknowledged.
+    /// Octets of the application in the records that are acknowledged: of others the peer can read none.
     pub fn acked(&self) -> u64 {
         match &self.seal {
-            Seal::Sealed(records) => records.acked.before(self.tx.acked()),
+            Seal::Sealed(records) => records.acked.octets,
             Seal::Plain | Seal::Handshake(_) => self.tx.acked(),
         }
     }
@@ -513,9 +513,8 @@ impl ChannelRecord {
     pub fn octets_before(&self, ring: &[u8], offset: u64) -> u64 {
         let Seal::Sealed(records) = &self.seal else { return offset };
         let mut walk = records.acked;
-        let offset = offset.min(self.tx.written());
-        walk.go(ring, offset);
-        walk.before(offset)
+        walk.go(ring, offset.min(self.tx.written()));
+        walk.octets
     }
 
     /// Octets of the tag behind each datagram.
