@@ -1,6 +1,6 @@
 //! Addresses whose signed tokens were wrong too often: their signatures are not verified for a while.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use rustc_hash::FxHashMap;
 
@@ -16,11 +16,16 @@ const RATE: u32 = 20;
 /// Most addresses that are remembered: some 200 KiB.
 const MOST: usize = 4_096;
 
+/// How often all of them are looked at, to forget some: each guess of a flood is to cost little.
+const SWEEP: Duration = Duration::from_secs(1);
+
 /// The addresses of wrong tokens, behind a trusted proxy those that it tells. This machine's own are not
 /// counted: a front on it that nobody named as trusted speaks for all its clients.
 #[derive(Debug, Default)]
 pub(super) struct Guesses {
     wrong: FxHashMap<Origin, Bucket>,
+    /// When those were forgotten last that had not been wrong for long.
+    swept: Option<Instant>,
 }
 
 impl Guesses {
@@ -34,7 +39,10 @@ impl Guesses {
             return;
         }
         if self.wrong.len() >= MOST && !self.wrong.contains_key(source) {
-            self.wrong.retain(|_, bucket| !bucket.is_full(RATE, BURST, now));
+            if self.swept.is_none_or(|at| now.duration_since(at) >= SWEEP) {
+                self.wrong.retain(|_, bucket| !bucket.is_full(RATE, BURST, now));
+                self.swept = Some(now);
+            }
             if self.wrong.len() >= MOST
                 && let Some(any) = self.wrong.keys().next().cloned()
             {
