@@ -30,6 +30,7 @@ mod setup;
 mod single;
 mod speak;
 mod tamper;
+mod upheaval;
 mod vanish;
 mod windows;
 mod world;

@@ -107,19 +107,23 @@ impl Files {
     }
 }
 
-/// The command's relay with the files `certificate` and `key` in `at`; its URL, its port.
-fn command(at: &Path) -> (process::Byway, String, u16) {
-    let (certificate, key) = (at.join("certificate"), at.join("key"));
-    let (certificate, key) = (certificate.to_string_lossy(), key.to_string_lossy());
-    let mut relay = process::Byway::start([
+/// The command's relay with these files.
+fn start(certificate: &str, key: &str) -> process::Byway {
+    process::Byway::start([
         "relay",
         "--listen",
         "127.0.0.1:0",
         "--tls-cert",
-        &certificate,
+        certificate,
         "--tls-key",
-        &key,
-    ]);
+        key,
+    ])
+}
+
+/// The command's relay with the files `certificate` and `key` in `at`; its URL, its port.
+fn command(at: &Path) -> (process::Byway, String, u16) {
+    let (certificate, key) = (at.join("certificate"), at.join("key"));
+    let mut relay = start(&certificate.to_string_lossy(), &key.to_string_lossy());
     let (url, _) = relay.announced();
     let port = url.strip_prefix("https://127.0.0.1:").expect("a URL of TLS").parse();
     relay.wait_told("clients may pin");

@@ -87,16 +87,7 @@ fn relay_does_not_start_with_files_that_cannot_be_used() {
     let start = |certificate: &str, key: &str| -> Ended {
         let path = |name| files.path(name).to_string_lossy().into_owned();
         let (certificate, key) = (path(certificate), path(key));
-        Byway::start([
-            "relay",
-            "--listen",
-            "127.0.0.1:0",
-            "--tls-cert",
-            &certificate,
-            "--tls-key",
-            &key,
-        ])
-        .end()
+        super::start(&certificate, &key).end()
     };
     start("nowhere", "key").expect_code(2).expect_line(&["cannot read", "nowhere", "give files"]);
     start("key", "key").expect_code(2).expect_line(&["there is no certificate in PEM"]);

@@ -1,16 +1,12 @@
 //! An exchange: a connection's request, and its response.
 
-use std::collections::VecDeque;
 use std::sync::Arc;
 
 use bytes::BytesMut;
-use rustc_hash::FxHashMap;
 
 use super::super::admission::Grant;
-use super::ExchangeId;
 use super::accounts::AccountId;
 use super::control::encoded;
-use super::deadlines::Deadlines;
 use super::key::SessionKey;
 use super::response::Response;
 use crate::wire::{Hello, HelloFlags, Message, OLDEST_VERSION, Status, VERSION, Verdict};
@@ -169,6 +165,38 @@ pub(super) struct ServerExchange {
 }
 
 impl ServerExchange {
+    /// A request, which arrived.
+    pub fn new(now: u64, account: AccountId) -> Self {
+        Self {
+            account,
+            client: Requester::Anyone,
+            grant: None,
+            seq: 0,
+            version: VERSION,
+            verdicts: BytesMut::new(),
+            stage: AnswerStage::Reading,
+            response: Response::new(),
+            active: now,
+            deadline: None,
+            is_queued: false,
+        }
+    }
+
+    /// When the exchange is to be looked at, for the table of these times.
+    pub fn deadline_mut(&mut self) -> &mut Option<u64> {
+        &mut self.deadline
+    }
+
+    /// The exchange gets a place in the queue of wakes; false if it has one.
+    pub fn queue(&mut self) -> bool {
+        !std::mem::replace(&mut self.is_queued, true)
+    }
+
+    /// The exchange left the queue of wakes.
+    pub fn unqueue(&mut self) {
+        self.is_queued = false;
+    }
+
     /// HELLO was read: notes its number and the length that the answer may have.
     pub fn greet(&mut self, hello: &Hello) {
         self.seq = hello.seq;
@@ -380,127 +408,5 @@ impl ServerExchange {
             SingleMessages::Speaks { bye } => Some(bye),
             SingleMessages::Spoke => None,
         }
-    }
-}
-
-/// All exchanges.
-#[derive(Debug)]
-pub(super) struct Exchanges {
-    next: ExchangeId,
-    table: FxHashMap<ExchangeId, ServerExchange>,
-    timers: Deadlines<ExchangeId>,
-    /// Exchanges whose drivers are to look again.
-    wakes: VecDeque<ExchangeId>,
-}
-
-impl Exchanges {
-    pub fn new() -> Self {
-        Self {
-            next: 0,
-            table: FxHashMap::default(),
-            timers: Deadlines::new(),
-            wakes: VecDeque::new(),
-        }
-    }
-
-    /// A request arrived.
-    pub fn begin(&mut self, now: u64, account: AccountId) -> ExchangeId {
-        let id = self.next;
-        self.next += 1;
-        let exchange = ServerExchange {
-            account,
-            client: Requester::Anyone,
-            grant: None,
-            seq: 0,
-            version: VERSION,
-            verdicts: BytesMut::new(),
-            stage: AnswerStage::Reading,
-            response: Response::new(),
-            active: now,
-            deadline: None,
-            is_queued: false,
-        };
-        self.table.insert(id, exchange);
-        id
-    }
-
-    pub fn get(&self, id: ExchangeId) -> Option<&ServerExchange> {
-        self.table.get(&id)
-    }
-
-    pub fn get_mut(&mut self, id: ExchangeId) -> Option<&mut ServerExchange> {
-        self.table.get_mut(&id)
-    }
-
-    pub fn len(&self) -> usize {
-        self.table.len()
-    }
-
-    /// The numbers of all exchanges, the oldest first.
-    pub fn ids(&self) -> Vec<ExchangeId> {
-        let mut ids: Vec<_> = self.table.keys().copied().collect();
-        ids.sort_unstable();
-        ids
-    }
-
-    /// Forgets an exchange.
-    pub fn remove(&mut self, id: ExchangeId) -> Option<ServerExchange> {
-        self.arm(id, None);
-        self.table.remove(&id)
-    }
-
-    /// Sets when an exchange is to be looked at.
-    pub fn arm(&mut self, id: ExchangeId, at: Option<u64>) {
-        if let Some(exchange) = self.table.get_mut(&id) {
-            self.timers.set(id, &mut exchange.deadline, at);
-        }
-    }
-
-    /// When an exchange is to be looked at next.
-    pub fn next_deadline(&self) -> Option<u64> {
-        self.timers.next()
-    }
-
-    /// An exchange that is to be looked at now; its deadline is over.
-    pub fn pop_due(&mut self, now: u64) -> Option<ExchangeId> {
-        let (_, id) = self.timers.due(now)?;
-        self.arm(id, None);
-        Some(id)
-    }
-
-    /// The driver of the exchange is to look again.
-    pub fn wake(&mut self, id: ExchangeId) {
-        if let Some(exchange) = self.table.get_mut(&id)
-            && !std::mem::replace(&mut exchange.is_queued, true)
-        {
-            self.wakes.push_back(id);
-        }
-    }
-
-    /// An exchange whose driver is to look again.
-    pub fn poll_wake(&mut self) -> Option<ExchangeId> {
-        while let Some(id) = self.wakes.pop_front() {
-            if let Some(exchange) = self.table.get_mut(&id) {
-                exchange.is_queued = false;
-                return Some(id);
-            }
-        }
-        None
-    }
-
-    /// Writes to a response, and wakes its driver. For whom it counts, and octets written.
-    pub fn write(
-        &mut self,
-        now: u64,
-        id: ExchangeId,
-        write: impl FnOnce(&mut Response),
-    ) -> (AccountId, usize) {
-        let Some(exchange) = self.table.get_mut(&id) else { return Default::default() };
-        let before = exchange.response.undrained();
-        write(&mut exchange.response);
-        exchange.active = now;
-        let written = (exchange.account, exchange.response.undrained() - before);
-        self.wake(id);
-        written
     }
 }

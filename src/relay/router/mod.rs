@@ -26,6 +26,7 @@
 //! The state, each part with its own transitions:
 //!
 //! ```text
+//!  exchanges.rs  all exchanges, and when each is to be looked at
 //!  exchange.rs   a connection's request and its answer; response.rs: the octets of that answer
 //!  upload.rs     a body being read; demand.rs: which messages it may have; message.rs: the message in
 //!                hand; control.rs: a control message as the relay writes it
@@ -57,6 +58,7 @@ mod deliver;
 mod demand;
 mod drive;
 mod exchange;
+mod exchanges;
 mod forgotten;
 mod key;
 mod life;

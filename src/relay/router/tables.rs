@@ -10,7 +10,7 @@ use super::accounts::{AccountId, Accounts};
 use super::bearers::Bearers;
 use super::budget::Budget;
 use super::deadlines::Deadlines;
-use super::exchange::Exchanges;
+use super::exchanges::Exchanges;
 use super::forgotten::Forgotten;
 use super::key::SessionKey;
 use super::names::NameTable;

@@ -126,16 +126,18 @@ fn an_origin_may_hold_as_much_as_is_free_besides() {
     assert_eq!(take(3), 11);
 }
 
-#[test]
-fn kept_acknowledgements_are_held_for_their_source_until_they_go() {
-    let mut lab = at(1);
+/// Twenty acknowledgements from 1 to 2, which does not park.
+fn acknowledgements_of_an_away_peer(lab: &mut Lab) -> Body {
     let mut park = lab.post(Body::park(2, 1, 1));
     lab.pass(1);
     lab.answer(&mut park);
-    let mut body = Body::send(1);
-    for id in 0..20 {
-        body = body.to(2, id + 1).ack(5, false);
-    }
+    (0..20).fold(Body::send(1), |body, id| body.to(2, id + 1).ack(5, false))
+}
+
+#[test]
+fn kept_acknowledgements_are_held_for_their_source_until_they_go() {
+    let mut lab = at(1);
+    let body = acknowledgements_of_an_away_peer(&mut lab);
     lab.send(body.clone());
     assert_eq!(lab.router.stats().acks_kept, 20);
     let mut park = lab.post(Body::park(2, 2, 60_000));
@@ -154,13 +156,7 @@ fn kept_acknowledgements_are_held_for_their_source_until_they_go() {
 fn more_acknowledgements_than_an_origins_share_are_busy() {
     let config = RouterConfig { max_held_per_origin: 10 * 256, ..Default::default() };
     let mut lab = with(1, config);
-    let mut park = lab.post(Body::park(2, 1, 1));
-    lab.pass(1);
-    lab.answer(&mut park);
-    let mut body = Body::send(1);
-    for id in 0..20 {
-        body = body.to(2, id + 1).ack(5, false);
-    }
+    let body = acknowledgements_of_an_away_peer(&mut lab);
     let seen = lab.send(body);
     let kept = seen.verdicts().iter().filter(|(_, s, _)| *s == Status::Delivered).count();
     assert_eq!(kept, 10);
