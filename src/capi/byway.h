@@ -611,6 +611,12 @@ typedef struct byway_config {
   // 0, the default: what channels carry is encrypted from end to end. 1: it is not, and the relay, and without
   // https:// all on the way, can read and change it. Both ends have to agree: none ever falls back.
   uint32_t plain;
+  // The file that keeps the keys of listeners at ordinary names, or NULL, the default: none. A listener that
+  // has an identity and was met before is refused by BYWAY_ERROR_WRONG_KEY when its key is another, as by ssh. The
+  // file is made when there is none. Where it cannot be read, connecting is BYWAY_ERROR_SETTING.
+  const char *known_peers;
+  // Must be NULL. It fills the struct where pointers have 4 octets.
+  const char *reserved2;
 } byway_config;
 
 // Names a client, listener, stream or datagram channel. 0 is none.

@@ -124,7 +124,7 @@ pub unsafe extern "C" fn byway_network_changed_with(
     entry(|| {
         let client = handle::client(client)?;
         // SAFETY: proxy_url is as its comment says.
-        client.network_changed_with(unsafe { super::config::proxy(proxy, proxy_url) }?)?;
+        client.network_changed_with(unsafe { super::settings::proxy(proxy, proxy_url) }?)?;
         Ok(())
     })
 }
@@ -224,7 +224,7 @@ pub unsafe extern "C" fn byway_connect(
     stream: *mut byway_handle,
 ) -> i32 {
     // SAFETY: the pointers are as their comment says.
-    unsafe { connect::<ByteStream>(client, endpoint, NO_GREETING, timeout_ms, stream, "stream") }
+    unsafe { connect::<ByteStream>(client, endpoint, &Wishes::NONE, timeout_ms, stream, "stream") }
 }
 
 /// Connects to the listener for datagrams at an endpoint; else as byway_connect, with the same
@@ -237,7 +237,7 @@ pub unsafe extern "C" fn byway_connect_datagram(
     channel: *mut byway_handle,
 ) -> i32 {
     // SAFETY: the pointers are as their comment says.
-    unsafe { connect::<Datagrams>(client, endpoint, NO_GREETING, timeout_ms, channel, "channel") }
+    unsafe { connect::<Datagrams>(client, endpoint, &Wishes::NONE, timeout_ms, channel, "channel") }
 }
 
 /// Connects as byway_connect does, and gives the listener's program a greeting of greeting_len octets,
@@ -257,8 +257,8 @@ pub unsafe extern "C" fn byway_connect_greeting(
 ) -> i32 {
     // SAFETY: the pointers are as their comment says.
     unsafe {
-        let greeting = (greeting, greeting_len);
-        connect::<ByteStream>(client, endpoint, greeting, timeout_ms, stream, "stream")
+        let wishes = Wishes { key_name: None, greeting: (greeting, greeting_len) };
+        connect::<ByteStream>(client, endpoint, &wishes, timeout_ms, stream, "stream")
     }
 }
 
@@ -275,8 +275,8 @@ pub unsafe extern "C" fn byway_connect_datagram_greeting(
 ) -> i32 {
     // SAFETY: the pointers are as their comment says.
     unsafe {
-        let greeting = (greeting, greeting_len);
-        connect::<Datagrams>(client, endpoint, greeting, timeout_ms, channel, "channel")
+        let wishes = Wishes { key_name: None, greeting: (greeting, greeting_len) };
+        connect::<Datagrams>(client, endpoint, &wishes, timeout_ms, channel, "channel")
     }
 }
 
@@ -300,10 +300,8 @@ pub unsafe extern "C" fn byway_connect_to_key(
 ) -> i32 {
     // SAFETY: the pointers are as their comment says.
     unsafe {
-        let greeting = (greeting, greeting_len);
-        connect_to_key::<ByteStream>(
-            client, endpoint, key_name, greeting, timeout_ms, stream, "stream",
-        )
+        let wishes = Wishes { key_name: Some(key_name), greeting: (greeting, greeting_len) };
+        connect::<ByteStream>(client, endpoint, &wishes, timeout_ms, stream, "stream")
     }
 }
 
@@ -321,10 +319,8 @@ pub unsafe extern "C" fn byway_connect_datagram_to_key(
 ) -> i32 {
     // SAFETY: the pointers are as their comment says.
     unsafe {
-        let greeting = (greeting, greeting_len);
-        connect_to_key::<Datagrams>(
-            client, endpoint, key_name, greeting, timeout_ms, channel, "channel",
-        )
+        let wishes = Wishes { key_name: Some(key_name), greeting: (greeting, greeting_len) };
+        connect::<Datagrams>(client, endpoint, &wishes, timeout_ms, channel, "channel")
     }
 }
 
@@ -353,53 +349,44 @@ unsafe fn listen<K: ChannelKind + 'static>(
     }
 }
 
-/// Connects, with a greeting as a pointer and its octets.
+/// What a connection is to have besides its endpoint.
+struct Wishes {
+    /// The key name of the listener, if that matters.
+    key_name: Option<*const c_char>,
+    /// The greeting as a pointer and its octets.
+    greeting: (*const u8, usize),
+}
+
+impl Wishes {
+    const NONE: Self = Self { key_name: None, greeting: NO_GREETING };
+}
+
+/// Connects.
 ///
 /// # Safety
-/// `endpoint` is NULL or a string; `greeting` is NULL or has so many octets; `place` is NULL or valid
-/// for writes.
+/// `endpoint` and the key name are NULL or strings; the greeting is NULL or has so many octets; `place` is
+/// NULL or valid for writes.
 unsafe fn connect<K: ChannelKind + 'static>(
     client: byway_handle,
     endpoint: *const c_char,
-    greeting: (*const u8, usize),
+    wishes: &Wishes,
     timeout_ms: i32,
     place: *mut byway_handle,
     name: &str,
 ) -> i32 {
+    let Wishes { key_name, greeting } = *wishes;
     // SAFETY: as the caller says.
     unsafe {
         open(client, endpoint, place, name, |client, endpoint| {
+            let key = key_name.map(|name| key(name, "key_name")).transpose()?;
             let greeting = slice(greeting.0, greeting.1, "greeting")?;
-            let channel: Channel<K> = match timeout_ms {
-                0 => client.start_connect_greeting(endpoint, greeting)?,
-                _ => client.connect_greeting(endpoint, greeting, timeout(timeout_ms))?,
-            };
-            Ok(Box::new(channel))
-        })
-    }
-}
-
-/// Connects to a listener with a key.
-///
-/// # Safety
-/// `endpoint` and `key_name` are NULL or strings; else as for [`connect`].
-unsafe fn connect_to_key<K: ChannelKind + 'static>(
-    client: byway_handle,
-    endpoint: *const c_char,
-    key_name: *const c_char,
-    greeting: (*const u8, usize),
-    timeout_ms: i32,
-    place: *mut byway_handle,
-    name: &str,
-) -> i32 {
-    // SAFETY: as the caller says.
-    unsafe {
-        open(client, endpoint, place, name, |client, endpoint| {
-            let key = key(key_name, "key_name")?;
-            let greeting = slice(greeting.0, greeting.1, "greeting")?;
-            let channel: Channel<K> = match timeout_ms {
-                0 => client.start_connect_to_key(endpoint, &key, greeting)?,
-                _ => client.connect_to_key(endpoint, &key, greeting, timeout(timeout_ms))?,
+            let channel: Channel<K> = match (&key, timeout_ms) {
+                (None, 0) => client.start_connect_greeting(endpoint, greeting)?,
+                (None, _) => client.connect_greeting(endpoint, greeting, timeout(timeout_ms))?,
+                (Some(key), 0) => client.start_connect_to_key(endpoint, key, greeting)?,
+                (Some(key), _) => {
+                    client.connect_to_key(endpoint, key, greeting, timeout(timeout_ms))?
+                }
             };
             Ok(Box::new(channel))
         })

@@ -11,10 +11,10 @@ use super::guard::entry;
 use super::hooks::{self, byway_notice_callback, byway_resolve_callback, byway_socket_callback};
 use super::identity::{BYWAY_IDENTITY_SIZE, identity};
 use super::last::CallError;
+use super::settings::{pace, proxy, security, setting, shared_secret};
 use crate::client::{Config, Security};
-use crate::secure::Secret;
-use crate::session::{Pace, Profile};
-use crate::transport::{Proxy, Roots, Token};
+use crate::session::Profile;
+use crate::transport::Roots;
 
 /// Version of byway_config. It rises if the meaning of a field changes.
 pub const BYWAY_CONFIG_VERSION: u32 = 1;
@@ -181,6 +181,12 @@ pub struct byway_config {
     /// 0, the default: what channels carry is encrypted from end to end. 1: it is not, and the relay, and without
     /// https:// all on the way, can read and change it. Both ends have to agree: none ever falls back.
     pub plain: u32,
+    /// The file that keeps the keys of listeners at ordinary names, or NULL, the default: none. A listener that
+    /// has an identity and was met before is refused by BYWAY_ERROR_WRONG_KEY when its key is another, as by ssh. The
+    /// file is made when there is none. Where it cannot be read, connecting is BYWAY_ERROR_SETTING.
+    pub known_peers: *const c_char,
+    /// Must be NULL. It fills the struct where pointers have 4 octets.
+    pub reserved2: *const c_char,
 }
 
 /// Octets of a secret that peers share.
@@ -191,7 +197,7 @@ pub const BYWAY_SHARED_SECRET_SIZE: usize = 32;
 const POINTER: usize = size_of::<usize>();
 const _: () = assert!(
     size_of::<byway_config>()
-        == 2 * 4 + 14 * POINTER + 8 + 40 + 10 * 4 + 8 + 32 + 4 * POINTER + 2 * 4
+        == 2 * 4 + 14 * POINTER + 8 + 40 + 10 * 4 + 8 + 32 + 4 * POINTER + 2 * 4 + 2 * POINTER
 );
 
 /// What a struct has at the very least: up to `relay_url`, rounded up to 8 for 32-bit targets.
@@ -244,6 +250,8 @@ fn defaults() -> byway_config {
         shared_secret_len: 0,
         token_over_http: 0,
         plain: 0,
+        known_peers: std::ptr::null(),
+        reserved2: std::ptr::null(),
     };
     set_profile(&mut defaults, &config.profile);
     defaults
@@ -311,9 +319,11 @@ impl byway_config {
     unsafe fn to_config(self) -> Result<Config, CallError> {
         // First, so that on_release is called whatever else is wrong.
         let hooks = hooks::hooks(&self);
-        if !self.reserved.is_null() {
-            return Err(setting("config.reserved must be NULL"));
+        if !self.reserved.is_null() || !self.reserved2.is_null() {
+            return Err(setting("config.reserved and config.reserved2 must be NULL"));
         }
+        // SAFETY: as the caller says.
+        let known_peers = unsafe { optional_text(self.known_peers, "known_peers") }?;
         // SAFETY: as the caller says.
         let token = unsafe { self.token() }?;
         let security = security(self.plain)?;
@@ -364,6 +374,7 @@ impl byway_config {
             identity: identity(&self.identity),
             security,
             shared_secret,
+            known_peers: known_peers.map(Into::into),
             linger: millis(self.linger_ms),
             keepalive: Some(millis(self.keepalive_ms)).filter(|time| !time.is_zero()),
             pace: pace(self.pace)?,
@@ -385,87 +396,6 @@ impl byway_config {
             token,
             ..Config::new(url)
         })
-    }
-}
-
-impl byway_config {
-    /// # Safety
-    /// The pointers are NULL or valid as their fields' comments say.
-    unsafe fn token(&self) -> Result<Option<Token>, CallError> {
-        // SAFETY: as the caller says.
-        let value = unsafe { optional_text(self.token, "token") }?;
-        // SAFETY: as the caller says.
-        let file = unsafe { optional_text(self.token_file, "token_file") }?;
-        let token = match (value, file) {
-            (Some(_), Some(_)) => {
-                return Err(setting("config.token and config.token_file: only one may be given"));
-            }
-            (Some(value), None) => Token::value(value),
-            (None, Some(path)) => Token::file(path),
-            (None, None) => return Ok(None),
-        };
-        match self.token_over_http {
-            0 => Ok(Some(token)),
-            1 => Ok(Some(token.over_plain_http(true))),
-            _ => Err(setting("config.token_over_http must be 0 or 1")),
-        }
-    }
-}
-
-fn setting(line: &'static str) -> CallError {
-    CallError::new(byway_error::Setting, line)
-}
-
-/// Whether to encrypt, as C says it.
-fn security(plain: u32) -> Result<Security, CallError> {
-    match plain {
-        0 => Ok(Security::Encrypted),
-        1 => Ok(Security::Plain),
-        _ => Err(setting("config.plain must be 0 or 1")),
-    }
-}
-
-/// The shared secret, if there is one. One that is too short, or empty memory, is a fault of the program, and
-/// would let in whom the secret is to keep out.
-///
-/// # Safety
-/// `octets` is NULL or points to `len` octets.
-unsafe fn shared_secret(octets: *const u8, len: usize) -> Result<Option<Secret>, CallError> {
-    if octets.is_null() && len == 0 {
-        return Ok(None);
-    }
-    // SAFETY: the same is asked of the caller.
-    let octets = unsafe { slice(octets, len, "shared_secret") }?;
-    let secret = <[u8; BYWAY_SHARED_SECRET_SIZE]>::try_from(octets)
-        .map(Secret::new)
-        .map_err(|_| setting("config.shared_secret must have 32 octets, as its length must say"))?;
-    match secret == Secret::new([0; BYWAY_SHARED_SECRET_SIZE]) {
-        true => Err(setting("config.shared_secret has no octet but zero: give random ones")),
-        false => Ok(Some(secret)),
-    }
-}
-
-/// A pace as C names it.
-fn pace(kind: u32) -> Result<Pace, CallError> {
-    Ok(match kind {
-        0 => Pace::Streaming,
-        1 => Pace::LongPoll,
-        2 => Pace::Battery,
-        _ => return Err(setting("config.pace must be one of enum byway_pace")),
-    })
-}
-
-/// A proxy as C names it.
-///
-/// # Safety
-/// `url` is NULL or a string.
-pub(super) unsafe fn proxy(kind: u32, url: *const c_char) -> Result<Proxy, CallError> {
-    match kind {
-        0 => Ok(Proxy::Direct),
-        1 => Ok(Proxy::Environment),
-        // SAFETY: the same is asked of the caller.
-        2 => Ok(Proxy::Url(unsafe { text(url, "proxy_url") }?.to_owned())),
-        _ => Err(setting("proxy must be one of enum byway_proxy")),
     }
 }
 

@@ -28,6 +28,7 @@ mod listener;
 mod log;
 mod object;
 mod ready;
+mod settings;
 mod stats;
 mod stream;
 #[cfg(all(test, feature = "relay"))]

@@ -2,7 +2,7 @@
 
 use std::io::{IsTerminal, Write};
 
-use byway::client::{IdentityFile, IdentityFileError, SharedSecretFileError};
+use byway::client::{IdentityFile, PrivateFileError};
 use byway::secure::PublicKey;
 use clap::{Args, Subcommand};
 use qrcode::render::unicode::Dense1x2;
@@ -30,7 +30,7 @@ pub struct IdOptions {
 }
 
 impl IdOptions {
-    fn file(&self) -> Result<IdentityFile, IdentityFileError> {
+    fn file(&self) -> Result<IdentityFile, PrivateFileError> {
         match &self.file {
             Some(path) => Ok(IdentityFile::new(path)),
             None => IdentityFile::at_home(),
@@ -71,18 +71,11 @@ fn picture(text: &str) -> Result<String, qrcode::types::QrError> {
     Ok(lines.lines().map(|line| format!("{BLACK_ON_WHITE}{line}{RESET}\n")).collect())
 }
 
-/// The shared secret's file cannot be used, which has to be changed before the command works.
-impl From<SharedSecretFileError> for CommandError {
-    fn from(error: SharedSecretFileError) -> Self {
-        Self::usage(error)
-    }
-}
-
-/// The identity's file cannot be used, which has to be changed before the command works.
-impl From<IdentityFileError> for CommandError {
-    fn from(error: IdentityFileError) -> Self {
+/// A private file cannot be used, which has to be changed before the command works.
+impl From<PrivateFileError> for CommandError {
+    fn from(error: PrivateFileError) -> Self {
         let code = match error {
-            IdentityFileError::Entropy | IdentityFileError::System { .. } => Code::Failed,
+            PrivateFileError::Entropy | PrivateFileError::System { .. } => Code::Failed,
             _ => Code::Usage,
         };
         Self::new(code, error)

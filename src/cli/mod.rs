@@ -50,7 +50,7 @@ const LAST_WORD: Duration = Duration::from_secs(6);
 /// How long an obstacle may last, when a client opens, before a line tells of it.
 const SOON: Duration = Duration::from_secs(1);
 
-/// How long this process, ended by a signal, takes at most to tell its peers.
+/// How long this process, ended by a signal or by a listener that it refuses, takes at most to tell its peers.
 const PARTING: Duration = Duration::from_secs(1);
 
 /// File descriptors beside those of forwarded connections: two connections to the relay and two that
@@ -177,7 +177,10 @@ fn run(action: Action) -> Result<(), CommandError> {
             let Opened { client, endpoint, permits, patience } =
                 open(&options, role, Profile::PC, 1)?;
             let target = Target { endpoint, key: peer_key };
-            let stream = retry::connect(&client, target, patience)?;
+            let stream = retry::connect(&client, target, patience).inspect_err(|_| {
+                // A listener that was refused has a place for somebody else as soon as it knows.
+                let _ = client.close(PARTING);
+            })?;
             pipe::join(&client, &stream, &permits)
         }
         Action::Listen { endpoint, to: Some(to), admission, options } => {

@@ -7,9 +7,7 @@ use std::time::Duration;
 
 use argon2::{Algorithm, Argon2, Params, Version};
 use byway::Endpoint;
-use byway::client::{
-    Config, IdentityFile, IdentityFileError, Security, SharedSecretFile, SharedSecretFileError,
-};
+use byway::client::{Config, IdentityFile, PrivateFileError, Security, SharedSecretFile};
 use byway::secure::{Identity, Secret};
 use byway::session::{Pace, Profile};
 use byway::transport::{Proxy, Roots, Token};
@@ -86,6 +84,11 @@ pub struct ClientOptions {
     /// it [default: the one that byway id has, which is made when there is none]
     #[arg(long, value_name = "FILE")]
     identity: Option<PathBuf>,
+    /// The file of listeners' keys, one for each name: a listener that was met before is refused if its key is
+    /// another; none: nothing is kept, and whoever has the name is connected to [default: known_peers beside
+    /// the identity at home]
+    #[arg(long, value_name = "FILE|none")]
+    known_peers: Option<PathBuf>,
     /// The file of a secret that all peers have: only they can have a channel with this end. A line of 64
     /// hexadecimal digits that nobody else may read: (umask 077; openssl rand -hex 32 > FILE)
     #[arg(long, value_name = "FILE", conflicts_with = "plain")]
@@ -136,10 +139,10 @@ enum Need {
 }
 
 /// The identity of this user, which is made when there is none.
-fn at_home() -> Result<Identity, IdentityFileError> {
+fn at_home() -> Result<Identity, PrivateFileError> {
     let file = IdentityFile::at_home()?;
     match file.load() {
-        Err(IdentityFileError::Missing { .. }) => {
+        Err(PrivateFileError::Missing { .. }) => {
             let identity = file.load_or_create()?;
             let path = file.path().display();
             info!("{path}: a new identity, with the key {}", identity.public_key());
@@ -239,7 +242,7 @@ impl ClientOptions {
 
     /// The identity that the user names, or the one at home, so that the key of this end stays the same. Where
     /// none is needed, and there is no home, or none that can be written, the client has a key for its life.
-    pub fn identity(&self, role: &Role) -> Result<Option<Identity>, IdentityFileError> {
+    pub fn identity(&self, role: &Role) -> Result<Option<Identity>, PrivateFileError> {
         if let Some(path) = &self.identity {
             return IdentityFile::new(path).load().map(Some);
         }
@@ -250,7 +253,7 @@ impl ClientOptions {
             Need::None if self.plain => Ok(None),
             Need::None => match at_home() {
                 Ok(identity) => Ok(Some(identity)),
-                Err(error @ (IdentityFileError::NoHome | IdentityFileError::System { .. })) => {
+                Err(error @ (PrivateFileError::NoHome | PrivateFileError::System { .. })) => {
                     info!("this run has a key of its own: {error}");
                     Ok(None)
                 }
@@ -260,7 +263,7 @@ impl ClientOptions {
     }
 
     /// The secret that the user shares with the peers.
-    pub fn shared_secret(&self) -> Result<Option<Secret>, SharedSecretFileError> {
+    pub fn shared_secret(&self) -> Result<Option<Secret>, PrivateFileError> {
         self.shared_secret_file.as_ref().map(|path| SharedSecretFile::new(path).load()).transpose()
     }
 
@@ -286,6 +289,11 @@ impl ClientOptions {
         if self.plain {
             config.security = Security::Plain;
         }
+        config.known_peers = match &self.known_peers {
+            Some(path) if path.as_os_str() == "none" => None,
+            Some(path) => Some(path.clone()),
+            None => Config::known_peers_at_home(),
+        };
         config.headers.clone_from(&self.headers);
         config.owner = self.owner.as_deref().map(owner);
         config.proxy = match self.proxy.as_deref() {

@@ -2,10 +2,12 @@
 
 use std::fmt;
 use std::num::NonZeroU8;
+use std::path::PathBuf;
 use std::time::{Duration, SystemTime};
 
 use sha2::{Digest, Sha256};
 
+use super::private_file;
 use crate::error::{ConfigError, Error, ResourceError};
 use crate::secure::{HostDigest, Identity, KeyProof, Secret};
 use crate::session::{self, Pace, Profile, Settings, Timers};
@@ -57,6 +59,12 @@ pub struct Config {
     /// random bits: only peers with the same can have a channel with this client, so that a name which
     /// somebody else took is of no use to them. `None`, the default: any peer can.
     pub shared_secret: Option<Secret>,
+    /// A file that keeps the keys of listeners at ordinary names, by relay and endpoint: a listener that has an
+    /// identity and was met before is refused with [`WrongKey`](crate::error::PeerError::WrongKey) when its key is
+    /// another, as by ssh; the log says then what to do. The first meeting is trusted. It is made when there is
+    /// none, and read with each connection; where it cannot be read connecting fails. `None`, the default: nothing
+    /// is kept. [`Config::known_peers_at_home`] is where the command has it.
+    pub known_peers: Option<PathBuf>,
     /// How long a channel rides out silence while something is outstanding; the smaller of both
     /// ends counts. Default 180 s, at most 49 days; never less than
     /// two holds and their grace, 66 s, or 250 s if either end is at [`Pace::Battery`].
@@ -111,6 +119,7 @@ impl Config {
             identity: None,
             security: Security::default(),
             shared_secret: None,
+            known_peers: None,
             linger: Duration::from_secs(180),
             keepalive: None,
             pace: Pace::Streaming,
@@ -126,6 +135,12 @@ impl Config {
             hooks: http.hooks,
             timers: Timers::DEFAULT,
         }
+    }
+
+    /// The file of known peers of this user: `byway/known_peers` in `$XDG_CONFIG_HOME`, or else in
+    /// `$HOME/.config`; on Windows in `%APPDATA%`. `None` if there is no home.
+    pub fn known_peers_at_home() -> Option<PathBuf> {
+        private_file::at_home("known_peers")
     }
 
     /// How many connections may wait to be accepted at each listener.
@@ -196,12 +211,14 @@ impl Config {
             }
             None => random(),
         };
-        let identity = match &self.identity {
-            Some(identity) => identity.clone(),
-            None => Identity::from_seed(made(b"byway client identity\0")?),
-        };
         let entropy = Secret::new(made(b"byway client entropy\0")?);
-        let keys = session::Security::new(&identity, entropy);
+        let keys = match &self.identity {
+            Some(identity) => session::Security::new(identity, entropy),
+            None => {
+                let identity = Identity::from_seed(made(b"byway client identity\0")?);
+                session::Security::new(&identity, entropy).with_fleeting_identity()
+            }
+        };
         let shared = self.shared_secret.clone();
         Ok(Some(shared.map_or(keys.clone(), |shared| keys.with_shared_secret(shared))))
     }

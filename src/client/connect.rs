@@ -255,12 +255,12 @@ impl Client {
     ) -> Result<Channel<K>, Error> {
         let monitor = &self.handle.monitor;
         let channel = self.request_connect(target, greeting)?;
-        monitor
-            .wait_open(Waitable::Channel(channel.id()), monitor.on_session(), timeout)
-            .inspect_err(|error| {
-                log::debug!("{}: not connected: {error}", target.endpoint);
-                channel.abort();
-            })?;
+        let opened =
+            monitor.wait_open(Waitable::Channel(channel.id()), monitor.on_session(), timeout);
+        channel.end().compare(opened).inspect_err(|error| {
+            log::debug!("{}: not connected: {error}", target.endpoint);
+            channel.abort();
+        })?;
         Ok(channel)
     }
 
@@ -270,6 +270,10 @@ impl Client {
         greeting: &[u8],
     ) -> Result<Channel<K>, Error> {
         let Target { endpoint, key } = *target;
+        let key = match &self.handle.known_peers {
+            Some(known) if key.is_none() && !endpoint.name.is_key_name() => known.key(endpoint)?,
+            Some(_) | None => key,
+        };
         let id = self.checked(|session, now| match &key {
             Some(key) => session.connect_to_key(now, endpoint, K::KIND, greeting, key),
             None => session.connect(now, endpoint, K::KIND, greeting),

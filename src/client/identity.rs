@@ -1,6 +1,5 @@
 //! Where an identity is kept: a file that its owner alone reads.
 
-use std::fs::{DirBuilder, File};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
@@ -10,7 +9,7 @@ use tempfile::NamedTempFile;
 use zeroize::{Zeroize, Zeroizing};
 
 use super::config::random;
-use super::private_file::{self, LONGEST};
+use super::private_file::{self, Kept, LONGEST, PrivateFileError};
 use crate::secure::Identity;
 
 /// The first line of the file, by which it is known.
@@ -24,59 +23,11 @@ const HEAD: &str = "byway-identity-1";
 /// let file = IdentityFile::at_home()?;
 /// let mut config = Config::new("https://relay.example");
 /// config.identity = Some(file.load_or_create()?);
-/// # Ok::<(), byway::client::IdentityFileError>(())
+/// # Ok::<(), byway::client::PrivateFileError>(())
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct IdentityFile {
     path: PathBuf,
-}
-
-/// Why an identity's file cannot be used.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum IdentityFileError {
-    /// There is no such file.
-    #[error("{path}: there is no identity yet; make one: byway id new --file {path}", path = .path.display())]
-    Missing {
-        /// The file's path.
-        path: PathBuf,
-    },
-    /// There is such a file, which is never overwritten.
-    #[error("{path}: there is an identity, which stays; give another file, or move that one away", path = .path.display())]
-    Exists {
-        /// The file's path.
-        path: PathBuf,
-    },
-    /// Others than its owner may read or change the file.
-    #[error("{path}: others may read it (mode {mode:o}); if nobody has, chmod 600 {path}, else make another identity", path = .path.display())]
-    Exposed {
-        /// The file's path.
-        path: PathBuf,
-        /// Its permissions.
-        mode: u32,
-    },
-    /// The file keeps no identity.
-    #[error("{path}: no identity, or a damaged one; give the file that byway id new has made", path = .path.display())]
-    Damaged {
-        /// The file's path.
-        path: PathBuf,
-    },
-    /// The system refuses to read or write the file.
-    #[error("{path}: {error}; check the path and its permissions", path = .path.display())]
-    System {
-        /// The file's path.
-        path: PathBuf,
-        /// Why.
-        error: io::Error,
-    },
-    /// The environment names no home directory.
-    #[error("no home directory (HOME) to keep an identity in; name a file (--identity, or --file)")]
-    NoHome,
-    /// The system gives no random numbers.
-    #[error(
-        "no random numbers from the system: make the identity on another one, and copy its file"
-    )]
-    Entropy,
 }
 
 impl IdentityFile {
@@ -90,17 +41,8 @@ impl IdentityFile {
     ///
     /// # Errors
     /// `NoHome`.
-    pub fn at_home() -> Result<Self, IdentityFileError> {
-        // As the specification has it, relative paths are ignored.
-        let named = |name| std::env::var_os(name).map(PathBuf::from).filter(|at| at.is_absolute());
-        let base = match cfg!(windows) {
-            true => named("APPDATA"),
-            false => {
-                named("XDG_CONFIG_HOME").or_else(|| named("HOME").map(|at| at.join(".config")))
-            }
-        };
-        let base = base.ok_or(IdentityFileError::NoHome)?;
-        Ok(Self::new(base.join("byway").join("identity")))
+    pub fn at_home() -> Result<Self, PrivateFileError> {
+        Ok(Self::new(private_file::at_home("identity").ok_or(PrivateFileError::NoHome)?))
     }
 
     /// Where the file is.
@@ -112,17 +54,8 @@ impl IdentityFile {
     ///
     /// # Errors
     /// `Missing`; `Exposed` if others than the file's owner may read or change it; `Damaged`, `System`.
-    pub fn load(&self) -> Result<Identity, IdentityFileError> {
-        let path = || self.path.clone();
-        let file = File::open(&self.path).map_err(|error| match error.kind() {
-            io::ErrorKind::NotFound => IdentityFileError::Missing { path: path() },
-            _ => self.system(error),
-        })?;
-        if let Some(mode) = private_file::exposed(&file).map_err(|error| self.system(error))? {
-            return Err(IdentityFileError::Exposed { path: path(), mode });
-        }
-        let text = private_file::read(file).map_err(|error| self.system(error))?;
-        parse(&text).ok_or_else(|| IdentityFileError::Damaged { path: path() })
+    pub fn load(&self) -> Result<Identity, PrivateFileError> {
+        private_file::load(Kept::Identity, &self.path, parse)
     }
 
     /// Makes an identity of the system's random numbers, and keeps it in the file with mode 0600: whole, or
@@ -130,15 +63,15 @@ impl IdentityFile {
     ///
     /// # Errors
     /// `Exists`, `Entropy`, `System`.
-    pub fn create(&self) -> Result<Identity, IdentityFileError> {
-        let mut seed = random::<32>().map_err(|_| IdentityFileError::Entropy)?;
+    pub fn create(&self) -> Result<Identity, PrivateFileError> {
+        let mut seed = random::<32>().map_err(|_| PrivateFileError::Entropy)?;
         let identity = Identity::from_seed(seed);
         seed.zeroize();
         let directory = match self.path.parent() {
             Some(parent) if !parent.as_os_str().is_empty() => parent,
             _ => Path::new("."),
         };
-        make(directory).map_err(|error| self.system(error))?;
+        private_file::make_directory(directory).map_err(|error| self.system(error))?;
         // Of mode 0600, and removed if anything fails.
         let mut file = NamedTempFile::new_in(directory).map_err(|error| self.system(error))?;
         file.write_all(&text(&identity))
@@ -147,7 +80,7 @@ impl IdentityFile {
         match file.persist_noclobber(&self.path) {
             Ok(_) => Ok(identity),
             Err(failed) if failed.error.kind() == io::ErrorKind::AlreadyExists => {
-                Err(IdentityFileError::Exists { path: self.path.clone() })
+                Err(PrivateFileError::Exists { path: self.path.clone() })
             }
             Err(failed) => Err(self.system(failed.error)),
         }
@@ -158,28 +91,19 @@ impl IdentityFile {
     ///
     /// # Errors
     /// The errors of [`load`](Self::load) but `Missing`, and of [`create`](Self::create) but `Exists`.
-    pub fn load_or_create(&self) -> Result<Identity, IdentityFileError> {
+    pub fn load_or_create(&self) -> Result<Identity, PrivateFileError> {
         match self.load() {
-            Err(IdentityFileError::Missing { .. }) => match self.create() {
-                Err(IdentityFileError::Exists { .. }) => self.load(),
+            Err(PrivateFileError::Missing { .. }) => match self.create() {
+                Err(PrivateFileError::Exists { .. }) => self.load(),
                 made => made,
             },
             loaded => loaded,
         }
     }
 
-    fn system(&self, error: io::Error) -> IdentityFileError {
-        IdentityFileError::System { path: self.path.clone(), error }
+    fn system(&self, error: io::Error) -> PrivateFileError {
+        PrivateFileError::System { path: self.path.clone(), error }
     }
-}
-
-/// Makes a directory that is missing, and those above it.
-fn make(directory: &Path) -> io::Result<()> {
-    let mut builder = DirBuilder::new();
-    builder.recursive(true);
-    #[cfg(unix)]
-    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
-    builder.create(directory)
 }
 
 /// The text of a file that keeps the identity.
@@ -232,7 +156,7 @@ mod tests {
     fn identity_is_kept_for_its_owner_alone() {
         let directory = directory();
         let file = file(&directory);
-        assert!(matches!(file.load(), Err(IdentityFileError::Missing { .. })));
+        assert!(matches!(file.load(), Err(PrivateFileError::Missing { .. })));
         let made = file.create().unwrap();
         assert_eq!(file.load().unwrap(), made);
         assert_eq!(file.load_or_create().unwrap(), made);
@@ -252,7 +176,7 @@ mod tests {
         let directory = directory();
         let file = file(&directory);
         let made = file.create().unwrap();
-        assert!(matches!(file.create(), Err(IdentityFileError::Exists { .. })));
+        assert!(matches!(file.create(), Err(PrivateFileError::Exists { .. })));
         assert_eq!(file.load().unwrap(), made);
         assert_ne!(IdentityFile::new(directory.path().join("b")).create().unwrap(), made);
     }
@@ -269,7 +193,7 @@ mod tests {
             std::fs::set_permissions(file.path(), permissions).unwrap();
             for result in [file.load(), file.load_or_create()] {
                 let error = result.unwrap_err();
-                assert!(matches!(error, IdentityFileError::Exposed { .. }), "{mode:o}: {error}");
+                assert!(matches!(error, PrivateFileError::Exposed { .. }), "{mode:o}: {error}");
                 assert!(error.to_string().contains("chmod 600"), "{error}");
             }
         }
@@ -302,7 +226,7 @@ mod tests {
         ] {
             std::fs::write(file.path(), &damaged).unwrap();
             let error = file.load().unwrap_err();
-            assert!(matches!(error, IdentityFileError::Damaged { .. }), "{damaged:?}: {error}");
+            assert!(matches!(error, PrivateFileError::Damaged { .. }), "{damaged:?}: {error}");
             assert!(!format!("{error} {error:?}").contains(seed));
         }
         // An editor may have added a line's end, or those of another system.
@@ -335,6 +259,6 @@ mod tests {
         let plain = directory.path().join("plain");
         std::fs::write(&plain, "").unwrap();
         let error = IdentityFile::new(plain.join("identity")).create().unwrap_err();
-        assert!(matches!(error, IdentityFileError::System { .. }), "{error}");
+        assert!(matches!(error, PrivateFileError::System { .. }), "{error}");
     }
 }

@@ -26,6 +26,7 @@ mod connect;
 mod error;
 mod event;
 mod identity;
+mod known_peers;
 mod lanes;
 mod listen;
 mod listener;
@@ -46,17 +47,19 @@ pub use channel::{
 pub use close::CloseError;
 pub use config::{Config, Security};
 pub use event::ClientEvent;
-pub use identity::{IdentityFile, IdentityFileError};
+pub use identity::IdentityFile;
 pub use lanes::LANE_STACK;
 pub use listener::Listener;
+pub use private_file::{Kept, PrivateFileError};
 pub use readiness::{PollFd, Readiness};
-pub use shared_secret::{SharedSecretFile, SharedSecretFileError};
+pub use shared_secret::SharedSecretFile;
 
 use crate::error::Error;
 use crate::secure::{Identity, PublicKey};
 use crate::session::{HeapStorage, Lane, Profile, Stats, StorageBytes};
 use crate::transport::{HttpTransport, Proxy, RelayPath, Transport};
 use channel::deadline;
+use known_peers::KnownPeers;
 use monitor::{ClientLife, Monitor};
 use readiness::Waitable;
 
@@ -78,6 +81,7 @@ pub(crate) struct Handle {
     connect_timeout: Duration,
     /// The key of the identity that the client was given.
     key: Option<PublicKey>,
+    known_peers: Option<KnownPeers>,
     /// The way to the relay as the client was opened.
     way: Arc<RelayPath>,
     lanes: Mutex<Vec<JoinHandle<()>>>,
@@ -146,6 +150,8 @@ impl Client {
         let way = Arc::clone(park.way());
         config::check_memory(&config.profile)?;
         let storage = HeapStorage::new(&config.profile)?;
+        let known = config.known_peers.clone().filter(|_| config.security == Security::Encrypted);
+        let known = known.map(|path| KnownPeers::new(path, &config.url)).transpose()?;
         let cancellers = [park.canceller(), send.canceller()];
         let monitor = Arc::new(Monitor::new(storage, &config.profile, cancellers));
         let handle = Arc::new(Handle {
@@ -154,6 +160,7 @@ impl Client {
             backlog: config.backlog(),
             connect_timeout: config.connect_timeout,
             key: config.identity.as_ref().map(Identity::public_key),
+            known_peers: known,
             way,
             lanes: Mutex::default(),
         });

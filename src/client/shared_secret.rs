@@ -1,12 +1,10 @@
 //! Where a secret that peers share is kept: a file that its owner alone reads.
 
-use std::fs::File;
-use std::io;
 use std::path::{Path, PathBuf};
 
 use zeroize::Zeroizing;
 
-use super::private_file;
+use super::private_file::{self, Kept, PrivateFileError};
 use crate::secure::Secret;
 
 /// Octets of a shared secret.
@@ -19,39 +17,11 @@ const OCTETS: usize = 32;
 ///
 /// let mut config = Config::new("https://relay.example");
 /// config.shared_secret = Some(SharedSecretFile::new("/etc/byway/secret").load()?);
-/// # Ok::<(), byway::client::SharedSecretFileError>(())
+/// # Ok::<(), byway::client::PrivateFileError>(())
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SharedSecretFile {
     path: PathBuf,
-}
-
-/// Why a shared secret's file cannot be used.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum SharedSecretFileError {
-    /// Others than its owner may read or change the file.
-    #[error("{path}: others may read it (mode {mode:o}); if nobody has, chmod 600 {path}, else make another secret", path = .path.display())]
-    Exposed {
-        /// The file's path.
-        path: PathBuf,
-        /// Its permissions.
-        mode: u32,
-    },
-    /// The file keeps no shared secret, or zeros.
-    #[error("{path}: no shared secret, which is a line of 64 hexadecimal digits; make one: (umask 077; openssl rand -hex 32 > {path})", path = .path.display())]
-    Damaged {
-        /// The file's path.
-        path: PathBuf,
-    },
-    /// The system refuses to read the file.
-    #[error("{path}: {error}; check the path and its permissions", path = .path.display())]
-    System {
-        /// The file's path.
-        path: PathBuf,
-        /// Why.
-        error: io::Error,
-    },
 }
 
 impl SharedSecretFile {
@@ -68,16 +38,9 @@ impl SharedSecretFile {
     /// Reads the secret.
     ///
     /// # Errors
-    /// `Exposed` if others than the file's owner may read or change it; `Damaged`, `System`.
-    pub fn load(&self) -> Result<Secret, SharedSecretFileError> {
-        let path = || self.path.clone();
-        let system = |error| SharedSecretFileError::System { path: path(), error };
-        let file = File::open(&self.path).map_err(system)?;
-        if let Some(mode) = private_file::exposed(&file).map_err(system)? {
-            return Err(SharedSecretFileError::Exposed { path: path(), mode });
-        }
-        let text = private_file::read(file).map_err(system)?;
-        parse(&text).ok_or_else(|| SharedSecretFileError::Damaged { path: path() })
+    /// `Missing`; `Exposed` if others than the file's owner may read or change it; `Damaged`, `System`.
+    pub fn load(&self) -> Result<Secret, PrivateFileError> {
+        private_file::load(Kept::SharedSecret, &self.path, parse)
     }
 }
 
@@ -150,7 +113,7 @@ mod tests {
             &"7".repeat(5000),
         ] {
             let error = file(&directory, text).load().unwrap_err();
-            assert!(matches!(error, SharedSecretFileError::Damaged { .. }), "{text:?}: {error}");
+            assert!(matches!(error, PrivateFileError::Damaged { .. }), "{text:?}: {error}");
             assert!(!format!("{error} {error:?}").contains("0405060708"));
         }
     }
@@ -163,12 +126,12 @@ mod tests {
         for bits in [0o640, 0o620, 0o604, 0o602, 0o644, 0o777] {
             mode(&file, bits);
             let error = file.load().unwrap_err();
-            assert!(matches!(error, SharedSecretFileError::Exposed { .. }), "{bits:o}: {error}");
+            assert!(matches!(error, PrivateFileError::Exposed { .. }), "{bits:o}: {error}");
             assert!(error.to_string().contains("chmod 600"), "{error}");
         }
         mode(&file, 0o400);
         file.load().unwrap();
         std::fs::remove_file(file.path()).unwrap();
-        assert!(matches!(file.load(), Err(SharedSecretFileError::System { .. })));
+        assert!(matches!(file.load(), Err(PrivateFileError::Missing { .. })));
     }
 }

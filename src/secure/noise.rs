@@ -33,6 +33,9 @@ pub const SECOND: usize = 2 * KEY + 2 * TAG;
 /// Octets of the third message without its payload: a key, two tags.
 pub const THIRD: usize = KEY + 2 * TAG;
 
+/// Octets of the longest payload: flags, and a greeting.
+pub const MAX_PAYLOAD: usize = 1 + crate::wire::MAX_GREETING;
+
 /// The keys of a channel, and of its peer.
 #[derive(Debug)]
 pub struct ChannelKeys {
@@ -108,7 +111,7 @@ impl Side<'_> {
         common: &Common<'_>,
         greeting: &mut [u8],
     ) -> Option<(usize, ChannelKeys)> {
-        let mut second = [0; SECOND + crate::wire::MAX_GREETING];
+        let mut second = [0; SECOND + MAX_PAYLOAD];
         let mut state = self.second(first, payload, second.get_mut(..SECOND + payload.len())?)?;
         state.push_psk(common.psk().octets());
         let len = read(&mut state, third, THIRD, greeting)?;

@@ -36,7 +36,7 @@ pub use http::HttpTransport;
 pub(crate) use http::RelayPath;
 pub use proxy::Proxy;
 pub use token::Token;
-pub(crate) use url::host;
+pub(crate) use url::{host, place};
 
 /// An exchange that a transport is to make.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -130,6 +130,12 @@ pub(crate) fn host(url: &str) -> Result<String, ConfigError> {
     Ok(host.parse::<IpAddr>().map_or_else(|_| host.to_owned(), |address| address.to_string()))
 }
 
+/// Host, port and path of a relay's URL, by which clients tell relays apart.
+pub(crate) fn place(url: &str) -> Result<String, ConfigError> {
+    let url = RelayUrl::new(url)?;
+    Ok(format!("{}{}", url.host_field(), url.base))
+}
+
 /// The relay's URL in its parts.
 #[derive(Debug, Clone)]
 pub(super) struct RelayUrl {

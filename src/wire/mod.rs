@@ -74,7 +74,7 @@ pub const MAX_GREETING: usize = 96;
 /// Longest message of a handshake in octets: two keys, two tags and a greeting. An end without encryption
 /// hears none.
 pub const MAX_HANDSHAKE: usize =
-    if cfg!(feature = "secure") { 2 * 32 + 2 * 16 + MAX_GREETING } else { MAX_GREETING };
+    if cfg!(feature = "secure") { 2 * 32 + 2 * 16 + 1 + MAX_GREETING } else { MAX_GREETING };
 
 /// Largest datagram in octets, whatever the size of the rings: the relay holds a datagram until it is
 /// whole.

@@ -88,6 +88,41 @@ fn key_of_a_user_is_made_at_first_use_and_stays() {
 }
 
 #[test]
+fn listener_met_before_is_refused_when_its_key_changed_and_the_remedy_told() {
+    let relay = Relay::start();
+    let (user, cameras) = (directory(), directory());
+    let [(first, key), (second, _)] = ["first", "second"].map(|name| identity(&cameras, name));
+    let variables = format!("HOME={}", text(user.path()));
+    let listen = |file: &Path| {
+        Byway::start(["listen", "camera:1", "--relay", &relay.url, "--identity", text(file)])
+    };
+    let connect = || at_home(&variables, ["connect", "camera:1", "--relay", &relay.url]);
+    let [_, told] = exchange(listen(&first), connect);
+    assert!(told.is_empty(), "{told:?}");
+    let file = user.path().join(".config/byway/known_peers");
+    let line = fs::read_to_string(&file).expect("known");
+    assert!(line.contains("camera:1") && line.contains(&key), "{line}");
+
+    let mut other = listen(&second);
+    other.wait_told("listening on");
+    let mut refused = connect();
+    let _open = refused.stdin();
+    let refused = refused.end();
+    refused.expect_code(3);
+    let [warning, error] = &refused.told[..] else { panic!("{:?}", refused.told) };
+    for part in ["camera:1", "its key changed", &key, "remove its line", text(&file)] {
+        assert!(warning.contains(part), "{part:?} in {warning:?}");
+    }
+    assert!(error.contains("the listener has another key than expected"), "{error}");
+    // Nothing is kept, or known, of those that want none of it.
+    let none = ["connect", "camera:1", "--relay", &relay.url, "--known-peers", "none"];
+    exchange(other, || at_home(&variables, none));
+    fs::remove_file(&file).expect("removed");
+    exchange(listen(&second), connect);
+    assert_ne!(fs::read_to_string(&file).expect("known"), line);
+}
+
+#[test]
 fn user_without_a_home_that_can_be_written_has_a_key_for_each_run() {
     let relay = Relay::start();
     let mut keys = Vec::new();
@@ -324,5 +359,5 @@ fn peers_without_the_shared_secret_get_no_channel() {
     fs::write(&right, "5a5a").expect("written");
     refused(use_it, 2, &[path, "64 hexadecimal digits", "openssl rand -hex 32"]);
     fs::remove_file(&right).expect("removed");
-    refused(use_it, 2, &[path, "check the path"]);
+    refused(use_it, 2, &[path, "there is no shared secret yet"]);
 }

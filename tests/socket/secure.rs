@@ -89,6 +89,67 @@ fn listener_with_another_key_than_the_pinned_is_refused() {
 }
 
 #[test]
+fn listener_met_before_is_refused_with_another_key_until_its_line_is_removed() {
+    let (relay, directory) = (relay(), tempfile::tempdir().unwrap());
+    let file = directory.path().join("known");
+    let open = || {
+        let known_peers = Some(file.clone());
+        Client::open(Config { known_peers, ..config(&relay) }).unwrap()
+    };
+    let connector = open();
+    let connect = |connector: &Client| {
+        let late = connector.start_connect("camera:1").unwrap();
+        let at_once = connector.connect("camera:1").map(|_: Stream| ());
+        assert_eq!(late.wait_open(LONG), at_once);
+        at_once
+    };
+    for (camera, expected) in [
+        (Some(identity(1)), Ok(())),
+        (Some(identity(2)), Err(PeerError::WrongKey.into())),
+        // Nor is a listener trusted that has no identity any more.
+        (None, Err(PeerError::WrongKey.into())),
+        (Some(identity(1)), Ok(())),
+    ] {
+        let server = Client::open(Config { identity: camera, ..config(&relay) }).unwrap();
+        let listener: Listener<Stream> = server.listen("camera:1").unwrap();
+        assert_eq!(connect(&connector), expected);
+        assert_eq!(connect(&open()), expected, "another run");
+        // A key that the program gives says more than the file.
+        if expected.is_err() {
+            let key = server.public_key().unwrap_or(identity(3).public_key());
+            let given = connector.connect_to_key("camera:1", &key, &[], LONG);
+            assert_eq!(given.is_ok(), server.public_key().is_some(), "{given:?}");
+            let _: Result<Stream, _> = given;
+        }
+        listener.close();
+        server.close(LONG).unwrap();
+    }
+    std::fs::write(&file, "").unwrap();
+    let server = client_of(&relay, &identity(2));
+    let _listener: Listener<Stream> = server.listen("camera:1").unwrap();
+    assert_eq!(connect(&connector), Ok(()));
+    let text = std::fs::read_to_string(&file).unwrap();
+    assert!(text.contains(identity(2).public_key().name().as_str()), "{text}");
+}
+
+#[test]
+fn listener_without_an_identity_is_no_known_peer() {
+    let (relay, directory) = (relay(), tempfile::tempdir().unwrap());
+    let file = directory.path().join("known");
+    let known_peers = Some(file.clone());
+    let connector = Client::open(Config { known_peers, ..config(&relay) }).unwrap();
+    for _ in 0..2 {
+        let server = client(&relay);
+        let listener: Listener<Stream> = server.listen("camera:1").unwrap();
+        let stream = connector.connect("camera:1").unwrap();
+        assert!(stream.peer_key().unwrap().is_some());
+        listener.close();
+        server.close(LONG).unwrap();
+    }
+    assert!(!file.exists());
+}
+
+#[test]
 fn peers_without_the_shared_secret_are_refused() {
     let relay = relay();
     let with = |secret: Option<[u8; 32]>| {

@@ -65,6 +65,30 @@ fn peer_key_is_told_and_is_empty_where_nothing_is_encrypted() {
 }
 
 #[test]
+fn listener_met_before_is_refused_with_another_key() {
+    let (relay, directory) = (relay(), tempfile::tempdir().expect("a directory"));
+    let path = directory.path().join("known");
+    let file = CString::new(path.to_str().expect("UTF-8")).expect("a path");
+    let viewer = client_with(&relay, |config| config.known_peers = file.as_ptr());
+    // SAFETY: the pointers are to a string and to a place for a handle.
+    let connect = |at| unsafe { byway_connect(viewer, c"camera:1".as_ptr(), LONG, at) };
+    for (identity, is_met) in [(CAMERA, true), (VIEWER, false), (CAMERA, true)] {
+        let camera = client_with(&relay, |config| config.identity = identity);
+        let listener = listen(camera, c"camera:1");
+        if is_met {
+            assert_eq!(peer_key(given(connect)).as_bytes(), key_name(CAMERA).as_bytes());
+        } else {
+            expect(connect(&mut NOTHING.clone()), byway_error::WrongKey);
+        }
+        check(byway_close(listener, LONG));
+        check(byway_abort(camera));
+    }
+    std::fs::write(&path, "camera:1").expect("written");
+    expect(connect(&mut NOTHING.clone()), byway_error::Setting);
+    check(byway_abort(viewer));
+}
+
+#[test]
 fn pinned_key_is_had_by_the_listener_or_the_connection_is_refused() {
     let relay = relay();
     let camera = client_with(&relay, |config| config.identity = CAMERA);

@@ -33,7 +33,7 @@ fn defaults_are_those_of_rust() {
     assert_eq!((config.channels, config.ring, config.listeners), (32, 256 << 10, 16));
     assert_eq!(config.pool, 32 << 20);
     assert_eq!((config.io_buffer, config.backlog), (64 << 10, 0));
-    assert!(config.relay_url.is_null() && config.reserved.is_null());
+    assert!(config.relay_url.is_null() && config.reserved.is_null() && config.reserved2.is_null());
 }
 
 #[test]
@@ -145,6 +145,7 @@ fn settings_that_cannot_be_used_are_refused() {
     setting(&|config| config.pace = 3);
     setting(&|config| config.proxy = 3);
     setting(&|config| config.reserved = c"".as_ptr());
+    setting(&|config| config.reserved2 = c"".as_ptr());
     setting(&|config| config.token = c"".as_ptr());
     setting(&|config| config.token = c"two words".as_ptr());
     setting(&|config| config.token_file = c"/nowhere/at/all".as_ptr());

@@ -21,6 +21,8 @@ pub(in crate::client) struct ChannelEnd {
     pub read_timeout: Timeout,
     pub write_timeout: Timeout,
     nonblocking: AtomicBool,
+    /// Whether its peer's key was compared with those that are known.
+    compared: AtomicBool,
     /// Whether a clone was told to close the channel. Changed with the lock held.
     closed: AtomicBool,
 }
@@ -33,6 +35,7 @@ impl ChannelEnd {
             read_timeout: Timeout::default(),
             write_timeout: Timeout::default(),
             nonblocking: AtomicBool::new(false),
+            compared: AtomicBool::new(false),
             closed: AtomicBool::new(false),
         }
     }
@@ -45,7 +48,31 @@ impl ChannelEnd {
     /// Waits until the peer has answered.
     pub fn wait_open(&self, timeout: Option<Duration>) -> Result<(), Error> {
         let monitor = &self.handle.monitor;
-        monitor.wait_open(Waitable::Channel(self.id), monitor.on_channel(self.id).other(), timeout)
+        let signal = monitor.on_channel(self.id).other();
+        let opened = monitor.wait_open(Waitable::Channel(self.id), signal, timeout);
+        self.compare(opened)
+    }
+
+    /// The channel is open, or why not: its listener is known from now on, or has another key than before.
+    pub fn compare(&self, opened: Result<(), Error>) -> Result<(), Error> {
+        let Some(known) = &self.handle.known_peers else { return opened };
+        match opened {
+            Ok(()) if !self.compared.swap(true, Relaxed) => {
+                let learned = self.handle.monitor.with(|state| state.session().0.kept_key(self.id));
+                if let Ok(Some((endpoint, key))) = learned {
+                    known.learn(endpoint, &key);
+                }
+            }
+            Err(Error::Peer(PeerError::WrongKey)) => {
+                let endpoint =
+                    self.handle.monitor.with(|state| state.session().0.endpoint(self.id));
+                if let Ok(endpoint) = endpoint {
+                    known.tell_changed(endpoint);
+                }
+            }
+            Ok(()) | Err(_) => {}
+        }
+        opened
     }
 
     /// Waits as [`ChannelEnd::wait_until`] does, for room. There is none while the channel connects.

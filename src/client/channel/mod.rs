@@ -65,6 +65,10 @@ impl<K: ChannelKind> Channel<K> {
         self.end.id
     }
 
+    pub(super) fn end(&self) -> &ChannelEnd {
+        &self.end
+    }
+
     /// Waits until the peer has answered, at most for `timeout`: `None` waits for ever, zero only
     /// looks. Returns at once unless the channel was made by
     /// [`start_connect`](super::Client::start_connect). Once it has returned `Ok` it always does, also

@@ -87,6 +87,22 @@ impl<M: Mode> Session<'_, M> {
         Ok(key.and_then(|key| PublicKey::from_x25519(key).ok()))
     }
 
+    /// The endpoint that the application connected the channel to, and the key of its listener, which says that
+    /// it will have the same the next time. `None` if it has not, if the name is a key's, or if the channel was
+    /// accepted.
+    ///
+    /// # Errors
+    /// `Closed` if the channel is closed.
+    #[cfg(feature = "secure")]
+    pub fn kept_key(&self, id: ChannelId) -> Result<Option<(Endpoint, PublicKey)>, Error> {
+        let channel = &self.channels[self.held(id)?];
+        let endpoint = channel.endpoint();
+        let is_learned =
+            channel.is_peer_kept() && channel.listener().is_none() && !endpoint.name.is_key_name();
+        let key = self.peer_key(id)?.filter(|_| is_learned);
+        Ok(key.map(|key| (endpoint, key)))
+    }
+
     /// Whether both ends know each other.
     ///
     /// # Errors

@@ -1,18 +1,19 @@
 //! The handshake of an encrypted channel, which goes with the messages of its set-up.
 
-use super::seal::{Confirmation, Handshake, Records, Seal};
+use super::records::Records;
+use super::seal::{Confirmation, Handshake, Seal};
 use super::{EndCause, State};
-use crate::secure::noise::{Common, FIRST, KEY, SECOND, Side};
+use crate::secure::noise::{Common, FIRST, KEY, MAX_PAYLOAD, SECOND, Side};
 use crate::secure::{PublicKey, Secret};
 use crate::session::ids;
 use crate::session::mode::Mode;
 use crate::session::rings::Direction;
-use crate::session::security::Security;
+use crate::session::security::{Payload, Security};
 use crate::session::view::Session;
 use crate::trace::debug;
 use crate::wire::{
-    Accept, Address, ChannelKind, ChannelRef, Confirm, Connect, Endpoint, MAX_GREETING, MAX_NAME,
-    Route, Status, Writer,
+    Accept, Address, ChannelKind, ChannelRef, Confirm, Connect, Endpoint, MAX_NAME, Route, Status,
+    Writer,
 };
 
 /// What both ends know of a channel before they have keys, in the order of CONNECT_REQ's fields.
@@ -57,13 +58,11 @@ fn context(connector: Address, listener: Address, accept: &Accept<'_>) -> [u8; C
 impl<M: Mode> Session<'_, M> {
     /// A channel that connects here begins its handshake, or begins it anew with another end.
     pub(in crate::session) fn begin_handshake(&mut self, slot: usize, expected: Option<[u8; KEY]>) {
+        let prologue = self.prologue(slot);
         let Some(security) = &mut self.core.security else { return };
         let ephemeral = security.ephemeral();
-        let prologue = self.prologue(slot);
-        let Some(security) = &self.core.security else { return };
-        let side = security.side(&ephemeral, &prologue);
         let mut first = [0; FIRST];
-        let len = side.ask(&mut first).map_or(0, |()| FIRST);
+        let len = security.side(&ephemeral, &prologue).ask(&mut first).map_or(0, |()| FIRST);
         self.rings.receive_mut(slot)[..FIRST].copy_from_slice(&first);
         let len = len as u8;
         self.channels[slot].seal = Seal::Handshake(Handshake { ephemeral, expected, len });
@@ -93,13 +92,14 @@ impl<M: Mode> Session<'_, M> {
 
     /// A peer's first message came with its CONNECT_REQ: the answer is made; false if it cannot be.
     pub(super) fn answer_handshake(&mut self, slot: usize, connect: &Connect<'_>) -> bool {
-        let Some(security) = &mut self.core.security else { return false };
-        let ephemeral = security.ephemeral();
+        let security = self.core.security.as_mut();
+        let Some(ephemeral) = security.map(Security::ephemeral) else { return false };
         let prologue = self.prologue_of_peer(slot);
         let Some(security) = &self.core.security else { return false };
         let side = security.side(&ephemeral, &prologue);
-        let mut second = [0; SECOND + MAX_GREETING];
-        let Some(len) = side.answer(connect.greeting, self.answer(slot), &mut second) else {
+        let mut second = [0; SECOND + MAX_PAYLOAD];
+        let payload = security.payload(self.answer(slot));
+        let Some(len) = side.answer(connect.greeting, payload.octets(), &mut second) else {
             debug!("channel {:#x}: the handshake fails", self.channel_id(slot).0);
             return false;
         };
@@ -128,8 +128,12 @@ impl<M: Mode> Session<'_, M> {
             return Err(Status::Handshake);
         };
         let side = security.side(&handshake.ephemeral, &prologue);
-        let mut greeting = [0; MAX_GREETING];
-        let heard = side.hear(accept.greeting, &mut greeting).ok_or(Status::Handshake)?;
+        let mut heard = None;
+        let payload = Payload::read(|octets| {
+            heard = side.hear(accept.greeting, octets);
+            accept.greeting.len().checked_sub(SECOND)
+        });
+        let (Some(heard), Some(payload)) = (heard, payload) else { return Err(Status::Handshake) };
         if PublicKey::from_x25519(heard.peer).is_err() {
             return Err(Status::Handshake);
         }
@@ -140,13 +144,13 @@ impl<M: Mode> Session<'_, M> {
         let context = context(connector, from.peer, accept);
         let common = Common { secret: &security.shared, context: &context };
         let ring = self.rings.receive_mut(slot);
-        let own = self.channels[slot].greeting();
-        let (len, keys) = heard.confirm(&common, own, ring).ok_or(Status::Handshake)?;
+        let own = security.payload(self.channels[slot].greeting());
+        let (len, keys) = heard.confirm(&common, own.octets(), ring).ok_or(Status::Handshake)?;
         let channel = &mut self.channels[slot];
-        let mut records = Records::new(keys, true, ours, accept.limit);
-        records.confirmation = Confirmation::Due(len as u8);
-        channel.sealed(self.rings.transmit_mut(slot), records);
-        channel.greeting.set(&greeting[..accept.greeting.len() - SECOND]);
+        let records = Records::new(keys, payload.is_kept(), true, ours, accept.limit);
+        let confirmation = Confirmation::Due(len as u8);
+        channel.sealed(self.rings.transmit_mut(slot), records, confirmation);
+        channel.greeting.set(payload.greeting());
         Ok(())
     }
 
@@ -168,7 +172,7 @@ impl<M: Mode> Session<'_, M> {
                     self.end(now, slot, EndCause::Here(Status::Handshake), true);
                 }
             },
-            (State::Established, Seal::Sealed(_)) => {
+            (State::Established, Seal::Sealed(..)) => {
                 self.heard(now, slot);
                 self.channels[slot].rx.owe_at_once();
                 self.core.wakes.send = true;
@@ -196,13 +200,20 @@ impl<M: Mode> Session<'_, M> {
         let common = Common { secret: &security.shared, context: &context };
         let side = security.side(&handshake.ephemeral, &prologue);
         let first = self.rings.transmit(slot).get(..FIRST)?;
-        let (mut greeting, answer) = ([0; MAX_GREETING], self.answer(slot));
-        let (len, keys) =
-            side.conclude(first, answer, confirm.handshake, &common, &mut greeting)?;
+        let answer = security.payload(self.answer(slot));
+        let mut keys = None;
+        let payload = Payload::read(|octets| {
+            let third = confirm.handshake;
+            let (len, agreed) = side.conclude(first, answer.octets(), third, &common, octets)?;
+            keys = Some(agreed);
+            Some(len)
+        })?;
+        let keys = keys?;
         PublicKey::from_x25519(keys.peer).ok()?;
         let channel = &mut self.channels[slot];
-        channel.sealed(self.rings.transmit_mut(slot), Records::new(keys, false, ours, theirs));
-        channel.greeting.set(&greeting[..len]);
+        let records = Records::new(keys, payload.is_kept(), false, ours, theirs);
+        channel.sealed(self.rings.transmit_mut(slot), records, Confirmation::None);
+        channel.greeting.set(payload.greeting());
         Some(())
     }
 }

@@ -10,6 +10,8 @@
 //!  ring.rs       how the octets of a stream lie in a ring; datagram.rs: those of datagrams
 //!
 //!  incoming.rs   data and acknowledgements that an answer brings
+//!  seal.rs       how a channel is protected; records.rs: what the rings of an encrypted one have;
+//!                handshake.rs: how its ends come to have keys
 //!  setup.rs      ACCEPT_REQ and CONNECT_RSP, as an answer brings them; places.rs: room for those that
 //!                connect while every channel is taken
 //!  closing.rs    CLOSE_REQ, CLOSE_RSP and GONE, as an answer brings them
@@ -33,6 +35,8 @@ mod linger;
 mod places;
 pub(super) mod probe;
 pub(super) mod receiver;
+#[cfg(feature = "secure")]
+mod records;
 mod repeat;
 pub(super) mod ring;
 pub(super) mod round_trips;

@@ -27,7 +27,7 @@ const CLOSE_LEN: usize = Route::LEN + Close::LEN;
 /// Octets of a ROUTE and an ACCEPT_RSP that refuses, which has no greeting.
 const REFUSAL_LEN: usize = Route::LEN + Accept::len_with(&[]);
 /// Octets that a request's messages take at most, without data: each the longest, behind a ROUTE.
-const CONTROL_ROOM: u32 = 8 << 10;
+const CONTROL_ROOM: u32 = (8 << 10) + 128;
 const _: () = assert!(CONTROL_ROOM as usize >= MAX_ITEMS * (Route::LEN + MAX_CONTROL) + Hello::LEN);
 /// Most octets of data that fit a body which is park and send at once.
 pub(in crate::session) const MAX_SINGLE_DATA: usize =
