@@ -27,7 +27,7 @@ const LATE: u64 = 5000;
 const DEADLINE: u64 = 3_600_000;
 
 /// Seeds for each fault by default, and how many seeds of `BYWAY_SIM_SEEDS` make one of them.
-const SEEDS: u64 = 12;
+const SEEDS: u64 = 6;
 const SEEDS_FOR_ONE: u64 = 500;
 
 #[derive(Debug, Clone, Copy)]
