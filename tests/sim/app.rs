@@ -58,6 +58,9 @@ pub struct End {
     pub id: Option<ChannelId>,
     pub plan: Plan,
     pub written: u64,
+    /// Octets written by attempts to connect that failed afterwards. The listener may still accept the channel
+    /// of one.
+    pub tried: Vec<u64>,
     pub read: u64,
     pub finished: bool,
     pub eof: bool,
@@ -101,6 +104,7 @@ impl End {
             id: None,
             plan,
             written: 0,
+            tried: Vec::new(),
             read: 0,
             finished: false,
             eof: false,
@@ -297,7 +301,9 @@ impl World {
         }
         let end = &mut self.chans[n].ends[side];
         if side == 0 && again && !accepted {
-            *end = End::new(peer, end.plan);
+            let mut tried = std::mem::take(&mut end.tried);
+            tried.push(end.written);
+            *end = End { tried, ..End::new(peer, end.plan) };
             self.connect_later(n);
         } else {
             end.error = Some(error);

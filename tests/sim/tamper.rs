@@ -244,6 +244,7 @@ fn is_clear(error: Error) -> bool {
 fn attacked(attack: Attack, seed: u64) -> u32 {
     let mut w = World::new(seed);
     let profile = if w.rng.chance(500) { Profile::TINY } else { Profile::PHONE };
+    w.flight.is_misled = attack == Attack::FlipHandshake;
     let (a, b) = (w.peer(profile), w.peer(profile));
     let mut kinds = vec![("b:1", Kind::Stream)];
     if profile.listeners > 1 {
@@ -284,8 +285,10 @@ fn attacked(attack: Attack, seed: u64) -> u32 {
             if chan.kind == Kind::Stream {
                 // An application that has failed drops its end, which ends its stream in order.
                 let ends = other.finished || other.error.is_some();
-                let is_right = !end.eof || ends && end.read == other.written;
-                assert!(end.read <= other.written && is_right, "{which}");
+                let is_right =
+                    |written| end.read <= written && (!end.eof || ends && end.read == written);
+                let mut all = other.tried.iter().copied().chain([other.written]);
+                assert!(all.any(is_right), "{which}, of {other:?}");
             }
             assert!(end.error.is_none_or(is_clear), "{which}");
         }
@@ -295,14 +298,17 @@ fn attacked(attack: Attack, seed: u64) -> u32 {
 
 #[test]
 fn changes_by_the_relay_are_errors_and_never_wrong_octets() {
-    let seeds = number("BYWAY_SIM_SEEDS").unwrap_or(1200) / 10;
-    let cases = ALL.iter().flat_map(|attack| (1..=seeds).map(|seed| (*attack, seed))).collect();
+    let seeds = match number("BYWAY_SIM_SEED") {
+        Some(seed) => seed..=seed,
+        None => 1..=number("BYWAY_SIM_SEEDS").unwrap_or(1200) / 10,
+    };
+    let cases = ALL.iter().flat_map(|attack| seeds.clone().map(|seed| (*attack, seed))).collect();
     let ran = spread(cases, None, |&(attack, seed)| attacked(attack, seed));
     ran.check();
     for attack in ALL {
         let struck: u32 =
             ran.done.iter().filter(|((of, _), _)| *of == attack).map(|(_, struck)| struck).sum();
         println!("{attack:?}: {struck} strikes");
-        assert!(struck > 0, "{attack:?} never struck");
+        assert!(struck > 0 || ran.done.len() == ALL.len(), "{attack:?} never struck");
     }
 }
