@@ -53,7 +53,7 @@ impl CommandError {
     }
 
     pub fn exit(self) -> ExitCode {
-        super::say(format_args!("byway: {}", self.line));
+        super::tell(format_args!("byway: {}", self.line));
         ExitCode::from(self.code as u8)
     }
 }

@@ -6,10 +6,12 @@ mod forward;
 mod id;
 mod limits;
 mod options;
+mod pages;
 mod parse;
 mod peers;
 mod permits;
 mod pipe;
+mod preset;
 mod relay;
 mod retry;
 mod shortage;
@@ -21,8 +23,10 @@ mod token;
 
 use std::fmt::Display;
 use std::io::{IsTerminal, Write};
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::Duration;
 
 use byway::client::{Client, Config};
@@ -30,7 +34,7 @@ use byway::error::TransportError;
 use byway::secure::PublicKey;
 use byway::session::Profile;
 use byway::{Endpoint, Error};
-use clap::{ArgAction, Parser, Subcommand};
+use clap::{ArgAction, CommandFactory, Parser, Subcommand};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tracing::{Level, debug, warn};
 use tracing_subscriber::filter::Targets;
@@ -76,7 +80,7 @@ Exit codes:
 
 /// A socket between two devices that can only make outbound HTTP requests.
 #[derive(Debug, Parser)]
-#[command(version, arg_required_else_help = true, after_help = EXIT_CODES)]
+#[command(version, arg_required_else_help = true, disable_help_subcommand = true, after_help = EXIT_CODES)]
 struct Command {
     #[command(subcommand)]
     action: Action,
@@ -85,6 +89,9 @@ struct Command {
     /// detail, as in `byway=debug,hyper=info`
     #[arg(short, global = true, action = ArgAction::Count)]
     verbose: u8,
+    /// Tell nothing on stderr but the error that ends the command
+    #[arg(short, long, global = true, conflicts_with = "verbose")]
+    quiet: bool,
 }
 
 #[derive(Debug, Subcommand)]
@@ -134,6 +141,24 @@ enum Action {
         #[command(flatten)]
         options: ClientOptions,
     },
+    /// Print the help of a command, or of a topic: config, exit-codes, names, security
+    Help {
+        /// The command or topic; without it all are listed
+        #[arg(value_name = "COMMAND|TOPIC")]
+        path: Vec<String>,
+    },
+    /// Print what completes the command's words in a shell, as in `byway completions bash
+    /// >~/.local/share/bash-completion/completions/byway`
+    Completions {
+        /// The shell
+        shell: clap_complete::Shell,
+    },
+    /// Write man pages, one for each command
+    Man {
+        /// The directory, which is made if there is none
+        #[arg(value_name = "DIRECTORY")]
+        directory: PathBuf,
+    },
 }
 
 /// Runs the command that the arguments ask for.
@@ -147,6 +172,9 @@ pub fn main() -> ExitCode {
         }
         Err(error) => return failure::usage(error),
     };
+    if command.quiet {
+        QUIET.store(true, Relaxed);
+    }
     let result = start_log(command.verbose).and_then(|()| run(command.action));
     signals::finish();
     result.map_or_else(|failure| failure.exit(), |()| ExitCode::SUCCESS)
@@ -158,11 +186,14 @@ fn run(action: Action) -> Result<(), CommandError> {
         Action::Relay(options) => relay::run(&options),
         Action::Token { action } => token::run(&action),
         Action::Id(action) => id::run(&action),
+        Action::Help { path } => pages::help(Command::command(), &path),
+        Action::Completions { shell } => pages::completions(Command::command(), shell),
+        Action::Man { directory } => pages::man(Command::command(), &directory),
         Action::Listen { endpoint, to: None, admission, options } => {
             stdout::check()?;
             let role = Role::Listens(endpoint);
             let Opened { client, endpoint, permits, patience } =
-                open(&options, role, Profile::PC, 1)?;
+                open(options, role, Profile::PC, 1)?;
             let listener = retry::listen(&client, endpoint, patience)?;
             admission.apply(&listener);
             say(format_args!("listening on {endpoint}"));
@@ -175,7 +206,7 @@ fn run(action: Action) -> Result<(), CommandError> {
             stdout::check()?;
             let role = Role::Connects(endpoint);
             let Opened { client, endpoint, permits, patience } =
-                open(&options, role, Profile::PC, 1)?;
+                open(options, role, Profile::PC, 1)?;
             let target = Target { endpoint, key: peer_key };
             let stream = retry::connect(&client, target, patience).inspect_err(|_| {
                 // A listener that was refused has a place for somebody else as soon as it knows.
@@ -186,7 +217,7 @@ fn run(action: Action) -> Result<(), CommandError> {
         Action::Listen { endpoint, to: Some(to), admission, options } => {
             let role = Role::Listens(endpoint);
             let Opened { client, endpoint, permits, patience } =
-                open(&options, role, Profile::SERVER, u8::MAX)?;
+                open(options, role, Profile::SERVER, u8::MAX)?;
             let listener = retry::listen(&client, endpoint, patience)?;
             admission.apply(&listener);
             forward::listen(&client, &listener, &to, &permits)
@@ -194,7 +225,7 @@ fn run(action: Action) -> Result<(), CommandError> {
         Action::Connect { endpoint, from: Some(from), peer_key, options } => {
             let role = Role::Connects(endpoint);
             let Opened { client, endpoint, permits, patience } =
-                open(&options, role, Profile::SERVER, u8::MAX)?;
+                open(options, role, Profile::SERVER, u8::MAX)?;
             let target = Target { endpoint, key: peer_key };
             forward::connect(&client, target, &from, &permits, patience)
         }
@@ -212,13 +243,14 @@ struct Opened {
 
 /// Opens the client, whose listeners let at most `backlog` connections wait to be accepted.
 fn open(
-    options: &ClientOptions,
+    options: ClientOptions,
     role: Role,
     profile: Profile,
     backlog: u8,
 ) -> Result<Opened, CommandError> {
+    let options = options.complete()?;
     options.check()?;
-    let mut config = options.config(profile, backlog);
+    let mut config = options.config(profile, backlog)?;
     config.identity = options.identity(&role)?;
     config.shared_secret = options.shared_secret()?;
     let endpoint = role.place().endpoint(config.identity.as_ref())?;
@@ -279,6 +311,7 @@ fn start_log(verbose: u8) -> Result<(), CommandError> {
         Ok(spec) if !spec.is_empty() => spec.parse::<Targets>().map_err(|error| {
             CommandError::usage(format_args!("BYWAY_LOG: {error}; write it like byway=debug"))
         })?,
+        _ if QUIET.load(Relaxed) => Targets::new(),
         _ => {
             let (ours, others) = match verbose {
                 0 => (Level::WARN, Level::ERROR),
@@ -299,8 +332,18 @@ fn start_log(verbose: u8) -> Result<(), CommandError> {
     Ok(())
 }
 
-/// Writes a line for people to stderr. A closed stderr is no error.
+/// Whether nothing is told on stderr but the error that ends the command.
+static QUIET: AtomicBool = AtomicBool::new(false);
+
+/// Writes a line for people to stderr, unless they want none. A closed stderr is no error.
 fn say(line: impl Display) {
+    if !QUIET.load(Relaxed) {
+        tell(line);
+    }
+}
+
+/// Writes a line to stderr in any case.
+fn tell(line: impl Display) {
     let _ = writeln!(std::io::stderr(), "{line}");
 }
 
@@ -312,6 +355,5 @@ fn announce(line: impl Display) {
 
 #[test]
 fn arguments_do_not_contradict_each_other() {
-    use clap::CommandFactory;
     Command::command().debug_assert();
 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use argon2::{Algorithm, Argon2, Params, Version};
 use byway::Endpoint;
-use byway::client::{Config, IdentityFile, PrivateFileError, Security, SharedSecretFile};
+use byway::client::{self, Config, IdentityFile, PrivateFileError, Security, SharedSecretFile};
 use byway::secure::{Identity, Secret};
 use byway::session::{Pace, Profile};
 use byway::transport::{Proxy, Roots, Token};
@@ -16,13 +16,14 @@ use tracing::info;
 
 use super::failure::CommandError;
 use super::parse;
+use super::preset::{Credential, Preset};
 
 /// The options of a client: how it reaches the relay, and how it behaves there.
 #[derive(Debug, Args)]
 pub struct ClientOptions {
-    /// The relay: http://host:port or https://host, with a path if it has one
-    #[arg(long, env = "BYWAY_RELAY", value_name = "URL")]
-    relay: String,
+    /// The relay: http://host:port or https://host, with a path if it has one [env: BYWAY_RELAY]
+    #[arg(long, value_name = "URL")]
+    relay: Option<String>,
     /// Channels at once and memory for each [default: pc; for forwarding server]
     #[arg(long, value_enum)]
     profile: Option<ProfileName>,
@@ -48,17 +49,11 @@ pub struct ClientOptions {
     #[arg(long = "header", value_name = "NAME: VALUE", value_parser = header)]
     headers: Vec<(String, String)>,
     /// The token by which the relay lets this client in; others may see it in the list of processes, unlike the
-    /// variable or --token-file
-    #[arg(
-        long,
-        env = "BYWAY_TOKEN",
-        hide_env_values = true,
-        value_name = "TOKEN",
-        conflicts_with = "token_file", value_parser = token
-    )]
+    /// variable or --token-file [env: BYWAY_TOKEN]
+    #[arg(long, value_name = "TOKEN", conflicts_with = "token_file", value_parser = token)]
     token: Option<Token>,
-    /// The file with the token, read again when the relay refuses it
-    #[arg(long, env = "BYWAY_TOKEN_FILE", value_name = "FILE")]
+    /// The file with the token, read again when the relay refuses it [env: BYWAY_TOKEN_FILE]
+    #[arg(long, value_name = "FILE")]
     token_file: Option<PathBuf>,
     /// Send the token over http:// to other machines, too, where everybody on the way can read it
     #[arg(long)]
@@ -66,14 +61,14 @@ pub struct ClientOptions {
     /// The header User-Agent; empty: none is sent [default: byway/ and the version]
     #[arg(long, value_name = "TEXT")]
     user_agent: Option<String>,
-    /// Go through this HTTP proxy, http://user:password@host:port, or through the one that the
-    /// environment names at the start: env
-    #[arg(long, value_name = "URL|env")]
+    /// Go through this HTTP proxy, http://user:password@host:port; through none; or as http_proxy, https_proxy,
+    /// all_proxy and no_proxy of the environment say at the start: env [env: BYWAY_PROXY] [default: env]
+    #[arg(long, value_name = "URL|none|env")]
     proxy: Option<String>,
     /// Whose certificates to trust for https://: those in this file (PEM), the system's (or what
     /// SSL_CERT_FILE and SSL_CERT_DIR name), or those of the public web, which are built in; or the
     /// relay's own key, which it prints at its start, pin:sha256/…, more behind commas [default:
-    /// system; where it has none, web]
+    /// system; where it has none, web] [env: BYWAY_ROOTS]
     #[arg(long, value_name = "FILE|system|web|pin:…", value_parser = roots)]
     roots: Option<Roots>,
     /// Who this is: a later process with the same text takes over the endpoint, so that a restart
@@ -81,12 +76,12 @@ pub struct ClientOptions {
     #[arg(long, value_name = "TEXT")]
     owner: Option<String>,
     /// The file of the identity whose key this end has, and whose key name is the own one; byway id new makes
-    /// it [default: the one that byway id has, which is made when there is none]
+    /// it [default: the one that byway id has, which is made when there is none] [env: BYWAY_IDENTITY]
     #[arg(long, value_name = "FILE")]
     identity: Option<PathBuf>,
     /// The file of listeners' keys, one for each name: a listener that was met before is refused if its key is
     /// another; none: nothing is kept, and whoever has the name is connected to [default: known_peers beside
-    /// the identity at home]
+    /// the identity at home] [env: BYWAY_KNOWN_PEERS]
     #[arg(long, value_name = "FILE|none")]
     known_peers: Option<PathBuf>,
     /// The file of a secret that all peers have: only they can have a channel with this end. A line of 64
@@ -228,6 +223,42 @@ const LEAST_LINGER: u64 = 66;
 const LEAST_LINGER_BATTERY: u64 = 250;
 
 impl ClientOptions {
+    /// Takes what the user did not give from the environment, and then from the file.
+    pub fn complete(mut self) -> Result<Self, CommandError> {
+        for preset in Preset::load()? {
+            let credential = preset.credential()?;
+            if self.token.is_none() && self.token_file.is_none() {
+                match credential {
+                    Some(Credential::Value(token)) => self.token = Some(token),
+                    Some(Credential::File(path)) => self.token_file = Some(path),
+                    None => {}
+                }
+            }
+            if self.roots.is_none() {
+                let read = |text: &String| {
+                    roots(text).map_err(|cause| {
+                        CommandError::usage(format_args!("roots {text}, as set: {cause}"))
+                    })
+                };
+                self.roots = preset.roots.as_ref().map(read).transpose()?;
+            }
+            self.relay = self.relay.or(preset.relay);
+            self.identity = self.identity.or(preset.identity);
+            self.known_peers = self.known_peers.or(preset.known_peers);
+            self.proxy = self.proxy.or(preset.proxy);
+        }
+        Ok(self)
+    }
+
+    /// The relay's URL.
+    fn relay(&self) -> Result<&str, CommandError> {
+        self.relay.as_deref().ok_or_else(|| {
+            CommandError::usage(
+                "no relay: give its URL (--relay, BYWAY_RELAY, or relay in byway/config.toml)",
+            )
+        })
+    }
+
     /// Refuses options that the session would not keep to.
     pub fn check(&self) -> Result<(), CommandError> {
         let least = self.least_linger();
@@ -275,8 +306,8 @@ impl ClientOptions {
     }
 
     /// The client's configuration; `profile` is that of the command, which the user may override.
-    pub fn config(&self, profile: Profile, backlog: u8) -> Config {
-        let mut config = Config::new(&self.relay);
+    pub fn config(&self, profile: Profile, backlog: u8) -> Result<Config, CommandError> {
+        let mut config = Config::new(self.relay()?);
         config.profile = self.profile.map_or(profile, ProfileName::profile);
         config.pace = match self.pace {
             PaceName::Streaming => Pace::Streaming,
@@ -292,13 +323,13 @@ impl ClientOptions {
         config.known_peers = match &self.known_peers {
             Some(path) if path.as_os_str() == "none" => None,
             Some(path) => Some(path.clone()),
-            None => Config::known_peers_at_home(),
+            None => client::at_home("known_peers"),
         };
         config.headers.clone_from(&self.headers);
         config.owner = self.owner.as_deref().map(owner);
         config.proxy = match self.proxy.as_deref() {
-            None => Proxy::Direct,
-            Some("env") => Proxy::Environment,
+            None | Some("env") => Proxy::Environment,
+            Some("none") => Proxy::Direct,
             Some(url) => Proxy::Url(url.to_owned()),
         };
         let token = match (&self.token, &self.token_file) {
@@ -317,7 +348,7 @@ impl ClientOptions {
             config.open_timeout = timeout;
             config.connect_timeout = timeout;
         }
-        config
+        Ok(config)
     }
 }
 

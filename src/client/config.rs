@@ -7,7 +7,6 @@ use std::time::{Duration, SystemTime};
 
 use sha2::{Digest, Sha256};
 
-use super::private_file;
 use crate::error::{ConfigError, Error, ResourceError};
 use crate::secure::{HostDigest, Identity, KeyProof, Secret};
 use crate::session::{self, Pace, Profile, Settings, Timers};
@@ -63,7 +62,7 @@ pub struct Config {
     /// identity and was met before is refused with [`WrongKey`](crate::error::PeerError::WrongKey) when its key is
     /// another, as by ssh; the log says then what to do. The first meeting is trusted. It is made when there is
     /// none, and read with each connection; where it cannot be read connecting fails. `None`, the default: nothing
-    /// is kept. [`Config::known_peers_at_home`] is where the command has it.
+    /// is kept. The command has it [at home](super::at_home).
     pub known_peers: Option<PathBuf>,
     /// How long a channel rides out silence while something is outstanding; the smaller of both
     /// ends counts. Default 180 s, at most 49 days; never less than
@@ -135,12 +134,6 @@ impl Config {
             hooks: http.hooks,
             timers: Timers::DEFAULT,
         }
-    }
-
-    /// The file of known peers of this user: `byway/known_peers` in `$XDG_CONFIG_HOME`, or else in
-    /// `$HOME/.config`; on Windows in `%APPDATA%`. `None` if there is no home.
-    pub fn known_peers_at_home() -> Option<PathBuf> {
-        private_file::at_home("known_peers")
     }
 
     /// How many connections may wait to be accepted at each listener.

@@ -50,7 +50,7 @@ pub use event::ClientEvent;
 pub use identity::IdentityFile;
 pub use lanes::LANE_STACK;
 pub use listener::Listener;
-pub use private_file::{Kept, PrivateFileError};
+pub use private_file::{Kept, PrivateFileError, at_home};
 pub use readiness::{PollFd, Readiness};
 pub use shared_secret::SharedSecretFile;
 

@@ -138,7 +138,9 @@ pub(super) fn make_directory(directory: &Path) -> io::Result<()> {
 
 /// The file of this user with that name: in `byway` in `$XDG_CONFIG_HOME`, or else in `$HOME/.config` (XDG Base
 /// Directory Specification); on Windows in `%APPDATA%`. `None` if the environment names neither.
-pub(super) fn at_home(name: &str) -> Option<PathBuf> {
+///
+/// The command has there `identity`, `known_peers` and `config.toml`.
+pub fn at_home(name: &str) -> Option<PathBuf> {
     // As the specification has it, relative paths are ignored.
     let named = |name| std::env::var_os(name).map(PathBuf::from).filter(|at| at.is_absolute());
     let base = match cfg!(windows) {
