@@ -1,13 +1,16 @@
-//! The handshake of an encrypted channel: `Noise_XXpsk3_25519_ChaChaPoly_SHA256` (Noise, revision 34).
+//! The handshake of an encrypted channel: `Noise_XXpsk2_25519_ChaChaPoly_SHA256` (Noise, revision 34).
 //!
 //! Its three messages go with the messages that set a channel up anyway, so that it takes no round trip:
 //!
 //! ```text
 //!  connector                                     listener
 //!      │ ── CONNECT_REQ:  e ─────────────────────▶ │   its ephemeral key
-//!      │ ◀─ ACCEPT_RSP:   e, ee, s, es ─────────── │   the listener is who has s
-//!      │ ── CONFIRM:      s, se, psk ────────────▶ │   the connector is who has its s
+//!      │ ◀─ ACCEPT_RSP:   e, ee, s, es, psk ────── │   the listener is who has s, and the secret
+//!      │ ── CONFIRM:      s, se ─────────────────▶ │   the connector is who has its s, and the secret
 //! ```
+//!
+//! The secret that both were given is mixed in as early as both know what the psk is made of: so neither says or
+//! takes a greeting, or goes on at all, with an end that does not have it.
 //!
 //! Nothing of a handshake is kept but the ephemeral keys and the messages: a side makes it again from these
 //! when the next message comes, which is a few multiplications on the curve, and no 500 octets for each
@@ -58,12 +61,12 @@ pub struct Side<'a> {
     pub prologue: &'a [u8],
 }
 
-/// What the third message confirms beside the keys: what both sides have in common.
+/// What both sides have in common, which the second message shows.
 #[derive(Debug, Clone, Copy)]
 pub struct Common<'a> {
     /// A secret that both were given; all zeros if none.
     pub secret: &'a Secret,
-    /// What was said in the clear since the beginning.
+    /// What is known in the clear when the listener answers.
     pub context: &'a [u8],
 }
 
@@ -86,16 +89,24 @@ impl Side<'_> {
 
     /// Reads the first message, and writes the listener's second with `payload`: its length. `None` if the
     /// first was changed on the way.
-    pub fn answer(&self, first: &[u8], payload: &[u8], out: &mut [u8]) -> Option<usize> {
+    pub fn answer(
+        &self,
+        first: &[u8],
+        common: &Common<'_>,
+        payload: &[u8],
+        out: &mut [u8],
+    ) -> Option<usize> {
         let out = out.get_mut(..SECOND + payload.len())?;
-        self.second(first, payload, out).map(|_| out.len())
+        self.second(first, common, payload, out).map(|_| out.len())
     }
 
     /// Reads the second message, of which the payload is written to `greeting`; gives the handshake, whose
-    /// third message is next, and the listener's static key. `None` if either message was changed on the way.
-    pub fn hear(&self, second: &[u8], greeting: &mut [u8]) -> Option<Heard> {
+    /// third message is next, and the listener's static key. `None` if either message was changed on the way,
+    /// or the other side has something else in common.
+    pub fn hear(&self, second: &[u8], common: &Common<'_>, greeting: &mut [u8]) -> Option<Heard> {
         let mut state = self.begin(true);
         state.write_message(&[], &mut [0; FIRST]).ok()?;
+        state.push_psk(common.psk().octets());
         read(&mut state, second, SECOND, greeting)?;
         let peer = state.get_rs()?;
         Some(Heard { state, peer })
@@ -106,29 +117,36 @@ impl Side<'_> {
     pub fn conclude(
         &self,
         first: &[u8],
+        common: &Common<'_>,
         payload: &[u8],
         third: &[u8],
-        common: &Common<'_>,
         greeting: &mut [u8],
     ) -> Option<(usize, ChannelKeys)> {
         let mut second = [0; SECOND + MAX_PAYLOAD];
-        let mut state = self.second(first, payload, second.get_mut(..SECOND + payload.len())?)?;
-        state.push_psk(common.psk().octets());
+        let second = second.get_mut(..SECOND + payload.len())?;
+        let mut state = self.second(first, common, payload, second)?;
         let len = read(&mut state, third, THIRD, greeting)?;
         Some((len, keys(&state)?))
     }
 
-    fn second(&self, first: &[u8], payload: &[u8], out: &mut [u8]) -> Option<State> {
+    fn second(
+        &self,
+        first: &[u8],
+        common: &Common<'_>,
+        payload: &[u8],
+        out: &mut [u8],
+    ) -> Option<State> {
         let mut state = self.begin(false);
         read(&mut state, first, FIRST, &mut [])?;
+        state.push_psk(common.psk().octets());
         state.write_message(payload, out).ok()?;
         Some(state)
     }
 
     fn begin(&self, is_connector: bool) -> State {
         use Token::{E, EE, ES, PSK, S, SE};
-        let messages: [&[Token]; 3] = [&[E], &[E, EE, S, ES], &[S, SE, PSK]];
-        let pattern = HandshakePattern::new(&[], &[], &messages, "XXpsk3");
+        let messages: [&[Token]; 3] = [&[E], &[E, EE, S, ES, PSK], &[S, SE]];
+        let pattern = HandshakePattern::new(&[], &[], &messages, "XXpsk2");
         let (identity, ephemeral) = (self.identity.clone(), self.ephemeral.clone());
         let keys = (Some(identity), Some(ephemeral));
         State::new(pattern, is_connector, self.prologue, keys.0, keys.1, None, None)
@@ -144,14 +162,8 @@ pub struct Heard {
 
 impl Heard {
     /// Writes the third message with `payload`: its length, and the keys.
-    pub fn confirm(
-        mut self,
-        common: &Common<'_>,
-        payload: &[u8],
-        out: &mut [u8],
-    ) -> Option<(usize, ChannelKeys)> {
+    pub fn confirm(mut self, payload: &[u8], out: &mut [u8]) -> Option<(usize, ChannelKeys)> {
         let out = out.get_mut(..THIRD + payload.len())?;
-        self.state.push_psk(common.psk().octets());
         self.state.write_message(payload, out).ok()?;
         Some((out.len(), keys(&self.state)?))
     }

@@ -66,7 +66,7 @@ impl Security {
     }
 
     /// Only peers with the same secret can have a channel with the session. It should have 256 random bits:
-    /// a peer can try guesses of it, one with each connection that it makes or is asked for.
+    /// a peer can check guesses of it after a single try to have a channel, as many as it likes.
     #[must_use]
     pub fn with_shared_secret(mut self, shared: Secret) -> Self {
         self.shared = shared;
@@ -84,7 +84,7 @@ impl Security {
     }
 
     /// The secret of a key for a single handshake, after which what it was made of is forgotten.
-    pub(super) fn ephemeral(&mut self) -> Secret {
+    pub(crate) fn ephemeral(&mut self) -> Secret {
         let make = |label: &[u8]| {
             let hash = Sha256::new().chain_update(label).chain_update(self.entropy.octets());
             Secret::new(hash.finalize().into())

@@ -1,5 +1,6 @@
 //! What a session is opened with.
 
+use core::fmt;
 use core::num::NonZeroU32;
 
 use super::cipher::encipher;
@@ -15,7 +16,9 @@ use crate::secure::KeyProof;
 /// let mut settings = Settings::new(secret, seed);
 /// settings.linger_ms = 60_000;
 /// ```
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+///
+/// `Debug` shows neither secret, seed nor owner.
+#[derive(Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Settings {
     /// 128 random bits that nobody else has and no other start of the program: a program that knows
@@ -47,6 +50,16 @@ pub struct Settings {
     /// Deadlines and intervals. A [`Single`](super::Single) session has those of its
     /// [`Purpose`](super::Purpose) instead.
     pub timers: Timers,
+}
+
+impl fmt::Debug for Settings {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Settings")
+            .field("epoch", &self.epoch)
+            .field("linger_ms", &self.linger_ms)
+            .field("pace", &self.pace)
+            .finish_non_exhaustive()
+    }
 }
 
 impl Settings {

@@ -74,8 +74,8 @@ impl ChannelRef {
     pub const NONE: Self = Self { id: 0, token: 0 };
 }
 
-/// HELLO, the first message of a request.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// HELLO, the first message of a request. `Debug` does not show the secret.
+#[derive(Clone, Copy, PartialEq, Eq)]
 pub struct Hello {
     /// The sender's [`VERSION`](super::VERSION).
     pub version: u8,
@@ -90,6 +90,18 @@ pub struct Hello {
     pub hold_ms: u32,
     /// The most octets that the answer's body may have.
     pub max_response: u32,
+}
+
+impl fmt::Debug for Hello {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Hello")
+            .field("version", &self.version)
+            .field("flags", &self.flags)
+            .field("seq", &self.seq)
+            .field("hold_ms", &self.hold_ms)
+            .field("max_response", &self.max_response)
+            .finish_non_exhaustive()
+    }
 }
 
 /// WELCOME, the first message of a response.
@@ -135,8 +147,8 @@ pub struct Proof<'a> {
     pub signature: &'a [u8; 64],
 }
 
-/// LISTEN_REQ: a claim of a name.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// LISTEN_REQ: a claim of a name. `Debug` does not show the owner.
+#[derive(Clone, Copy, PartialEq, Eq)]
 pub struct ListenReq {
     /// The claim's slot and generation, as for channels.
     pub claim: u32,
@@ -154,6 +166,20 @@ pub struct ListenReq {
     pub heard: Option<Status>,
     /// The name.
     pub name: Name,
+}
+
+impl fmt::Debug for ListenReq {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ListenReq")
+            .field("claim", &self.claim)
+            .field("kind", &self.kind)
+            .field("port", &self.port)
+            .field("epoch", &self.epoch)
+            .field("backlog", &self.backlog)
+            .field("heard", &self.heard)
+            .field("name", &self.name)
+            .finish_non_exhaustive()
+    }
 }
 
 /// LISTEN_RSP: what became of a claim.

@@ -161,12 +161,8 @@ fn peers_without_the_shared_secret_are_refused() {
     let friend = with(Some([1; 32]));
     for secret in [Some([2; 32]), None] {
         let stranger = with(secret);
-        // The listener is the first to know, from the connector's last message.
-        let mut stream = stranger.connect("camera:1").unwrap();
-        let _ = stream.write_all(b"let me in");
-        let error = stream.read(&mut [0; 9]).unwrap_err();
-        let error = *error.get_ref().unwrap().downcast_ref::<Error>().unwrap();
-        assert_eq!(error, PeerError::Handshake.into());
+        let refused = stranger.connect("camera:1").map(|_| ());
+        assert_eq!(refused, Err(PeerError::Handshake.into()));
         assert_eq!(
             listener.accept_timeout(std::time::Duration::ZERO).map(|_| ()),
             Err(Error::TimedOut)
@@ -177,6 +173,22 @@ fn peers_without_the_shared_secret_are_refused() {
     let mut said = [0; 8];
     listener.accept_timeout(LONG).unwrap().read_exact(&mut said).unwrap();
     assert_eq!(&said, b"it is me");
+}
+
+#[test]
+fn listener_without_the_shared_secret_is_refused_and_neither_heard_nor_known() {
+    let (relay, directory) = (relay(), tempfile::tempdir().unwrap());
+    let file = directory.path().join("known");
+    let squatter = client_of(&relay, &identity(6));
+    let listener: Listener<Stream> = squatter.listen_greeting("camera:1", b"evil", LONG).unwrap();
+    let known_peers = Some(file.clone());
+    let shared_secret = Some(Secret::new([1; 32]));
+    let connector = Client::open(Config { shared_secret, known_peers, ..config(&relay) }).unwrap();
+    let refused = connector.connect_greeting("camera:1", b"for friends", LONG);
+    assert_eq!(refused.map(|_: Stream| ()), Err(PeerError::Handshake.into()));
+    assert!(!file.exists());
+    let accepted = listener.accept_timeout(std::time::Duration::ZERO).map(|_| ());
+    assert_eq!(accepted, Err(Error::TimedOut));
 }
 
 #[test]

@@ -6,7 +6,7 @@ use snow::{Builder, HandshakeState};
 use crate::secure::Secret;
 use crate::secure::noise::{Common, FIRST, SECOND, Side};
 
-const PATTERN: &str = "Noise_XXpsk3_25519_ChaChaPoly_SHA256";
+const PATTERN: &str = "Noise_XXpsk2_25519_ChaChaPoly_SHA256";
 
 const PROLOGUE: &[u8] = b"what both know";
 
@@ -21,7 +21,7 @@ fn other(secret: &Secret, psk: &Secret, is_connector: bool) -> HandshakeState {
         .unwrap()
         .local_private_key(secret.octets())
         .unwrap()
-        .psk(3, psk.octets())
+        .psk(2, psk.octets())
         .unwrap();
     if is_connector { builder.build_initiator() } else { builder.build_responder() }.unwrap()
 }
@@ -46,9 +46,9 @@ fn connector_agrees_with_another_implementation() {
     assert_eq!(listener.read_message(&first, &mut payload), Ok(0));
     let n = listener.write_message(b"welcome", &mut second).unwrap();
     let mut greeting = [0; 96];
-    let heard = side.hear(&second[..n], &mut greeting).unwrap();
+    let heard = side.hear(&second[..n], &common, &mut greeting).unwrap();
     assert_eq!((heard.peer, &greeting[..n - SECOND]), (public(&theirs), &b"welcome"[..]));
-    let (n, keys) = heard.confirm(&common, b"it is me", &mut third).unwrap();
+    let (n, keys) = heard.confirm(b"it is me", &mut third).unwrap();
     let m = listener.read_message(&third[..n], &mut payload).unwrap();
     assert_eq!(&payload[..m], b"it is me");
     assert_eq!(listener.get_remote_static(), Some(&public(&identity)[..]));
@@ -64,13 +64,13 @@ fn listener_agrees_with_another_implementation() {
     let mut connector = other(&theirs, &common.psk(), true);
     let (mut first, mut second, mut third) = ([0; FIRST], [0; 256], [0; 256]);
     assert_eq!(connector.write_message(&[], &mut first), Ok(FIRST));
-    let n = side.answer(&first, b"welcome", &mut second).unwrap();
+    let n = side.answer(&first, &common, b"welcome", &mut second).unwrap();
     let mut payload = [0; 256];
     let m = connector.read_message(&second[..n], &mut payload).unwrap();
     assert_eq!(&payload[..m], b"welcome");
     let n = connector.write_message(b"it is me", &mut third).unwrap();
     let mut greeting = [0; 96];
-    let (m, keys) = side.conclude(&first, b"welcome", &third[..n], &common, &mut greeting).unwrap();
+    let (m, keys) = side.conclude(&first, &common, b"welcome", &third[..n], &mut greeting).unwrap();
     assert_eq!((keys.peer, &greeting[..m]), (public(&theirs), &b"it is me"[..]));
     let (connector, listener) = connector.dangerously_get_raw_split();
     assert_eq!((*keys.connector.octets(), *keys.listener.octets()), (connector, listener));
@@ -86,18 +86,30 @@ fn succeeds(change: impl Fn(usize, &mut [u8]), prologues: [&[u8]; 2], shared: [u
         let (mut first, mut second, mut third) = ([0; FIRST], [0; 200], [0; 200]);
         connector.ask(&mut first)?;
         change(0, &mut first);
-        let n = listener.answer(&first, b"welcome", &mut second)?;
+        let theirs = common(&shared[1]);
+        let n = listener.answer(&first, &theirs, b"welcome", &mut second)?;
         change(1, &mut second[..n]);
         let mut greeting = [0; 96];
-        let heard = connector.hear(&second[..n], &mut greeting)?;
-        let (n, ours) = heard.confirm(&common(&shared[0]), b"it is me", &mut third)?;
+        let heard = connector.hear(&second[..n], &common(&shared[0]), &mut greeting)?;
+        let (n, ours) = heard.confirm(b"it is me", &mut third)?;
         change(2, &mut third[..n]);
-        let common = common(&shared[1]);
         let (_, theirs) =
-            listener.conclude(&first, b"welcome", &third[..n], &common, &mut greeting)?;
+            listener.conclude(&first, &theirs, b"welcome", &third[..n], &mut greeting)?;
         Some(ours.connector == theirs.connector && ours.listener == theirs.listener)
     };
     run() == Some(true)
+}
+
+#[test]
+fn greeting_of_the_listener_is_for_ends_with_the_shared_secret_alone() {
+    let [identity, ephemeral, theirs, shared] = secrets();
+    let connector = Side { identity: &identity, ephemeral: &ephemeral, prologue: PROLOGUE };
+    let listener = Side { identity: &theirs, ephemeral: &shared, prologue: PROLOGUE };
+    let (mut first, mut second, mut greeting) = ([0; FIRST], [0; 200], [0; 96]);
+    connector.ask(&mut first).unwrap();
+    let n = listener.answer(&first, &common(&shared), b"for friends", &mut second).unwrap();
+    assert!(connector.hear(&second[..n], &common(&Secret::NONE), &mut greeting).is_none());
+    assert!(connector.hear(&second[..n], &common(&shared), &mut greeting).is_some());
 }
 
 #[test]
@@ -128,11 +140,12 @@ proptest! {
         let [identity, ephemeral, _, shared] = secrets();
         let side = Side { identity: &identity, ephemeral: &ephemeral, prologue: PROLOGUE };
         let (mut out, mut greeting) = ([0; 200], [0; 96]);
-        prop_assert_eq!(side.answer(&octets, b"", &mut out), None);
-        prop_assert!(side.hear(&octets, &mut greeting).is_none());
+        let common = common(&shared);
+        prop_assert_eq!(side.answer(&octets, &common, b"", &mut out), None);
+        prop_assert!(side.hear(&octets, &common, &mut greeting).is_none());
         let mut first = [0; FIRST];
         side.ask(&mut first).unwrap();
-        let concluded = side.conclude(&first, b"", &octets, &common(&shared), &mut greeting);
+        let concluded = side.conclude(&first, &common, b"", &octets, &mut greeting);
         prop_assert!(concluded.is_none());
     }
 }

@@ -64,6 +64,10 @@ impl<M: Mode> Session<'_, M> {
         if !self.encrypts() {
             return Err(ConfigError::Unsupported("a key is for encrypted channels").into());
         }
+        if endpoint.name.is_key_name() && endpoint.name != key.name() {
+            let other = "the endpoint is the key name of another key than the one that is given";
+            return Err(ConfigError::Setting(other).into());
+        }
         let id = self.connect(now, endpoint, kind, greeting)?;
         self.begin_handshake(self.held(id)?, Some(key.to_x25519()));
         Ok(id)

@@ -46,7 +46,7 @@ impl Prologue {
     }
 }
 
-/// What both ends know besides when the listener has answered: their sessions, and the fields of ACCEPT_RSP.
+/// What both ends know besides when the listener answers: their sessions, and the fields of ACCEPT_RSP.
 fn context(connector: Address, listener: Address, accept: &Accept<'_>) -> [u8; CONTEXT] {
     let mut octets = [0; CONTEXT];
     let mut w = Writer::new(&mut octets);
@@ -94,12 +94,13 @@ impl<M: Mode> Session<'_, M> {
     pub(super) fn answer_handshake(&mut self, slot: usize, connect: &Connect<'_>) -> bool {
         let security = self.core.security.as_mut();
         let Some(ephemeral) = security.map(Security::ephemeral) else { return false };
-        let prologue = self.prologue_of_peer(slot);
+        let (prologue, context) = (self.prologue_of_peer(slot), self.context_here(slot));
         let Some(security) = &self.core.security else { return false };
-        let side = security.side(&ephemeral, &prologue);
-        let mut second = [0; SECOND + MAX_PAYLOAD];
+        let (side, common) = (security.side(&ephemeral, &prologue), security.common(&context));
         let payload = security.payload(self.answer(slot));
-        let Some(len) = side.answer(connect.greeting, payload.octets(), &mut second) else {
+        let mut second = [0; SECOND + MAX_PAYLOAD];
+        let answered = side.answer(connect.greeting, &common, payload.octets(), &mut second);
+        let Some(len) = answered else {
             debug!("channel {:#x}: the handshake fails", self.channel_id(slot).0);
             return false;
         };
@@ -108,6 +109,19 @@ impl<M: Mode> Session<'_, M> {
         let len = len as u8;
         self.channels[slot].seal = Seal::Handshake(Handshake { ephemeral, expected: None, len });
         true
+    }
+
+    /// What both ends know of a channel that a peer asked for, when it is answered.
+    fn context_here(&self, slot: usize) -> [u8; CONTEXT] {
+        let channel = &self.channels[slot];
+        let accept = Accept {
+            status: Status::Ok,
+            channel: self.local(slot),
+            limit: self.rings.len(slot, Direction::Receive) as u64,
+            linger_ms: channel.linger_ms(),
+            greeting: &[],
+        };
+        context(channel.peer, Address::of(&self.core.settings.secret), &accept)
     }
 
     /// The listener's message came with its ACCEPT_RSP: the last one is made.
@@ -128,9 +142,10 @@ impl<M: Mode> Session<'_, M> {
             return Err(Status::Handshake);
         };
         let side = security.side(&handshake.ephemeral, &prologue);
+        let context = context(Address::of(&self.core.settings.secret), from.peer, accept);
         let mut heard = None;
         let payload = Payload::read(|octets| {
-            heard = side.hear(accept.greeting, octets);
+            heard = side.hear(accept.greeting, &security.common(&context), octets);
             accept.greeting.len().checked_sub(SECOND)
         });
         let (Some(heard), Some(payload)) = (heard, payload) else { return Err(Status::Handshake) };
@@ -140,12 +155,9 @@ impl<M: Mode> Session<'_, M> {
         if handshake.expected.is_some_and(|expected| expected != heard.peer) {
             return Err(Status::WrongKey);
         }
-        let connector = Address::of(&self.core.settings.secret);
-        let context = context(connector, from.peer, accept);
-        let common = Common { secret: &security.shared, context: &context };
         let ring = self.rings.receive_mut(slot);
         let own = security.payload(self.channels[slot].greeting());
-        let (len, keys) = heard.confirm(&common, own.octets(), ring).ok_or(Status::Handshake)?;
+        let (len, keys) = heard.confirm(own.octets(), ring).ok_or(Status::Handshake)?;
         let channel = &mut self.channels[slot];
         let records = Records::new(keys, payload.is_kept(), true, ours, accept.limit);
         let confirmation = Confirmation::Due(len as u8);
@@ -165,7 +177,7 @@ impl<M: Mode> Session<'_, M> {
             return;
         }
         match (channel.state, &channel.seal) {
-            (State::Accepting, Seal::Handshake(_)) => match self.conclude(slot, from, confirm) {
+            (State::Accepting, Seal::Handshake(_)) => match self.conclude(slot, confirm) {
                 Some(()) => self.establish(now, slot),
                 None => {
                     debug!("channel {:#x}: the handshake fails", self.channel_id(slot).0);
@@ -181,30 +193,21 @@ impl<M: Mode> Session<'_, M> {
         }
     }
 
-    fn conclude(&mut self, slot: usize, from: &Route, confirm: &Confirm<'_>) -> Option<()> {
-        let prologue = self.prologue_of_peer(slot);
+    fn conclude(&mut self, slot: usize, confirm: &Confirm<'_>) -> Option<()> {
+        let (prologue, context) = (self.prologue_of_peer(slot), self.context_here(slot));
         let (ours, theirs) = (self.rings.guaranteed() as u64, self.channels[slot].tx.limit());
-        let channel = &self.channels[slot];
-        let accept = Accept {
-            status: Status::Ok,
-            channel: self.local(slot),
-            limit: self.rings.len(slot, Direction::Receive) as u64,
-            linger_ms: channel.linger_ms(),
-            greeting: &[],
-        };
-        let (Some(security), Seal::Handshake(handshake)) = (&self.core.security, &channel.seal)
+        let (Some(security), Seal::Handshake(handshake)) =
+            (&self.core.security, &self.channels[slot].seal)
         else {
             return None;
         };
-        let context = context(from.peer, Address::of(&self.core.settings.secret), &accept);
-        let common = Common { secret: &security.shared, context: &context };
         let side = security.side(&handshake.ephemeral, &prologue);
+        let (common, answer) = (security.common(&context), security.payload(self.answer(slot)));
         let first = self.rings.transmit(slot).get(..FIRST)?;
-        let answer = security.payload(self.answer(slot));
         let mut keys = None;
         let payload = Payload::read(|octets| {
             let third = confirm.handshake;
-            let (len, agreed) = side.conclude(first, answer.octets(), third, &common, octets)?;
+            let (len, agreed) = side.conclude(first, &common, answer.octets(), third, octets)?;
             keys = Some(agreed);
             Some(len)
         })?;
@@ -222,5 +225,63 @@ impl Security {
     /// What this end has in every handshake.
     fn side<'a>(&'a self, ephemeral: &'a Secret, prologue: &'a Prologue) -> Side<'a> {
         Side { identity: &self.identity, ephemeral, prologue: prologue.octets() }
+    }
+
+    /// What both ends have in common.
+    fn common<'a>(&'a self, context: &'a [u8; CONTEXT]) -> Common<'a> {
+        Common { secret: &self.shared, context }
+    }
+}
+
+#[cfg(all(test, feature = "std"))]
+mod tests {
+    use super::*;
+    use crate::Kind;
+
+    /// Changes one thing that both ends are to know.
+    type Change = fn(&mut (ChannelKind, Endpoint, Connect<'static>, [Address; 2], Accept<'static>));
+
+    const CHANGES: [Change; 13] = [
+        |(kind, ..)| kind.kind = Kind::Datagram,
+        |(kind, ..)| kind.encrypted = false,
+        |(_, endpoint, ..)| endpoint.port += 1,
+        |(_, endpoint, ..)| *endpoint = "camerb:1".parse().expect("an endpoint"),
+        |(_, _, connect, ..)| connect.channel.id += 1,
+        |(_, _, connect, ..)| connect.channel.token += 1,
+        |(_, _, connect, ..)| connect.limit += 1,
+        |(.., addresses, _)| addresses[0].0[15] += 1,
+        |(.., addresses, _)| addresses[1].0[0] += 1,
+        |(.., accept)| accept.channel.id += 1,
+        |(.., accept)| accept.channel.token += 1,
+        |(.., accept)| accept.limit += 1,
+        |(.., accept)| accept.linger_ms += 1,
+    ];
+
+    fn octets(change: Option<&Change>) -> (Vec<u8>, [u8; CONTEXT]) {
+        let channel = ChannelRef { id: 7, token: 8 };
+        let kind = ChannelKind { kind: Kind::Stream, encrypted: true };
+        let endpoint: Endpoint = "camera:1".parse().expect("an endpoint");
+        let name = endpoint.name;
+        let (limit, linger_ms, greeting) = (1024, 9, &[][..]);
+        let mut said = (
+            kind,
+            endpoint,
+            Connect { kind, channel, port: 1, limit, linger_ms, greeting, name },
+            [Address([1; 16]), Address([2; 16])],
+            Accept { status: Status::Ok, channel, limit, linger_ms, greeting },
+        );
+        if let Some(change) = change {
+            change(&mut said);
+        }
+        let (kind, endpoint, connect, [connector, listener], accept) = said;
+        let prologue = Prologue::new(kind, &endpoint, connect.channel, connect.limit);
+        (prologue.octets().to_vec(), context(connector, listener, &accept))
+    }
+
+    #[test]
+    fn handshake_covers_all_that_both_ends_have_to_know_the_same() {
+        for (n, change) in CHANGES.iter().enumerate() {
+            assert_ne!(octets(Some(change)), octets(None), "change {n}");
+        }
     }
 }

@@ -1,5 +1,7 @@
 //! The room in which an exchange's messages are written, and then read.
 
+use core::fmt;
+
 use crate::wire::{Decoder, MAX_CONTROL, Route};
 
 /// Octets of the longest message that is staged, its ROUTE with it. Without the messages of handshakes that
@@ -22,12 +24,21 @@ pub enum Transfer {
 }
 
 /// What stands before the data bytes of an item, while it goes up.
-#[derive(Debug)]
 pub struct Staged {
     pub octets: [u8; MAX_STAGED],
     pub len: u8,
     /// So many have gone.
     pub at: u8,
+}
+
+/// Shows nothing of the octets, among which are the secret and greetings.
+impl fmt::Debug for Staged {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Staged")
+            .field("len", &self.len)
+            .field("at", &self.at)
+            .finish_non_exhaustive()
+    }
 }
 
 impl Transfer {
