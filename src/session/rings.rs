@@ -43,10 +43,11 @@ pub(super) struct Rings<'s, M: Mode> {
     pool: Pool<'s>,
 }
 
-/// Shows nothing of what the rings hold.
+/// Without what is in them.
 impl<M: Mode> fmt::Debug for Rings<'_, M> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Rings").field("octets", &self.octets.len()).finish_non_exhaustive()
+        let (octets, leases) = (self.octets.len(), &self.leases);
+        f.debug_struct("Rings").field("octets", &octets).field("leases", leases).finish()
     }
 }
 

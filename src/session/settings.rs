@@ -16,8 +16,6 @@ use crate::secure::KeyProof;
 /// let mut settings = Settings::new(secret, seed);
 /// settings.linger_ms = 60_000;
 /// ```
-///
-/// `Debug` shows neither secret, seed nor owner.
 #[derive(Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Settings {
@@ -52,12 +50,17 @@ pub struct Settings {
     pub timers: Timers,
 }
 
+/// Without secret, seed and owner: who reads a log is not to have the session.
 impl fmt::Debug for Settings {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Settings")
             .field("epoch", &self.epoch)
             .field("linger_ms", &self.linger_ms)
+            .field("keepalive_ms", &self.keepalive_ms)
             .field("pace", &self.pace)
+            .field("max_body", &self.max_body)
+            .field("max_response", &self.max_response)
+            .field("timers", &self.timers)
             .finish_non_exhaustive()
     }
 }

@@ -74,7 +74,7 @@ impl ChannelRef {
     pub const NONE: Self = Self { id: 0, token: 0 };
 }
 
-/// HELLO, the first message of a request. `Debug` does not show the secret.
+/// HELLO, the first message of a request.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct Hello {
     /// The sender's [`VERSION`](super::VERSION).
@@ -92,6 +92,7 @@ pub struct Hello {
     pub max_response: u32,
 }
 
+/// Without the session's secret.
 impl fmt::Debug for Hello {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Hello")
@@ -147,7 +148,7 @@ pub struct Proof<'a> {
     pub signature: &'a [u8; 64],
 }
 
-/// LISTEN_REQ: a claim of a name. `Debug` does not show the owner.
+/// LISTEN_REQ: a claim of a name.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct ListenReq {
     /// The claim's slot and generation, as for channels.
@@ -168,16 +169,17 @@ pub struct ListenReq {
     pub name: Name,
 }
 
+/// Without the owner, by which a later session would take the name over.
 impl fmt::Debug for ListenReq {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("ListenReq")
             .field("claim", &self.claim)
             .field("kind", &self.kind)
+            .field("name", &self.name)
             .field("port", &self.port)
             .field("epoch", &self.epoch)
             .field("backlog", &self.backlog)
             .field("heard", &self.heard)
-            .field("name", &self.name)
             .finish_non_exhaustive()
     }
 }

@@ -83,7 +83,7 @@ impl Tables {
         };
         let is_newer = |holder: &Holder| request.epoch > holder.epoch;
         if let Some(holder) = self.names.holder(&endpoint) {
-            let same = holder.owner == owner;
+            let same = holder.is_of(&owner);
             let lives = self.absent(now, &holder.session).is_none();
             if lives && holder.session != session && !self.may_guess(now, session) {
                 // Whether or not the owner is right.
@@ -104,7 +104,7 @@ impl Tables {
         }
         if let Some(former) = self.names.former(&endpoint)
             && former.session != session
-            && former.owner == owner
+            && former.is_of(&owner)
             && is_newer(&former)
         {
             self.names.forget_former(&endpoint);

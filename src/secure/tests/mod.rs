@@ -225,47 +225,6 @@ fn debug_tells_no_secret() {
     assert!(!text.contains("171"), "an octet of the seed in decimal");
 }
 
-#[test]
-fn debug_of_a_session_and_its_messages_tells_no_secret() {
-    use crate::secure::Secret;
-    use crate::session::{HeapStorage, Profile, Security, Settings};
-    use crate::wire::{ChannelKind, Hello, HelloFlags, ListenReq};
-
-    let secret = [0xab; 16];
-    let mut settings = Settings::new(secret, 1);
-    settings.owner = secret;
-    let mut storage = HeapStorage::new(&Profile::TINY).unwrap();
-    let identity = Identity::from_seed([0xab; 32]);
-    let security = Security::new(&identity, Secret::new([0xab; 32]));
-    storage.session().open(0, &settings);
-    storage.session().encrypt(security.with_shared_secret(Secret::new([0xab; 32])));
-    let hello =
-        Hello { version: 2, flags: HelloFlags::NONE, secret, seq: 1, hold_ms: 1, max_response: 1 };
-    let kind = ChannelKind { kind: crate::Kind::Stream, encrypted: true };
-    let endpoint: crate::Endpoint = "camera:1".parse().unwrap();
-    let listen = ListenReq {
-        claim: 1,
-        kind,
-        port: 1,
-        owner: secret,
-        epoch: 1,
-        backlog: 1,
-        heard: None,
-        name: endpoint.name,
-    };
-    let session = storage.session();
-    for text in [
-        format!("{settings:?}"),
-        format!("{session:?} {session:#?}"),
-        format!("{hello:?} {hello:#?}"),
-        format!("{listen:?} {listen:#?}"),
-    ] {
-        for form in ["171, 171", "171,\n", "ab, ab", "abab"] {
-            assert!(!text.contains(form), "{form:?} in what begins {:?}", &text[..40]);
-        }
-    }
-}
-
 fn hex(octets: &[u8]) -> String {
     octets.iter().map(|b| format!("{b:02x}")).collect()
 }

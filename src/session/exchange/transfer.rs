@@ -31,13 +31,10 @@ pub struct Staged {
     pub at: u8,
 }
 
-/// Shows nothing of the octets, among which are the secret and greetings.
+/// Without the octets, among which is the session's secret.
 impl fmt::Debug for Staged {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Staged")
-            .field("len", &self.len)
-            .field("at", &self.at)
-            .finish_non_exhaustive()
+        write!(f, "{} of {} octets", self.at, self.len)
     }
 }
 
