@@ -39,25 +39,33 @@ pub struct Said {
 pub struct Attack {
     pub name: &'static str,
     pub run: fn(&Field<'_>) -> Said,
-    /// A newcomer is in within this time.
-    pub opens: Duration,
+    pub when: When,
 }
 
-/// Within this time a newcomer is in where it has nothing to wait for.
-const OPENS: Duration = Duration::from_secs(3);
+/// When an attack is made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum When {
+    Always,
+    /// With `--full`, or when its name is given: another one shows nearly the same.
+    InFull,
+}
+
+/// Within this time a newcomer is in.
+pub const OPENS: Duration = Duration::from_secs(3);
 
 pub const ATTACKS: &[Attack] = &[
-    Attack { name: "single-hellos", run: single_hellos, opens: OPENS },
-    Attack { name: "datagrams-less-1", run: datagrams, opens: OPENS },
-    Attack { name: "slow-readers", run: slow_readers, opens: OPENS },
-    Attack { name: "kept-acks", run: kept_acks, opens: OPENS },
-    Attack { name: "new-sessions", run: new_sessions, opens: OPENS },
-    Attack { name: "requests", run: requests, opens: OPENS },
-    Attack { name: "guess-owner", run: guess_owner, opens: OPENS },
-    Attack { name: "list-names", run: list_names, opens: OPENS },
-    Attack { name: "wake-phone", run: wake_phone, opens: OPENS },
-    Attack { name: "flood-acks", run: flood_acks, opens: OPENS },
-    Attack { name: "take-channels", run: take_channels, opens: Duration::from_secs(15) },
+    Attack { name: "single-hellos", run: single_hellos, when: When::Always },
+    Attack { name: "datagrams-less-1", run: datagrams, when: When::InFull },
+    Attack { name: "slow-readers", run: slow_readers, when: When::Always },
+    Attack { name: "kept-acks", run: kept_acks, when: When::InFull },
+    Attack { name: "new-sessions", run: new_sessions, when: When::Always },
+    Attack { name: "requests", run: requests, when: When::InFull },
+    Attack { name: "guess-owner", run: guess_owner, when: When::Always },
+    Attack { name: "list-names", run: list_names, when: When::InFull },
+    Attack { name: "wake-phone", run: wake_phone, when: When::Always },
+    Attack { name: "flood-acks", run: flood_acks, when: When::InFull },
+    Attack { name: "take-channels", run: take_channels, when: When::InFull },
+    Attack { name: "use-channels", run: use_channels, when: When::Always },
 ];
 
 /// How often a stranger may wake a phone at once, by the relay's default; the phone makes two requests each.
@@ -155,7 +163,7 @@ fn answered(open: &mut [TcpStream]) -> usize {
 
 /// Each connection says HELLO of a client with one socket, for which room for a whole body is kept.
 fn single_hellos(field: &Field<'_>) -> Said {
-    let mut open = field.connections(field.size(8_250, 8_250), |secret| {
+    let mut open = field.connections(field.size(3_000, 8_250), |secret| {
         Body::hello(secret, 1, 60_000, HelloFlags::SINGLE).request(20_000)
     });
     field.hold();
@@ -178,7 +186,7 @@ fn datagrams(field: &Field<'_>) -> Said {
 
 /// Each reader takes much at first, so that the kernel grows its buffer, and then next to nothing.
 fn slow_readers(field: &Field<'_>) -> Said {
-    let most = field.size(200, 600);
+    let most = field.size(100, 600);
     let (mut readers, mut senders) = (Vec::new(), Vec::new());
     thread::scope(|scope| {
         let mut made = Vec::new();
@@ -486,11 +494,30 @@ fn flood_acks(field: &Field<'_>) -> Said {
 
 /// Channels to the listener at which newcomers call, as many as it has, none of them used.
 fn take_channels(field: &Field<'_>) -> Said {
+    channels(field, "unused", |_| {})
+}
+
+/// The same channels, each with an octet now and then.
+fn use_channels(field: &Field<'_>) -> Said {
+    channels(field, "with an octet a second on each", Stranger::use_channels)
+}
+
+/// Takes all channels, and does that with them each second.
+fn channels(field: &Field<'_>, how: &str, each_second: fn(&Stranger)) -> Said {
     let stranger = match Stranger::start(field.from(1)) {
         Ok(stranger) => stranger,
         Err(error) => return Said { text: error.to_string(), faults: vec![error.to_string()] },
     };
     let taken = stranger.take_channels();
-    field.hold();
-    Said { text: format!("{taken} channels taken, unused"), ..Said::default() }
+    each_second(&stranger);
+    field.ready.store(true, Relaxed);
+    let mut last = Instant::now();
+    while field.is_on() {
+        thread::sleep(Duration::from_millis(20));
+        if last.elapsed() > Duration::from_secs(1) {
+            last = Instant::now();
+            each_second(&stranger);
+        }
+    }
+    Said { text: format!("{taken} channels taken, {how}"), ..Said::default() }
 }
