@@ -115,12 +115,12 @@ impl Field<'_> {
         open
     }
 
-    /// Repeats `turn` on `threads` connections; false from it makes a new connection. How often a second.
+    /// Repeats `turn` on `threads` connections; an error of it makes a new connection.
     fn repeat(
         &self,
         threads: u64,
         turn: impl Fn(&mut TcpStream, u64) -> std::io::Result<u64> + Sync,
-    ) -> u64 {
+    ) -> Done {
         let began = Instant::now();
         self.ready.store(true, Relaxed);
         thread::scope(|scope| {
@@ -144,7 +144,29 @@ impl Field<'_> {
                 });
             }
         });
-        (self.count.load(Relaxed) as f64 / began.elapsed().as_secs_f64()) as u64
+        Done { times: self.count.load(Relaxed), seconds: began.elapsed().as_secs_f64() }
+    }
+}
+
+/// How often something was done.
+struct Done {
+    times: u64,
+    seconds: f64,
+}
+
+impl Done {
+    fn a_second(&self) -> u64 {
+        (self.times as f64 / self.seconds) as u64
+    }
+
+    /// What the attacker says, who may do so often at once and half as much again as that often a second.
+    fn said(&self, what: &str, at_once: u64, a_second: u64) -> Said {
+        let beyond = self.times.saturating_sub(at_once) as f64 / self.seconds;
+        let rate = self.a_second();
+        let text = format!("{rate} {what} a second, {beyond:.0} beyond the first {at_once}");
+        let is_fault = beyond > 1.5 * a_second as f64;
+        let faults = if is_fault { vec![text.clone()] } else { Vec::new() };
+        Said { text, faults }
     }
 }
 
@@ -316,7 +338,7 @@ fn kept_acks(field: &Field<'_>) -> Said {
 
 /// Every request is of a session that the relay has not seen.
 fn new_sessions(field: &Field<'_>) -> Said {
-    let rate = field.repeat(8, |stream, serial| {
+    let done = field.repeat(8, |stream, serial| {
         let mut octets = Vec::new();
         for n in 0..16 {
             octets.extend(Body::hello(serial << 8 | n, 1, 0, HelloFlags::NONE).request(0));
@@ -324,16 +346,12 @@ fn new_sessions(field: &Field<'_>) -> Said {
         stream.write_all(&octets)?;
         count(stream, 16)
     });
-    let mut said = Said { text: format!("{rate} new sessions a second"), ..Said::default() };
-    if rate > 2_500 {
-        said.faults.push(said.text.clone());
-    }
-    said
+    done.said("new sessions", 5_000, 500)
 }
 
 /// Requests of one session, as many as go.
 fn requests(field: &Field<'_>) -> Said {
-    let rate = field.repeat(8, |stream, serial| {
+    let done = field.repeat(8, |stream, serial| {
         let mut octets = Vec::new();
         for n in 0..16 {
             octets.extend(
@@ -344,7 +362,7 @@ fn requests(field: &Field<'_>) -> Said {
         stream.write_all(&octets)?;
         count(stream, 16)
     });
-    Said { text: format!("{rate} requests a second"), ..Said::default() }
+    done.said("requests", 20_000, 10_000)
 }
 
 /// Reads `most` answers that stand one behind the other: how many are 200.
@@ -375,7 +393,7 @@ fn endpoint(text: &str) -> Endpoint {
 /// Parks that claim the pair's name for owners that the attacker guesses.
 fn guess_owner(field: &Field<'_>) -> Said {
     let name = endpoint("sink:1");
-    let rate = field.repeat(2, |stream, serial| {
+    let done = field.repeat(2, |stream, serial| {
         let mut body = Body::hello(serial, 1, 1, HelloFlags::NONE);
         for claim in 1..=16_u32 {
             let mut owner = [0; 16];
@@ -405,17 +423,13 @@ fn guess_owner(field: &Field<'_>) -> Said {
         }
         Ok(judged)
     });
-    let mut said = Said { text: format!("{rate} guesses of an owner a second"), ..Said::default() };
-    if rate > 100 {
-        said.faults.push(said.text.clone());
-    }
-    said
+    done.said("guesses of an owner", 200, 10)
 }
 
 /// Asks for channels of the wrong kind, which tells whether somebody listens there and nobody notices.
 fn list_names(field: &Field<'_>) -> Said {
     let name = endpoint("sink:1");
-    let rate = field.repeat(2, |stream, serial| {
+    let done = field.repeat(2, |stream, serial| {
         let mut body = Body::hello(serial >> 16, serial & 0xffff, 0, HelloFlags::NONE);
         for id in 1..=500_u32 {
             let channel = ChannelRef { id, token: 1 };
@@ -437,11 +451,7 @@ fn list_names(field: &Field<'_>) -> Said {
         }
         Ok(told)
     });
-    let mut said = Said { text: format!("{rate} names told a second"), ..Said::default() };
-    if rate > 1_000 {
-        said.faults.push(said.text.clone());
-    }
-    said
+    done.said("names told", 1_000, 50)
 }
 
 /// Data for channels that an idle phone does not have.
@@ -451,7 +461,7 @@ fn wake_phone(field: &Field<'_>) -> Said {
         Err(error) => return Said { text: error.to_string(), faults: vec![error.to_string()] },
     };
     let (before, began) = (phone.requests(), Instant::now());
-    let sends = field.repeat(2, |stream, serial| {
+    let sent = field.repeat(2, |stream, serial| {
         let data = Data { offset: 0, flags: DataFlags::NONE, len: 150 };
         let body = Body::hello(serial >> 32, serial & 0xffff_ffff, 0, HelloFlags::NONE);
         let body = body.to(phone.address, serial as u32).with(Message::SendReq(data)).bytes(150);
@@ -461,7 +471,8 @@ fn wake_phone(field: &Field<'_>) -> Said {
     let seconds = began.elapsed().as_secs_f64();
     let beyond = requests.saturating_sub(2 * WAKES_AT_ONCE) as f64 / seconds;
     let text = format!(
-        "{sends} sends a second made the phone do {requests} requests in {seconds:.0} s: {beyond:.1} a second beyond those at once"
+        "{} sends a second made the phone do {requests} requests in {seconds:.0} s: {beyond:.1} a second beyond those at once",
+        sent.a_second()
     );
     let mut said = Said { text, ..Said::default() };
     if beyond > 10.0 {
@@ -473,7 +484,7 @@ fn wake_phone(field: &Field<'_>) -> Said {
 /// Acknowledgements for a stream's peer, which are none of its stream's.
 fn flood_acks(field: &Field<'_>) -> Said {
     let peer = field.sender;
-    let rate = field.repeat(2, |stream, serial| {
+    let done = field.repeat(2, |stream, serial| {
         let mut body = Body::hello(serial >> 32, serial & 0xffff_ffff, 0, HelloFlags::NONE);
         for id in 1..=500 {
             let window = Window { now: true, ..Window::default() };
@@ -489,7 +500,7 @@ fn flood_acks(field: &Field<'_>) -> Said {
             delivered
         })
     });
-    Said { text: format!("{rate} acknowledgements a second delivered"), ..Said::default() }
+    done.said("acknowledgements delivered", 1_000, 100)
 }
 
 /// Channels to the listener at which newcomers call, as many as it has, none of them used.

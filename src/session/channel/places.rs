@@ -23,6 +23,9 @@ const GONE_MS: u32 = 10_000;
 /// A channel that is unused for so long, in ms, loses a place that is wanted: a peer that connects to use it
 /// does so at once, or within a round trip of a slow path.
 const UNUSED_MS: u64 = 2_000;
+/// How long places are wanted, in ms, until peers that have no more than their share lose unused channels, too:
+/// time for others to end, and short enough that newcomers are in within 3 s.
+const PATIENCE_MS: u64 = 1_500;
 /// A channel on which something came so recently, in ms, need not be asked for.
 const HEARD_MS: u64 = 2_500;
 /// The share of places that a peer keeps while others want some: this is its denominator.
@@ -83,11 +86,15 @@ impl ChannelRecord {
         self.tx.written() == 0 && self.rx.received() == 0
     }
 
-    /// Whether its peer has not used it for so long that it loses a place that is wanted. For one that waits
-    /// to be accepted the application here is to blame.
-    fn is_wasted(&self, now: u64) -> bool {
-        let is_accepted = self.held_by != HeldBy::Backlog || matches!(self.state, State::Accepting);
-        is_accepted && self.is_unused() && now >= self.heard_at + UNUSED_MS
+    /// Whether its peer has not used it for so long that it loses a place that is wanted, perhaps although the
+    /// peer has no more than its share. For one that waits to be accepted the application here is to blame.
+    fn is_wasted(&self, now: u64, within_share: bool) -> bool {
+        let may_be = match self.state {
+            State::Accepting => true,
+            State::Established => within_share && self.held_by != HeldBy::Backlog,
+            State::Free | State::Connecting { .. } | State::Aborting(_) | State::Ended(_) => false,
+        };
+        may_be && self.is_unused() && now >= self.heard_at + UNUSED_MS
     }
 }
 
@@ -177,10 +184,12 @@ impl<M: Mode> Session<'_, M> {
     /// The slot of the channel that gives its place up.
     fn worst(&self, now: u64, places: Places) -> Option<usize> {
         let share = self.share(places);
+        let began = self.core.full().and_then(|full| full.places.since(now));
+        let is_urgent = began.is_some_and(|began| now >= began + PATIENCE_MS);
         let rank = |slot: &usize| {
             let channel = &self.channels[*slot];
             let taken = self.taken(places, &channel.peer);
-            let is_wasted = channel.is_wasted(now);
+            let is_wasted = channel.is_wasted(now, is_urgent || taken > share);
             let is_beyond = taken > share
                 && match places {
                     Places::Channels => true,
