@@ -1052,6 +1052,23 @@ int32_t byway_admit(byway_handle listener,
                     const char *const *key_names,
                     size_t count);
 
+// Lets a listener admit the peers that have one of these keys no longer, whether all were admitted before or some,
+// as byway_admit says. Channels that were accepted stay: byway_refuse_peer ends one. A peer that was given no
+// identity comes back with another key once it is started anew.
+//
+// Does not block. Returns BYWAY_OK, BYWAY_ERROR_ARGUMENT, BYWAY_ERROR_KEY_NAME (one of them is none: nothing has
+// changed), a handle code, or what every call can.
+int32_t byway_refuse(byway_handle listener,
+                     const char *const *key_names,
+                     size_t count);
+
+// Does not let the peer of a stream or datagram channel in: gives the channel up as byway_abort does, and the peer
+// gets BYWAY_ERROR_KEY_REFUSED, which it does not take for a reason to try again, or BYWAY_ERROR_ABORTED if the
+// channel is not encrypted. The handle is still to be closed. byway_refuse has a listener refuse its key from then on.
+//
+// Does not block. Returns BYWAY_OK, a handle code, or what every call can.
+int32_t byway_refuse_peer(byway_handle channel);
+
 // Takes octets for sending: as many as there is room for, which *sent says; at least 1 unless len is
 // 0. They are copied, kept until the peer's client has acknowledged them, and sent again as often
 // as it takes.

@@ -59,6 +59,10 @@ pub struct Options {
     /// address are then for the clients behind it. May be repeated
     #[arg(long = "trusted-proxy", value_name = "ADDRESS|NETWORK/BITS", value_parser = parse::network)]
     trusted_proxies: Vec<IpNet>,
+    /// Connections of these proxies begin with a header of the PROXY protocol, version 1 or 2, that tells whose
+    /// they are, as those of haproxy with send-proxy-v2
+    #[arg(long, requires = "trusted_proxies")]
+    proxy_protocol: bool,
     /// Threads [default: one for two cores]
     #[arg(long, value_name = "NUMBER", value_parser = parse::workers)]
     workers: Option<usize>,
@@ -75,6 +79,7 @@ impl Options {
             base: self.base.clone(),
             max_connections_per_address: self.max_connections_per_address,
             trusted_proxies: self.trusted_proxies.clone(),
+            proxy_protocol: self.proxy_protocol,
             ..RelayConfig::default()
         };
         config.router.hosts.clone_from(&self.hosts);

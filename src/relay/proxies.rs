@@ -14,6 +14,30 @@ const FORWARDED_FOR: &str = "x-forwarded-for";
 #[derive(Debug, Clone, Default)]
 pub(super) struct TrustedProxies(Vec<IpNet>);
 
+/// Where a connection comes from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Source {
+    /// The address of its socket.
+    Peer(IpAddr),
+    /// The address that a named proxy told before all else.
+    Told(IpAddr),
+}
+
+impl Source {
+    fn address(self) -> IpAddr {
+        let (Self::Peer(address) | Self::Told(address)) = self;
+        address
+    }
+
+    /// For whom the connection counts. A loopback address that a proxy tells is somebody else's.
+    pub fn origin(self) -> Origin {
+        match (Origin::of(self.address()), self) {
+            (Origin::Exempt, Self::Told(address)) => Origin::Address(address),
+            (origin, _) => origin,
+        }
+    }
+}
+
 impl TrustedProxies {
     pub fn new(networks: Vec<IpNet>) -> Self {
         Self(networks)
@@ -25,27 +49,24 @@ impl TrustedProxies {
         self.0.iter().any(|network| network.contains(&address))
     }
 
-    /// For whom a request counts that came from `peer`. Behind a named proxy: the rightmost address
+    /// For whom a request counts that came from there. Behind a named proxy: the rightmost address
     /// told that is not one, as those further left may be the client's invention.
-    pub fn origin(&self, peer: IpAddr, headers: &HeaderMap) -> Origin {
+    pub fn origin(&self, source: Source, headers: &HeaderMap) -> Origin {
+        let peer = source.address();
         if !self.contains(peer) {
-            return Origin::of(peer);
+            return source.origin();
         }
-        let mut nearest = peer;
+        let mut nearest = source;
         let told = headers.get_all(FORWARDED_FOR).iter().filter_map(|value| value.to_str().ok());
         let told: Vec<_> = told.flat_map(|value| value.split(',')).collect();
         for address in told.iter().rev() {
             let Some(address) = parse(address) else { break };
-            nearest = address;
+            nearest = Source::Told(address);
             if !self.contains(address) {
                 break;
             }
         }
-        match Origin::of(nearest) {
-            // A loopback address that a proxy tells is somebody else's.
-            Origin::Exempt if nearest != peer => Origin::Address(nearest),
-            origin => origin,
-        }
+        nearest.origin()
     }
 }
 
@@ -60,7 +81,7 @@ fn parse(text: &str) -> Option<IpAddr> {
 mod tests {
     use hyper::header::{HeaderMap, HeaderValue};
 
-    use super::{Origin, TrustedProxies};
+    use super::{Origin, Source, TrustedProxies};
 
     fn origin(proxies: &[&str], peer: &str, told: &[&'static str]) -> String {
         let proxies = proxies.iter().map(|text| text.parse().expect("a network")).collect();
@@ -68,7 +89,8 @@ mod tests {
         for value in told {
             headers.append(super::FORWARDED_FOR, HeaderValue::from_static(value));
         }
-        TrustedProxies::new(proxies).origin(peer.parse().expect("an address"), &headers).to_string()
+        let peer = Source::Peer(peer.parse().expect("an address"));
+        TrustedProxies::new(proxies).origin(peer, &headers).to_string()
     }
 
     #[test]

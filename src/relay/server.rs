@@ -75,6 +75,10 @@ pub struct RelayConfig {
     /// the rightmost address there that is no such proxy. The proxies themselves may have any number of
     /// connections.
     pub trusted_proxies: Vec<IpNet>,
+    /// Each connection of a trusted proxy begins with a header of the PROXY protocol, of version 1 or 2, with the
+    /// address for which it counts; without one it is answered 400 and closed. Connections of others begin
+    /// without: their header would be no HTTP.
+    pub proxy_protocol: bool,
     /// The certificate with which the relay speaks TLS, and nothing else; `None`: it speaks plain
     /// HTTP. A handshake may take [`head_timeout`](Self::head_timeout).
     #[cfg(feature = "relay-tls")]
@@ -97,6 +101,7 @@ impl Default for RelayConfig {
             access: Access::Loopback,
             drain_rate: 256,
             trusted_proxies: Vec::new(),
+            proxy_protocol: false,
             #[cfg(feature = "relay-tls")]
             tls: None,
             router: RouterConfig { undrained: UNDRAINED, ..RouterConfig::default() },
@@ -155,6 +160,7 @@ impl Relay {
             base: base.clone(),
             head_timeout: config.head_timeout,
             proxies,
+            proxy_protocol: config.proxy_protocol,
             stall: config.stall,
             drain_rate: config.drain_rate,
             max_body: config.router.max_body.into(),

@@ -16,11 +16,11 @@ use hyper::header::{
 use hyper::http::uri::Authority;
 use hyper::{Method, Request, Response, StatusCode, Version};
 
-use super::admission::{Admission, BodyHold, Denial};
+use super::admission::{Admission, BodyHold, Denial, Grant};
 use super::body::{Answered, Driver};
 use super::connection::{Answering, Connection};
 use super::proxies::TrustedProxies;
-use super::router::{Answer, Origin, Shortage};
+use super::router::{Answer, Origin, Router, Shortage};
 use super::shared::SharedRouter;
 #[cfg(feature = "relay-tls")]
 use super::tls::TlsServer;
@@ -34,7 +34,7 @@ pub(super) const RETRY_AFTER: u32 = 5;
 pub(super) const FULL: &str = "byway relay: full; come back later, or ask its operator\n";
 
 /// The same for a client whose address makes too many requests.
-const TOO_MANY: &str = "byway relay: too many clients or requests from this address; come back later, or ask its operator\n";
+const TOO_MANY: &str = "byway relay: too many clients or requests from this address, or with this token; come back later, or ask its operator\n";
 
 /// The longest time after which such a client is asked to come back, in seconds: the longest that a client bears.
 const MAX_RETRY_AFTER: u64 = 30;
@@ -48,6 +48,8 @@ pub(super) struct Service {
     /// relay is here.
     pub base: String,
     pub proxies: TrustedProxies,
+    /// See [`RelayConfig::proxy_protocol`](super::RelayConfig::proxy_protocol).
+    pub proxy_protocol: bool,
     /// See [`RelayConfig::head_timeout`](super::RelayConfig::head_timeout).
     pub head_timeout: Duration,
     /// See [`RelayConfig::stall`](super::RelayConfig::stall).
@@ -71,13 +73,14 @@ impl Service {
         let response = match self.other_answer(&request, connection) {
             Some((status, why)) => early(&request, connection, text(answering, status, why)),
             None => {
-                let origin = self.proxies.origin(connection.peer(), request.headers());
+                let origin = self.proxies.origin(connection.source(), request.headers());
                 let admitted = self.admission.admit(request.headers(), &origin);
                 let origin = match &admitted {
                     Ok(Some(grant)) => Origin::Subject(Arc::clone(grant.holder())),
                     Ok(None) | Err(_) => origin,
                 };
-                match (self.turn(&origin).await, admitted) {
+                let grant = admitted.as_ref().ok().and_then(Option::as_deref);
+                match (self.turn(&origin, grant).await, admitted) {
                     (Ok(()), Ok(grant)) => {
                         let driver = Driver::open(&self.shared, answering, &origin, grant);
                         exchange(driver, &self.admission, request.into_body()).await
@@ -90,15 +93,21 @@ impl Service {
         Ok(if connection.is_last() { closing(connection, response) } else { response })
     }
 
-    /// Waits until it is the turn of a request of this origin.
+    /// Waits until it is the turn of a request of this origin, which has this grant.
     ///
     /// # Errors
     /// There are too many: after how many seconds to ask again.
-    async fn turn(&self, origin: &Origin) -> Result<(), u32> {
+    async fn turn(&self, origin: &Origin, grant: Option<&Grant>) -> Result<(), u32> {
         if *origin == Origin::Exempt {
             return Ok(());
         }
-        match self.shared.with(|router, now| router.admit_request(now, origin)) {
+        let admit = |router: &mut Router, now| {
+            if let Some(grant) = grant {
+                router.set_requests(now, origin, grant.requests());
+            }
+            router.admit_request(now, origin)
+        };
+        match self.shared.with(admit) {
             Ok(0) => Ok(()),
             Ok(wait) => {
                 tokio::time::sleep(Duration::from_millis(wait)).await;

@@ -3,6 +3,7 @@
 mod chunked;
 mod full;
 mod limits;
+mod proxy_protocol;
 mod requests;
 
 use std::io::{Read, Write};

@@ -12,6 +12,7 @@ mod foreign;
 mod gateways;
 mod origin;
 mod pace;
+mod proxy_protocol;
 mod roam;
 mod scanner;
 mod slow;

@@ -208,6 +208,37 @@ fn listener_admits_the_keys_it_is_given_and_tells_others_why() {
 }
 
 #[test]
+fn refused_peer_is_told_so_and_comes_back_in_vain() {
+    let relay = relay();
+    let server = client(&relay);
+    let listener: Listener<Stream> = server.listen("camera:1").unwrap();
+    let (stranger, friend) = (client_of(&relay, &identity(2)), client_of(&relay, &identity(1)));
+    let end = |stream: &mut Stream| {
+        let error = stream.read(&mut [0; 1]).unwrap_err();
+        *error.get_ref().unwrap().downcast_ref::<Error>().unwrap()
+    };
+    let mut first = stranger.connect("camera:1").unwrap();
+    let accepted = listener.accept_timeout(LONG).unwrap();
+    listener.refuse(accepted.peer_key().unwrap());
+    accepted.refuse();
+    assert_eq!(accepted.peer_key(), Err(Error::Closed));
+    assert_eq!(end(&mut first), PeerError::KeyRefused.into());
+    let mut second = stranger.connect("camera:1").unwrap();
+    let _friend = friend.connect("camera:1").unwrap();
+    let accepted = listener.accept_timeout(LONG).unwrap();
+    assert_eq!(accepted.peer_key(), Ok(Some(identity(1).public_key())));
+    assert_eq!(end(&mut second), PeerError::KeyRefused.into());
+    // A key that was admitted can be refused, too; that does not admit others.
+    listener.admit([1, 2].map(|n| identity(n).public_key()));
+    listener.refuse([identity(1).public_key()]);
+    let mut third = friend.connect("camera:1").unwrap();
+    let _admitted = stranger.connect("camera:1").unwrap();
+    let accepted = listener.accept_timeout(LONG).unwrap();
+    assert_eq!(accepted.peer_key(), Ok(Some(identity(2).public_key())));
+    assert_eq!(end(&mut third), PeerError::KeyRefused.into());
+}
+
+#[test]
 fn streams_and_datagrams_arrive_as_they_were_sent_and_statistics_count_the_applications_octets() {
     let relay = relay();
     let (server, connector) = (client(&relay), client(&relay));

@@ -4,6 +4,7 @@ use std::fmt;
 use std::num::NonZeroU32;
 use std::sync::Arc;
 
+use super::super::router::Rate;
 use super::pace::Pace;
 use super::policy::Rules;
 use crate::wire::Endpoint;
@@ -46,6 +47,12 @@ impl Grant {
     /// Most connections that are begun in a second; `None`: no limit.
     pub fn connects_per_second(&self) -> Option<NonZeroU32> {
         self.rules.connects_per_second
+    }
+
+    /// How many requests are made; `None`: as many as of an address.
+    pub fn requests(&self) -> Option<Rate> {
+        let per_second = self.rules.requests_per_second?.get();
+        Some(Rate::new(per_second, per_second.saturating_mul(2)))
     }
 
     /// Most octets of requests' bodies in a second; `None`: no limit.

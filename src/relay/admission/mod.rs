@@ -15,7 +15,7 @@ mod jwt;
 mod pace;
 mod policy;
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;
 mod tokens;
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};

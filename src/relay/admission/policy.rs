@@ -30,6 +30,7 @@ const MAX_FILE: u64 = 16 << 20;
 /// connect = ["*"]                 # default: nowhere
 /// sessions = 100                  # at once; default: no limit
 /// connects_per_second = 20        # connections begun; default: no limit
+/// requests_per_second = 500       # twice as many at once; default: as an address
 /// octets_per_second = 1000000     # of requests' bodies, at least 16384; default: no limit
 ///
 /// [[issuer]]                      # of JWTs; limits count by `sub`
@@ -89,6 +90,7 @@ struct TokenEntry {
     connect: Vec<String>,
     sessions: Option<NonZeroU32>,
     connects_per_second: Option<NonZeroU32>,
+    requests_per_second: Option<NonZeroU32>,
     octets_per_second: Option<NonZeroU32>,
 }
 
@@ -104,6 +106,7 @@ struct IssuerEntry {
     connect: Vec<String>,
     sessions: Option<NonZeroU32>,
     connects_per_second: Option<NonZeroU32>,
+    requests_per_second: Option<NonZeroU32>,
     octets_per_second: Option<NonZeroU32>,
 }
 
@@ -114,6 +117,7 @@ pub(super) struct Rules {
     pub connect: Vec<NamePattern>,
     pub sessions: Option<NonZeroU32>,
     pub connects_per_second: Option<NonZeroU32>,
+    pub requests_per_second: Option<NonZeroU32>,
     pub octets_per_second: Option<NonZeroU32>,
 }
 
@@ -149,6 +153,7 @@ impl Policy {
                 connect: patterns(&entry.connect, false).map_err(|why| wrong(&why))?,
                 sessions: entry.sessions,
                 connects_per_second: entry.connects_per_second,
+                requests_per_second: entry.requests_per_second,
                 octets_per_second: octets(entry.octets_per_second).map_err(|why| wrong(&why))?,
             };
             if !tokens.add(entry.name, digest, Arc::new(rules)) {
@@ -167,6 +172,7 @@ impl Policy {
                 connect: patterns(&entry.connect, true).map_err(|why| wrong(&why))?,
                 sessions: entry.sessions,
                 connects_per_second: entry.connects_per_second,
+                requests_per_second: entry.requests_per_second,
                 octets_per_second: octets(entry.octets_per_second).map_err(|why| wrong(&why))?,
             };
             let issuer = Issuer::new(entry.issuer, entry.audience, &entry.keys, rules);

@@ -1,7 +1,7 @@
 //! Tokens that are let in, and everything else that is not.
 
 mod guesses;
-mod jwts;
+pub mod jwts;
 mod policies;
 
 use std::net::{IpAddr, Ipv4Addr};

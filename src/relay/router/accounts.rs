@@ -64,10 +64,11 @@ impl Meter {
         }
     }
 
-    fn rate(self, config: &RouterConfig) -> Option<Rate> {
+    /// Its rate, where the account has one of its own for requests or none.
+    fn rate(self, config: &RouterConfig, requests: Option<Rate>) -> Option<Rate> {
         match self {
             Self::Connections => config.connections,
-            Self::Requests => config.requests,
+            Self::Requests => requests.or(config.requests),
             Self::Sessions => config.new_sessions,
             Self::Guesses => config.guesses,
             Self::Misses => config.misses,
@@ -106,6 +107,8 @@ struct Account {
     /// Uploads that stand since too much is held for it.
     starved: usize,
     meters: [Bucket; Meter::ALL],
+    /// The rate of requests that the policy gives it.
+    requests: Option<Rate>,
     goodwill: FxHashMap<SessionKey, Goodwill>,
 }
 
@@ -152,11 +155,19 @@ impl Accounts {
             held: 0,
             starved: 0,
             meters: Default::default(),
+            requests: None,
             goodwill: FxHashMap::default(),
         };
         self.ids.insert(origin.clone(), id);
         self.table.insert(id, account);
         id
+    }
+
+    /// The policy gives the account this rate of requests.
+    pub fn set_requests(&mut self, id: AccountId, rate: Option<Rate>) {
+        if let Some(account) = self.table.get_mut(&id) {
+            account.requests = rate;
+        }
     }
 
     fn sweep(&mut self, now: u64) {
@@ -236,8 +247,8 @@ impl Accounts {
         meter: Meter,
         ahead: u64,
     ) -> Result<u64, u64> {
-        let Some(rate) = meter.rate(config) else { return Ok(0) };
         let Some(account) = self.table.get_mut(&id) else { return Ok(0) };
+        let Some(rate) = meter.rate(config, account.requests) else { return Ok(0) };
         let taken = account.meters[meter as usize].take(now, rate, 1, ahead);
         if taken.is_err() {
             self.note_refusal(now, config, id, meter);
@@ -250,8 +261,8 @@ impl Accounts {
     fn note_refusal(&mut self, now: u64, config: &RouterConfig, id: AccountId, meter: Meter) {
         self.refused[meter as usize] += 1;
         if matches!(meter, Meter::Guesses | Meter::Misses | Meter::Junk)
-            && let Some(rate) = config.requests
             && let Some(account) = self.table.get_mut(&id)
+            && let Some(rate) = Meter::Requests.rate(config, account.requests)
         {
             // So many on credit that the next request has to come back later.
             let ahead = 2 * config.request_wait_ms;

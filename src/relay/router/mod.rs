@@ -167,6 +167,12 @@ impl Router {
         self.admit(now, origin, Meter::Requests, self.tables.config.request_wait_ms)
     }
 
+    /// The policy gives this origin a rate of requests; `None`: that of the settings.
+    pub fn set_requests(&mut self, now: u64, origin: &Origin, rate: Option<Rate>) {
+        let account = self.tables.accounts.find(now, origin);
+        self.tables.accounts.set_requests(account, rate);
+    }
+
     /// A request arrived that counts for nobody.
     pub fn handle_open(&mut self, now: u64) -> ExchangeId {
         self.handle_open_for(now, &Origin::Exempt)

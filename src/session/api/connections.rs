@@ -73,9 +73,10 @@ impl<M: Mode> Session<'_, M> {
         Ok(id)
     }
 
-    /// The application does not admit the key of the peer: the channel ends, and the peer is told why.
+    /// The application does not let the peer in: the channel ends, and the peer is told so; of an encrypted
+    /// channel that its key is not admitted, else that the channel is aborted.
     #[cfg(feature = "secure")]
-    pub fn refuse_key(&mut self, now: u64, id: ChannelId) {
+    pub fn refuse(&mut self, now: u64, id: ChannelId) {
         if let Ok(slot) = self.held(id) {
             self.refuse_slot(now, slot);
         }

@@ -8,7 +8,7 @@ use crate::Kind;
 use crate::relay::admission::{Admission, Grant, NewToken, Policy};
 use crate::relay::router::Origin;
 use crate::relay::router::testing::{Body, Lab, Seen};
-use crate::wire::{HelloFlags, Status};
+use crate::wire::{Hello, HelloFlags, Status};
 
 /// A grant by a policy whose token has these lines.
 fn grant(name: &str, lines: &str) -> Arc<Grant> {
@@ -63,6 +63,22 @@ fn forbidden_is_told_until_it_was_heard() {
     }
     let mut park = lab.post_as(&none, claim(1, 3, Some(Status::Forbidden)));
     assert!(lab.waits(&mut park));
+}
+
+#[test]
+fn session_of_version_1_is_told_limited_where_the_policy_forbids() {
+    let mut lab = Lab::new();
+    let none = grant("none", "");
+    let hello = |seq, hold_ms| Hello { version: 1, seq, hold_ms, ..Body::greeting(1) };
+    let park = |seq, heard| Body::hello(hello(seq, 5_000)).claim(1, "camera", 1, 1, heard);
+    let mut refused = lab.post_as(&none, park(1, None));
+    assert_eq!(lab.answer(&mut refused).listens(), [(1, Status::Limited, 0)]);
+    let mut refused = lab.post_as(&none, park(2, Some(Status::Limited)));
+    assert!(lab.waits(&mut refused), "it was heard");
+    let connect = Body::hello(hello(0, 0)).connect("camera", Kind::Stream);
+    assert_eq!(verdict(&lab.send_as(&none, connect)), Status::Limited);
+    let stats = lab.router.stats();
+    assert_eq!((stats.names, stats.forbidden, stats.limited), (0, 2, 0));
 }
 
 #[test]
