@@ -315,6 +315,10 @@ fn denied(answering: Answering, denial: Denial) -> Response<Answered> {
             StatusCode::UNAUTHORIZED,
             "byway relay: the token is not known or not valid now; ask the operator for another\n",
         ),
+        Denial::FromBeyond => (
+            StatusCode::FORBIDDEN,
+            "byway relay: this relay is for its own machine, and a front passed the request on; its operator may name the front by --trusted-proxy, and say who may use the relay by --policy or --open\n",
+        ),
         Denial::TooMany => (
             StatusCode::SERVICE_UNAVAILABLE,
             "byway relay: too many wrong tokens came from this address; come back later\n",
@@ -329,6 +333,7 @@ fn denied(answering: Answering, denial: Denial) -> Response<Answered> {
         Denial::BadToken => {
             headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static(REFUSAL));
         }
+        Denial::FromBeyond => {}
         Denial::TooMany => {
             headers.insert(RETRY_AFTER_HEADER, HeaderValue::from(RETRY_AFTER));
         }

@@ -30,6 +30,7 @@ pub use policy::{Policy, PolicyError};
 pub use tokens::NewToken;
 
 use super::router::Origin;
+use super::server::Access as RelayAccess;
 use cache::VerifiedTokens;
 use guesses::Guesses;
 use pace::Paces;
@@ -55,6 +56,8 @@ pub struct AdmissionStats {
     /// Requests answered 503 without a look at their signature, since too many tokens from their address were
     /// wrong.
     pub slowed: u64,
+    /// Requests of others than this machine to a relay that is for this machine alone, answered 403.
+    pub from_beyond: u64,
     /// Signatures that were verified.
     pub verified: u64,
     /// Times that a body was held back because of `octets_per_second`.
@@ -68,6 +71,8 @@ pub(super) enum Denial {
     NoToken,
     /// Its token is not valid.
     BadToken,
+    /// It is somebody else's, passed on by a front, and the relay is for its own machine alone.
+    FromBeyond,
     /// Its address has had too many wrong tokens lately: it is to come back later.
     TooMany,
 }
@@ -91,6 +96,8 @@ struct State {
 /// Who may use the relay at all.
 #[derive(Debug, Clone)]
 enum Access {
+    /// This machine alone.
+    Loopback,
     /// Everybody.
     Open,
     /// Bearers of the tokens of a policy, of which the static ones have their grants here, in the policy's order.
@@ -98,10 +105,12 @@ enum Access {
 }
 
 impl Admission {
-    /// `None`: everybody may use the relay.
-    pub fn new(policy: Option<Arc<Policy>>) -> Self {
+    pub fn new(access: &RelayAccess) -> Self {
         let state = State {
-            access: Access::Open,
+            access: match access {
+                RelayAccess::Loopback => Access::Loopback,
+                RelayAccess::Open | RelayAccess::Policy(_) => Access::Open,
+            },
             verified: VerifiedTokens::default(),
             guesses: Guesses::default(),
             paces: Paces::default(),
@@ -109,8 +118,8 @@ impl Admission {
             denied_last: None,
         };
         let admission = Self { state: Mutex::new(state) };
-        if let Some(policy) = policy {
-            admission.set_policy(policy);
+        if let RelayAccess::Policy(policy) = access {
+            admission.set_policy(Arc::clone(policy));
         }
         admission
     }
@@ -147,7 +156,12 @@ impl Admission {
     fn judge(&self, headers: &HeaderMap, source: &Origin) -> Result<Option<Arc<Grant>>, Denial> {
         let (policy, digest, token) = {
             let state = self.lock();
-            let Access::Policy(policy, grants) = &state.access else { return Ok(None) };
+            let (policy, grants) = match &state.access {
+                Access::Loopback if *source == Origin::Exempt => return Ok(None),
+                Access::Loopback => return Err(Denial::FromBeyond),
+                Access::Open => return Ok(None),
+                Access::Policy(policy, grants) => (policy, grants),
+            };
             let token = bearer(headers).ok_or(Denial::NoToken)?;
             if token.len() > MAX_TOKEN {
                 return Err(Denial::BadToken);
@@ -213,18 +227,26 @@ impl Admission {
 
 impl State {
     fn note_denial(&mut self, denial: Denial, source: &Origin) {
-        let (counter, cause) = match denial {
-            Denial::NoToken => (&mut self.stats.without_token, "without a token"),
-            Denial::BadToken => (&mut self.stats.refused, "whose token is not valid"),
-            Denial::TooMany => (&mut self.stats.slowed, "after too many wrong tokens"),
+        const TOKENS: &str = "give their clients tokens of the policy";
+        const FRONT: &str = "name the front by --trusted-proxy, and say who may use the relay by --policy, or that everybody may by --open";
+        let stats = &mut self.stats;
+        let (counter, cause, remedy) = match denial {
+            Denial::NoToken => (&mut stats.without_token, "without a token", TOKENS),
+            Denial::BadToken => (&mut stats.refused, "whose token is not valid", TOKENS),
+            Denial::TooMany => (&mut stats.slowed, "after too many wrong tokens", TOKENS),
+            Denial::FromBeyond => (
+                &mut stats.from_beyond,
+                "of others than this machine, which a front passes on,",
+                FRONT,
+            ),
         };
         *counter += 1;
-        let total = self.stats.without_token + self.stats.refused + self.stats.slowed;
+        let total = stats.without_token + stats.refused + stats.slowed + stats.from_beyond;
         let last = self.denied_last.replace(Instant::now());
         if last.is_none_or(|last| last.elapsed() > EPISODE) {
-            warn!(%source, "requests {cause} are refused; give their clients tokens of the policy");
+            warn!(%source, "requests {cause} are refused; {remedy}");
         } else if total.is_power_of_two() {
-            info!(refused = total, "requests are still refused for want of a valid token");
+            info!(refused = total, "requests are still refused");
         }
     }
 }

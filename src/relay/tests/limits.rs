@@ -3,13 +3,14 @@
 use std::time::Instant;
 
 use super::*;
-use crate::relay::Rate;
+use crate::relay::{Access, Rate};
 use crate::wire::HelloFlags;
 
 /// A relay behind a proxy on this machine, so that each request says where it comes from.
 fn behind_proxy(router: RouterConfig) -> Relay {
     let trusted_proxies = vec!["127.0.0.1/32".parse().unwrap()];
-    Relay::bind(RelayConfig { router, trusted_proxies, ..RelayConfig::default() }).unwrap()
+    let access = Access::Open;
+    Relay::bind(RelayConfig { router, trusted_proxies, access, ..RelayConfig::default() }).unwrap()
 }
 
 fn post_from(stream: &mut TcpStream, from: &str, body: Body) {
@@ -82,10 +83,35 @@ fn forwarded_address_counts_for_nothing_without_a_named_proxy() {
     let requests = Some(Rate::new(1, 1));
     let config = RelayConfig::default();
     let router = RouterConfig { requests, request_wait_ms: 0, ..config.router.clone() };
-    let relay = Relay::bind(RelayConfig { router, ..config }).unwrap();
+    let relay = Relay::bind(RelayConfig { router, access: Access::Open, ..config }).unwrap();
+    // All that a front brings which nobody named counts for the front.
+    assert_eq!(ask_from(&relay, "203.0.113.7", Body::send(1)).status, 200);
+    assert_told_to_come_back(&ask_from(&relay, "203.0.113.8", Body::send(2)), 1);
     for _ in 0..5 {
-        assert_eq!(ask_from(&relay, "203.0.113.7", Body::send(1)).status, 200);
+        assert_eq!(send(&relay, Body::send(3)).end(), Status::Ok, "this machine's own are exempt");
     }
+}
+
+#[test]
+fn requests_that_a_front_passes_on_are_refused_where_nobody_beyond_is_let_in() {
+    let relay = bound();
+    let octets = "Content-Type: application/octet-stream\r\nContent-Length: 0";
+    for field in ["X-Forwarded-For: 203.0.113.7", "Forwarded: for=203.0.113.7", "Via: 1.1 front"] {
+        let refused =
+            raw(&relay, &format!("POST /v1 HTTP/1.1\r\nHost: x\r\n{field}\r\n{octets}\r\n\r\n"));
+        assert_eq!(refused.status, 403, "{field}");
+        let text = String::from_utf8(refused.body).unwrap();
+        for remedy in ["--trusted-proxy", "--policy", "--open"] {
+            assert!(text.contains(remedy), "{text}");
+        }
+    }
+    assert_eq!(relay.admission().from_beyond, 3);
+    assert_eq!(send(&relay, Body::send(1)).end(), Status::Ok);
+    // A front that is named brings requests from beyond as well.
+    let trusted_proxies = vec!["127.0.0.1/32".parse().unwrap()];
+    let relay = Relay::bind(RelayConfig { trusted_proxies, ..RelayConfig::default() }).unwrap();
+    assert_eq!(ask_from(&relay, "203.0.113.7", Body::send(1)).status, 403);
+    assert_eq!(send(&relay, Body::send(1)).end(), Status::Ok);
 }
 
 #[test]

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use hyper::header::{AUTHORIZATION, HeaderMap, HeaderValue};
 
 use crate::Kind;
+use crate::relay::Access;
 use crate::relay::admission::{Admission, Grant, NewToken, Policy};
 use crate::relay::router::Origin;
 use crate::relay::router::testing::{Body, Lab, Seen};
@@ -15,7 +16,7 @@ fn grant(name: &str, lines: &str) -> Arc<Grant> {
     let token = NewToken::new(name, &[7; 32]);
     let head: Vec<_> = token.policy().lines().take(3).collect();
     let policy = Policy::parse(&format!("{}\n{lines}", head.join("\n"))).unwrap();
-    let admission = Admission::new(Some(Arc::new(policy)));
+    let admission = Admission::new(&Access::Policy(Arc::new(policy)));
     let mut headers = HeaderMap::new();
     let value = HeaderValue::from_str(&format!("Bearer {}", token.token())).unwrap();
     headers.insert(AUTHORIZATION, value);
