@@ -221,10 +221,11 @@ impl Relay {
         self.admission.stats()
     }
 
-    /// Takes another policy, also in the place of none. It holds for every request that begins from now on: an
-    /// answer that stands already lasts to its end.
+    /// Takes another policy, also in the place of none. It holds at once: requests under way end whose token has no
+    /// entry any longer, or another one, and so do those without a token. What was delivered stays delivered.
     pub fn set_policy(&self, policy: impl Into<Arc<Policy>>) {
         self.admission.set_policy(policy.into());
+        self.shared.with(|router, now| router.end_revoked(now));
     }
 
     /// Answers every request under way, with END(SHUTDOWN) if need be, and stops; after `timeout` the relay

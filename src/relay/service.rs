@@ -11,7 +11,7 @@ use bytes::Bytes;
 use hyper::body::{Body, Incoming};
 use hyper::header::{
     ALLOW, CACHE_CONTROL, CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, HOST, HeaderMap, HeaderValue,
-    RETRY_AFTER as RETRY_AFTER_HEADER, WWW_AUTHENTICATE,
+    ORIGIN, RETRY_AFTER as RETRY_AFTER_HEADER, WWW_AUTHENTICATE,
 };
 use hyper::http::uri::Authority;
 use hyper::{Method, Request, Response, StatusCode, Version};
@@ -133,6 +133,13 @@ impl Service {
         }
         if request.method() != Method::POST {
             return Some((StatusCode::METHOD_NOT_ALLOWED, "byway relay: only POST\n"));
+        }
+        // A browser adds this to what a page sends, also of a page whose name leads to this machine all of a sudden.
+        if headers.contains_key(ORIGIN) {
+            return Some((
+                StatusCode::FORBIDDEN,
+                "byway relay: web pages are not served (Origin)\n",
+            ));
         }
         // A web page that is lured into a POST can send text and forms, but not this.
         let binary = HeaderValue::from_static("application/octet-stream");
