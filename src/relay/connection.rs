@@ -398,9 +398,11 @@ pub(super) fn refuse(
 ) -> io::Result<()> {
     #[cfg(feature = "relay-tls")]
     if let Some(server) = &service.tls {
-        let (server, right) = (Arc::clone(server), places.refuse());
+        let server = Arc::clone(server);
         // Beyond these handshakes a client finds its connection closed, and comes back.
-        if let Some(right) = right {
+        if server.may_refuse()
+            && let Some(right) = places.refuse()
+        {
             tokio::spawn(async move {
                 server.refuse(stream, full().as_bytes()).await;
                 drop(right);

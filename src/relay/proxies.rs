@@ -10,6 +10,9 @@ use super::router::Origin;
 /// The field in which a proxy tells the addresses behind it, each proxy at the end.
 const FORWARDED_FOR: &str = "x-forwarded-for";
 
+/// The fields by which a front shows that a request is not its own (RFC 7239; RFC 9110, section 7.6.3).
+const PASSED_ON: [&str; 3] = [FORWARDED_FOR, "forwarded", "via"];
+
 /// The networks of proxies whose word is taken.
 #[derive(Debug, Clone, Default)]
 pub(super) struct TrustedProxies(Vec<IpNet>);
@@ -54,7 +57,13 @@ impl TrustedProxies {
     pub fn origin(&self, source: Source, headers: &HeaderMap) -> Origin {
         let peer = source.address();
         if !self.contains(peer) {
-            return source.origin();
+            return match source.origin() {
+                // A front on this machine that nobody named: somebody else's request, from wherever.
+                Origin::Exempt if PASSED_ON.iter().any(|field| headers.contains_key(*field)) => {
+                    Origin::Address(peer)
+                }
+                origin => origin,
+            };
         }
         let mut nearest = source;
         let told = headers.get_all(FORWARDED_FOR).iter().filter_map(|value| value.to_str().ok());
@@ -97,7 +106,20 @@ mod tests {
     fn forwarded_address_of_an_unnamed_proxy_is_ignored() {
         assert_eq!(origin(&[], "192.0.2.1", &["203.0.113.7"]), "192.0.2.1");
         assert_eq!(origin(&["10.0.0.0/8"], "192.0.2.1", &["203.0.113.7"]), "192.0.2.1");
-        assert_eq!(origin(&[], "127.0.0.1", &["203.0.113.7"]), Origin::Exempt.to_string());
+    }
+
+    #[test]
+    fn requests_that_an_unnamed_front_passes_on_count_for_its_address() {
+        assert_eq!(origin(&[], "127.0.0.1", &[]), Origin::Exempt.to_string());
+        assert_eq!(origin(&[], "127.0.0.1", &["203.0.113.7"]), "127.0.0.1");
+        let named = TrustedProxies::new(vec!["127.0.0.2/32".parse().expect("a network")]);
+        for field in ["via", "forwarded", "x-forwarded-for"] {
+            let mut headers = HeaderMap::new();
+            headers.insert(field, HeaderValue::from_static("1.1 front"));
+            let peer = "127.0.0.1".parse().expect("an address");
+            let origin = named.origin(Source::Peer(peer), &headers);
+            assert_eq!(origin, Origin::Address(peer), "{field}");
+        }
     }
 
     #[test]

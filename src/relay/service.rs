@@ -11,7 +11,7 @@ use bytes::Bytes;
 use hyper::body::{Body, Incoming};
 use hyper::header::{
     ALLOW, CACHE_CONTROL, CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, HOST, HeaderMap, HeaderValue,
-    RETRY_AFTER as RETRY_AFTER_HEADER, WWW_AUTHENTICATE,
+    ORIGIN, RETRY_AFTER as RETRY_AFTER_HEADER, WWW_AUTHENTICATE,
 };
 use hyper::http::uri::Authority;
 use hyper::{Method, Request, Response, StatusCode, Version};
@@ -142,6 +142,13 @@ impl Service {
         }
         if request.method() != Method::POST {
             return Some((StatusCode::METHOD_NOT_ALLOWED, "byway relay: only POST\n"));
+        }
+        // A browser adds this to what a page sends, also of a page whose name leads to this machine all of a sudden.
+        if headers.contains_key(ORIGIN) {
+            return Some((
+                StatusCode::FORBIDDEN,
+                "byway relay: web pages are not served (Origin)\n",
+            ));
         }
         // A web page that is lured into a POST can send text and forms, but not this.
         let binary = HeaderValue::from_static("application/octet-stream");
@@ -324,6 +331,10 @@ fn denied(answering: Answering, denial: Denial) -> Response<Answered> {
             StatusCode::UNAUTHORIZED,
             "byway relay: the token is not known or not valid now; ask the operator for another\n",
         ),
+        Denial::FromBeyond => (
+            StatusCode::FORBIDDEN,
+            "byway relay: this relay is for its own machine, and a front passed the request on; its operator may name the front by --trusted-proxy, and say who may use the relay by --policy or --open\n",
+        ),
         Denial::TooMany => (
             StatusCode::SERVICE_UNAVAILABLE,
             "byway relay: too many wrong tokens came from this address; come back later\n",
@@ -338,6 +349,7 @@ fn denied(answering: Answering, denial: Denial) -> Response<Answered> {
         Denial::BadToken => {
             headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static(REFUSAL));
         }
+        Denial::FromBeyond => {}
         Denial::TooMany => {
             headers.insert(RETRY_AFTER_HEADER, HeaderValue::from(RETRY_AFTER));
         }

@@ -22,7 +22,7 @@ fn headers(token: &str) -> HeaderMap {
 }
 
 fn admission(policy: &str) -> Admission {
-    Admission::new(Some(Arc::new(Policy::parse(policy).unwrap())))
+    Admission::new(&RelayAccess::Policy(Arc::new(Policy::parse(policy).unwrap())))
 }
 
 fn admit(admission: &Admission, token: &str) -> Result<Arc<Grant>, Denial> {

@@ -69,6 +69,7 @@ impl Tables {
                 answers.push(ListenRsp { claim: request.claim, status, epoch });
             }
         }
+        self.forget_put_off(&session);
         self.names.set_claims(session, held);
         if let Some(record) = self.sessions.get_mut(&session) {
             record.stored.listens = answers;

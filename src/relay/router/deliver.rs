@@ -57,10 +57,12 @@ impl Tables {
             }
             Demand::Accept(message, is_ok) => {
                 let (peer, channel) = upload.route()?;
-                if is_ok {
+                let source = self.source_of(upload.id).address();
+                let asked = self.sessions.get(&peer).and_then(|s| s.asked.kind(channel, source));
+                // A client accepts an encrypted channel by itself, before it knows whose the channel is.
+                if is_ok && asked.is_some_and(|kind| !kind.encrypted) {
                     self.welcome(self.source_of(upload.id), peer);
                 }
-                let source = self.source_of(upload.id).address();
                 if self.sessions.get(&peer).is_none_or(|s| s.asked.admits(channel, source)) {
                     upload.begin(index, (peer, channel), Content::Control(message));
                 } else {
@@ -71,7 +73,7 @@ impl Tables {
             Demand::Pass(message) => {
                 upload.begin(index, upload.route()?, Content::Control(message));
             }
-            Demand::Unknown(message) => {
+            Demand::Unwelcome(message) => {
                 let (peer, channel) = upload.route()?;
                 let source = self.source_of(upload.id);
                 if let Some(session) = self.sessions.get_mut(&source) {
@@ -110,12 +112,17 @@ impl Tables {
         kind: ChannelKind,
     ) -> Result<SessionKey, Status> {
         let source = self.source_of(id);
+        let listener = self.listener(now, endpoint, kind);
         if let Some(grant) = self.grant_of(id) {
             if !grant.may_connect(endpoint) {
-                return Err(self.forbid(now, &grant, endpoint, "connect"));
+                let status = self.forbid(now, &grant, endpoint, "connect");
+                return Err(self.miss(now, id, status));
             }
-            let is_new = self.sessions.get(&source).is_none_or(|s| !s.asked.has(channel));
-            if is_new && !self.bearers.connect(now, &grant) {
+            let is_repeat = listener.is_ok_and(|peer| {
+                let session = self.sessions.get(&source);
+                session.is_some_and(|s| s.asked.has(channel, peer.address()))
+            });
+            if !is_repeat && !self.bearers.connect(now, &grant) {
                 if self.bearers.refuse(now, &grant) {
                     let (holder, limit) = (grant.holder(), Limit::PolicyConnects);
                     info!(%holder, %endpoint, "LIMITED: {limit} is reached");
@@ -123,25 +130,27 @@ impl Tables {
                 return Err(Status::Limited);
             }
         }
-        let peer = match self.listener(now, endpoint, kind) {
-            Ok(peer) => peer,
-            Err(status) => {
-                let account = self.account_of(id);
-                let may = self.accounts.meter(now, &self.config, account, Meter::Misses, 0).is_ok();
-                return Err(if may { status } else { Status::Retry });
-            }
-        };
+        let peer = listener.map_err(|status| self.miss(now, id, status))?;
         if let Some(session) = self.sessions.get_mut(&source) {
             // A session that never parks hears no answer.
             let most = match session.highest() {
                 Some(_) => self.config.asked,
                 None => self.config.asked.min(ASKED_AT_FIRST),
             };
-            if session.asked.note(channel, peer.address(), most) {
+            if session.asked.note(channel, peer.address(), kind, most) {
                 trace!(session = %source, limit = %Limit::Asked, "the oldest connection is forgotten");
             }
         }
         Ok(peer)
+    }
+
+    /// A connection finds no listener, for this reason; RETRY if its origin asks for too many of these.
+    fn miss(&mut self, now: u64, id: ExchangeId, status: Status) -> Status {
+        let account = self.account_of(id);
+        match self.accounts.meter(now, &self.config, account, Meter::Misses, 0) {
+            Ok(_) => status,
+            Err(_) => Status::Retry,
+        }
     }
 
     /// RECEIVE_REQ does not wait for a park: the newest is kept.

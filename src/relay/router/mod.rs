@@ -105,6 +105,8 @@ pub(super) use exchange::Shortage;
 pub use origin::Origin;
 pub(super) use origin::network;
 pub use proofs::{CheckedProof, ProofCheck};
+#[cfg(feature = "relay-tls")]
+pub(super) use rate::Bucket;
 pub use rate::Rate;
 
 /// The number of an exchange, which is never used again.
@@ -369,6 +371,26 @@ impl Router {
         self.settle(now);
     }
 
+    /// The policy changed: ends the requests of grants that are revoked, and those without a grant. From now on
+    /// there are none of these.
+    pub fn end_revoked(&mut self, now: u64) {
+        self.tables.wants_grants = true;
+        for id in self.tables.exchanges.ids() {
+            if !self.tables.is_revoked(id) {
+                continue;
+            }
+            match self.uploads.get(&id) {
+                // Its HELLO is refused.
+                Some(upload) if upload.hello().is_none() => {}
+                Some(upload) if !upload.is_carried() => {
+                    self.fail(now, id, Rejection::End(Status::Shutdown));
+                }
+                _ => self.tables.end_park(now, id, ParkEnd::Revoked),
+            }
+        }
+        self.settle(now);
+    }
+
     /// The counters, and how many of each there are now.
     pub fn stats(&self) -> RouterStats {
         let refused = |meter| self.tables.accounts.refused(meter);
@@ -385,6 +407,7 @@ impl Router {
             sessions_refused: refused(Meter::Sessions),
             guesses_refused: refused(Meter::Guesses),
             misses_refused: refused(Meter::Misses),
+            proofs_refused: refused(Meter::Proofs),
             junk_held_back: refused(Meter::Junk),
             ..self.tables.stats
         }

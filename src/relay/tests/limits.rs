@@ -9,7 +9,7 @@ use crate::wire::HelloFlags;
 
 /// A relay behind a proxy on this machine, so that each request says where it comes from.
 fn behind_proxy(router: RouterConfig) -> Relay {
-    admitting(router, Access::default())
+    admitting(router, Access::Open)
 }
 
 fn admitting(router: RouterConfig, access: Access) -> Relay {
@@ -160,10 +160,35 @@ fn forwarded_address_counts_for_nothing_without_a_named_proxy() {
     let requests = Some(Rate::new(1, 1));
     let config = RelayConfig::default();
     let router = RouterConfig { requests, request_wait_ms: 0, ..config.router.clone() };
-    let relay = Relay::bind(RelayConfig { router, ..config }).unwrap();
+    let relay = Relay::bind(RelayConfig { router, access: Access::Open, ..config }).unwrap();
+    // All that a front brings which nobody named counts for the front.
+    assert_eq!(ask_from(&relay, "203.0.113.7", Body::send(1)).status, 200);
+    assert_told_to_come_back(&ask_from(&relay, "203.0.113.8", Body::send(2)), 1);
     for _ in 0..5 {
-        assert_eq!(ask_from(&relay, "203.0.113.7", Body::send(1)).status, 200);
+        assert_eq!(send(&relay, Body::send(3)).end(), Status::Ok, "this machine's own are exempt");
     }
+}
+
+#[test]
+fn requests_that_a_front_passes_on_are_refused_where_nobody_beyond_is_let_in() {
+    let relay = bound();
+    let octets = "Content-Type: application/octet-stream\r\nContent-Length: 0";
+    for field in ["X-Forwarded-For: 203.0.113.7", "Forwarded: for=203.0.113.7", "Via: 1.1 front"] {
+        let refused =
+            raw(&relay, &format!("POST /v1 HTTP/1.1\r\nHost: x\r\n{field}\r\n{octets}\r\n\r\n"));
+        assert_eq!(refused.status, 403, "{field}");
+        let text = String::from_utf8(refused.body).unwrap();
+        for remedy in ["--trusted-proxy", "--policy", "--open"] {
+            assert!(text.contains(remedy), "{text}");
+        }
+    }
+    assert_eq!(relay.admission().from_beyond, 3);
+    assert_eq!(send(&relay, Body::send(1)).end(), Status::Ok);
+    // A front that is named brings requests from beyond as well.
+    let trusted_proxies = vec!["127.0.0.1/32".parse().unwrap()];
+    let relay = Relay::bind(RelayConfig { trusted_proxies, ..RelayConfig::default() }).unwrap();
+    assert_eq!(ask_from(&relay, "203.0.113.7", Body::send(1)).status, 403);
+    assert_eq!(send(&relay, Body::send(1)).end(), Status::Ok);
 }
 
 #[test]
@@ -203,4 +228,50 @@ fn reader_slower_than_the_least_rate_is_given_up_although_it_takes_something() {
     }
     drop(relay);
     sending.join().unwrap();
+}
+
+#[test]
+fn requests_under_way_end_when_their_token_is_revoked() {
+    let [stays, goes] = [("stays", 1), ("goes", 2)].map(|(name, n)| NewToken::new(name, &[n; 32]));
+    let policy = |text: &str| Arc::new(Policy::parse(text).unwrap());
+    let relay = bound();
+    let ask = |token: Option<&NewToken>, body: Body, less: usize| {
+        let mut stream = dial(&relay);
+        let (body, token) =
+            (body.done(), token.map(|token| format!("Byway-Token: {}\r\n", token.token())));
+        let head = format!(
+            "POST /v1 HTTP/1.1\r\nHost: x\r\n{}Content-Type: application/octet-stream\r\nContent-Length: {}\r\n\r\n",
+            token.unwrap_or_default(),
+            body.len()
+        );
+        stream.write_all(&[head.as_bytes(), &body[..body.len() - less]].concat()).unwrap();
+        stream
+    };
+    let stand = |parks: usize, sends: u64| {
+        while relay.stats().parked < parks || relay.stats().sends < sends {
+            std::thread::yield_now();
+        }
+    };
+    let open = ask(None, Body::park(1, 1, 300_000), 0);
+    stand(1, 0);
+    relay.set_policy(policy(&[stays.policy(), goes.policy()].concat()));
+    assert_eq!(parse(&reply(&mut { open }).body).end(), Status::Ok, "there was no policy");
+    let kept = ask(Some(&stays), Body::park(2, 1, 300_000), 0);
+    let revoked = ask(Some(&goes), Body::park(3, 1, 300_000), 0);
+    let half = ask(Some(&goes), Body::send(3).to(2, 7).stream(0, &[1; 1_000]), 900);
+    let no_hello = ask(Some(&goes), Body::send(3), 1);
+    stand(2, 1);
+    while relay.stats().exchanges < 4 {
+        std::thread::yield_now();
+    }
+    relay.set_policy(policy(stays.policy()));
+    assert_eq!(parse(&reply(&mut { revoked }).body).end(), Status::Ok);
+    assert_eq!(parse(&reply(&mut { half }).body).end(), Status::Shutdown);
+    let last = Body::send(3).done();
+    let mut no_hello = no_hello;
+    no_hello.write_all(&last[last.len() - 1..]).unwrap();
+    assert_eq!(parse(&reply(&mut no_hello).body).end(), Status::Shutdown);
+    assert_eq!(reply(&mut ask(Some(&goes), Body::send(3), 0)).status, 401);
+    let seen = parse(&reply(&mut { kept }).body);
+    assert_eq!((seen.end(), seen.stream().len()), (Status::Ok, 100), "it has what came");
 }
