@@ -13,16 +13,14 @@
 //! when the next message comes, which is a few multiplications on the curve, and no 500 octets for each
 //! channel. Each side's ephemeral key is used for one channel.
 
-use curve25519_dalek::MontgomeryPoint;
 use noise_protocol::patterns::{HandshakePattern, Token};
 use noise_protocol::{Cipher, DH, HandshakeState, Hash};
 use sha2::{Digest, Sha256};
 
 use super::aead::{self, TAG};
 use super::secret::Secret;
-
-/// Octets of a public key.
-pub const KEY: usize = 32;
+use super::x25519;
+pub use super::x25519::KEY;
 
 /// Octets of the first message: a key, and the tag of an empty payload.
 pub const FIRST: usize = KEY + TAG;
@@ -187,11 +185,11 @@ impl DH for X25519 {
     }
 
     fn pubkey(secret: &Secret) -> [u8; KEY] {
-        MontgomeryPoint::mul_base_clamped(*secret.octets()).to_bytes()
+        x25519::public(secret.octets())
     }
 
     fn dh(secret: &Secret, public: &[u8; KEY]) -> Result<Secret, ()> {
-        let shared = Secret::new(MontgomeryPoint(*public).mul_clamped(*secret.octets()).to_bytes());
+        let shared = Secret::new(x25519::multiply(secret.octets(), public));
         // A point of small order: RFC 7748, section 6.1.
         if shared == Secret::NONE { Err(()) } else { Ok(shared) }
     }

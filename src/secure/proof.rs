@@ -39,7 +39,7 @@ pub struct KeyProof {
 
 impl KeyProof {
     /// Proves the identity's key, for the session that has that secret, to the relay at that host. It
-    /// takes one multiplication of a point: milliseconds on a small processor.
+    /// takes two multiplications of a point: milliseconds on a small processor.
     pub fn new(identity: &Identity, session_secret: &[u8; 16], host: HostDigest) -> Self {
         let signed = message(&Address::of(session_secret), &host);
         Self { key: *identity.public_key().as_bytes(), host, signature: identity.sign(&signed) }
