@@ -21,7 +21,7 @@ mod public_key;
 mod secret;
 #[cfg(all(test, feature = "std"))]
 mod tests;
-mod x25519;
+pub(crate) mod x25519;
 
 pub use identity::Identity;
 pub use proof::{HostDigest, KeyProof};

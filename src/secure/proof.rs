@@ -81,6 +81,7 @@ impl From<Proof<'_>> for KeyProof {
 
 impl Address {
     /// The address of the session that has that secret.
+    #[inline(never)]
     pub fn of(secret: &[u8; 16]) -> Self {
         let digest = Sha256::digest(secret);
         Self(core::array::from_fn(|i| digest[i]))

@@ -4,7 +4,7 @@ use proptest::prelude::*;
 use snow::{Builder, HandshakeState};
 
 use crate::secure::Secret;
-use crate::secure::noise::{Common, FIRST, SECOND, Side};
+use crate::secure::noise::{Common, FIRST, SECOND, Side, State, confirm};
 
 const PATTERN: &str = "Noise_XXpsk3_25519_ChaChaPoly_SHA256";
 
@@ -46,9 +46,11 @@ fn connector_agrees_with_another_implementation() {
     assert_eq!(listener.read_message(&first, &mut payload), Ok(0));
     let n = listener.write_message(b"welcome", &mut second).unwrap();
     let mut greeting = [0; 96];
-    let heard = side.hear(&second[..n], &mut greeting).unwrap();
-    assert_eq!((heard.peer, &greeting[..n - SECOND]), (public(&theirs), &b"welcome"[..]));
-    let (n, keys) = heard.confirm(&common, b"it is me", &mut third).unwrap();
+    let mut state = State::new();
+    assert_eq!(side.hear(&mut state, &second[..n], &mut greeting), Some(n - SECOND));
+    assert_eq!((*state.peer(), &greeting[..n - SECOND]), (public(&theirs), &b"welcome"[..]));
+    let n = confirm(&mut state, &identity, &common, b"it is me", &mut third).unwrap();
+    let keys = state.keys();
     let m = listener.read_message(&third[..n], &mut payload).unwrap();
     assert_eq!(&payload[..m], b"it is me");
     assert_eq!(listener.get_remote_static(), Some(&public(&identity)[..]));
@@ -70,7 +72,10 @@ fn listener_agrees_with_another_implementation() {
     assert_eq!(&payload[..m], b"welcome");
     let n = connector.write_message(b"it is me", &mut third).unwrap();
     let mut greeting = [0; 96];
-    let (m, keys) = side.conclude(&first, b"welcome", &third[..n], &common, &mut greeting).unwrap();
+    let mut state = State::new();
+    let messages = [&first[..], b"welcome", &third[..n]];
+    let m = side.conclude(&mut state, messages, &mut second, &common, &mut greeting).unwrap();
+    let keys = state.keys();
     assert_eq!((keys.peer, &greeting[..m]), (public(&theirs), &b"it is me"[..]));
     let (connector, listener) = connector.dangerously_get_raw_split();
     assert_eq!((*keys.connector.octets(), *keys.listener.octets()), (connector, listener));
@@ -89,12 +94,14 @@ fn succeeds(change: impl Fn(usize, &mut [u8]), prologues: [&[u8]; 2], shared: [u
         let n = listener.answer(&first, b"welcome", &mut second)?;
         change(1, &mut second[..n]);
         let mut greeting = [0; 96];
-        let heard = connector.hear(&second[..n], &mut greeting)?;
-        let (n, ours) = heard.confirm(&common(&shared[0]), b"it is me", &mut third)?;
+        let (mut ours, mut theirs) = (State::new(), State::new());
+        connector.hear(&mut ours, &second[..n], &mut greeting)?;
+        let n = confirm(&mut ours, &a, &common(&shared[0]), b"it is me", &mut third)?;
         change(2, &mut third[..n]);
         let common = common(&shared[1]);
-        let (_, theirs) =
-            listener.conclude(&first, b"welcome", &third[..n], &common, &mut greeting)?;
+        let messages = [&first[..], b"welcome", &third[..n]];
+        listener.conclude(&mut theirs, messages, &mut second, &common, &mut greeting)?;
+        let (ours, theirs) = (ours.keys(), theirs.keys());
         Some(ours.connector == theirs.connector && ours.listener == theirs.listener)
     };
     run() == Some(true)
@@ -129,10 +136,11 @@ proptest! {
         let side = Side { identity: &identity, ephemeral: &ephemeral, prologue: PROLOGUE };
         let (mut out, mut greeting) = ([0; 200], [0; 96]);
         prop_assert_eq!(side.answer(&octets, b"", &mut out), None);
-        prop_assert!(side.hear(&octets, &mut greeting).is_none());
+        prop_assert_eq!(side.hear(&mut State::new(), &octets, &mut greeting), None);
         let mut first = [0; FIRST];
         side.ask(&mut first).unwrap();
-        let concluded = side.conclude(&first, b"", &octets, &common(&shared), &mut greeting);
-        prop_assert!(concluded.is_none());
+        let (mut state, messages) = (State::new(), [&first[..], b"", &octets]);
+        let len = side.conclude(&mut state, messages, &mut out, &common(&shared), &mut greeting);
+        prop_assert_eq!(len, None);
     }
 }

@@ -2,8 +2,8 @@
 
 use super::seal::{Confirmation, Handshake, Records, Seal};
 use super::{EndCause, State};
-use crate::secure::noise::{Common, FIRST, KEY, SECOND, Side};
-use crate::secure::{PublicKey, Secret};
+use crate::secure::noise::{self, Common, FIRST, KEY, Side, State as Noise};
+use crate::secure::{Secret, x25519};
 use crate::session::ids;
 use crate::session::mode::Mode;
 use crate::session::rings::Direction;
@@ -56,22 +56,23 @@ fn context(connector: Address, listener: Address, accept: &Accept<'_>) -> [u8; C
 
 impl<M: Mode> Session<'_, M> {
     /// A channel that connects here begins its handshake, or begins it anew with another end.
+    #[inline(never)]
     pub(in crate::session) fn begin_handshake(&mut self, slot: usize, expected: Option<[u8; KEY]>) {
         let Some(security) = &mut self.core.security else { return };
         let ephemeral = security.ephemeral();
         let prologue = self.prologue(slot);
         let Some(security) = &self.core.security else { return };
         let side = security.side(&ephemeral, &prologue);
-        let mut first = [0; FIRST];
-        let len = side.ask(&mut first).map_or(0, |()| FIRST);
-        self.rings.receive_mut(slot)[..FIRST].copy_from_slice(&first);
+        let Some(len) = side.ask(self.rings.receive_mut(slot)) else { return };
         let len = len as u8;
         self.channels[slot].seal = Seal::Handshake(Handshake { ephemeral, expected, len });
     }
 
     /// The same for another end of the channel here, if it is encrypted.
     pub(super) fn begin_handshake_anew(&mut self, slot: usize) {
-        if let Seal::Handshake(handshake) = &self.channels[slot].seal {
+        if M::CONNECTS
+            && let Seal::Handshake(handshake) = &self.channels[slot].seal
+        {
             self.begin_handshake(slot, handshake.expected);
         }
     }
@@ -92,18 +93,19 @@ impl<M: Mode> Session<'_, M> {
     }
 
     /// A peer's first message came with its CONNECT_REQ: the answer is made; false if it cannot be.
+    #[inline(never)] // what it needs is not to stay on the stack of all that is read
     pub(super) fn answer_handshake(&mut self, slot: usize, connect: &Connect<'_>) -> bool {
         let Some(security) = &mut self.core.security else { return false };
         let ephemeral = security.ephemeral();
         let prologue = self.prologue_of_peer(slot);
         let Some(security) = &self.core.security else { return false };
         let side = security.side(&ephemeral, &prologue);
-        let mut second = [0; SECOND + MAX_GREETING];
-        let Some(len) = side.answer(connect.greeting, self.answer(slot), &mut second) else {
+        let answer = Self::answer_of(self.claims, &self.channels[slot]);
+        let second = self.rings.receive_mut(slot);
+        let Some(len) = side.answer(connect.greeting, answer, second) else {
             debug!("channel {:#x}: the handshake fails", self.channel_id(slot).0);
             return false;
         };
-        self.rings.receive_mut(slot)[..len].copy_from_slice(&second[..len]);
         self.rings.transmit_mut(slot)[..FIRST].copy_from_slice(connect.greeting);
         let len = len as u8;
         self.channels[slot].seal = Seal::Handshake(Handshake { ephemeral, expected: None, len });
@@ -114,50 +116,91 @@ impl<M: Mode> Session<'_, M> {
     ///
     /// # Errors
     /// The status with which the channel ends.
+    #[inline(never)] // what it needs is not to stay on the stack of all that is read
     pub(super) fn hear_handshake(
         &mut self,
         slot: usize,
         from: &Route,
         accept: &Accept<'_>,
     ) -> Result<(), Status> {
-        let prologue = self.prologue(slot);
-        let ours = self.rings.guaranteed() as u64;
-        let (Some(security), Seal::Handshake(handshake)) =
-            (&self.core.security, &self.channels[slot].seal)
-        else {
-            return Err(Status::Handshake);
+        let (mut state, mut greeting) = (Noise::new(), [0; MAX_GREETING]);
+        let greeting_len =
+            self.hear(slot, accept, &mut state, &mut greeting).ok_or(Status::Handshake)?;
+        let expected = match &self.channels[slot].seal {
+            Seal::Handshake(handshake) => handshake.expected,
+            Seal::Plain | Seal::Sealed(_) => None,
         };
-        let side = security.side(&handshake.ephemeral, &prologue);
-        let mut greeting = [0; MAX_GREETING];
-        let heard = side.hear(accept.greeting, &mut greeting).ok_or(Status::Handshake)?;
-        if PublicKey::from_x25519(heard.peer).is_err() {
-            return Err(Status::Handshake);
+        match expected {
+            Some(expected) if expected != *state.peer() => return Err(Status::WrongKey),
+            Some(_) => {}
+            None if x25519::is_key(state.peer()) => {}
+            None => return Err(Status::Handshake),
         }
-        if handshake.expected.is_some_and(|expected| expected != heard.peer) {
-            return Err(Status::WrongKey);
-        }
-        let connector = Address::of(&self.core.settings.secret);
-        let context = context(connector, from.peer, accept);
-        let common = Common { secret: &security.shared, context: &context };
-        let ring = self.rings.receive_mut(slot);
-        let own = self.channels[slot].greeting();
-        let (len, keys) = heard.confirm(&common, own, ring).ok_or(Status::Handshake)?;
-        let channel = &mut self.channels[slot];
-        let mut records = Records::new(keys, true, ours, accept.limit);
-        records.confirmation = Confirmation::Due(len as u8);
-        channel.sealed(self.rings.transmit_mut(slot), records);
-        channel.greeting.set(&greeting[..accept.greeting.len() - SECOND]);
+        let len = self.answer_last(slot, from, accept, &mut state).ok_or(Status::Handshake)?;
+        let confirmation = Confirmation::Due(len as u8);
+        self.agreed(slot, &state, confirmation, accept.limit, &greeting[..greeting_len]);
         Ok(())
     }
 
+    #[inline(never)]
+    fn hear(
+        &self,
+        slot: usize,
+        accept: &Accept<'_>,
+        state: &mut Noise,
+        greeting: &mut [u8],
+    ) -> Option<usize> {
+        let prologue = self.prologue(slot);
+        let security = self.core.security.as_ref()?;
+        let Seal::Handshake(handshake) = &self.channels[slot].seal else { return None };
+        security.side(&handshake.ephemeral, &prologue).hear(state, accept.greeting, greeting)
+    }
+
+    #[inline(never)]
+    fn answer_last(
+        &mut self,
+        slot: usize,
+        from: &Route,
+        accept: &Accept<'_>,
+        state: &mut Noise,
+    ) -> Option<usize> {
+        let connector = Address::of(&self.core.settings.secret);
+        let security = self.core.security.as_ref()?;
+        let context = context(connector, from.peer, accept);
+        let common = Common { secret: &security.shared, context: &context };
+        let out = self.rings.receive_mut(slot);
+        noise::confirm(state, &security.identity, &common, self.channels[slot].greeting(), out)
+    }
+
+    /// The keys are agreed on: records are in the rings from now on.
+    #[inline(never)]
+    fn agreed(
+        &mut self,
+        slot: usize,
+        state: &Noise,
+        confirmation: Confirmation,
+        theirs: u64,
+        greeting: &[u8],
+    ) {
+        let ours = self.rings.guaranteed() as u64;
+        let is_connector = confirmation != Confirmation::None;
+        let mut records = Records::new(state.keys(), is_connector, ours, theirs);
+        records.confirmation = confirmation;
+        let channel = &mut self.channels[slot];
+        channel.sealed(self.rings.transmit_mut(slot), records);
+        channel.greeting.set(greeting);
+    }
+
     /// The connector's last message came.
+    #[inline(never)]
     pub(in crate::session) fn on_confirm(&mut self, now: u64, from: &Route, confirm: &Confirm<'_>) {
         let (slot, _) = ids::slot(from.channel.id);
         if slot >= self.channels.len() || self.local(slot) != from.channel {
             return self.core.unknown(from);
         }
         let channel = &mut self.channels[slot];
-        if channel.peer != from.peer {
+        // A listener is told.
+        if !M::LISTENS || channel.peer != from.peer {
             return;
         }
         match (channel.state, &channel.seal) {
@@ -177,9 +220,28 @@ impl<M: Mode> Session<'_, M> {
         }
     }
 
+    #[inline(never)]
     fn conclude(&mut self, slot: usize, from: &Route, confirm: &Confirm<'_>) -> Option<()> {
+        let (mut state, mut greeting) = (Noise::new(), [0; MAX_GREETING]);
+        let len = self.hear_last(slot, from, confirm, &mut state, &mut greeting)?;
+        if !x25519::is_key(state.peer()) {
+            return None;
+        }
+        let theirs = self.channels[slot].tx.limit();
+        self.agreed(slot, &state, Confirmation::None, theirs, &greeting[..len]);
+        Some(())
+    }
+
+    #[inline(never)]
+    fn hear_last(
+        &mut self,
+        slot: usize,
+        from: &Route,
+        confirm: &Confirm<'_>,
+        state: &mut Noise,
+        greeting: &mut [u8],
+    ) -> Option<usize> {
         let prologue = self.prologue_of_peer(slot);
-        let (ours, theirs) = (self.rings.guaranteed() as u64, self.channels[slot].tx.limit());
         let channel = &self.channels[slot];
         let accept = Accept {
             status: Status::Ok,
@@ -188,22 +250,16 @@ impl<M: Mode> Session<'_, M> {
             linger_ms: channel.linger_ms(),
             greeting: &[],
         };
-        let (Some(security), Seal::Handshake(handshake)) = (&self.core.security, &channel.seal)
-        else {
-            return None;
-        };
+        let security = self.core.security.as_ref()?;
+        let Seal::Handshake(handshake) = &channel.seal else { return None };
         let context = context(from.peer, Address::of(&self.core.settings.secret), &accept);
         let common = Common { secret: &security.shared, context: &context };
+        let first: [u8; FIRST] = *self.rings.transmit(slot).first_chunk()?;
+        let messages = [&first, Self::answer_of(self.claims, channel), confirm.handshake];
+        // There the same second message is, made before.
+        let second = self.rings.receive_mut(slot);
         let side = security.side(&handshake.ephemeral, &prologue);
-        let first = self.rings.transmit(slot).get(..FIRST)?;
-        let (mut greeting, answer) = ([0; MAX_GREETING], self.answer(slot));
-        let (len, keys) =
-            side.conclude(first, answer, confirm.handshake, &common, &mut greeting)?;
-        PublicKey::from_x25519(keys.peer).ok()?;
-        let channel = &mut self.channels[slot];
-        channel.sealed(self.rings.transmit_mut(slot), Records::new(keys, false, ours, theirs));
-        channel.greeting.set(&greeting[..len]);
-        Some(())
+        side.conclude(state, messages, second, &common, greeting)
     }
 }
 
