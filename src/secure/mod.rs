@@ -21,6 +21,7 @@ mod public_key;
 mod secret;
 #[cfg(all(test, feature = "std"))]
 mod tests;
+pub(crate) mod x25519;
 
 pub use identity::Identity;
 pub use proof::{HostDigest, KeyProof};
