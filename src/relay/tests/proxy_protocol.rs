@@ -1,12 +1,13 @@
 //! Connections whose proxy tells by the PROXY protocol whose they are.
 
 use super::*;
-use crate::relay::Rate;
+use crate::relay::{Access, Rate};
 
 /// A relay behind proxies of this network.
 fn behind(network: &str, config: RelayConfig) -> Relay {
     let trusted_proxies = vec![network.parse().unwrap()];
-    Relay::bind(RelayConfig { trusted_proxies, proxy_protocol: true, ..config }).unwrap()
+    let access = Access::Open;
+    Relay::bind(RelayConfig { trusted_proxies, access, proxy_protocol: true, ..config }).unwrap()
 }
 
 fn few_requests() -> RelayConfig {
