@@ -38,6 +38,10 @@ const CONNECT: Duration = Duration::from_secs(3);
 /// A datagram channel is given up behind this time if the relay tampers with it: nothing may ever come.
 const DATAGRAMS_FOR: Duration = Duration::from_secs(2);
 
+/// How long octets may take of which the relay may have told the sender that they have arrived: if it lost
+/// them, nobody says them again, as if it kept them back.
+const HELD: Duration = Duration::from_secs(5);
+
 /// Between looks at two things either of which may come.
 const SOON: Duration = Duration::from_millis(50);
 
@@ -311,10 +315,13 @@ impl Shared {
             thread::sleep(PAUSE);
         }
         stream.shutdown(Shutdown::Write)?;
+        let withholds = self.cell.strikes && self.cell.attack == Attack::Acknowledge;
+        let patience = if withholds { HELD } else { LONG };
         let (mut heard, mut expected) = ([0; 300], [0; 300]);
         let mut count = 0;
         loop {
-            let got = match stream.recv_timeout(&mut heard, Some(LONG)) {
+            let got = match stream.recv_timeout(&mut heard, Some(patience)) {
+                Err(Error::TimedOut) if patience == HELD => return Ok(false),
                 Err(Error::TimedOut) => panic!("{which} hangs at {count}"),
                 got => got?,
             };

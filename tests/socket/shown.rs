@@ -32,7 +32,7 @@ const INNER: [&str; 1] = ["Holder.owner"];
 fn shows_no_secret(text: &str) {
     for secret in ["173, 173", "173,\n", "adad", "ad, ad", TEXT] {
         let Some(at) = text.to_lowercase().find(secret) else { continue };
-        panic!("shown behind {}", &text[text.floor_char_boundary(at.saturating_sub(200))..at]);
+        panic!("shown behind {}", text.get(at.saturating_sub(200)..at).unwrap_or_default());
     }
 }
 
