@@ -159,12 +159,13 @@ impl Done {
         (self.times as f64 / self.seconds) as u64
     }
 
-    /// What the attacker says, who may do so often at once and half as much again as that often a second.
+    /// What the attacker says, who may do so often at once, and some more than that often a second: what is
+    /// under way as it begins and ends counts.
     fn said(&self, what: &str, at_once: u64, a_second: u64) -> Said {
         let beyond = self.times.saturating_sub(at_once) as f64 / self.seconds;
         let rate = self.a_second();
         let text = format!("{rate} {what} a second, {beyond:.0} beyond the first {at_once}");
-        let is_fault = beyond > 1.5 * a_second as f64;
+        let is_fault = beyond > 3.0 * a_second as f64;
         let faults = if is_fault { vec![text.clone()] } else { Vec::new() };
         Said { text, faults }
     }
