@@ -59,9 +59,12 @@ impl Tables {
                 let (peer, channel) = upload.route()?;
                 let source = self.source_of(upload.id).address();
                 let asked = self.sessions.get(&peer).and_then(|s| s.asked.kind(channel, source));
-                // A client accepts an encrypted channel by itself, before it knows whose the channel is.
-                if is_ok && asked.is_some_and(|kind| !kind.encrypted) {
-                    self.welcome(self.source_of(upload.id), peer);
+                match asked {
+                    Some(kind) if is_ok && kind.encrypted => {
+                        self.court(self.source_of(upload.id), peer);
+                    }
+                    Some(_) if is_ok => self.welcome(self.source_of(upload.id), peer),
+                    Some(_) | None => {}
                 }
                 if self.sessions.get(&peer).is_none_or(|s| s.asked.admits(channel, source)) {
                     upload.begin(index, (peer, channel), Content::Control(message));
@@ -78,6 +81,7 @@ impl Tables {
                 let source = self.source_of(upload.id);
                 if let Some(session) = self.sessions.get_mut(&source) {
                     session.welcome.remove(&peer.address());
+                    session.courted.remove(&peer.address());
                 }
                 upload.begin(index, (peer, channel), Content::Control(message));
             }
@@ -188,6 +192,19 @@ impl Tables {
                 record.welcome.clear();
             }
             record.welcome.insert(peer.address());
+        }
+    }
+
+    /// The session accepts an encrypted channel of `peer`: it will show by the handshake whether it wants to hear
+    /// of `peer`.
+    fn court(&mut self, session: SessionKey, peer: SessionKey) {
+        let most = self.config.peers;
+        let counts = self.sessions.get(&peer).is_some_and(|record| record.account.is_some());
+        if counts && let Some(record) = self.sessions.get_mut(&session) {
+            if record.courted.len() >= most {
+                record.courted.clear();
+            }
+            record.courted.insert(peer.address());
         }
     }
 
@@ -331,12 +348,21 @@ impl Tables {
         let message = upload.in_hand()?;
         let peer = message.peer;
         if let Content::Control(control) = &message.content {
+            let confirms = control.confirms();
             self.write(now, park, |response| {
                 response.source(from);
                 response.raw(control.as_bytes());
             });
             self.count_written(peer, 0);
-            self.acquaint(self.source_of(upload.id), peer);
+            let source = self.source_of(upload.id);
+            self.acquaint(source, peer);
+            // If the handshake fails, the session ends the channel, by which its peer is unwelcome.
+            if confirms
+                && let Some(session) = self.sessions.get_mut(&peer)
+                && session.courted.remove(&source.address())
+            {
+                self.welcome(peer, source);
+            }
             return Some(0);
         }
         let held = message.held();

@@ -6,8 +6,8 @@ use crate::relay::router::RouterConfig;
 use crate::relay::router::drive::address;
 use crate::relay::router::testing::{Body, Lab};
 use crate::wire::{
-    ChannelKind, ChannelRef, Close, Closed, Connect, Hello, HelloFlags, ListenReq, Message, Name,
-    Route, Status,
+    ChannelKind, ChannelRef, Close, Closed, Confirm, Connect, Hello, HelloFlags, ListenReq,
+    Message, Name, Route, Status,
 };
 
 /// An idle session 2 parks again as often as it is answered, for ten seconds, and answers what comes so;
@@ -45,9 +45,21 @@ fn wakes(lab: &mut Lab, each_ms: u64, answer: fn(Body) -> Body) -> u64 {
     woken
 }
 
-/// Session 1 asks session 2 for a channel of this kind each 10 ms, for ten seconds, and hears that it has it;
-/// how often session 2, which is idle else, was woken.
-fn wakes_by_connecting(encrypted: bool) -> u64 {
+/// What becomes of channels that a stranger asks for.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Asks {
+    ForPlain,
+    ForEncrypted,
+    /// And goes on with the handshake, which fails.
+    AndFails,
+    /// And goes on with the handshake, which does not fail.
+    AndConfirms,
+}
+
+/// Session 1 asks session 2 for a channel each 10 ms, for ten seconds, and hears that it has it; how often session
+/// 2, which is idle else, was woken.
+fn wakes_by_connecting(asks: Asks) -> u64 {
+    let encrypted = asks != Asks::ForPlain;
     let mut lab = at(2);
     let kind = ChannelKind { kind: Kind::Stream, encrypted };
     let claim = |seq, heard| {
@@ -88,7 +100,11 @@ fn wakes_by_connecting(encrypted: bool) -> u64 {
             lab.origin = origin(2);
             let source = address(&hello(1, 0, 0, HelloFlags::NONE).secret);
             let route = Message::Route(Route { peer: source, channel });
-            let mut accepted = lab.post(Body::send(2).message(&route).accept());
+            let mut accepted = Body::send(2).message(&route).accept();
+            if asks == Asks::AndFails {
+                accepted = ended(accepted, Status::Handshake);
+            }
+            let mut accepted = lab.post(accepted);
             park = lab.post(claim(seq, Some(Status::Ok)));
             lab.origin = origin(1);
             lab.pass(1);
@@ -97,10 +113,14 @@ fn wakes_by_connecting(encrypted: bool) -> u64 {
             }
             if lab.response(&mut its_park).is_some() {
                 its_park = lab.post(stranger(u64::from(n) + 1));
+                if matches!(asks, Asks::AndFails | Asks::AndConfirms) {
+                    let confirm = Message::Confirm(Confirm { handshake: &[1; 64] });
+                    sends.push(lab.post(send(1).to(2, 7).message(&confirm)));
+                }
             }
         }
         // They are given up.
-        if sends.len() > 3 {
+        while sends.len() > 3 {
             let send = sends.remove(0);
             lab.drop(send);
         }
@@ -112,10 +132,14 @@ fn wakes_by_connecting(encrypted: bool) -> u64 {
 fn stranger_seldom_wakes_a_phone_that_accepts_its_encrypted_channels_by_itself() {
     let rate = RouterConfig::default().wakes.expect("there is one");
     let most = u64::from(rate.burst.get() + 12 * rate.per_second.get()) + 1;
-    let woken = wakes_by_connecting(true);
+    let woken = wakes_by_connecting(Asks::ForEncrypted);
     assert!((u64::from(rate.burst.get())..=most).contains(&woken), "{woken}");
+    // Between a CONFIRM and the answer to that a wake or two are free.
+    let woken = wakes_by_connecting(Asks::AndFails);
+    assert!(woken <= 3 * most, "{woken}");
+    assert!(wakes_by_connecting(Asks::AndConfirms) > 900);
     // Whether a plain channel is wanted shows by the acceptance alone.
-    assert!(wakes_by_connecting(false) > 900);
+    assert!(wakes_by_connecting(Asks::ForPlain) > 900);
 }
 
 #[test]
