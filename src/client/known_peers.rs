@@ -98,8 +98,8 @@ impl KnownPeers {
         let mut text = String::new();
         match File::open(&self.path) {
             Ok(file) => match file.take(LONGEST).read_to_string(&mut text)? as u64 {
-                LONGEST => return Err(io::ErrorKind::FileTooLarge.into()),
-                _ => return Ok(text),
+                LONGEST => Err(io::ErrorKind::FileTooLarge.into()),
+                _ => Ok(text),
             },
             Err(error) => match error.kind() {
                 io::ErrorKind::NotFound | io::ErrorKind::NotADirectory => Ok(text),
