@@ -78,11 +78,7 @@ impl Tables {
             }
             Demand::Unwelcome(message) => {
                 let (peer, channel) = upload.route()?;
-                let source = self.source_of(upload.id);
-                if let Some(session) = self.sessions.get_mut(&source) {
-                    session.welcome.remove(&peer.address());
-                    session.courted.remove(&peer.address());
-                }
+                self.unwelcome(self.source_of(upload.id), peer);
                 upload.begin(index, (peer, channel), Content::Control(message));
             }
             Demand::Receive(window) => {
@@ -181,49 +177,6 @@ impl Tables {
         self.exchanges.get(id).map(|exchange| exchange.account()).unwrap_or_default()
     }
 
-    /// What the session brings to `peer` shows that it wants to hear of `peer`.
-    fn welcome(&mut self, session: SessionKey, peer: SessionKey) {
-        if self.accounts.len() > 0
-            && self.sessions.get(&peer).is_some_and(|record| record.account.is_some())
-            && let Some(record) = self.sessions.get_mut(&session)
-            && !record.welcome.contains(&peer.address())
-        {
-            if record.welcome.len() >= self.config.peers {
-                record.welcome.clear();
-            }
-            record.welcome.insert(peer.address());
-        }
-    }
-
-    /// The session accepts an encrypted channel of `peer`: it will show by the handshake whether it wants to hear
-    /// of `peer`.
-    fn court(&mut self, session: SessionKey, peer: SessionKey) {
-        let most = self.config.peers;
-        let counts = self.sessions.get(&peer).is_some_and(|record| record.account.is_some());
-        if counts && let Some(record) = self.sessions.get_mut(&session) {
-            if record.courted.len() >= most {
-                record.courted.clear();
-            }
-            record.courted.insert(peer.address());
-        }
-    }
-
-    /// Whether a message of the exchange `id`, which counts for `account`, may burden `peer`.
-    fn may_burden(
-        &mut self,
-        now: u64,
-        (id, account): (ExchangeId, AccountId),
-        peer: SessionKey,
-        burden: Burden,
-    ) -> bool {
-        if !account.is_some() {
-            return true;
-        }
-        let source = self.source_of(id).address();
-        self.sessions.get(&peer).is_some_and(|record| record.welcome.contains(&source))
-            || self.accounts.burden(now, &self.config, account, peer, burden)
-    }
-
     /// The session of an upload whose HELLO was dealt with.
     fn source_of(&self, id: ExchangeId) -> SessionKey {
         let source = self.session_of(id);
@@ -302,7 +255,7 @@ impl Tables {
             return Capacity::Never(Status::Limited);
         }
         if exchange.is_parked()
-            && !self.may_burden(now, (upload.id, upload.account), message.peer, Burden::Wake)
+            && !self.may_burden(now, (from.peer, upload.account), message.peer, Burden::Wake)
         {
             return Capacity::Wait;
         }
@@ -356,12 +309,8 @@ impl Tables {
             self.count_written(peer, 0);
             let source = self.source_of(upload.id);
             self.acquaint(source, peer);
-            // If the handshake fails, the session ends the channel, by which its peer is unwelcome.
-            if confirms
-                && let Some(session) = self.sessions.get_mut(&peer)
-                && session.courted.remove(&source.address())
-            {
-                self.welcome(peer, source);
+            if confirms {
+                self.confirm(peer, source);
             }
             return Some(0);
         }
@@ -447,7 +396,7 @@ impl Tables {
         });
         let wakes = open.is_none() && session.stored.due().is_none();
         let burden = if wakes { Burden::Wake } else { Burden::Acknowledgement };
-        if (wakes || open.is_some()) && !self.may_burden(now, (id, account), peer, burden) {
+        if (wakes || open.is_some()) && !self.may_burden(now, (from.peer, account), peer, burden) {
             return Status::Busy;
         }
         let Some(session) = self.sessions.get_mut(&peer) else { return Status::Away };

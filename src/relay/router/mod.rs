@@ -17,6 +17,7 @@
 //!  mod.rs      the calls of drivers, and deadlines
 //!  drive.rs    uploads are read, greeted, completed, rejected (rejection.rs: why)
 //!  deliver.rs  a message is brought to its peer's answer, or waits for one
+//!  welcome.rs  whether the message may wake its peer
 //!  arrive.rs   a park takes its place
 //!  claims.rs   which session listens where (proofs.rs: by which key); life.rs: sessions that are over without BYE
 //!  park.rs     what is written into an answer, and what ends it (park_end.rs: for which reasons)
@@ -80,6 +81,7 @@ pub(super) mod testing;
 #[cfg(test)]
 mod tests;
 mod upload;
+mod welcome;
 mod wishes;
 
 use std::fmt;
