@@ -6,7 +6,7 @@ use std::os::fd::BorrowedFd;
 use byway::Error;
 use byway::client::{Client, Config};
 use byway::error::ResourceError;
-use byway::relay::{Rate, Relay, RelayConfig};
+use byway::relay::{Access, Rate, Relay, RelayConfig};
 use byway::transport::Hooks;
 
 use crate::daemon::Daemon;
@@ -17,6 +17,7 @@ fn relay() -> Relay {
     let mut config = RelayConfig {
         trusted_proxies: vec!["127.0.0.1/32".parse().expect("a network")],
         proxy_protocol: true,
+        access: Access::Open,
         ..RelayConfig::default()
     };
     config.router.new_sessions = Some(Rate::new(1, 5));

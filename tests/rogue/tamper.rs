@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use byway::client::{Channel, ChannelKind, Client, Config, DatagramChannel, Listener, Stream};
 use byway::error::Error;
-use byway::relay::{Relay, RelayConfig};
+use byway::relay::{Access, Relay, RelayConfig};
 use byway::{Endpoint, Kind};
 
 use crate::attacks::{Attack, Hostile, is_clear, take_whole};
@@ -137,7 +137,8 @@ impl Cell {
     fn run(&self) -> Outcome {
         let begun = Instant::now();
         let router = scaled::router(RelayConfig::default().router);
-        let relay = Relay::bind(RelayConfig { router, ..RelayConfig::default() }).expect("binds");
+        let config = RelayConfig { router, access: Access::Open, ..RelayConfig::default() };
+        let relay = Relay::bind(config).expect("binds");
         let often = if self.strikes { OFTEN[self.seed as usize % OFTEN.len()] } else { 0 };
         let hostile = Hostile::new(self.attack, often, Rng::new(self.seed ^ 0xbad));
         let hostile = Arc::new(Mutex::new(hostile));

@@ -32,6 +32,9 @@ const HEARD_MS: u64 = 2_500;
 const SHARE: usize = 4;
 /// The smallest share: a channel, and another in which a peer goes on before the first has ended.
 const LEAST_SHARE: usize = 2;
+/// The least share beyond which a peer loses channels that it uses. With a smaller one, of a device with less than
+/// 16 channels, a peer with three would lose a transfer.
+const LEAST_SHARE_OF_USED: usize = 4;
 /// Places are taken away no oftener, in ms, so that sessions made by the hundred do not clear a listener at
 /// once, and to choose costs little.
 const TAKE_MS: u64 = 250;
@@ -192,7 +195,7 @@ impl<M: Mode> Session<'_, M> {
             let is_wasted = channel.is_wasted(now, is_urgent || taken > share);
             let is_beyond = taken > share
                 && match places {
-                    Places::Channels => true,
+                    Places::Channels => share >= LEAST_SHARE_OF_USED || channel.is_unused(),
                     // What has come was acknowledged, and is to be accepted.
                     Places::Backlog(..) => channel.is_unused(),
                 };

@@ -6,6 +6,8 @@ use crate::session::ListenerId;
 
 /// Eight channels, of which a peer's share is two.
 const EIGHT: Profile = Profile { channels: 8, ..SMALL };
+/// Sixteen, of which it is four: so many that a peer beyond its share loses used ones, too.
+const SIXTEEN: Profile = Profile { channels: 16, ..SMALL };
 /// Longer than a channel may stay unused while its place is wanted, in ms.
 const UNUSED: u64 = 2_000;
 /// The first pause of a connector, in ms.
@@ -18,7 +20,11 @@ fn peer(n: u8) -> Address {
 
 /// A session with a listener that has a backlog of so many places.
 fn listening(backlog: u8) -> (Bench, ListenerId) {
-    let mut bench = Bench::of(&EIGHT).reach();
+    listening_with(&EIGHT, backlog)
+}
+
+fn listening_with(profile: &Profile, backlog: u8) -> (Bench, ListenerId) {
+    let mut bench = Bench::of(profile).reach();
     let now = bench.now;
     let listener = bench.session().listen(now, endpoint(), Kind::Stream, backlog).unwrap();
     (bench, listener)
@@ -81,11 +87,11 @@ fn ended(bench: &mut Bench, channels: &[ChannelId]) -> Vec<usize> {
     (0..channels.len()).filter(ended).collect()
 }
 
-/// All eight channels are used by peer 1.
-fn taken_by_one() -> (Bench, ListenerId, Vec<ChannelId>) {
-    let (mut bench, listener) = listening(8);
+/// All channels are used by peer 1.
+fn taken_by_one(profile: &Profile) -> (Bench, ListenerId, Vec<ChannelId>) {
+    let (mut bench, listener) = listening_with(profile, 8);
     let mut channels = Vec::new();
-    for id in 1..=8 {
+    for id in 1..=profile.channels as u32 {
         let local = gets(&mut bench, 1, id);
         bench.pass(10);
         channels.push(uses(&mut bench, listener, 1, local));
@@ -95,7 +101,7 @@ fn taken_by_one() -> (Bench, ListenerId, Vec<ChannelId>) {
 
 #[test]
 fn peer_with_all_channels_gives_up_the_quietest_for_a_newcomer() {
-    let (mut bench, _, channels) = taken_by_one();
+    let (mut bench, _, channels) = taken_by_one(&SIXTEEN);
     assert_eq!(connects(&mut bench, 2, 1), [], "the newcomer is to ask again");
     assert_eq!(ended(&mut bench, &channels), [0]);
     let error = bench.session().connected(channels[0]).unwrap_err();
@@ -103,7 +109,7 @@ fn peer_with_all_channels_gives_up_the_quietest_for_a_newcomer() {
     let now = bench.now;
     bench.session().release(now, channels[0]);
     // The place is not for the peer that has enough.
-    assert_eq!(connects(&mut bench, 1, 9), [(peer(1), Status::BacklogFull, ChannelRef::NONE)]);
+    assert_eq!(connects(&mut bench, 1, 17), [(peer(1), Status::BacklogFull, ChannelRef::NONE)]);
     bench.pass(REPEAT);
     gets(&mut bench, 2, 1);
     assert_eq!(ended(&mut bench, &channels[1..]), [] as [usize; 0]);
@@ -111,7 +117,7 @@ fn peer_with_all_channels_gives_up_the_quietest_for_a_newcomer() {
 
 #[test]
 fn peer_keeps_its_share_whoever_else_wants_in() {
-    let (mut bench, listener, mut channels) = taken_by_one();
+    let (mut bench, listener, mut channels) = taken_by_one(&SIXTEEN);
     let mut given_up = 0;
     for n in 2..30 {
         bench.pass(UNUSED);
@@ -127,12 +133,22 @@ fn peer_keeps_its_share_whoever_else_wants_in() {
             uses(&mut bench, listener, n, local);
         }
     }
-    assert_eq!((given_up, channels.len()), (6, 2));
+    assert_eq!((given_up, channels.len()), (12, 4));
+}
+
+#[test]
+fn peer_loses_no_channel_that_it_uses_of_less_than_sixteen() {
+    let (mut bench, _, channels) = taken_by_one(&EIGHT);
+    for n in 2..30 {
+        bench.pass(UNUSED);
+        connects(&mut bench, n, 1);
+    }
+    assert_eq!(ended(&mut bench, &channels), [] as [usize; 0]);
 }
 
 #[test]
 fn places_are_not_taken_away_all_at_once() {
-    let (mut bench, _, channels) = taken_by_one();
+    let (mut bench, _, channels) = taken_by_one(&SIXTEEN);
     for n in 2..100 {
         connects(&mut bench, n, 1);
     }
@@ -141,13 +157,13 @@ fn places_are_not_taken_away_all_at_once() {
 
 #[test]
 fn peer_with_its_share_gets_free_channels_while_nobody_else_wants_them() {
-    let (mut bench, listener, channels) = taken_by_one();
-    assert_eq!(connects(&mut bench, 1, 9), [(peer(1), Status::BacklogFull, ChannelRef::NONE)]);
+    let (mut bench, listener, channels) = taken_by_one(&SIXTEEN);
+    assert_eq!(connects(&mut bench, 1, 17), [(peer(1), Status::BacklogFull, ChannelRef::NONE)]);
     assert_eq!(ended(&mut bench, &channels), [] as [usize; 0]);
     let now = bench.now;
     bench.session().abort(now, channels[3]);
     bench.pass(20_000);
-    let local = gets(&mut bench, 1, 10);
+    let local = gets(&mut bench, 1, 18);
     uses(&mut bench, listener, 1, local);
 }
 
