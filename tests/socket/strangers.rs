@@ -4,9 +4,10 @@ use std::io::{Read, Write};
 use std::thread;
 use std::time::Instant;
 
-use byway::client::{Client, Stream};
+use byway::client::{Client, Config, Stream};
+use byway::session::Profile;
 
-use super::{CHANNELS, LONG, client, relay};
+use super::{CHANNELS, LONG, client, config, relay};
 
 /// Answers on every channel what comes there, until the channel ends.
 fn serve(server: &Client) {
@@ -55,11 +56,14 @@ fn newcomer_gets_the_place_of_a_strangers_unused_channel() {
 #[test]
 fn newcomer_gets_a_place_of_a_stranger_that_uses_all() {
     let relay = relay();
-    let (server, friend, stranger) = (client(&relay), client(&relay), client(&relay));
+    // As many channels as an app has: those with fewer keep what is used.
+    let open = || Client::open(Config { profile: Profile::APP, ..config(&relay) }).unwrap();
+    let (server, friend, stranger) = (open(), open(), open());
     serve(&server);
     let used = friend.connect("echo:1").unwrap();
     echo(&used);
-    let taken: Vec<_> = (1..CHANNELS).map(|_| stranger.connect("echo:1").unwrap()).collect();
+    let taken: Vec<_> =
+        (1..Profile::APP.channels).map(|_| stranger.connect("echo:1").unwrap()).collect();
     taken.iter().for_each(echo);
     let newcomer = client(&relay);
     let began = Instant::now();
