@@ -535,8 +535,9 @@ typedef struct byway_config {
   // the endpoints of its predecessor at once. All zeros: random, or made of seed without telling it,
   // so that no other process has the same.
   uint8_t owner[16];
-  // Randomness for where the system has none: octets that nobody can guess and no two processes
-  // share, since they are the session's secret. All zeros: the system's.
+  // Randomness for where the system has none: octets that nobody can guess, new at each start of the program
+  // and no other program's, since the session's secret and the keys of its channels are made of them. All zeros:
+  // the system's.
   uint8_t seed[24];
   // How long a channel rides out silence while something is outstanding; at least 1. The smaller of
   // both ends counts, but no less than 66000, or 250000 with BYWAY_PACE_BATTERY. Default 180000.
@@ -869,7 +870,8 @@ int32_t byway_listen_datagram_greeting(byway_handle client,
 // Blocks for at most timeout_ms; byway_cancel of the client ends that. Returns BYWAY_OK,
 // BYWAY_ERROR_ARGUMENT, BYWAY_ERROR_ENDPOINT, BYWAY_ERROR_ENDPOINT_KIND, BYWAY_ERROR_NO_LISTENER,
 // BYWAY_ERROR_BACKLOG_FULL, BYWAY_ERROR_PEER_AWAY, BYWAY_ERROR_PEER_PLAIN, BYWAY_ERROR_PEER_ENCRYPTS,
-// BYWAY_ERROR_WRONG_KEY (at a key name), BYWAY_ERROR_KEY_NAME, BYWAY_ERROR_CHANNELS, BYWAY_ERROR_RELAY_LIMIT,
+// BYWAY_ERROR_WRONG_KEY (at a key name, or with known_peers), BYWAY_ERROR_HANDSHAKE (another shared_secret),
+// BYWAY_ERROR_KEY_NAME, BYWAY_ERROR_CHANNELS, BYWAY_ERROR_RELAY_LIMIT,
 // BYWAY_ERROR_HANDLES, a handle code, a wait code, an end code, a path code with what stood in the
 // way when the time is over, or what every call can.
 int32_t byway_connect(byway_handle client,
@@ -1051,6 +1053,23 @@ int32_t byway_peer_key(byway_handle channel,
 int32_t byway_admit(byway_handle listener,
                     const char *const *key_names,
                     size_t count);
+
+// Lets a listener admit the peers that have one of these keys no longer, whether all were admitted before or some,
+// as byway_admit says. Channels that were accepted stay: byway_refuse_peer ends one. A peer that was given no
+// identity comes back with another key once it is started anew.
+//
+// Does not block. Returns BYWAY_OK, BYWAY_ERROR_ARGUMENT, BYWAY_ERROR_KEY_NAME (one of them is none: nothing has
+// changed), a handle code, or what every call can.
+int32_t byway_refuse(byway_handle listener,
+                     const char *const *key_names,
+                     size_t count);
+
+// Does not let the peer of a stream or datagram channel in: gives the channel up as byway_abort does, and the peer
+// gets BYWAY_ERROR_KEY_REFUSED, which it does not take for a reason to try again, or BYWAY_ERROR_ABORTED if the
+// channel is not encrypted. The handle is still to be closed. byway_refuse has a listener refuse its key from then on.
+//
+// Does not block. Returns BYWAY_OK, a handle code, or what every call can.
+int32_t byway_refuse_peer(byway_handle channel);
 
 // Takes octets for sending: as many as there is room for, which *sent says; at least 1 unless len is
 // 0. They are copied, kept until the peer's client has acknowledged them, and sent again as often

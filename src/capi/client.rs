@@ -213,7 +213,8 @@ pub unsafe extern "C" fn byway_listen_datagram_greeting(
 /// Blocks for at most timeout_ms; byway_cancel of the client ends that. Returns BYWAY_OK,
 /// BYWAY_ERROR_ARGUMENT, BYWAY_ERROR_ENDPOINT, BYWAY_ERROR_ENDPOINT_KIND, BYWAY_ERROR_NO_LISTENER,
 /// BYWAY_ERROR_BACKLOG_FULL, BYWAY_ERROR_PEER_AWAY, BYWAY_ERROR_PEER_PLAIN, BYWAY_ERROR_PEER_ENCRYPTS,
-/// BYWAY_ERROR_WRONG_KEY (at a key name), BYWAY_ERROR_KEY_NAME, BYWAY_ERROR_CHANNELS, BYWAY_ERROR_RELAY_LIMIT,
+/// BYWAY_ERROR_WRONG_KEY (at a key name, or with known_peers), BYWAY_ERROR_HANDSHAKE (another shared_secret),
+/// BYWAY_ERROR_KEY_NAME, BYWAY_ERROR_CHANNELS, BYWAY_ERROR_RELAY_LIMIT,
 /// BYWAY_ERROR_HANDLES, a handle code, a wait code, an end code, a path code with what stood in the
 /// way when the time is over, or what every call can.
 #[unsafe(no_mangle)]

@@ -105,8 +105,9 @@ pub struct byway_config {
     /// the endpoints of its predecessor at once. All zeros: random, or made of seed without telling it,
     /// so that no other process has the same.
     pub owner: [u8; 16],
-    /// Randomness for where the system has none: octets that nobody can guess and no two processes
-    /// share, since they are the session's secret. All zeros: the system's.
+    /// Randomness for where the system has none: octets that nobody can guess, new at each start of the program
+    /// and no other program's, since the session's secret and the keys of its channels are made of them. All zeros:
+    /// the system's.
     pub seed: [u8; 24],
     /// How long a channel rides out silence while something is outstanding; at least 1. The smaller of
     /// both ends counts, but no less than 66000, or 250000 with BYWAY_PACE_BATTERY. Default 180000.

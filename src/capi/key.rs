@@ -9,8 +9,8 @@ use super::handle::{self, byway_handle};
 use super::last::CallError;
 use crate::secure::PublicKey;
 
-/// Most key names that a listener admits, so that a count that is garbage is found out.
-const MAX_ADMITTED: usize = 1 << 20;
+/// Most key names that a call takes, so that a count that is garbage is found out.
+const MAX_KEYS: usize = 1 << 20;
 
 /// The key of a key name that C gives.
 ///
@@ -60,17 +60,49 @@ pub unsafe extern "C" fn byway_admit(
     key_names: *const *const c_char,
     count: usize,
 ) -> i32 {
-    entry(|| {
-        let object = handle::get(listener)?;
-        if count > MAX_ADMITTED {
-            return Err(CallError::argument("count is over 2^20: give fewer key names"));
-        }
-        // SAFETY: the caller gave so many pointers.
-        let names = unsafe { slice(key_names, count, "key_names") }?;
-        let keys = names.iter().enumerate().map(|(i, name)| {
-            // SAFETY: each is NULL or a string, as the caller says.
-            unsafe { key(*name, &format!("key_names[{i}]")) }
-        });
-        object.admit(keys.collect::<Result<_, CallError>>()?)
-    })
+    // SAFETY: the caller gave so many pointers, each NULL or to a string.
+    entry(|| handle::get(listener)?.admit(unsafe { keys(key_names, count) }?))
+}
+
+/// Lets a listener admit the peers that have one of these keys no longer, whether all were admitted before or some,
+/// as byway_admit says. Channels that were accepted stay: byway_refuse_peer ends one. A peer that was given no
+/// identity comes back with another key once it is started anew.
+///
+/// Does not block. Returns BYWAY_OK, BYWAY_ERROR_ARGUMENT, BYWAY_ERROR_KEY_NAME (one of them is none: nothing has
+/// changed), a handle code, or what every call can.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn byway_refuse(
+    listener: byway_handle,
+    key_names: *const *const c_char,
+    count: usize,
+) -> i32 {
+    // SAFETY: as above.
+    entry(|| handle::get(listener)?.refuse(unsafe { keys(key_names, count) }?))
+}
+
+/// Does not let the peer of a stream or datagram channel in: gives the channel up as byway_abort does, and the peer
+/// gets BYWAY_ERROR_KEY_REFUSED, which it does not take for a reason to try again, or BYWAY_ERROR_ABORTED if the
+/// channel is not encrypted. The handle is still to be closed. byway_refuse has a listener refuse its key from then on.
+///
+/// Does not block. Returns BYWAY_OK, a handle code, or what every call can.
+#[unsafe(no_mangle)]
+pub extern "C" fn byway_refuse_peer(channel: byway_handle) -> i32 {
+    entry(|| handle::get(channel)?.refuse_peer())
+}
+
+/// The keys of key names that C gives.
+///
+/// # Safety
+/// `names` is NULL or has `count` pointers, each NULL or to a string.
+unsafe fn keys(names: *const *const c_char, count: usize) -> Result<Vec<PublicKey>, CallError> {
+    if count > MAX_KEYS {
+        return Err(CallError::argument("count is over 2^20: give fewer key names"));
+    }
+    // SAFETY: the same is asked of the caller.
+    let names = unsafe { slice(names, count, "key_names") }?;
+    let keys = names.iter().enumerate().map(|(i, name)| {
+        // SAFETY: each is NULL or a string, as the caller says.
+        unsafe { key(*name, &format!("key_names[{i}]")) }
+    });
+    keys.collect()
 }

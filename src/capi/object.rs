@@ -47,6 +47,14 @@ pub(super) trait Object: Any + Debug + Send + Sync {
         Err(wrong_kind("listener"))
     }
 
+    fn refuse(&self, _keys: Vec<PublicKey>) -> Result<(), CallError> {
+        Err(wrong_kind("listener"))
+    }
+
+    fn refuse_peer(&self) -> Result<(), CallError> {
+        Err(wrong_kind("stream or datagram channel"))
+    }
+
     fn peer_key(&self) -> Result<Option<PublicKey>, CallError> {
         Err(wrong_kind("stream or datagram channel"))
     }
@@ -159,6 +167,11 @@ impl<K: ChannelKind + 'static> Object for Listener<Channel<K>> {
         self.admit(keys);
         Ok(())
     }
+
+    fn refuse(&self, keys: Vec<PublicKey>) -> Result<(), CallError> {
+        self.refuse(keys);
+        Ok(())
+    }
 }
 
 impl<K: ChannelKind + 'static> Object for Channel<K> {
@@ -203,6 +216,11 @@ impl<K: ChannelKind + 'static> Object for Channel<K> {
 
     fn id(&self) -> Result<u32, CallError> {
         Ok(self.id().0)
+    }
+
+    fn refuse_peer(&self) -> Result<(), CallError> {
+        self.refuse();
+        Ok(())
     }
 
     fn peer_key(&self) -> Result<Option<PublicKey>, CallError> {

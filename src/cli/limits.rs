@@ -28,9 +28,12 @@ pub struct Limits {
     /// Most claims a second, and at once, for names that others hold [default: 10:200]
     #[arg(long, value_name = "RATE:BURST|none", value_parser = parse::rate)]
     max_guesses: Option<ChosenRate>,
-    /// Most connections a second, and at once, to where nobody listens [default: 50:1000]
+    /// Most connections a second, and at once, to where nobody listens or the policy forbids it [default: 50:1000]
     #[arg(long, value_name = "RATE:BURST|none", value_parser = parse::rate)]
     max_misses: Option<ChosenRate>,
+    /// Most proofs of keys a second, and at once, that are checked [default: 100:2000]
+    #[arg(long, value_name = "RATE:BURST|none", value_parser = parse::rate)]
+    max_proofs: Option<ChosenRate>,
     /// How often a second, and at once, a client is woken by those with which it has no channel [default: 2:30]
     #[arg(long, value_name = "RATE:BURST|none", value_parser = parse::rate)]
     max_wakes: Option<ChosenRate>,
@@ -60,6 +63,7 @@ impl Limits {
             (self.max_new_clients, &mut config.new_sessions),
             (self.max_guesses, &mut config.guesses),
             (self.max_misses, &mut config.misses),
+            (self.max_proofs, &mut config.proof_checks),
             (self.max_wakes, &mut config.wakes),
         ];
         for (chosen, rate) in rates {

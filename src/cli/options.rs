@@ -1,6 +1,7 @@
 //! Options of the commands that are clients of a relay.
 
 use std::convert::Infallible;
+use std::fmt;
 use std::num::NonZeroU8;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -19,7 +20,7 @@ use super::parse;
 use super::preset::{Credential, Preset};
 
 /// The options of a client: how it reaches the relay, and how it behaves there.
-#[derive(Debug, Args)]
+#[derive(Args)]
 pub struct ClientOptions {
     /// The relay: http://host:port or https://host, with a path if it has one [env: BYWAY_RELAY]
     #[arg(long, value_name = "URL")]
@@ -88,6 +89,13 @@ pub struct ClientOptions {
     /// hexadecimal digits that nobody else may read: (umask 077; openssl rand -hex 32 > FILE)
     #[arg(long, value_name = "FILE", conflicts_with = "plain")]
     shared_secret_file: Option<PathBuf>,
+}
+
+/// Without what may be secret: the owner, values of headers, a proxy's password.
+impl fmt::Debug for ClientOptions {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ClientOptions").field("relay", &self.relay).finish_non_exhaustive()
+    }
 }
 
 /// An endpoint, as the user writes it.

@@ -33,14 +33,18 @@ pub struct Admission {
     /// prints there
     #[arg(long = "admit", value_name = "KEYNAME", value_parser = parse::key_name, conflicts_with = "plain")]
     keys: Vec<PublicKey>,
+    /// Refuse peers that have this key; may be repeated. -v tells the keys of peers
+    #[arg(long = "refuse", value_name = "KEYNAME", value_parser = parse::key_name, conflicts_with_all = ["plain", "keys"])]
+    refused: Vec<PublicKey>,
 }
 
 impl Admission {
-    /// Makes the listener let in these peers alone, if the user named any.
+    /// Makes the listener let in these peers alone, or all but these, if the user named any.
     pub fn apply(&self, listener: &Listener<Stream>) {
         if !self.keys.is_empty() {
             listener.admit(self.keys.iter().copied());
         }
+        listener.refuse(self.refused.iter().copied());
     }
 }
 

@@ -44,7 +44,7 @@ pub struct Options {
     #[arg(long, value_name = "NUMBER", value_parser = parse::sessions)]
     max_sessions: Option<usize>,
     /// Let only bearers of the tokens in this policy file in; `byway token new` makes one. SIGHUP has the file
-    /// read again: with an error in it what was read before stays
+    /// read again: with an error in it what was read before stays, and requests under way end whose token is gone
     #[arg(long, value_name = "FILE", conflicts_with = "open")]
     policy: Option<PathBuf>,
     /// Let everybody in that reaches the relay, also from other machines
@@ -56,9 +56,14 @@ pub struct Options {
     #[arg(long = "host", value_name = "HOST", value_parser = parse::host)]
     hosts: Vec<HostDigest>,
     /// A proxy before the relay, or a network of such, whose X-Forwarded-For is believed: limits by
-    /// address are then for the clients behind it. May be repeated
+    /// address are then for the clients behind it. Name one on this machine as well, and say --policy or --open:
+    /// what it passes on else counts for its own address, or is answered 403. May be repeated
     #[arg(long = "trusted-proxy", value_name = "ADDRESS|NETWORK/BITS", value_parser = parse::network)]
     trusted_proxies: Vec<IpNet>,
+    /// Connections of these proxies begin with a header of the PROXY protocol, version 1 or 2, that tells whose
+    /// they are, as those of haproxy with send-proxy-v2
+    #[arg(long, requires = "trusted_proxies")]
+    proxy_protocol: bool,
     /// Threads [default: one for two cores]
     #[arg(long, value_name = "NUMBER", value_parser = parse::workers)]
     workers: Option<usize>,
@@ -75,6 +80,7 @@ impl Options {
             base: self.base.clone(),
             max_connections_per_address: self.max_connections_per_address,
             trusted_proxies: self.trusted_proxies.clone(),
+            proxy_protocol: self.proxy_protocol,
             ..RelayConfig::default()
         };
         config.router.hosts.clone_from(&self.hosts);

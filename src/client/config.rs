@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use std::time::{Duration, SystemTime};
 
 use sha2::{Digest, Sha256};
+use zeroize::Zeroizing;
 
 use crate::error::{ConfigError, Error, ResourceError};
 use crate::secure::{HostDigest, Identity, KeyProof, Secret};
@@ -16,7 +17,7 @@ use crate::transport::{Hooks, HttpConfig, Proxy, Roots, Token, host};
 /// falls back to plain.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub enum Security {
-    /// From end to end, by Noise (`Noise_XXpsk3_25519_ChaChaPoly_SHA256`, revision 34): the relay and all on
+    /// From end to end, by Noise (`Noise_XXpsk2_25519_ChaChaPoly_SHA256`, revision 34): the relay and all on
     /// the way can read and change nothing unnoticed. A peer at a [key name](crate::secure), or one whose key
     /// the program gives, is known to be nobody else. At an ordinary name it is whoever took that name first;
     /// [`Channel::peer_key`](super::Channel::peer_key) tells its key.
@@ -46,21 +47,26 @@ pub struct Config {
     pub owner: Option<[u8; 16]>,
     /// Start of this process as milliseconds since 1970, by which "later" is meant. `None`: now.
     pub epoch: Option<u64>,
-    /// Randomness for where the system has none: 24 octets that nobody can guess and no two
-    /// processes share, since they are the session's secret. `None`: the system's.
+    /// Randomness for where the system has none: 24 octets that nobody can guess, new at each start of the
+    /// program and no other program's. The session's secret and the keys of its channels are made of them, each
+    /// by a hash, so that the relay, which knows the secret, knows nothing of the keys. Where the system has
+    /// randomness that is mixed in. `None`: the system's.
     pub seed: Option<[u8; 24]>,
     /// The identity of this program, by which it can listen at its own [key name](crate::secure). `None`, the
     /// default: it has none. [`IdentityFile`](super::IdentityFile) keeps one.
     pub identity: Option<Identity>,
     /// Whether what channels carry is encrypted from end to end. Default: it is.
     pub security: Security,
-    /// A secret that this program and its peers were given, each on another way than by the relay, of 256
-    /// random bits: only peers with the same can have a channel with this client, so that a name which
-    /// somebody else took is of no use to them. `None`, the default: any peer can.
+    /// A secret that this program and its peers were given, each on another way than by the relay: only peers
+    /// with the same can have a channel with this client, or see its greeting, so that a name which somebody else
+    /// took is of no use to them. It has 256 random bits: who tries to have a channel can check guesses of it
+    /// afterwards, as many as it likes. `None`, the default: any peer can. Of no use, and refused, where
+    /// `security` is `Plain`, and if all its bits are zero.
     pub shared_secret: Option<Secret>,
     /// A file that keeps the keys of listeners at ordinary names, by relay and endpoint: a listener that has an
     /// identity and was met before is refused with [`WrongKey`](crate::error::PeerError::WrongKey) when its key is
-    /// another, as by ssh; the log says then what to do. The first meeting is trusted. It is made when there is
+    /// another, as by ssh; the log says then what to do. The first meeting is trusted: a key is
+    /// kept when a call that connects, or [`wait_open`](super::Channel::wait_open), returns. It is made when there is
     /// none, and read with each connection; where it cannot be read connecting fails. `None`, the default: nothing
     /// is kept. The command has it [at home](super::at_home).
     pub known_peers: Option<PathBuf>,
@@ -158,14 +164,9 @@ impl Config {
 
     /// What the session is opened with; asks the system for randomness and time as needed.
     pub(super) fn settings(&self) -> Result<Settings, Error> {
-        let seed: [u8; 24] = self.seed.map_or_else(random, Ok)?;
-        let mut secret = [0; 16];
-        secret.copy_from_slice(&seed[..16]);
-        let mut rest = [0; 8];
-        rest.copy_from_slice(&seed[16..]);
-        let settings = Settings::new(secret, u64::from_be_bytes(rest));
-        let now = || SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
-        let epoch = self.epoch.unwrap_or_else(|| now().map_or(0, |time| time.as_millis() as u64));
+        let (secret, count) = self.session_secret()?;
+        let settings = Settings::new(secret, count);
+        let epoch = self.epoch.unwrap_or_else(|| since_1970().as_millis() as u64);
         let host = host(&self.url)?;
         let prove = |identity| KeyProof::new(identity, &secret, HostDigest::of(&host));
         Ok(Settings {
@@ -193,16 +194,40 @@ impl fmt::Debug for Config {
 }
 
 impl Config {
+    /// The session's secret, and where the count begins of which its tokens are made. Whoever knows the secret
+    /// can have the count of a token.
+    fn session_secret(&self) -> Result<([u8; 16], u64), Error> {
+        let seed = Zeroizing::new(self.seed.map_or_else(random, Ok)?);
+        let hash = Sha256::new().chain_update(b"byway client session\0").chain_update(&seed[..]);
+        let hash: [u8; 32] = hash.finalize().into();
+        let (secret, rest) = hash.split_first_chunk().expect("32 octets have 16");
+        let (count, _) = rest.split_first_chunk().expect("16 octets have 8");
+        Ok((*secret, u64::from_be_bytes(*count)))
+    }
+
     /// What the session encrypts with, if it does. A client without an identity has one for its life.
     pub(super) fn keys(&self) -> Result<Option<session::Security>, Error> {
-        if self.security == Security::Plain {
-            return Ok(None);
-        }
-        let made = |label: &[u8]| match &self.seed {
-            Some(seed) => {
-                Ok(Sha256::new().chain_update(label).chain_update(seed).finalize().into())
+        match (&self.shared_secret, self.security) {
+            (Some(_), Security::Plain) => {
+                return Err(
+                    ConfigError::Setting("a shared secret is for encrypted channels").into()
+                );
             }
-            None => random(),
+            (Some(shared), Security::Encrypted) if *shared == Secret::NONE => {
+                let zeros = "the shared secret has no bit set: give 256 random ones";
+                return Err(ConfigError::Setting(zeros).into());
+            }
+            (None, Security::Plain) => return Ok(None),
+            (_, Security::Encrypted) => {}
+        }
+        let made = |label: &[u8]| -> Result<[u8; 32], Error> {
+            let Some(seed) = &self.seed else { return random() };
+            // Of the same seed a second start makes other keys, wherever there is a clock or randomness.
+            let system = Zeroizing::new(random::<32>().unwrap_or_default());
+            let hash =
+                Sha256::new().chain_update(label).chain_update(seed).chain_update(&system[..]);
+            let hash = hash.chain_update(since_1970().as_nanos().to_be_bytes());
+            Ok(hash.chain_update(self.epoch.unwrap_or(0).to_be_bytes()).finalize().into())
         };
         let entropy = Secret::new(made(b"byway client entropy\0")?);
         let keys = match &self.identity {
@@ -236,6 +261,11 @@ impl From<String> for Config {
     fn from(url: String) -> Self {
         Self::new(url)
     }
+}
+
+/// The time; zero where there is no clock.
+fn since_1970() -> Duration {
+    SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default()
 }
 
 pub(super) fn random<const N: usize>() -> Result<[u8; N], Error> {
@@ -279,7 +309,7 @@ mod tests {
     fn owner_is_no_part_of_the_seed() {
         let seed: [u8; 24] = std::array::from_fn(|i| (i * 37 + 11) as u8);
         let Settings { owner, secret, .. } = settings(seed);
-        assert_eq!(secret, seed[..16]);
+        assert!(!seed.windows(4).any(|part| secret.windows(4).any(|s| s == part)));
         // The owner is not the seed under any mask that repeats, either.
         for at in 0..24 {
             let masked = |i: usize| owner[i] ^ seed[(at + i) % 24];
@@ -287,6 +317,27 @@ mod tests {
             assert!((8..16).any(|i| masked(i) != masked(i - 8)), "rotated by {at}");
         }
         assert!(!seed.windows(4).any(|part| owner.windows(4).any(|o| o == part)));
+    }
+
+    #[test]
+    fn keys_of_a_seed_are_other_ones_at_each_start_and_not_made_of_the_session() {
+        let keys = || Config { seed: Some([7; 24]), ..Config::new("http://relay") }.keys().unwrap();
+        let (mut one, mut other) = (keys().unwrap(), keys().unwrap());
+        assert_ne!(one.ephemeral(), other.ephemeral());
+        assert_eq!(settings([7; 24]).secret, settings([7; 24]).secret);
+        assert_ne!(settings([7; 24]).secret, [7; 16]);
+    }
+
+    #[test]
+    fn shared_secret_is_never_dropped_silently() {
+        let refused = |security, octet| {
+            let shared_secret = Some(Secret::new([octet; 32]));
+            let config = Config { security, shared_secret, ..Config::new("http://relay") };
+            matches!(config.keys(), Err(Error::Config(ConfigError::Setting(_))))
+        };
+        assert!(refused(Security::Plain, 1));
+        assert!(refused(Security::Encrypted, 0));
+        assert!(!refused(Security::Encrypted, 1));
     }
 
     #[test]

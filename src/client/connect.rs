@@ -269,15 +269,21 @@ impl Client {
         target: &Target,
         greeting: &[u8],
     ) -> Result<Channel<K>, Error> {
-        let Target { endpoint, key } = *target;
-        let key = match &self.handle.known_peers {
-            Some(known) if key.is_none() && !endpoint.name.is_key_name() => known.key(endpoint)?,
-            Some(_) | None => key,
+        let Target { endpoint, key: given } = *target;
+        let known = match &self.handle.known_peers {
+            Some(known) if given.is_none() && !endpoint.name.is_key_name() => {
+                known.key(endpoint)?
+            }
+            Some(_) | None => None,
         };
-        let id = self.checked(|session, now| match &key {
+        let id = self.checked(|session, now| match given.as_ref().or(known.as_ref()) {
             Some(key) => session.connect_to_key(now, endpoint, K::KIND, greeting, key),
             None => session.connect(now, endpoint, K::KIND, greeting),
         })?;
-        Ok(Channel::new(Arc::clone(&self.handle), id))
+        let channel = Channel::new(Arc::clone(&self.handle), id);
+        if given.is_some() {
+            channel.end().trust();
+        }
+        Ok(channel)
     }
 }

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 
 use super::private_file;
 use crate::Endpoint;
-use crate::error::{ConfigError, Error};
+use crate::error::{ConfigError, Error, PeerError};
 use crate::secure::PublicKey;
 use crate::transport;
 
@@ -42,10 +42,14 @@ impl KnownPeers {
     }
 
     /// Keeps the key of a listener that was not met before. Where the file cannot be written the log tells.
-    pub fn learn(&self, endpoint: Endpoint, key: &PublicKey) {
+    ///
+    /// # Errors
+    /// Another process has met a listener with another key there meanwhile.
+    pub fn learn(&self, endpoint: Endpoint, key: &PublicKey) -> Result<(), PeerError> {
         match self.append(endpoint, key) {
-            Ok(false) => {}
-            Ok(true) => log::info!(
+            Ok(Some(known)) if known != *key => return Err(PeerError::WrongKey),
+            Ok(Some(_)) => {}
+            Ok(None) => log::info!(
                 "{endpoint}: the key {key} is kept in {} from now on",
                 self.path.display()
             ),
@@ -54,6 +58,7 @@ impl KnownPeers {
                 self.path.display()
             ),
         }
+        Ok(())
     }
 
     /// Tells that the listener had another key before, if so.
@@ -66,10 +71,13 @@ impl KnownPeers {
         }
     }
 
-    fn append(&self, endpoint: Endpoint, key: &PublicKey) -> io::Result<bool> {
+    /// The key that is known; if none is, this one from now on.
+    fn append(&self, endpoint: Endpoint, key: &PublicKey) -> io::Result<Option<PublicKey>> {
         let text = self.text()?;
-        if !matches!(self.find(&text, endpoint), Ok(None)) {
-            return Ok(false);
+        match self.find(&text, endpoint) {
+            Ok(None) => {}
+            Ok(known) => return Ok(known),
+            Err(_) => return Err(io::ErrorKind::InvalidData.into()),
         }
         if let Some(directory) = self.path.parent().filter(|parent| !parent.as_os_str().is_empty())
         {
@@ -83,19 +91,21 @@ impl KnownPeers {
         let start = if text.is_empty() || text.ends_with('\n') { "" } else { "\n" };
         let line = format!("{start}{} {endpoint} {key}\n", self.relay);
         options.open(&self.path)?.write_all(line.as_bytes())?;
-        Ok(true)
+        Ok(None)
     }
 
     fn text(&self) -> io::Result<String> {
         let mut text = String::new();
         match File::open(&self.path) {
-            Ok(file) => file.take(LONGEST).read_to_string(&mut text)?,
-            Err(error) => match error.kind() {
-                io::ErrorKind::NotFound | io::ErrorKind::NotADirectory => 0,
-                _ => return Err(error),
+            Ok(file) => match file.take(LONGEST).read_to_string(&mut text)? as u64 {
+                LONGEST => Err(io::ErrorKind::FileTooLarge.into()),
+                _ => Ok(text),
             },
-        };
-        Ok(text)
+            Err(error) => match error.kind() {
+                io::ErrorKind::NotFound | io::ErrorKind::NotADirectory => Ok(text),
+                _ => Err(error),
+            },
+        }
     }
 
     fn find(&self, text: &str, endpoint: Endpoint) -> Result<Option<PublicKey>, Error> {
@@ -156,13 +166,14 @@ mod tests {
         let here = peers(&directory, "http://relay.example:8080/x");
         let camera = endpoint("camera:1");
         assert_eq!(here.key(camera), Ok(None));
-        here.learn(camera, &key(1));
-        here.learn(camera, &key(2));
+        here.learn(camera, &key(1)).unwrap();
+        here.learn(camera, &key(1)).unwrap();
+        assert_eq!(here.learn(camera, &key(2)), Err(PeerError::WrongKey));
         assert_eq!(here.key(camera), Ok(Some(key(1))));
         assert_eq!(here.key(endpoint("camera:2")), Ok(None));
         assert_eq!(peers(&directory, "http://relay.example:8081/x").key(camera), Ok(None));
         assert_eq!(peers(&directory, "https://relay.example:8080/x").key(camera), Ok(Some(key(1))));
-        here.learn(endpoint("camera:2"), &key(2));
+        here.learn(endpoint("camera:2"), &key(2)).unwrap();
         let text = std::fs::read_to_string(&here.path).unwrap();
         assert_eq!(text.lines().count(), 2, "{text}");
         #[cfg(unix)]
@@ -176,10 +187,10 @@ mod tests {
     fn file_may_have_comments_and_lack_the_end_of_its_last_line() {
         let directory = tempfile::tempdir().unwrap();
         let here = peers(&directory, "https://relay.example");
-        here.learn(endpoint("a:1"), &key(1));
+        here.learn(endpoint("a:1"), &key(1)).unwrap();
         let line = std::fs::read_to_string(&here.path).unwrap();
         std::fs::write(&here.path, format!("# by hand\n\n{}", line.trim_end())).unwrap();
-        here.learn(endpoint("b:1"), &key(2));
+        here.learn(endpoint("b:1"), &key(2)).unwrap();
         assert_eq!(here.key(endpoint("a:1")), Ok(Some(key(1))));
         assert_eq!(here.key(endpoint("b:1")), Ok(Some(key(2))));
     }
@@ -188,12 +199,12 @@ mod tests {
     fn listener_is_never_new_where_the_file_is_damaged() {
         let directory = tempfile::tempdir().unwrap();
         let here = peers(&directory, "https://relay.example");
-        here.learn(endpoint("a:1"), &key(1));
+        here.learn(endpoint("a:1"), &key(1)).unwrap();
         let line = std::fs::read_to_string(&here.path).unwrap();
         for damaged in [line.replace("k.", "k,"), line.replace(" a:1", ""), "\u{0}".into()] {
             std::fs::write(&here.path, &damaged).unwrap();
             assert!(here.key(endpoint("b:1")).is_err(), "{damaged:?}");
-            here.learn(endpoint("b:1"), &key(2));
+            here.learn(endpoint("b:1"), &key(2)).unwrap();
             assert_eq!(std::fs::read_to_string(&here.path).unwrap(), damaged);
         }
         std::fs::remove_file(&here.path).unwrap();

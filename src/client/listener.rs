@@ -24,14 +24,38 @@ pub struct Listener<C = Stream> {
     handle: Arc<Handle>,
     id: ListenerId,
     endpoint: Endpoint,
-    /// The keys of the peers that are admitted; `None`: all are.
-    admitted: Mutex<Option<HashSet<PublicKey>>>,
+    admitted: Mutex<Admitted>,
     channels: PhantomData<fn() -> C>,
+}
+
+/// The peers that a listener admits, by their keys.
+#[derive(Debug)]
+enum Admitted {
+    Only(HashSet<PublicKey>),
+    AllBut(HashSet<PublicKey>),
+}
+
+impl Admitted {
+    fn refuse(&mut self, key: &PublicKey) {
+        match self {
+            Self::Only(keys) => keys.remove(key),
+            Self::AllBut(keys) => keys.insert(*key),
+        };
+    }
+
+    /// Whether a peer with this key, or without one, is admitted.
+    fn has(&self, key: Option<&PublicKey>) -> bool {
+        match self {
+            Self::Only(keys) => key.is_some_and(|key| keys.contains(key)),
+            Self::AllBut(keys) => key.is_none_or(|key| !keys.contains(key)),
+        }
+    }
 }
 
 impl<K: ChannelKind> Listener<Channel<K>> {
     pub(super) fn new(handle: Arc<Handle>, id: ListenerId, endpoint: Endpoint) -> Self {
-        Self { handle, id, endpoint, admitted: Mutex::new(None), channels: PhantomData }
+        let admitted = Mutex::new(Admitted::AllBut(HashSet::new()));
+        Self { handle, id, endpoint, admitted, channels: PhantomData }
     }
 
     /// The endpoint at which the client listens.
@@ -48,10 +72,30 @@ impl<K: ChannelKind> Listener<Channel<K>> {
     /// [`PeerError::KeyRefused`](crate::error::PeerError::KeyRefused) for them, before `accept` gives any.
     /// A channel that is not encrypted proves no key.
     pub fn admit(&self, keys: impl IntoIterator<Item = PublicKey>) {
-        *self.admitted() = Some(keys.into_iter().collect());
+        *self.admitted() = Admitted::Only(keys.into_iter().collect());
     }
 
-    fn admitted(&self) -> MutexGuard<'_, Option<HashSet<PublicKey>>> {
+    /// Admits peers that have one of these keys no longer, whether all were admitted before or some. Channels
+    /// that were accepted stay: [`Channel::refuse`] ends one. A peer that was given no identity comes back with
+    /// another key once it is started anew.
+    ///
+    /// ```no_run
+    /// # let client = byway::client::Client::open("http://relay.example:8080")?;
+    /// # fn is_welcome(greeting: &[u8]) -> bool { !greeting.is_empty() }
+    /// let listener = client.listen("camera:1")?;
+    /// let stream = listener.accept()?;
+    /// if !is_welcome(&stream.greeting()?) {
+    ///     listener.refuse(stream.peer_key()?);
+    ///     stream.refuse();
+    /// }
+    /// # Ok::<(), byway::Error>(())
+    /// ```
+    pub fn refuse(&self, keys: impl IntoIterator<Item = PublicKey>) {
+        let mut admitted = self.admitted();
+        keys.into_iter().for_each(|key| admitted.refuse(&key));
+    }
+
+    fn admitted(&self) -> MutexGuard<'_, Admitted> {
         self.admitted.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -105,14 +149,11 @@ impl<K: ChannelKind> Listener<Channel<K>> {
         let accept = |session: &mut Session<'_>, now| {
             while let Some(id) = session.accept(now, self.id)? {
                 let key = session.peer_key(id)?;
-                let admitted = self.admitted();
-                let is_admitted =
-                    admitted.as_ref().is_none_or(|keys| key.is_some_and(|key| keys.contains(&key)));
-                if is_admitted {
+                if self.admitted().has(key.as_ref()) {
                     return Ok(Some(id));
                 }
                 log::debug!("{}: a peer with the key {key:?} is not admitted", self.endpoint);
-                session.refuse_key(now, id);
+                session.refuse(now, id);
             }
             Ok(None)
         };

@@ -1,6 +1,6 @@
 //! The life of a connection, and what its parts tell each other.
 
-use std::io::{self, Write};
+use std::io::{self, ErrorKind, Write};
 use std::net::{IpAddr, Shutdown};
 use std::pin::{Pin, pin};
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, Ordering::Relaxed};
@@ -10,12 +10,15 @@ use std::time::Duration;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
-use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::sync::{Notify, watch};
 use tracing::debug;
 
 use super::places::{ConnectionId, ConnectionPlaces};
+use super::proxies::Source;
+use super::proxy_header;
+use super::router::{Meter, Router};
 use super::service::{FULL, RETRY_AFTER, Service};
 use super::stall::{HeadWatch, LINGER, StallWatch};
 #[cfg(feature = "relay-tls")]
@@ -57,8 +60,9 @@ const SERVED: u8 = 2;
 pub(super) struct Connection {
     places: Arc<ConnectionPlaces>,
     id: ConnectionId,
-    /// Where it comes from.
     peer: IpAddr,
+    /// The address that a proxy told in its place.
+    told: OnceLock<IpAddr>,
     leave: Arc<Notify>,
     /// Requests whose head was read.
     requests: AtomicU32,
@@ -89,6 +93,7 @@ impl Connection {
             places,
             id,
             peer,
+            told: OnceLock::new(),
             leave,
             requests: AtomicU32::new(0),
             contradiction: OnceLock::new(),
@@ -100,9 +105,14 @@ impl Connection {
         }
     }
 
-    /// The address that it comes from.
-    pub fn peer(&self) -> IpAddr {
-        self.peer
+    /// Where it comes from.
+    pub fn source(&self) -> Source {
+        self.told.get().map_or(Source::Peer(self.peer), |told| Source::Told(*told))
+    }
+
+    /// A proxy tells where it comes from; false if there are too many connections from there.
+    fn tell(&self, address: IpAddr) -> bool {
+        self.places.recount(self.id, self.told.get_or_init(|| address))
     }
 
     /// A request's head was read.
@@ -218,9 +228,62 @@ fn bound_kernel(stream: &TcpStream, stall: Duration) {
     let _ = (stream, stall);
 }
 
+/// What a proxy is told that sends no header.
+const NO_HEADER: &str = "byway relay: connections of this proxy begin with a header of the PROXY protocol: have the proxy send one, or leave --proxy-protocol out\n";
+
+/// Has the proxy from which the connection comes tell whose it is, if it is to.
+///
+/// # Errors
+/// The connection is refused, with this answer if any.
+async fn hear_proxy(
+    stream: &mut TcpStream,
+    service: &Service,
+    connection: &Arc<Connection>,
+) -> Result<(), Option<String>> {
+    if !service.proxy_protocol || !service.proxies.contains(connection.peer) {
+        return Ok(());
+    }
+    let read = tokio::time::timeout(service.head_timeout, proxy_header::read(stream));
+    match read.await {
+        Ok(Ok(None)) => Ok(()),
+        Ok(Ok(Some(address))) => {
+            let origin = Source::Told(address).origin();
+            let admit =
+                |router: &mut Router, now| router.admit(now, &origin, Meter::Connections, 0);
+            let is_admitted = service.shared.with(admit).is_ok() && connection.tell(address);
+            if is_admitted { Ok(()) } else { Err(Some(full())) }
+        }
+        Ok(Err(error)) if error.kind() == ErrorKind::InvalidData => {
+            connection.places.note_headless(connection.peer, &error);
+            Err(Some(refusal("400 Bad Request", "", NO_HEADER)))
+        }
+        // It ended, as a check does, or took too long.
+        Ok(Err(_)) | Err(_) => Err(None),
+    }
+}
+
+/// Answers a connection that is refused behind its proxy's header.
+async fn turn_away(
+    mut stream: TcpStream,
+    #[cfg_attr(not(feature = "relay-tls"), expect(unused_variables))] service: &Service,
+    answer: &str,
+) {
+    #[cfg(feature = "relay-tls")]
+    if let Some(server) = &service.tls {
+        return server.refuse(stream, answer.as_bytes()).await;
+    }
+    let refused = async {
+        stream.write_all(answer.as_bytes()).await?;
+        stream.shutdown().await?;
+        drain(stream).await
+    };
+    // The kernel would answer octets still on their way by a reset, which destroys the answer.
+    let _ = tokio::time::timeout(LINGER, refused).await;
+}
+
 /// Serves a connection until it ends.
 pub(super) async fn serve(
-    stream: TcpStream,
+    mut stream: TcpStream,
     connection: Connection,
     service: Arc<Service>,
     mut orders: watch::Receiver<Order>,
@@ -238,6 +301,16 @@ pub(super) async fn serve(
         // A request that has arrived meanwhile shows once the runtime has looked at its sockets.
         tokio::task::yield_now().await;
     });
+    let heard = tokio::select! {
+        heard = hear_proxy(&mut stream, &service, &connection) => heard,
+        () = &mut word => return,
+    };
+    match heard {
+        Ok(()) => {}
+        Err(None) => return,
+        // Boxed, so that other connections do not have its size.
+        Err(Some(answer)) => return Box::pin(turn_away(stream, &service, &answer)).await,
+    }
     let mut octet = [0];
     let begun = tokio::select! {
         biased;
@@ -325,9 +398,11 @@ pub(super) fn refuse(
 ) -> io::Result<()> {
     #[cfg(feature = "relay-tls")]
     if let Some(server) = &service.tls {
-        let (server, right) = (Arc::clone(server), places.refuse());
+        let server = Arc::clone(server);
         // Beyond these handshakes a client finds its connection closed, and comes back.
-        if let Some(right) = right {
+        if server.may_refuse()
+            && let Some(right) = places.refuse()
+        {
             tokio::spawn(async move {
                 server.refuse(stream, full().as_bytes()).await;
                 drop(right);

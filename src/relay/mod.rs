@@ -22,6 +22,7 @@ mod connection;
 mod framing;
 mod places;
 mod proxies;
+mod proxy_header;
 pub mod router;
 mod server;
 mod service;

@@ -7,6 +7,7 @@
 //! The same holds for the connections of an address beyond its share.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -40,6 +41,8 @@ pub struct ConnectionStats {
     pub refused: u64,
     /// Connections without a request under way that were closed to make room for others.
     pub evicted: u64,
+    /// Connections of trusted proxies that did not begin with the header that they were to send.
+    pub headless: u64,
 }
 
 /// The most of everything.
@@ -76,6 +79,8 @@ struct PlaceTable {
     refused: u64,
     evicted: u64,
     refused_last: Option<Instant>,
+    headless: u64,
+    headless_last: Option<Instant>,
 }
 
 struct TakenPlace {
@@ -169,6 +174,33 @@ impl ConnectionPlaces {
         table.served < most && (entry.is_exempt || own <= self.limits.per_address)
     }
 
+    /// A proxy tells that the connection comes from another address; false if there are too many from there.
+    pub fn recount(&self, id: ConnectionId, address: &IpAddr) -> bool {
+        let source = network(*address);
+        let mut table = self.lock();
+        let open = |table: &PlaceTable| table.sources.get(&source).map_or(0, |own| own.open);
+        if open(&table) >= self.limits.per_address {
+            let longest = table.sources.get(&source).and_then(|own| own.waiting.first().copied());
+            table.evict(longest);
+        }
+        if open(&table) >= 2 * self.limits.per_address {
+            self.note_refusal(&mut table);
+            return false;
+        }
+        table.move_to(id, source);
+        true
+    }
+
+    /// A trusted proxy did not send its header.
+    pub fn note_headless(&self, proxy: IpAddr, error: &io::Error) {
+        let mut table = self.lock();
+        table.headless += 1;
+        let last = table.headless_last.replace(Instant::now());
+        if last.is_none_or(|last| last.elapsed() > EPISODE) {
+            warn!(%proxy, %error, "connections of a trusted proxy begin without a header of the PROXY protocol, and are refused: have it send one, or leave --proxy-protocol out");
+        }
+    }
+
     /// A request is under way.
     pub fn serve(&self, id: ConnectionId) {
         let mut table = self.lock();
@@ -244,6 +276,7 @@ impl ConnectionPlaces {
             served: table.served,
             refused: table.refused,
             evicted: table.evicted,
+            headless: table.headless,
         }
     }
 }
@@ -263,6 +296,23 @@ impl PlaceTable {
             self.waiting.insert(since, id);
             self.sources.entry(entry.source).or_default().waiting.insert(since);
         }
+    }
+
+    /// The connection counts for another address, whose share binds it.
+    fn move_to(&mut self, id: ConnectionId, source: IpAddr) {
+        let Some(mut place) = self.remove(id) else { return };
+        place.source = source;
+        place.is_exempt = false;
+        let own = self.sources.entry(source).or_default();
+        own.open += 1;
+        match place.standing {
+            Standing::Waiting(since) => {
+                self.waiting.insert(since, id);
+                own.waiting.insert(since);
+            }
+            Standing::Served => self.served += 1,
+        }
+        self.entries.insert(id, place);
     }
 
     fn evict(&mut self, since: Option<u64>) {

@@ -31,7 +31,10 @@ const DESCRIPTORS: usize = REFUSING + 64;
 /// Who may use a [`Relay`].
 #[derive(Debug, Clone, Default)]
 pub enum Access {
-    /// Everybody that reaches the relay, which listens on loopback addresses alone: another is an error. The default.
+    /// This machine alone. The relay listens on loopback addresses alone: another is an error. A request that counts
+    /// for another address, or that has a field of a front (`X-Forwarded-For`, `Forwarded`, `Via`), is answered 403. A
+    /// front that neither adds such a field nor is a [trusted proxy](RelayConfig::trusted_proxies) is not found out. The
+    /// default.
     #[default]
     Loopback,
     /// Everybody that reaches the relay, whatever it listens on.
@@ -75,6 +78,10 @@ pub struct RelayConfig {
     /// the rightmost address there that is no such proxy. The proxies themselves may have any number of
     /// connections.
     pub trusted_proxies: Vec<IpNet>,
+    /// Each connection of a trusted proxy begins with a header of the PROXY protocol, of version 1 or 2, with the
+    /// address for which it counts; without one it is answered 400 and closed. Connections of others begin
+    /// without: their header would be no HTTP.
+    pub proxy_protocol: bool,
     /// The certificate with which the relay speaks TLS, and nothing else; `None`: it speaks plain
     /// HTTP. A handshake may take [`head_timeout`](Self::head_timeout).
     #[cfg(feature = "relay-tls")]
@@ -97,6 +104,7 @@ impl Default for RelayConfig {
             access: Access::Loopback,
             drain_rate: 256,
             trusted_proxies: Vec::new(),
+            proxy_protocol: false,
             #[cfg(feature = "relay-tls")]
             tls: None,
             router: RouterConfig { undrained: UNDRAINED, ..RouterConfig::default() },
@@ -135,15 +143,11 @@ impl Relay {
     /// There is no listener, a listener cannot be used, or is beyond loopback while [`RelayConfig::access`] is
     /// [`Access::Loopback`] (`PermissionDenied`), or the system gives no threads.
     pub fn serve(listeners: Vec<TcpListener>, config: RelayConfig) -> io::Result<Self> {
-        let policy = match &config.access {
-            Access::Loopback => {
-                check_loopback(&listeners)?;
-                None
-            }
-            Access::Open => None,
-            Access::Policy(policy) => Some(Arc::clone(policy)),
-        };
-        let admission = Arc::new(Admission::new(policy));
+        match &config.access {
+            Access::Loopback => check_loopback(&listeners)?,
+            Access::Open | Access::Policy(_) => {}
+        }
+        let admission = Arc::new(Admission::new(&config.access));
         let base = config.base.trim_matches('/');
         let base = if base.is_empty() { String::new() } else { format!("/{base}") };
         let shared = Arc::new(SharedRouter::new(config.router.clone()));
@@ -155,6 +159,7 @@ impl Relay {
             base: base.clone(),
             head_timeout: config.head_timeout,
             proxies,
+            proxy_protocol: config.proxy_protocol,
             stall: config.stall,
             drain_rate: config.drain_rate,
             max_body: config.router.max_body.into(),
@@ -222,10 +227,11 @@ impl Relay {
         self.admission.stats()
     }
 
-    /// Takes another policy, also in the place of none. It holds for every request that begins from now on: an
-    /// answer that stands already lasts to its end.
+    /// Takes another policy, also in the place of none. It holds at once: requests under way end whose token has no
+    /// entry any longer, or another one, and so do those without a token. What was delivered stays delivered.
     pub fn set_policy(&self, policy: impl Into<Arc<Policy>>) {
         self.admission.set_policy(policy.into());
+        self.shared.with(|router, now| router.end_revoked(now));
     }
 
     /// Answers every request under way, with END(SHUTDOWN) if need be, and stops; after `timeout` the relay

@@ -11,16 +11,16 @@ use bytes::Bytes;
 use hyper::body::{Body, Incoming};
 use hyper::header::{
     ALLOW, CACHE_CONTROL, CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, HOST, HeaderMap, HeaderValue,
-    RETRY_AFTER as RETRY_AFTER_HEADER, WWW_AUTHENTICATE,
+    ORIGIN, RETRY_AFTER as RETRY_AFTER_HEADER, WWW_AUTHENTICATE,
 };
 use hyper::http::uri::Authority;
 use hyper::{Method, Request, Response, StatusCode, Version};
 
-use super::admission::{Admission, BodyHold, Denial};
+use super::admission::{Admission, BodyHold, Denial, Grant};
 use super::body::{Answered, Driver};
 use super::connection::{Answering, Connection};
 use super::proxies::TrustedProxies;
-use super::router::{Answer, Origin, Shortage};
+use super::router::{Answer, Origin, Router, Shortage};
 use super::shared::SharedRouter;
 #[cfg(feature = "relay-tls")]
 use super::tls::TlsServer;
@@ -34,7 +34,7 @@ pub(super) const RETRY_AFTER: u32 = 5;
 pub(super) const FULL: &str = "byway relay: full; come back later, or ask its operator\n";
 
 /// The same for a client whose address makes too many requests.
-const TOO_MANY: &str = "byway relay: too many clients or requests from this address; come back later, or ask its operator\n";
+const TOO_MANY: &str = "byway relay: too many clients or requests from this address, or with this token; come back later, or ask its operator\n";
 
 /// The longest time after which such a client is asked to come back, in seconds: the longest that a client bears.
 const MAX_RETRY_AFTER: u64 = 30;
@@ -48,6 +48,8 @@ pub(super) struct Service {
     /// relay is here.
     pub base: String,
     pub proxies: TrustedProxies,
+    /// See [`RelayConfig::proxy_protocol`](super::RelayConfig::proxy_protocol).
+    pub proxy_protocol: bool,
     /// See [`RelayConfig::head_timeout`](super::RelayConfig::head_timeout).
     pub head_timeout: Duration,
     /// See [`RelayConfig::stall`](super::RelayConfig::stall).
@@ -71,13 +73,14 @@ impl Service {
         let response = match self.other_answer(&request, connection) {
             Some((status, why)) => early(&request, connection, text(answering, status, why)),
             None => {
-                let origin = self.proxies.origin(connection.peer(), request.headers());
+                let origin = self.proxies.origin(connection.source(), request.headers());
                 let admitted = self.admission.admit(request.headers(), &origin);
                 let origin = match &admitted {
                     Ok(Some(grant)) => Origin::Subject(Arc::clone(grant.holder())),
                     Ok(None) | Err(_) => origin,
                 };
-                match (self.turn(&origin).await, admitted) {
+                let grant = admitted.as_ref().ok().and_then(Option::as_deref);
+                match (self.turn(&origin, grant).await, admitted) {
                     (Ok(()), Ok(grant)) => {
                         let driver = Driver::open(&self.shared, answering, &origin, grant);
                         exchange(driver, &self.admission, request.into_body()).await
@@ -90,15 +93,21 @@ impl Service {
         Ok(if connection.is_last() { closing(connection, response) } else { response })
     }
 
-    /// Waits until it is the turn of a request of this origin.
+    /// Waits until it is the turn of a request of this origin, which has this grant.
     ///
     /// # Errors
     /// There are too many: after how many seconds to ask again.
-    async fn turn(&self, origin: &Origin) -> Result<(), u32> {
+    async fn turn(&self, origin: &Origin, grant: Option<&Grant>) -> Result<(), u32> {
         if *origin == Origin::Exempt {
             return Ok(());
         }
-        match self.shared.with(|router, now| router.admit_request(now, origin)) {
+        let admit = |router: &mut Router, now| {
+            if let Some(grant) = grant {
+                router.set_requests(now, origin, grant.requests());
+            }
+            router.admit_request(now, origin)
+        };
+        match self.shared.with(admit) {
             Ok(0) => Ok(()),
             Ok(wait) => {
                 tokio::time::sleep(Duration::from_millis(wait)).await;
@@ -133,6 +142,13 @@ impl Service {
         }
         if request.method() != Method::POST {
             return Some((StatusCode::METHOD_NOT_ALLOWED, "byway relay: only POST\n"));
+        }
+        // A browser adds this to what a page sends, also of a page whose name leads to this machine all of a sudden.
+        if headers.contains_key(ORIGIN) {
+            return Some((
+                StatusCode::FORBIDDEN,
+                "byway relay: web pages are not served (Origin)\n",
+            ));
         }
         // A web page that is lured into a POST can send text and forms, but not this.
         let binary = HeaderValue::from_static("application/octet-stream");
@@ -315,6 +331,10 @@ fn denied(answering: Answering, denial: Denial) -> Response<Answered> {
             StatusCode::UNAUTHORIZED,
             "byway relay: the token is not known or not valid now; ask the operator for another\n",
         ),
+        Denial::FromBeyond => (
+            StatusCode::FORBIDDEN,
+            "byway relay: this relay is for its own machine, and a front passed the request on; its operator may name the front by --trusted-proxy, and say who may use the relay by --policy or --open\n",
+        ),
         Denial::TooMany => (
             StatusCode::SERVICE_UNAVAILABLE,
             "byway relay: too many wrong tokens came from this address; come back later\n",
@@ -329,6 +349,7 @@ fn denied(answering: Answering, denial: Denial) -> Response<Answered> {
         Denial::BadToken => {
             headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static(REFUSAL));
         }
+        Denial::FromBeyond => {}
         Denial::TooMany => {
             headers.insert(RETRY_AFTER_HEADER, HeaderValue::from(RETRY_AFTER));
         }

@@ -3,6 +3,7 @@
 mod chunked;
 mod full;
 mod limits;
+mod proxy_protocol;
 mod requests;
 
 use std::io::{Read, Write};
@@ -302,6 +303,9 @@ fn requests_other_than_exchanges_are_refused() {
         ("GET /v1 HTTP/1.1\r\nHost: x\r\n\r\n".into(), 405),
         ("POST /v1 HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n\r\n".into(), 415),
         (post("/v1", "Content-Length: 0", ""), 400),
+        // A page whose name was made to lead here (DNS rebinding), or in a sandbox.
+        (post("/v1", "Origin: http://rebound.example:8080\r\nContent-Length: 0", ""), 403),
+        (post("/v1", "Origin: null\r\nContent-Length: 0", ""), 403),
         (post("/v1", "Content-Length: 5", "hello"), 400),
         (post("/v1", "Content-Length: 9999999", ""), 413),
         (post("/v1", "Content-Length: 5\r\nTransfer-Encoding: chunked", "0\r\n\r\n"), 400),

@@ -3,8 +3,8 @@
 use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, PoisonError, RwLock};
-use std::time::Duration;
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::time::{Duration, Instant};
 
 use rustls::crypto::ring;
 use rustls::pki_types::pem::PemObject;
@@ -16,6 +16,7 @@ use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 
 use super::connection::{drain, refusal};
+use super::router::{Bucket, Rate};
 use super::stall::LINGER;
 use crate::pin::KeyPin;
 
@@ -25,6 +26,10 @@ pub(super) const HANDSHAKE: [u8; 1] = [22];
 /// Octets that TLS holds of a client that takes them slowly, beside those of HTTP: as many as HTTP does,
 /// so that TLS adds no more than that to what is neither with the sender nor the receiver's kernel.
 const BUFFER: usize = 32 * 1024;
+
+/// Refusals that take a handshake. A handshake takes up to a thousandth of a second of a core, so that a flood of
+/// connections costs a twentieth of one.
+const REFUSALS: Rate = Rate::new(50, 64);
 
 /// A certificate with its chain and its private key, for a relay that speaks TLS itself.
 #[derive(Clone)]
@@ -120,11 +125,17 @@ impl fmt::Debug for Certificate {
 /// Makes connections speak TLS.
 pub(super) struct TlsServer {
     current: RwLock<Arc<ServerConfig>>,
+    refusals: Mutex<Bucket>,
+    begun: Instant,
 }
 
 impl TlsServer {
     pub fn new(certificate: Certificate) -> Self {
-        Self { current: RwLock::new(certificate.config) }
+        Self {
+            current: RwLock::new(certificate.config),
+            refusals: Mutex::default(),
+            begun: Instant::now(),
+        }
     }
 
     /// Has later handshakes use this certificate. What clients may resume is kept with the certificate, so
@@ -143,6 +154,13 @@ impl TlsServer {
         let shaken = TlsAcceptor::from(current)
             .accept_with(stream, |session| session.set_buffer_limit(Some(BUFFER)));
         tokio::time::timeout(timeout, shaken).await?
+    }
+
+    /// Whether another connection may be refused by [`refuse`](Self::refuse), which takes a handshake.
+    pub fn may_refuse(&self) -> bool {
+        let now = self.begun.elapsed().as_millis() as u64;
+        let mut refusals = self.refusals.lock().unwrap_or_else(PoisonError::into_inner);
+        refusals.take(now, REFUSALS, 1, 0).is_ok()
     }
 
     /// Answers a connection without having read a request. All of it takes [`LINGER`] at most.

@@ -1,7 +1,7 @@
 //! ChaCha20-Poly1305 (RFC 8439) over octets that lie in two pieces, as those of a ring do.
 
 use chacha20::ChaCha20;
-use chacha20::cipher::{KeyIvInit, StreamCipher, StreamCipherSeek};
+use chacha20::cipher::{KeyIvInit, StreamCipher};
 use poly1305::Poly1305;
 use poly1305::universal_hash::{KeyInit, UniversalHash};
 use subtle::ConstantTimeEq;
@@ -14,9 +14,6 @@ pub const TAG: usize = 16;
 
 /// Octets of a block of Poly1305.
 const BLOCK: usize = 16;
-
-/// The first octet of the key stream that encrypts, behind the block from which the tag's key is made.
-const TEXT_AT: u32 = 64;
 
 /// Encrypts both pieces in place, and gives the tag over them and `ad`. A nonce is used once with a key.
 pub fn seal(key: &Secret, nonce: u64, ad: &[u8], [a, b]: [&mut [u8]; 2]) -> [u8; TAG] {
@@ -56,11 +53,11 @@ fn iv(nonce: u64) -> [u8; 12] {
 /// The cipher, about to encrypt, and what makes the tag.
 fn begin(key: &Secret, nonce: u64) -> (ChaCha20, Poly1305) {
     let mut cipher = ChaCha20::new(key.octets().into(), &iv(nonce).into());
-    let mut mac_key = [0; 32];
-    cipher.apply_keystream(&mut mac_key);
-    let mac = Poly1305::new(&mac_key.into());
-    mac_key.zeroize();
-    cipher.seek(TEXT_AT);
+    // What is encrypted begins with the next block, whatever of this one is the tag's key.
+    let mut block = [0; 64];
+    cipher.apply_keystream(&mut block);
+    let mac = Poly1305::new(block[..32].try_into().expect("half a block is a key"));
+    block.zeroize();
     (cipher, mac)
 }
 

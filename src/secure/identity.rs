@@ -10,7 +10,7 @@ use sha2::{Digest, Sha512};
 use subtle::{Choice, ConditionallySelectable, ConstantTimeEq};
 use zeroize::{Zeroize, ZeroizeOnDrop, Zeroizing};
 
-use super::PublicKey;
+use super::{PublicKey, x25519};
 
 /// What stands before the seed where it is hashed. So a seed that is used elsewhere, too, makes another
 /// key there: with RFC 8032's own hash, the same scalar in both signs would sign with the same nonces,
@@ -37,8 +37,6 @@ const LABEL: &[u8] = b"byway identity 1\0";
 #[derive(Clone)]
 pub struct Identity {
     seed: [u8; 32],
-    /// Whether the scalar that signs is −a. It tells nothing of the seed but one bit of a point.
-    is_negated: bool,
     public: PublicKey,
 }
 
@@ -47,10 +45,7 @@ impl Identity {
     /// the same identity.
     pub fn from_seed(seed: [u8; 32]) -> Self {
         let (secret, _) = expand(&seed);
-        let point = EdwardsPoint::mul_base_clamped(*secret);
-        let is_negated = point.compress().to_bytes()[31] >> 7 == 1;
-        let point = EdwardsPoint::conditional_select(&point, &-point, u8::from(is_negated).into());
-        Self { seed, is_negated, public: PublicKey::of(&point) }
+        Self { seed, public: PublicKey::of(x25519::public(&secret)) }
     }
 
     /// The seed, to be kept where nobody else reads it.
@@ -77,7 +72,8 @@ impl Identity {
     pub(super) fn sign(&self, message: &[u8]) -> [u8; 64] {
         let (secret, prefix) = expand(&self.seed);
         let scalar = Zeroizing::new(Scalar::from_bytes_mod_order(*secret));
-        let sign = Choice::from(u8::from(self.is_negated));
+        let point = EdwardsPoint::mul_base(&scalar);
+        let sign = Choice::from(point.compress().to_bytes()[31] >> 7);
         let key = ExpandedSecretKey {
             scalar: Scalar::conditional_select(&scalar, &-*scalar, sign),
             hash_prefix: *prefix,

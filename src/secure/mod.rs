@@ -8,10 +8,10 @@
 //!            └──── PROOF: a signature over a session's address and the relay's host
 //! ```
 //!
-//! Firmware chooses the feature `secure`. Built for thumbv7em with `opt-level = "z"`, a program that makes an
-//! identity, proves its key and connects to a key name takes 57 KB of ROM more than without, 32 KB of which are
-//! SHA-2 unrolled: `RUSTFLAGS='--cfg sha2_backend_soft="compact"'` takes these away and leaves 25 KB. The session
-//! is 128 octets larger.
+//! Firmware chooses the feature `secure`; `examples/firmware` has it as a choice, too, and its README says what that
+//! takes: a seed, entropy, and `RUSTFLAGS='--cfg sha2_backend_soft="compact"'`, without which SHA-2 is 32 KB larger.
+//! What it takes of ROM and RAM is in `memory-budget.md`. A program that listens at its key name has signatures linked,
+//! too: 18 KB of ROM more (thumbv7em, `opt-level = "z"`).
 
 pub(crate) mod aead;
 mod identity;
@@ -21,6 +21,7 @@ mod public_key;
 mod secret;
 #[cfg(all(test, feature = "std"))]
 mod tests;
+pub(crate) mod x25519;
 
 pub use identity::Identity;
 pub use proof::{HostDigest, KeyProof};

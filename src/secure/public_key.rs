@@ -9,6 +9,7 @@ use curve25519_dalek::edwards::{CompressedEdwardsY, EdwardsPoint};
 use curve25519_dalek::montgomery::MontgomeryPoint;
 use ed25519_dalek::{Signature, VerifyingKey};
 
+use super::x25519;
 use crate::wire::{KEY_NAME_PREFIX, Name};
 
 /// Length of a key name in octets: the prefix, and 32 octets in base64.
@@ -34,9 +35,11 @@ pub enum KeyError {
 }
 
 impl PublicKey {
-    /// Makes the key of a point that is known to be one.
-    pub(super) fn of(point: &EdwardsPoint) -> Self {
-        Self(point.compress().to_bytes())
+    /// Makes the key of an X25519 key that is known to be one of a key.
+    pub(super) fn of(x25519: [u8; 32]) -> Self {
+        let point = MontgomeryPoint(x25519).to_edwards(0);
+        debug_assert!(point.is_some(), "it is known to be on the curve");
+        Self(point.unwrap_or_default().compress().to_bytes())
     }
 
     /// Checks the octets of an Ed25519 key (RFC 8032, section 5.1.2).
@@ -48,8 +51,7 @@ impl PublicKey {
         let point = CompressedEdwardsY(octets).decompress().ok_or(KeyError::Damaged)?;
         let is_key = octets[31] >> 7 == 0
             && point.compress().to_bytes() == octets
-            && !point.is_small_order()
-            && point.is_torsion_free();
+            && x25519::is_key(&point.to_montgomery().to_bytes());
         if is_key { Ok(Self(octets)) } else { Err(KeyError::Damaged) }
     }
 
@@ -90,10 +92,7 @@ impl PublicKey {
     /// # Errors
     /// The octets are the X25519 key of no such key, or not written in the canonical way.
     pub fn from_x25519(octets: [u8; 32]) -> Result<Self, KeyError> {
-        let point = MontgomeryPoint(octets).to_edwards(0).ok_or(KeyError::Damaged)?;
-        // −0 has the sign bit 0, and what is not canonical comes back as another number.
-        let key = Self::from_bytes(point.compress().to_bytes())?;
-        if key.to_x25519() == octets { Ok(key) } else { Err(KeyError::Damaged) }
+        if x25519::is_key(&octets) { Ok(Self::of(octets)) } else { Err(KeyError::Damaged) }
     }
 
     /// Whether that is this key's signature of the message (RFC 8032, section 5.1.7), in the one form

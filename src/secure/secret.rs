@@ -2,7 +2,6 @@
 
 use core::fmt;
 
-use noise_protocol::U8Array;
 use subtle::ConstantTimeEq;
 use zeroize::{Zeroize, ZeroizeOnDrop};
 
@@ -37,31 +36,5 @@ impl Eq for Secret {}
 impl fmt::Debug for Secret {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Secret")
-    }
-}
-
-impl U8Array for Secret {
-    fn new() -> Self {
-        Self::NONE
-    }
-
-    fn new_with(octet: u8) -> Self {
-        Self([octet; 32])
-    }
-
-    fn from_slice(octets: &[u8]) -> Self {
-        Self(<[u8; 32]>::from_slice(octets))
-    }
-
-    fn len() -> usize {
-        32
-    }
-
-    fn as_slice(&self) -> &[u8] {
-        &self.0
-    }
-
-    fn as_mut(&mut self) -> &mut [u8] {
-        &mut self.0
     }
 }

@@ -5,7 +5,7 @@ use core::marker::PhantomData;
 
 use heapless::Vec;
 
-use super::deadline::Deadline;
+use super::channel::places::PlacesWanted;
 use super::exchange::{Flight, LittleData, Transfer};
 use super::greeting::Greeting;
 use super::path::{Backoff, BodySize, Gateway, Hold, ParkDoubt, Rate, StreamWatch};
@@ -93,10 +93,9 @@ pub struct FullState {
     pub stream_watch: StreamWatch,
     pub gateway: Gateway,
     pub rate: Rate,
-    /// When a peer that connected found no free channel, lately.
-    pub places_wanted: Deadline,
-    /// The number of the last arrival then.
-    pub arrivals_then: u32,
+    pub places: PlacesWanted,
+    /// Messages that were of no use, modulo 2^32.
+    pub junk: u32,
     pub events: Vec<Event, EVENTS, u8>,
     pub stats: Stats,
 }
@@ -180,8 +179,8 @@ impl Sealed for Full {
         stream_watch: StreamWatch::new(),
         gateway: Gateway::new(),
         rate: Rate::new(),
-        places_wanted: Deadline::NONE,
-        arrivals_then: 0,
+        places: PlacesWanted::NONE,
+        junk: 0,
         events: Vec::new(),
         stats: Stats::new(),
     };

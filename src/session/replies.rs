@@ -152,8 +152,21 @@ impl<M: Mode> Core<M> {
         self.wakes.send |= self.replies.add(kind, status, peer, channel);
     }
 
+    /// A message came that is of no use here.
+    pub fn note_junk(&mut self) {
+        if let Some(full) = self.full_mut() {
+            full.junk = full.junk.wrapping_add(1);
+        }
+    }
+
+    /// How many messages came that were of no use here, modulo 2^32.
+    pub fn junk(&self) -> u32 {
+        self.full().map_or(0, |full| full.junk)
+    }
+
     /// Tells the source of a message that the channel addressed is not there.
     pub fn unknown(&mut self, from: &Route) {
+        self.note_junk();
         if from.peer != Address::RELAY && from.channel != wire::ChannelRef::NONE {
             self.reply(ReplyKind::Close, Status::Unknown, from.peer, from.channel);
         }

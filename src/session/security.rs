@@ -45,8 +45,8 @@ pub struct Security {
     pub(super) shared: Secret,
     /// What the keys of single handshakes are made of.
     entropy: Secret,
-    /// Whether the identity is the same the next time.
-    is_kept: bool,
+    /// The flags of payloads. Not a `bool`, by whose spare values no security would not be all zeros.
+    flags: u8,
 }
 
 impl Security {
@@ -55,18 +55,18 @@ impl Security {
     /// cannot be found out later by somebody who gets hold of the identity.
     pub fn new(identity: &Identity, entropy: Secret) -> Self {
         let identity = Secret::new(*identity.x25519_secret());
-        Self { identity, shared: Secret::NONE, entropy, is_kept: true }
+        Self { identity, shared: Secret::NONE, entropy, flags: KEPT }
     }
 
     /// The identity is for this run alone: peers are told so, and do not remember its key.
     #[must_use]
     pub fn with_fleeting_identity(mut self) -> Self {
-        self.is_kept = false;
+        self.flags &= !KEPT;
         self
     }
 
     /// Only peers with the same secret can have a channel with the session. It should have 256 random bits:
-    /// a peer can try guesses of it, one with each connection that it makes or is asked for.
+    /// a peer can check guesses of it after a single try to have a channel, as many as it likes.
     #[must_use]
     pub fn with_shared_secret(mut self, shared: Secret) -> Self {
         self.shared = shared;
@@ -76,7 +76,7 @@ impl Security {
     /// What this end tells within a handshake: flags, then a greeting.
     pub(super) fn payload(&self, greeting: &[u8]) -> Payload {
         let mut payload = Payload { len: 0, octets: [0; MAX_PAYLOAD] };
-        payload.octets[0] = if self.is_kept { KEPT } else { 0 };
+        payload.octets[0] = self.flags;
         let n = greeting.len().min(MAX_PAYLOAD - 1);
         payload.octets[1..=n].copy_from_slice(&greeting[..n]);
         payload.len = n + 1;
@@ -84,7 +84,7 @@ impl Security {
     }
 
     /// The secret of a key for a single handshake, after which what it was made of is forgotten.
-    pub(super) fn ephemeral(&mut self) -> Secret {
+    pub(crate) fn ephemeral(&mut self) -> Secret {
         let make = |label: &[u8]| {
             let hash = Sha256::new().chain_update(label).chain_update(self.entropy.octets());
             Secret::new(hash.finalize().into())

@@ -1,5 +1,6 @@
 //! What a session is opened with.
 
+use core::fmt;
 use core::num::NonZeroU32;
 
 use super::cipher::encipher;
@@ -15,7 +16,7 @@ use crate::secure::KeyProof;
 /// let mut settings = Settings::new(secret, seed);
 /// settings.linger_ms = 60_000;
 /// ```
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Settings {
     /// 128 random bits that nobody else has and no other start of the program: a program that knows
@@ -47,6 +48,21 @@ pub struct Settings {
     /// Deadlines and intervals. A [`Single`](super::Single) session has those of its
     /// [`Purpose`](super::Purpose) instead.
     pub timers: Timers,
+}
+
+/// Without secret, seed and owner: who reads a log is not to have the session.
+impl fmt::Debug for Settings {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Settings")
+            .field("epoch", &self.epoch)
+            .field("linger_ms", &self.linger_ms)
+            .field("keepalive_ms", &self.keepalive_ms)
+            .field("pace", &self.pace)
+            .field("max_body", &self.max_body)
+            .field("max_response", &self.max_response)
+            .field("timers", &self.timers)
+            .finish_non_exhaustive()
+    }
 }
 
 impl Settings {

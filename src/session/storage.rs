@@ -1,5 +1,7 @@
 //! Where a session lives: its owner gives the memory, one compiled core serves every size.
 
+use core::fmt;
+
 use super::channel::ChannelRecord;
 use super::channel::tombstone::Tombstone;
 use super::exchange::Transfer;
@@ -76,7 +78,6 @@ impl Profile {
 
 /// A session's memory as one value, for a `static`: all zeros at first, so that it lies in .bss.
 /// `RING` is a power of two, at least 256.
-#[derive(Debug)]
 pub struct Storage<const CHANNELS: usize, const RING: usize, const LISTENERS: usize, M: Mode = Full>
 {
     core: Core<M>,
@@ -86,6 +87,15 @@ pub struct Storage<const CHANNELS: usize, const RING: usize, const LISTENERS: us
     claims: [Claim<M>; LISTENERS],
     leases: [[M::Lease; 2]; CHANNELS],
     rings: [[[u8; RING]; 2]; CHANNELS],
+}
+
+/// Without what is in it.
+impl<const CHANNELS: usize, const RING: usize, const LISTENERS: usize, M: Mode> fmt::Debug
+    for Storage<CHANNELS, RING, LISTENERS, M>
+{
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Storage").finish_non_exhaustive()
+    }
 }
 
 impl<const CHANNELS: usize, const RING: usize, const LISTENERS: usize, M: Mode> Default
@@ -165,7 +175,6 @@ impl Profile {
 
 /// A session's memory on the heap: allocated once, freed on drop, never resized.
 #[cfg(feature = "std")]
-#[derive(Debug)]
 pub struct HeapStorage<M: Mode = Full> {
     core: Box<Core<M>>,
     transfers: Box<M::Transfers>,
@@ -175,6 +184,14 @@ pub struct HeapStorage<M: Mode = Full> {
     leases: Box<[M::Lease]>,
     pool: Box<[u8]>,
     rings: Box<[u8]>,
+}
+
+/// Without what is in it.
+#[cfg(feature = "std")]
+impl<M: Mode> fmt::Debug for HeapStorage<M> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("HeapStorage").finish_non_exhaustive()
+    }
 }
 
 #[cfg(feature = "std")]

@@ -133,7 +133,8 @@ pub(crate) fn host(url: &str) -> Result<String, ConfigError> {
 /// Host, port and path of a relay's URL, by which clients tell relays apart.
 pub(crate) fn place(url: &str) -> Result<String, ConfigError> {
     let url = RelayUrl::new(url)?;
-    Ok(format!("{}{}", url.host_field(), url.base))
+    let host = url.host_field().to_ascii_lowercase();
+    Ok(format!("{}{}", host, url.base))
 }
 
 /// The relay's URL in its parts.

@@ -75,7 +75,7 @@ impl ChannelRef {
 }
 
 /// HELLO, the first message of a request.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Clone, Copy, PartialEq, Eq)]
 pub struct Hello {
     /// The sender's [`VERSION`](super::VERSION).
     pub version: u8,
@@ -90,6 +90,19 @@ pub struct Hello {
     pub hold_ms: u32,
     /// The most octets that the answer's body may have.
     pub max_response: u32,
+}
+
+/// Without the session's secret.
+impl fmt::Debug for Hello {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Hello")
+            .field("version", &self.version)
+            .field("flags", &self.flags)
+            .field("seq", &self.seq)
+            .field("hold_ms", &self.hold_ms)
+            .field("max_response", &self.max_response)
+            .finish_non_exhaustive()
+    }
 }
 
 /// WELCOME, the first message of a response.
@@ -136,7 +149,7 @@ pub struct Proof<'a> {
 }
 
 /// LISTEN_REQ: a claim of a name.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Clone, Copy, PartialEq, Eq)]
 pub struct ListenReq {
     /// The claim's slot and generation, as for channels.
     pub claim: u32,
@@ -154,6 +167,21 @@ pub struct ListenReq {
     pub heard: Option<Status>,
     /// The name.
     pub name: Name,
+}
+
+/// Without the owner, by which a later session would take the name over.
+impl fmt::Debug for ListenReq {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ListenReq")
+            .field("claim", &self.claim)
+            .field("kind", &self.kind)
+            .field("name", &self.name)
+            .field("port", &self.port)
+            .field("epoch", &self.epoch)
+            .field("backlog", &self.backlog)
+            .field("heard", &self.heard)
+            .finish_non_exhaustive()
+    }
 }
 
 /// LISTEN_RSP: what became of a claim.

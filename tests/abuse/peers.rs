@@ -194,7 +194,7 @@ impl Phone {
     }
 }
 
-/// A client that connects to others and says nothing.
+/// A client that takes channels of others.
 pub struct Stranger {
     client: Client,
     taken: Mutex<Vec<Stream>>,
@@ -213,5 +213,11 @@ impl Stranger {
             taken.push(stream);
         }
         taken.len()
+    }
+
+    /// Sends an octet on each channel that it still has.
+    pub fn use_channels(&self) {
+        let mut taken = self.taken.lock().unwrap_or_else(PoisonError::into_inner);
+        taken.retain(|stream| (&*stream).write_all(b"x").is_ok());
     }
 }

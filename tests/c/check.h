@@ -99,6 +99,7 @@ void test_two_loops(void);
 void test_greetings(void);
 void test_pinned_key(void);
 void test_admit(void);
+void test_refuse(void);
 void test_shared_secret(void);
 void test_plain(void);
 void test_endpoints(void);

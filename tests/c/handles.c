@@ -47,6 +47,7 @@ static void refuse(int32_t code, byway_handle handle, bool clients, bool listene
   if (listeners) {
     EXPECT(code, byway_accept(handle, 0, &at.handle));
     EXPECT(code, byway_admit(handle, NULL, 0));
+    EXPECT(code, byway_refuse(handle, NULL, 0));
   }
   if (listeners && streams) {
     EXPECT(code, byway_endpoint(handle, at.text, sizeof at.text));
@@ -67,6 +68,7 @@ static void refuse(int32_t code, byway_handle handle, bool clients, bool listene
   if (streams && datagrams) {
     EXPECT(code, byway_peer(handle, at.octets));
     EXPECT(code, byway_peer_key(handle, at.text, sizeof at.text));
+    EXPECT(code, byway_refuse_peer(handle));
     EXPECT(code, byway_greeting(handle, at.octets, sizeof at.octets, &at.size));
     EXPECT(code, byway_channel_get_stats(handle, &at.channel, sizeof at.channel));
   }

@@ -343,7 +343,7 @@ fn peers_without_the_shared_secret_get_no_channel() {
         assert!(last.contains("give both ends the same shared secret"), "{last}");
         refused(
             ["connect", "camera:1", "--relay", &relay.url],
-            1,
+            3,
             &["give both ends the same shared secret"],
         );
         start("connect", &right)

@@ -12,6 +12,7 @@ mod foreign;
 mod gateways;
 mod origin;
 mod pace;
+mod proxy_protocol;
 mod roam;
 mod scanner;
 mod slow;
@@ -25,7 +26,7 @@ use std::thread;
 use std::time::Duration;
 
 use byway::client::{Client, Config, Stream};
-use byway::relay::{Relay, RelayConfig};
+use byway::relay::{Access, Relay, RelayConfig};
 use byway::session::Pace;
 
 /// Longer than any step takes on a slow and busy machine.
@@ -34,9 +35,9 @@ pub const DEADLINE: Duration = Duration::from_secs(60);
 /// The paces that differ on the wire, at each of which the tests receive.
 pub const PACES: [Pace; 2] = [Pace::Streaming, Pace::LongPoll];
 
-/// A relay in this process.
+/// A relay in this process, for clients behind proxies too.
 pub fn relay() -> Relay {
-    Relay::bind(RelayConfig::default()).expect("a port")
+    Relay::bind(RelayConfig { access: Access::Open, ..RelayConfig::default() }).expect("a port")
 }
 
 /// A URL of a server on loopback.

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use crate::fate::Fate;
 use crate::http::{self, Asked};
+use crate::tamper::Tampering;
 use crate::tell::{Telling, listen};
 
 /// Octets passed on at once.
@@ -36,6 +37,7 @@ pub struct Carry<'a> {
     pub relay: SocketAddr,
     pub asked: Asked,
     pub fate: Fate,
+    pub hostile: Option<&'a Tampering>,
 }
 
 impl Carry<'_> {
@@ -123,7 +125,9 @@ impl Carry<'_> {
         }
         let after = thread::scope(|scope| {
             let (says, hears) = mpsc::sync_channel(PIECES);
-            let listening = scope.spawn(|| listen(&relay, says));
+            let gather = self.hostile.and_then(Tampering::gathers);
+            let relays = &relay;
+            let listening = scope.spawn(move || listen(relays, says, gather));
             let asking = scope.spawn(|| self.ask(body, &relay));
             let mut after = Telling::new(self).tell(hears).unwrap_or(After::Close);
             if after == After::Close {

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use byway::client::{Client, Config, DatagramChannel, Stream};
 use byway::error::PeerError;
-use byway::relay::{Relay, RelayConfig};
+use byway::relay::{Access, Relay, RelayConfig};
 use byway::session::{Pace, Profile};
 use byway::{Error, Kind};
 
@@ -101,7 +101,9 @@ impl Cell {
     pub fn run(&self) -> Outcome {
         let begun = Instant::now();
         let router = scaled::router(RelayConfig::default().router);
-        let relay = Relay::bind(RelayConfig { router, ..RelayConfig::default() }).expect("binds");
+        let relay =
+            Relay::bind(RelayConfig { router, access: Access::Open, ..RelayConfig::default() })
+                .expect("binds");
         let faults = match self.fault {
             Some(fault) => Faults::each(&[fault], ALONE, LATE),
             None => Faults::each(Fault::OF_A_PROXY, TOGETHER, LATE),

@@ -1,7 +1,10 @@
 //! A misbehaving proxy on real sockets, between real clients and a real relay: each fault alone,
 //! and all together. `BYWAY_ROGUE_RUNS` sets how many runs, `BYWAY_ROGUE_SEED` replays one, and
-//! `BYWAY_ROGUE_FAULT`, such as `LoseAnswer`, leaves out the other faults.
+//! `BYWAY_ROGUE_FAULT`, such as `LoseAnswer`, leaves out the other faults. Beside it a hostile relay, which
+//! changes what it passes on, see [`tamper`].
 
+#[path = "../sim/attacks.rs"]
+mod attacks;
 mod carry;
 mod cell;
 #[path = "../sim/fate.rs"]
@@ -13,6 +16,7 @@ mod rng;
 mod scaled;
 #[path = "../sim/seeds.rs"]
 mod seeds;
+mod tamper;
 mod tell;
 
 use std::time::Duration;

@@ -11,6 +11,7 @@ use crate::carry::{After, Carry};
 use crate::fate::{Fate, Faults};
 use crate::http;
 use crate::rng::Rng;
+use crate::tamper::Tampering;
 
 /// Nothing lasts so long here; a connection that brings nothing meanwhile is given up.
 const IDLE: Duration = Duration::from_secs(60);
@@ -29,6 +30,8 @@ struct Shared {
     /// Whom it stands before, if it is asked in origin form.
     relay: SocketAddr,
     faults: Faults,
+    /// What it changes of the answers.
+    hostile: Option<Tampering>,
     rng: Mutex<Rng>,
     exchanges: AtomicU64,
     struck: AtomicU64,
@@ -38,11 +41,26 @@ struct Shared {
 
 impl Proxy {
     pub fn start(relay: SocketAddr, faults: Faults, seed: u64) -> io::Result<Self> {
+        Self::with(relay, faults, None, seed)
+    }
+
+    /// A proxy without faults, which changes what the relay says.
+    pub fn hostile(relay: SocketAddr, tampering: Tampering) -> io::Result<Self> {
+        Self::with(relay, Faults::default(), Some(tampering), 0)
+    }
+
+    fn with(
+        relay: SocketAddr,
+        faults: Faults,
+        hostile: Option<Tampering>,
+        seed: u64,
+    ) -> io::Result<Self> {
         let listener = TcpListener::bind((relay.ip(), 0))?;
         let address = listener.local_addr()?;
         let shared = Arc::new(Shared {
             relay,
             faults,
+            hostile,
             rng: Mutex::new(Rng::new(seed)),
             exchanges: AtomicU64::new(0),
             struck: AtomicU64::new(0),
@@ -102,7 +120,7 @@ impl Shared {
             let Some(asked) = http::read_request(&mut reader)? else { return Ok(false) };
             let fate = self.draw(asked.len);
             let relay = asked.relay.unwrap_or(self.relay);
-            let carry = Carry { client, relay, asked, fate };
+            let carry = Carry { client, relay, asked, fate, hostile: self.hostile.as_ref() };
             Ok(carry.run(&mut reader)? == After::Keep)
         };
         while keeps().unwrap_or(false) {}

@@ -4,11 +4,13 @@ use std::collections::VecDeque;
 use std::io::{self, BufReader, Read, Write};
 use std::net::TcpStream;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender};
+use std::thread;
 use std::time::{Duration, Instant};
 
 use crate::carry::{After, Carry, PIECE};
 use crate::fate::Fate;
 use crate::http::{self, Framing, Told};
+use crate::tamper::Tampering;
 
 /// How long the relay may say nothing, unless something else is to be done before.
 const LONG: Duration = Duration::from_secs(60);
@@ -21,8 +23,9 @@ pub enum Heard {
     Broken,
 }
 
-/// Hears the relay's answer to its end, or until nobody wants it.
-pub fn listen(relay: &TcpStream, says: SyncSender<Heard>) {
+/// Hears the relay's answer to its end, or until nobody wants it; waits for so long before each part,
+/// so that more of it is there.
+pub fn listen(relay: &TcpStream, says: SyncSender<Heard>, gather: Option<Duration>) {
     let mut reader = BufReader::with_capacity(PIECE, relay);
     let Ok(told) = http::read_answer(&mut reader) else {
         let _ = says.send(Heard::Broken);
@@ -35,6 +38,7 @@ pub fn listen(relay: &TcpStream, says: SyncSender<Heard>) {
         if says.send(heard).is_err() || is_last {
             return;
         }
+        gather.into_iter().for_each(thread::sleep);
         heard = match reader.read(&mut piece) {
             Ok(0) => Heard::End,
             Ok(got) => Heard::Part(piece[..got].to_vec()),
@@ -47,6 +51,7 @@ pub fn listen(relay: &TcpStream, says: SyncSender<Heard>) {
 pub struct Telling<'a> {
     client: &'a TcpStream,
     fate: Fate,
+    hostile: Option<&'a Tampering>,
     begun: Instant,
     framing: Framing,
     /// What is not to be told yet, or never.
@@ -65,6 +70,7 @@ impl<'a> Telling<'a> {
         Self {
             client,
             fate,
+            hostile: carry.hostile,
             begun: Instant::now(),
             framing,
             head: None,
@@ -99,7 +105,7 @@ impl<'a> Telling<'a> {
                 Err(RecvTimeoutError::Timeout) => {}
                 Err(RecvTimeoutError::Disconnected) if held.is_empty() => return Ok(After::Close),
                 // All was heard, but not all of it told.
-                Err(RecvTimeoutError::Disconnected) => std::thread::sleep(wait),
+                Err(RecvTimeoutError::Disconnected) => thread::sleep(wait),
             }
         }
     }
@@ -127,7 +133,16 @@ impl<'a> Telling<'a> {
             Heard::Head(told) if withheld => self.head = Some(told),
             Heard::Head(told) => self.client.write_all(self.framing.head(&told).as_bytes())?,
             Heard::Part(part) if withheld => self.whole.extend(part),
-            Heard::Part(part) => return self.part(&part),
+            Heard::Part(part) => match self.hostile {
+                Some(hostile) => {
+                    self.whole.extend(part);
+                    let part = hostile.change(&mut self.whole);
+                    if !part.is_empty() {
+                        return self.part(&part);
+                    }
+                }
+                None => return self.part(&part),
+            },
             Heard::End => return self.end().map(Some),
             Heard::Broken if matches!(self.fate, Fate::Reset(_)) => return Ok(Some(After::Reset)),
             Heard::Broken => return Ok(Some(After::Close)),
@@ -161,7 +176,13 @@ impl<'a> Telling<'a> {
             }
             (Fate::CutDown(at), _) if at == self.told => return Ok(After::Close),
             (Fate::Http10(_), _) => return Ok(After::Close),
-            _ => self.framing.finish(self.client)?,
+            _ => {
+                // What is no whole message was not changed.
+                if self.hostile.is_some() && !self.whole.is_empty() {
+                    self.framing.write(self.client, &self.whole)?;
+                }
+                self.framing.finish(self.client)?;
+            }
         }
         Ok(After::Keep)
     }

@@ -4,6 +4,7 @@
 mod adapt;
 mod answer;
 mod app;
+mod attacks;
 mod claims;
 mod client;
 mod cuts;

@@ -16,6 +16,7 @@ mod nonblocking;
 mod origins;
 mod refusals;
 mod secure;
+mod shown;
 mod single;
 mod stranger;
 mod strangers;

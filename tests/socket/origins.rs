@@ -6,14 +6,15 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use byway::client::{Client, Config};
-use byway::relay::{Relay, RelayConfig};
+use byway::relay::{Access, Relay, RelayConfig};
 use byway::session::Pace;
 
 use super::{LONG, config, pattern};
 
 fn behind_proxy() -> Relay {
     let trusted_proxies = vec!["127.0.0.1/32".parse().unwrap()];
-    Relay::bind(RelayConfig { trusted_proxies, ..RelayConfig::default() }).unwrap()
+    let access = Access::Open;
+    Relay::bind(RelayConfig { access, trusted_proxies, ..RelayConfig::default() }).unwrap()
 }
 
 fn client_at(relay: &Relay, address: &str, pace: Pace) -> Client {

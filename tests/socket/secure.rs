@@ -161,12 +161,8 @@ fn peers_without_the_shared_secret_are_refused() {
     let friend = with(Some([1; 32]));
     for secret in [Some([2; 32]), None] {
         let stranger = with(secret);
-        // The listener is the first to know, from the connector's last message.
-        let mut stream = stranger.connect("camera:1").unwrap();
-        let _ = stream.write_all(b"let me in");
-        let error = stream.read(&mut [0; 9]).unwrap_err();
-        let error = *error.get_ref().unwrap().downcast_ref::<Error>().unwrap();
-        assert_eq!(error, PeerError::Handshake.into());
+        let refused = stranger.connect("camera:1").map(|_| ());
+        assert_eq!(refused, Err(PeerError::Handshake.into()));
         assert_eq!(
             listener.accept_timeout(std::time::Duration::ZERO).map(|_| ()),
             Err(Error::TimedOut)
@@ -177,6 +173,22 @@ fn peers_without_the_shared_secret_are_refused() {
     let mut said = [0; 8];
     listener.accept_timeout(LONG).unwrap().read_exact(&mut said).unwrap();
     assert_eq!(&said, b"it is me");
+}
+
+#[test]
+fn listener_without_the_shared_secret_is_refused_and_neither_heard_nor_known() {
+    let (relay, directory) = (relay(), tempfile::tempdir().unwrap());
+    let file = directory.path().join("known");
+    let squatter = client_of(&relay, &identity(6));
+    let listener: Listener<Stream> = squatter.listen_greeting("camera:1", b"evil", LONG).unwrap();
+    let known_peers = Some(file.clone());
+    let shared_secret = Some(Secret::new([1; 32]));
+    let connector = Client::open(Config { shared_secret, known_peers, ..config(&relay) }).unwrap();
+    let refused = connector.connect_greeting("camera:1", b"for friends", LONG);
+    assert_eq!(refused.map(|_: Stream| ()), Err(PeerError::Handshake.into()));
+    assert!(!file.exists());
+    let accepted = listener.accept_timeout(std::time::Duration::ZERO).map(|_| ());
+    assert_eq!(accepted, Err(Error::TimedOut));
 }
 
 #[test]
@@ -193,6 +205,37 @@ fn listener_admits_the_keys_it_is_given_and_tells_others_why() {
     let error = refused.read(&mut [0; 1]).unwrap_err();
     let error = *error.get_ref().unwrap().downcast_ref::<Error>().unwrap();
     assert_eq!(error, PeerError::KeyRefused.into());
+}
+
+#[test]
+fn refused_peer_is_told_so_and_comes_back_in_vain() {
+    let relay = relay();
+    let server = client(&relay);
+    let listener: Listener<Stream> = server.listen("camera:1").unwrap();
+    let (stranger, friend) = (client_of(&relay, &identity(2)), client_of(&relay, &identity(1)));
+    let end = |stream: &mut Stream| {
+        let error = stream.read(&mut [0; 1]).unwrap_err();
+        *error.get_ref().unwrap().downcast_ref::<Error>().unwrap()
+    };
+    let mut first = stranger.connect("camera:1").unwrap();
+    let accepted = listener.accept_timeout(LONG).unwrap();
+    listener.refuse(accepted.peer_key().unwrap());
+    accepted.refuse();
+    assert_eq!(accepted.peer_key(), Err(Error::Closed));
+    assert_eq!(end(&mut first), PeerError::KeyRefused.into());
+    let mut second = stranger.connect("camera:1").unwrap();
+    let _friend = friend.connect("camera:1").unwrap();
+    let accepted = listener.accept_timeout(LONG).unwrap();
+    assert_eq!(accepted.peer_key(), Ok(Some(identity(1).public_key())));
+    assert_eq!(end(&mut second), PeerError::KeyRefused.into());
+    // A key that was admitted can be refused, too; that does not admit others.
+    listener.admit([1, 2].map(|n| identity(n).public_key()));
+    listener.refuse([identity(1).public_key()]);
+    let mut third = friend.connect("camera:1").unwrap();
+    let _admitted = stranger.connect("camera:1").unwrap();
+    let accepted = listener.accept_timeout(LONG).unwrap();
+    assert_eq!(accepted.peer_key(), Ok(Some(identity(2).public_key())));
+    assert_eq!(end(&mut third), PeerError::KeyRefused.into());
 }
 
 #[test]

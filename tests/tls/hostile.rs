@@ -9,7 +9,7 @@ use byway::error::{Error, ResourceError};
 use byway::relay::RelayConfig;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
-use crate::{DEADLINE, Pair, ask, https, line};
+use crate::{DEADLINE, Pair, ask, client, https, line};
 
 /// Handshakes that begin and do not go on.
 const HALF: usize = 1_000;
@@ -112,6 +112,31 @@ fn full_relay_says_so_over_tls() {
         Err(Error::Resource(ResourceError::Full { .. })) => {}
         other => panic!("{other:?}"),
     }
+    drop((listener, open));
+}
+
+#[test]
+fn refusals_take_few_handshakes_a_second_and_the_others_none() {
+    const TRIES: u64 = 400;
+    let pair = Pair::new();
+    let relay = pair.relay_with(RelayConfig { max_connections: 1, ..RelayConfig::default() });
+    let port = relay.local_addr().port();
+    let open = client(&https(port), pair.roots());
+    let listener = open.listen("here:1").expect("listens");
+    while relay.connections().served == 0 {
+        std::thread::yield_now();
+    }
+    let (began, before) = (Instant::now(), relay.connections().refused);
+    let mut answered = 0;
+    for _ in 0..TRIES {
+        let mut text = Vec::new();
+        // One that gets no handshake ends in an error.
+        let _ = line(port, &pair).read_to_end(&mut text);
+        answered += u64::from(text.starts_with(b"HTTP/1.1 503 "));
+    }
+    let most = 64 + 50 * (began.elapsed().as_secs() + 1);
+    assert!((1..=most).contains(&answered), "{answered} of at most {most}");
+    assert!(relay.connections().refused >= before + TRIES, "all of them were refused");
     drop((listener, open));
 }
 

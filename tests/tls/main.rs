@@ -134,17 +134,26 @@ fn command(at: &Path) -> (process::Byway, String, u16) {
 type Line = StreamOwned<ClientConnection, TcpStream>;
 
 fn line(port: u16, trusted: &Pair) -> Line {
+    line_by(port, Arc::new(trusting(&[trusted])))
+}
+
+/// A client's settings that trust these.
+fn trusting(trusted: &[&Pair]) -> ClientConfig {
     let mut roots = RootCertStore::empty();
-    let trusted = CertificateDer::from_pem_slice(trusted.certificate.as_bytes());
-    roots.add(trusted.expect("a certificate")).expect("a root");
-    let config =
-        ClientConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
-            .with_safe_default_protocol_versions()
-            .expect("TLS")
-            .with_root_certificates(roots)
-            .with_no_client_auth();
+    for pair in trusted {
+        let trusted = CertificateDer::from_pem_slice(pair.certificate.as_bytes());
+        roots.add(trusted.expect("a certificate")).expect("a root");
+    }
+    ClientConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
+        .with_safe_default_protocol_versions()
+        .expect("TLS")
+        .with_root_certificates(roots)
+        .with_no_client_auth()
+}
+
+fn line_by(port: u16, config: Arc<ClientConfig>) -> Line {
     let name = ServerName::try_from("localhost").expect("a name");
-    let session = ClientConnection::new(Arc::new(config), name).expect("a session");
+    let session = ClientConnection::new(config, name).expect("a session");
     let socket = TcpStream::connect(("127.0.0.1", port)).expect("connects");
     socket.set_read_timeout(Some(DEADLINE)).expect("not zero");
     StreamOwned::new(session, socket)

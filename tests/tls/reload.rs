@@ -7,7 +7,13 @@ use byway::transport::Roots;
 
 use crate::daemon::write;
 use crate::process::{Byway, Ended};
-use crate::{Files, Pair, ask, carry, client, command, https, join, line, pattern};
+use crate::{
+    Files, Pair, ask, carry, client, command, https, join, line, line_by, pattern, trusting,
+};
+use rustls::HandshakeKind;
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject;
+use std::sync::Arc;
 
 /// Octets of the transfer, in which a dozen reloads fall.
 const LEN: usize = 24 << 20;
@@ -103,11 +109,25 @@ fn relay_does_not_start_with_files_that_cannot_be_used() {
 fn replaced_key_is_not_resumed() {
     let (old, new) = (Pair::new(), Pair::new());
     let relay = old.relay();
-    let url = https(relay.local_addr().port());
-    let config = || Config { roots: old.pinned(), ..Config::new(url.as_str()) };
-    Client::open(config()).expect("opens").close(crate::DEADLINE).expect("closes");
+    let port = relay.local_addr().port();
+    // One configuration for all: it has the tickets of the connections before, which skip the check of the key.
+    let config = Arc::new(trusting(&[&old, &new]));
+    let shake = || {
+        let mut line = line_by(port, Arc::clone(&config));
+        ask(&mut line);
+        let key = line.conn.peer_certificates().map(|chain| chain[0].to_vec());
+        (line.conn.handshake_kind().expect("it is made"), key.expect("a certificate"))
+    };
+    let der = |pair: &Pair| {
+        CertificateDer::from_pem_slice(pair.certificate.as_bytes()).expect("a certificate").to_vec()
+    };
+    assert_eq!(shake(), (HandshakeKind::Full, der(&old)));
+    assert_eq!(shake(), (HandshakeKind::Resumed, der(&old)), "else this test shows nothing");
     relay.set_certificate(new.load()).expect("a relay of TLS");
-    assert!(Client::open(config()).is_err());
+    assert_eq!(shake(), (HandshakeKind::Full, der(&new)));
+    let url = https(port);
+    let config = Config { roots: old.pinned(), ..Config::new(url.as_str()) };
+    assert!(Client::open(config).is_err());
     client(&url, new.pinned());
 }
 

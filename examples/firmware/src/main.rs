@@ -155,6 +155,7 @@ fn encrypt(device: &mut Talker) {
 
 /// Whether the peer of the channel has the key that is burned in.
 #[cfg(feature = "secure")]
+#[inline(never)] // nor this
 fn knows(device: &mut Talker, id: ChannelId) -> Result<bool, Error> {
     let key = device.session().peer_key(id)?;
     Ok(key.is_some_and(|key| *key.as_bytes() == board::provision().peer))
@@ -163,19 +164,27 @@ fn knows(device: &mut Talker, id: ChannelId) -> Result<bool, Error> {
 /// The channel, once both ends know each other.
 #[cfg(not(feature = "listen"))]
 fn meet(device: &mut Talker) -> Result<ChannelId, Error> {
-    const PEER: Endpoint = Endpoint { name: Name::constant("peer"), port: 1 };
-    #[cfg(not(feature = "secure"))]
-    let id = device.session().connect(board::now(), PEER, Kind::Stream, &[])?;
-    #[cfg(feature = "secure")]
-    let id = {
-        let key = PublicKey::from_bytes(board::provision().peer)
-            .map_err(|_| ConfigError::Unsupported("the peer's key that is burned in is none"))?;
-        device.session().connect_to_key(board::now(), PEER, Kind::Stream, &[], &key)?
-    };
+    let id = dial(device)?;
     while !device.session().connected(id)? {
         device.poll(board::now());
     }
     Ok(id)
+}
+
+#[cfg(not(feature = "listen"))]
+const PEER: Endpoint = Endpoint { name: Name::constant("peer"), port: 1 };
+
+#[cfg(all(not(feature = "listen"), not(feature = "secure")))]
+fn dial(device: &mut Talker) -> Result<ChannelId, Error> {
+    device.session().connect(board::now(), PEER, Kind::Stream, &[])
+}
+
+#[cfg(all(not(feature = "listen"), feature = "secure"))]
+#[inline(never)] // nor the handshake's beginning
+fn dial(device: &mut Talker) -> Result<ChannelId, Error> {
+    let key = PublicKey::from_bytes(board::provision().peer)
+        .map_err(|_| ConfigError::Unsupported("the peer's key that is burned in is none"))?;
+    device.session().connect_to_key(board::now(), PEER, Kind::Stream, &[], &key)
 }
 
 /// The channel, once a peer has connected.

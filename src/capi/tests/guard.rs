@@ -42,6 +42,8 @@ const CALLS: &[(&str, Call)] = &[
     }),
     ("byway_peer_key", || unsafe { byway_peer_key(0, null_mut(), 0) }),
     ("byway_admit", || unsafe { byway_admit(0, null(), 0) }),
+    ("byway_refuse", || unsafe { byway_refuse(0, null(), 0) }),
+    ("byway_refuse_peer", || byway_refuse_peer(0)),
     ("byway_accept", || unsafe { byway_accept(0, 0, null_mut()) }),
     ("byway_close", || byway_close(0, 0)),
     ("byway_abort", || byway_abort(0)),

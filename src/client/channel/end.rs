@@ -53,6 +53,11 @@ impl ChannelEnd {
         self.compare(opened)
     }
 
+    /// The program gave the key of the peer, which says more than those that are known.
+    pub fn trust(&self) {
+        self.compared.store(true, Relaxed);
+    }
+
     /// The channel is open, or why not: its listener is known from now on, or has another key than before.
     pub fn compare(&self, opened: Result<(), Error>) -> Result<(), Error> {
         let Some(known) = &self.handle.known_peers else { return opened };
@@ -60,10 +65,10 @@ impl ChannelEnd {
             Ok(()) if !self.compared.swap(true, Relaxed) => {
                 let learned = self.handle.monitor.with(|state| state.session().0.kept_key(self.id));
                 if let Ok(Some((endpoint, key))) = learned {
-                    known.learn(endpoint, &key);
+                    known.learn(endpoint, &key).inspect_err(|_| known.tell_changed(endpoint))?;
                 }
             }
-            Err(Error::Peer(PeerError::WrongKey)) => {
+            Err(Error::Peer(PeerError::WrongKey)) if !self.compared.load(Relaxed) => {
                 let endpoint =
                     self.handle.monitor.with(|state| state.session().0.endpoint(self.id));
                 if let Ok(endpoint) = endpoint {

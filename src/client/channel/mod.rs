@@ -199,4 +199,13 @@ impl<K: ChannelKind> Channel<K> {
     pub fn abort(&self) {
         self.end.call(|session, now, id| session.abort(now, id));
     }
+
+    /// Does not let the peer in: gives the channel up as [`abort`](Self::abort) does, and the peer is told that
+    /// its key is not admitted, [`PeerError::KeyRefused`], which its program does not take for a reason to try
+    /// again; on a channel that is not encrypted, that it was aborted. Does not block.
+    ///
+    /// [`PeerError::KeyRefused`]: crate::error::PeerError::KeyRefused
+    pub fn refuse(&self) {
+        self.end.call(|session, now, id| session.refuse(now, id));
+    }
 }

@@ -45,8 +45,9 @@ impl VerifiedTokens {
         self.table.insert(digest.bucket(&self.secret), VerifiedToken { digest, grant, until });
     }
 
-    pub fn clear(&mut self) {
-        self.table.clear();
+    /// Forgets the tokens of issuers that the policy has no longer.
+    pub fn forget_revoked(&mut self) {
+        self.table.retain(|_, token| !token.grant.is_revoked());
     }
 
     #[cfg(test)]

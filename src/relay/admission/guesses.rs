@@ -8,10 +8,12 @@ use super::super::router::Origin;
 use super::pace::Bucket;
 
 /// Wrong tokens of an address in a row that are looked at: a carrier's address has thousands of phones.
-const BURST: u32 = 200;
+const BURST: u32 = 1_000;
 
-/// Wrong tokens of an address in a second that are looked at.
-const RATE: u32 = 20;
+/// Wrong tokens of an address in a second that are looked at. A look takes a twentieth to a tenth of a
+/// millisecond, so that an address costs a few hundredths of a core; and a forger leaves room for signed tokens of
+/// others at the same address that are new to the relay.
+const RATE: u32 = 500;
 
 /// Most addresses that are remembered: some 200 KiB.
 const MOST: usize = 4_096;

@@ -32,6 +32,9 @@ pub(super) const P256_PREFIX: &[u8] = b"\x30\x59\x30\x13\x06\x07\x2a\x86\x48\xce
 /// An issuer of tokens.
 pub(super) struct Issuer {
     name: String,
+    audience: String,
+    /// The keys as the policy has them.
+    pems: Vec<String>,
     keys: Vec<IssuerKey>,
     rules: Arc<Rules>,
 }
@@ -54,6 +57,8 @@ pub(super) struct Bearer {
     pub holder: String,
     pub subject: String,
     pub rules: Arc<Rules>,
+    /// The place of the issuer in the policy.
+    pub issuer: usize,
     /// Until when the token is good, in seconds since 1970.
     pub until: u64,
 }
@@ -110,7 +115,7 @@ impl Issuer {
     pub fn new(
         name: String,
         audience: String,
-        pems: &[String],
+        pems: Vec<String>,
         rules: Rules,
     ) -> Result<Self, String> {
         install_ring();
@@ -131,7 +136,15 @@ impl Issuer {
             Ok(IssuerKey { key, validation })
         });
         let keys = keys.collect::<Result<_, String>>()?;
-        Ok(Self { name, keys, rules: Arc::new(rules) })
+        Ok(Self { name, audience, pems, keys, rules: Arc::new(rules) })
+    }
+
+    /// Whether both entries of policies say the same.
+    pub fn is_same(&self, other: &Self) -> bool {
+        self.name == other.name
+            && self.audience == other.audience
+            && self.pems == other.pems
+            && *self.rules == *other.rules
     }
 }
 
@@ -163,13 +176,14 @@ pub(super) fn verify(issuers: &[Issuer], token: &[u8]) -> Result<Bearer, TokenEr
     // Nothing of this is believed: it chooses the keys that are tried.
     let claimed: IssuerClaim =
         jsonwebtoken::dangerous::insecure_decode_claims(token).map_err(|_| TokenError::Issuer)?;
-    let issuer = issuers.iter().find(|issuer| issuer.name == claimed.iss);
-    let issuer = issuer.ok_or(TokenError::Issuer)?;
+    let at = issuers.iter().position(|issuer| issuer.name == claimed.iss);
+    let at = at.ok_or(TokenError::Issuer)?;
+    let issuer = &issuers[at];
     let mut wrong = TokenError::Issuer;
     for IssuerKey { key, validation } in &issuer.keys {
         match jsonwebtoken::decode::<Claims>(token, key, validation) {
             Ok(data) if data.header.crit.is_some() => return Err(TokenError::Critical),
-            Ok(data) => return bearer(issuer, data.claims),
+            Ok(data) => return bearer(at, issuer, data.claims),
             // Another key may have signed it; nothing else changes with the key.
             Err(error) => wrong = TokenError::Wrong(error),
         }
@@ -177,7 +191,7 @@ pub(super) fn verify(issuers: &[Issuer], token: &[u8]) -> Result<Bearer, TokenEr
     Err(wrong)
 }
 
-fn bearer(issuer: &Issuer, claims: Claims) -> Result<Bearer, TokenError> {
+fn bearer(at: usize, issuer: &Issuer, claims: Claims) -> Result<Bearer, TokenError> {
     let Claims { sub, exp } = claims;
     if sub.is_empty() || sub.len() > MAX_SUBJECT {
         return Err(TokenError::Subject);
@@ -186,6 +200,7 @@ fn bearer(issuer: &Issuer, claims: Claims) -> Result<Bearer, TokenError> {
         holder: format!("{}|{sub}", issuer.name),
         subject: sub,
         rules: Arc::clone(&issuer.rules),
+        issuer: at,
         until: (exp as u64).saturating_add(LEEWAY),
     })
 }

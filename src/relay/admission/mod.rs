@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!  a request's header ──▶ mod.rs: Admission ──▶ grant.rs: Grant ──▶ the router: names, sessions, connections
-//!                          │  policy.rs: the file                └▶ pace.rs: octets a second
+//!                          │  policy.rs: the file; pattern.rs     └▶ pace.rs: octets a second
 //!                          │  tokens.rs: tokens by their SHA-256
 //!                          │  jwt.rs: tokens that an issuer signed; cache.rs: those found good
 //!                          └─ guesses.rs: addresses whose tokens were wrong too often
@@ -13,11 +13,13 @@ mod grant;
 mod guesses;
 mod jwt;
 mod pace;
+mod pattern;
 mod policy;
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;
 mod tokens;
 
+use std::collections::HashSet;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
@@ -30,8 +32,11 @@ pub use policy::{Policy, PolicyError};
 pub use tokens::NewToken;
 
 use super::router::Origin;
+use super::server::Access as RelayAccess;
 use cache::VerifiedTokens;
+use grant::Standing;
 use guesses::Guesses;
+use jwt::Issuer;
 use pace::Paces;
 use policy::Rules;
 use tokens::Digest;
@@ -39,8 +44,8 @@ use tokens::Digest;
 /// The header field for a token where `Authorization` is a proxy's or gateway's.
 pub(super) const TOKEN_FIELD: &str = "byway-token";
 
-/// Longest token that is looked at, in octets: JWTs have some hundreds.
-const MAX_TOKEN: usize = 8 * 1024;
+/// Longest token that is looked at, in octets: as long as a client's may be. JWTs have some hundreds.
+const MAX_TOKEN: usize = 2 * 1024;
 
 /// A refusal so long after the last refusal begins a new episode, of which the log tells.
 const EPISODE: Duration = Duration::from_secs(60);
@@ -55,6 +60,8 @@ pub struct AdmissionStats {
     /// Requests answered 503 without a look at their signature, since too many tokens from their address were
     /// wrong.
     pub slowed: u64,
+    /// Requests of others than this machine to a relay that is for this machine alone, answered 403.
+    pub from_beyond: u64,
     /// Signatures that were verified.
     pub verified: u64,
     /// Times that a body was held back because of `octets_per_second`.
@@ -68,6 +75,8 @@ pub(super) enum Denial {
     NoToken,
     /// Its token is not valid.
     BadToken,
+    /// It is somebody else's, passed on by a front, and the relay is for its own machine alone.
+    FromBeyond,
     /// Its address has had too many wrong tokens lately: it is to come back later.
     TooMany,
 }
@@ -89,19 +98,69 @@ struct State {
 }
 
 /// Who may use the relay at all.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 enum Access {
+    /// This machine alone.
+    Loopback,
     /// Everybody.
     Open,
-    /// Bearers of the tokens of a policy, of which the static ones have their grants here, in the policy's order.
-    Policy(Arc<Policy>, Vec<Arc<Grant>>),
+    /// Bearers of the tokens of a policy.
+    Policy(Arc<Entries>),
+}
+
+/// A policy, and what was given by its entries, in their order.
+#[derive(Debug)]
+struct Entries {
+    policy: Arc<Policy>,
+    /// Those of static tokens.
+    grants: Vec<Arc<Grant>>,
+    issuers: Vec<Arc<Standing>>,
+}
+
+impl Entries {
+    /// The entries of a policy. What an entry of the policy `before` gave goes on if the entry is the same, and
+    /// ends if not.
+    fn new(policy: Arc<Policy>, before: Option<&Self>, paces: &mut Paces) -> Self {
+        let same_token = |digest: &Digest, holder: &str, rules: &Rules| {
+            let before = before?;
+            let grant = &before.grants[before.policy.tokens.find(digest)?];
+            grant.is_by(holder, rules).then(|| Arc::clone(grant))
+        };
+        let grants: Vec<_> = policy
+            .tokens
+            .entries()
+            .map(|(digest, holder, rules)| {
+                same_token(digest, holder, rules).unwrap_or_else(|| {
+                    let (rules, pace) = (Arc::clone(rules), paces.of(holder));
+                    Arc::new(Grant::new(holder.into(), rules, "", pace, Arc::default()))
+                })
+            })
+            .collect();
+        let same_issuer = |issuer: &Issuer| {
+            let before = before?;
+            let at = before.policy.issuers().iter().position(|other| other.is_same(issuer))?;
+            Some(Arc::clone(&before.issuers[at]))
+        };
+        let issuers: Vec<_> =
+            policy.issuers().iter().map(|i| same_issuer(i).unwrap_or_default()).collect();
+        if let Some(before) = before {
+            let kept: HashSet<_> = grants.iter().map(Arc::as_ptr).collect();
+            let gone = before.grants.iter().filter(|grant| !kept.contains(&Arc::as_ptr(grant)));
+            gone.for_each(|grant| grant.standing().end());
+            let is_kept = |old: &Arc<Standing>| issuers.iter().any(|new| Arc::ptr_eq(old, new));
+            before.issuers.iter().filter(|old| !is_kept(old)).for_each(|old| old.end());
+        }
+        Self { policy, grants, issuers }
+    }
 }
 
 impl Admission {
-    /// `None`: everybody may use the relay.
-    pub fn new(policy: Option<Arc<Policy>>) -> Self {
+    pub fn new(access: &RelayAccess) -> Self {
         let state = State {
-            access: Access::Open,
+            access: match access {
+                RelayAccess::Loopback => Access::Loopback,
+                RelayAccess::Open | RelayAccess::Policy(_) => Access::Open,
+            },
             verified: VerifiedTokens::default(),
             guesses: Guesses::default(),
             paces: Paces::default(),
@@ -109,8 +168,8 @@ impl Admission {
             denied_last: None,
         };
         let admission = Self { state: Mutex::new(state) };
-        if let Some(policy) = policy {
-            admission.set_policy(policy);
+        if let RelayAccess::Policy(policy) = access {
+            admission.set_policy(Arc::clone(policy));
         }
         admission
     }
@@ -119,16 +178,17 @@ impl Admission {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Takes another policy. What was found good by the policy before is looked at anew.
+    /// Takes another policy. Grants by entries that it does not have as they were are revoked.
     pub fn set_policy(&self, policy: Arc<Policy>) {
         let mut state = self.lock();
         let State { paces, verified, access, .. } = &mut *state;
-        verified.clear();
-        let mut grant = |holder: &str, rules: &Arc<Rules>| {
-            Arc::new(Grant::new(holder.into(), Arc::clone(rules), "", paces.of(holder)))
+        let before = match access {
+            Access::Loopback | Access::Open => None,
+            Access::Policy(entries) => Some(&**entries),
         };
-        let grants = policy.tokens.holders().map(|(holder, rules)| grant(holder, rules)).collect();
-        *access = Access::Policy(policy, grants);
+        let entries = Entries::new(policy, before, paces);
+        *access = Access::Policy(Arc::new(entries));
+        verified.forget_revoked();
     }
 
     /// What the bearer of the token in `headers` may do; `None`: everything, as the relay is open.
@@ -145,20 +205,22 @@ impl Admission {
     }
 
     fn judge(&self, headers: &HeaderMap, source: &Origin) -> Result<Option<Arc<Grant>>, Denial> {
-        let (policy, digest, token) = {
-            let state = self.lock();
-            let Access::Policy(policy, grants) = &state.access else { return Ok(None) };
-            let token = bearer(headers).ok_or(Denial::NoToken)?;
-            if token.len() > MAX_TOKEN {
-                return Err(Denial::BadToken);
-            }
-            let digest = Digest::of(token);
-            if let Some(at) = policy.tokens.find(&digest) {
-                return Ok(grants.get(at).cloned());
-            }
-            (Arc::clone(policy), digest, token)
+        let entries = match &self.lock().access {
+            Access::Loopback if *source == Origin::Exempt => return Ok(None),
+            Access::Loopback => return Err(Denial::FromBeyond),
+            Access::Open => return Ok(None),
+            Access::Policy(entries) => Arc::clone(entries),
         };
-        if !jwt::may_be_one(token) || !policy.has_issuers() {
+        let policy = &entries.policy;
+        let token = bearer(headers).ok_or(Denial::NoToken)?;
+        if token.len() > MAX_TOKEN {
+            return Err(Denial::BadToken);
+        }
+        let digest = Digest::of(token);
+        if let Some(at) = policy.tokens.find(&digest) {
+            return Ok(entries.grants.get(at).cloned());
+        }
+        if !jwt::may_be_one(token) || policy.issuers().is_empty() {
             return Err(Denial::BadToken);
         }
         let now = Instant::now();
@@ -183,11 +245,12 @@ impl Admission {
                 return Err(Denial::BadToken);
             }
         };
+        let standing = entries.issuers.get(bearer.issuer).cloned().unwrap_or_default();
         let pace = state.paces.of(&bearer.holder);
-        let grant = Grant::new(bearer.holder.as_str().into(), bearer.rules, &bearer.subject, pace);
-        let grant = Arc::new(grant);
-        // Another policy may have come meanwhile: what it says is not known for this token.
-        if matches!(&state.access, Access::Policy(current, _) if Arc::ptr_eq(current, &policy)) {
+        let holder = bearer.holder.as_str().into();
+        let grant = Arc::new(Grant::new(holder, bearer.rules, &bearer.subject, pace, standing));
+        // Another policy may have come meanwhile, without the issuer: the router then refuses the request.
+        if !grant.is_revoked() {
             state.verified.insert(digest, Arc::clone(&grant), bearer.until, unix_seconds());
         }
         Ok(Some(grant))
@@ -213,18 +276,26 @@ impl Admission {
 
 impl State {
     fn note_denial(&mut self, denial: Denial, source: &Origin) {
-        let (counter, cause) = match denial {
-            Denial::NoToken => (&mut self.stats.without_token, "without a token"),
-            Denial::BadToken => (&mut self.stats.refused, "whose token is not valid"),
-            Denial::TooMany => (&mut self.stats.slowed, "after too many wrong tokens"),
+        const TOKENS: &str = "give their clients tokens of the policy";
+        const FRONT: &str = "name the front by --trusted-proxy, and say who may use the relay by --policy, or that everybody may by --open";
+        let stats = &mut self.stats;
+        let (counter, cause, remedy) = match denial {
+            Denial::NoToken => (&mut stats.without_token, "without a token", TOKENS),
+            Denial::BadToken => (&mut stats.refused, "whose token is not valid", TOKENS),
+            Denial::TooMany => (&mut stats.slowed, "after too many wrong tokens", TOKENS),
+            Denial::FromBeyond => (
+                &mut stats.from_beyond,
+                "of others than this machine, which a front passes on,",
+                FRONT,
+            ),
         };
         *counter += 1;
-        let total = self.stats.without_token + self.stats.refused + self.stats.slowed;
+        let total = stats.without_token + stats.refused + stats.slowed + stats.from_beyond;
         let last = self.denied_last.replace(Instant::now());
         if last.is_none_or(|last| last.elapsed() > EPISODE) {
-            warn!(%source, "requests {cause} are refused; give their clients tokens of the policy");
+            warn!(%source, "requests {cause} are refused; {remedy}");
         } else if total.is_power_of_two() {
-            info!(refused = total, "requests are still refused for want of a valid token");
+            info!(refused = total, "requests are still refused");
         }
     }
 }

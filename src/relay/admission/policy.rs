@@ -9,8 +9,8 @@ use std::sync::Arc;
 use serde::Deserialize;
 
 use super::jwt::{Bearer, Issuer, TokenError};
+use super::pattern::NamePattern;
 use super::tokens::{Digest, StaticTokens};
-use crate::wire::Endpoint;
 
 /// Smallest `octets_per_second`: below, a body of a few pieces would look dead to its client.
 const MIN_OCTETS: u32 = 16 * 1024;
@@ -30,6 +30,7 @@ const MAX_FILE: u64 = 16 << 20;
 /// connect = ["*"]                 # default: nowhere
 /// sessions = 100                  # at once; default: no limit
 /// connects_per_second = 20        # connections begun; default: no limit
+/// requests_per_second = 500       # twice as many at once; default: as an address
 /// octets_per_second = 1000000     # of requests' bodies, at least 16384; default: no limit
 ///
 /// [[issuer]]                      # of JWTs; limits count by `sub`
@@ -89,6 +90,7 @@ struct TokenEntry {
     connect: Vec<String>,
     sessions: Option<NonZeroU32>,
     connects_per_second: Option<NonZeroU32>,
+    requests_per_second: Option<NonZeroU32>,
     octets_per_second: Option<NonZeroU32>,
 }
 
@@ -104,16 +106,18 @@ struct IssuerEntry {
     connect: Vec<String>,
     sessions: Option<NonZeroU32>,
     connects_per_second: Option<NonZeroU32>,
+    requests_per_second: Option<NonZeroU32>,
     octets_per_second: Option<NonZeroU32>,
 }
 
 /// What the bearers of a token may do.
-#[derive(Debug)]
+#[derive(Debug, PartialEq, Eq)]
 pub(super) struct Rules {
     pub listen: Vec<NamePattern>,
     pub connect: Vec<NamePattern>,
     pub sessions: Option<NonZeroU32>,
     pub connects_per_second: Option<NonZeroU32>,
+    pub requests_per_second: Option<NonZeroU32>,
     pub octets_per_second: Option<NonZeroU32>,
 }
 
@@ -149,6 +153,7 @@ impl Policy {
                 connect: patterns(&entry.connect, false).map_err(|why| wrong(&why))?,
                 sessions: entry.sessions,
                 connects_per_second: entry.connects_per_second,
+                requests_per_second: entry.requests_per_second,
                 octets_per_second: octets(entry.octets_per_second).map_err(|why| wrong(&why))?,
             };
             if !tokens.add(entry.name, digest, Arc::new(rules)) {
@@ -167,9 +172,10 @@ impl Policy {
                 connect: patterns(&entry.connect, true).map_err(|why| wrong(&why))?,
                 sessions: entry.sessions,
                 connects_per_second: entry.connects_per_second,
+                requests_per_second: entry.requests_per_second,
                 octets_per_second: octets(entry.octets_per_second).map_err(|why| wrong(&why))?,
             };
-            let issuer = Issuer::new(entry.issuer, entry.audience, &entry.keys, rules);
+            let issuer = Issuer::new(entry.issuer, entry.audience, entry.keys, rules);
             issuers.push(issuer.map_err(|why| wrong(&why))?);
         }
         Ok(Self { tokens, issuers })
@@ -201,8 +207,8 @@ impl Policy {
         self.len() == 0
     }
 
-    pub(super) fn has_issuers(&self) -> bool {
-        !self.issuers.is_empty()
+    pub(super) fn issuers(&self) -> &[Issuer] {
+        &self.issuers
     }
 
     /// Who the bearer of a signed token is.
@@ -222,88 +228,4 @@ fn octets(most: Option<NonZeroU32>) -> Result<Option<NonZeroU32>, String> {
 
 fn patterns(texts: &[String], has_subject: bool) -> Result<Vec<NamePattern>, String> {
     texts.iter().map(|text| NamePattern::parse(text, has_subject)).collect()
-}
-
-/// A pattern of endpoints: a name and a port, in which `*` stands for any text.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct NamePattern {
-    name: String,
-    port: String,
-}
-
-/// What stands for the subject of a JWT in a pattern.
-const SUBJECT: &str = "{sub}";
-
-impl NamePattern {
-    fn parse(text: &str, has_subject: bool) -> Result<Self, String> {
-        let (name, port) = text.split_once(':').unwrap_or((text, "*"));
-        let plain = if has_subject { name.replace(SUBJECT, "") } else { name.to_owned() };
-        let in_name = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-' | '*');
-        let in_port = |c: char| c.is_ascii_digit() || c == '*';
-        if name.is_empty() || !plain.chars().all(in_name) {
-            let place = if has_subject { ", and {sub} for a token's subject" } else { "" };
-            return Err(format!(
-                "the pattern {text:?} is none: a name of A-Z a-z 0-9 . _ - and * for any text{place}, then : and a port or *"
-            ));
-        }
-        if port.is_empty() || !port.chars().all(in_port) {
-            return Err(format!("the pattern {text:?} is none: its port is a number or *"));
-        }
-        Ok(Self { name: name.to_owned(), port: port.to_owned() })
-    }
-
-    /// Whether the endpoint is one of the pattern's, for a token of this subject.
-    pub fn fits(&self, endpoint: &Endpoint, subject: &str) -> bool {
-        let text = endpoint.to_string();
-        let Some((name, port)) = text.rsplit_once(':') else { return false };
-        // A subject stands for itself alone, whatever characters it has: between `{sub}`s are globs.
-        let mut parts = self.name.split(SUBJECT);
-        let first = parts.next().unwrap_or_default();
-        let mut pattern: Vec<Part> = first.chars().map(Part::of).collect();
-        for part in parts {
-            pattern.extend(subject.chars().map(Part::Char));
-            pattern.extend(part.chars().map(Part::of));
-        }
-        let port_pattern: Vec<Part> = self.port.chars().map(Part::of).collect();
-        matches(&pattern, name) && matches(&port_pattern, port)
-    }
-}
-
-/// A piece of a pattern.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Part {
-    Char(char),
-    Any,
-}
-
-impl Part {
-    fn of(c: char) -> Self {
-        if c == '*' { Self::Any } else { Self::Char(c) }
-    }
-}
-
-/// Whether the text is one of the pattern's: goes back to the last `*` only, so that no pattern takes long.
-fn matches(pattern: &[Part], text: &str) -> bool {
-    let text: Vec<char> = text.chars().collect();
-    let (mut p, mut t) = (0, 0);
-    let mut back = None;
-    while t < text.len() {
-        match pattern.get(p) {
-            Some(Part::Any) => {
-                back = Some((p, t));
-                p += 1;
-            }
-            Some(Part::Char(c)) if *c == text[t] => {
-                p += 1;
-                t += 1;
-            }
-            _ => {
-                let Some((star, from)) = back else { return false };
-                back = Some((star, from + 1));
-                p = star + 1;
-                t = from + 1;
-            }
-        }
-    }
-    pattern[p..].iter().all(|part| *part == Part::Any)
 }

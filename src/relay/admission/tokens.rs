@@ -89,9 +89,9 @@ impl StaticTokens {
         bucket.iter().copied().find(|&at| self.tokens[at].digest.is(digest))
     }
 
-    /// Name and rules of each token, in their order.
-    pub fn holders(&self) -> impl Iterator<Item = (&str, &Arc<Rules>)> {
-        self.tokens.iter().map(|token| (token.holder.as_str(), &token.rules))
+    /// Digest, name and rules of each token, in their order.
+    pub fn entries(&self) -> impl Iterator<Item = (&Digest, &str, &Arc<Rules>)> {
+        self.tokens.iter().map(|token| (&token.digest, token.holder.as_str(), &token.rules))
     }
 
     pub fn len(&self) -> usize {

@@ -15,7 +15,7 @@ use super::rate::{Bucket, Rate};
 /// twice as many as stayed the last time.
 const SWEEP_FROM: usize = 1024;
 
-/// Sessions whose goodwill towards an origin is remembered; with more, all of it begins anew.
+/// Sessions whose goodwill towards an origin is remembered; more are not burdened until there is room.
 const GOODWILL: usize = 1024;
 
 /// A refusal so long after the last one begins a new episode, of which the log tells, in milliseconds.
@@ -45,12 +45,14 @@ pub enum Meter {
     Guesses,
     /// It asks for channels at endpoints where nobody listens, or not for such channels.
     Misses,
+    /// It has proofs of keys checked.
+    Proofs,
     /// It brings messages to sessions that do not answer them.
     Junk,
 }
 
 impl Meter {
-    const ALL: usize = 6;
+    const ALL: usize = 7;
 
     /// The name of the setting.
     fn name(self) -> &'static str {
@@ -60,17 +62,20 @@ impl Meter {
             Self::Sessions => "new_sessions",
             Self::Guesses => "guesses",
             Self::Misses => "misses",
+            Self::Proofs => "proof_checks",
             Self::Junk => "wakes or acks_unasked",
         }
     }
 
-    fn rate(self, config: &RouterConfig) -> Option<Rate> {
+    /// Its rate, where the account has one of its own for requests or none.
+    fn rate(self, config: &RouterConfig, requests: Option<Rate>) -> Option<Rate> {
         match self {
             Self::Connections => config.connections,
-            Self::Requests => config.requests,
+            Self::Requests => requests.or(config.requests),
             Self::Sessions => config.new_sessions,
             Self::Guesses => config.guesses,
             Self::Misses => config.misses,
+            Self::Proofs => config.proof_checks,
             Self::Junk => None,
         }
     }
@@ -106,7 +111,11 @@ struct Account {
     /// Uploads that stand since too much is held for it.
     starved: usize,
     meters: [Bucket; Meter::ALL],
+    /// The rate of requests that the policy gives it.
+    requests: Option<Rate>,
     goodwill: FxHashMap<SessionKey, Goodwill>,
+    /// When that was looked through last for what need not be remembered.
+    goodwill_swept: u64,
 }
 
 /// How often an origin burdened a session that did not ask for it.
@@ -152,11 +161,20 @@ impl Accounts {
             held: 0,
             starved: 0,
             meters: Default::default(),
+            requests: None,
             goodwill: FxHashMap::default(),
+            goodwill_swept: 0,
         };
         self.ids.insert(origin.clone(), id);
         self.table.insert(id, account);
         id
+    }
+
+    /// The policy gives the account this rate of requests.
+    pub fn set_requests(&mut self, id: AccountId, rate: Option<Rate>) {
+        if let Some(account) = self.table.get_mut(&id) {
+            account.requests = rate;
+        }
     }
 
     fn sweep(&mut self, now: u64) {
@@ -236,8 +254,8 @@ impl Accounts {
         meter: Meter,
         ahead: u64,
     ) -> Result<u64, u64> {
-        let Some(rate) = meter.rate(config) else { return Ok(0) };
         let Some(account) = self.table.get_mut(&id) else { return Ok(0) };
+        let Some(rate) = meter.rate(config, account.requests) else { return Ok(0) };
         let taken = account.meters[meter as usize].take(now, rate, 1, ahead);
         if taken.is_err() {
             self.note_refusal(now, config, id, meter);
@@ -250,8 +268,8 @@ impl Accounts {
     fn note_refusal(&mut self, now: u64, config: &RouterConfig, id: AccountId, meter: Meter) {
         self.refused[meter as usize] += 1;
         if matches!(meter, Meter::Guesses | Meter::Misses | Meter::Junk)
-            && let Some(rate) = config.requests
             && let Some(account) = self.table.get_mut(&id)
+            && let Some(rate) = Meter::Requests.rate(config, account.requests)
         {
             // So many on credit that the next request has to come back later.
             let ahead = 2 * config.request_wait_ms;
@@ -285,21 +303,33 @@ impl Accounts {
             Burden::Acknowledgement => config.acks_unasked,
         };
         let (Some(rate), Some(account)) = (rate, self.table.get_mut(&id)) else { return true };
-        if account.goodwill.len() >= GOODWILL && !account.goodwill.contains_key(&peer) {
-            account.goodwill.retain(|_, g| !g.wakes.is_full(now) || !g.acks.is_full(now));
-            if account.goodwill.len() >= GOODWILL {
-                account.goodwill.clear();
-            }
-        }
-        let goodwill = account.goodwill.entry(peer).or_default();
-        let bucket = match burden {
-            Burden::Wake => &mut goodwill.wakes,
-            Burden::Acknowledgement => &mut goodwill.acks,
+        let is_borne = account.has_goodwill_for(now, peer) && {
+            let goodwill = account.goodwill.entry(peer).or_default();
+            let bucket = match burden {
+                Burden::Wake => &mut goodwill.wakes,
+                Burden::Acknowledgement => &mut goodwill.acks,
+            };
+            bucket.take(now, rate, 1, 0).is_ok()
         };
-        let is_borne = bucket.take(now, rate, 1, 0).is_ok();
         if !is_borne {
             self.note_refusal(now, config, id, Meter::Junk);
         }
         is_borne
+    }
+}
+
+impl Account {
+    /// Whether the goodwill of this session is remembered, or there is room for it. Nothing of the others' is
+    /// forgotten for it: an origin that fills the table with sessions of its own would begin anew with everybody.
+    fn has_goodwill_for(&mut self, now: u64, peer: SessionKey) -> bool {
+        if self.goodwill.len() < GOODWILL || self.goodwill.contains_key(&peer) {
+            return true;
+        }
+        // Once a millisecond, so that a flood costs little.
+        if now > self.goodwill_swept {
+            self.goodwill_swept = now;
+            self.goodwill.retain(|_, g| !g.wakes.is_full(now) || !g.acks.is_full(now));
+        }
+        self.goodwill.len() < GOODWILL
     }
 }

@@ -69,6 +69,7 @@ impl Tables {
                 answers.push(ListenRsp { claim: request.claim, status, epoch });
             }
         }
+        self.forget_put_off(&session);
         self.names.set_claims(session, held);
         if let Some(record) = self.sessions.get_mut(&session) {
             record.stored.listens = answers;
@@ -83,7 +84,7 @@ impl Tables {
         };
         let is_newer = |holder: &Holder| request.epoch > holder.epoch;
         if let Some(holder) = self.names.holder(&endpoint) {
-            let same = holder.owner == owner;
+            let same = holder.is_of(&owner);
             let lives = self.absent(now, &holder.session).is_none();
             if lives && holder.session != session && !self.may_guess(now, session) {
                 // Whether or not the owner is right.
@@ -104,7 +105,7 @@ impl Tables {
         }
         if let Some(former) = self.names.former(&endpoint)
             && former.session != session
-            && former.owner == owner
+            && former.is_of(&owner)
             && is_newer(&former)
         {
             self.names.forget_former(&endpoint);

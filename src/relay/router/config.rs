@@ -67,9 +67,12 @@ pub struct RouterConfig {
     pub guesses: Option<Rate>,
     /// The same of a session.
     pub guesses_per_session: Option<Rate>,
-    /// Connections that an origin asks for where nobody listens, or not for such channels; more are
-    /// answered RETRY.
+    /// Connections that an origin asks for where nobody listens, or not for such channels, or where the policy
+    /// does not let it; more are answered RETRY.
     pub misses: Option<Rate>,
+    /// Proofs of keys of an origin that are checked, each a twentieth of a millisecond and more; claims by others are
+    /// answered RETRY.
+    pub proof_checks: Option<Rate>,
     /// Parks of a session that messages of an origin end, from sessions that it has no channel with, as far as
     /// it showed by a message to them; more messages wait for its next park, or are BUSY. An idle phone makes
     /// two requests for each.
@@ -131,6 +134,8 @@ impl Default for RouterConfig {
             guesses: Some(Rate::new(10, 200)),
             guesses_per_session: Some(Rate::new(1, 32)),
             misses: Some(Rate::new(50, 1_000)),
+            // Phones behind a carrier's address come back all at once after a restart.
+            proof_checks: Some(Rate::new(100, 2_000)),
             wakes: Some(Rate::new(2, 30)),
             acks_unasked: Some(Rate::new(100, 1_000)),
             body_rate: 64,
@@ -217,6 +222,8 @@ pub struct RouterStats {
     pub guesses_refused: u64,
     /// Connections answered RETRY because there were too many to where nobody listens.
     pub misses_refused: u64,
+    /// Proofs of keys that were not checked because their origin had too many checked.
+    pub proofs_refused: u64,
     /// Messages that waited, or were BUSY, because their receiver answers none of their origin.
     pub junk_held_back: u64,
     /// Requests given up because their body was too slow, or on its way for too long.

@@ -17,20 +17,29 @@ pub(super) fn encoded<T>(message: &Message<'_>, take: impl FnOnce(&[u8]) -> T) -
 
 /// An encoded control message that waits to be written. Its octets lie elsewhere: with them in it every
 /// upload and every message that is read would be as large.
-pub(super) struct Control(Bytes);
+pub(super) struct Control {
+    octets: Bytes,
+    confirms: bool,
+}
 
 impl Control {
     /// Encodes `message`, as [`encoded`] does.
     pub fn new(message: &Message<'_>) -> Self {
-        Self(encoded(message, Bytes::copy_from_slice))
+        let confirms = matches!(message, Message::Confirm(_));
+        Self { octets: encoded(message, Bytes::copy_from_slice), confirms }
+    }
+
+    /// Whether the message is CONFIRM.
+    pub fn confirms(&self) -> bool {
+        self.confirms
     }
 
     pub fn as_bytes(&self) -> &[u8] {
-        &self.0
+        &self.octets
     }
 
     pub fn len(&self) -> usize {
-        self.0.len()
+        self.octets.len()
     }
 }
 

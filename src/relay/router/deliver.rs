@@ -57,10 +57,15 @@ impl Tables {
             }
             Demand::Accept(message, is_ok) => {
                 let (peer, channel) = upload.route()?;
-                if is_ok {
-                    self.welcome(self.source_of(upload.id), peer);
-                }
                 let source = self.source_of(upload.id).address();
+                let asked = self.sessions.get(&peer).and_then(|s| s.asked.kind(channel, source));
+                match asked {
+                    Some(kind) if is_ok && kind.encrypted => {
+                        self.court(self.source_of(upload.id), peer);
+                    }
+                    Some(_) if is_ok => self.welcome(self.source_of(upload.id), peer),
+                    Some(_) | None => {}
+                }
                 if self.sessions.get(&peer).is_none_or(|s| s.asked.admits(channel, source)) {
                     upload.begin(index, (peer, channel), Content::Control(message));
                 } else {
@@ -71,12 +76,9 @@ impl Tables {
             Demand::Pass(message) => {
                 upload.begin(index, upload.route()?, Content::Control(message));
             }
-            Demand::Unknown(message) => {
+            Demand::Unwelcome(message) => {
                 let (peer, channel) = upload.route()?;
-                let source = self.source_of(upload.id);
-                if let Some(session) = self.sessions.get_mut(&source) {
-                    session.welcome.remove(&peer.address());
-                }
+                self.unwelcome(self.source_of(upload.id), peer);
                 upload.begin(index, (peer, channel), Content::Control(message));
             }
             Demand::Receive(window) => {
@@ -110,12 +112,17 @@ impl Tables {
         kind: ChannelKind,
     ) -> Result<SessionKey, Status> {
         let source = self.source_of(id);
+        let listener = self.listener(now, endpoint, kind);
         if let Some(grant) = self.grant_of(id) {
             if !grant.may_connect(endpoint) {
-                return Err(self.forbid(now, &grant, endpoint, "connect"));
+                let status = self.forbid(now, &grant, endpoint, "connect");
+                return Err(self.miss(now, id, status));
             }
-            let is_new = self.sessions.get(&source).is_none_or(|s| !s.asked.has(channel));
-            if is_new && !self.bearers.connect(now, &grant) {
+            let is_repeat = listener.is_ok_and(|peer| {
+                let session = self.sessions.get(&source);
+                session.is_some_and(|s| s.asked.has(channel, peer.address()))
+            });
+            if !is_repeat && !self.bearers.connect(now, &grant) {
                 if self.bearers.refuse(now, &grant) {
                     let (holder, limit) = (grant.holder(), Limit::PolicyConnects);
                     info!(%holder, %endpoint, "LIMITED: {limit} is reached");
@@ -123,25 +130,27 @@ impl Tables {
                 return Err(Status::Limited);
             }
         }
-        let peer = match self.listener(now, endpoint, kind) {
-            Ok(peer) => peer,
-            Err(status) => {
-                let account = self.account_of(id);
-                let may = self.accounts.meter(now, &self.config, account, Meter::Misses, 0).is_ok();
-                return Err(if may { status } else { Status::Retry });
-            }
-        };
+        let peer = listener.map_err(|status| self.miss(now, id, status))?;
         if let Some(session) = self.sessions.get_mut(&source) {
             // A session that never parks hears no answer.
             let most = match session.highest() {
                 Some(_) => self.config.asked,
                 None => self.config.asked.min(ASKED_AT_FIRST),
             };
-            if session.asked.note(channel, peer.address(), most) {
+            if session.asked.note(channel, peer.address(), kind, most) {
                 trace!(session = %source, limit = %Limit::Asked, "the oldest connection is forgotten");
             }
         }
         Ok(peer)
+    }
+
+    /// A connection finds no listener, for this reason; RETRY if its origin asks for too many of these.
+    fn miss(&mut self, now: u64, id: ExchangeId, status: Status) -> Status {
+        let account = self.account_of(id);
+        match self.accounts.meter(now, &self.config, account, Meter::Misses, 0) {
+            Ok(_) => status,
+            Err(_) => Status::Retry,
+        }
     }
 
     /// RECEIVE_REQ does not wait for a park: the newest is kept.
@@ -166,36 +175,6 @@ impl Tables {
     /// For whom an exchange counts.
     fn account_of(&self, id: ExchangeId) -> AccountId {
         self.exchanges.get(id).map(|exchange| exchange.account()).unwrap_or_default()
-    }
-
-    /// What the session brings to `peer` shows that it wants to hear of `peer`.
-    fn welcome(&mut self, session: SessionKey, peer: SessionKey) {
-        if self.accounts.len() > 0
-            && self.sessions.get(&peer).is_some_and(|record| record.account.is_some())
-            && let Some(record) = self.sessions.get_mut(&session)
-            && !record.welcome.contains(&peer.address())
-        {
-            if record.welcome.len() >= self.config.peers {
-                record.welcome.clear();
-            }
-            record.welcome.insert(peer.address());
-        }
-    }
-
-    /// Whether a message of the exchange `id`, which counts for `account`, may burden `peer`.
-    fn may_burden(
-        &mut self,
-        now: u64,
-        (id, account): (ExchangeId, AccountId),
-        peer: SessionKey,
-        burden: Burden,
-    ) -> bool {
-        if !account.is_some() {
-            return true;
-        }
-        let source = self.source_of(id).address();
-        self.sessions.get(&peer).is_some_and(|record| record.welcome.contains(&source))
-            || self.accounts.burden(now, &self.config, account, peer, burden)
     }
 
     /// The session of an upload whose HELLO was dealt with.
@@ -276,7 +255,7 @@ impl Tables {
             return Capacity::Never(Status::Limited);
         }
         if exchange.is_parked()
-            && !self.may_burden(now, (upload.id, upload.account), message.peer, Burden::Wake)
+            && !self.may_burden(now, (from.peer, upload.account), message.peer, Burden::Wake)
         {
             return Capacity::Wait;
         }
@@ -322,12 +301,17 @@ impl Tables {
         let message = upload.in_hand()?;
         let peer = message.peer;
         if let Content::Control(control) = &message.content {
+            let confirms = control.confirms();
             self.write(now, park, |response| {
                 response.source(from);
                 response.raw(control.as_bytes());
             });
             self.count_written(peer, 0);
-            self.acquaint(self.source_of(upload.id), peer);
+            let source = self.source_of(upload.id);
+            self.acquaint(source, peer);
+            if confirms {
+                self.confirm(peer, source);
+            }
             return Some(0);
         }
         let held = message.held();
@@ -412,7 +396,7 @@ impl Tables {
         });
         let wakes = open.is_none() && session.stored.due().is_none();
         let burden = if wakes { Burden::Wake } else { Burden::Acknowledgement };
-        if (wakes || open.is_some()) && !self.may_burden(now, (id, account), peer, burden) {
+        if (wakes || open.is_some()) && !self.may_burden(now, (from.peer, account), peer, burden) {
             return Status::Busy;
         }
         let Some(session) = self.sessions.get_mut(&peer) else { return Status::Away };

@@ -28,8 +28,8 @@ pub(super) enum Demand {
     Accept(Control, bool),
     /// CONFIRM, CLOSE_REQ or CLOSE_RSP.
     Pass(Control),
-    /// CLOSE_RSP(UNKNOWN): its source knows nothing of what came.
-    Unknown(Control),
+    /// CLOSE_RSP(UNKNOWN), or a CLOSE_REQ that says the same: its source wants nothing of what came.
+    Unwelcome(Control),
     /// RECEIVE_REQ.
     Receive(Window),
     /// SEND_REQ, whose bytes follow.
@@ -92,7 +92,10 @@ impl Context<'_> {
                 Demand::Accept(Control::new(&Message::ConnectRsp(accept)), is_ok)
             }
             Message::CloseRsp(closed) if closed.status == Status::Unknown => {
-                Demand::Unknown(Control::new(message))
+                Demand::Unwelcome(Control::new(message))
+            }
+            Message::CloseReq(closed) if is_turned_away(closed.status) => {
+                Demand::Unwelcome(Control::new(message))
             }
             Message::Confirm(_) | Message::CloseReq(_) | Message::CloseRsp(_) => {
                 Demand::Pass(Control::new(message))
@@ -169,6 +172,11 @@ pub(super) fn is_sound(message: &Message<'_>) -> bool {
         Message::CloseRsp(m) => m.status.fits(Place::CloseRsp),
         _ => true,
     }
+}
+
+/// Whether a side that ends a channel with this status wants nothing of what comes from the other.
+fn is_turned_away(status: Status) -> bool {
+    matches!(status, Status::Handshake | Status::WrongKey | Status::Aborted)
 }
 
 fn is_bare_probe(data: &Data) -> bool {

@@ -144,7 +144,7 @@ impl Router {
             before.clone_from(&session.sends);
             session.sends.push(id);
         }
-        if tables.is_down {
+        if tables.is_down || tables.is_revoked(id) {
             return Err(Rejection::End(Status::Shutdown));
         }
         match kind {
@@ -242,7 +242,7 @@ impl Router {
                 self.tables.answer(now, id, Status::Ok);
             }
             RequestKind::Park => {
-                match self.check_proof(id) {
+                match self.check_proof(now, id) {
                     Ok(true) => {}
                     Ok(false) => return,
                     Err(why) => return self.fail(now, id, why),
@@ -259,11 +259,11 @@ impl Router {
 
     /// The whole body of a park is there: whether there is no proof left to be checked before the park takes
     /// its place.
-    fn check_proof(&mut self, id: ExchangeId) -> Result<bool, Rejection> {
+    fn check_proof(&mut self, now: u64, id: ExchangeId) -> Result<bool, Rejection> {
         let peer = self.tables.session_of(id);
         let (Some(upload), Some(peer)) = (self.uploads.get_mut(&id), peer) else { return Ok(true) };
         if let Some(proof) = upload.proof.take()
-            && self.tables.prove(id, peer, proof)?
+            && self.tables.prove(now, id, peer, proof)?
         {
             upload.proof.checked();
         }
@@ -274,7 +274,7 @@ impl Router {
     fn complete_single(&mut self, now: u64, id: ExchangeId, hello: &Hello) {
         let Some(upload) = self.uploads.get_mut(&id) else { return };
         let listed = upload.list_claims(&self.tables.config);
-        match listed.and_then(|()| self.check_proof(id)) {
+        match listed.and_then(|()| self.check_proof(now, id)) {
             Ok(true) => {}
             Ok(false) => return,
             Err(why) => return self.fail(now, id, why),

@@ -17,6 +17,7 @@
 //!  mod.rs      the calls of drivers, and deadlines
 //!  drive.rs    uploads are read, greeted, completed, rejected (rejection.rs: why)
 //!  deliver.rs  a message is brought to its peer's answer, or waits for one
+//!  welcome.rs  whether the message may wake its peer
 //!  arrive.rs   a park takes its place
 //!  claims.rs   which session listens where (proofs.rs: by which key); life.rs: sessions that are over without BYE
 //!  park.rs     what is written into an answer, and what ends it (park_end.rs: for which reasons)
@@ -80,8 +81,10 @@ pub(super) mod testing;
 #[cfg(test)]
 mod tests;
 mod upload;
+mod welcome;
 mod wishes;
 
+use std::fmt;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -104,6 +107,8 @@ pub(super) use exchange::Shortage;
 pub use origin::Origin;
 pub(super) use origin::network;
 pub use proofs::{CheckedProof, ProofCheck};
+#[cfg(feature = "relay-tls")]
+pub(super) use rate::Bucket;
 pub use rate::Rate;
 
 /// The number of an exchange, which is never used again.
@@ -122,11 +127,17 @@ pub enum Answer {
 }
 
 /// Brings what requests carry to the sessions that it is for. See the [module](self).
-#[derive(Debug)]
 pub struct Router {
     /// Bodies that are being read or dealt with, by their exchanges.
     uploads: FxHashMap<ExchangeId, Box<Upload>>,
     tables: Tables,
+}
+
+/// Its numbers alone: requests in hand have secrets of sessions, and claims have owners.
+impl fmt::Debug for Router {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Router").field("stats", &self.stats()).finish_non_exhaustive()
+    }
 }
 
 impl Router {
@@ -158,6 +169,12 @@ impl Router {
     /// The rate is used up.
     pub fn admit_request(&mut self, now: u64, origin: &Origin) -> Result<u64, u64> {
         self.admit(now, origin, Meter::Requests, self.tables.config.request_wait_ms)
+    }
+
+    /// The policy gives this origin a rate of requests; `None`: that of the settings.
+    pub fn set_requests(&mut self, now: u64, origin: &Origin, rate: Option<Rate>) {
+        let account = self.tables.accounts.find(now, origin);
+        self.tables.accounts.set_requests(account, rate);
     }
 
     /// A request arrived that counts for nobody.
@@ -356,6 +373,26 @@ impl Router {
         self.settle(now);
     }
 
+    /// The policy changed: ends the requests of grants that are revoked, and those without a grant. From now on
+    /// there are none of these.
+    pub fn end_revoked(&mut self, now: u64) {
+        self.tables.wants_grants = true;
+        for id in self.tables.exchanges.ids() {
+            if !self.tables.is_revoked(id) {
+                continue;
+            }
+            match self.uploads.get(&id) {
+                // Its HELLO is refused.
+                Some(upload) if upload.hello().is_none() => {}
+                Some(upload) if !upload.is_carried() => {
+                    self.fail(now, id, Rejection::End(Status::Shutdown));
+                }
+                _ => self.tables.end_park(now, id, ParkEnd::Revoked),
+            }
+        }
+        self.settle(now);
+    }
+
     /// The counters, and how many of each there are now.
     pub fn stats(&self) -> RouterStats {
         let refused = |meter| self.tables.accounts.refused(meter);
@@ -372,6 +409,7 @@ impl Router {
             sessions_refused: refused(Meter::Sessions),
             guesses_refused: refused(Meter::Guesses),
             misses_refused: refused(Meter::Misses),
+            proofs_refused: refused(Meter::Proofs),
             junk_held_back: refused(Meter::Junk),
             ..self.tables.stats
         }

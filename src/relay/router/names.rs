@@ -3,6 +3,7 @@
 use std::collections::{HashMap, VecDeque};
 
 use rustc_hash::FxHashMap;
+use subtle::ConstantTimeEq;
 
 use super::key::SessionKey;
 use crate::wire::{ChannelKind, Endpoint, ListenReq};
@@ -15,6 +16,13 @@ pub(super) struct Holder {
     pub kind: ChannelKind,
     pub owner: [u8; 16],
     pub epoch: u64,
+}
+
+impl Holder {
+    /// Whether the owner is that one: in constant time, since who knows an owner can take its names over.
+    pub fn is_of(&self, owner: &[u8; 16]) -> bool {
+        self.owner.ct_eq(owner).into()
+    }
 }
 
 /// All names, and the claims of each session.

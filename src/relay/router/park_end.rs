@@ -26,6 +26,8 @@ pub(super) enum ParkEnd {
     Hold,
     /// The relay shuts down.
     Shutdown,
+    /// The policy has the entry no longer that admitted the park.
+    Revoked,
     /// The client closed the connection.
     HungUp,
     /// All verdicts of a park with SINGLE are known.
@@ -59,6 +61,7 @@ impl ParkEnd {
             | Self::Wake
             | Self::Bye
             | Self::Hold
+            | Self::Revoked
             | Self::HungUp
             | Self::Verdicts
             | Self::Behind

@@ -3,6 +3,7 @@
 use tracing::debug;
 
 use super::ExchangeId;
+use super::accounts::Meter;
 use super::key::SessionKey;
 use super::rejection::{Limit, MALFORMED, Rejection};
 use super::tables::Tables;
@@ -66,13 +67,16 @@ impl UploadProof {
 ///
 /// ```text
 ///  Nothing ── PROOF that holds ──────────────────────────▶ Proved
-///    └── PROOF that does not ─▶ Refused ── PROOF that holds ──▲
+///    │ └── PROOF that does not ─▶ Refused ── PROOF that holds ──▲
+///    └── PROOF beyond the rate ─▶ PutOff ── its claims are answered ─▶ Nothing
 /// ```
 #[derive(Debug, Default)]
 pub(super) enum Proven {
     /// No PROOF came.
     #[default]
     Nothing,
+    /// The PROOF that came last was not checked: its origin had too many checked.
+    PutOff,
     /// The PROOF that came last does not hold.
     Refused,
     /// The session holds the secret of this key, and proves no other: its claims are by this one.
@@ -121,6 +125,7 @@ impl Tables {
     /// PROOF came with a park. True: there is nothing to be checked; else the check was noted.
     pub(super) fn prove(
         &mut self,
+        now: u64,
         exchange: ExchangeId,
         session: SessionKey,
         proof: KeyProof,
@@ -131,7 +136,7 @@ impl Tables {
             Proven::Proved(key) if key.as_bytes() == proof.key() => return Ok(true),
             // A session is of one identity.
             Proven::Proved(_) => return Err(MALFORMED),
-            Proven::Nothing | Proven::Refused => {}
+            Proven::Nothing | Proven::PutOff | Proven::Refused => {}
         }
         let hosts = &self.config.hosts;
         if !hosts.is_empty() && !hosts.contains(&proof.host()) {
@@ -142,6 +147,11 @@ impl Tables {
         }
         if *checks >= self.config.proofs {
             return Err(Rejection::Limited(Limit::Proofs));
+        }
+        let account = record.account;
+        if self.accounts.meter(now, &self.config, account, Meter::Proofs, 0).is_err() {
+            *proven = Proven::PutOff;
+            return Ok(true);
         }
         *checks += 1;
         self.proofs.push_back(ProofCheck { exchange, session, proof });
@@ -168,6 +178,15 @@ impl Tables {
         }
     }
 
+    /// The claims that came with a PROOF are answered: without another, the next are to have one.
+    pub(super) fn forget_put_off(&mut self, session: &SessionKey) {
+        if let Some(record) = self.sessions.get_mut(session)
+            && let Proven::PutOff = record.proof.proven
+        {
+            record.proof.proven = Proven::Nothing;
+        }
+    }
+
     /// Who owns the name that a session claims: of a key name its key, whatever the session says.
     ///
     /// # Errors
@@ -184,6 +203,7 @@ impl Tables {
             // Nobody else holds the name, so that the owner need not tell keys apart.
             Some(Proven::Proved(key)) if key.name() == request.name => Ok([0; 16]),
             Some(Proven::Refused) => Err(Status::Unproved),
+            Some(Proven::PutOff) => Err(Status::Retry),
             None | Some(Proven::Nothing | Proven::Proved(_)) => Err(Status::Prove),
         }
     }

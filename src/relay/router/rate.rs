@@ -33,7 +33,7 @@ const fn at_least_1(n: u32) -> NonZeroU32 {
 /// How much of a rate is used, by the generic cell rate algorithm (ITU-T I.371): the time, in
 /// microseconds, at which all that was taken would have been taken at the long rate.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub(super) struct Bucket(u64);
+pub(in crate::relay) struct Bucket(u64);
 
 impl Bucket {
     /// Takes `times`, with at most `ahead` milliseconds on credit: how many milliseconds are to pass

@@ -25,6 +25,9 @@ pub(super) struct SessionRecord {
     pub account: AccountId,
     /// Sessions with which it has channels, as far as it showed: they may wake it as often as they like.
     pub welcome: FxHashSet<Address>,
+    /// Sessions whose encrypted channels it accepted, and whose CONFIRM did not come yet: clients accept by
+    /// themselves, before they know whose a channel is.
+    pub courted: FxHashSet<Address>,
     /// Whether it stands among those for which acknowledgements are kept.
     pub keeps_acks: bool,
     /// Claims for names that others hold.

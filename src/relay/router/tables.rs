@@ -34,6 +34,8 @@ pub(super) struct Tables {
     born: u64,
     /// Whether everything is answered END(SHUTDOWN).
     pub is_down: bool,
+    /// Whether requests without a grant are none that the policy lets in.
+    pub wants_grants: bool,
     pub exchanges: Exchanges,
     pub sessions: Sessions,
     pub names: NameTable,
@@ -71,6 +73,7 @@ impl Tables {
         Self {
             born: now,
             is_down: false,
+            wants_grants: false,
             exchanges: Exchanges::new(),
             sessions: Sessions::new(),
             names: NameTable::default(),
@@ -174,6 +177,12 @@ impl Tables {
     /// What the bearer of the exchange's token may do; `None`: everything.
     pub fn grant_of(&self, id: ExchangeId) -> Option<Arc<Grant>> {
         self.exchanges.get(id).and_then(|exchange| exchange.grant().cloned())
+    }
+
+    /// Whether the policy that the relay has now did not admit the exchange.
+    pub fn is_revoked(&self, id: ExchangeId) -> bool {
+        let Some(exchange) = self.exchanges.get(id) else { return false };
+        exchange.grant().map_or(self.wants_grants, |grant| grant.is_revoked())
     }
 
     /// The policy does not give the bearer of the exchange's token this endpoint: what the client is told.

@@ -9,8 +9,9 @@ use super::{Answer, ExchangeId, Origin, Router, RouterConfig};
 use crate::Kind;
 use crate::secure::{HostDigest, Identity, KeyProof};
 use crate::wire::{
-    Accept, Address, ChannelKind, ChannelRef, Connect, Data, DataFlags, Decoder, Hello, HelloFlags,
-    ListenReq, ListenRsp, MAX_CONTROL, Message, Name, Piece, Route, Status, VERSION, Window,
+    Accept, Address, ChannelKind, ChannelRef, Confirm, Connect, Data, DataFlags, Decoder, Hello,
+    HelloFlags, ListenReq, ListenRsp, MAX_CONTROL, Message, Name, Piece, Route, Status, VERSION,
+    Window,
 };
 
 /// The secret of the tests' session `n`.
@@ -289,6 +290,7 @@ fn owned(message: Message<'_>) -> Message<'static> {
     match message {
         Message::ConnectRsp(m) => Message::ConnectRsp(Accept { greeting: b"", ..m }),
         Message::AcceptReq(m) => Message::AcceptReq(Connect { greeting: b"", ..m }),
+        Message::Confirm(_) => Message::Confirm(Confirm { handshake: b"" }),
         Message::Welcome(m) => Message::Welcome(m),
         Message::End(m) => Message::End(m),
         Message::From(m) => Message::From(m),

@@ -13,3 +13,4 @@ mod proofs;
 mod single;
 mod streaming;
 mod verdicts;
+mod wakes;

@@ -4,9 +4,9 @@ use proptest::prelude::*;
 use snow::{Builder, HandshakeState};
 
 use crate::secure::Secret;
-use crate::secure::noise::{Common, FIRST, SECOND, Side};
+use crate::secure::noise::{Common, FIRST, SECOND, Side, State, confirm};
 
-const PATTERN: &str = "Noise_XXpsk3_25519_ChaChaPoly_SHA256";
+const PATTERN: &str = "Noise_XXpsk2_25519_ChaChaPoly_SHA256";
 
 const PROLOGUE: &[u8] = b"what both know";
 
@@ -21,7 +21,7 @@ fn other(secret: &Secret, psk: &Secret, is_connector: bool) -> HandshakeState {
         .unwrap()
         .local_private_key(secret.octets())
         .unwrap()
-        .psk(3, psk.octets())
+        .psk(2, psk.octets())
         .unwrap();
     if is_connector { builder.build_initiator() } else { builder.build_responder() }.unwrap()
 }
@@ -46,9 +46,11 @@ fn connector_agrees_with_another_implementation() {
     assert_eq!(listener.read_message(&first, &mut payload), Ok(0));
     let n = listener.write_message(b"welcome", &mut second).unwrap();
     let mut greeting = [0; 96];
-    let heard = side.hear(&second[..n], &mut greeting).unwrap();
-    assert_eq!((heard.peer, &greeting[..n - SECOND]), (public(&theirs), &b"welcome"[..]));
-    let (n, keys) = heard.confirm(&common, b"it is me", &mut third).unwrap();
+    let mut state = State::new();
+    assert_eq!(side.hear(&mut state, &second[..n], &common, &mut greeting), Some(n - SECOND));
+    assert_eq!((*state.peer(), &greeting[..n - SECOND]), (public(&theirs), &b"welcome"[..]));
+    let n = confirm(&mut state, &identity, b"it is me", &mut third).unwrap();
+    let keys = state.keys();
     let m = listener.read_message(&third[..n], &mut payload).unwrap();
     assert_eq!(&payload[..m], b"it is me");
     assert_eq!(listener.get_remote_static(), Some(&public(&identity)[..]));
@@ -64,13 +66,16 @@ fn listener_agrees_with_another_implementation() {
     let mut connector = other(&theirs, &common.psk(), true);
     let (mut first, mut second, mut third) = ([0; FIRST], [0; 256], [0; 256]);
     assert_eq!(connector.write_message(&[], &mut first), Ok(FIRST));
-    let n = side.answer(&first, b"welcome", &mut second).unwrap();
+    let n = side.answer([&first, b"welcome"], &common, &mut second).unwrap();
     let mut payload = [0; 256];
     let m = connector.read_message(&second[..n], &mut payload).unwrap();
     assert_eq!(&payload[..m], b"welcome");
     let n = connector.write_message(b"it is me", &mut third).unwrap();
     let mut greeting = [0; 96];
-    let (m, keys) = side.conclude(&first, b"welcome", &third[..n], &common, &mut greeting).unwrap();
+    let mut state = State::new();
+    let messages = [&first[..], b"welcome", &third[..n]];
+    let m = side.conclude(&mut state, messages, &mut second, &common, &mut greeting).unwrap();
+    let keys = state.keys();
     assert_eq!((keys.peer, &greeting[..m]), (public(&theirs), &b"it is me"[..]));
     let (connector, listener) = connector.dangerously_get_raw_split();
     assert_eq!((*keys.connector.octets(), *keys.listener.octets()), (connector, listener));
@@ -86,18 +91,35 @@ fn succeeds(change: impl Fn(usize, &mut [u8]), prologues: [&[u8]; 2], shared: [u
         let (mut first, mut second, mut third) = ([0; FIRST], [0; 200], [0; 200]);
         connector.ask(&mut first)?;
         change(0, &mut first);
-        let n = listener.answer(&first, b"welcome", &mut second)?;
+        let [our_common, their_common] = [common(&shared[0]), common(&shared[1])];
+        let n = listener.answer([&first, b"welcome"], &their_common, &mut second)?;
         change(1, &mut second[..n]);
         let mut greeting = [0; 96];
-        let heard = connector.hear(&second[..n], &mut greeting)?;
-        let (n, ours) = heard.confirm(&common(&shared[0]), b"it is me", &mut third)?;
+        let (mut ours, mut theirs) = (State::new(), State::new());
+        connector.hear(&mut ours, &second[..n], &our_common, &mut greeting)?;
+        let n = confirm(&mut ours, &a, b"it is me", &mut third)?;
         change(2, &mut third[..n]);
-        let common = common(&shared[1]);
-        let (_, theirs) =
-            listener.conclude(&first, b"welcome", &third[..n], &common, &mut greeting)?;
+        let messages = [&first[..], b"welcome", &third[..n]];
+        listener.conclude(&mut theirs, messages, &mut second, &their_common, &mut greeting)?;
+        let (ours, theirs) = (ours.keys(), theirs.keys());
         Some(ours.connector == theirs.connector && ours.listener == theirs.listener)
     };
     run() == Some(true)
+}
+
+#[test]
+fn greeting_of_the_listener_is_for_ends_with_the_shared_secret_alone() {
+    let [identity, ephemeral, theirs, shared] = secrets();
+    let connector = Side { identity: &identity, ephemeral: &ephemeral, prologue: PROLOGUE };
+    let listener = Side { identity: &theirs, ephemeral: &shared, prologue: PROLOGUE };
+    let (mut first, mut second, mut greeting) = ([0; FIRST], [0; 200], [0; 96]);
+    connector.ask(&mut first).unwrap();
+    let n = listener.answer([&first, b"for friends"], &common(&shared), &mut second).unwrap();
+    for (secret, len) in [(&Secret::NONE, None), (&shared, Some(11))] {
+        let common = common(secret);
+        let heard = connector.hear(&mut State::new(), &second[..n], &common, &mut greeting);
+        assert_eq!(heard, len);
+    }
 }
 
 #[test]
@@ -128,11 +150,13 @@ proptest! {
         let [identity, ephemeral, _, shared] = secrets();
         let side = Side { identity: &identity, ephemeral: &ephemeral, prologue: PROLOGUE };
         let (mut out, mut greeting) = ([0; 200], [0; 96]);
-        prop_assert_eq!(side.answer(&octets, b"", &mut out), None);
-        prop_assert!(side.hear(&octets, &mut greeting).is_none());
+        let common = common(&shared);
+        prop_assert_eq!(side.answer([&octets, b""], &common, &mut out), None);
+        prop_assert_eq!(side.hear(&mut State::new(), &octets, &common, &mut greeting), None);
         let mut first = [0; FIRST];
         side.ask(&mut first).unwrap();
-        let concluded = side.conclude(&first, b"", &octets, &common(&shared), &mut greeting);
-        prop_assert!(concluded.is_none());
+        let (mut state, messages) = (State::new(), [&first[..], b"", &octets]);
+        let len = side.conclude(&mut state, messages, &mut out, &common, &mut greeting);
+        prop_assert_eq!(len, None);
     }
 }

@@ -64,14 +64,19 @@ impl<M: Mode> Session<'_, M> {
         if !self.encrypts() {
             return Err(ConfigError::Unsupported("a key is for encrypted channels").into());
         }
+        if endpoint.name.is_key_name() && endpoint.name != key.name() {
+            let other = "the endpoint is the key name of another key than the one that is given";
+            return Err(ConfigError::Setting(other).into());
+        }
         let id = self.connect(now, endpoint, kind, greeting)?;
         self.begin_handshake(self.held(id)?, Some(key.to_x25519()));
         Ok(id)
     }
 
-    /// The application does not admit the key of the peer: the channel ends, and the peer is told why.
+    /// The application does not let the peer in: the channel ends, and the peer is told so; of an encrypted
+    /// channel that its key is not admitted, else that the channel is aborted.
     #[cfg(feature = "secure")]
-    pub fn refuse_key(&mut self, now: u64, id: ChannelId) {
+    pub fn refuse(&mut self, now: u64, id: ChannelId) {
         if let Ok(slot) = self.held(id) {
             self.refuse_slot(now, slot);
         }

@@ -3,7 +3,9 @@
 use super::NOT_MADE_FOR;
 use crate::Kind;
 use crate::error::{ConfigError, Error, ResourceError};
+use crate::session::channel::ChannelRecord;
 use crate::session::ids::{self, ChannelId, ListenerId};
+use crate::session::listener::Claim;
 use crate::session::mode::Mode;
 use crate::session::view::Session;
 use crate::wire::{Endpoint, MAX_GREETING};
@@ -129,8 +131,19 @@ impl<M: Mode> Session<'_, M> {
 
     /// The greeting with which the listener of the channel in this slot answers.
     pub(in crate::session) fn answer(&self, slot: usize) -> &[u8] {
-        let claim = || self.held_claim(self.channels[slot].listener()?).ok();
-        if M::SINGLE { &[] } else { claim().map_or(&[], |claim| self.claims[claim].answer()) }
+        Self::answer_of(self.claims, &self.channels[slot])
+    }
+
+    /// The same for a channel, of these claims.
+    pub(in crate::session) fn answer_of<'c>(
+        claims: &'c [Claim<M>],
+        channel: &ChannelRecord,
+    ) -> &'c [u8] {
+        let claim = || {
+            let (slot, generation) = ids::slot(channel.listener()?.0);
+            claims.get(slot).filter(|claim| claim.is_held(generation))
+        };
+        if M::SINGLE { &[] } else { claim().map_or(&[], Claim::answer) }
     }
 
     /// The slot of a claim that the application holds.

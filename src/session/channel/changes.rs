@@ -221,10 +221,14 @@ impl<M: Mode> Session<'_, M> {
         self.end(now, slot, EndCause::Here(Status::Aborted), tell);
     }
 
-    /// The peer's key is not admitted: the peer is told so.
+    /// The application does not let the peer in: the peer is told so.
     #[cfg(feature = "secure")]
     pub(in crate::session) fn refuse_slot(&mut self, now: u64, slot: usize) {
-        self.channels[slot].held_by = HeldBy::Nobody;
+        let channel = &mut self.channels[slot];
+        if !channel.is_encrypted() {
+            return self.abort_slot(now, slot);
+        }
+        channel.held_by = HeldBy::Nobody;
         self.end(now, slot, EndCause::Here(Status::WrongKey), true);
         self.reap(now, slot);
     }

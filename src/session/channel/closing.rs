@@ -29,7 +29,8 @@ impl<M: Mode> Session<'_, M> {
             State::Free | State::Accepting | State::Established | State::Ended(_) => {
                 let fits = close.status.fits(Place::CloseReq) && channel.tx.has_sent(close.offset);
                 let status = if fits { close.status } else { Status::Protocol };
-                channel.end_offset = channel.octets_before(self.rings.transmit(slot), close.offset);
+                let offset = if fits { close.offset } else { channel.tx.acked() };
+                channel.end_offset = channel.octets_before(self.rings.transmit(slot), offset);
                 self.end(now, slot, EndCause::Peer(status), false);
             }
         }

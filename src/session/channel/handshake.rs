@@ -3,8 +3,8 @@
 use super::records::Records;
 use super::seal::{Confirmation, Handshake, Seal};
 use super::{EndCause, State};
-use crate::secure::noise::{Common, FIRST, KEY, MAX_PAYLOAD, SECOND, Side};
-use crate::secure::{PublicKey, Secret};
+use crate::secure::noise::{self, Common, FIRST, KEY, Side, State as Noise};
+use crate::secure::{Secret, x25519};
 use crate::session::ids;
 use crate::session::mode::Mode;
 use crate::session::rings::Direction;
@@ -46,7 +46,7 @@ impl Prologue {
     }
 }
 
-/// What both ends know besides when the listener has answered: their sessions, and the fields of ACCEPT_RSP.
+/// What both ends know besides when the listener answers: their sessions, and the fields of ACCEPT_RSP.
 fn context(connector: Address, listener: Address, accept: &Accept<'_>) -> [u8; CONTEXT] {
     let mut octets = [0; CONTEXT];
     let mut w = Writer::new(&mut octets);
@@ -57,20 +57,23 @@ fn context(connector: Address, listener: Address, accept: &Accept<'_>) -> [u8; C
 
 impl<M: Mode> Session<'_, M> {
     /// A channel that connects here begins its handshake, or begins it anew with another end.
+    #[inline(never)]
     pub(in crate::session) fn begin_handshake(&mut self, slot: usize, expected: Option<[u8; KEY]>) {
-        let prologue = self.prologue(slot);
         let Some(security) = &mut self.core.security else { return };
         let ephemeral = security.ephemeral();
-        let mut first = [0; FIRST];
-        let len = security.side(&ephemeral, &prologue).ask(&mut first).map_or(0, |()| FIRST);
-        self.rings.receive_mut(slot)[..FIRST].copy_from_slice(&first);
+        let prologue = self.prologue(slot);
+        let Some(security) = &self.core.security else { return };
+        let side = security.side(&ephemeral, &prologue);
+        let Some(len) = side.ask(self.rings.receive_mut(slot)) else { return };
         let len = len as u8;
         self.channels[slot].seal = Seal::Handshake(Handshake { ephemeral, expected, len });
     }
 
     /// The same for another end of the channel here, if it is encrypted.
     pub(super) fn begin_handshake_anew(&mut self, slot: usize) {
-        if let Seal::Handshake(handshake) = &self.channels[slot].seal {
+        if M::CONNECTS
+            && let Seal::Handshake(handshake) = &self.channels[slot].seal
+        {
             self.begin_handshake(slot, handshake.expected);
         }
     }
@@ -91,81 +94,125 @@ impl<M: Mode> Session<'_, M> {
     }
 
     /// A peer's first message came with its CONNECT_REQ: the answer is made; false if it cannot be.
+    #[inline(never)] // what it needs is not to stay on the stack of all that is read
     pub(super) fn answer_handshake(&mut self, slot: usize, connect: &Connect<'_>) -> bool {
-        let security = self.core.security.as_mut();
-        let Some(ephemeral) = security.map(Security::ephemeral) else { return false };
-        let prologue = self.prologue_of_peer(slot);
+        let Some(security) = &mut self.core.security else { return false };
+        let ephemeral = security.ephemeral();
+        let (prologue, context) = (self.prologue_of_peer(slot), self.context_here(slot));
         let Some(security) = &self.core.security else { return false };
-        let side = security.side(&ephemeral, &prologue);
-        let mut second = [0; SECOND + MAX_PAYLOAD];
-        let payload = security.payload(self.answer(slot));
-        let Some(len) = side.answer(connect.greeting, payload.octets(), &mut second) else {
+        let (side, common) = (security.side(&ephemeral, &prologue), security.common(&context));
+        let payload = security.payload(Self::answer_of(self.claims, &self.channels[slot]));
+        let messages = [connect.greeting, payload.octets()];
+        let Some(len) = side.answer(messages, &common, self.rings.receive_mut(slot)) else {
             debug!("channel {:#x}: the handshake fails", self.channel_id(slot).0);
             return false;
         };
-        self.rings.receive_mut(slot)[..len].copy_from_slice(&second[..len]);
         self.rings.transmit_mut(slot)[..FIRST].copy_from_slice(connect.greeting);
         let len = len as u8;
         self.channels[slot].seal = Seal::Handshake(Handshake { ephemeral, expected: None, len });
         true
     }
 
+    /// What both ends know of a channel that a peer asked for, when it is answered.
+    fn context_here(&self, slot: usize) -> [u8; CONTEXT] {
+        let channel = &self.channels[slot];
+        let accept = Accept {
+            status: Status::Ok,
+            channel: self.local(slot),
+            limit: self.rings.len(slot, Direction::Receive) as u64,
+            linger_ms: channel.linger_ms(),
+            greeting: &[],
+        };
+        context(channel.peer, Address::of(&self.core.settings.secret), &accept)
+    }
+
     /// The listener's message came with its ACCEPT_RSP: the last one is made.
     ///
     /// # Errors
     /// The status with which the channel ends.
+    #[inline(never)] // what it needs is not to stay on the stack of all that is read
     pub(super) fn hear_handshake(
         &mut self,
         slot: usize,
         from: &Route,
         accept: &Accept<'_>,
     ) -> Result<(), Status> {
-        let prologue = self.prologue(slot);
-        let ours = self.rings.guaranteed() as u64;
-        let (Some(security), Seal::Handshake(handshake)) =
-            (&self.core.security, &self.channels[slot].seal)
-        else {
-            return Err(Status::Handshake);
+        let mut state = Noise::new();
+        let payload = Payload::read(|octets| self.hear(slot, from, accept, &mut state, octets));
+        let payload = payload.ok_or(Status::Handshake)?;
+        let expected = match &self.channels[slot].seal {
+            Seal::Handshake(handshake) => handshake.expected,
+            Seal::Plain | Seal::Sealed(..) => None,
         };
-        let side = security.side(&handshake.ephemeral, &prologue);
-        let mut heard = None;
-        let payload = Payload::read(|octets| {
-            heard = side.hear(accept.greeting, octets);
-            accept.greeting.len().checked_sub(SECOND)
-        });
-        let (Some(heard), Some(payload)) = (heard, payload) else { return Err(Status::Handshake) };
-        if PublicKey::from_x25519(heard.peer).is_err() {
-            return Err(Status::Handshake);
+        match expected {
+            Some(expected) if expected != *state.peer() => return Err(Status::WrongKey),
+            Some(_) => {}
+            None if x25519::is_key(state.peer()) => {}
+            None => return Err(Status::Handshake),
         }
-        if handshake.expected.is_some_and(|expected| expected != heard.peer) {
-            return Err(Status::WrongKey);
-        }
-        let connector = Address::of(&self.core.settings.secret);
-        let context = context(connector, from.peer, accept);
-        let common = Common { secret: &security.shared, context: &context };
-        let ring = self.rings.receive_mut(slot);
-        let own = security.payload(self.channels[slot].greeting());
-        let (len, keys) = heard.confirm(&common, own.octets(), ring).ok_or(Status::Handshake)?;
-        let channel = &mut self.channels[slot];
-        let records = Records::new(keys, payload.is_kept(), true, ours, accept.limit);
+        let len = self.answer_last(slot, &mut state).ok_or(Status::Handshake)?;
         let confirmation = Confirmation::Due(len as u8);
-        channel.sealed(self.rings.transmit_mut(slot), records, confirmation);
-        channel.greeting.set(payload.greeting());
+        self.agreed(slot, &state, confirmation, accept.limit, &payload);
         Ok(())
     }
 
+    #[inline(never)]
+    fn hear(
+        &self,
+        slot: usize,
+        from: &Route,
+        accept: &Accept<'_>,
+        state: &mut Noise,
+        payload: &mut [u8],
+    ) -> Option<usize> {
+        let prologue = self.prologue(slot);
+        let security = self.core.security.as_ref()?;
+        let Seal::Handshake(handshake) = &self.channels[slot].seal else { return None };
+        let context = context(Address::of(&self.core.settings.secret), from.peer, accept);
+        let side = security.side(&handshake.ephemeral, &prologue);
+        side.hear(state, accept.greeting, &security.common(&context), payload)
+    }
+
+    #[inline(never)]
+    fn answer_last(&mut self, slot: usize, state: &mut Noise) -> Option<usize> {
+        let security = self.core.security.as_ref()?;
+        let payload = security.payload(self.channels[slot].greeting());
+        let out = self.rings.receive_mut(slot);
+        noise::confirm(state, &security.identity, payload.octets(), out)
+    }
+
+    /// The keys are agreed on: records are in the rings from now on.
+    #[inline(never)]
+    fn agreed(
+        &mut self,
+        slot: usize,
+        state: &Noise,
+        confirmation: Confirmation,
+        theirs: u64,
+        payload: &Payload,
+    ) {
+        let ours = self.rings.guaranteed() as u64;
+        let is_connector = !matches!(confirmation, Confirmation::None);
+        let records = Records::new(state.keys(), payload.is_kept(), is_connector, ours, theirs);
+        let channel = &mut self.channels[slot];
+        channel.sealed(self.rings.transmit_mut(slot), records, confirmation);
+        channel.greeting.set(payload.greeting());
+    }
+
     /// The connector's last message came.
+    #[inline(never)]
     pub(in crate::session) fn on_confirm(&mut self, now: u64, from: &Route, confirm: &Confirm<'_>) {
         let (slot, _) = ids::slot(from.channel.id);
         if slot >= self.channels.len() || self.local(slot) != from.channel {
             return self.core.unknown(from);
         }
         let channel = &mut self.channels[slot];
-        if channel.peer != from.peer {
+        // A listener is told.
+        if !M::LISTENS || channel.peer != from.peer {
             return;
         }
         match (channel.state, &channel.seal) {
-            (State::Accepting, Seal::Handshake(_)) => match self.conclude(slot, from, confirm) {
+            (State::Accepting, Seal::Handshake(_)) => match self.conclude(slot, confirm) {
                 Some(()) => self.establish(now, slot),
                 None => {
                     debug!("channel {:#x}: the handshake fails", self.channel_id(slot).0);
@@ -181,40 +228,38 @@ impl<M: Mode> Session<'_, M> {
         }
     }
 
-    fn conclude(&mut self, slot: usize, from: &Route, confirm: &Confirm<'_>) -> Option<()> {
-        let prologue = self.prologue_of_peer(slot);
-        let (ours, theirs) = (self.rings.guaranteed() as u64, self.channels[slot].tx.limit());
-        let channel = &self.channels[slot];
-        let accept = Accept {
-            status: Status::Ok,
-            channel: self.local(slot),
-            limit: self.rings.len(slot, Direction::Receive) as u64,
-            linger_ms: channel.linger_ms(),
-            greeting: &[],
-        };
-        let (Some(security), Seal::Handshake(handshake)) = (&self.core.security, &channel.seal)
-        else {
+    #[inline(never)]
+    fn conclude(&mut self, slot: usize, confirm: &Confirm<'_>) -> Option<()> {
+        let mut state = Noise::new();
+        let payload = Payload::read(|octets| self.hear_last(slot, confirm, &mut state, octets))?;
+        if !x25519::is_key(state.peer()) {
             return None;
-        };
-        let context = context(from.peer, Address::of(&self.core.settings.secret), &accept);
-        let common = Common { secret: &security.shared, context: &context };
-        let side = security.side(&handshake.ephemeral, &prologue);
-        let first = self.rings.transmit(slot).get(..FIRST)?;
-        let answer = security.payload(self.answer(slot));
-        let mut keys = None;
-        let payload = Payload::read(|octets| {
-            let third = confirm.handshake;
-            let (len, agreed) = side.conclude(first, answer.octets(), third, &common, octets)?;
-            keys = Some(agreed);
-            Some(len)
-        })?;
-        let keys = keys?;
-        PublicKey::from_x25519(keys.peer).ok()?;
-        let channel = &mut self.channels[slot];
-        let records = Records::new(keys, payload.is_kept(), false, ours, theirs);
-        channel.sealed(self.rings.transmit_mut(slot), records, Confirmation::None);
-        channel.greeting.set(payload.greeting());
+        }
+        let theirs = self.channels[slot].tx.limit();
+        self.agreed(slot, &state, Confirmation::None, theirs, &payload);
         Some(())
+    }
+
+    #[inline(never)]
+    fn hear_last(
+        &mut self,
+        slot: usize,
+        confirm: &Confirm<'_>,
+        state: &mut Noise,
+        payload: &mut [u8],
+    ) -> Option<usize> {
+        let (prologue, context) = (self.prologue_of_peer(slot), self.context_here(slot));
+        let channel = &self.channels[slot];
+        let security = self.core.security.as_ref()?;
+        let Seal::Handshake(handshake) = &channel.seal else { return None };
+        let answer = security.payload(Self::answer_of(self.claims, channel));
+        let first: [u8; FIRST] = *self.rings.transmit(slot).first_chunk()?;
+        let messages = [&first, answer.octets(), confirm.handshake];
+        let (side, common) =
+            (security.side(&handshake.ephemeral, &prologue), security.common(&context));
+        // There the same second message is, made before.
+        let second = self.rings.receive_mut(slot);
+        side.conclude(state, messages, second, &common, payload)
     }
 }
 
@@ -222,5 +267,63 @@ impl Security {
     /// What this end has in every handshake.
     fn side<'a>(&'a self, ephemeral: &'a Secret, prologue: &'a Prologue) -> Side<'a> {
         Side { identity: &self.identity, ephemeral, prologue: prologue.octets() }
+    }
+
+    /// What both ends have in common.
+    fn common<'a>(&'a self, context: &'a [u8; CONTEXT]) -> Common<'a> {
+        Common { secret: &self.shared, context }
+    }
+}
+
+#[cfg(all(test, feature = "std"))]
+mod tests {
+    use super::*;
+    use crate::Kind;
+
+    /// Changes one thing that both ends are to know.
+    type Change = fn(&mut (ChannelKind, Endpoint, Connect<'static>, [Address; 2], Accept<'static>));
+
+    const CHANGES: [Change; 13] = [
+        |(kind, ..)| kind.kind = Kind::Datagram,
+        |(kind, ..)| kind.encrypted = false,
+        |(_, endpoint, ..)| endpoint.port += 1,
+        |(_, endpoint, ..)| *endpoint = "camerb:1".parse().expect("an endpoint"),
+        |(_, _, connect, ..)| connect.channel.id += 1,
+        |(_, _, connect, ..)| connect.channel.token += 1,
+        |(_, _, connect, ..)| connect.limit += 1,
+        |(.., addresses, _)| addresses[0].0[15] += 1,
+        |(.., addresses, _)| addresses[1].0[0] += 1,
+        |(.., accept)| accept.channel.id += 1,
+        |(.., accept)| accept.channel.token += 1,
+        |(.., accept)| accept.limit += 1,
+        |(.., accept)| accept.linger_ms += 1,
+    ];
+
+    fn octets(change: Option<&Change>) -> (Vec<u8>, [u8; CONTEXT]) {
+        let channel = ChannelRef { id: 7, token: 8 };
+        let kind = ChannelKind { kind: Kind::Stream, encrypted: true };
+        let endpoint: Endpoint = "camera:1".parse().expect("an endpoint");
+        let name = endpoint.name;
+        let (limit, linger_ms, greeting) = (1024, 9, &[][..]);
+        let mut said = (
+            kind,
+            endpoint,
+            Connect { kind, channel, port: 1, limit, linger_ms, greeting, name },
+            [Address([1; 16]), Address([2; 16])],
+            Accept { status: Status::Ok, channel, limit, linger_ms, greeting },
+        );
+        if let Some(change) = change {
+            change(&mut said);
+        }
+        let (kind, endpoint, connect, [connector, listener], accept) = said;
+        let prologue = Prologue::new(kind, &endpoint, connect.channel, connect.limit);
+        (prologue.octets().to_vec(), context(connector, listener, &accept))
+    }
+
+    #[test]
+    fn handshake_covers_all_that_both_ends_have_to_know_the_same() {
+        for (n, change) in CHANGES.iter().enumerate() {
+            assert_ne!(octets(Some(change)), octets(None), "change {n}");
+        }
     }
 }

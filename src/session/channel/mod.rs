@@ -32,7 +32,7 @@ mod handshake;
 mod incoming;
 mod lengthen;
 mod linger;
-mod places;
+pub(super) mod places;
 pub(super) mod probe;
 pub(super) mod receiver;
 #[cfg(feature = "secure")]

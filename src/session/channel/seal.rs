@@ -228,8 +228,8 @@ impl ChannelRecord {
     /// Octets of the application in the records that are acknowledged: of others the peer can read none.
     pub fn acked(&self) -> u64 {
         match &self.seal {
-            Seal::Sealed(records, _) => records.acked(),
-            Seal::Plain | Seal::Handshake(_) => self.tx.acked(),
+            Seal::Sealed(records, _) if matches!(self.kind, Kind::Stream) => records.acked(),
+            Seal::Plain | Seal::Handshake(_) | Seal::Sealed(..) => self.tx.acked(),
         }
     }
 
@@ -248,6 +248,7 @@ impl ChannelRecord {
     /// Octets of the application before an offset that is not acknowledged before.
     pub fn octets_before(&self, ring: &[u8], offset: u64) -> u64 {
         match &self.seal {
+            Seal::Sealed(..) if matches!(self.kind, Kind::Datagram) => offset,
             Seal::Sealed(records, _) => records.octets_before(ring, offset.min(self.tx.written())),
             Seal::Plain | Seal::Handshake(_) => offset,
         }

@@ -2,6 +2,7 @@
 
 use core::num::NonZeroU32;
 
+use super::places::Places;
 use super::{ChannelRecord, EndCause, State};
 use crate::session::deadline::Deadline;
 use crate::session::ids;
@@ -81,15 +82,32 @@ impl<M: Mode> Session<'_, M> {
             return Err(Status::WrongSecurity);
         }
         let listener = self.claims[claim].id(claim);
-        let waiting = self.channels.iter().filter(|c| c.waits_at(listener)).count();
-        if waiting >= usize::from(self.claims[claim].backlog()) {
+        let backlog = self.claims[claim].backlog();
+        let is_full = |s: &Self| {
+            s.channels.iter().filter(|c| c.waits_at(listener)).count() >= usize::from(backlog)
+        };
+        if is_full(self) {
+            let takes =
+                !M::SINGLE && self.take_place(now, Places::Backlog(listener, backlog), &from.peer);
+            if !takes || is_full(self) {
+                return Err(Status::BacklogFull);
+            }
+        }
+        if !M::SINGLE && self.is_kept_from(now, &from.peer) {
             return Err(Status::BacklogFull);
         }
         let timers = *self.core.timers();
         let Some(slot) = self.open_accepting(now, connect.kind.kind) else {
-            // Its repeat finds room if there are channels whose peers are gone.
-            return if self.want_place(now) { Ok(()) } else { Err(Status::BacklogFull) };
+            // Its repeat finds room if there are channels that others give up.
+            return if self.want_place(now, &from.peer) {
+                Ok(())
+            } else {
+                Err(Status::BacklogFull)
+            };
         };
+        if !M::SINGLE {
+            self.got_place();
+        }
         let least = self.core.settings.least_linger_ms(self.core.timers());
         self.core.arrivals = self.core.arrivals.wrapping_add(1);
         let arrival = self.core.arrivals;

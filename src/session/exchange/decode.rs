@@ -106,6 +106,7 @@ impl<M: Mode> Session<'_, M> {
     }
 
     fn on_message(&mut self, now: u64, lane: Lane, message: &Message<'_>) -> Result<(), Blocked> {
+        let junk = self.core.junk();
         let flight = self.core.flight(lane);
         let from = flight.from();
         match message {
@@ -175,7 +176,10 @@ impl<M: Mode> Session<'_, M> {
             | Message::SendReq(_)
             | Message::ReceiveReq(_) => return Err(Blocked::Foreign),
         }
-        self.core.flight(lane).bring();
+        // Strangers could else keep a session awake.
+        if M::SINGLE || self.core.junk() == junk {
+            self.core.flight(lane).bring();
+        }
         Ok(())
     }
 }

@@ -1,5 +1,7 @@
 //! The room in which an exchange's messages are written, and then read.
 
+use core::fmt;
+
 use crate::wire::{Decoder, MAX_CONTROL, Route};
 
 /// Octets of the longest message that is staged, its ROUTE with it. Without the messages of handshakes that
@@ -22,12 +24,18 @@ pub enum Transfer {
 }
 
 /// What stands before the data bytes of an item, while it goes up.
-#[derive(Debug)]
 pub struct Staged {
     pub octets: [u8; MAX_STAGED],
     pub len: u8,
     /// So many have gone.
     pub at: u8,
+}
+
+/// Without the octets, among which is the session's secret.
+impl fmt::Debug for Staged {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} of {} octets", self.at, self.len)
+    }
 }
 
 impl Transfer {

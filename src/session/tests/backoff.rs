@@ -140,3 +140,40 @@ fn answer_longer_than_max_response_is_foreign() {
     }
     assert_eq!(bench.feed(Lane::Park, &pad), Err(Blocked::Foreign));
 }
+
+#[test]
+fn parks_that_bring_nothing_but_junk_pause_ever_longer() {
+    let mut bench = Bench::reached();
+    let now = bench.now;
+    bench.session().listen(now, endpoint(), Kind::Stream, 1).unwrap();
+    bench.exchange(Lane::Park, |answer| answer);
+    let nowhere = ChannelRef { id: 1, token: 9 };
+    let junk = |n: u64, answer: Answer| {
+        let answer = answer.from(STRANGER, nowhere);
+        if n.is_multiple_of(2) {
+            answer.stream(n, b"wake up")
+        } else {
+            answer.window(Window::default())
+        }
+    };
+    let (mut parks, began) = (0, bench.now);
+    while bench.now < began + 60_000 {
+        bench.wait(Lane::Park);
+        bench.exchange(Lane::Park, |answer| junk(parks, answer));
+        parks += 1;
+        while bench.begin(Lane::Send).is_some_and(|send| {
+            bench.answer(Lane::Send, &Answer::to(&send.exchange).ok());
+            true
+        }) {}
+    }
+    assert!((20..80).contains(&parks), "{parks} parks in a minute");
+    // What is of use ends the pauses.
+    let pause = |bench: &mut Bench| {
+        bench.exchange(Lane::Park, |answer| {
+            junk(0, answer).arrival(REMOTE, endpoint(), Kind::Stream)
+        });
+        bench.pause(Lane::Park)
+    };
+    bench.wait(Lane::Park);
+    assert_eq!(pause(&mut bench), 0);
+}

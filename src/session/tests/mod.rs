@@ -13,6 +13,7 @@ mod long_paths;
 mod meet;
 mod numbers;
 mod over;
+mod places;
 mod pooled;
 mod progress;
 mod random;
@@ -114,6 +115,17 @@ impl Answer {
 
     /// Adds a connection from `channel` of [`PEER`].
     fn arrival(self, channel: ChannelRef, endpoint: Endpoint, kind: Kind) -> Self {
+        self.arrival_of(PEER, channel, endpoint, kind)
+    }
+
+    /// Adds a connection from `channel` of that peer.
+    fn arrival_of(
+        self,
+        peer: Address,
+        channel: ChannelRef,
+        endpoint: Endpoint,
+        kind: Kind,
+    ) -> Self {
         let connect = Connect {
             channel,
             kind: ChannelKind::plain(kind),
@@ -123,7 +135,7 @@ impl Answer {
             name: endpoint.name,
             greeting: b"hi",
         };
-        self.from(PEER, ChannelRef::NONE).message(&Message::AcceptReq(connect))
+        self.from(peer, ChannelRef::NONE).message(&Message::AcceptReq(connect))
     }
 
     fn end(self, status: Status) -> Self {

@@ -102,3 +102,26 @@ fn close_req_while_connecting_draws_another_token() {
     assert_eq!(second.id, first.id);
     assert_ne!(second.token, first.token);
 }
+
+#[test]
+fn a_million_guesses_of_a_channels_token_reach_nobody() {
+    let (mut bench, id, local) = Bench::connected(Kind::Stream, WINDOW);
+    let mut guess = local.token;
+    for _ in 0..1_000 {
+        bench.exchange(Lane::Park, |answer| {
+            (0..1_000).fold(answer, |answer, _| {
+                guess = guess.wrapping_mul(0x5851_f42d_4c95_7f2d).wrapping_add(1);
+                let channel = ChannelRef { token: guess, ..local };
+                answer.from(PEER, channel).stream(0, b"x")
+            })
+        });
+        bench.pass(PAUSE);
+        if let Some(request) = bench.begin(Lane::Send) {
+            bench.answer(Lane::Send, &Answer::to(&request.exchange).ok());
+        }
+    }
+    assert_eq!(bench.read(id), b"");
+    assert_eq!(bench.session().connected(id), Ok(true));
+    bench.exchange(Lane::Park, |answer| answer.from(PEER, local).stream(0, b"right"));
+    assert_eq!(bench.read(id), b"right");
+}

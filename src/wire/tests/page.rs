@@ -200,6 +200,7 @@ fn limits_of_the_relay_are_those_of_the_page() {
         ("guesses", relay.guesses),
         ("guesses_per_session", relay.guesses_per_session),
         ("misses", relay.misses),
+        ("proof_checks", relay.proof_checks),
         ("wakes", relay.wakes),
         ("acks_unasked", relay.acks_unasked),
     ];

@@ -206,3 +206,22 @@ fn verified_tokens_expire_and_are_bounded() {
     verified.insert(digest(30_000), Arc::clone(&grant), 200, 100);
     assert_eq!(verified.len(), 1, "what has expired goes first");
 }
+
+#[test]
+fn verified_tokens_of_issuers_that_stay_as_they_are_outlive_a_reload() {
+    let key = Key::ed(1);
+    let token = key.token(&claims("camera-7", 3_600, ""));
+    let issuer = key.issuer("listen = [\"{sub}:*\"]\n");
+    let admission = admission(&issuer);
+    let grant = admit(&admission, &token).unwrap();
+    let other = NewToken::new("other", &[7; 32]);
+    let same = format!("{}{issuer}", other.policy());
+    admission.set_policy(Arc::new(Policy::parse(&same).unwrap()));
+    admit(&admission, &token).unwrap();
+    assert_eq!(admission.stats().verified, 1, "it is known");
+    assert!(!grant.is_revoked());
+    admission.set_policy(Arc::new(Policy::parse(&key.issuer("")).unwrap()));
+    assert!(grant.is_revoked());
+    admit(&admission, &token).unwrap();
+    assert_eq!(admission.stats().verified, 2, "the issuer's tokens may do something else now");
+}

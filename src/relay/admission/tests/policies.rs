@@ -127,3 +127,41 @@ fn debug_shows_no_token_and_no_digest() {
     let shown = format!("{token:?} {admission:?} {grant:?}");
     assert!(!shown.contains(token.token()) && !shown.contains(sha256.trim_matches('"')), "{shown}");
 }
+
+#[test]
+fn grants_of_entries_that_stay_as_they_are_outlive_a_reload() {
+    let (stays, goes, changes) = (token("stays", 1), token("goes", 2), token("changes", 3));
+    let before = [stays.policy(), goes.policy(), changes.policy()].concat();
+    let admission = admission(&before);
+    let grants = [&stays, &goes, &changes].map(|token| admit(&admission, token.token()).unwrap());
+    let narrower = changes.policy().replace("connect = [\"*\"]", "connect = [\"a\"]");
+    let renamed = token("renamed", 2);
+    for (policy, revoked) in [
+        (before.clone(), [false, false, false]),
+        ([narrower.as_str(), stays.policy(), renamed.policy()].concat(), [false, true, true]),
+        ([changes.policy(), stays.policy(), goes.policy()].concat(), [false, true, true]),
+        (goes.policy().to_owned(), [true, true, true]),
+    ] {
+        admission.set_policy(Arc::new(Policy::parse(&policy).unwrap()));
+        assert_eq!(grants.each_ref().map(|grant| grant.is_revoked()), revoked, "{policy}");
+    }
+}
+
+#[test]
+fn subjects_in_patterns_stand_for_themselves() {
+    for (pattern, subject, fitting, others) in [
+        ("{sub}", "a", &["a:1"][..], &["b:1", "aa:1", "A:1"][..]),
+        ("{sub}", "*", &[], &["a:1"]),
+        ("{sub}-{sub}:7", "ab", &["ab-ab:7"], &["ab-ab:70", "ab-b:7", "ab-:7"]),
+        ("*{sub}*", "aab", &["aab:1", "aaab:65535", "xaabx:1"], &["ab:1", "aa:1"]),
+        ("x{sub}", "\u{e9}", &[], &["x:1"]),
+    ] {
+        let pattern = pattern::NamePattern::parse(pattern, true).unwrap();
+        for name in fitting {
+            assert!(pattern.fits(&endpoint(name), subject), "{pattern:?} {subject} {name}");
+        }
+        for name in others {
+            assert!(!pattern.fits(&endpoint(name), subject), "{pattern:?} {subject} {name}");
+        }
+    }
+}

@@ -1,20 +1,18 @@
 //! What an origin may hold, and how often it may do what is limited.
 
 use crate::Kind;
-use crate::relay::router::drive::address;
 use crate::relay::router::testing::{Body, Lab, Request, secret};
 use crate::relay::router::{Meter, Origin, Rate, RouterConfig};
 use crate::wire::{
-    ChannelRef, Closed, Data, DataFlags, Hello, HelloFlags, MAX_DATAGRAM, MAX_SINGLE_BODY, Message,
-    Route, Status,
+    Data, DataFlags, Hello, HelloFlags, MAX_DATAGRAM, MAX_SINGLE_BODY, Message, Status,
 };
 
 /// An address of an attacker, and one of somebody else.
-fn origin(n: u8) -> Origin {
+pub fn origin(n: u8) -> Origin {
     Origin::of([203, 0, 113, n].into())
 }
 
-fn at(n: u8) -> Lab {
+pub fn at(n: u8) -> Lab {
     with(n, RouterConfig::default())
 }
 
@@ -23,13 +21,13 @@ fn with(n: u8, config: RouterConfig) -> Lab {
 }
 
 /// HELLO of a session that no other test has.
-fn hello(n: u32, seq: u64, hold_ms: u32, flags: HelloFlags) -> Hello {
+pub fn hello(n: u32, seq: u64, hold_ms: u32, flags: HelloFlags) -> Hello {
     let mut key = secret(0xee);
     key[..4].copy_from_slice(&n.to_be_bytes());
     Hello { secret: key, seq, hold_ms, flags, ..Body::greeting(0) }
 }
 
-fn send(n: u32) -> Body {
+pub fn send(n: u32) -> Body {
     Body::hello(hello(n, 0, 0, HelloFlags::NONE))
 }
 
@@ -362,88 +360,4 @@ fn recorded_park_is_stale_after_its_session_made_room_for_others() {
     }
     let mut park = lab.post(recorded);
     assert_eq!(lab.answer(&mut park).end(), Status::Stale);
-}
-
-/// An idle session 2 parks again as often as it is answered, for ten seconds, and answers what comes so;
-/// how often it was woken.
-fn wakes(lab: &mut Lab, each_ms: u64, answer: fn(Body) -> Body) -> u64 {
-    let (mut seq, mut woken) = (1, 0);
-    lab.origin = origin(2);
-    let mut park = lab.post(Body::park(2, seq, 300_000));
-    let until = lab.now + 10_000;
-    let mut sends = Vec::new();
-    let mut number = 0;
-    while lab.now < until {
-        lab.origin = origin(1);
-        number += 1;
-        sends.push(lab.post(send(1).to(2, 7).stream(number, b"x")));
-        lab.pass(each_ms);
-        if lab.response(&mut park).is_some() {
-            woken += 1;
-            seq += 1;
-            lab.origin = origin(2);
-            let source = address(&hello(1, 0, 0, HelloFlags::NONE).secret);
-            let route = Route { peer: source, channel: ChannelRef { id: 1, token: 1 } };
-            let mut answered = lab.post(answer(Body::send(2).message(&Message::Route(route))));
-            if lab.response(&mut answered).is_none() {
-                lab.drop(answered);
-            }
-            park = lab.post(Body::park(2, seq, 300_000));
-        }
-        // Their senders give up.
-        if sends.len() > 3 {
-            let send = sends.remove(0);
-            lab.drop(send);
-        }
-    }
-    woken
-}
-
-fn unknown(body: Body) -> Body {
-    let channel = ChannelRef { id: 7, token: 7 };
-    body.message(&Message::CloseRsp(Closed { status: Status::Unknown, channel }))
-}
-
-#[test]
-fn stranger_wakes_an_idle_session_seldom() {
-    let rate = RouterConfig::default().wakes.expect("there is one");
-    let most = u64::from(rate.burst.get() + 10 * rate.per_second.get()) + 1;
-    for answer in [|body: Body| body, unknown] {
-        let woken = wakes(&mut at(1), 10, answer);
-        assert!(woken <= most, "{woken}");
-    }
-}
-
-#[test]
-fn peer_with_a_channel_wakes_as_often_as_it_likes_until_that_is_unknown() {
-    let park = |lab: &mut Lab| {
-        lab.origin = origin(1);
-        lab.post(Body::hello(hello(1, 1, 300_000, HelloFlags::NONE)))
-    };
-    let mut lab = at(1);
-    park(&mut lab);
-    assert!(wakes(&mut lab, 10, |body| body.ack(1, false)) > 900);
-    let mut lab = at(1);
-    park(&mut lab);
-    let woken = wakes(&mut lab, 10, |body| unknown(body.ack(1, false)));
-    assert!(woken < 100, "{woken}");
-}
-
-#[test]
-fn unasked_acknowledgements_into_an_open_answer_are_bounded() {
-    let mut lab = at(2);
-    lab.post(Body::streamed(2, 1, 1 << 30));
-    lab.origin = origin(1);
-    let mut delivered = 0;
-    for _ in 0..100 {
-        let mut body = Body::send(1);
-        for id in 0..400 {
-            body = body.to(2, id + 1).ack(5, true);
-        }
-        let verdicts = lab.send(body).verdicts();
-        delivered += verdicts.iter().filter(|(_, s, _)| *s == Status::Delivered).count();
-    }
-    let rate = RouterConfig::default().acks_unasked.expect("there is one");
-    assert_eq!(delivered, rate.burst.get() as usize);
-    assert_eq!(lab.router.stats().junk_held_back, 40_000 - delivered as u64);
 }

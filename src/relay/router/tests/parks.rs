@@ -225,7 +225,7 @@ fn a_fresh_router_takes_any_number() {
     assert!(lab.waits(&mut park));
 }
 
-const REASONS: [ParkEnd; 18] = [
+const REASONS: [ParkEnd; 19] = [
     ParkEnd::Data,
     ParkEnd::Control,
     ParkEnd::Acknowledgement,
@@ -236,6 +236,7 @@ const REASONS: [ParkEnd; 18] = [
     ParkEnd::Newer,
     ParkEnd::Hold,
     ParkEnd::Shutdown,
+    ParkEnd::Revoked,
     ParkEnd::HungUp,
     ParkEnd::Verdicts,
     ParkEnd::Unfit(Status::Malformed),
@@ -261,6 +262,7 @@ fn line_of(reason: ParkEnd) -> Option<(usize, &'static str)> {
         ParkEnd::Shutdown => (9, "SHUTDOWN"),
         ParkEnd::HungUp => (10, "the client closing the connection"),
         ParkEnd::Verdicts | ParkEnd::Unfit(_) => (11, "its verdicts"),
+        ParkEnd::Revoked => (12, "policy"),
         ParkEnd::Behind => (11, "octets behind the request"),
         ParkEnd::Stream | ParkEnd::Delivered | ParkEnd::Silence | ParkEnd::Full => return None,
     })

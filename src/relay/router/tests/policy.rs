@@ -5,17 +5,18 @@ use std::sync::Arc;
 use hyper::header::{AUTHORIZATION, HeaderMap, HeaderValue};
 
 use crate::Kind;
+use crate::relay::Access;
 use crate::relay::admission::{Admission, Grant, NewToken, Policy};
-use crate::relay::router::Origin;
 use crate::relay::router::testing::{Body, Lab, Seen};
-use crate::wire::{HelloFlags, Status};
+use crate::relay::router::{Origin, Rate, RouterConfig};
+use crate::wire::{Hello, HelloFlags, Status};
 
 /// A grant by a policy whose token has these lines.
 fn grant(name: &str, lines: &str) -> Arc<Grant> {
     let token = NewToken::new(name, &[7; 32]);
     let head: Vec<_> = token.policy().lines().take(3).collect();
     let policy = Policy::parse(&format!("{}\n{lines}", head.join("\n"))).unwrap();
-    let admission = Admission::new(Some(Arc::new(policy)));
+    let admission = Admission::new(&Access::Policy(Arc::new(policy)));
     let mut headers = HeaderMap::new();
     let value = HeaderValue::from_str(&format!("Bearer {}", token.token())).unwrap();
     headers.insert(AUTHORIZATION, value);
@@ -63,6 +64,22 @@ fn forbidden_is_told_until_it_was_heard() {
     }
     let mut park = lab.post_as(&none, claim(1, 3, Some(Status::Forbidden)));
     assert!(lab.waits(&mut park));
+}
+
+#[test]
+fn session_of_version_1_is_told_limited_where_the_policy_forbids() {
+    let mut lab = Lab::new();
+    let none = grant("none", "");
+    let hello = |seq, hold_ms| Hello { version: 1, seq, hold_ms, ..Body::greeting(1) };
+    let park = |seq, heard| Body::hello(hello(seq, 5_000)).claim(1, "camera", 1, 1, heard);
+    let mut refused = lab.post_as(&none, park(1, None));
+    assert_eq!(lab.answer(&mut refused).listens(), [(1, Status::Limited, 0)]);
+    let mut refused = lab.post_as(&none, park(2, Some(Status::Limited)));
+    assert!(lab.waits(&mut refused), "it was heard");
+    let connect = Body::hello(hello(0, 0)).connect("camera", Kind::Stream);
+    assert_eq!(verdict(&lab.send_as(&none, connect)), Status::Limited);
+    let stats = lab.router.stats();
+    assert_eq!((stats.names, stats.forbidden, stats.limited), (0, 2, 0));
 }
 
 #[test]
@@ -125,4 +142,47 @@ fn connections_begun_in_a_second_are_limited() {
     lab.pass(334);
     assert_eq!(connect(&mut lab, 9), Status::NoListener);
     assert_eq!(connect(&mut lab, 9), Status::Limited);
+}
+
+#[test]
+fn connections_to_many_endpoints_by_one_channel_count_each() {
+    let mut lab = Lab::new();
+    let rate = grant("rate", &format!("{ALL}connects_per_second = 3\n"));
+    let listens = |lab: &mut Lab, n: u8, seq: u64| {
+        let name = format!("camera-{n}");
+        let park = Body::park(n, seq, 60_000).claim(1, &name, n, 1, Some(Status::Ok));
+        lab.post(park)
+    };
+    let connect = |lab: &mut Lab, n: u8| {
+        let body = Body::send(99).connect_from(7, &format!("camera-{n}"), Kind::Stream);
+        verdict(&lab.send_as(&rate, body))
+    };
+    for n in 1..9 {
+        listens(&mut lab, n, 1);
+    }
+    for n in 1..4 {
+        assert_eq!(connect(&mut lab, n), Status::Delivered, "camera-{n}");
+    }
+    for n in 4..9 {
+        assert_eq!(connect(&mut lab, n), Status::Limited, "camera-{n}");
+    }
+    // A repeat to the same listener begins nothing.
+    listens(&mut lab, 1, 2);
+    assert_eq!(connect(&mut lab, 1), Status::Delivered);
+}
+
+#[test]
+fn connections_that_the_policy_forbids_are_retry_beyond_the_rate_of_misses() {
+    let mut lab = Lab::with(RouterConfig { misses: Some(Rate::new(1, 5)), ..Default::default() });
+    lab.origin = Origin::of([203, 0, 113, 7].into());
+    let none = grant("none", "");
+    let connect =
+        |lab: &mut Lab| verdict(&lab.send_as(&none, Body::send(1).connect("camera", Kind::Stream)));
+    for _ in 0..5 {
+        assert_eq!(connect(&mut lab), Status::Forbidden);
+    }
+    assert_eq!(connect(&mut lab), Status::Retry);
+    assert_eq!(lab.router.stats().misses_refused, 1);
+    lab.pass(1_000);
+    assert_eq!(connect(&mut lab), Status::Forbidden);
 }

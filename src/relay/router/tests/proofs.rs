@@ -1,8 +1,8 @@
 //! Key names: only sessions that have proved the key hold them.
 
 use crate::Kind;
-use crate::relay::router::RouterConfig;
 use crate::relay::router::testing::{Body, Lab, Request, secret};
+use crate::relay::router::{Origin, Rate, RouterConfig};
 use crate::secure::{HostDigest, Identity, KeyProof};
 use crate::wire::{HelloFlags, Message, Proof, Status};
 
@@ -266,4 +266,26 @@ fn session_that_says_bye_gives_its_key_name_back() {
     lab.send(Body::flagged(1, HelloFlags::BYE));
     assert_eq!(connect(&mut lab, 1), Status::NoListener);
     assert_eq!(lab.router.stats().names, 0);
+}
+
+#[test]
+fn proofs_of_an_origin_beyond_the_rate_are_put_off_and_asked_for_again() {
+    let proof_checks = Some(Rate::new(1, 2));
+    let mut lab = Lab::with(RouterConfig { proof_checks, ..RouterConfig::default() });
+    lab.origin = Origin::of([203, 0, 113, 7].into());
+    for n in 1..3 {
+        assert_eq!(claim(&mut lab, body(n, 1, n, 10, None, Some(n))), (Status::Ok, 10));
+    }
+    assert_eq!(claim(&mut lab, body(3, 1, 3, 10, None, Some(3))), (Status::Retry, 0));
+    let stats = lab.router.stats();
+    assert_eq!((stats.proofs, stats.proofs_refused), (2, 1), "{stats:?}");
+    let heard = Some(Status::Retry);
+    assert_eq!(claim(&mut lab, body(3, 2, 3, 10, heard, None)), (Status::Prove, 0));
+    // Another origin has its own rate.
+    lab.origin = Origin::of([203, 0, 113, 8].into());
+    assert_eq!(claim(&mut lab, body(4, 1, 4, 10, None, Some(4))), (Status::Ok, 10));
+    lab.origin = Origin::of([203, 0, 113, 7].into());
+    lab.pass(1_000);
+    let heard = Some(Status::Prove);
+    assert_eq!(claim(&mut lab, body(3, 3, 3, 10, heard, Some(3))), (Status::Ok, 10));
 }
