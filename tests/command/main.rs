@@ -9,6 +9,7 @@ mod keys;
 mod orders;
 mod overload;
 mod pipe;
+mod preset;
 mod process;
 mod recording;
 mod trace;

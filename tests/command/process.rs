@@ -8,6 +8,10 @@ use std::sync::mpsc::{self, Receiver};
 use std::thread;
 use std::time::Duration;
 
+/// What names proxies in the environment.
+const NO_PROXIES: [&str; 7] =
+    ["http_proxy", "https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY", "no_proxy", "NO_PROXY"];
+
 /// Longer than any step takes on a slow and busy machine.
 pub const DEADLINE: Duration = Duration::from_secs(120);
 
@@ -51,6 +55,7 @@ impl Byway {
         self.told.iter().filter(|line| line.contains(text)).count()
     }
 
+    /// Not those of whoever runs the tests.
     fn spawn(command: &mut Command) -> Self {
         let mut child = command
             .env_remove("BYWAY_RELAY")
@@ -59,6 +64,12 @@ impl Byway {
             .env_remove("BYWAY_LOG")
             .env_remove("BYWAY_TOKEN")
             .env_remove("BYWAY_TOKEN_FILE")
+            .env_remove("BYWAY_CONFIG")
+            .env_remove("BYWAY_IDENTITY")
+            .env_remove("BYWAY_KNOWN_PEERS")
+            .env_remove("BYWAY_PROXY")
+            .env_remove("BYWAY_ROOTS")
+            .envs(NO_PROXIES.map(|name| (name, "")))
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
