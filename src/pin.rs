@@ -66,8 +66,10 @@ impl FromStr for KeyPin {
     /// [`ConfigError::Setting`]: the text is no pin.
     fn from_str(text: &str) -> Result<Self, ConfigError> {
         const WRONG: ConfigError = ConfigError::Setting(
-            "a pinned key (--roots pin:…) is sha256/ and 44 characters of base64; byway relay prints it when it starts",
+            "a pinned key (--roots pin:…) is sha256/ and 44 characters of base64, as byway relay prints it when it starts; several are apart by commas",
         );
+        // As the relay prints it, also where several stand behind each other.
+        let text = text.strip_prefix("pin:").unwrap_or(text);
         let digest = text.strip_prefix(ALGORITHM).ok_or(WRONG)?;
         let digest = STANDARD.decode(digest.strip_prefix('/').unwrap_or(digest));
         digest.ok().and_then(|digest| digest.try_into().ok()).map(Self).ok_or(WRONG)

@@ -40,6 +40,17 @@ impl CommandError {
         Self::new(Code::Failed, line)
     }
 
+    /// The failure of a stream, by the peer or on the way: a transfer had begun, unless the listener has
+    /// nothing to do with this client.
+    pub fn stream(error: impl Into<io::Error>) -> Self {
+        let error = error.into();
+        let cause = error.get_ref().and_then(|cause| cause.downcast_ref::<Error>());
+        match cause {
+            Some(Error::Peer(PeerError::KeyRefused)) => Self::new(Code::Refused, error),
+            _ => Self::failed(error),
+        }
+    }
+
     /// The failure of a TCP socket to listen at `address`, which `option` gave.
     pub fn bind(error: &io::Error, address: impl Display, option: &str) -> Self {
         let (code, remedy) = match error.kind() {

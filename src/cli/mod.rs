@@ -72,8 +72,8 @@ Exit codes:
   1  failed in mid-transfer, or this system failed (stdin, stdout, threads, memory)
   2  wrong usage or configuration, or versions that do not match
   3  refused: nobody listens, backlog full, endpoint or address in use, a limit of the relay, a
-     token or endpoint that its policy does not have, another key than --peer-key says, no shared
-     secret in common
+     token or endpoint that its policy does not have, another key than --peer-key or known_peers say,
+     a key that the listener does not admit, no shared secret in common
   4  path to the relay blocked
   5  timed out, or the peer is away
   128 + N  ended by signal N; a relay ends with 0";

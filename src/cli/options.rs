@@ -68,7 +68,7 @@ pub struct ClientOptions {
     proxy: Option<String>,
     /// Whose certificates to trust for https://: those in this file (PEM), the system's (or what
     /// SSL_CERT_FILE and SSL_CERT_DIR name), or those of the public web, which are built in; or the
-    /// relay's own key, which it prints at its start, pin:sha256/…, more behind commas [default:
+    /// relay's own key, which it prints at its start, pin:sha256/…, several apart by commas [default:
     /// system; where it has none, web] [env: BYWAY_ROOTS]
     #[arg(long, value_name = "FILE|system|web|pin:…", value_parser = roots)]
     roots: Option<Roots>,

@@ -137,7 +137,7 @@ fn send(mut stream: &Stream, received: &Received) -> Result<HalfEnd, CommandErro
         match stdin.read(&mut buffer) {
             Ok(0) => break,
             Ok(n) => {
-                stream.write_all(&buffer[..n]).map_err(CommandError::failed)?;
+                stream.write_all(&buffer[..n]).map_err(CommandError::stream)?;
                 sent_nothing = false;
             }
             Err(e) if e.kind() == ErrorKind::Interrupted => {}
@@ -160,7 +160,7 @@ fn receive(
 ) -> Result<HalfEnd, CommandError> {
     let mut buffer = vec![0; BUFFER];
     loop {
-        let n = stream.read(&mut buffer).map_err(CommandError::failed)?;
+        let n = stream.read(&mut buffer).map_err(CommandError::stream)?;
         if n == 0 {
             received.is(CopyProgress::Ended);
             return Ok(HalfEnd::Eof);

@@ -4,10 +4,11 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::channel::{Channel, ChannelKind, deadline};
+use super::known_peers::Change;
 use super::readiness::Waitable;
 use super::{Client, DatagramChannel, Stream};
 use crate::Endpoint;
-use crate::error::{Error, PeerError};
+use crate::error::{ConfigError, Error, PeerError};
 use crate::secure::PublicKey;
 
 /// Pause before a listener without room is asked for the second time, as CONNECT_REQ is repeated.
@@ -276,10 +277,18 @@ impl Client {
             }
             Some(_) | None => None,
         };
-        let id = self.checked(|session, now| match given.as_ref().or(known.as_ref()) {
+        let made = self.checked(|session, now| match given.as_ref().or(known.as_ref()) {
             Some(key) => session.connect_to_key(now, endpoint, K::KIND, greeting, key),
             None => session.connect(now, endpoint, K::KIND, greeting),
-        })?;
+        });
+        let id = match (made, &self.handle.known_peers) {
+            // Whom it encrypted with before it does not call in plain.
+            (Err(Error::Config(ConfigError::Unsupported(_))), Some(peers)) if known.is_some() => {
+                peers.tell_changed(endpoint, Change::Plain);
+                return Err(PeerError::WrongKey.into());
+            }
+            (made, _) => made?,
+        };
         let channel = Channel::new(Arc::clone(&self.handle), id);
         if given.is_some() {
             channel.end().trust();

@@ -22,6 +22,14 @@ pub(super) struct KnownPeers {
     relay: String,
 }
 
+/// What is other than before at a listener that was met.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Change {
+    OtherKey,
+    /// It does not encrypt, or this client does not.
+    Plain,
+}
+
 impl KnownPeers {
     /// The file at `path`, for a client of the relay at that URL.
     pub fn new(path: PathBuf, url: &str) -> Result<Self, Error> {
@@ -61,14 +69,19 @@ impl KnownPeers {
         Ok(())
     }
 
-    /// Tells that the listener had another key before, if so.
-    pub fn tell_changed(&self, endpoint: Endpoint) {
-        if let Ok(Some(key)) = self.key(endpoint) {
-            log::warn!(
-                "{endpoint}: its key changed from {key}: ask its owner; if so, remove its line from {}",
-                self.path.display()
-            );
+    /// Tells that the listener had another key before, or one at all, if so: whether that is so.
+    pub fn tell_changed(&self, endpoint: Endpoint, is: Change) -> bool {
+        let Ok(Some(key)) = self.key(endpoint) else { return false };
+        let path = self.path.display();
+        match is {
+            Change::OtherKey => log::warn!(
+                "{endpoint}: its key changed from {key}: ask its owner; if that is right, remove its line from {path}"
+            ),
+            Change::Plain => log::warn!(
+                "{endpoint}: it had the key {key}, and nothing is encrypted there now: it was set up otherwise, or is somebody else; ask its owner, and if that is right remove its line from {path}"
+            ),
         }
+        true
     }
 
     /// The key that is known; if none is, this one from now on.
@@ -97,6 +110,9 @@ impl KnownPeers {
     fn text(&self) -> io::Result<String> {
         let mut text = String::new();
         match File::open(&self.path) {
+            Ok(file) if private_file::is_writable_by_others(&file)? => Err(io::Error::other(
+                "others may write it; look whether its lines are right, then chmod 600 it",
+            )),
             Ok(file) => match file.take(LONGEST).read_to_string(&mut text)? as u64 {
                 LONGEST => Err(io::ErrorKind::FileTooLarge.into()),
                 _ => Ok(text),

@@ -150,7 +150,7 @@ impl Client {
         let way = Arc::clone(park.way());
         config::check_memory(&config.profile)?;
         let storage = HeapStorage::new(&config.profile)?;
-        let known = config.known_peers.clone().filter(|_| config.security == Security::Encrypted);
+        let known = config.known_peers.clone();
         let known = known.map(|path| KnownPeers::new(path, &config.url)).transpose()?;
         let cancellers = [park.canceller(), send.canceller()];
         let monitor = Arc::new(Monitor::new(storage, &config.profile, cancellers));

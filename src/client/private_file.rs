@@ -160,6 +160,11 @@ fn exposed(file: &File) -> io::Result<Option<u32>> {
     Ok((mode & 0o077 != 0 && metadata.is_file()).then_some(mode))
 }
 
+/// Whether others than its owner may write the file.
+pub(super) fn is_writable_by_others(file: &File) -> io::Result<bool> {
+    Ok(exposed(file)?.is_some_and(|mode| mode & 0o022 != 0))
+}
+
 /// The permissions of a file that others than its owner may read or change, where the system has such.
 #[cfg(not(unix))]
 fn exposed(_: &File) -> io::Result<Option<u32>> {

@@ -75,7 +75,7 @@ pub enum ConfigError {
     )]
     PeerPlain,
     /// The listener encrypts, and this client does not.
-    #[error("the listener encrypts: switch encryption on here, too")]
+    #[error("the listener encrypts: do so here, too (leave out --plain)")]
     PeerEncrypts,
     /// The key name cannot be used.
     #[error(transparent)]
@@ -127,7 +127,7 @@ pub enum KeyNameFault {
     )]
     Unproved,
     /// The session does not encrypt, and key names are for encrypted channels alone.
-    #[error("key names are always encrypted: switch encryption on")]
+    #[error("key names are always encrypted: do so here (leave out --plain)")]
     Plain,
 }
 
@@ -192,7 +192,9 @@ pub enum PeerError {
     )]
     WrongKey,
     /// The listener does not admit the key of this client.
-    #[error("the listener does not admit this client's key: have it added there")]
+    #[error(
+        "the listener does not admit this client's key: ask its owner to (--admit), or why not (--refuse)"
+    )]
     KeyRefused,
     /// The peer broke the protocol.
     #[error("peer broke the protocol; acknowledged up to offset {acked}; update the older side")]

@@ -133,6 +133,31 @@ fn listener_met_before_is_refused_with_another_key_until_its_line_is_removed() {
 }
 
 #[test]
+fn listener_met_before_is_not_called_in_plain_whoever_wants_that() {
+    let (relay, directory) = (relay(), tempfile::tempdir().unwrap());
+    let file = directory.path().join("known");
+    let open = |security| {
+        let known_peers = Some(file.clone());
+        Client::open(Config { known_peers, security, ..config(&relay) }).unwrap()
+    };
+    let server = client_of(&relay, &identity(1));
+    let listener: Listener<Stream> = server.listen("camera:1").unwrap();
+    open(Security::Encrypted).connect("camera:1").unwrap();
+    listener.close();
+    server.close(LONG).unwrap();
+    let squatter = plain_client(&relay);
+    let _listener = squatter.listen("camera:1").unwrap();
+    for security in [Security::Encrypted, Security::Plain] {
+        let refused = open(security).connect("camera:1").map(|_| ());
+        assert_eq!(refused, Err(PeerError::WrongKey.into()), "{security:?}");
+    }
+    std::fs::remove_file(&file).unwrap();
+    let refused = open(Security::Encrypted).connect("camera:1").map(|_| ());
+    assert_eq!(refused, Err(ConfigError::PeerPlain.into()));
+    open(Security::Plain).connect("camera:1").unwrap();
+}
+
+#[test]
 fn listener_without_an_identity_is_no_known_peer() {
     let (relay, directory) = (relay(), tempfile::tempdir().unwrap());
     let file = directory.path().join("known");

@@ -7,9 +7,10 @@ use std::time::{Duration, Instant};
 
 use crate::Kind;
 use crate::client::Handle;
+use crate::client::known_peers::Change;
 use crate::client::monitor::{ChannelSignals, Signal};
 use crate::client::readiness::{PollFd, Readiness, Waitable};
-use crate::error::{Error, PeerError};
+use crate::error::{ConfigError, Error, PeerError};
 use crate::session::{ChannelId, Half, Session};
 
 /// This end of a channel, shared by all clones of its [`Channel`](super::Channel). Dropping it
@@ -65,14 +66,21 @@ impl ChannelEnd {
             Ok(()) if !self.compared.swap(true, Relaxed) => {
                 let learned = self.handle.monitor.with(|state| state.session().0.kept_key(self.id));
                 if let Ok(Some((endpoint, key))) = learned {
-                    known.learn(endpoint, &key).inspect_err(|_| known.tell_changed(endpoint))?;
+                    known.learn(endpoint, &key).inspect_err(|_| {
+                        known.tell_changed(endpoint, Change::OtherKey);
+                    })?;
                 }
             }
-            Err(Error::Peer(PeerError::WrongKey)) if !self.compared.load(Relaxed) => {
+            Err(error) if !self.compared.load(Relaxed) => {
+                let is = match error {
+                    Error::Peer(PeerError::WrongKey) => Change::OtherKey,
+                    Error::Config(ConfigError::PeerPlain) => Change::Plain,
+                    _ => return opened,
+                };
                 let endpoint =
                     self.handle.monitor.with(|state| state.session().0.endpoint(self.id));
-                if let Ok(endpoint) = endpoint {
-                    known.tell_changed(endpoint);
+                if endpoint.is_ok_and(|endpoint| known.tell_changed(endpoint, is)) {
+                    return Err(PeerError::WrongKey.into());
                 }
             }
             Ok(()) | Err(_) => {}
