@@ -98,7 +98,7 @@ static void ends(byway_handle listener, byway_handle stream, int32_t code) {
 void test_refuse(void) {
   char name[BYWAY_KEY_NAME_SIZE];
   const char *names[1] = {name};
-  byway_handle server = open_client(), stranger = open_as(4, name), friend = open_client();
+  byway_handle server = open_client(), stranger = open_as(4, name), guest = open_client();
   byway_handle listener = 0, near = 0, far = 0;
   uint8_t octet;
   size_t n;
@@ -117,14 +117,14 @@ void test_refuse(void) {
   OK(byway_connect(stranger, "refuse:2", DEADLINE, &near));
   ends(listener, near, BYWAY_ERROR_KEY_REFUSED);
   drop(near);
-  OK(byway_connect(friend, "refuse:2", DEADLINE, &near));
+  OK(byway_connect(guest, "refuse:2", DEADLINE, &near));
   OK(byway_accept(listener, DEADLINE, &far));
   CHECK(send_pattern(near, 1, 0, 1000) && recv_pattern(far, 1, 0, 1000));
   drop(near);
   drop(far);
   drop(listener);
   OK(byway_close(server, DEADLINE));
-  OK(byway_close(friend, DEADLINE));
+  OK(byway_close(guest, DEADLINE));
   OK(byway_close(stranger, DEADLINE));
 }
 
