@@ -76,7 +76,7 @@ impl Preset {
         let (text, mode) = text(path)
             .map_err(|error| fault(&format_args!("{error}; check the path and its permissions")))?;
         let mut preset: Self = toml::from_str(&text).map_err(|error| {
-            let line = error.span().map_or(1, |span| text[..span.start].lines().count().max(1));
+            let line = error.span().map_or(1, |span| 1 + text[..span.start].matches('\n').count());
             // Not what stands there, which may be a token.
             let cause = error.message().lines().next().unwrap_or_default().to_owned();
             fault(&format_args!("line {line}: {cause}; mend or remove it"))

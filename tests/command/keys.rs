@@ -276,8 +276,8 @@ fn listener_lets_in_the_keys_that_it_was_told_alone() {
         let told = exchange(listen(), || {
             let mut stranger = connect(&third);
             let _open = stranger.stdin();
-            let parts = ["does not admit this client's key", "have it added there"];
-            stranger.end().expect_code(1).expect_line(&parts);
+            let parts = ["does not admit this client's key", "ask its owner"];
+            stranger.end().expect_code(3).expect_line(&parts);
             connect(admitted)
         });
         assert_eq!(told.each_ref().map(Vec::len), [1, 0], "{told:?}");
@@ -293,7 +293,7 @@ fn listener_lets_in_the_keys_that_it_was_told_alone() {
     };
     let mut stranger = connect(&third);
     stranger.stdin().write_all(b"let me in").expect("taken");
-    stranger.end().expect_code(1).expect_line(&["does not admit this client's key"]);
+    stranger.end().expect_code(3).expect_line(&["does not admit this client's key"]);
     let mut friend = connect(&first);
     friend.stdin().write_all(b"it is me").expect("taken");
     let accepted = thread::spawn(move || {
