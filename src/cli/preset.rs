@@ -88,10 +88,8 @@ impl Preset {
         }
         // What it names is beside it.
         let beside = path.parent().unwrap_or(Path::new(""));
-        for named in [&mut preset.token_file, &mut preset.identity] {
-            if let Some(named) = named {
-                *named = beside.join(&*named);
-            }
+        for named in [&mut preset.token_file, &mut preset.identity].into_iter().flatten() {
+            *named = beside.join(&*named);
         }
         if let Some(known) = preset.known_peers.as_mut().filter(|known| known.as_os_str() != "none")
         {
