@@ -78,7 +78,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_header_is_an_error() {
+    fn octets_without_a_header_are_an_error() {
         let bad: [Vec<u8>; 6] = [
             b"POST /v1 HTTP/1.1\r\nHost: x\r\n".into(),
             b"PROXY TCP4 somewhere 192.0.2.1 40000 80\r\n".into(),

@@ -136,7 +136,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_changed_does_not_open() {
+    fn changed_octets_do_not_open() {
         let key = Secret::new([7; 32]);
         let text = *b"twenty octets of it.";
         let mut sealed = text;
