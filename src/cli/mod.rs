@@ -5,6 +5,7 @@ mod files;
 mod forward;
 mod id;
 mod limits;
+mod open;
 mod options;
 mod pages;
 mod parse;
@@ -25,45 +26,26 @@ use std::fmt::Display;
 use std::io::{IsTerminal, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::Duration;
 
-use byway::client::{Client, Config};
-use byway::error::TransportError;
 use byway::secure::PublicKey;
 use byway::session::Profile;
-use byway::{Endpoint, Error};
 use clap::{ArgAction, CommandFactory, Parser, Subcommand};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
-use tracing::{Level, debug, warn};
+use tracing::{Level, debug};
 use tracing_subscriber::filter::Targets;
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 
 use failure::CommandError;
+use open::{Opened, PARTING, open};
 use options::{ClientOptions, Place, Role};
 use peers::{Admission, Target};
-use permits::Permits;
-use signals::Signals;
 
 /// How long the last acknowledgements may take to reach the peers; all data is acknowledged before. A
 /// client waits 5 s for its peers to confirm, and then says goodbye.
 const LAST_WORD: Duration = Duration::from_secs(6);
-
-/// How long an obstacle may last, when a client opens, before a line tells of it.
-const SOON: Duration = Duration::from_secs(1);
-
-/// How long this process, ended by a signal or by a listener that it refuses, takes at most to tell its peers.
-const PARTING: Duration = Duration::from_secs(1);
-
-/// File descriptors beside those of forwarded connections: two connections to the relay and two that
-/// replace them, the standard streams, listeners, those of the signals.
-const DESCRIPTORS: usize = 32;
-
-/// File descriptors of a forwarded connection: its socket, and two by which the process waits for its
-/// channel while one direction has ended.
-const OF_EACH: usize = 3;
 
 const EXIT_CODES: &str = "\
 Exit codes:
@@ -230,71 +212,6 @@ fn run(action: Action) -> Result<(), CommandError> {
             forward::connect(&client, target, &from, &permits, patience)
         }
     }
-}
-
-/// An open client, which a signal closes in order.
-struct Opened {
-    client: Client,
-    endpoint: Endpoint,
-    permits: Arc<Permits>,
-    /// How long the command waits for the endpoint or the peer.
-    patience: Duration,
-}
-
-/// Opens the client, whose listeners let at most `backlog` connections wait to be accepted.
-fn open(
-    options: ClientOptions,
-    role: Role,
-    profile: Profile,
-    backlog: u8,
-) -> Result<Opened, CommandError> {
-    let options = options.complete()?;
-    options.check()?;
-    let mut config = options.config(profile, backlog)?;
-    config.identity = options.identity(&role)?;
-    config.shared_secret = options.shared_secret()?;
-    let endpoint = role.place().endpoint(config.identity.as_ref())?;
-    let permits = Arc::new(Permits::new(permits(config.profile.channels)));
-    let patience = config.connect_timeout;
-    let client = reach(config)?;
-    let (parting, streams) = (client.clone(), Arc::clone(&permits));
-    Signals::catch()?.then_exit(move || {
-        // An abort, not a close: the peer must not take a part of the bytes for the whole.
-        streams.abort_all();
-        // The signal asked for an end with bytes unacknowledged: that is no error.
-        let _ = parting.close(PARTING);
-    })?;
-    Ok(Opened { client, endpoint, permits, patience })
-}
-
-/// Opens the client. An obstacle is told after [`SOON`]; the client tries on until its time is over.
-fn reach(config: Config) -> Result<Client, Error> {
-    let patience = config.open_timeout;
-    let client = Client::start(config)?;
-    match client.wait_open(patience.min(SOON)) {
-        Err(error @ Error::Transport(TransportError::Blocked(cause)))
-            if !cause.is_lasting() && patience > SOON =>
-        {
-            let seconds = patience.as_secs();
-            say(format_args!("{error}: trying for {seconds} s (--timeout)"));
-            client.wait_open(patience - SOON)?;
-        }
-        opened => opened?,
-    }
-    Ok(client)
-}
-
-/// How many connections there may be at once: one for each channel, as far as there are file
-/// descriptors. Connections that took the last ones would keep the client from dialling the relay.
-fn permits(channels: usize) -> usize {
-    let may = getrlimit(Resource::Nofile).current.map_or(usize::MAX, |most| most as usize);
-    let permits = channels.min(may.saturating_sub(DESCRIPTORS) / OF_EACH).max(1);
-    if permits < channels {
-        warn!(
-            "at most {permits} connections at once, not {channels}: this process may have {may} file descriptors; allow more (ulimit -n)"
-        );
-    }
-    permits
 }
 
 /// Raises the limit of file descriptors as far as the system allows: every connection takes some.
