@@ -1,10 +1,14 @@
 //! The command line: its commands and options, its log, and its exit codes.
 
+mod connect;
 mod failure;
 mod files;
 mod forward;
 mod id;
 mod limits;
+mod listen;
+mod local;
+mod notify;
 mod open;
 mod options;
 mod pages;
@@ -21,6 +25,7 @@ mod sockets;
 mod splice;
 mod stdout;
 mod token;
+mod unix_listener;
 
 use std::fmt::Display;
 use std::io::{IsTerminal, Write};
@@ -29,8 +34,6 @@ use std::process::ExitCode;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::Duration;
 
-use byway::secure::PublicKey;
-use byway::session::Profile;
 use clap::{ArgAction, CommandFactory, Parser, Subcommand};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tracing::{Level, debug};
@@ -39,9 +42,6 @@ use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 
 use failure::CommandError;
-use open::{Opened, PARTING, open};
-use options::{ClientOptions, Place, Role};
-use peers::{Admission, Target};
 
 /// How long the last acknowledgements may take to reach the peers; all data is acknowledged before. A
 /// client waits 5 s for its peers to confirm, and then says goodbye.
@@ -81,49 +81,24 @@ enum Action {
     /// Run a relay; prints its URL when it is ready, one a line where --listen is a name of several
     /// addresses
     #[command(after_help = EXIT_CODES)]
-    Relay(relay::Options),
+    Relay(Box<relay::Options>),
     /// Make tokens for the policy of a relay
     #[command(after_help = EXIT_CODES)]
     Token {
         #[command(subcommand)]
         action: token::Action,
     },
-    /// Listen at an endpoint: join one connection to stdin and stdout, or forward all to a TCP server
+    /// Listen at an endpoint: join one connection to stdin and stdout, or forward all to a server or a
+    /// command; byway help forward
     #[command(after_help = EXIT_CODES)]
-    Listen {
-        /// Where to listen: a name of 1 to 48 of A-Z a-z 0-9 . _ - and a port, as in camera:1; or the
-        /// own key name, which nobody else can take, as @:1
-        #[arg(value_name = "NAME:PORT", value_parser = parse::place)]
-        endpoint: Place,
-        /// Forward every connection to this TCP server
-        #[arg(long, value_name = "HOST:PORT", value_parser = parse::server)]
-        to: Option<String>,
-        #[command(flatten)]
-        admission: Admission,
-        #[command(flatten)]
-        options: ClientOptions,
-    },
+    Listen(Box<listen::Options>),
     /// Make an identity, or show the key name of one: a name that nobody else can take
     #[command(subcommand, after_help = EXIT_CODES)]
     Id(id::IdAction),
-    /// Connect to an endpoint: join stdin and stdout to it, or forward TCP connections
+    /// Connect to an endpoint: join stdin and stdout to it, or forward connections; byway help forward
     #[command(after_help = EXIT_CODES)]
-    Connect {
-        /// Where somebody listens, as in camera:1; or at the own key name, as in @:1
-        #[arg(value_name = "NAME:PORT", value_parser = parse::place)]
-        endpoint: Place,
-        /// Accept TCP connections here, at all addresses of a name, and forward each; prints the
-        /// addresses when it is ready, one a line
-        #[arg(long, value_name = "HOST:PORT", value_parser = parse::host_port)]
-        from: Option<String>,
-        /// Connect only if the listener has this key, which byway id show prints there: whoever else took the
-        /// name is refused. A key name as NAME says the key itself
-        #[arg(long, value_name = "KEYNAME", value_parser = parse::key_name, conflicts_with = "plain")]
-        peer_key: Option<PublicKey>,
-        #[command(flatten)]
-        options: ClientOptions,
-    },
-    /// Print the help of a command, or of a topic: config, exit-codes, names, security
+    Connect(Box<connect::Options>),
+    /// Print the help of a command, or of a topic: config, exit-codes, forward, names, security
     Help {
         /// The command or topic; without it all are listed
         #[arg(value_name = "COMMAND|TOPIC")]
@@ -171,46 +146,8 @@ fn run(action: Action) -> Result<(), CommandError> {
         Action::Help { path } => pages::help(Command::command(), &path),
         Action::Completions { shell } => pages::completions(Command::command(), shell),
         Action::Man { directory } => pages::man(Command::command(), &directory),
-        Action::Listen { endpoint, to: None, admission, options } => {
-            stdout::check()?;
-            let role = Role::Listens(endpoint);
-            let Opened { client, endpoint, permits, patience } =
-                open(options, role, Profile::PC, 1)?;
-            let listener = retry::listen(&client, endpoint, patience)?;
-            admission.apply(&listener);
-            say(format_args!("listening on {endpoint}"));
-            let stream = listener.accept()?;
-            peers::tell_key(&stream, endpoint);
-            drop(listener);
-            pipe::join(&client, &stream, &permits)
-        }
-        Action::Connect { endpoint, from: None, peer_key, options } => {
-            stdout::check()?;
-            let role = Role::Connects(endpoint);
-            let Opened { client, endpoint, permits, patience } =
-                open(options, role, Profile::PC, 1)?;
-            let target = Target { endpoint, key: peer_key };
-            let stream = retry::connect(&client, target, patience).inspect_err(|_| {
-                // A listener that was refused has a place for somebody else as soon as it knows.
-                let _ = client.close(PARTING);
-            })?;
-            pipe::join(&client, &stream, &permits)
-        }
-        Action::Listen { endpoint, to: Some(to), admission, options } => {
-            let role = Role::Listens(endpoint);
-            let Opened { client, endpoint, permits, patience } =
-                open(options, role, Profile::SERVER, u8::MAX)?;
-            let listener = retry::listen(&client, endpoint, patience)?;
-            admission.apply(&listener);
-            forward::listen(&client, &listener, &to, &permits)
-        }
-        Action::Connect { endpoint, from: Some(from), peer_key, options } => {
-            let role = Role::Connects(endpoint);
-            let Opened { client, endpoint, permits, patience } =
-                open(options, role, Profile::SERVER, u8::MAX)?;
-            let target = Target { endpoint, key: peer_key };
-            forward::connect(&client, target, &from, &permits, patience)
-        }
+        Action::Listen(options) => listen::run(*options),
+        Action::Connect(options) => connect::run(*options),
     }
 }
 

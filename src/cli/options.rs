@@ -282,10 +282,19 @@ impl ClientOptions {
     /// The identity that the user names, or the one at home, so that the key of this end stays the same. Where
     /// none is needed, and there is no home, or none that can be written, the client has a key for its life.
     pub fn identity(&self, role: &Role) -> Result<Option<Identity>, PrivateFileError> {
+        self.identity_for(role.need())
+    }
+
+    /// The identity of a client that connects to ordinary names alone.
+    pub fn identity_to_connect(&self) -> Result<Option<Identity>, PrivateFileError> {
+        self.identity_for(Need::None)
+    }
+
+    fn identity_for(&self, need: Need) -> Result<Option<Identity>, PrivateFileError> {
         if let Some(path) = &self.identity {
             return IdentityFile::new(path).load().map(Some);
         }
-        match role.need() {
+        match need {
             // An identity that is made now is not the one of that name.
             Need::OfName => IdentityFile::at_home()?.load().map(Some),
             Need::Any => at_home().map(Some),

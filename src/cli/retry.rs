@@ -3,7 +3,7 @@
 use std::thread;
 use std::time::{Duration, Instant};
 
-use byway::client::{Client, Listener, Stream};
+use byway::client::{Channel, ChannelKind, Client, Listener, Stream};
 use byway::error::{ConfigError, PeerError};
 use byway::{Endpoint, Error};
 
@@ -23,16 +23,16 @@ const MAX_FULL_PAUSE: Duration = Duration::from_secs(5);
 
 /// Claims the endpoint, and waits within `patience` for an endpoint in use: its holder may be dead,
 /// which the relay knows only after a while.
-pub fn listen(
+pub fn listen<K: ChannelKind>(
     client: &Client,
     endpoint: Endpoint,
     patience: Duration,
-) -> Result<Listener<Stream>, Error> {
+) -> Result<Listener<Channel<K>>, Error> {
     let mut tell = Teller::new(patience);
     patiently(
         patience,
         thread::sleep,
-        |left| client.listen_timeout(endpoint, left),
+        |left| client.listen_greeting(endpoint, &[], left),
         |error| match error {
             Error::Config(ConfigError::InUse) => {
                 let line = "is held by another client, or by one that died a moment ago";
@@ -69,7 +69,7 @@ pub fn connect(client: &Client, target: Target, patience: Duration) -> Result<St
 /// Connects with a single try. `Client::connect` would try again by itself where the listener has no
 /// room; the command tells the user of that.
 pub fn connect_once(client: &Client, target: Target, left: Duration) -> Result<Stream, Error> {
-    let stream = target.start_connect(client)?;
+    let stream: Stream = target.start_connect(client)?;
     stream.wait_open(left)?;
     peers::tell_key(&stream, target.endpoint);
     Ok(stream)

@@ -1,7 +1,9 @@
 //! The command, from outside: processes, pipes, signals, exit codes, curl.
 
 mod admission;
+mod again;
 mod bytes;
+mod exec;
 mod exit;
 mod forward;
 mod id;
@@ -12,5 +14,8 @@ mod pipe;
 mod preset;
 mod process;
 mod recording;
+mod socks;
 mod trace;
+mod udp;
+mod unix;
 mod web;

@@ -1,31 +1,73 @@
-//! Forwarding: every TCP connection goes over a channel of its own.
+//! Forwarding: every connection of a program goes over a channel of its own.
+//!
+//! ```text
+//!  connect.rs  a program's connections, each to one endpoint, or to those of SOCKS requests
+//!  listen.rs   channels, each to a server, a command, or the target of a SOCKS request
+//!  socks.rs    SOCKS5 at both ends          allow.rs  which targets --to-any dials
+//!  exec.rs     commands for channels        udp.rs    datagrams, at both ends
+//!  again.rs    how what was lost is tried again, and how a lost relay is told
+//! ```
 
-use std::cell::Cell;
+mod again;
+pub mod allow;
+pub mod connect;
+mod exec;
+pub mod listen;
+mod socks;
+pub mod udp;
+
+use std::collections::HashSet;
+use std::hash::Hash;
 use std::io;
-use std::net::{TcpStream, ToSocketAddrs};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use byway::Error;
-use byway::client::{Client, Listener, Stream};
-use byway::error::{PeerError, ResourceError};
+use byway::client::{Client, Stream};
 use rustix::io::Errno;
-use tracing::{debug, warn};
+use tracing::debug;
 
-use super::failure::CommandError;
-use super::peers::{self, Target};
+use super::local::LocalSocket;
+use super::open::Opened;
 use super::permits::{Permit, Permits};
-use super::retry;
 use super::shortage::Shortage;
-use super::sockets::{self, Acceptor};
-use super::{LAST_WORD, announce, say, splice};
+use super::splice;
 
 /// Pause before the system is asked again for a file descriptor that it did not have.
 const PAUSE: Duration = Duration::from_millis(100);
 
-/// How long a TCP connection to one address may take to be made: a SYN and three repeats of it.
-const DIAL: Duration = Duration::from_secs(8);
+/// How many different causes are remembered as told: more are told again, and memory stays bounded.
+const MOST_TOLD: usize = 64;
+
+/// How long a forward lives.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Life {
+    /// It serves one connection, and ends with its result, or at the first loss.
+    Once,
+    /// It serves all, and goes on after a loss.
+    ForEver,
+}
+
+/// What the connections of a forward share.
+#[derive(Clone)]
+pub struct Means {
+    client: Client,
+    permits: Arc<Permits>,
+    /// How long a connection waits for its listener.
+    patience: Duration,
+    wants: Arc<Wants>,
+}
+
+impl Means {
+    pub fn new<E>(opened: &Opened<E>) -> Self {
+        Self {
+            client: opened.client.clone(),
+            permits: Arc::clone(&opened.permits),
+            patience: opened.patience,
+            wants: Wants::new(),
+        }
+    }
+}
 
 /// The resources that connections may have to wait for.
 struct Wants {
@@ -80,124 +122,6 @@ impl Wants {
     }
 }
 
-/// Accepts the channels that peers open to the listener and dials `to` for each, until the endpoint is
-/// lost.
-pub fn listen(
-    client: &Client,
-    listener: &Listener<Stream>,
-    to: &str,
-    permits: &Arc<Permits>,
-) -> Result<(), CommandError> {
-    let endpoint = listener.endpoint();
-    say(format_args!("listening on {endpoint}"));
-    let wants = Wants::new();
-    let lost = loop {
-        let mut permit = wants.permit(permits);
-        let stream = match listener.accept() {
-            Ok(stream) => stream,
-            Err(error) => break error,
-        };
-        peers::tell_key(&stream, endpoint);
-        permit.hold(&stream);
-        let (served, to, wants) = (stream.clone(), to.to_owned(), Arc::clone(&wants));
-        let started = start(move || {
-            answer(&served, &to, &wants);
-            drop((served, permit));
-        });
-        if let Err(error) = started {
-            warn!("cannot serve a connection: {error}");
-            stream.abort();
-        }
-    };
-    // A newer process may have taken over: this process still brings to an end what it accepted.
-    permits.wait_empty();
-    let _ = client.close(LAST_WORD);
-    Err(lost.into())
-}
-
-/// Listens on the TCP addresses `from` and connects to the target for each connection. Connections
-/// without a free channel wait.
-pub fn connect(
-    client: &Client,
-    target: Target,
-    from: &str,
-    permits: &Arc<Permits>,
-    patience: Duration,
-) -> Result<(), CommandError> {
-    let mut acceptor = bind(from).map_err(|error| CommandError::bind(&error, from, "--from"))?;
-    let wants = Wants::new();
-    // The resource that the connection before waited for: those that queued behind it waited for
-    // it, too.
-    let mut queued: Option<&Arc<Shortage>> = None;
-    loop {
-        let mut waited = false;
-        let accept = || {
-            let accepted = acceptor.accept();
-            waited |= accepted.as_ref().is_err_and(is_shortage);
-            accepted
-        };
-        let (tcp, was_there) = match wants.with_descriptors(None, accept) {
-            Ok(accepted) => accepted,
-            Err(error) => {
-                warn!("cannot accept on {from}: {error}");
-                thread::sleep(PAUSE);
-                continue;
-            }
-        };
-        splice::reset_at_end(&tcp);
-        if waited {
-            queued = Some(&wants.descriptors);
-        } else if !was_there {
-            queued = None;
-        }
-        let permit = match permits.try_take() {
-            Some(permit) => {
-                if let Some(wanting) = queued.filter(|_| !waited) {
-                    wanting.note_one();
-                }
-                permit
-            }
-            None => {
-                queued = Some(&wants.permits);
-                wants.permit(permits)
-            }
-        };
-        serve(client.clone(), tcp, target, patience, permit, Arc::clone(&wants));
-    }
-}
-
-/// Carries a connection that was accepted, on a thread of its own.
-fn serve(
-    client: Client,
-    tcp: TcpStream,
-    target: Target,
-    patience: Duration,
-    mut permit: Permit,
-    wants: Arc<Wants>,
-) {
-    let started = start(move || {
-        match dial_peer(&client, &tcp, target, patience, &wants) {
-            Ok(Some(stream)) => {
-                permit.hold(&stream);
-                carry(&tcp, &stream);
-            }
-            Ok(None) | Err(Error::Closed) => {}
-            Err(error) => warn!("{}: {error}", target.endpoint),
-        }
-        drop((tcp, permit));
-    });
-    if let Err(error) = started {
-        warn!("cannot serve a connection: {error}");
-    }
-}
-
-/// Listens on the TCP addresses `from`, and announces them.
-fn bind(from: &str) -> io::Result<Acceptor> {
-    let acceptor = Acceptor::new(sockets::bind(from)?)?;
-    acceptor.addresses()?.iter().for_each(announce);
-    Ok(acceptor)
-}
-
 /// Whether the process or the system has no file descriptor or memory left for a socket.
 fn is_shortage(error: &io::Error) -> bool {
     let wanting = [Errno::MFILE, Errno::NFILE, Errno::NOBUFS, Errno::NOMEM];
@@ -208,82 +132,27 @@ fn start(work: impl FnOnce() + Send + 'static) -> io::Result<()> {
     thread::Builder::new().stack_size(splice::STACK).spawn(work).map(drop)
 }
 
-/// Connects to the endpoint for `tcp`, and tries again while the listener is full or not there.
-/// `None` if `tcp` was reset meanwhile, or if the listener stays away; [`Shortage`] counts that.
-fn dial_peer(
-    client: &Client,
-    tcp: &TcpStream,
-    target: Target,
-    patience: Duration,
-    wants: &Wants,
-) -> Result<Option<Stream>, Error> {
-    let (mut waiting, is_gone) = (None, Cell::new(false));
-    let dialled = retry::patiently(
-        patience,
-        |pause| is_gone.set(splice::wait_gone(tcp, pause)),
-        |left| {
-            if is_gone.get() {
-                return Ok(None);
-            }
-            retry::connect_once(client, target, left).map(Some)
-        },
-        |error| match error {
-            // The permit was free, so a channel will soon be free, too.
-            Error::Resource(ResourceError::Channels) => true,
-            Error::Peer(PeerError::BacklogFull | PeerError::NoListener) => {
-                waiting.get_or_insert_with(|| {
-                    let seconds = patience.as_secs();
-                    wants
-                        .peer
-                        .wait(format_args!("{error}; each connection waits up to {seconds} s"))
-                });
-                true
-            }
-            _ => false,
-        },
-    );
-    match (dialled, waiting) {
-        (
-            Err(error @ Error::Peer(PeerError::BacklogFull | PeerError::NoListener)),
-            Some(waiting),
-        ) => {
-            debug!("{}: {error}", target.endpoint);
-            waiting.refuse();
-            Ok(None)
-        }
-        (dialled, _) => dialled,
-    }
+fn carry(socket: &LocalSocket, stream: &Stream) -> io::Result<()> {
+    splice::join(socket, stream)
+        .inspect(|()| debug!("connection ended"))
+        .inspect_err(|error| debug!("connection broke off: {error}"))
 }
 
-/// Dials the server for a stream, and carries bytes between the two.
-fn answer(stream: &Stream, to: &str, wants: &Wants) {
-    let deadline = Instant::now() + DIAL;
-    match wants.with_descriptors(Some(deadline), || dial(to)) {
-        Ok(tcp) => {
-            splice::reset_at_end(&tcp);
-            carry(&tcp, stream);
-        }
-        Err(error) => {
-            warn!("cannot connect to {to}: {error}");
-            stream.abort();
-        }
-    }
-}
+/// The causes of failures that were told: each is told once.
+#[derive(Debug)]
+pub struct Told<T>(Mutex<HashSet<T>>);
 
-fn dial(to: &str) -> io::Result<TcpStream> {
-    let mut last = io::Error::new(io::ErrorKind::NotFound, "no address");
-    for address in to.to_socket_addrs()? {
-        match TcpStream::connect_timeout(&address, DIAL) {
-            Ok(tcp) => return Ok(tcp),
-            Err(error) => last = error,
-        }
+impl<T: Eq + Hash> Told<T> {
+    pub fn new() -> Self {
+        Self(Mutex::new(HashSet::new()))
     }
-    Err(last)
-}
 
-fn carry(tcp: &TcpStream, stream: &Stream) {
-    match splice::join(tcp, stream) {
-        Ok(()) => debug!("connection ended"),
-        Err(error) => debug!("connection broke off: {error}"),
+    /// Whether this cause is new, and to be told.
+    pub fn is_new(&self, cause: T) -> bool {
+        let mut told = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if told.len() >= MOST_TOLD {
+            told.clear();
+        }
+        told.insert(cause)
     }
 }
