@@ -13,6 +13,27 @@ fn dial(from: &str) -> TcpStream {
 }
 
 #[test]
+fn forward_goes_on_after_the_relay_was_away_and_tells_it() {
+    let (relay, (address, listener)) = (Relay::start(), server());
+    let (to, url) = (address.to_string(), relay.url.clone());
+    let mut listen = Byway::start(["listen", "web:80", "--to", &to, "--relay", &url]);
+    listen.wait_told("listening on web:80");
+    let from = "127.0.0.1:0";
+    let mut connect = Byway::start(["connect", "web:80", "--from", from, "--relay", &url]);
+    let from = connect.announced().0;
+    let at = relay.address().to_owned();
+    relay.signal("KILL");
+    relay.end();
+    // The connecting end, which waits for nothing, finds out with its next connection.
+    listen.wait_told("path to the relay blocked: no connection");
+    let _relay = Relay::start_on(&at);
+    listen.wait_told("the relay is back after");
+    assert_eq!(listen.times_told("path to the relay blocked"), 1);
+    dial(&from).write_all(b"?").expect("written");
+    accept(&listener).read_exact(&mut [0]).expect("it came");
+}
+
+#[test]
 fn forward_of_one_connection_ends_with_its_result() {
     let (relay, (address, listener)) = (Relay::start(), server());
     let (to, url, from) = (address.to_string(), relay.url.as_str(), "127.0.0.1:0");

@@ -14,6 +14,7 @@ mod pipe;
 mod preset;
 mod process;
 mod recording;
+mod service;
 mod socks;
 mod trace;
 mod udp;

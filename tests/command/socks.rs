@@ -5,6 +5,7 @@ use std::net::{SocketAddr, TcpStream};
 
 use crate::forward::{accept, server};
 use crate::process::{Byway, DEADLINE, Relay};
+use crate::web;
 
 const HELLO: &[u8] = &[5, 1, 0];
 
@@ -53,6 +54,25 @@ fn any(relay: &Relay, pattern: &str) -> (SocketAddr, [Byway; 2]) {
     let args = ["connect", "out:1", "--socks", "127.0.0.1:0", "--relay", url];
     let (from, connect) = socks(args);
     (from, [listen, connect])
+}
+
+#[test]
+fn socks_connects_to_byway_names() {
+    let relay = Relay::start();
+    let (to, url) = (web::serve().to_string(), relay.url.as_str());
+    let mut listen = Byway::start(["listen", "web:80", "--to", &to, "--relay", url]);
+    listen.wait_told("listening on web:80");
+    let args = ["connect", "--socks", "127.0.0.1:0", "--timeout", "2", "--relay", url];
+    let (from, _connect) = socks(args);
+    for name in ["web", "web.byway"] {
+        let proxy = format!("socks5h://{from}");
+        let mut curl = web::curl();
+        curl.args(["--noproxy", "", "--proxy", &proxy, &format!("http://{name}/hello")]);
+        assert_eq!(web::run(&mut curl), (b"/hello".to_vec(), Some(0)), "{name}");
+    }
+    assert_eq!(request(from, &to_name("nobody", 80)).1, 5, "no listener");
+    assert_eq!(request(from, &to_name("no name", 80)).1, 4, "no name");
+    assert_eq!(request(from, &to_address(from)).1, 8, "an address");
 }
 
 #[test]
