@@ -12,5 +12,6 @@ mod pipe;
 mod preset;
 mod process;
 mod recording;
+mod share;
 mod trace;
 mod web;
