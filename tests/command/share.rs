@@ -309,3 +309,63 @@ fn disk_that_is_full_is_told_and_the_transfer_goes_on_once_there_is_room() {
     assert!(fs::read(&file).expect("read") == fs::read(into.join("large")).expect("read"));
     let _ = Command::new("umount").arg("-l").arg(&into).status();
 }
+
+#[test]
+fn json_tells_programs_the_code_and_the_end_and_errors() {
+    let relay = Relay::start();
+    let (_directory, from, into) = folders();
+    let file = from.join("file");
+    fs::write(&file, "data").expect("written");
+    let event = |line: &str| -> serde_json::Value { serde_json::from_str(line).expect("JSON") };
+    let path = file.to_str().expect("UTF-8");
+    let mut sender = Byway::start(["send", path, "--json", "--relay", &relay.url]);
+    let (line, more) = sender.announced();
+    let told = event(&line);
+    assert_eq!(told["event"], "code");
+    let output = into.to_str().expect("UTF-8");
+    let code = told["code"].as_str().expect("a code");
+    let args = ["receive", code, "--json", "--output", output, "--relay", &relay.url];
+    let mut receiver = Byway::start(args);
+    let done = event(&receiver.announced().0);
+    assert_eq!(
+        (&done["event"], &done["files"], &done["carried"]),
+        (&"done".into(), &1.into(), &4.into())
+    );
+    receiver.end().expect_code(0);
+    sender.end().expect_code(0);
+    assert_eq!(event(&more.recv().expect("a line"))["event"], "done");
+    let mut wrong = Byway::start(["receive", "nonsense", "--json", "--relay", &relay.url]);
+    assert_eq!(event(&wrong.announced().0)["event"], "error");
+    wrong.end().expect_code(2);
+}
+
+#[test]
+fn file_that_changes_while_it_is_sent_is_told_and_all_others_arrive() {
+    const LEN: usize = 100_000_000;
+    let relay = Relay::start();
+    let (_directory, from, into) = folders();
+    let tree = from.join("tree");
+    fs::create_dir(&tree).expect("made");
+    write_noise(&tree.join("large"), LEN);
+    fs::write(tree.join("small"), "small").expect("written");
+    let (sender, code) = send(&relay, &tree);
+    let receiver = receive(&relay, &code, &into);
+    let start = Instant::now();
+    let is_begun = || {
+        let parts = fs::read_dir(&into).expect("read").map(|entry| entry.expect("an entry").path());
+        parts.into_iter().any(|part| fs::metadata(part.join("large")).is_ok_and(|m| m.len() > 0))
+    };
+    while !is_begun() {
+        assert!(start.elapsed() < DEADLINE);
+        thread::sleep(Duration::from_millis(1));
+    }
+    fs::write(tree.join("large"), "other").expect("written");
+    sender.end().expect_code(1).expect_lines(&[
+        &["large changed while it was sent"],
+        &["sent 1 files"],
+        &["1 files were not sent"],
+    ]);
+    receiver.end().expect_code(1);
+    assert!(!into.join("tree/large").exists());
+    assert_eq!(fs::read(into.join("tree/small")).expect("read"), b"small");
+}

@@ -14,7 +14,7 @@ use super::folder::{self, Folder};
 use super::line::Line;
 use super::message::{Attributes, Fault, Frame, Lost, Message, Reader, Stop};
 use super::names::{self, Shown};
-use super::progress::Progress;
+use super::progress::{Audience, Progress};
 use super::tree::MOST_ITEMS;
 use crate::cli::failure::{Code as Exit, CommandError};
 use crate::cli::tell;
@@ -53,6 +53,7 @@ pub struct Incoming {
     path: PathBuf,
     conflict: Conflict,
     ask: Option<Ask>,
+    audience: Audience,
     folder: Folder,
     stage: Stage,
 }
@@ -92,14 +93,19 @@ fn protocol<T>(cause: &'static str) -> Result<T, Stopped> {
 }
 
 impl Incoming {
-    pub fn new(path: &Path, conflict: Conflict, ask: Option<Ask>) -> Result<Self, CommandError> {
+    pub fn new(
+        path: &Path,
+        conflict: Conflict,
+        ask: Option<Ask>,
+        audience: Audience,
+    ) -> Result<Self, CommandError> {
         let folder = Folder::open(path).map_err(|error| {
             CommandError::usage(format_args!(
                 "{}: {error}; name a folder of yours (--output)",
                 path.display()
             ))
         })?;
-        Ok(Self { path: path.to_owned(), conflict, ask, folder, stage: Stage::New })
+        Ok(Self { path: path.to_owned(), conflict, ask, audience, folder, stage: Stage::New })
     }
 
     /// Takes everything that is not there yet; gives how many files the sender could not send.
@@ -126,7 +132,7 @@ impl Incoming {
             files: offer.files,
             octets: offer.octets,
             faults: 0,
-            progress: Progress::new(offer.octets),
+            progress: Progress::new(self.audience, offer.octets),
         };
         taking.all(line, stream, reader)?;
         taking.folder.commit().map_err(|error| failure(&self.path, b"", &error))?;

@@ -13,7 +13,7 @@ use super::folder;
 use super::line::Line;
 use super::message::{Fault, Lost, Message, PIECE, Reader, Stop};
 use super::names::Shown;
-use super::progress::Progress;
+use super::progress::{Audience, Progress};
 use super::tree::{self, Cause, Item, Step, Walk};
 use crate::cli::{say, tell};
 
@@ -87,6 +87,7 @@ pub fn carry(
     mut reader: Reader<Stream>,
     items: &[Item],
     totals: Totals,
+    audience: Audience,
 ) -> Result<u64, End> {
     let Totals { files, octets, unreadable } = totals;
     line.say(stream, &Message::Offer { items: items.len() as u32, files, octets })?;
@@ -110,7 +111,7 @@ pub fn carry(
         budget: octets,
         faults: unreadable,
         buffer: vec![0; PIECE],
-        progress: Progress::new(octets),
+        progress: Progress::new(audience, octets),
     };
     match sending.all(items) {
         Ok(()) => {

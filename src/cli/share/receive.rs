@@ -13,6 +13,7 @@ use super::code::Code;
 use super::incoming::{Conflict, Incoming, Stopped};
 use super::line::Line;
 use super::message::{Lost, Reader, Stop, stop};
+use super::progress::Audience;
 use crate::cli::failure::{Code as Exit, CommandError};
 use crate::cli::options::ClientOptions;
 use crate::cli::peers::Target;
@@ -47,10 +48,19 @@ pub struct ReceiveOptions {
     #[arg(long)]
     rename: bool,
     #[command(flatten)]
+    audience: Audience,
+    #[command(flatten)]
     client: ClientOptions,
 }
 
 pub fn run(options: ReceiveOptions) -> Result<(), CommandError> {
+    let audience = options.audience;
+    let result = start(options);
+    audience.result(&result);
+    result
+}
+
+fn start(options: ReceiveOptions) -> Result<(), CommandError> {
     let code: Code = options.code.join(" ").parse().map_err(CommandError::usage)?;
     let is_asked = io::stdin().is_terminal() && io::stderr().is_terminal() && !options.yes;
     let conflict = match (options.overwrite, options.rename) {
@@ -58,7 +68,8 @@ pub fn run(options: ReceiveOptions) -> Result<(), CommandError> {
         (_, true) => Conflict::Rename,
         (false, false) => Conflict::Fail,
     };
-    let mut incoming = Incoming::new(&options.output, conflict, is_asked.then_some(ask))?;
+    let mut incoming =
+        Incoming::new(&options.output, conflict, is_asked.then_some(ask), options.audience)?;
     let client = options.client.complete()?;
     let line = Line::open(&client, None)?;
     let result = receive(&line, &code, &mut incoming);

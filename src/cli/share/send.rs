@@ -16,10 +16,11 @@ use super::kept::Kept;
 use super::line::{Line, no_entropy};
 use super::message::{Reader, Stop};
 use super::outgoing::{self, End, Totals};
+use super::progress::Audience;
 use super::tree;
 use crate::cli::failure::{Code as Exit, CommandError};
 use crate::cli::options::ClientOptions;
-use crate::cli::{LAST_WORD, announce, retry, say};
+use crate::cli::{LAST_WORD, retry, say};
 
 /// How long a connection may take to show that it has the code: others wait meanwhile.
 const GREETING: Duration = Duration::from_secs(20);
@@ -41,6 +42,8 @@ pub struct SendOptions {
     #[arg(long, value_name = "N-WORDS", value_parser = Code::chosen)]
     code: Option<Code>,
     #[command(flatten)]
+    audience: Audience,
+    #[command(flatten)]
     client: ClientOptions,
 }
 
@@ -54,6 +57,13 @@ enum Event {
 }
 
 pub fn run(options: SendOptions) -> Result<(), CommandError> {
+    let audience = options.audience;
+    let result = send(options);
+    audience.result(&result);
+    result
+}
+
+fn send(options: SendOptions) -> Result<(), CommandError> {
     let items = tree::items(&options.paths)?;
     let totals = Totals::of(&items);
     let given = options.client.given_relay().map(str::to_owned);
@@ -80,12 +90,13 @@ pub fn run(options: SendOptions) -> Result<(), CommandError> {
         say(format_args!("byway: this transfer cannot go on in another process: {error}"));
     }
     let relay = given.map(|url| format!(" --relay {url}")).unwrap_or_default();
-    announce(format_args!("byway receive {code}{relay}"));
+    let command = format!("byway receive {code}{relay}");
+    options.audience.code(&code.to_string(), &command);
 
     let (give, events) = mpsc::sync_channel(1);
     let (accepting, known) = (line.clone(), code.clone());
     thread::Builder::new().spawn(move || accept(&accepting, &listener, &known, &secret, &give))?;
-    let result = serve(&line, &items, totals, &events);
+    let result = serve(&line, &items, totals, options.audience, &events);
     if let (Ok(_) | Err((_, Stays::Used)), Some(kept)) = (&result, kept) {
         kept.forget();
     }
@@ -113,6 +124,7 @@ fn serve(
     line: &Line,
     items: &[tree::Item],
     totals: Totals,
+    audience: Audience,
     events: &Receiver<Event>,
 ) -> Result<u64, (CommandError, Stays)> {
     loop {
@@ -128,7 +140,7 @@ fn serve(
                 return Err((CommandError::new(Exit::TimedOut, line), Stays::Used));
             }
         };
-        let end = outgoing::carry(line, &stream, reader, items, totals);
+        let end = outgoing::carry(line, &stream, reader, items, totals, audience);
         let why = match end {
             Ok(faults) => return Ok(faults),
             Err(End::Stopped(Stop::Declined)) => {
