@@ -272,6 +272,25 @@ fn end_by_ctrl_c_is_told_to_the_other_side() {
     assert!(parts(&into) > 0);
 }
 
+#[test]
+fn sender_that_is_ended_by_its_user_says_so_and_the_parts_stay() {
+    const LEN: usize = 400_000_000;
+    let relay = Relay::start();
+    let (_directory, from, into) = folders();
+    let file = from.join("large");
+    write_noise(&file, LEN);
+    let (sender, code) = send(&relay, &file);
+    let receiver = receive(&relay, &code, &into);
+    wait_for_parts(&into, 1_000_000);
+    sender.signal("TERM");
+    sender.end().expect_code(143);
+    receiver
+        .end()
+        .expect_code(1)
+        .expect_line(&["the sender was ended by its user", "what came stays"]);
+    assert!(parts(&into) > 0);
+}
+
 /// A folder on a small file system that is full in the middle: root alone can make one.
 #[test]
 fn disk_that_is_full_is_told_and_the_transfer_goes_on_once_there_is_room() {

@@ -1,23 +1,21 @@
 //! The receiver's part of a transfer, on one channel after another.
 
-use std::collections::{HashSet, VecDeque};
-use std::fs::File;
-use std::io::{self, Write};
+use std::collections::HashSet;
+use std::io;
 use std::path::{Path, PathBuf};
 
 use byway::client::Stream;
 use indicatif::HumanBytes;
 
-use super::AHEAD;
 use super::agree::Secret;
-use super::folder::{self, Folder};
+use super::folder::Folder;
 use super::line::Line;
-use super::message::{Attributes, Fault, Frame, Lost, Message, Reader, Stop};
+use super::message::{Lost, Message, Reader, Stop};
 use super::names::{self, Shown};
 use super::progress::{Audience, Progress};
+use super::taking::Taking;
 use super::tree::MOST_ITEMS;
 use crate::cli::failure::{Code as Exit, CommandError};
-use crate::cli::tell;
 
 /// Names that the question tells; of more it tells the count.
 const TOLD: usize = 5;
@@ -74,21 +72,8 @@ struct Offer {
     octets: u64,
 }
 
-/// A file that was announced, and what is there of it.
-struct Announced {
-    path: Vec<u8>,
-    size: u64,
-    has: u64,
-    hasher: blake3::Hasher,
-}
-
-/// A file that comes.
-struct Current {
-    announced: Announced,
-    file: File,
-}
-
-fn protocol<T>(cause: &'static str) -> Result<T, Stopped> {
+/// The other end breaks the rules.
+pub fn protocol<T>(cause: &'static str) -> Result<T, Stopped> {
     Err(Stopped::Lost(Lost::Protocol(cause)))
 }
 
@@ -124,20 +109,12 @@ impl Incoming {
         }
         self.agree(&offer, secret)?;
         say(&Message::Accept)?;
-        let mut taking = Taking {
-            folder: &mut self.folder,
-            shown: &self.path,
-            announced: VecDeque::new(),
-            current: None,
-            files: offer.files,
-            octets: offer.octets,
-            faults: 0,
-            progress: Progress::new(self.audience, offer.octets),
-        };
-        taking.all(line, stream, reader)?;
-        taking.folder.commit().map_err(|error| failure(&self.path, b"", &error))?;
-        taking.progress.end("received");
-        let faults = taking.faults;
+        let progress = Progress::new(self.audience, offer.octets);
+        let (files, octets) = (offer.files, offer.octets);
+        let taking = Taking::new(&mut self.folder, &self.path, files, octets, progress);
+        let (faults, progress) = taking.all(line, stream, reader)?;
+        self.folder.commit().map_err(|error| failure(&self.path, b"", &error))?;
+        progress.end("received");
         self.stage = Stage::Complete(faults);
         say(&Message::Complete)?;
         Ok(faults)
@@ -266,7 +243,7 @@ fn read_offer(reader: &mut Reader<Stream>) -> Result<Offer, Stopped> {
 }
 
 /// The system's failure at this end, and how to go on.
-fn failure(folder: &Path, name: &[u8], error: &io::Error) -> Stopped {
+pub fn failure(folder: &Path, name: &[u8], error: &io::Error) -> Stopped {
     let remedy = match error.kind() {
         io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => "free some room",
         io::ErrorKind::WouldBlock => "end the other byway receive that writes it",
@@ -278,151 +255,4 @@ fn failure(folder: &Path, name: &[u8], error: &io::Error) -> Stopped {
         Shown(name)
     );
     Stopped::Here(CommandError::failed(line), Stop::Failed)
-}
-
-struct Taking<'a> {
-    folder: &'a mut Folder,
-    shown: &'a Path,
-    announced: VecDeque<Announced>,
-    current: Option<Current>,
-    /// Files and octets that may still be announced: the user agreed to no more.
-    files: u64,
-    octets: u64,
-    faults: u64,
-    progress: Progress,
-}
-
-impl Taking<'_> {
-    fn all(
-        &mut self,
-        line: &Line,
-        stream: &Stream,
-        reader: &mut Reader<Stream>,
-    ) -> Result<(), Stopped> {
-        loop {
-            let message = match reader.next()? {
-                Frame::Data(octets) => {
-                    self.data(octets)?;
-                    continue;
-                }
-                Frame::Message(message) => message,
-            };
-            match message {
-                Message::Folder { path } => {
-                    self.named(&path)?;
-                    self.folder.make(&path).map_err(|e| failure(self.shown, &path, &e))?;
-                }
-                Message::File { path, size } => {
-                    let (size, hash) = self.announce(path, size)?;
-                    line.say(stream, &Message::Have { size, hash }).map_err(Lost::from)?;
-                }
-                Message::Begin { offset } => self.begin(offset)?,
-                Message::End { hash, attributes } => self.end(&hash, &attributes)?,
-                Message::Skip(fault) => self.skip(fault)?,
-                Message::Leave { path, attributes } => {
-                    self.named(&path)?;
-                    let left = self.folder.leave(&path, &attributes);
-                    left.map_err(|e| failure(self.shown, &path, &e))?;
-                }
-                Message::Done if self.current.is_none() && self.announced.is_empty() => {
-                    return Ok(());
-                }
-                Message::Stop(why) => return Err(Stopped::There(why)),
-                _ => return protocol("a message out of turn"),
-            }
-        }
-    }
-
-    /// Refuses a path that leads out of the folder, or to what was not offered.
-    fn named(&self, path: &[u8]) -> Result<(), Stopped> {
-        let parts = names::parts(path);
-        let item = parts.and_then(|parts| self.folder.is_offered(parts[0]));
-        match item {
-            Some(is_folder) if is_folder || !path.contains(&b'/') => Ok(()),
-            Some(_) | None => protocol("a name that leads out of the folder"),
-        }
-    }
-
-    fn announce(&mut self, path: Vec<u8>, size: u64) -> Result<(u64, [u8; 32]), Stopped> {
-        self.named(&path)?;
-        let left = (self.files.checked_sub(1), self.octets.checked_sub(size));
-        let (Some(files), Some(octets)) = left else { return protocol("more than was offered") };
-        if self.announced.len() >= AHEAD {
-            return protocol("too many files announced");
-        }
-        (self.files, self.octets) = (files, octets);
-        let fail = |error: &io::Error| failure(self.shown, &path, error);
-        let begun = self.folder.begun(&path).map_err(|error| fail(&error))?;
-        let (has, hasher) = match begun {
-            Some(mut file) => folder::hash(&mut file, size).map_err(|error| fail(&error))?,
-            None => (0, blake3::Hasher::new()),
-        };
-        let hash = *hasher.finalize().as_bytes();
-        self.announced.push_back(Announced { path, size, has, hasher });
-        Ok((has, hash))
-    }
-
-    fn begin(&mut self, offset: u64) -> Result<(), Stopped> {
-        if self.current.is_some() {
-            return protocol("a file within another");
-        }
-        let Some(mut announced) = self.announced.pop_front() else {
-            return protocol("a file that was not announced");
-        };
-        match offset {
-            0 => announced.hasher = blake3::Hasher::new(),
-            offset if offset == announced.has => self.progress.had(offset),
-            _ => return protocol("an offset that was not answered"),
-        }
-        let file = self.folder.write(&announced.path, offset);
-        let file = file.map_err(|error| failure(self.shown, &announced.path, &error))?;
-        announced.has = offset;
-        self.progress.file(&announced.path);
-        self.current = Some(Current { announced, file });
-        Ok(())
-    }
-
-    fn data(&mut self, octets: &[u8]) -> Result<(), Stopped> {
-        let Some(Current { announced, file }) = &mut self.current else {
-            return protocol("octets of a file that was not begun");
-        };
-        let has = announced.has.saturating_add(octets.len() as u64);
-        if has > announced.size {
-            return protocol("a file longer than announced");
-        }
-        announced.hasher.update(octets);
-        let written = file.write_all(octets);
-        written.map_err(|error| failure(self.shown, &announced.path, &error))?;
-        announced.has = has;
-        self.progress.carried(octets.len() as u64);
-        Ok(())
-    }
-
-    fn end(&mut self, hash: &[u8; 32], attributes: &Attributes) -> Result<(), Stopped> {
-        let Some(Current { announced, file }) = self.current.take() else {
-            return protocol("the end of a file that was not begun");
-        };
-        if announced.has != announced.size || announced.hasher.finalize() != *hash {
-            return protocol("a file is not what its hash says");
-        }
-        let ended = self.folder.finish(&file, attributes);
-        ended.map_err(|error| failure(self.shown, &announced.path, &error))?;
-        self.progress.ended_file();
-        Ok(())
-    }
-
-    fn skip(&mut self, fault: Fault) -> Result<(), Stopped> {
-        let current = self.current.take().map(|current| current.announced);
-        let Some(skipped) = current.or_else(|| self.announced.pop_front()) else {
-            return protocol("a file that was not announced");
-        };
-        self.faults += 1;
-        let why = match fault {
-            Fault::Unreadable => "the sender cannot read it",
-            Fault::Changed => "it changed while it was sent",
-        };
-        tell(format_args!("byway: {} did not come: {why}", Shown(&skipped.path)));
-        let removed = self.folder.remove(&skipped.path);
-        removed.map_err(|error| failure(self.shown, &skipped.path, &error))
-    }
 }

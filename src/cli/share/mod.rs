@@ -17,6 +17,7 @@ mod outgoing;
 mod progress;
 mod receive;
 mod send;
+mod taking;
 mod tree;
 
 use std::time::Duration;
