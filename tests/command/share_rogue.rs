@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::path::Path;
+use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 
 use byway::client::{Client, Config, Stream};
 use byway::secure::Identity;
@@ -9,7 +10,7 @@ use byway::secure::Identity;
 use crate::process::{Byway, DEADLINE, Relay};
 use crate::protocol::agree::{self, Credential, Keys};
 use crate::protocol::code::Code;
-use crate::protocol::message::{self, Attributes, Message, Reader};
+use crate::protocol::message::{self, Attributes, Message, Reader, Secret};
 
 fn client(relay: &Relay) -> (Client, byway::secure::PublicKey) {
     let identity = Identity::from_seed([9; 32]);
@@ -25,15 +26,18 @@ fn peer(stream: &Stream) -> byway::secure::PublicKey {
 /// A sender with the right code, which says these messages; the end of the receiver.
 fn offer(relay: &Relay, into: &Path, messages: &[Message]) -> crate::process::Ended {
     let (client, sender) = client(relay);
-    let code: Code = "4-rogue-words".parse().expect("a code");
+    // A name is free a moment after its holder has ended, and these do not wait.
+    static NUMBER: AtomicU32 = AtomicU32::new(10);
+    let typed = format!("{}-rogue-words", NUMBER.fetch_add(1, Relaxed));
+    let code: Code = typed.parse().expect("a code");
     let listener = client.listen(code.endpoint().expect("an endpoint")).expect("a listener");
     let output = into.to_str().expect("UTF-8");
-    let args = ["receive", "4-rogue-words", "--output", output, "--relay", &relay.url];
+    let args = ["receive", &typed, "--output", output, "--relay", &relay.url];
     let receiver = Byway::start(args);
     let stream = listener.accept_timeout(DEADLINE).expect("the receiver");
     let keys = Keys { receiver: peer(&stream), sender };
     let mut reader = Reader::new(stream.clone());
-    agree::send(&stream, &mut reader, &keys, &code, &[7; 32]).expect("the same code");
+    agree::send(&stream, &mut reader, &keys, &code, &Secret([7; 32])).expect("the same code");
     for message in messages {
         message::say(&stream, message).expect("said");
     }

@@ -10,10 +10,7 @@ use byway::secure::PublicKey;
 use spake2::{Ed25519Group, Identity, Password, Spake2};
 
 use super::code::Code;
-use super::message::{Lost, Message, Reader, Stop, VERSION, say, stop};
-
-/// The transfer's secret, by which its ends know each other once the words were right.
-pub type Secret = [u8; 32];
+use super::message::{Lost, Message, Reader, Secret, Stop, VERSION, say, stop};
 
 /// The keys of the channel's ends.
 #[derive(Debug, Clone, Copy)]
@@ -87,9 +84,9 @@ pub fn receive<R: std::io::Read>(
 ) -> Result<Secret, Refused> {
     let key = match credential {
         Credential::Secret(secret) => {
-            let proof = *proof(secret, Side::Receiver, keys).as_bytes();
+            let proof = *proof(&secret.0, Side::Receiver, keys).as_bytes();
             say(stream, &Message::Again { version: VERSION, proof })?;
-            *secret
+            secret.0
         }
         Credential::Words(code) => {
             let (receiver, sender) = identities(keys);
@@ -134,8 +131,10 @@ pub fn send<R: std::io::Read>(
         return Err(Lost::Protocol("the receiver speaks another version").into());
     }
     let key = match first {
-        Message::Again { proof: theirs, .. } if proof(secret, Side::Receiver, keys) == theirs => {
-            *secret
+        Message::Again { proof: theirs, .. }
+            if proof(&secret.0, Side::Receiver, keys) == theirs =>
+        {
+            secret.0
         }
         Message::Again { .. } => {
             stop(stream, Stop::WrongCode);

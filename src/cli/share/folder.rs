@@ -14,8 +14,7 @@ use rustix::fs::{
 };
 use rustix::io::Errno;
 
-use super::agree::Secret;
-use super::message::{Attributes, PIECE};
+use super::message::{Attributes, PIECE, Secret};
 use super::names;
 
 /// Most octets of a name that a part's name begins with, so that the rest fits into 255.
@@ -49,7 +48,7 @@ pub struct Folder {
 
 /// The name of a hidden part, which belongs to one transfer.
 fn part(name: &[u8], secret: &Secret) -> Vec<u8> {
-    let hash = blake3::keyed_hash(secret, name).to_hex();
+    let hash = blake3::keyed_hash(&secret.0, name).to_hex();
     let beginning = &name[..name.len().min(BEGINNING)];
     [b".", beginning, b".", &hash.as_bytes()[..8], b".byway-part"].concat()
 }

@@ -7,10 +7,9 @@ use std::path::{Path, PathBuf};
 use byway::client::Stream;
 use indicatif::HumanBytes;
 
-use super::agree::Secret;
 use super::folder::Folder;
 use super::line::Line;
-use super::message::{Lost, Message, Reader, Stop};
+use super::message::{Lost, Message, Reader, Secret, Stop};
 use super::names::{self, Shown};
 use super::progress::{Audience, Progress};
 use super::taking::Taking;

@@ -8,8 +8,8 @@ use std::time::{Duration, SystemTime};
 
 use rustix::fs::{FlockOperation, flock};
 
-use super::agree::Secret;
 use super::code::Code;
+use super::message::Secret;
 use super::tree::Item;
 
 /// How long a code may be used again: a user who goes on later has forgotten who knows it.
@@ -60,7 +60,7 @@ impl Kept {
         let mut text = String::new();
         (&self.file).take(LONGEST).read_to_string(&mut text).ok()?;
         let (code, secret) = text.trim_end().split_once(' ')?;
-        let secret = *blake3::Hash::from_hex(secret).ok()?.as_bytes();
+        let secret = Secret(*blake3::Hash::from_hex(secret).ok()?.as_bytes());
         (age < LIFE).then_some(())?;
         Some((code.parse().ok()?, secret))
     }
@@ -69,7 +69,7 @@ impl Kept {
     pub fn save(&mut self, code: &Code, secret: &Secret) -> io::Result<()> {
         self.file.set_len(0)?;
         self.file.rewind()?;
-        let secret = blake3::Hash::from_bytes(*secret).to_hex();
+        let secret = blake3::Hash::from_bytes(secret.0).to_hex();
         self.file.write_all(format!("{code} {secret}\n").as_bytes())
     }
 

@@ -1,6 +1,7 @@
 //! What the two ends of a transfer say to each other, and how that is written: four octets with the length, whose
 //! highest bit says that octets of a file follow, then these octets or a [`Message`] by postcard.
 
+use std::fmt;
 use std::io::{self, Read, Write};
 
 use serde::{Deserialize, Serialize};
@@ -19,6 +20,17 @@ const LONGEST: usize = 8 * 1024;
 /// Marks a frame with octets of a file.
 const DATA: u32 = 1 << 31;
 
+/// The transfer's secret, by which its ends know each other once the words were right.
+#[derive(Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Secret(pub [u8; 32]);
+
+/// Shows nothing of it.
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Secret")
+    }
+}
+
 /// A message. What it says was not checked by anybody.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Message {
@@ -31,7 +43,7 @@ pub enum Message {
     /// The receiver shows that it has the key.
     Proof([u8; 32]),
     /// The sender shows that it has the key; behind words the secret comes with it.
-    Welcome { proof: [u8; 32], secret: [u8; 32] },
+    Welcome { proof: [u8; 32], secret: Secret },
     /// What is to be sent; then come as many items.
     Offer { items: u32, files: u64, octets: u64 },
     /// A file or folder that was named on the sender's command line.

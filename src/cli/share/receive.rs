@@ -8,11 +8,11 @@ use std::time::{Duration, Instant};
 use byway::client::Stream;
 use clap::Args;
 
-use super::agree::{self, Credential, Refused, Secret};
+use super::agree::{self, Credential, Refused};
 use super::code::Code;
 use super::incoming::{Conflict, Incoming, Stopped};
 use super::line::Line;
-use super::message::{Lost, Reader, Stop, stop};
+use super::message::{Lost, Reader, Secret, Stop, stop};
 use super::progress::Audience;
 use crate::cli::failure::{Code as Exit, CommandError};
 use crate::cli::options::ClientOptions;

@@ -10,11 +10,11 @@ use byway::client::{Listener, Stream};
 use byway::error::ConfigError;
 use clap::Args;
 
-use super::agree::{self, Refused, Secret};
+use super::agree::{self, Refused};
 use super::code::Code;
 use super::kept::Kept;
 use super::line::{Line, no_entropy};
-use super::message::{Reader, Stop};
+use super::message::{Reader, Secret, Stop};
 use super::outgoing::{self, End, Totals};
 use super::progress::Audience;
 use super::tree;
@@ -74,13 +74,13 @@ fn send(options: SendOptions) -> Result<(), CommandError> {
     let secret = match &before {
         Some((_, secret)) => *secret,
         None => {
-            let mut secret = [0; 32];
-            getrandom::fill(&mut secret).map_err(no_entropy)?;
-            secret
+            let mut octets = [0; 32];
+            getrandom::fill(&mut octets).map_err(no_entropy)?;
+            Secret(octets)
         }
     };
     // A process that goes on with the transfer takes the endpoint over at once.
-    let owner = blake3::derive_key("byway 2026-11 owner of a transfer's endpoint", &secret);
+    let owner = blake3::derive_key("byway 2026-11 owner of a transfer's endpoint", &secret.0);
     let line = Line::open(&client, owner.first_chunk().copied())?;
     let code = before.map(|(code, _)| code).or(options.code);
     let (listener, code) = listen(&line, code)?;
