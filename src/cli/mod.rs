@@ -19,6 +19,7 @@ mod pipe;
 mod preset;
 mod relay;
 mod retry;
+mod share;
 mod shortage;
 mod signals;
 mod sockets;
@@ -98,7 +99,13 @@ enum Action {
     /// Connect to an endpoint: join stdin and stdout to it, or forward connections; byway help forward
     #[command(after_help = EXIT_CODES)]
     Connect(Box<connect::Options>),
-    /// Print the help of a command, or of a topic: config, exit-codes, forward, names, security
+    /// Send files and folders to whom you tell a code: prints the command to type at the other side
+    #[command(after_help = EXIT_CODES)]
+    Send(share::SendOptions),
+    /// Receive what byway send offers, into a folder
+    #[command(after_help = EXIT_CODES)]
+    Receive(share::ReceiveOptions),
+    /// Print the help of a command, or of a topic: config, exit-codes, forward, names, security, share
     Help {
         /// The command or topic; without it all are listed
         #[arg(value_name = "COMMAND|TOPIC")]
@@ -143,6 +150,8 @@ fn run(action: Action) -> Result<(), CommandError> {
         Action::Relay(options) => relay::run(&options),
         Action::Token { action } => token::run(&action),
         Action::Id(action) => id::run(&action),
+        Action::Send(options) => share::send(options),
+        Action::Receive(options) => share::receive(options),
         Action::Help { path } => pages::help(Command::command(), &path),
         Action::Completions { shell } => pages::completions(Command::command(), shell),
         Action::Man { directory } => pages::man(Command::command(), &directory),

@@ -92,7 +92,7 @@ fn open_as(
 }
 
 /// Opens the client. An obstacle is told after [`SOON`]; the client tries on until its time is over.
-fn reach(config: Config) -> Result<Client, Error> {
+pub fn reach(config: Config) -> Result<Client, Error> {
     let patience = config.open_timeout;
     let client = Client::start(config)?;
     match client.wait_open(patience.min(SOON)) {

@@ -258,8 +258,13 @@ impl ClientOptions {
         Ok(self)
     }
 
+    /// The relay's URL, where an option says it.
+    pub fn given_relay(&self) -> Option<&str> {
+        self.relay.as_deref()
+    }
+
     /// The relay's URL.
-    fn relay(&self) -> Result<&str, CommandError> {
+    pub fn relay(&self) -> Result<&str, CommandError> {
         self.relay.as_deref().ok_or_else(|| {
             CommandError::usage(
                 "no relay: give its URL (--relay, BYWAY_RELAY, or relay in byway/config.toml)",

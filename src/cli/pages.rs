@@ -10,12 +10,13 @@ use clap_complete::Shell;
 use super::failure::CommandError;
 
 /// Texts beside those of the commands and their options.
-const TOPICS: [(&str, &str); 5] = [
+const TOPICS: [(&str, &str); 6] = [
     ("config", include_str!("topics/config.txt")),
     ("exit-codes", super::EXIT_CODES),
     ("forward", include_str!("topics/forward.txt")),
     ("names", include_str!("topics/names.txt")),
     ("security", include_str!("topics/security.txt")),
+    ("share", include_str!("topics/share.txt")),
 ];
 
 /// Prints the help of a command, or of a topic; without any what there is.

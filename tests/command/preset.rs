@@ -150,7 +150,18 @@ fn help_is_there_for_commands_and_topics() {
 
 #[test]
 fn completions_and_man_pages_name_every_command() {
-    let commands = ["relay", "token", "listen", "id", "connect", "help", "completions", "man"];
+    let commands = [
+        "relay",
+        "token",
+        "listen",
+        "id",
+        "connect",
+        "send",
+        "receive",
+        "help",
+        "completions",
+        "man",
+    ];
     for shell in ["bash", "zsh", "fish"] {
         let text = printed(["completions", shell]);
         assert!(commands.iter().all(|command| text.contains(command)), "{shell}");

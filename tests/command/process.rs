@@ -60,6 +60,7 @@ impl Byway {
         let mut child = command
             .env_remove("BYWAY_RELAY")
             .env_remove("XDG_CONFIG_HOME")
+            .env_remove("XDG_STATE_HOME")
             .env("HOME", home())
             .env_remove("BYWAY_LOG")
             .env_remove("BYWAY_TOKEN")
