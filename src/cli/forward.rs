@@ -19,7 +19,7 @@ use super::permits::{Permit, Permits};
 use super::retry;
 use super::shortage::Shortage;
 use super::sockets::{self, Acceptor};
-use super::{LAST_WORD, announce, say, splice};
+use super::{LAST_WORD, announce, ping, say, splice};
 
 /// Pause before the system is asked again for a file descriptor that it did not have.
 const PAUSE: Duration = Duration::from_millis(100);
@@ -101,7 +101,10 @@ pub fn listen(
         permit.hold(&stream);
         let (served, to, wants) = (stream.clone(), to.to_owned(), Arc::clone(&wants));
         let started = start(move || {
-            answer(&served, &to, &wants);
+            match ping::is_ping(&served) {
+                true => ping::answer(&served),
+                false => answer(&served, &to, &wants),
+            }
             drop((served, permit));
         });
         if let Err(error) = started {

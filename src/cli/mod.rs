@@ -1,5 +1,6 @@
 //! The command line: its commands and options, its log, and its exit codes.
 
+mod doctor;
 mod failure;
 mod files;
 mod forward;
@@ -11,6 +12,7 @@ mod pages;
 mod parse;
 mod peers;
 mod permits;
+mod ping;
 mod pipe;
 mod preset;
 mod relay;
@@ -19,6 +21,7 @@ mod shortage;
 mod signals;
 mod sockets;
 mod splice;
+mod status;
 mod stdout;
 mod token;
 
@@ -103,6 +106,15 @@ enum Action {
         #[command(flatten)]
         options: ClientOptions,
     },
+    /// Measure round trips to a listener, until Ctrl-C or --count ends that
+    #[command(after_help = EXIT_CODES)]
+    Ping(ping::Options),
+    /// Tell whether and how the relay is reached with these settings
+    #[command(after_help = EXIT_CODES)]
+    Status(status::Options),
+    /// Find out what is on the way to the relay, and what to do about it
+    #[command(after_help = EXIT_CODES)]
+    Doctor(doctor::Options),
     /// Make an identity, or show the key name of one: a name that nobody else can take
     #[command(subcommand, after_help = EXIT_CODES)]
     Id(id::IdAction),
@@ -168,6 +180,9 @@ fn run(action: Action) -> Result<(), CommandError> {
         Action::Relay(options) => relay::run(&options),
         Action::Token { action } => token::run(&action),
         Action::Id(action) => id::run(&action),
+        Action::Ping(options) => ping::run(options),
+        Action::Status(options) => status::run(options),
+        Action::Doctor(options) => doctor::run(options),
         Action::Help { path } => pages::help(Command::command(), &path),
         Action::Completions { shell } => pages::completions(Command::command(), shell),
         Action::Man { directory } => pages::man(Command::command(), &directory),
@@ -179,7 +194,7 @@ fn run(action: Action) -> Result<(), CommandError> {
             let listener = retry::listen(&client, endpoint, patience)?;
             admission.apply(&listener);
             say(format_args!("listening on {endpoint}"));
-            let stream = listener.accept()?;
+            let stream = ping::accept(&listener)?;
             peers::tell_key(&stream, endpoint);
             drop(listener);
             pipe::join(&client, &stream, &permits)

@@ -30,7 +30,7 @@ const DESCRIPTORS: usize = 32;
 /// channel while one direction has ended.
 const OF_EACH: usize = 3;
 
-/// An open client, which a signal closes in order.
+/// An open client.
 pub struct Opened {
     pub client: Client,
     pub endpoint: Endpoint,
@@ -39,8 +39,27 @@ pub struct Opened {
     pub patience: Duration,
 }
 
-/// Opens the client, whose listeners let at most `backlog` connections wait to be accepted.
+/// Opens the client, whose listeners let at most `backlog` connections wait to be accepted. A signal closes it
+/// in order.
 pub fn open(
+    options: ClientOptions,
+    role: Role,
+    profile: Profile,
+    backlog: u8,
+) -> Result<Opened, CommandError> {
+    let opened = reach_endpoint(options, role, profile, backlog)?;
+    let (parting, streams) = (opened.client.clone(), Arc::clone(&opened.permits));
+    Signals::catch()?.then_exit(move || {
+        // An abort, not a close: the peer must not take a part of the bytes for the whole.
+        streams.abort_all();
+        // The signal asked for an end with bytes unacknowledged: that is no error.
+        let _ = parting.close(PARTING);
+    })?;
+    Ok(opened)
+}
+
+/// Opens the client; what signals do is left to the caller.
+pub fn reach_endpoint(
     options: ClientOptions,
     role: Role,
     profile: Profile,
@@ -55,13 +74,6 @@ pub fn open(
     let permits = Arc::new(Permits::new(permits(config.profile.channels)));
     let patience = config.connect_timeout;
     let client = reach(config)?;
-    let (parting, streams) = (client.clone(), Arc::clone(&permits));
-    Signals::catch()?.then_exit(move || {
-        // An abort, not a close: the peer must not take a part of the bytes for the whole.
-        streams.abort_all();
-        // The signal asked for an end with bytes unacknowledged: that is no error.
-        let _ = parting.close(PARTING);
-    })?;
     Ok(Opened { client, endpoint, permits, patience })
 }
 

@@ -19,9 +19,14 @@ pub struct Target {
 impl Target {
     /// Asks for a stream to the listener, and does not wait for the answer.
     pub fn start_connect(&self, client: &Client) -> Result<Stream, Error> {
+        self.start_connect_with(client, &[])
+    }
+
+    /// Asks with a greeting; else as [`start_connect`](Self::start_connect).
+    pub fn start_connect_with(&self, client: &Client, greeting: &[u8]) -> Result<Stream, Error> {
         match &self.key {
-            Some(key) => client.start_connect_to_key(self.endpoint, key, &[]),
-            None => client.start_connect(self.endpoint),
+            Some(key) => client.start_connect_to_key(self.endpoint, key, greeting),
+            None => client.start_connect_greeting(self.endpoint, greeting),
         }
     }
 }

@@ -2,15 +2,18 @@
 
 mod admission;
 mod bytes;
+mod doctor;
 mod exit;
 mod forward;
 mod id;
 mod keys;
 mod orders;
 mod overload;
+mod ping;
 mod pipe;
 mod preset;
 mod process;
 mod recording;
+mod status;
 mod trace;
 mod web;
