@@ -155,3 +155,33 @@ fn plain_request_to_a_port_of_tls_ends_at_once() {
     connect.end().expect_code(4).expect_line(&["a port of https://"]);
     assert!(began.elapsed() < std::time::Duration::from_secs(50));
 }
+
+#[test]
+fn issuer_that_is_not_of_the_public_web_is_named() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let key = rcgen::KeyPair::generate().expect("a key");
+    let mut params = rcgen::CertificateParams::new(["127.0.0.1".to_owned()]).expect("a name");
+    params.distinguished_name.push(rcgen::DnType::CommonName, "Inspection of Example Inc");
+    let pem = params.self_signed(&key).expect("signed").pem();
+    let write = |name: &str, text: &str| {
+        let path = dir.path().join(name);
+        std::fs::write(&path, text).expect("written");
+        path.to_str().expect("UTF-8").to_owned()
+    };
+    let (own, secret) = (write("own.pem", &pem), write("key.pem", &key.serialize_pem()));
+    let relay = Relay::of(Byway::start([
+        "relay",
+        "--listen",
+        "127.0.0.1:0",
+        "--tls-cert",
+        &own,
+        "--tls-key",
+        &secret,
+    ]));
+    for (roots, code, verdict) in [("web", 4, "blocked"), (&own[..], 0, "ok")] {
+        let (ended, report) = examine(&relay.url, ["--roots", roots]);
+        let tls = check(&report, "tls");
+        assert_eq!((ended, &tls["verdict"]), (Some(code), &verdict.into()), "{report}");
+        assert!(tls.to_string().contains("Inspection of Example Inc"), "{report}");
+    }
+}
