@@ -16,7 +16,7 @@ use super::local::LocalAddress;
 use super::open::{Opened, open};
 use super::options::{ClientOptions, Place, Role};
 use super::peers::{self, Admission, Door};
-use super::{parse, pipe, retry, say, stdout};
+use super::{parse, ping, pipe, retry, say, stdout};
 
 /// The options of a listening end.
 #[derive(Debug, Args)]
@@ -91,7 +91,7 @@ fn join_pipe(options: ClientOptions, role: Role, door: &Door) -> Result<(), Comm
     let Opened { client, endpoint, permits, patience } = open(options, role, Profile::PC, 1)?;
     let listener = retry::listen::<ByteStream>(&client, endpoint, patience)?;
     say(format_args!("listening on {endpoint}"));
-    let stream = door.accept(&listener)?;
+    let stream = ping::accept(|| door.accept(&listener))?;
     peers::tell_key(&stream, endpoint);
     drop(listener);
     pipe::join(&client, &stream, &permits)

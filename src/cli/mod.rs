@@ -1,6 +1,7 @@
 //! The command line: its commands and options, its log, and its exit codes.
 
 mod connect;
+mod doctor;
 mod failure;
 mod files;
 mod forward;
@@ -15,6 +16,7 @@ mod pages;
 mod parse;
 mod peers;
 mod permits;
+mod ping;
 mod pipe;
 mod preset;
 mod relay;
@@ -24,6 +26,7 @@ mod shortage;
 mod signals;
 mod sockets;
 mod splice;
+mod status;
 mod stdout;
 mod token;
 mod unix_listener;
@@ -93,6 +96,15 @@ enum Action {
     /// command; byway help forward
     #[command(after_help = EXIT_CODES)]
     Listen(Box<listen::Options>),
+    /// Measure round trips to a listener, until Ctrl-C or --count ends that
+    #[command(after_help = EXIT_CODES)]
+    Ping(Box<ping::Options>),
+    /// Tell whether and how the relay is reached with these settings
+    #[command(after_help = EXIT_CODES)]
+    Status(Box<status::Options>),
+    /// Find out what is on the way to the relay, and what to do about it
+    #[command(after_help = EXIT_CODES)]
+    Doctor(Box<doctor::Options>),
     /// Make an identity, or show the key name of one: a name that nobody else can take
     #[command(subcommand, after_help = EXIT_CODES)]
     Id(id::IdAction),
@@ -101,10 +113,10 @@ enum Action {
     Connect(Box<connect::Options>),
     /// Send files and folders to whom you tell a code: prints the command to type at the other side
     #[command(after_help = EXIT_CODES)]
-    Send(share::SendOptions),
+    Send(Box<share::SendOptions>),
     /// Receive what byway send offers, into a folder
     #[command(after_help = EXIT_CODES)]
-    Receive(share::ReceiveOptions),
+    Receive(Box<share::ReceiveOptions>),
     /// Print the help of a command, or of a topic: config, exit-codes, forward, names, security, share
     Help {
         /// The command or topic; without it all are listed
@@ -150,8 +162,11 @@ fn run(action: Action) -> Result<(), CommandError> {
         Action::Relay(options) => relay::run(&options),
         Action::Token { action } => token::run(&action),
         Action::Id(action) => id::run(&action),
-        Action::Send(options) => share::send(options),
-        Action::Receive(options) => share::receive(options),
+        Action::Send(options) => share::send(*options),
+        Action::Receive(options) => share::receive(*options),
+        Action::Ping(options) => ping::run(*options),
+        Action::Status(options) => status::run(*options),
+        Action::Doctor(options) => doctor::run(*options),
         Action::Help { path } => pages::help(Command::command(), &path),
         Action::Completions { shell } => pages::completions(Command::command(), shell),
         Action::Man { directory } => pages::man(Command::command(), &directory),

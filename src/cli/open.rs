@@ -31,7 +31,7 @@ const DESCRIPTORS: usize = 32;
 /// channel while one direction has ended.
 const OF_EACH: usize = 3;
 
-/// An open client, which a signal closes in order. `E` is the endpoint, unless programs name it.
+/// An open client. `E` is the endpoint, unless programs name it.
 pub struct Opened<E = Endpoint> {
     pub client: Client,
     pub endpoint: E,
@@ -40,8 +40,33 @@ pub struct Opened<E = Endpoint> {
     pub patience: Duration,
 }
 
-/// Opens the client, whose listeners let at most `backlog` connections wait to be accepted.
+/// Opens the client, whose listeners let at most `backlog` connections wait to be accepted. A signal closes it
+/// in order.
 pub fn open(
+    options: ClientOptions,
+    role: Role,
+    profile: Profile,
+    backlog: u8,
+) -> Result<Opened, CommandError> {
+    let opened = reach_endpoint(options, role, profile, backlog)?;
+    close_at_signal(&opened)?;
+    Ok(opened)
+}
+
+fn close_at_signal<E>(opened: &Opened<E>) -> Result<(), CommandError> {
+    let (parting, streams) = (opened.client.clone(), Arc::clone(&opened.permits));
+    Signals::catch()?.then_exit(move || {
+        notify::stopping();
+        // An abort, not a close: the peer must not take a part of the bytes for the whole.
+        streams.abort_all();
+        // The signal asked for an end with bytes unacknowledged: that is no error.
+        let _ = parting.close(PARTING);
+    })?;
+    Ok(())
+}
+
+/// Opens the client; what signals do is left to the caller.
+pub fn reach_endpoint(
     options: ClientOptions,
     role: Role,
     profile: Profile,
@@ -65,7 +90,9 @@ pub fn open_anywhere(
     let identity = options.identity_to_connect()?;
     let own = identity.as_ref().map(Identity::public_key);
     // It does not listen.
-    Ok((open_as(&options, identity, profile, 1)?, own))
+    let opened = open_as(&options, identity, profile, 1)?;
+    close_at_signal(&opened)?;
+    Ok((opened, own))
 }
 
 fn open_as(
@@ -80,14 +107,6 @@ fn open_as(
     let permits = Arc::new(Permits::new(permits(config.profile.channels)));
     let patience = config.connect_timeout;
     let client = reach(config)?;
-    let (parting, streams) = (client.clone(), Arc::clone(&permits));
-    Signals::catch()?.then_exit(move || {
-        notify::stopping();
-        // An abort, not a close: the peer must not take a part of the bytes for the whole.
-        streams.abort_all();
-        // The signal asked for an end with bytes unacknowledged: that is no error.
-        let _ = parting.close(PARTING);
-    })?;
     Ok(Opened { client, endpoint: (), permits, patience })
 }
 

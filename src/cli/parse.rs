@@ -174,6 +174,17 @@ pub fn seconds_or_never(text: &str) -> Result<u64, String> {
     whole(text, 0..=MAX_SECONDS).map(|seconds| seconds as u64)
 }
 
+/// Parses how many there are to be.
+pub fn count(text: &str) -> Result<u64, String> {
+    whole(text, 1..=MANY).map(|number| number as u64)
+}
+
+/// Parses the time between two pings in seconds, which may have a fraction.
+pub fn interval(text: &str) -> Result<f64, String> {
+    let fits = |seconds: &f64| (0.001..=60.0).contains(seconds);
+    text.parse().ok().filter(fits).ok_or_else(|| "write seconds from 0.001 to 60".into())
+}
+
 fn whole(text: &str, range: RangeInclusive<usize>) -> Result<usize, String> {
     let (least, most) = (range.start(), range.end());
     let is_number = !text.is_empty() && text.bytes().all(|octet| octet.is_ascii_digit());

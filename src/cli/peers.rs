@@ -20,9 +20,18 @@ pub struct Target {
 impl Target {
     /// Asks for a channel to the listener, and does not wait for the answer.
     pub fn start_connect<K: ChannelKind>(&self, client: &Client) -> Result<Channel<K>, Error> {
+        self.start_connect_with(client, &[])
+    }
+
+    /// Asks with a greeting; else as [`start_connect`](Self::start_connect).
+    pub fn start_connect_with<K: ChannelKind>(
+        &self,
+        client: &Client,
+        greeting: &[u8],
+    ) -> Result<Channel<K>, Error> {
         match &self.key {
-            Some(key) => client.start_connect_to_key(self.endpoint, key, &[]),
-            None => client.start_connect_greeting(self.endpoint, &[]),
+            Some(key) => client.start_connect_to_key(self.endpoint, key, greeting),
+            None => client.start_connect_greeting(self.endpoint, greeting),
         }
     }
 }

@@ -162,6 +162,12 @@ pub fn run(options: &Options) -> Result<(), CommandError> {
         ))
     })?;
     let first = relay.local_addr();
+    if first.ip().is_unspecified() {
+        say(format_args!(
+            "at all addresses of this machine: clients dial it by one of them, or by its name, at port {}",
+            first.port()
+        ));
+    }
     announce(relay.url());
     for other in addresses.iter().filter(|address| **address != first) {
         announce(relay.url().replacen(&first.to_string(), &other.to_string(), 1));

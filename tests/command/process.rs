@@ -34,6 +34,11 @@ impl Byway {
         Self::spawn(Command::new(env!("CARGO_BIN_EXE_byway")).args(args))
     }
 
+    /// Starts the command with arguments whose number is not known before.
+    pub fn start_args(args: &[&str]) -> Self {
+        Self::spawn(Command::new(env!("CARGO_BIN_EXE_byway")).args(args))
+    }
+
     /// Starts the command with this many file descriptors.
     pub fn start_with_descriptors<const N: usize>(most: u32, args: [&str; N]) -> Self {
         Self::start_by(&format!("ulimit -n {most}; exec \"$@\""), args)

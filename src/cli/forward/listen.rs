@@ -14,7 +14,7 @@ use crate::cli::failure::CommandError;
 use crate::cli::local::{DIAL, LocalAddress};
 use crate::cli::peers::Door;
 use crate::cli::permits::{Held, Permit};
-use crate::cli::{LAST_WORD, notify, peers, retry, say};
+use crate::cli::{LAST_WORD, notify, peers, ping, retry, say};
 
 /// What a channel is joined with.
 #[derive(Debug, Clone)]
@@ -76,7 +76,7 @@ where
         };
         peers::tell_key(&channel, endpoint);
         permit.hold(&channel);
-        if life == Life::Once {
+        if life == Life::Once && !ping::is_ping(&channel) {
             drop(listener);
             return serve_last(means, channel, permit, &*serve);
         }
@@ -102,7 +102,7 @@ fn claim_once<K: ChannelKind>(
     endpoint: Endpoint,
     wait: std::time::Duration,
 ) -> Result<Listener<Channel<K>>, Error> {
-    means.client.listen_greeting(endpoint, &[], wait)
+    means.client.listen_greeting(endpoint, ping::GREETING, wait)
 }
 
 fn serve_last<K: ChannelKind>(
@@ -118,6 +118,10 @@ fn serve_last<K: ChannelKind>(
 }
 
 fn serve(means: &Means, endpoint: Endpoint, stream: &Stream, service: &Service) -> io::Result<()> {
+    if ping::is_ping(stream) {
+        ping::answer(stream);
+        return Ok(());
+    }
     match service {
         Service::Server(to) => {
             let deadline = Instant::now() + DIAL;
