@@ -34,6 +34,30 @@ fn forward_goes_on_after_the_relay_was_away_and_tells_it() {
 }
 
 #[test]
+fn forward_claims_a_name_again_that_somebody_else_took_for_a_while() {
+    let (relay, (address, _listener)) = (Relay::start(), server());
+    let (to, url) = (address.to_string(), relay.url.clone());
+    let at = relay.address().to_owned();
+    let mut first =
+        Byway::start(["listen", "web:80", "--to", &to, "--owner", "a", "--relay", &url]);
+    first.wait_told("listening on web:80");
+    // The first cannot say that it has the name when the relay comes back.
+    first.signal("STOP");
+    relay.signal("KILL");
+    relay.end();
+    let relay = Relay::start_on(&at);
+    let mut second =
+        Byway::start(["listen", "web:80", "--to", &to, "--owner", "b", "--relay", &url]);
+    second.wait_told("listening on web:80");
+    first.signal("CONT");
+    first.wait_told("web:80: lost: endpoint in use");
+    second.signal("TERM");
+    second.end();
+    first.wait_told("listening on web:80 again after");
+    drop(relay);
+}
+
+#[test]
 fn forward_of_one_connection_ends_with_its_result() {
     let (relay, (address, listener)) = (Relay::start(), server());
     let (to, url, from) = (address.to_string(), relay.url.as_str(), "127.0.0.1:0");
