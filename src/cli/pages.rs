@@ -79,3 +79,43 @@ fn write(text: &[u8]) -> Result<(), CommandError> {
         Ok(()) | Err(_) => Ok(()),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::path::Path;
+
+    use clap::CommandFactory;
+
+    /// Each line of a block that begins with `byway`, up to what the shell does with it.
+    fn commands(text: &str) -> Vec<String> {
+        let mut commands = Vec::new();
+        let mut lines = text.lines().map(str::trim);
+        while lines.any(|line| line == "```sh") {
+            for line in lines.by_ref().take_while(|line| *line != "```") {
+                let mut line = line.to_owned();
+                for end in [" #", ">", "<", "|", "&"] {
+                    line.truncate(line.find(end).unwrap_or(line.len()));
+                }
+                commands.extend(line.starts_with("byway ").then_some(line));
+            }
+        }
+        commands
+    }
+
+    #[test]
+    fn commands_on_pages_are_those_that_the_command_takes() {
+        let project = Path::new(env!("CARGO_MANIFEST_DIR"));
+        let mut seen = 0;
+        for page in ["README.md", "examples/deploy/README.md", "examples/package/README.md"] {
+            let text = fs::read_to_string(project.join(page)).expect("a page");
+            for command in commands(&text) {
+                let words = command.split_whitespace();
+                let parsed = super::super::Command::command().try_get_matches_from(words);
+                assert!(parsed.is_ok(), "{page}: {command}: {parsed:?}");
+                seen += 1;
+            }
+        }
+        assert!(seen > 8, "{seen} commands");
+    }
+}

@@ -11,6 +11,7 @@ mod id;
 mod keys;
 mod orders;
 mod overload;
+mod pages;
 mod ping;
 mod pipe;
 mod preset;
