@@ -21,6 +21,7 @@ mod service;
 mod share;
 mod share_rogue;
 mod socks;
+mod ssh;
 mod status;
 mod trace;
 mod udp;
