@@ -34,7 +34,8 @@ const LOOK: Duration = Duration::from_millis(20);
 
 /// What commands do not inherit: what lets this process in at the relay, and what is between it and its
 /// service manager.
-const KEPT: [&str; 4] = ["BYWAY_TOKEN", "NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID"];
+const KEPT: [&str; 5] =
+    ["BYWAY_TOKEN", "BYWAY_OWNER", "NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID"];
 
 /// The commands that run.
 static RUNNING: Running = Running(Mutex::new(Groups::Open(Vec::new())));
