@@ -26,6 +26,7 @@ mod shortage;
 mod signals;
 mod sockets;
 mod splice;
+mod ssh;
 mod status;
 mod stdout;
 mod token;
@@ -111,6 +112,12 @@ enum Action {
     /// Connect to an endpoint: join stdin and stdout to it, or forward connections; byway help forward
     #[command(after_help = EXIT_CODES)]
     Connect(Box<connect::Options>),
+    /// Run ssh by way of the relay, to byway listen NAME:22 --to 127.0.0.1:22
+    #[command(
+        after_help = EXIT_CODES,
+        override_usage = "byway ssh [OPTIONS] [USER@]NAME [SSH'S ARGUMENTS]..."
+    )]
+    Ssh(Box<ssh::Options>),
     /// Send files and folders to whom you tell a code: prints the command to type at the other side
     #[command(after_help = EXIT_CODES)]
     Send(Box<share::SendOptions>),
@@ -172,6 +179,7 @@ fn run(action: Action) -> Result<(), CommandError> {
         Action::Man { directory } => pages::man(Command::command(), &directory),
         Action::Listen(options) => listen::run(*options),
         Action::Connect(options) => connect::run(*options),
+        Action::Ssh(options) => ssh::run(*options),
     }
 }
 

@@ -73,7 +73,8 @@ pub struct ClientOptions {
     #[arg(long, value_name = "FILE|system|web|pin:…", value_parser = roots)]
     roots: Option<Roots>,
     /// Who this is: a later process with the same text takes over the endpoint, so that a restart
-    /// need not wait. Keep it to yourself, or others do so
+    /// need not wait. Keep it to yourself, or others do so: the list of processes shows options, and not the
+    /// variable [env: BYWAY_OWNER]
     #[arg(long, value_name = "TEXT")]
     owner: Option<String>,
     /// The file of the identity whose key this end has, and whose key name is the own one; byway id new makes
@@ -253,6 +254,7 @@ impl ClientOptions {
             self.relay = self.relay.or(preset.relay);
             self.identity = self.identity.or(preset.identity);
             self.known_peers = self.known_peers.or(preset.known_peers);
+            self.owner = self.owner.or(preset.owner);
             self.proxy = self.proxy.or(preset.proxy);
         }
         Ok(self)

@@ -22,6 +22,7 @@ mod service;
 mod share;
 mod share_rogue;
 mod socks;
+mod ssh;
 mod status;
 mod trace;
 mod udp;

@@ -73,6 +73,7 @@ impl Byway {
             .env_remove("BYWAY_CONFIG")
             .env_remove("BYWAY_IDENTITY")
             .env_remove("BYWAY_KNOWN_PEERS")
+            .env_remove("BYWAY_OWNER")
             .env_remove("BYWAY_PROXY")
             .env_remove("BYWAY_ROOTS")
             .envs(NO_PROXIES.map(|name| (name, "")))

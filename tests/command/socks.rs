@@ -1,7 +1,7 @@
 //! SOCKS5, to byway names and to targets that the far end dials.
 
 use std::io::{Read, Write};
-use std::net::{SocketAddr, TcpStream};
+use std::net::{SocketAddr, TcpListener, TcpStream};
 
 use crate::forward::{accept, server};
 use crate::process::{Byway, DEADLINE, Relay};
@@ -16,8 +16,11 @@ fn to_name(name: &str, port: u16) -> Vec<u8> {
 }
 
 fn to_address(address: SocketAddr) -> Vec<u8> {
-    let SocketAddr::V4(v4) = address else { panic!("{address} is IPv6") };
-    [&[5, 1, 0, 1], &v4.ip().octets()[..], &v4.port().to_be_bytes()].concat()
+    let port = address.port().to_be_bytes();
+    match address {
+        SocketAddr::V4(v4) => [&[5, 1, 0, 1], &v4.ip().octets()[..], &port].concat(),
+        SocketAddr::V6(v6) => [&[5, 1, 0, 4], &v6.ip().octets()[..], &port].concat(),
+    }
 }
 
 fn open(from: SocketAddr) -> TcpStream {
@@ -97,6 +100,21 @@ fn socks_dials_at_the_far_end_what_is_allowed() {
     assert_eq!(request(from, &to_address(other)).1, 2, "another port");
     drop(listener);
     assert_eq!(request(from, &to_address(address)).1, 5, "refused");
+}
+
+#[test]
+fn socks_dials_an_ipv6_address() {
+    let Ok(listener) = TcpListener::bind("[::1]:0") else {
+        eprintln!("socks_dials_an_ipv6_address is skipped: this machine has no ::1");
+        return;
+    };
+    let (relay, address) = (Relay::start(), listener.local_addr().expect("an address"));
+    let (from, _processes) = any(&relay, &address.to_string());
+    let (mut client, code) = request(from, &to_address(address));
+    assert_eq!(code, 0);
+    let (mut served, _) = listener.accept().expect("a connection");
+    client.write_all(b"to").expect("written");
+    served.read_exact(&mut [0; 2]).expect("it came");
 }
 
 #[test]

@@ -90,6 +90,32 @@ fn flow_ends_after_silence_and_the_next_datagram_begins_another() {
 }
 
 #[test]
+fn forward_of_one_flow_ends_with_it_at_both_ends() {
+    let (relay, server) = (Relay::start(), socket());
+    let (to, url) = (server.local_addr().expect("an address").to_string(), relay.url.as_str());
+    let args = ["listen", "dns:53", "--udp", "--once", "--to", &to, "--relay", url];
+    let mut listen = Byway::start(args);
+    listen.wait_told("listening on dns:53");
+    let from = "127.0.0.1:0";
+    let [udp, once, silence] = ["--udp", "--once", "--silence"];
+    let args = ["connect", "dns:53", udp, once, silence, "3", "--from", from, "--relay", url];
+    let mut connect = Byway::start(args);
+    let from: SocketAddr = connect.announced().0.parse().expect("an address");
+    let clients = [socket(), socket()];
+    clients[0].send_to(b"first", from).expect("sent");
+    let (got, source) = take(&server);
+    assert_eq!(got, b"first");
+    // Another address has no part in it.
+    clients[1].send_to(b"other", from).expect("sent");
+    clients[0].send_to(b"second", from).expect("sent");
+    assert_eq!(take(&server), (b"second".to_vec(), source));
+    server.send_to(b"answer", source).expect("sent");
+    assert_eq!(take(&clients[0]).0, b"answer");
+    connect.end().expect_code(0);
+    listen.end().expect_code(0);
+}
+
+#[test]
 fn least_recently_used_flow_gives_its_place_to_a_new_one() {
     // The profile has two channels.
     let forward = Forward::new(["--silence", "1000"], "tiny");

@@ -34,7 +34,8 @@ const LOOK: Duration = Duration::from_millis(20);
 
 /// What commands do not inherit: what lets this process in at the relay, and what is between it and its
 /// service manager.
-const KEPT: [&str; 4] = ["BYWAY_TOKEN", "NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID"];
+const KEPT: [&str; 5] =
+    ["BYWAY_TOKEN", "BYWAY_OWNER", "NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID"];
 
 /// The commands that run.
 static RUNNING: Running = Running(Mutex::new(Groups::Open(Vec::new())));
@@ -125,19 +126,24 @@ pub fn serve(command: &str, endpoint: Endpoint, stream: &Stream) -> io::Result<(
         Ok(Some(key)) => shell.env("BYWAY_PEER_KEY", key.to_string()),
         Ok(None) | Err(_) => shell.env_remove("BYWAY_PEER_KEY"),
     };
-    let (child, group) = RUNNING.start(&mut shell).inspect_err(|error| {
-        warn!("cannot run {command}: {error}");
-    })?;
+    let (exits, exited) = mpsc::channel();
+    let (begins, begun) = mpsc::channel();
+    let end = ours.try_clone()?;
+    // The thread is there before the command, so that no command runs which nobody waits for.
+    let waits = thread::Builder::new().stack_size(STACK).spawn(move || {
+        if let Ok((child, group)) = begun.recv() {
+            reap(child, group, &end);
+            let _ = exits.send(());
+        }
+    });
+    let started = waits.and_then(|_| RUNNING.start(&mut shell));
+    let (child, group) = started.inspect_err(|error| warn!("cannot run {command}: {error}"))?;
+    // The thread is there until it hears of the command.
+    let _ = begins.send((child, group));
     // The command's end of the pair is the command's alone.
     drop(shell);
-    let (exits, exited) = mpsc::channel();
-    let end = ours.try_clone();
-    let waits = thread::Builder::new().stack_size(STACK).spawn(move || {
-        reap(child, group, end);
-        let _ = exits.send(());
-    });
     let socket = LocalSocket::Child(ours);
-    let carried = waits.and_then(|_| carry(&socket, stream));
+    let carried = carry(&socket, stream);
     // The end of its stdin, where the splice has not given it.
     drop(socket);
     if carried.is_err() {
@@ -150,13 +156,11 @@ pub fn serve(command: &str, endpoint: Endpoint, stream: &Stream) -> io::Result<(
 }
 
 /// Waits for the end of a command, and ends the socket pair then: what the command wrote is still read.
-fn reap(mut child: Child, group: Pid, end: io::Result<UnixStream>) {
+fn reap(mut child: Child, group: Pid, end: &UnixStream) {
     let ended = WaitIdOptions::EXITED | WaitIdOptions::NOWAIT;
     while let Err(Errno::INTR) = waitid(WaitId::Pid(group), ended) {}
-    if let Ok(end) = end {
-        // A failure means that the other end is closed.
-        let _ = end.shutdown(Shutdown::Both);
-    }
+    // A failure means that the other end is closed.
+    let _ = end.shutdown(Shutdown::Both);
     RUNNING.remove(group);
     match child.wait() {
         Ok(status) => debug!("a command has ended: {status}"),
