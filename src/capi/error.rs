@@ -258,6 +258,8 @@ pub(super) fn blocked(cause: Blocked) -> (Code, u64) {
         Blocked::Http(status) | Blocked::Later(status, _) => (Code::Http, status.into()),
         Blocked::Token(TokenFault::Wanted) => (Code::TokenWanted, 0),
         Blocked::Token(TokenFault::Refused) => (Code::TokenRefused, 0),
+        Blocked::FromBeyond => (Code::Http, 403),
+        Blocked::WantsTls => (Code::Http, 400),
         Blocked::ProxyAuth => (Code::ProxyAuth, 0),
         Blocked::ProxyScheme(_) => (Code::ProxyScheme, 0),
         Blocked::Compressed => (Code::Compressed, 0),

@@ -51,11 +51,15 @@ impl CommandError {
         }
     }
 
-    /// The failure of a TCP socket to listen at `address`, which `option` gave.
+    /// The failure of a socket to listen at `address`, which `option` gave.
     pub fn bind(error: &io::Error, address: impl Display, option: &str) -> Self {
         let (code, remedy) = match error.kind() {
             io::ErrorKind::AddrInUse => (Code::Refused, "stop the program that listens there"),
-            io::ErrorKind::PermissionDenied => (Code::Usage, "use a port from 1024"),
+            io::ErrorKind::AlreadyExists => (Code::Refused, "remove it if nobody needs it"),
+            io::ErrorKind::NotFound => (Code::Usage, "check the name or the directory"),
+            io::ErrorKind::PermissionDenied => {
+                (Code::Usage, "use a port from 1024, or a directory of yours")
+            }
             io::ErrorKind::AddrNotAvailable => (Code::Usage, "use an address of this machine"),
             _ => (Code::Usage, "check the address"),
         };

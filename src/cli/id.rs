@@ -27,6 +27,9 @@ pub struct IdOptions {
     /// $XDG_CONFIG_HOME or ~/.config]
     #[arg(long, value_name = "FILE")]
     file: Option<std::path::PathBuf>,
+    /// Print one JSON document
+    #[arg(long)]
+    json: bool,
 }
 
 impl IdOptions {
@@ -41,18 +44,21 @@ impl IdOptions {
 /// Makes or shows an identity.
 pub fn run(action: &IdAction) -> Result<(), CommandError> {
     stdout::check()?;
-    let identity = match action {
-        IdAction::New(options) => options.file()?.create()?,
-        IdAction::Show(options) => options.file()?.load()?,
+    let (identity, json) = match action {
+        IdAction::New(options) => (options.file()?.create()?, options.json),
+        IdAction::Show(options) => (options.file()?.load()?, options.json),
     };
-    show(&identity.public_key())
+    show(&identity.public_key(), json)
 }
 
 /// Prints the key name, and for a person at a terminal what a camera reads.
-fn show(key: &PublicKey) -> Result<(), CommandError> {
+fn show(key: &PublicKey, json: bool) -> Result<(), CommandError> {
     let mut stdout = std::io::stdout();
-    let mut text = format!("{key}\n");
-    if stdout.is_terminal() {
+    let mut text = match json {
+        true => format!("{}\n", serde_json::json!({ "key_name": key.to_string() })),
+        false => format!("{key}\n"),
+    };
+    if !json && stdout.is_terminal() {
         text += &picture(key.name().as_str()).map_err(CommandError::failed)?;
     }
     stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()).map_err(|error| {

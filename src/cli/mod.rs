@@ -1,26 +1,36 @@
 //! The command line: its commands and options, its log, and its exit codes.
 
+mod connect;
+mod doctor;
 mod failure;
 mod files;
 mod forward;
 mod id;
 mod limits;
+mod listen;
+mod local;
+mod notify;
 mod open;
 mod options;
 mod pages;
 mod parse;
 mod peers;
 mod permits;
+mod ping;
 mod pipe;
 mod preset;
 mod relay;
 mod retry;
+mod share;
 mod shortage;
 mod signals;
 mod sockets;
 mod splice;
+mod ssh;
+mod status;
 mod stdout;
 mod token;
+mod unix_listener;
 
 use std::fmt::Display;
 use std::io::{IsTerminal, Write};
@@ -29,8 +39,6 @@ use std::process::ExitCode;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::Duration;
 
-use byway::secure::PublicKey;
-use byway::session::Profile;
 use clap::{ArgAction, CommandFactory, Parser, Subcommand};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tracing::{Level, debug};
@@ -39,9 +47,6 @@ use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 
 use failure::CommandError;
-use open::{Opened, PARTING, open};
-use options::{ClientOptions, Place, Role};
-use peers::{Admission, Target};
 
 /// How long the last acknowledgements may take to reach the peers; all data is acknowledged before. A
 /// client waits 5 s for its peers to confirm, and then says goodbye.
@@ -81,49 +86,45 @@ enum Action {
     /// Run a relay; prints its URL when it is ready, one a line where --listen is a name of several
     /// addresses
     #[command(after_help = EXIT_CODES)]
-    Relay(relay::Options),
+    Relay(Box<relay::Options>),
     /// Make tokens for the policy of a relay
     #[command(after_help = EXIT_CODES)]
     Token {
         #[command(subcommand)]
         action: token::Action,
     },
-    /// Listen at an endpoint: join one connection to stdin and stdout, or forward all to a TCP server
+    /// Listen at an endpoint: join one connection to stdin and stdout, or forward all to a server or a
+    /// command; byway help forward
     #[command(after_help = EXIT_CODES)]
-    Listen {
-        /// Where to listen: a name of 1 to 48 of A-Z a-z 0-9 . _ - and a port, as in camera:1; or the
-        /// own key name, which nobody else can take, as @:1
-        #[arg(value_name = "NAME:PORT", value_parser = parse::place)]
-        endpoint: Place,
-        /// Forward every connection to this TCP server
-        #[arg(long, value_name = "HOST:PORT", value_parser = parse::server)]
-        to: Option<String>,
-        #[command(flatten)]
-        admission: Admission,
-        #[command(flatten)]
-        options: ClientOptions,
-    },
+    Listen(Box<listen::Options>),
+    /// Measure round trips to a listener, until Ctrl-C or --count ends that
+    #[command(after_help = EXIT_CODES)]
+    Ping(Box<ping::Options>),
+    /// Tell whether and how the relay is reached with these settings
+    #[command(after_help = EXIT_CODES)]
+    Status(Box<status::Options>),
+    /// Find out what is on the way to the relay, and what to do about it
+    #[command(after_help = EXIT_CODES)]
+    Doctor(Box<doctor::Options>),
     /// Make an identity, or show the key name of one: a name that nobody else can take
     #[command(subcommand, after_help = EXIT_CODES)]
     Id(id::IdAction),
-    /// Connect to an endpoint: join stdin and stdout to it, or forward TCP connections
+    /// Connect to an endpoint: join stdin and stdout to it, or forward connections; byway help forward
     #[command(after_help = EXIT_CODES)]
-    Connect {
-        /// Where somebody listens, as in camera:1; or at the own key name, as in @:1
-        #[arg(value_name = "NAME:PORT", value_parser = parse::place)]
-        endpoint: Place,
-        /// Accept TCP connections here, at all addresses of a name, and forward each; prints the
-        /// addresses when it is ready, one a line
-        #[arg(long, value_name = "HOST:PORT", value_parser = parse::host_port)]
-        from: Option<String>,
-        /// Connect only if the listener has this key, which byway id show prints there: whoever else took the
-        /// name is refused. A key name as NAME says the key itself
-        #[arg(long, value_name = "KEYNAME", value_parser = parse::key_name, conflicts_with = "plain")]
-        peer_key: Option<PublicKey>,
-        #[command(flatten)]
-        options: ClientOptions,
-    },
-    /// Print the help of a command, or of a topic: config, exit-codes, names, security
+    Connect(Box<connect::Options>),
+    /// Run ssh by way of the relay, to byway listen NAME:22 --to 127.0.0.1:22
+    #[command(
+        after_help = EXIT_CODES,
+        override_usage = "byway ssh [OPTIONS] [USER@]NAME [SSH'S ARGUMENTS]..."
+    )]
+    Ssh(Box<ssh::Options>),
+    /// Send files and folders to whom you tell a code: prints the command to type at the other side
+    #[command(after_help = EXIT_CODES)]
+    Send(Box<share::SendOptions>),
+    /// Receive what byway send offers, into a folder
+    #[command(after_help = EXIT_CODES)]
+    Receive(Box<share::ReceiveOptions>),
+    /// Print the help of a command, or of a topic: config, exit-codes, forward, names, security, share
     Help {
         /// The command or topic; without it all are listed
         #[arg(value_name = "COMMAND|TOPIC")]
@@ -168,49 +169,17 @@ fn run(action: Action) -> Result<(), CommandError> {
         Action::Relay(options) => relay::run(&options),
         Action::Token { action } => token::run(&action),
         Action::Id(action) => id::run(&action),
+        Action::Send(options) => share::send(*options),
+        Action::Receive(options) => share::receive(*options),
+        Action::Ping(options) => ping::run(*options),
+        Action::Status(options) => status::run(*options),
+        Action::Doctor(options) => doctor::run(*options),
         Action::Help { path } => pages::help(Command::command(), &path),
         Action::Completions { shell } => pages::completions(Command::command(), shell),
         Action::Man { directory } => pages::man(Command::command(), &directory),
-        Action::Listen { endpoint, to: None, admission, options } => {
-            stdout::check()?;
-            let role = Role::Listens(endpoint);
-            let Opened { client, endpoint, permits, patience } =
-                open(options, role, Profile::PC, 1)?;
-            let listener = retry::listen(&client, endpoint, patience)?;
-            admission.apply(&listener);
-            say(format_args!("listening on {endpoint}"));
-            let stream = listener.accept()?;
-            peers::tell_key(&stream, endpoint);
-            drop(listener);
-            pipe::join(&client, &stream, &permits)
-        }
-        Action::Connect { endpoint, from: None, peer_key, options } => {
-            stdout::check()?;
-            let role = Role::Connects(endpoint);
-            let Opened { client, endpoint, permits, patience } =
-                open(options, role, Profile::PC, 1)?;
-            let target = Target { endpoint, key: peer_key };
-            let stream = retry::connect(&client, target, patience).inspect_err(|_| {
-                // A listener that was refused has a place for somebody else as soon as it knows.
-                let _ = client.close(PARTING);
-            })?;
-            pipe::join(&client, &stream, &permits)
-        }
-        Action::Listen { endpoint, to: Some(to), admission, options } => {
-            let role = Role::Listens(endpoint);
-            let Opened { client, endpoint, permits, patience } =
-                open(options, role, Profile::SERVER, u8::MAX)?;
-            let listener = retry::listen(&client, endpoint, patience)?;
-            admission.apply(&listener);
-            forward::listen(&client, &listener, &to, &permits)
-        }
-        Action::Connect { endpoint, from: Some(from), peer_key, options } => {
-            let role = Role::Connects(endpoint);
-            let Opened { client, endpoint, permits, patience } =
-                open(options, role, Profile::SERVER, u8::MAX)?;
-            let target = Target { endpoint, key: peer_key };
-            forward::connect(&client, target, &from, &permits, patience)
-        }
+        Action::Listen(options) => listen::run(*options),
+        Action::Connect(options) => connect::run(*options),
+        Action::Ssh(options) => ssh::run(*options),
     }
 }
 

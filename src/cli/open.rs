@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use byway::client::{Client, Config};
 use byway::error::TransportError;
+use byway::secure::{Identity, PublicKey};
 use byway::session::Profile;
 use byway::{Endpoint, Error};
 use rustix::process::{Resource, getrlimit};
@@ -13,8 +14,8 @@ use tracing::warn;
 use super::failure::CommandError;
 use super::options::{ClientOptions, Role};
 use super::permits::Permits;
-use super::say;
 use super::signals::Signals;
+use super::{notify, say};
 
 /// How long an obstacle may last, when a client opens, before a line tells of it.
 const SOON: Duration = Duration::from_secs(1);
@@ -30,17 +31,42 @@ const DESCRIPTORS: usize = 32;
 /// channel while one direction has ended.
 const OF_EACH: usize = 3;
 
-/// An open client, which a signal closes in order.
-pub struct Opened {
+/// An open client. `E` is the endpoint, unless programs name it.
+pub struct Opened<E = Endpoint> {
     pub client: Client,
-    pub endpoint: Endpoint,
+    pub endpoint: E,
     pub permits: Arc<Permits>,
     /// How long the command waits for the endpoint or the peer.
     pub patience: Duration,
 }
 
-/// Opens the client, whose listeners let at most `backlog` connections wait to be accepted.
+/// Opens the client, whose listeners let at most `backlog` connections wait to be accepted. A signal closes it
+/// in order.
 pub fn open(
+    options: ClientOptions,
+    role: Role,
+    profile: Profile,
+    backlog: u8,
+) -> Result<Opened, CommandError> {
+    let opened = reach_endpoint(options, role, profile, backlog)?;
+    close_at_signal(&opened)?;
+    Ok(opened)
+}
+
+fn close_at_signal<E>(opened: &Opened<E>) -> Result<(), CommandError> {
+    let (parting, streams) = (opened.client.clone(), Arc::clone(&opened.permits));
+    Signals::catch()?.then_exit(move || {
+        notify::stopping();
+        // An abort, not a close: the peer must not take a part of the bytes for the whole.
+        streams.abort_all();
+        // The signal asked for an end with bytes unacknowledged: that is no error.
+        let _ = parting.close(PARTING);
+    })?;
+    Ok(())
+}
+
+/// Opens the client; what signals do is left to the caller.
+pub fn reach_endpoint(
     options: ClientOptions,
     role: Role,
     profile: Profile,
@@ -48,25 +74,44 @@ pub fn open(
 ) -> Result<Opened, CommandError> {
     let options = options.complete()?;
     options.check()?;
-    let mut config = options.config(profile, backlog)?;
-    config.identity = options.identity(&role)?;
-    config.shared_secret = options.shared_secret()?;
-    let endpoint = role.place().endpoint(config.identity.as_ref())?;
-    let permits = Arc::new(Permits::new(permits(config.profile.channels)));
-    let patience = config.connect_timeout;
-    let client = reach(config)?;
-    let (parting, streams) = (client.clone(), Arc::clone(&permits));
-    Signals::catch()?.then_exit(move || {
-        // An abort, not a close: the peer must not take a part of the bytes for the whole.
-        streams.abort_all();
-        // The signal asked for an end with bytes unacknowledged: that is no error.
-        let _ = parting.close(PARTING);
-    })?;
+    let identity = options.identity(&role)?;
+    let endpoint = role.place().endpoint(identity.as_ref())?;
+    let Opened { client, permits, patience, .. } = open_as(&options, identity, profile, backlog)?;
     Ok(Opened { client, endpoint, permits, patience })
 }
 
+/// Opens a client that connects to the endpoints which programs name, and gives its own key, too.
+pub fn open_anywhere(
+    options: ClientOptions,
+    profile: Profile,
+) -> Result<(Opened<()>, Option<PublicKey>), CommandError> {
+    let options = options.complete()?;
+    options.check()?;
+    let identity = options.identity_to_connect()?;
+    let own = identity.as_ref().map(Identity::public_key);
+    // It does not listen.
+    let opened = open_as(&options, identity, profile, 1)?;
+    close_at_signal(&opened)?;
+    Ok((opened, own))
+}
+
+fn open_as(
+    options: &ClientOptions,
+    identity: Option<Identity>,
+    profile: Profile,
+    backlog: u8,
+) -> Result<Opened<()>, CommandError> {
+    let mut config = options.config(profile, backlog)?;
+    config.identity = identity;
+    config.shared_secret = options.shared_secret()?;
+    let permits = Arc::new(Permits::new(permits(config.profile.channels)));
+    let patience = config.connect_timeout;
+    let client = reach(config)?;
+    Ok(Opened { client, endpoint: (), permits, patience })
+}
+
 /// Opens the client. An obstacle is told after [`SOON`]; the client tries on until its time is over.
-fn reach(config: Config) -> Result<Client, Error> {
+pub fn reach(config: Config) -> Result<Client, Error> {
     let patience = config.open_timeout;
     let client = Client::start(config)?;
     match client.wait_open(patience.min(SOON)) {

@@ -73,7 +73,8 @@ pub struct ClientOptions {
     #[arg(long, value_name = "FILE|system|web|pin:…", value_parser = roots)]
     roots: Option<Roots>,
     /// Who this is: a later process with the same text takes over the endpoint, so that a restart
-    /// need not wait. Keep it to yourself, or others do so
+    /// need not wait. Keep it to yourself, or others do so: the list of processes shows options, and not the
+    /// variable [env: BYWAY_OWNER]
     #[arg(long, value_name = "TEXT")]
     owner: Option<String>,
     /// The file of the identity whose key this end has, and whose key name is the own one; byway id new makes
@@ -253,13 +254,19 @@ impl ClientOptions {
             self.relay = self.relay.or(preset.relay);
             self.identity = self.identity.or(preset.identity);
             self.known_peers = self.known_peers.or(preset.known_peers);
+            self.owner = self.owner.or(preset.owner);
             self.proxy = self.proxy.or(preset.proxy);
         }
         Ok(self)
     }
 
+    /// The relay's URL, where an option says it.
+    pub fn given_relay(&self) -> Option<&str> {
+        self.relay.as_deref()
+    }
+
     /// The relay's URL.
-    fn relay(&self) -> Result<&str, CommandError> {
+    pub fn relay(&self) -> Result<&str, CommandError> {
         self.relay.as_deref().ok_or_else(|| {
             CommandError::usage(
                 "no relay: give its URL (--relay, BYWAY_RELAY, or relay in byway/config.toml)",
@@ -282,10 +289,19 @@ impl ClientOptions {
     /// The identity that the user names, or the one at home, so that the key of this end stays the same. Where
     /// none is needed, and there is no home, or none that can be written, the client has a key for its life.
     pub fn identity(&self, role: &Role) -> Result<Option<Identity>, PrivateFileError> {
+        self.identity_for(role.need())
+    }
+
+    /// The identity of a client that connects to ordinary names alone.
+    pub fn identity_to_connect(&self) -> Result<Option<Identity>, PrivateFileError> {
+        self.identity_for(Need::None)
+    }
+
+    fn identity_for(&self, need: Need) -> Result<Option<Identity>, PrivateFileError> {
         if let Some(path) = &self.identity {
             return IdentityFile::new(path).load().map(Some);
         }
-        match role.need() {
+        match need {
             // An identity that is made now is not the one of that name.
             Need::OfName => IdentityFile::at_home()?.load().map(Some),
             Need::Any => at_home().map(Some),

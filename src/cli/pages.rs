@@ -10,11 +10,13 @@ use clap_complete::Shell;
 use super::failure::CommandError;
 
 /// Texts beside those of the commands and their options.
-const TOPICS: [(&str, &str); 4] = [
+const TOPICS: [(&str, &str); 6] = [
     ("config", include_str!("topics/config.txt")),
     ("exit-codes", super::EXIT_CODES),
+    ("forward", include_str!("topics/forward.txt")),
     ("names", include_str!("topics/names.txt")),
     ("security", include_str!("topics/security.txt")),
+    ("share", include_str!("topics/share.txt")),
 ];
 
 /// Prints the help of a command, or of a topic; without any what there is.
@@ -75,5 +77,45 @@ fn write(text: &[u8]) -> Result<(), CommandError> {
             format_args!("stdout cannot be written: {error}; look at its reader"),
         )),
         Ok(()) | Err(_) => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::path::Path;
+
+    use clap::CommandFactory;
+
+    /// Each line of a block that begins with `byway`, up to what the shell does with it.
+    fn commands(text: &str) -> Vec<String> {
+        let mut commands = Vec::new();
+        let mut lines = text.lines().map(str::trim);
+        while lines.any(|line| line == "```sh") {
+            for line in lines.by_ref().take_while(|line| *line != "```") {
+                let mut line = line.to_owned();
+                for end in [" #", ">", "<", "|", "&"] {
+                    line.truncate(line.find(end).unwrap_or(line.len()));
+                }
+                commands.extend(line.starts_with("byway ").then_some(line));
+            }
+        }
+        commands
+    }
+
+    #[test]
+    fn commands_on_pages_are_those_that_the_command_takes() {
+        let project = Path::new(env!("CARGO_MANIFEST_DIR"));
+        let mut seen = 0;
+        for page in ["README.md", "examples/deploy/README.md", "examples/package/README.md"] {
+            let text = fs::read_to_string(project.join(page)).expect("a page");
+            for command in commands(&text) {
+                let words = command.split_whitespace();
+                let parsed = super::super::Command::command().try_get_matches_from(words);
+                assert!(parsed.is_ok(), "{page}: {command}: {parsed:?}");
+                seen += 1;
+            }
+        }
+        assert!(seen > 8, "{seen} commands");
     }
 }

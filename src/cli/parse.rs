@@ -10,6 +10,7 @@ use byway::secure::{HostDigest, PublicKey};
 use ipnet::IpNet;
 
 use super::limits::ChosenRate;
+use super::local::LocalAddress;
 use super::options::Place;
 
 /// The longest time in seconds, 49 days: the protocol counts milliseconds in 32 bits.
@@ -67,10 +68,22 @@ pub fn host(text: &str) -> Result<HostDigest, String> {
     }
 }
 
-/// Parses the address of a TCP server, which has a port other than 0.
-pub fn server(text: &str) -> Result<String, String> {
-    let address = host_port(text)?;
-    if address.rsplit_once(':').is_some_and(|(_, port)| port.parse() == Ok(0_u16)) {
+/// Parses the address of a TCP or a Unix socket: a path with `unix:` before it, or one that cannot be taken for
+/// a host.
+pub fn local(text: &str) -> Result<LocalAddress, String> {
+    let is_path = ["/", "./", "../"].iter().any(|start| text.starts_with(start));
+    match text.strip_prefix("unix:").or(is_path.then_some(text)) {
+        Some("") => Err("a Unix socket has a path, as in unix:/run/web.sock".into()),
+        Some(path) => Ok(LocalAddress::Unix(path.into())),
+        None => host_port(text).map(LocalAddress::Tcp),
+    }
+}
+
+/// Parses the address of a server, where a TCP port is other than 0.
+pub fn server(text: &str) -> Result<LocalAddress, String> {
+    let address = local(text)?;
+    let port = text.rsplit_once(':').map(|(_, port)| port.parse());
+    if let (LocalAddress::Tcp(_), Some(Ok(0_u16))) = (&address, port) {
         return Err("no server listens at port 0; write the port of the server".into());
     }
     Ok(address)
@@ -161,6 +174,17 @@ pub fn seconds_or_never(text: &str) -> Result<u64, String> {
     whole(text, 0..=MAX_SECONDS).map(|seconds| seconds as u64)
 }
 
+/// Parses how many there are to be.
+pub fn count(text: &str) -> Result<u64, String> {
+    whole(text, 1..=MANY).map(|number| number as u64)
+}
+
+/// Parses the time between two pings in seconds, which may have a fraction.
+pub fn interval(text: &str) -> Result<f64, String> {
+    let fits = |seconds: &f64| (0.001..=60.0).contains(seconds);
+    text.parse().ok().filter(fits).ok_or_else(|| "write seconds from 0.001 to 60".into())
+}
+
 fn whole(text: &str, range: RangeInclusive<usize>) -> Result<usize, String> {
     let (least, most) = (range.start(), range.end());
     let is_number = !text.is_empty() && text.bytes().all(|octet| octet.is_ascii_digit());
@@ -215,6 +239,19 @@ mod tests {
         }
         assert!(server("host:0").is_err());
         assert!(server("host:00").is_err());
+    }
+
+    #[test]
+    fn unix_socket_is_written_as_a_path() {
+        for (text, path) in
+            [("unix:/a:1", "/a:1"), ("unix:a", "a"), ("/run/a", "/run/a"), ("./a", "./a")]
+        {
+            assert_eq!(local(text), Ok(LocalAddress::Unix(path.into())), "{text}");
+        }
+        assert_eq!(local("a:1"), Ok(LocalAddress::Tcp("a:1".into())));
+        for bad in ["unix:", "a/b", "a/b:1", "http://a"] {
+            assert!(local(bad).is_err(), "{bad}");
+        }
     }
 
     #[test]

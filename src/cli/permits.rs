@@ -1,9 +1,10 @@
-//! Permits to use a channel: how many are taken, and for which streams.
+//! Permits to use a channel: how many are taken, and for which channels.
 
 use std::mem;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
-use byway::client::Stream;
+use byway::client::{DatagramChannel, Stream};
+use byway::session::ChannelId;
 
 /// The permits of a client: as many as it can have channels.
 #[derive(Debug)]
@@ -16,14 +17,49 @@ pub struct Permits {
 #[derive(Debug, Default)]
 struct TakenPermits {
     count: usize,
-    streams: Vec<Stream>,
+    channels: Vec<Held>,
+}
+
+/// A channel of either kind.
+#[derive(Debug, Clone)]
+pub enum Held {
+    Stream(Stream),
+    Datagrams(DatagramChannel),
+}
+
+impl Held {
+    fn id(&self) -> ChannelId {
+        match self {
+            Self::Stream(stream) => stream.id(),
+            Self::Datagrams(channel) => channel.id(),
+        }
+    }
+
+    fn abort(&self) {
+        match self {
+            Self::Stream(stream) => stream.abort(),
+            Self::Datagrams(channel) => channel.abort(),
+        }
+    }
+}
+
+impl From<&Stream> for Held {
+    fn from(stream: &Stream) -> Self {
+        Self::Stream(stream.clone())
+    }
+}
+
+impl From<&DatagramChannel> for Held {
+    fn from(channel: &DatagramChannel) -> Self {
+        Self::Datagrams(channel.clone())
+    }
 }
 
 /// A permit, given back when dropped.
 #[derive(Debug)]
 pub struct Permit {
     permits: Arc<Permits>,
-    stream: Option<Stream>,
+    channel: Option<Held>,
 }
 
 impl Permits {
@@ -40,7 +76,7 @@ impl Permits {
     pub fn take(self: &Arc<Self>) -> Permit {
         let mut taken = self.wait_until(|taken| taken.count < self.most);
         taken.count += 1;
-        Permit { permits: Arc::clone(self), stream: None }
+        Permit { permits: Arc::clone(self), channel: None }
     }
 
     /// Takes a permit if one is free.
@@ -50,7 +86,7 @@ impl Permits {
             return None;
         }
         taken.count += 1;
-        Some(Permit { permits: Arc::clone(self), stream: None })
+        Some(Permit { permits: Arc::clone(self), channel: None })
     }
 
     /// Waits until all permits are free.
@@ -58,10 +94,10 @@ impl Permits {
         drop(self.wait_until(|taken| taken.count == 0));
     }
 
-    /// Aborts the streams that hold permits.
+    /// Aborts the channels that hold permits.
     pub fn abort_all(&self) {
-        let streams = mem::take(&mut self.lock().streams);
-        streams.iter().for_each(Stream::abort);
+        let channels = mem::take(&mut self.lock().channels);
+        channels.iter().for_each(Held::abort);
     }
 
     fn lock(&self) -> MutexGuard<'_, TakenPermits> {
@@ -78,24 +114,25 @@ impl Permits {
 }
 
 impl Permit {
-    /// Notes the stream that the permit is for.
-    pub fn hold(&mut self, stream: &Stream) {
-        self.permits.lock().streams.push(stream.clone());
-        self.stream = Some(stream.clone());
+    /// Notes the channel that the permit is for.
+    pub fn hold(&mut self, channel: impl Into<Held>) {
+        let channel = channel.into();
+        self.permits.lock().channels.push(channel.clone());
+        self.channel = Some(channel);
     }
 }
 
 impl Drop for Permit {
     fn drop(&mut self) {
-        let stream = self.stream.take();
+        let channel = self.channel.take();
         let released = {
             let mut taken = self.permits.lock();
             taken.count -= 1;
-            let held = |other: &Stream| stream.as_ref().is_some_and(|s| s.id() == other.id());
-            taken.streams.iter().position(held).map(|at| taken.streams.swap_remove(at))
+            let held = |other: &Held| channel.as_ref().is_some_and(|c| c.id() == other.id());
+            taken.channels.iter().position(held).map(|at| taken.channels.swap_remove(at))
         };
-        // The last handle of a stream frees its channel; only then may the permit be taken again.
-        drop((stream, released));
+        // The last handle of a channel frees its channel; only then may the permit be taken again.
+        drop((channel, released));
         self.permits.changed.notify_all();
     }
 }

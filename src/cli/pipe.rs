@@ -8,7 +8,9 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, mpsc};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use byway::Error;
 use byway::client::{Client, Stream};
+use byway::error::PeerError;
 
 use super::LAST_WORD;
 use super::failure::CommandError;
@@ -149,8 +151,11 @@ fn send(mut stream: &Stream, received: &Received) -> Result<HalfEnd, CommandErro
         }
     }
     received.wait_for_end(sent_nothing);
-    stream.shutdown(Shutdown::Write).map_err(CommandError::failed)?;
-    Ok(HalfEnd::Eof)
+    match stream.shutdown(Shutdown::Write) {
+        // A peer that closed before misses nothing.
+        Err(Error::Peer(PeerError::Closed)) if sent_nothing => Ok(HalfEnd::Eof),
+        ended => ended.map(|()| HalfEnd::Eof).map_err(CommandError::failed),
+    }
 }
 
 fn receive(

@@ -18,7 +18,8 @@ const FILE: &str = "BYWAY_CONFIG";
 /// Most octets of the file that are read.
 const LONGEST: u64 = 64 << 10;
 
-/// The settings of one source: `relay`, `token` or `token_file`, `identity`, `known_peers`, `proxy`, `roots`.
+/// The settings of one source: `relay`, `token` or `token_file`, `identity`, `known_peers`, `owner`,
+/// `proxy`, `roots`.
 #[derive(Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Preset {
@@ -27,6 +28,7 @@ pub struct Preset {
     token_file: Option<PathBuf>,
     pub identity: Option<PathBuf>,
     pub known_peers: Option<PathBuf>,
+    pub owner: Option<String>,
     pub proxy: Option<String>,
     pub roots: Option<String>,
 }
@@ -64,6 +66,7 @@ impl Preset {
             token_file: path("BYWAY_TOKEN_FILE")?,
             identity: path("BYWAY_IDENTITY")?,
             known_peers: path("BYWAY_KNOWN_PEERS")?,
+            owner: text("BYWAY_OWNER")?,
             proxy: text("BYWAY_PROXY")?,
             roots: text("BYWAY_ROOTS")?,
         })
@@ -81,9 +84,14 @@ impl Preset {
             let cause = error.message().lines().next().unwrap_or_default().to_owned();
             fault(&format_args!("line {line}: {cause}; mend or remove it"))
         })?;
-        if let (Some(_), Some(mode)) = (&preset.token, mode) {
+        let secret = match &preset {
+            Self { token: Some(_), .. } => Some(("a token", "ask for another token")),
+            Self { owner: Some(_), .. } => Some(("an owner", "choose another one")),
+            _ => None,
+        };
+        if let (Some((secret, remedy)), Some(mode)) = (secret, mode) {
             return Err(fault(&format_args!(
-                "it has a token, and others may read it (mode {mode:o}); if nobody has, chmod 600 it, else ask for another token"
+                "it has {secret}, and others may read it (mode {mode:o}); if nobody has, chmod 600 it, else {remedy}"
             )));
         }
         // What it names is beside it.

@@ -15,7 +15,7 @@ use super::failure::CommandError;
 use super::files::Files;
 use super::limits::Limits;
 use super::signals::{Asked, Hangup, Signals};
-use super::{announce, parse, say, sockets};
+use super::{announce, notify, parse, say, sockets};
 
 /// How long exchanges under way may take when the relay stops. The relay answers parks at once, and a
 /// client gives up on a send after 4 s.
@@ -162,20 +162,31 @@ pub fn run(options: &Options) -> Result<(), CommandError> {
         ))
     })?;
     let first = relay.local_addr();
+    if first.ip().is_unspecified() {
+        say(format_args!(
+            "at all addresses of this machine: clients dial it by one of them, or by its name, at port {}",
+            first.port()
+        ));
+    }
     announce(relay.url());
     for other in addresses.iter().filter(|address| **address != first) {
         announce(relay.url().replacen(&first.to_string(), &other.to_string(), 1));
     }
+    let status = format!("listening on {}", options.listen);
+    notify::ready(&status);
     let number = loop {
         match signals.asked() {
             Asked::Reload => {
+                notify::reloading();
                 options.reload(&relay);
                 options.files.reload(&relay);
+                notify::ready(&status);
             }
             Asked::End(number) => break number,
         }
     };
     info!("stopping on signal {number}");
+    notify::stopping();
     signals.then_exit(|| {})?;
     relay.shutdown(SHUTDOWN);
     Ok(())

@@ -3,11 +3,12 @@
 use std::thread;
 use std::time::{Duration, Instant};
 
-use byway::client::{Client, Listener, Stream};
+use byway::client::{Channel, ChannelKind, Client, Listener, Stream};
 use byway::error::{ConfigError, PeerError};
 use byway::{Endpoint, Error};
 
 use super::peers::{self, Target};
+use super::ping;
 use super::say;
 
 /// The first and the longest pause before another try; each pause is twice the one before. A channel
@@ -23,16 +24,16 @@ const MAX_FULL_PAUSE: Duration = Duration::from_secs(5);
 
 /// Claims the endpoint, and waits within `patience` for an endpoint in use: its holder may be dead,
 /// which the relay knows only after a while.
-pub fn listen(
+pub fn listen<K: ChannelKind>(
     client: &Client,
     endpoint: Endpoint,
     patience: Duration,
-) -> Result<Listener<Stream>, Error> {
+) -> Result<Listener<Channel<K>>, Error> {
     let mut tell = Teller::new(patience);
     patiently(
         patience,
         thread::sleep,
-        |left| client.listen_timeout(endpoint, left),
+        |left| client.listen_greeting(endpoint, ping::GREETING, left),
         |error| match error {
             Error::Config(ConfigError::InUse) => {
                 let line = "is held by another client, or by one that died a moment ago";
@@ -46,12 +47,22 @@ pub fn listen(
 
 /// Connects, and waits within `patience` for a listener that is not there yet, or full.
 pub fn connect(client: &Client, target: Target, patience: Duration) -> Result<Stream, Error> {
+    connect_with(client, target, &[], patience)
+}
+
+/// Connects with a greeting; else as [`connect`].
+pub fn connect_with(
+    client: &Client,
+    target: Target,
+    greeting: &[u8],
+    patience: Duration,
+) -> Result<Stream, Error> {
     let endpoint = target.endpoint;
     let mut tell = Teller::new(patience);
     patiently(
         patience,
         thread::sleep,
-        |left| connect_once(client, target, left),
+        |left| open(target.start_connect_with(client, greeting)?, target, left),
         |error| match error {
             Error::Peer(PeerError::NoListener) => {
                 tell.once(error, endpoint, "has no listener yet");
@@ -69,7 +80,10 @@ pub fn connect(client: &Client, target: Target, patience: Duration) -> Result<St
 /// Connects with a single try. `Client::connect` would try again by itself where the listener has no
 /// room; the command tells the user of that.
 pub fn connect_once(client: &Client, target: Target, left: Duration) -> Result<Stream, Error> {
-    let stream = target.start_connect(client)?;
+    open(target.start_connect(client)?, target, left)
+}
+
+fn open(stream: Stream, target: Target, left: Duration) -> Result<Stream, Error> {
     stream.wait_open(left)?;
     peers::tell_key(&stream, target.endpoint);
     Ok(stream)

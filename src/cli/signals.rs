@@ -2,7 +2,9 @@
 
 use std::future::poll_fn;
 use std::io;
+use std::mem;
 use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
+use std::sync::{Mutex, PoisonError};
 use std::task::Poll;
 use std::thread;
 
@@ -11,6 +13,23 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 
 /// Whether a signal is ending the process.
 static ENDING: AtomicBool = AtomicBool::new(false);
+
+/// What is to be done when the process ends.
+type Last = Box<dyn FnOnce() + Send>;
+
+/// What [`at_end`] was given.
+static LASTS: Mutex<Vec<Last>> = Mutex::new(Vec::new());
+
+/// Has `last` done when the process ends, by itself or by a signal; only a second signal leaves it out.
+pub fn at_end(last: impl FnOnce() + Send + 'static) {
+    LASTS.lock().unwrap_or_else(PoisonError::into_inner).push(Box::new(last));
+}
+
+/// Does what is to be done at the end, the newest first.
+fn do_last() {
+    let lasts = mem::take(&mut *LASTS.lock().unwrap_or_else(PoisonError::into_inner));
+    lasts.into_iter().rev().for_each(|last| last());
+}
 
 /// The signals that end a program, caught from now on.
 pub struct Signals {
@@ -88,6 +107,7 @@ impl Signals {
             if again.is_ok() {
                 last();
             }
+            do_last();
             std::process::exit(128 + number);
         })?;
         Ok(())
@@ -103,9 +123,11 @@ fn is_ignored(kind: SignalKind) -> bool {
     mask.is_some_and(|mask| mask >> (kind.as_raw_value() - 1) & 1 == 1)
 }
 
-/// Leaves the end of the process to the signal that is ending it, if there is one.
+/// Leaves the end of the process to the signal that is ending it, if there is one; else does what is to be
+/// done last.
 pub fn finish() {
     while ENDING.load(SeqCst) {
         thread::park();
     }
+    do_last();
 }

@@ -1,10 +1,14 @@
-//! TCP listeners at the addresses of a name.
+//! Listeners for programs: TCP at the addresses of a name, or a Unix socket.
 
 use std::io::{self, ErrorKind};
-use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, TcpStream, ToSocketAddrs};
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, ToSocketAddrs, UdpSocket};
+use std::os::fd::{AsFd, BorrowedFd};
 
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::io::Errno;
+
+use super::local::{LocalAddress, LocalSocket};
+use super::unix_listener::UnixListener;
 
 /// How many ports that the system chose for one address are tried at the others.
 const TRIES: usize = 16;
@@ -15,10 +19,17 @@ const TRIES: usize = 16;
 /// # Errors
 /// The name has no address, none of them is this machine's, or one is in use.
 pub fn bind(host_port: &str) -> io::Result<Vec<TcpListener>> {
+    bind_by(host_port, TcpListener::bind)
+}
+
+fn bind_by<S: Bound>(
+    host_port: &str,
+    bind_one: fn(SocketAddr) -> io::Result<S>,
+) -> io::Result<Vec<S>> {
     let addresses = resolve(host_port)?;
     let mut last = None;
     for _ in 0..TRIES {
-        match bind_all(&addresses) {
+        match bind_all(&addresses, bind_one) {
             Err(error) if error.kind() == ErrorKind::AddrInUse => last = Some(error),
             result => return result,
         }
@@ -27,6 +38,16 @@ pub fn bind(host_port: &str) -> io::Result<Vec<TcpListener>> {
         }
     }
     Err(last.unwrap_or_else(|| ErrorKind::AddrInUse.into()))
+}
+
+/// Takes datagrams at all addresses of `host:port` that are this machine's, by sockets that do not block.
+///
+/// # Errors
+/// Those of [`bind`].
+pub fn bind_udp(host_port: &str) -> io::Result<Vec<UdpSocket>> {
+    let sockets = bind_by(host_port, UdpSocket::bind)?;
+    sockets.iter().try_for_each(|socket| socket.set_nonblocking(true))?;
+    Ok(sockets)
 }
 
 /// The addresses of `host:port`. `localhost` is both loopback addresses whatever the resolver says
@@ -50,14 +71,34 @@ pub fn addresses(listeners: &[TcpListener]) -> io::Result<Vec<SocketAddr>> {
     listeners.iter().map(TcpListener::local_addr).collect()
 }
 
-fn bind_all(addresses: &[SocketAddr]) -> io::Result<Vec<TcpListener>> {
-    let (mut listeners, mut refused) = (Vec::<TcpListener>::new(), None);
+/// A socket that has an address.
+trait Bound {
+    fn address(&self) -> io::Result<SocketAddr>;
+}
+
+impl Bound for TcpListener {
+    fn address(&self) -> io::Result<SocketAddr> {
+        self.local_addr()
+    }
+}
+
+impl Bound for UdpSocket {
+    fn address(&self) -> io::Result<SocketAddr> {
+        self.local_addr()
+    }
+}
+
+fn bind_all<S: Bound>(
+    addresses: &[SocketAddr],
+    bind_one: fn(SocketAddr) -> io::Result<S>,
+) -> io::Result<Vec<S>> {
+    let (mut listeners, mut refused) = (Vec::<S>::new(), None);
     for address in addresses {
         let mut address = *address;
         if let (Some(first), 0) = (listeners.first(), address.port()) {
-            address.set_port(first.local_addr()?.port());
+            address.set_port(first.address()?.port());
         }
-        match TcpListener::bind(address) {
+        match bind_one(address) {
             Ok(listener) => listeners.push(listener),
             Err(error) if error.kind() == ErrorKind::AddrInUse => return Err(error),
             Err(error) => refused = Some(error),
@@ -72,39 +113,93 @@ fn bind_all(addresses: &[SocketAddr]) -> io::Result<Vec<TcpListener>> {
     }
 }
 
-/// Accepts connections from several listeners.
+/// A socket that takes connections of programs.
+#[derive(Debug)]
+enum LocalListener {
+    Tcp(TcpListener),
+    Unix(UnixListener),
+}
+
+impl LocalListener {
+    fn accept(&self) -> io::Result<LocalSocket> {
+        match self {
+            Self::Tcp(listener) => {
+                let (tcp, _) = listener.accept()?;
+                tcp.set_nonblocking(false)?;
+                Ok(LocalSocket::Tcp(tcp))
+            }
+            Self::Unix(listener) => {
+                let unix = listener.accept()?;
+                unix.set_nonblocking(false)?;
+                Ok(LocalSocket::Unix(unix))
+            }
+        }
+    }
+}
+
+impl AsFd for LocalListener {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        match self {
+            Self::Tcp(listener) => listener.as_fd(),
+            Self::Unix(listener) => listener.as_fd(),
+        }
+    }
+}
+
+/// Accepts connections of programs, at all addresses of a name or at a Unix socket.
 #[derive(Debug)]
 pub struct Acceptor {
-    listeners: Vec<TcpListener>,
+    listeners: Vec<LocalListener>,
     /// The listener that was asked last.
     turn: usize,
 }
 
+/// What an [`Acceptor`] waited for.
+#[derive(Debug)]
+pub enum Accepted {
+    Connection {
+        socket: LocalSocket,
+        /// Whether it was there already.
+        was_there: bool,
+    },
+    /// The descriptor that says so became readable.
+    Ended,
+}
+
 impl Acceptor {
-    pub fn new(listeners: Vec<TcpListener>) -> io::Result<Self> {
+    pub fn bind(address: &LocalAddress) -> io::Result<Self> {
         // A listener that was ready may not be any more.
-        listeners.iter().try_for_each(|listener| listener.set_nonblocking(true))?;
+        let listeners = match address {
+            LocalAddress::Tcp(host_port) => {
+                let listeners = bind(host_port)?;
+                listeners.iter().try_for_each(|listener| listener.set_nonblocking(true))?;
+                listeners.into_iter().map(LocalListener::Tcp).collect()
+            }
+            LocalAddress::Unix(path) => vec![LocalListener::Unix(UnixListener::bind(path)?)],
+        };
         Ok(Self { listeners, turn: 0 })
     }
 
-    pub fn addresses(&self) -> io::Result<Vec<SocketAddr>> {
-        addresses(&self.listeners)
+    /// The addresses as they are announced, one for each listener.
+    pub fn addresses(&self) -> io::Result<Vec<LocalAddress>> {
+        let address = |listener: &LocalListener| match listener {
+            LocalListener::Tcp(tcp) => Ok(LocalAddress::Tcp(tcp.local_addr()?.to_string())),
+            LocalListener::Unix(unix) => Ok(LocalAddress::Unix(unix.path().to_owned())),
+        };
+        self.listeners.iter().map(address).collect()
     }
 
-    /// Waits for a connection, and tells whether it was there already.
+    /// Waits for a connection, or until `ended` is readable.
     ///
     /// # Errors
     /// The system does not give the connection, which still waits then.
-    pub fn accept(&mut self) -> io::Result<(TcpStream, bool)> {
+    pub fn accept(&mut self, ended: BorrowedFd<'_>) -> io::Result<Accepted> {
         let mut was_there = true;
         loop {
             for _ in 0..self.listeners.len() {
                 self.turn = (self.turn + 1) % self.listeners.len();
                 match self.listeners[self.turn].accept() {
-                    Ok((tcp, _)) => {
-                        tcp.set_nonblocking(false)?;
-                        return Ok((tcp, was_there));
-                    }
+                    Ok(socket) => return Ok(Accepted::Connection { socket, was_there }),
                     Err(error) => match error.kind() {
                         // No connection waits, or the one that waited went away.
                         ErrorKind::WouldBlock
@@ -114,11 +209,14 @@ impl Acceptor {
                     },
                 }
             }
-            let watch = |listener| PollFd::new(listener, PollFlags::IN);
-            let mut fds: Vec<_> = self.listeners.iter().map(watch).collect();
+            let mut fds = vec![PollFd::from_borrowed_fd(ended, PollFlags::IN)];
+            fds.extend(self.listeners.iter().map(|listener| PollFd::new(listener, PollFlags::IN)));
             match poll(&mut fds, None) {
                 Ok(_) | Err(Errno::INTR) => {}
                 Err(error) => return Err(error.into()),
+            }
+            if !fds[0].revents().is_empty() {
+                return Ok(Accepted::Ended);
             }
             was_there = false;
         }
@@ -130,8 +228,7 @@ mod tests {
     use super::*;
 
     fn ports(name: &str) -> Vec<(bool, u16)> {
-        let acceptor = Acceptor::new(bind(name).expect("bound")).expect("accepts");
-        let addresses = acceptor.addresses().expect("addresses");
+        let addresses = addresses(&bind(name).expect("bound")).expect("addresses");
         addresses.iter().map(|address| (address.is_ipv6(), address.port())).collect()
     }
 
@@ -152,9 +249,9 @@ mod tests {
     fn addresses_that_are_not_this_machines_are_left_out() {
         let ours = SocketAddr::from(([127, 0, 0, 1], 0));
         let other = SocketAddr::from(([192, 0, 2, 1], 0));
-        assert_eq!(bind_all(&[ours, other]).expect("bound").len(), 1);
-        assert_eq!(bind_all(&[other, ours]).expect("bound").len(), 1);
-        let error = bind_all(&[other]).expect_err("not ours");
+        assert_eq!(bind_all(&[ours, other], TcpListener::bind).expect("bound").len(), 1);
+        assert_eq!(bind_all(&[other, ours], TcpListener::bind).expect("bound").len(), 1);
+        let error = bind_all(&[other], TcpListener::bind).expect_err("not ours");
         assert_eq!(error.kind(), ErrorKind::AddrNotAvailable);
     }
 
@@ -163,7 +260,7 @@ mod tests {
         let holder = TcpListener::bind("127.0.0.2:0").expect("a free port");
         let taken = holder.local_addr().expect("an address");
         let free = SocketAddr::from(([127, 0, 0, 3], taken.port()));
-        let error = bind_all(&[free, taken]).expect_err("in use");
+        let error = bind_all(&[free, taken], TcpListener::bind).expect_err("in use");
         assert_eq!(error.kind(), ErrorKind::AddrInUse);
     }
 }

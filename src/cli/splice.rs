@@ -1,7 +1,7 @@
-//! The splice: a TCP connection and a channel, joined.
+//! The splice: a program's socket and a channel, joined.
 
 use std::io::{self, ErrorKind, Read, Write};
-use std::net::{Shutdown, TcpStream};
+use std::net::Shutdown;
 use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::thread;
@@ -11,6 +11,8 @@ use byway::Error;
 use byway::client::{Readiness, Stream};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
+
+use super::local::LocalSocket;
 
 /// Octets read and written at once, where there are so many: each read or write of a channel takes a lock
 /// and wakes a thread. Pages of a buffer that no read has filled take no memory.
@@ -26,15 +28,6 @@ const LOOK: Duration = Duration::from_secs(1);
 /// those of a closed socket for about three minutes.
 const PATIENCE: Duration = Duration::from_secs(180);
 
-/// How long a TCP connection is idle before its other end is probed: a machine that lost its power says
-/// nothing, and would hold its permit for ever.
-const KEEP_IDLE: Duration = Duration::from_secs(120);
-
-/// The interval between two probes, and the number of probes without an answer after which the
-/// connection is given up.
-const KEEP_INTERVAL: Duration = Duration::from_secs(15);
-const KEEP_PROBES: u32 = 4;
-
 /// The flags that `poll` always gives: the connection was reset, or both directions have ended.
 const GONE: PollFlags = PollFlags::HUP.union(PollFlags::ERR);
 
@@ -46,15 +39,18 @@ const ENDED: PollFlags = PollFlags::empty();
 
 /// Carries bytes both ways until both directions have ended and the peer has acknowledged
 /// everything. The end of each direction is passed on. A reset or an abort of one side is passed on to
-/// the other, behind all bytes before it: `tcp` must be a connection prepared by [`reset_at_end`].
-pub fn join(tcp: &TcpStream, stream: &Stream) -> io::Result<()> {
-    join_for(tcp, stream, PATIENCE)
+/// the other, behind all bytes before it: `socket` must be prepared by [`LocalSocket::reset_at_end`].
+///
+/// A program that closes a Unix socket, or exits, ends both directions in order: what the peer sends after
+/// that has no reader.
+pub fn join(socket: &LocalSocket, stream: &Stream) -> io::Result<()> {
+    join_for(socket, stream, PATIENCE)
 }
 
-fn join_for(tcp: &TcpStream, stream: &Stream, patience: Duration) -> io::Result<()> {
-    prepare(tcp).inspect_err(|_| stream.abort())?;
+fn join_for(socket: &LocalSocket, stream: &Stream, patience: Duration) -> io::Result<()> {
+    socket.prepare(LOOK).inspect_err(|_| stream.abort())?;
     let splice = Splice {
-        tcp,
+        socket,
         stream,
         patience,
         fin_passed: AtomicBool::new(false),
@@ -76,21 +72,17 @@ fn join_for(tcp: &TcpStream, stream: &Stream, patience: Duration) -> io::Result<
         }
     });
     up.and(down)?;
-    // Both ends were passed on: the system delivers the rest.
-    rustix::net::sockopt::set_socket_linger(tcp, None)?;
+    socket.end_in_order()?;
     splice.wait_acked()
 }
 
-/// Has the system end this connection by a reset, which no peer takes for the end of the data, unless
-/// [`join`] ends well.
-pub fn reset_at_end(tcp: &TcpStream) {
-    // A failure means that the connection is gone already.
-    let _ = rustix::net::sockopt::set_socket_linger(tcp, Some(Duration::ZERO));
-}
-
-/// Waits for `most`, or until `tcp` was reset, and tells whether it was. The end of a direction is no
-/// reset: the other side may have sent its request, and still reads the reply.
-pub fn wait_gone(tcp: &TcpStream, most: Duration) -> bool {
+/// Waits for `most`, or until `socket` was reset, and tells whether it was. The end of a direction is no
+/// reset: the other side may have sent its request, and still reads the reply. Unix sockets have no resets.
+pub fn wait_gone(socket: &LocalSocket, most: Duration) -> bool {
+    let LocalSocket::Tcp(tcp) = socket else {
+        thread::sleep(most);
+        return false;
+    };
     let mut fds = [PollFd::new(tcp, PollFlags::empty())];
     let until = Instant::now() + most;
     loop {
@@ -106,39 +98,24 @@ pub fn wait_gone(tcp: &TcpStream, most: Duration) -> bool {
     }
 }
 
-fn prepare(tcp: &TcpStream) -> io::Result<()> {
-    tcp.set_nodelay(true)?;
-    tcp.set_write_timeout(Some(LOOK))?;
-    keep_alive(tcp)
-}
-
-/// Has the kernel probe the other end of an idle connection.
-fn keep_alive(tcp: &TcpStream) -> io::Result<()> {
-    use rustix::net::sockopt;
-    sockopt::set_socket_keepalive(tcp, true)?;
-    sockopt::set_tcp_keepidle(tcp, KEEP_IDLE)?;
-    sockopt::set_tcp_keepintvl(tcp, KEEP_INTERVAL)?;
-    Ok(sockopt::set_tcp_keepcnt(tcp, KEEP_PROBES)?)
-}
-
-/// A TCP connection and a channel while they are joined. Only `up` ends the channel, behind the bytes
-/// of the TCP connection, and only `down` ends the TCP connection, behind the bytes of the channel.
+/// A program's socket and a channel while they are joined. Only `up` ends the channel, behind the bytes
+/// of the socket, and only `down` ends the socket, behind the bytes of the channel.
 struct Splice<'l> {
-    tcp: &'l TcpStream,
+    socket: &'l LocalSocket,
     stream: &'l Stream,
     patience: Duration,
     /// Whether `down` has passed the end of its direction on, or is about to.
     fin_passed: AtomicBool,
-    /// Whether the channel has ended, and the TCP connection has all bytes before its end.
+    /// Whether the channel has ended, and the socket has all bytes before its end.
     is_over: AtomicBool,
-    /// The error of the write to the TCP connection that failed. Every write holds the lock: the system
+    /// The error of the write to the socket that failed. Every write holds the lock: the system
     /// tells of a reset once, to the call that comes first.
     refused: Mutex<Option<ErrorKind>>,
 }
 
 /// The side that has ended.
 enum Side {
-    Tcp,
+    Program,
     Channel,
 }
 
@@ -163,16 +140,22 @@ impl Standstill {
 }
 
 impl Splice<'_> {
-    /// Carries bytes from the TCP connection to the channel. On an error the channel is aborted, too.
+    /// Carries bytes from the socket to the channel. On an error the channel is aborted, too.
     fn up(&self) -> io::Result<()> {
-        let end = self.read_tcp().and_then(|()| {
+        let end = self.read_socket().and_then(|()| {
             // A channel that has ended has nothing to shut down; `down` is told why.
             let _ = self.stream.shutdown(Shutdown::Write);
             match self.watch() {
-                Side::Tcp if !self.fin_passed.load(SeqCst) => {
-                    Err(ErrorKind::ConnectionReset.into())
-                }
-                Side::Tcp | Side::Channel => Ok(()),
+                Side::Program if self.fin_passed.load(SeqCst) => Ok(()),
+                Side::Program => match self.socket {
+                    LocalSocket::Tcp(_) => Err(ErrorKind::ConnectionReset.into()),
+                    LocalSocket::Unix(_) | LocalSocket::Child(_) => {
+                        // `down` ends: nobody reads what still comes.
+                        let _ = self.stream.shutdown(Shutdown::Read);
+                        Ok(())
+                    }
+                },
+                Side::Channel => Ok(()),
             }
         });
         if end.is_err() {
@@ -184,14 +167,14 @@ impl Splice<'_> {
     }
 
     /// Carries bytes until the end of the data (`Ok`) or a reset.
-    fn read_tcp(&self) -> io::Result<()> {
-        let mut tcp = self.tcp;
+    fn read_socket(&self) -> io::Result<()> {
+        let mut socket = self.socket;
         let mut buffer = vec![0; BUFFER];
         // Whether the channel still takes bytes. If not, reading goes on: a peer that is kept from
         // writing might not read the bytes before.
         let mut takes = true;
         loop {
-            match tcp.read(&mut buffer) {
+            match socket.read(&mut buffer) {
                 // `down` has shut the reading side.
                 Ok(_) if self.is_over.load(SeqCst) => return Ok(()),
                 Ok(0) if self.is_reset() => return Err(ErrorKind::ConnectionReset.into()),
@@ -207,7 +190,7 @@ impl Splice<'_> {
     fn is_reset(&self) -> bool {
         // Behind the end of the data a reset is a broken pipe.
         !self.fin_passed.load(SeqCst)
-            && !self.poll_tcp(GONE, Duration::ZERO).is_empty()
+            && !self.poll_socket(GONE, Duration::ZERO).is_empty()
             && self.refused().is_some_and(|kind| kind != ErrorKind::BrokenPipe)
     }
 
@@ -219,7 +202,7 @@ impl Splice<'_> {
                 Ok(n) => bytes = &bytes[n..],
                 Err(Error::TimedOut) => {
                     let still = standstill.at(bytes.len() as u64);
-                    let is_gone = || !self.poll_tcp(GONE, Duration::ZERO).is_empty();
+                    let is_gone = || !self.poll_socket(GONE, Duration::ZERO).is_empty();
                     if still >= self.patience && is_gone() {
                         return Err(ErrorKind::TimedOut.into());
                     }
@@ -246,7 +229,7 @@ impl Splice<'_> {
         }
     }
 
-    /// Carries bytes from the channel to the TCP connection. On an error the TCP connection is to end
+    /// Carries bytes from the channel to the socket. On an error the socket is to end
     /// by a reset, or has ended.
     fn down(&self) -> io::Result<()> {
         let mut buffer = vec![0; BUFFER];
@@ -258,9 +241,9 @@ impl Splice<'_> {
                     self.wait_sent(ENDED);
                     self.fin_passed.store(true, SeqCst);
                     // A failure means that the peer is gone, of which `up` is told.
-                    let _ = self.tcp.shutdown(Shutdown::Write);
+                    let _ = self.socket.shutdown(Shutdown::Write);
                     match self.watch() {
-                        Side::Tcp => return Ok(()),
+                        Side::Program => return Ok(()),
                         Side::Channel => break ErrorKind::ConnectionAborted.into(),
                     }
                 }
@@ -270,7 +253,12 @@ impl Splice<'_> {
                     Err(error) => {
                         // `up` brings the other direction to its end; further bytes have no reader.
                         let _ = self.stream.shutdown(Shutdown::Read);
-                        return Err(error);
+                        return match self.socket {
+                            LocalSocket::Child(_) if error.kind() == ErrorKind::BrokenPipe => {
+                                Ok(())
+                            }
+                            _ => Err(error),
+                        };
                     }
                 },
                 Err(error) => break error,
@@ -280,11 +268,11 @@ impl Splice<'_> {
         Err(self.reset(cause))
     }
 
-    /// Has `up` end, so that the TCP connection is closed.
+    /// Has `up` end, so that the socket is closed.
     fn reset(&self, cause: io::Error) -> io::Error {
         self.is_over.store(true, SeqCst);
         // Only the reading side, to wake `up`: the writing side would send a FIN.
-        let _ = self.tcp.shutdown(Shutdown::Read);
+        let _ = self.socket.shutdown(Shutdown::Read);
         cause
     }
 
@@ -309,7 +297,7 @@ impl Splice<'_> {
 
     fn write(&self, bytes: &[u8]) -> io::Result<usize> {
         let mut refused = self.refused();
-        { self.tcp }.write(bytes).inspect_err(|error| match error.kind() {
+        { self.socket }.write(bytes).inspect_err(|error| match error.kind() {
             ErrorKind::Interrupted | ErrorKind::WouldBlock => {}
             kind => *refused = Some(kind),
         })
@@ -318,11 +306,14 @@ impl Splice<'_> {
     /// Waits until the system has sent all bytes, so that a reset of ours no longer drops them; or until
     /// one of the flags `unless`; or until the channel has ended and the program takes nothing.
     fn wait_sent(&self, unless: PollFlags) {
-        // Here only bytes not yet sent keep the socket from being writable; elsewhere a full buffer.
-        #[cfg(any(target_os = "linux", target_os = "android"))]
-        let _ = socket2::SockRef::from(self.tcp).set_tcp_notsent_lowat(1);
+        match self.socket {
+            // Here only bytes not yet sent keep the socket from being writable; elsewhere a full buffer.
+            LocalSocket::Tcp(_) => self.socket.wait_for_sent(),
+            // What was written is the other end's already, also behind our end.
+            LocalSocket::Unix(_) | LocalSocket::Child(_) => return,
+        }
         let mut ended = Standstill::new();
-        while self.poll_tcp(PollFlags::OUT | unless, LOOK).is_empty() {
+        while self.poll_socket(PollFlags::OUT | unless, LOOK).is_empty() {
             if ended.at(self.has_ended().into()) >= self.patience && self.has_ended() {
                 return;
             }
@@ -334,11 +325,11 @@ impl Splice<'_> {
         // Without a file descriptor the loop looks at the channel now and then.
         let ended = self.stream.poll_fd(Readiness::NONE).ok();
         while !self.has_ended() {
-            let mut fds = vec![PollFd::new(self.tcp, GONE)];
+            let mut fds = vec![PollFd::new(self.socket, GONE)];
             fds.extend(ended.as_ref().map(|ended| PollFd::new(ended, PollFlags::IN)));
             // After a failure, such as an interrupt, the loop polls again.
             if poll(&mut fds, Some(&time(LOOK))).is_ok() && !fds[0].revents().is_empty() {
-                return Side::Tcp;
+                return Side::Program;
             }
         }
         Side::Channel
@@ -352,10 +343,10 @@ impl Splice<'_> {
         self.refused.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Waits until the TCP connection has one of `flags`, or is gone, and gives the flags that it has;
+    /// Waits until the socket has one of `flags`, or is gone, and gives the flags that it has;
     /// empty when the time is over.
-    fn poll_tcp(&self, flags: PollFlags, timeout: Duration) -> PollFlags {
-        let mut fds = [PollFd::new(self.tcp, flags)];
+    fn poll_socket(&self, flags: PollFlags, timeout: Duration) -> PollFlags {
+        let mut fds = [PollFd::new(self.socket, flags)];
         match poll(&mut fds, Some(&time(timeout))) {
             Ok(_) => fds[0].revents(),
             Err(_) => PollFlags::empty(),

@@ -23,6 +23,9 @@ pub enum Action {
         /// Write the token to this new file, which only its owner can read
         #[arg(long, value_name = "FILE")]
         out: Option<PathBuf>,
+        /// Print one JSON document: the policy's lines, and the token itself unless --out has it
+        #[arg(long)]
+        json: bool,
     },
     /// Print the policy's lines for a token that is there already, which is read from stdin
     Lines {
@@ -34,7 +37,7 @@ pub enum Action {
 /// Makes a token, or the lines of one.
 pub fn run(action: &Action) -> Result<(), CommandError> {
     match action {
-        Action::New { name, out } => {
+        Action::New { name, out, json } => {
             let mut random = Zeroizing::new([0; 32]);
             getrandom::fill(&mut *random).map_err(|error| {
                 CommandError::failed(format_args!(
@@ -55,12 +58,21 @@ pub fn run(action: &Action) -> Result<(), CommandError> {
                         path.display()
                     ));
                 }
+                None if *json => {}
                 None => {
                     say("the token, which is shown this once, for its bearer's --token-file:");
                     say(token.token());
                 }
             }
-            announce(token.policy().trim_end());
+            match json {
+                true => announce(serde_json::json!({
+                    "name": name,
+                    "policy": token.policy(),
+                    "token": out.is_none().then(|| token.token()),
+                    "file": out,
+                })),
+                false => announce(token.policy().trim_end()),
+            }
             Ok(())
         }
         Action::Lines { name } => {

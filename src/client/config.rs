@@ -148,7 +148,8 @@ impl Config {
         self.backlog.map_or(channels, NonZeroU8::get)
     }
 
-    pub(super) fn http(&self) -> HttpConfig {
+    /// The settings of the client's way to the relay.
+    pub fn http(&self) -> HttpConfig {
         HttpConfig {
             url: self.url.clone(),
             proxy: self.proxy.clone(),

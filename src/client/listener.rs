@@ -152,7 +152,12 @@ impl<K: ChannelKind> Listener<Channel<K>> {
                 if self.admitted().has(key.as_ref()) {
                     return Ok(Some(id));
                 }
-                log::debug!("{}: a peer with the key {key:?} is not admitted", self.endpoint);
+                match key {
+                    Some(key) => {
+                        log::debug!("{}: a peer with the key {key} is not admitted", self.endpoint);
+                    }
+                    None => log::debug!("{}: a peer without a key is not admitted", self.endpoint),
+                }
                 session.refuse(now, id);
             }
             Ok(None)

@@ -42,6 +42,14 @@ pub enum Blocked {
     /// The relay does not let this client in.
     #[error(transparent)]
     Token(TokenFault),
+    /// The relay is for its own machine alone, and a front passed the request on to it.
+    #[error(
+        "the relay is for its own machine alone, and a front passed the request on; have its operator name the front (byway relay --trusted-proxy) and say who may use the relay (--policy or --open)"
+    )]
+    FromBeyond,
+    /// The port is one of `https://`, and was asked by `http://`.
+    #[error("that is a port of https://; write https:// in the URL")]
+    WantsTls,
     /// The configured proxy wants a password, or another password.
     #[error("the proxy wants authentication; give the right user and password")]
     ProxyAuth,
@@ -78,7 +86,11 @@ impl Blocked {
     pub const fn is_lasting(self) -> bool {
         match self {
             Self::Tls(fault) => !matches!(fault, TlsFault::Broken),
-            Self::ProxyAuth | Self::ProxyScheme(_) | Self::Token(_) => true,
+            Self::FromBeyond
+            | Self::WantsTls
+            | Self::ProxyAuth
+            | Self::ProxyScheme(_)
+            | Self::Token(_) => true,
             Self::Dns
             | Self::Connect
             | Self::Hook

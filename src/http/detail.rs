@@ -6,7 +6,7 @@ use std::time::SystemTime;
 use ureq::http::HeaderName;
 use ureq::http::header::{self, HeaderMap};
 
-use super::refusal::{CHALLENGE, refusal};
+use super::refusal::{BEYOND, CHALLENGE, refusal};
 use crate::error::{AuthScheme, Blocked, HeadFault, TokenFault};
 
 /// When a full relay is asked again if it does not say when, in seconds: what relays of this version say.
@@ -32,7 +32,8 @@ pub(crate) fn refused(status: u16, headers: &HeaderMap, by_proxy: bool) -> Optio
             Some(fault) => Blocked::Token(fault),
             None => Blocked::Http(401),
         },
-        Blocked::Http(503) if is_full(headers) => {
+        Blocked::Http(403) if has_status(headers, BEYOND) => Blocked::FromBeyond,
+        Blocked::Http(503) if has_status(headers, "full") => {
             Blocked::Full(retry_after(headers).unwrap_or(RETRY_AFTER))
         }
         Blocked::Http(status) => later(status, headers),
@@ -61,9 +62,27 @@ pub(crate) fn tunnel_refused(status: u16, headers: &HeaderMap) -> Blocked {
     }
 }
 
-/// Whether a 503 is a full relay's.
-fn is_full(headers: &HeaderMap) -> bool {
-    headers.get("byway-status").is_some_and(|status| *status == "full")
+/// Whether the relay itself says why it refuses.
+fn has_status(headers: &HeaderMap, word: &str) -> bool {
+    headers.get("byway-status").is_some_and(|status| *status == word)
+}
+
+/// Whether the answer to a plain request is that of a server which speaks TLS at that port: as nginx, Apache,
+/// Go's server, and a relay with TLS say it.
+pub(crate) fn speaks_tls(status: u16, page: &[u8]) -> bool {
+    const WORDS: [&str; 4] = [
+        "plain HTTP request was sent to HTTPS port",
+        "speaking plain HTTP to an SSL-enabled server port",
+        "Client sent an HTTP request to an HTTPS server",
+        "byway relay: this port speaks TLS",
+    ];
+    let page = String::from_utf8_lossy(page);
+    status == 400 && WORDS.iter().any(|words| page.contains(words))
+}
+
+/// Whether these octets are an alert of TLS (RFC 8446, 5.1), by which a server that speaks nothing else answers.
+pub(crate) fn is_alert(octets: &[u8]) -> bool {
+    octets.starts_with(&[21, 3])
 }
 
 /// A status other than 200, with the time to ask again if the status lets nobody ask as often (429) or is
@@ -228,6 +247,16 @@ mod tests {
         ] {
             assert_eq!(refused_by_proxy(offers.iter().copied()), cause, "{offers:?}");
         }
+    }
+
+    #[test]
+    fn ports_of_tls_are_known_by_their_answer_to_plain_requests() {
+        let nginx = b"<center>The plain HTTP request was sent to HTTPS port</center>";
+        assert!(speaks_tls(400, nginx));
+        assert!(!speaks_tls(200, nginx));
+        assert!(!speaks_tls(400, b"<h1>Bad Request</h1>"));
+        assert!(is_alert(&[21, 3, 1, 0, 2, 2, 70]));
+        assert!(!is_alert(b"HTTP/1.1 400"));
     }
 
     #[test]

@@ -46,6 +46,10 @@ pub(crate) fn refusal<'f>(
 #[cfg(any(feature = "client", feature = "relay"))]
 pub(crate) const CHALLENGE: &str = "Bearer realm=\"byway\"";
 
+/// The relay's word in `Byway-Status` for a client that a front passed on to a relay for its own machine alone.
+#[cfg(any(feature = "client", feature = "relay"))]
+pub(crate) const BEYOND: &str = "beyond";
+
 /// The relay's challenge to a client whose token is not valid.
 #[cfg(feature = "relay")]
 pub(crate) const REFUSAL: &str = "Bearer realm=\"byway\", error=\"invalid_token\"";

@@ -9,6 +9,7 @@ use hyper::body::{Body, Frame, SizeHint};
 
 use super::admission::Grant;
 use super::connection::{Answering, Connection};
+use super::probe::Pieces;
 use super::router::{Answer, ExchangeId, Origin};
 use super::shared::SharedRouter;
 
@@ -108,11 +109,18 @@ pub(super) enum Answered {
         /// Octets to come, if all of the answer was there at the beginning.
         len: Option<u64>,
     },
-    /// A line of text, then nothing.
+    /// The answer to a probe that asks for a stream.
+    Pieces {
+        /// What is to come.
+        pieces: Pieces,
+        /// The request that the pieces answer.
+        _answering: Answering,
+    },
+    /// A text, then nothing.
     Text {
-        /// The line, until it is taken.
+        /// The text, until it is taken.
         text: Option<Bytes>,
-        /// The request that the line answers.
+        /// The request that the text answers.
         _answering: Answering,
     },
 }
@@ -127,6 +135,7 @@ impl Body for Answered {
     ) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
         let piece = match self.get_mut() {
             Self::Text { text, .. } => text.take(),
+            Self::Pieces { pieces, .. } => std::task::ready!(pieces.poll_piece(cx)),
             Self::Router { driver, first, len } => {
                 let piece = match first.take() {
                     Some(first) => Some(first),
@@ -147,6 +156,7 @@ impl Body for Answered {
     fn is_end_stream(&self) -> bool {
         match self {
             Self::Text { text, .. } => text.is_none(),
+            Self::Pieces { pieces, .. } => pieces.is_over(),
             Self::Router { len, .. } => *len == Some(0),
         }
     }
@@ -157,7 +167,7 @@ impl Body for Answered {
                 SizeHint::with_exact(text.as_ref().map_or(0, Bytes::len) as u64)
             }
             Self::Router { len: Some(len), .. } => SizeHint::with_exact(*len),
-            Self::Router { .. } => SizeHint::default(),
+            Self::Router { .. } | Self::Pieces { .. } => SizeHint::default(),
         }
     }
 }

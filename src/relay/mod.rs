@@ -21,6 +21,7 @@ mod body;
 mod connection;
 mod framing;
 mod places;
+mod probe;
 mod proxies;
 mod proxy_header;
 pub mod router;

@@ -14,6 +14,7 @@ use tracing::{info, warn};
 
 use super::admission::{Admission, AdmissionStats, Policy};
 use super::places::{ConnectionPlaces, ConnectionStats, Limits, REFUSING};
+use super::probe::Probes;
 use super::proxies::TrustedProxies;
 use super::router::{RouterConfig, RouterStats};
 use super::service::Service;
@@ -163,6 +164,8 @@ impl Relay {
             stall: config.stall,
             drain_rate: config.drain_rate,
             max_body: config.router.max_body.into(),
+            probes: Probes::new(),
+            longest_hold: Duration::from_millis(config.router.max_hold_ms),
             #[cfg(feature = "relay-tls")]
             tls: config.tls.map(|certificate| Arc::new(TlsServer::new(certificate))),
         });

@@ -19,12 +19,13 @@ use hyper::{Method, Request, Response, StatusCode, Version};
 use super::admission::{Admission, BodyHold, Denial, Grant};
 use super::body::{Answered, Driver};
 use super::connection::{Answering, Connection};
+use super::probe::{self, Arrival, Pieces, ProbeKind, Probes, Unread};
 use super::proxies::TrustedProxies;
 use super::router::{Answer, Origin, Router, Shortage};
 use super::shared::SharedRouter;
 #[cfg(feature = "relay-tls")]
 use super::tls::TlsServer;
-use crate::http::refusal::{CHALLENGE, REFUSAL};
+use crate::http::refusal::{BEYOND, CHALLENGE, REFUSAL};
 
 /// After how many seconds a client may ask again for which there was no place: long enough that
 /// thousands of them cost little, short enough that a place is not free for long.
@@ -35,6 +36,10 @@ pub(super) const FULL: &str = "byway relay: full; come back later, or ask its op
 
 /// The same for a client whose address makes too many requests.
 const TOO_MANY: &str = "byway relay: too many clients or requests from this address, or with this token; come back later, or ask its operator\n";
+
+/// The same for a request whose body is longer than the relay takes, and for one whose body has no end.
+const TOO_LARGE: &str = "byway relay: body too large\n";
+const BROKE_OFF: &str = "byway relay: the body broke off\n";
 
 /// The longest time after which such a client is asked to come back, in seconds: the longest that a client bears.
 const MAX_RETRY_AFTER: u64 = 30;
@@ -58,9 +63,18 @@ pub(super) struct Service {
     pub drain_rate: u32,
     /// Largest request body, in octets.
     pub max_body: u64,
+    pub probes: Probes,
+    /// Longest time after which a probe is answered that asks to wait: as that of a park.
+    pub longest_hold: Duration,
     /// The relay speaks TLS itself.
     #[cfg(feature = "relay-tls")]
     pub tls: Option<Arc<TlsServer>>,
+}
+
+/// What a request asks for.
+enum Route {
+    Exchange,
+    Probe(ProbeKind),
 }
 
 impl Service {
@@ -70,9 +84,9 @@ impl Service {
         connection: &Arc<Connection>,
     ) -> Result<Response<Answered>, Infallible> {
         let answering = connection.begin();
-        let response = match self.other_answer(&request, connection) {
-            Some((status, why)) => early(&request, connection, text(answering, status, why)),
-            None => {
+        let response = match self.route(&request, connection) {
+            Err((status, why)) => early(&request, connection, text(answering, status, why)),
+            Ok(route) => {
                 let origin = self.proxies.origin(connection.source(), request.headers());
                 let admitted = self.admission.admit(request.headers(), &origin);
                 let origin = match &admitted {
@@ -81,10 +95,16 @@ impl Service {
                 };
                 let grant = admitted.as_ref().ok().and_then(Option::as_deref);
                 match (self.turn(&origin, grant).await, admitted) {
-                    (Ok(()), Ok(grant)) => {
-                        let driver = Driver::open(&self.shared, answering, &origin, grant);
-                        exchange(driver, &self.admission, request.into_body()).await
-                    }
+                    (Ok(()), Ok(grant)) => match route {
+                        Route::Exchange => {
+                            let driver = Driver::open(&self.shared, answering, &origin, grant);
+                            exchange(driver, &self.admission, request.into_body()).await
+                        }
+                        // Boxed, so that exchanges do not have its size.
+                        Route::Probe(kind) => {
+                            Box::pin(self.probe(kind, request, answering, grant.as_deref())).await
+                        }
+                    },
                     (Ok(()), Err(denial)) => early(&request, connection, denied(answering, denial)),
                     (Err(wait), _) => busy(answering, TOO_MANY, wait),
                 }
@@ -117,35 +137,90 @@ impl Service {
         }
     }
 
-    /// The answer to a request that is no exchange.
-    fn other_answer(
+    /// Answers a probe.
+    async fn probe(
+        &self,
+        kind: ProbeKind,
+        request: Request<Incoming>,
+        answering: Answering,
+        grant: Option<&Grant>,
+    ) -> Response<Answered> {
+        let connection = Arc::clone(answering.connection());
+        let Some(place) = self.probes.take().filter(|_| connection.is_open_to_all()) else {
+            connection.refused();
+            return busy(answering, FULL, RETRY_AFTER);
+        };
+        let (head, body) = request.into_parts();
+        let arrival = match Arrival::read(self, grant, body).await {
+            Ok(arrival) => arrival,
+            Err(unread) => {
+                let (status, why) = match unread {
+                    Unread::TooLong => (StatusCode::PAYLOAD_TOO_LARGE, TOO_LARGE),
+                    Unread::Broken => (StatusCode::BAD_REQUEST, BROKE_OFF),
+                };
+                return closing(&connection, text(answering, status, why));
+            }
+        };
+        if let ProbeKind::Hold(time) = kind {
+            tokio::time::sleep(time).await;
+        }
+        let mut response = match kind {
+            ProbeKind::Echo | ProbeKind::Hold(_) => {
+                text(answering, StatusCode::OK, arrival.tell(&head.headers))
+            }
+            ProbeKind::Stream { pieces, gap } => {
+                let pieces = Pieces::new(pieces, gap, place);
+                let mut response =
+                    Response::new(Answered::Pieces { pieces, _answering: answering });
+                let headers = response.headers_mut();
+                headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+                headers.insert("x-accel-buffering", HeaderValue::from_static("no"));
+                response
+            }
+        };
+        let binary = HeaderValue::from_static("application/octet-stream");
+        response.headers_mut().insert(CONTENT_TYPE, binary);
+        response
+    }
+
+    /// What a request asks for.
+    ///
+    /// # Errors
+    /// The answer to a request that is neither an exchange nor a probe.
+    fn route(
         &self,
         request: &Request<Incoming>,
         connection: &Connection,
-    ) -> Option<(StatusCode, &'static str)> {
+    ) -> Result<Route, (StatusCode, &'static str)> {
         let headers = request.headers();
         if request.version() >= Version::HTTP_11 && !has_host(headers) {
             let why = "byway relay: a request has one Host, and a valid one\n";
-            return Some((StatusCode::BAD_REQUEST, why));
+            return Err((StatusCode::BAD_REQUEST, why));
         }
         if connection.is_contradictory() {
             let why = "byway relay: a request has Content-Length or Transfer-Encoding, not both\n";
-            return Some((StatusCode::BAD_REQUEST, why));
+            return Err((StatusCode::BAD_REQUEST, why));
         }
         let path = request.uri().path();
         let at_base = path.strip_suffix('/').unwrap_or(path) == self.base;
         if at_base && matches!(*request.method(), Method::GET | Method::HEAD) {
-            return Some((StatusCode::OK, "byway relay: here\n"));
+            return Err((StatusCode::OK, "byway relay: here\n"));
         }
-        if path.strip_prefix(&self.base) != Some("/v1") {
-            return Some((StatusCode::NOT_FOUND, "byway relay: POST to the base path and /v1\n"));
-        }
+        let query = request.uri().query().unwrap_or_default();
+        let behind = path.strip_prefix(&self.base);
+        let route = match behind.and_then(|path| path.strip_prefix(probe::PATH)) {
+            Some(name) => ProbeKind::read(name, query, self.longest_hold).map(Route::Probe),
+            None => (behind == Some("/v1")).then_some(Route::Exchange),
+        };
+        let Some(route) = route else {
+            return Err((StatusCode::NOT_FOUND, "byway relay: POST to the base path and /v1\n"));
+        };
         if request.method() != Method::POST {
-            return Some((StatusCode::METHOD_NOT_ALLOWED, "byway relay: only POST\n"));
+            return Err((StatusCode::METHOD_NOT_ALLOWED, "byway relay: only POST\n"));
         }
         // A browser adds this to what a page sends, also of a page whose name leads to this machine all of a sudden.
         if headers.contains_key(ORIGIN) {
-            return Some((
+            return Err((
                 StatusCode::FORBIDDEN,
                 "byway relay: web pages are not served (Origin)\n",
             ));
@@ -154,12 +229,12 @@ impl Service {
         let binary = HeaderValue::from_static("application/octet-stream");
         if headers.get(CONTENT_TYPE) != Some(&binary) {
             let why = "byway relay: a request has Content-Type application/octet-stream\n";
-            return Some((StatusCode::UNSUPPORTED_MEDIA_TYPE, why));
+            return Err((StatusCode::UNSUPPORTED_MEDIA_TYPE, why));
         }
         if request.body().size_hint().lower() > self.max_body {
-            return Some((StatusCode::PAYLOAD_TOO_LARGE, "byway relay: body too large\n"));
+            return Err((StatusCode::PAYLOAD_TOO_LARGE, TOO_LARGE));
         }
-        None
+        Ok(route)
     }
 }
 
@@ -248,8 +323,7 @@ async fn exchange(driver: Driver, admission: &Admission, body: Incoming) -> Resp
         BodyEnd::Whole => answer(driver).await,
         BodyEnd::Early => closing(&connection, answer(driver).await),
         BodyEnd::Broken => {
-            let why = "byway relay: the body broke off\n";
-            closing(&connection, text(driver.leave(), StatusCode::BAD_REQUEST, why))
+            closing(&connection, text(driver.leave(), StatusCode::BAD_REQUEST, BROKE_OFF))
         }
     }
 }
@@ -349,7 +423,9 @@ fn denied(answering: Answering, denial: Denial) -> Response<Answered> {
         Denial::BadToken => {
             headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static(REFUSAL));
         }
-        Denial::FromBeyond => {}
+        Denial::FromBeyond => {
+            headers.insert("byway-status", HeaderValue::from_static(BEYOND));
+        }
         Denial::TooMany => {
             headers.insert(RETRY_AFTER_HEADER, HeaderValue::from(RETRY_AFTER));
         }
@@ -373,8 +449,8 @@ fn closing(connection: &Connection, mut response: Response<Answered>) -> Respons
     response
 }
 
-fn text(answering: Answering, status: StatusCode, why: &'static str) -> Response<Answered> {
-    let text = Some(Bytes::from_static(why.as_bytes()));
+fn text(answering: Answering, status: StatusCode, why: impl Into<Bytes>) -> Response<Answered> {
+    let text = Some(why.into());
     let mut response = Response::new(Answered::Text { text, _answering: answering });
     *response.status_mut() = status;
     let headers = response.headers_mut();

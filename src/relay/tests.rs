@@ -3,6 +3,7 @@
 mod chunked;
 mod full;
 mod limits;
+mod probes;
 mod proxy_protocol;
 mod requests;
 

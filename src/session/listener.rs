@@ -225,10 +225,7 @@ impl<M: Mode> Claim<M> {
             #[cfg(feature = "secure")]
             (Status::Unproved, _) => true,
             (Status::Taken, ClaimState::Granted) => rsp.epoch >= self.epoch,
-            (Status::InUse, ClaimState::Granted) => {
-                self.heard = Heard::Said(Status::Taken);
-                true
-            }
+            (Status::InUse, ClaimState::Granted) => true,
             _ => false,
         };
         if is_lost {

@@ -222,6 +222,12 @@ impl HttpTransport {
         let mut reader = response.into_body().into_reader().take(PAGE_OCTETS as u64);
         // A page that breaks off is described as far as it goes.
         let n = reader.read(&mut self.scratch).unwrap_or(0);
+        let cause = match cause {
+            Blocked::Http(status) if detail::speaks_tls(status, &self.scratch[..n]) => {
+                Blocked::WantsTls
+            }
+            cause => cause,
+        };
         if n > 0 {
             seen = format!("{seen}: {}", String::from_utf8_lossy(&self.scratch[..n]));
         }
@@ -245,7 +251,10 @@ impl HttpTransport {
             },
             Error::Protocol(_) | Error::LargeResponseHeader(..) if sent => {
                 let head = std::mem::take(&mut *self.sight.head());
-                let (cause, seen) = detail::unreadable(&head);
+                let (cause, seen) = match detail::is_alert(&head) && !self.way.target.is_tls() {
+                    true => (Blocked::WantsTls, "an alert of TLS".into()),
+                    false => detail::unreadable(&head),
+                };
                 return ExchangeFailure::new(cause, sent, seen);
             }
             _ if sent => Blocked::Cut,
@@ -280,6 +289,8 @@ impl HttpTransport {
             | Blocked::Hook
             | Blocked::Silence
             | Blocked::Cut
+            | Blocked::FromBeyond
+            | Blocked::WantsTls
             | Blocked::ProxyAuth
             | Blocked::ProxyScheme(_)
             | Blocked::Token(_)

@@ -9,6 +9,7 @@ mod gather;
 mod hooks;
 mod http;
 mod no_proxy;
+pub mod probe;
 mod proxy;
 mod race;
 mod resolve;

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
 use rustls::client::ResolvesClientCert;
+use rustls::client::danger::ServerCertVerifier;
 use rustls::crypto::ring;
 use rustls::pki_types::ServerName;
 use rustls::sign::CertifiedKey;
@@ -33,29 +34,50 @@ pub(super) struct TlsConnector {
     pub buffer: usize,
 }
 
+/// What a handshake with the relay takes.
 #[derive(Debug, Clone)]
-struct TlsSettings {
+pub(super) struct TlsSettings {
     config: Arc<ClientConfig>,
     name: ServerName<'static>,
     nobody: Arc<Nobody>,
 }
 
-impl TlsConnector {
-    /// Reads the trusted roots for TLS with `host`.
-    pub fn new(host: &Host, roots: &Roots, buffer: usize) -> Result<Self, ConfigError> {
+impl TlsSettings {
+    /// Settings for TLS with `host`, whose certificate is checked by `verifier`.
+    pub fn new(host: &Host, verifier: Arc<dyn ServerCertVerifier>) -> Result<Self, ConfigError> {
         let name = ServerName::try_from(host.without_zone().to_owned())
             .map_err(|_| ConfigError::RelayUrl("its host is no name that a certificate has"))?;
-        let provider = Arc::new(ring::default_provider());
-        let verifier = Verifier::new(roots, &provider)?;
         let nobody = Arc::new(Nobody::default());
-        let config = ClientConfig::builder_with_provider(provider)
+        let config = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
             .with_safe_default_protocol_versions()
             .map_err(|_| ConfigError::Setting("TLS has no version that can be used"))?
             .dangerous()
-            .with_custom_certificate_verifier(Arc::new(verifier))
+            .with_custom_certificate_verifier(verifier)
             .with_client_cert_resolver(Arc::clone(&nobody) as Arc<dyn ResolvesClientCert>);
-        let config = Arc::new(config);
-        Ok(Self { settings: Some(TlsSettings { config, name, nobody }), buffer })
+        Ok(Self { config: Arc::new(config), name, nobody })
+    }
+
+    /// Makes the handshake.
+    pub fn shake<S: Read + Write>(
+        &self,
+        mut socket: S,
+    ) -> Result<StreamOwned<ClientConnection, S>, Error> {
+        self.nobody.was_asked.store(false, Relaxed);
+        let mut session = ClientConnection::new(Arc::clone(&self.config), self.name.clone())
+            .map_err(|fault| refusal(&fault, false))?;
+        match session.complete_io(&mut socket) {
+            Ok(_) => Ok(StreamOwned::new(session, socket)),
+            Err(error) => Err(explain(error, &self.nobody, true)),
+        }
+    }
+}
+
+impl TlsConnector {
+    /// Reads the trusted roots for TLS with `host`.
+    pub fn new(host: &Host, roots: &Roots, buffer: usize) -> Result<Self, ConfigError> {
+        let verifier = Verifier::new(roots, &Arc::new(ring::default_provider()))?;
+        let settings = TlsSettings::new(host, Arc::new(verifier))?;
+        Ok(Self { settings: Some(settings), buffer })
     }
 }
 
@@ -70,14 +92,9 @@ impl<In: Transport> Connector<In> for TlsConnector {
         let Some(connection) = chained else { return Ok(None) };
         let Some(settings) = &self.settings else { return Ok(Some(Either::A(connection))) };
         let nobody = Arc::clone(&settings.nobody);
-        nobody.was_asked.store(false, Relaxed);
-        let session = ClientConnection::new(Arc::clone(&settings.config), settings.name.clone())
-            .map_err(|fault| refusal(&fault, false))?;
         let mut socket = TransportAdapter::new(connection, Arc::clone(&details.current_time));
         socket.set_timeout(details.timeout);
-        let mut stream = StreamOwned::new(session, socket);
-        let shaken = stream.conn.complete_io(&mut stream.sock);
-        shaken.map_err(|error| explain(error, &nobody, true))?;
+        let stream = settings.shake(socket)?;
         let buffers = FixedBuffers::new(self.buffer);
         Ok(Some(Either::B(Tls { stream, buffers, nobody })))
     }

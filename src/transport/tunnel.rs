@@ -17,7 +17,7 @@ const FIELDS: usize = 64;
 /// Asks the proxy at the other end of a new connection for a tunnel to the relay.
 pub(super) struct Tunnel {
     /// The request, if there is a proxy for a tunnel.
-    request: Option<String>,
+    pub request: Option<String>,
 }
 
 impl Tunnel {

@@ -10,12 +10,12 @@ use crate::process::{Byway, Relay};
 use crate::web::curl;
 
 /// A policy and the file of its token.
-struct Files {
+pub struct Files {
     dir: tempfile::TempDir,
 }
 
 impl Files {
-    fn new() -> Self {
+    pub fn new() -> Self {
         let this = Self { dir: tempfile::tempdir().expect("a directory") };
         this.make_token("first");
         this
@@ -25,7 +25,7 @@ impl Files {
         self.dir.path().join(name)
     }
 
-    fn policy(&self) -> String {
+    pub fn policy(&self) -> String {
         self.path("policy").to_str().expect("UTF-8").to_owned()
     }
 

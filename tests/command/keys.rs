@@ -254,7 +254,7 @@ fn listener_lets_in_the_keys_that_it_was_told_alone() {
     let directory = directory();
     let (first, first_key) = identity(&directory, "first");
     let (second, second_key) = identity(&directory, "second");
-    let (third, _) = identity(&directory, "third");
+    let (third, third_key) = identity(&directory, "third");
     let relay = Relay::start();
     let connect = |identity: &Path| {
         Byway::start(["connect", "camera:1", "--identity", text(identity), "--relay", &relay.url])
@@ -280,7 +280,10 @@ fn listener_lets_in_the_keys_that_it_was_told_alone() {
             stranger.end().expect_code(3).expect_line(&parts);
             connect(admitted)
         });
-        assert_eq!(told.each_ref().map(Vec::len), [1, 0], "{told:?}");
+        assert_eq!(told.each_ref().map(Vec::len), [2, 0], "{told:?}");
+        for part in ["turned away", &third_key, "--admit"] {
+            assert!(told[0][1].contains(part), "{part:?} in {told:?}");
+        }
     }
     // Forwarding, too: the server hears of nobody else.
     let server = TcpListener::bind("127.0.0.1:0").expect("a port");

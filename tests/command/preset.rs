@@ -95,6 +95,10 @@ fn missing_relay_and_faults_of_the_file_are_told_with_the_remedy() {
     let ended = secret.refused("", listen);
     ended.expect_code(2).expect_line(&["it has a token", "mode 644", "chmod 600"]);
     assert!(!ended.told.concat().contains("hush-hush"));
+    let owner = Home::new("owner = \"hush-hush\"\n");
+    let file = owner.file("config.toml");
+    fs::set_permissions(&file, Permissions::from_mode(0o644)).expect("changed");
+    owner.refused("", listen).expect_code(2).expect_line(&["it has an owner", "chmod 600"]);
     let both = Home::new("token = \"x\"\ntoken_file = \"y\"\n");
     both.refused("", listen).expect_code(2).expect_line(&["leave one of them"]);
 }
@@ -113,6 +117,24 @@ fn proxy_of_the_environment_is_used_unless_the_user_wants_none() {
     carries(home.start(&except, ["listen", "b:1"]), || home.start(&except, ["connect", "b:1"]));
     let set = format!("{proxy} BYWAY_PROXY=none");
     carries(home.start(&set, ["listen", "c:1"]), || home.start(&set, ["connect", "c:1"]));
+}
+
+#[test]
+fn owner_that_is_set_takes_over_what_the_same_owner_listens_at() {
+    let relay = Relay::start();
+    let home = Home::new(&format!("relay = {:?}\nowner = \"of the file\"\n", relay.url));
+    let listen = ["listen", "a:1", "--owner", "mine"];
+    let mut of_option = home.start("", listen);
+    of_option.wait_told("listening on");
+    let mut of_environment = home.start("BYWAY_OWNER=mine", ["listen", "a:1"]);
+    of_environment.wait_told("listening on");
+    let ended = of_option.end();
+    assert!(ended.expect_code(3).told.concat().contains("taken over"), "{:?}", ended.told);
+    let mut of_file = home.start("", ["listen", "b:1"]);
+    of_file.wait_told("listening on");
+    let mut same = home.start("", ["listen", "b:1", "--owner", "of the file"]);
+    same.wait_told("listening on");
+    of_file.end().expect_code(3);
 }
 
 #[test]
@@ -150,7 +172,19 @@ fn help_is_there_for_commands_and_topics() {
 
 #[test]
 fn completions_and_man_pages_name_every_command() {
-    let commands = ["relay", "token", "listen", "id", "connect", "help", "completions", "man"];
+    let commands = [
+        "relay",
+        "token",
+        "listen",
+        "id",
+        "connect",
+        "ssh",
+        "send",
+        "receive",
+        "help",
+        "completions",
+        "man",
+    ];
     for shell in ["bash", "zsh", "fish"] {
         let text = printed(["completions", shell]);
         assert!(commands.iter().all(|command| text.contains(command)), "{shell}");

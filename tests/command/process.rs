@@ -34,6 +34,11 @@ impl Byway {
         Self::spawn(Command::new(env!("CARGO_BIN_EXE_byway")).args(args))
     }
 
+    /// Starts the command with arguments whose number is not known before.
+    pub fn start_args(args: &[&str]) -> Self {
+        Self::spawn(Command::new(env!("CARGO_BIN_EXE_byway")).args(args))
+    }
+
     /// Starts the command with this many file descriptors.
     pub fn start_with_descriptors<const N: usize>(most: u32, args: [&str; N]) -> Self {
         Self::start_by(&format!("ulimit -n {most}; exec \"$@\""), args)
@@ -60,6 +65,7 @@ impl Byway {
         let mut child = command
             .env_remove("BYWAY_RELAY")
             .env_remove("XDG_CONFIG_HOME")
+            .env_remove("XDG_STATE_HOME")
             .env("HOME", home())
             .env_remove("BYWAY_LOG")
             .env_remove("BYWAY_TOKEN")
@@ -67,6 +73,7 @@ impl Byway {
             .env_remove("BYWAY_CONFIG")
             .env_remove("BYWAY_IDENTITY")
             .env_remove("BYWAY_KNOWN_PEERS")
+            .env_remove("BYWAY_OWNER")
             .env_remove("BYWAY_PROXY")
             .env_remove("BYWAY_ROOTS")
             .envs(NO_PROXIES.map(|name| (name, "")))

@@ -9,7 +9,7 @@ use crate::parts::Proxy;
 use crate::peers::Lab;
 use crate::report::{Carried, Figures};
 use crate::streams::Ways;
-use crate::{Result, datagrams, streams, thin};
+use crate::{Result, datagrams, doctor, streams, thin};
 
 /// Octets that a stream carries each way, unless faults decide how long it lasts.
 const VOLUME: u64 = 8 << 20;
@@ -31,6 +31,8 @@ pub enum Task {
     DeadIpv6,
     /// A stream without a proxy, and a number of faults of one kind.
     Fault(Fault, u32),
+    /// The command's doctor, through a proxy or directly.
+    Doctor(Option<Proxy>),
     /// The command's TCP forward over a long line, beside plain TCP.
     Long(thin::Kind),
 }
@@ -60,6 +62,10 @@ pub fn full() -> Vec<Cell> {
         Task::DeadIpv6,
     ] {
         cells.extend(paces(task));
+    }
+    cells.extend(ways.map(Task::Doctor).map(streaming));
+    for proxy in [Proxy::HaproxyOneConnection, Proxy::HaproxyOneRequest, Proxy::Varnish] {
+        cells.push(streaming(Task::Doctor(Some(proxy))));
     }
     for fault in [
         Task::Fault(Fault::Roam, 40),
@@ -92,6 +98,8 @@ pub fn some() -> Vec<Cell> {
         streaming(Task::Stream(Some(Proxy::HaproxyOneConnection))),
         streaming(Task::Stream(Some(Proxy::HaproxyOneRequest))),
         long_poll(Task::Stream(Some(Proxy::HaproxyTls))),
+        streaming(Task::Doctor(Some(Proxy::Nginx))),
+        streaming(Task::Doctor(Some(Proxy::HaproxyOneConnection))),
         streaming(Task::DeadIpv6),
         streaming(Task::Fault(Fault::Roam, 5)),
         long_poll(Task::Fault(Fault::NatAddress, 3)),
@@ -124,6 +132,7 @@ impl Cell {
         let way = |proxy: Option<Proxy>| proxy.map_or("direct", Proxy::name);
         match self.task {
             Task::Stream(proxy) => format!("{}/stream/{pace}", way(proxy)),
+            Task::Doctor(proxy) => format!("doctor/{}", way(proxy)),
             Task::DeadIpv6 => format!("dead-ipv6/stream/{pace}"),
             Task::Datagrams(proxy) => format!("{}/datagram/{pace}", way(proxy)),
             Task::Fault(fault, _) => format!("{}/{pace}", fault.name()),
@@ -134,7 +143,7 @@ impl Cell {
     /// The proxy that the cell needs.
     pub fn proxy(&self) -> Option<Proxy> {
         match self.task {
-            Task::Stream(proxy) | Task::Datagrams(proxy) => proxy,
+            Task::Stream(proxy) | Task::Datagrams(proxy) | Task::Doctor(proxy) => proxy,
             Task::DeadIpv6 | Task::Fault(..) | Task::Long(_) => None,
         }
     }
@@ -150,8 +159,12 @@ impl Cell {
     /// Runs the cell; `figures` tell how far it got.
     pub fn run(&self, seed: u64, figures: &mut Figures) -> Result<()> {
         let began = Instant::now();
-        if let Task::Long(kind) = self.task {
-            let result = thin::run(kind, seed, figures);
+        let alone = match self.task {
+            Task::Long(kind) => Some(thin::run(kind, seed, figures)),
+            Task::Doctor(proxy) => Some(doctor::run(proxy, figures)),
+            _ => None,
+        };
+        if let Some(result) = alone {
             figures.seconds = began.elapsed().as_secs_f64();
             return result;
         }
@@ -165,7 +178,7 @@ impl Cell {
             Task::Stream(_) | Task::DeadIpv6 => stream(&lab, seed, &ways),
             Task::Datagrams(_) => datagrams(&lab, seed, &ways, figures),
             Task::Fault(fault, count) => faulty(&mut lab, seed, &ways, fault, count, figures),
-            Task::Long(_) => Ok(()),
+            Task::Long(_) | Task::Doctor(_) => Ok(()),
         };
         figures.seconds = began.elapsed().as_secs_f64();
         figures.spent = lab.spent();

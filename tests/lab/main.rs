@@ -4,6 +4,7 @@
 
 mod cells;
 mod datagrams;
+mod doctor;
 mod faults;
 mod line;
 mod net;

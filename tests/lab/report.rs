@@ -19,11 +19,12 @@ pub struct Figures {
     pub recovery: Option<Duration>,
 }
 
-/// The data that arrived at the PC and at the phone.
-#[derive(Debug, Clone, Copy)]
+/// The data that arrived at the PC and at the phone, or what the doctor found.
+#[derive(Debug, Clone)]
 pub enum Carried {
     Octets(u64, u64),
     Datagrams { there: u64, back: u64, lost: u64 },
+    Verdicts(String),
 }
 
 impl Default for Carried {
@@ -39,6 +40,7 @@ impl fmt::Display for Carried {
                 let mebi = |octets: u64| octets as f64 / f64::from(1 << 20);
                 write!(f, "{:.1} + {:.1} MiB", mebi(*there), mebi(*back))
             }
+            Self::Verdicts(verdicts) => f.write_str(verdicts),
             Self::Datagrams { there, back, lost } => {
                 write!(f, "{there} + {back} datagrams, {lost} lost")
             }

@@ -442,6 +442,8 @@ impl Gateway {
             | Blocked::Tls(_)
             | Blocked::Http(_)
             | Blocked::Token(_)
+            | Blocked::FromBeyond
+            | Blocked::WantsTls
             | Blocked::ProxyAuth
             | Blocked::ProxyScheme(_)
             | Blocked::Compressed

@@ -1,0 +1,233 @@
+//! What becomes of requests and answers on the way: bodies, header fields, connections, numbers of requests.
+
+use std::thread;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use byway::error::Blocked;
+use byway::transport::probe::{Framing, ProbeAnswer, ProbeWay, chunked};
+
+use super::asking::{AGAIN, ECHO, Echo, PATIENCE, ask, ask_on, octets, open};
+use super::report::{Check, Report, ms};
+
+/// Sizes of bodies that are tried, in octets: a small one, a stream's usual one, and the largest of a relay.
+const SIZES: [usize; 4] = [1, 64 << 10, 1 << 20, 4 << 20];
+
+/// Once a size took so long, a larger one is not tried: it would take a minute.
+const SLOW: Duration = Duration::from_secs(3);
+
+/// Requests in a row that tell whether there is a limit: as many as a channel makes that opens and
+/// speaks.
+const IN_A_ROW: usize = 20;
+
+/// How far clocks may be apart: TLS and JWTs allow minutes at most.
+const CLOCKS: Duration = Duration::from_secs(60);
+
+/// Header fields that the relay itself gives its answers, or that belong to a connection.
+const ANSWERS: [&str; 7] = [
+    "cache-control",
+    "connection",
+    "content-length",
+    "content-type",
+    "keep-alive",
+    "transfer-encoding",
+    "x-accel-buffering",
+];
+
+/// Tells whether bodies come through whole, and how large they may be.
+pub fn bodies(way: &ProbeWay, report: &mut Report) {
+    let mut largest = None;
+    let mut limit = String::new();
+    for size in SIZES {
+        let body = octets(size);
+        let began = Instant::now();
+        match ask(way, ECHO, &body, PATIENCE) {
+            Ok(answer) => match Echo::read(&answer) {
+                Some(echo) if echo.has(&body) => largest = Some(size),
+                Some(echo) => {
+                    limit = format!("{} of {size} octets arrived as they were", echo.length)
+                }
+                None => limit = format!("{size} octets: {}", answer.describe()),
+            },
+            Err(failure) => limit = format!("{size} octets: {}", failure.seen),
+        }
+        if largest != Some(size) {
+            break;
+        }
+        if began.elapsed() > SLOW && size != SIZES[SIZES.len() - 1] {
+            limit =
+                format!("{size} octets took {}: larger ones were not tried", ms(began.elapsed()));
+            break;
+        }
+    }
+    let whole = octets(256);
+    report.add(match ask(way, ECHO, &whole, PATIENCE).map(|answer| Echo::read(&answer)) {
+        Ok(Some(echo)) if echo.has(&whole) => {
+            Check::ok("whole", "octets of all 256 values come through both ways")
+        }
+        Ok(_) => {
+            Check::new("whole", super::report::Verdict::Blocked, "octets are changed on the way")
+                .remedy(
+                    "have the proxy or gateway leave application/octet-stream alone; use https://",
+                )
+        }
+        Err(failure) => Check::blocked("whole", &failure),
+    });
+    report.add(match largest {
+        Some(size) if limit.is_empty() => Check::ok("size", format!("{size} octets in a request")),
+        Some(size) => Check::limited("size", format!("{size} octets in a request; {limit}"))
+            .byway("sends bodies as large as come through"),
+        None => Check::new("size", super::report::Verdict::Blocked, limit)
+            .remedy("have the proxy or gateway allow bodies of requests"),
+    });
+    report.add(chunks(way));
+}
+
+/// Tells whether bodies in chunks come through, which byway itself never sends.
+fn chunks(way: &ProbeWay) -> Check {
+    let body = octets(1000);
+    let asked = open(way).and_then(|mut line| {
+        let framed = chunked(&body, 300);
+        let head = way.head(ECHO, Framing::Chunked, true);
+        line.ask(&head, &[&framed], Duration::ZERO, PATIENCE, way.is_forwarded())
+    });
+    match asked {
+        Ok(answer) => match Echo::read(&answer) {
+            Some(echo) if echo.has(&body) => {
+                Check::ok("chunked", format!("they come through, and arrive {}", echo.framing))
+            }
+            _ => Check::ok("chunked", format!("refused: {}", answer.describe()))
+                .byway("always says Content-Length"),
+        },
+        Err(failure) => Check::ok("chunked", format!("refused: {}", failure.seen))
+            .byway("always says Content-Length"),
+    }
+}
+
+/// Tells which header fields are added or changed on the way.
+pub fn headers(way: &ProbeWay, answer: &ProbeAnswer, echo: &Echo, report: &mut Report) {
+    let sent = way.head(ECHO, Framing::Counted(1), true);
+    let sent = String::from_utf8_lossy(&sent).into_owned();
+    let sent: Vec<_> = sent.lines().filter_map(|line| line.split_once(": ")).collect();
+    let mut added = Vec::new();
+    let mut changed = Vec::new();
+    for (name, value) in &echo.fields {
+        match sent.iter().find(|(known, _)| known.eq_ignore_ascii_case(name)) {
+            None => added.push(name.clone()),
+            Some((_, was)) => {
+                let may_differ =
+                    matches!(name.as_str(), "host" | "content-length") || value.ends_with("octets");
+                // Some add to a value, as squid a max-age.
+                if !value.starts_with(was) && !may_differ {
+                    changed.push(format!("{name} ({value})"));
+                }
+            }
+        }
+    }
+    let back: Vec<_> = answer
+        .fields
+        .iter()
+        .map(|(name, _)| name.clone())
+        .filter(|name| !ANSWERS.contains(&name.as_str()))
+        .collect();
+    let list = |names: &[String]| match names.is_empty() {
+        true => "nothing".to_owned(),
+        false => names.join(", "),
+    };
+    let seen = format!(
+        "added to requests: {}; changed: {}; added to answers: {}",
+        list(&added),
+        list(&changed),
+        list(&back)
+    );
+    report.add(match changed.is_empty() {
+        true => Check::ok("headers", seen),
+        false => Check::limited("headers", seen)
+            .remedy("if the relay's front or policy needs these fields, have the proxy leave them"),
+    });
+}
+
+/// Compares the clocks, by the relay's, or by the Date of an answer.
+pub fn clock(relay_ms: Option<u64>, answer: &ProbeAnswer) -> Check {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    let date = || {
+        let date = httpdate::parse_http_date(answer.field("date")?).ok()?;
+        date.duration_since(UNIX_EPOCH).ok()
+    };
+    let Some(theirs) = relay_ms.map(Duration::from_millis).or_else(date) else {
+        return Check::not_tested("clock", "no answer tells a time");
+    };
+    let (apart, which) = match now.checked_sub(theirs) {
+        Some(ahead) => (ahead, "ahead of"),
+        None => (theirs.saturating_sub(now), "behind"),
+    };
+    match apart > CLOCKS {
+        true => Check::limited(
+            "clock",
+            format!("this device's clock is {} s {which} the server's", apart.as_secs()),
+        )
+        .remedy(
+            "set the clock that is wrong: certificates and tokens with dates are refused by it",
+        ),
+        false => Check::ok("clock", format!("{} s apart", apart.as_secs())),
+    }
+}
+
+/// Tells whether a connection serves more than one request, and whether many in a row are allowed.
+pub fn requests(way: &ProbeWay, report: &mut Report) {
+    let mut limit = None;
+    let (mut served, mut serves_one, mut dialled) = (0, false, 0);
+    let mut line = None;
+    let mut fastest = Duration::MAX;
+    for _ in 0..IN_A_ROW {
+        let kept = line.take();
+        let is_new = kept.is_none();
+        let mut on = match kept {
+            Some(on) => on,
+            None => match open(way) {
+                Ok(on) => on,
+                Err(failure) => {
+                    limit = Some(failure.seen);
+                    break;
+                }
+            },
+        };
+        match ask_on(way, &mut on, ECHO, b"x", PATIENCE) {
+            Ok(answer) if answer.status == 200 => {
+                served += 1;
+                dialled += usize::from(is_new);
+                fastest = fastest.min(answer.end_at);
+                serves_one |= answer.serves_one();
+                let closes = answer.field("connection").is_some_and(|it| it.contains("close"));
+                if !closes && !answer.serves_one() && answer.is_whole {
+                    line = Some(on);
+                }
+            }
+            Ok(answer) => {
+                limit = Some(answer.describe());
+                break;
+            }
+            // A connection that ended behind its last answer, or before another had quite ended.
+            Err(failure) if failure.cause == Blocked::Cut => thread::sleep(AGAIN),
+            Err(failure) => {
+                limit = Some(failure.seen);
+                break;
+            }
+        }
+    }
+    let reuse = format!("{served} requests by {dialled} connections");
+    report.add(if serves_one {
+        Check::limited("reuse", format!("{reuse}: tinyproxy serves one request a connection"))
+            .byway("dials for each exchange")
+    } else if dialled > 1 {
+        Check::limited("reuse", format!("{reuse}: they are closed behind answers"))
+            .byway("goes on by new connections")
+    } else {
+        Check::ok("reuse", reuse)
+    });
+    report.add(match limit {
+        None => Check::ok("rate", format!("{served} in a row, the fastest {}", ms(fastest))),
+        Some(seen) => Check::limited("rate", format!("after {served} requests: {seen}"))
+            .byway("asks again when it is told to, and less often")
+            .remedy("ask the gateway's operator for more requests"),
+    });
+}

@@ -1,0 +1,35 @@
+//! What a service manager such as systemd is told of this process, where `NOTIFY_SOCKET` names its socket.
+
+use std::fmt::Display;
+
+use sd_notify::NotifyState::{self, Ready, Reloading, Status, Stopping};
+use tracing::debug;
+
+/// The process is ready for work.
+pub fn ready(status: impl Display) {
+    send(&[Ready, Status(&status.to_string())]);
+}
+
+/// How the process fares, in a line for people.
+pub fn status(line: impl Display) {
+    send(&[Status(&line.to_string())]);
+}
+
+/// The process reads its files again; [`ready`] follows.
+pub fn reloading() {
+    match NotifyState::monotonic_usec_now() {
+        Ok(now) => send(&[Reloading, now]),
+        Err(error) => debug!("no time for the service manager: {error}"),
+    }
+}
+
+/// The process ends.
+pub fn stopping() {
+    send(&[Stopping]);
+}
+
+fn send(states: &[NotifyState<'_>]) {
+    if let Err(error) = sd_notify::notify(states) {
+        debug!("the service manager is not told: {error}");
+    }
+}

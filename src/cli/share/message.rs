@@ -1,0 +1,222 @@
+//! What the two ends of a transfer say to each other, and how that is written: four octets with the length, whose
+//! highest bit says that octets of a file follow, then these octets or a [`Message`] by postcard.
+
+use std::fmt;
+use std::io::{self, Read, Write};
+
+use serde::{Deserialize, Serialize};
+
+use byway::client::Stream;
+
+/// The version of the conversation. Ends that differ refuse each other.
+pub const VERSION: u16 = 1;
+
+/// Most octets of a file in one frame: large enough that frames cost nothing, small enough for two buffers.
+pub const PIECE: usize = 128 * 1024;
+
+/// Most octets of a message: a path of 4096 octets, and as much again.
+const LONGEST: usize = 8 * 1024;
+
+/// Marks a frame with octets of a file.
+const DATA: u32 = 1 << 31;
+
+/// The transfer's secret, by which its ends know each other once the words were right.
+#[derive(Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Secret(pub [u8; 32]);
+
+/// Shows nothing of it.
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Secret")
+    }
+}
+
+/// A message. What it says was not checked by anybody.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Message {
+    /// The receiver begins, with its SPAKE2 element.
+    Words { version: u16, element: Vec<u8> },
+    /// The receiver comes back, and shows that it has the transfer's secret.
+    Again { version: u16, proof: [u8; 32] },
+    /// The sender's SPAKE2 element.
+    Element(Vec<u8>),
+    /// The receiver shows that it has the key.
+    Proof([u8; 32]),
+    /// The sender shows that it has the key; behind words the secret comes with it.
+    Welcome { proof: [u8; 32], secret: Secret },
+    /// What is to be sent; then come as many items.
+    Offer { items: u32, files: u64, octets: u64 },
+    /// A file or folder that was named on the sender's command line.
+    Item { name: Vec<u8>, is_folder: bool },
+    /// The receiver wants it.
+    Accept,
+    /// The receiver has everything already.
+    Complete,
+    /// A folder, which its files follow.
+    Folder { path: Vec<u8> },
+    /// A file, which the receiver answers with a `Have`.
+    File { path: Vec<u8>, size: u64 },
+    /// What the receiver has of a file: so many octets with this hash.
+    Have { size: u64, hash: [u8; 32] },
+    /// The octets of the next file come, from this offset.
+    Begin { offset: u64 },
+    /// The end of a file.
+    End { hash: [u8; 32], attributes: Attributes },
+    /// The file cannot be sent.
+    Skip(Fault),
+    /// All in this folder came.
+    Leave { path: Vec<u8>, attributes: Attributes },
+    /// All came.
+    Done,
+    /// This end gives up.
+    Stop(Stop),
+}
+
+/// What a file or folder has besides its name and octets.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Attributes {
+    /// Permissions.
+    pub mode: u32,
+    /// When it was changed, in seconds since 1970, and nanoseconds.
+    pub changed: (i64, u32),
+}
+
+/// Why a file is not sent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Fault {
+    Unreadable,
+    Changed,
+}
+
+/// Why an end gives up.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Stop {
+    /// The code's words are others.
+    WrongCode,
+    /// It speaks another version.
+    Version(u16),
+    /// Its user does not want the transfer.
+    Declined,
+    /// Its user ended it; another try goes on where this ended.
+    Cancelled,
+    /// It cannot write or read; another try goes on where this ended.
+    Failed,
+}
+
+/// Why nothing more is heard of the other end.
+#[derive(Debug)]
+pub enum Lost {
+    /// The channel failed.
+    Channel(io::Error),
+    /// The other end said what has no place there.
+    Protocol(&'static str),
+}
+
+impl From<io::Error> for Lost {
+    fn from(error: io::Error) -> Self {
+        Self::Channel(error)
+    }
+}
+
+/// What came.
+#[derive(Debug)]
+pub enum Frame<'a> {
+    Data(&'a [u8]),
+    Message(Message),
+}
+
+/// Reads frames.
+pub struct Reader<R> {
+    from: R,
+    buffer: Vec<u8>,
+}
+
+impl<R: Read> Reader<R> {
+    pub fn new(from: R) -> Self {
+        Self { from, buffer: vec![0; PIECE] }
+    }
+
+    pub fn next(&mut self) -> Result<Frame<'_>, Lost> {
+        let mut header = [0; 4];
+        self.from.read_exact(&mut header)?;
+        let header = u32::from_be_bytes(header);
+        let (is_data, len) = (header & DATA != 0, (header & !DATA) as usize);
+        if len > if is_data { PIECE } else { LONGEST } {
+            return Err(Lost::Protocol("a frame is too long"));
+        }
+        let octets = &mut self.buffer[..len];
+        self.from.read_exact(octets)?;
+        match is_data {
+            true => Ok(Frame::Data(octets)),
+            false => match postcard::take_from_bytes(octets) {
+                Ok((message, [])) => Ok(Frame::Message(message)),
+                Ok(_) | Err(_) => Err(Lost::Protocol("a message is none")),
+            },
+        }
+    }
+
+    /// The next message, where no octets of a file have a place.
+    pub fn message(&mut self) -> Result<Message, Lost> {
+        match self.next()? {
+            Frame::Message(message) => Ok(message),
+            Frame::Data(_) => Err(Lost::Protocol("octets of a file that was not begun")),
+        }
+    }
+}
+
+/// Writes a message.
+pub fn say(mut to: impl Write, message: &Message) -> io::Result<()> {
+    let octets = postcard::to_allocvec(message).map_err(io::Error::other)?;
+    let mut frame = (octets.len() as u32).to_be_bytes().to_vec();
+    frame.extend(octets);
+    to.write_all(&frame)
+}
+
+/// Writes octets of a file, at most [`PIECE`].
+pub fn say_data(mut to: impl Write, octets: &[u8]) -> io::Result<()> {
+    to.write_all(&(octets.len() as u32 | DATA).to_be_bytes())?;
+    to.write_all(octets)
+}
+
+/// Says why this end gives up, and waits a moment until the other end has heard it.
+pub fn stop(stream: &Stream, why: Stop) {
+    if say(stream, &Message::Stop(why)).is_ok() {
+        let _ = stream.wait_acked(super::FAREWELL);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn junk_is_an_error_or_a_message_and_never_a_panic(junk in prop::collection::vec(any::<u8>(), 0..600)) {
+            let mut reader = Reader::new(&junk[..]);
+            while reader.next().is_ok() {}
+            let mut framed = (junk.len() as u32).to_be_bytes().to_vec();
+            framed.extend(&junk);
+            let _ = Reader::new(&framed[..]).next();
+        }
+    }
+
+    #[test]
+    fn frame_that_says_too_great_a_length_is_refused() {
+        for header in [LONGEST as u32 + 1, DATA | (PIECE as u32 + 1), u32::MAX] {
+            let octets = header.to_be_bytes();
+            assert!(matches!(Reader::new(&octets[..]).next(), Err(Lost::Protocol(_))));
+        }
+    }
+
+    #[test]
+    fn message_is_read_as_it_was_written() {
+        let message = Message::File { path: b"a/\xff".to_vec(), size: u64::MAX };
+        let mut octets = Vec::new();
+        say(&mut octets, &message).unwrap();
+        say_data(&mut octets, b"data").unwrap();
+        let mut reader = Reader::new(&octets[..]);
+        assert_eq!(reader.message().unwrap(), message);
+        assert!(matches!(reader.next().unwrap(), Frame::Data(b"data")));
+    }
+}

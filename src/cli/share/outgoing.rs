@@ -1,0 +1,299 @@
+//! The sender's part of a transfer, on one channel.
+
+use std::collections::VecDeque;
+use std::io::{self, Read, Seek};
+use std::sync::mpsc::{self, Receiver, SyncSender};
+use std::thread;
+use std::time::Duration;
+
+use byway::client::Stream;
+
+use super::AHEAD;
+use super::folder;
+use super::line::Line;
+use super::message::{Fault, Lost, Message, PIECE, Reader, Stop};
+use super::names::Shown;
+use super::progress::{Audience, Progress};
+use super::tree::{self, Cause, Item, Step, Walk};
+use crate::cli::{say, tell};
+
+/// How long a channel that failed is given to tell what the other end said last.
+const LAST_MESSAGE: Duration = Duration::from_millis(200);
+
+/// How a transfer ends before the receiver has everything.
+#[derive(Debug)]
+pub enum End {
+    Stopped(Stop),
+    Lost(String),
+}
+
+impl From<Lost> for End {
+    fn from(lost: Lost) -> Self {
+        match lost {
+            Lost::Channel(error) => Self::Lost(error.to_string()),
+            Lost::Protocol(cause) => Self::Lost(format!("{cause}: update the older side")),
+        }
+    }
+}
+
+impl From<io::Error> for End {
+    fn from(error: io::Error) -> Self {
+        Lost::Channel(error).into()
+    }
+}
+
+/// How much there is to send.
+#[derive(Debug, Clone, Copy)]
+pub struct Totals {
+    files: u64,
+    octets: u64,
+    unreadable: u64,
+}
+
+impl Totals {
+    /// Counts, and tells what is left out.
+    pub fn of(items: &[Item]) -> Self {
+        let (mut totals, mut special) = (Self { files: 0, octets: 0, unreadable: 0 }, 0_u64);
+        for step in Walk::new(items) {
+            match step {
+                Step::File { size, .. } => {
+                    totals.files += 1;
+                    totals.octets = totals.octets.saturating_add(size);
+                }
+                Step::Left(Cause::Special) => special += 1,
+                Step::Left(Cause::Unreadable) => totals.unreadable += 1,
+                Step::Enter { .. } | Step::Leave { .. } => {}
+            }
+        }
+        if special > 0 {
+            say(format_args!(
+                "byway: {special} links, devices, sockets or pipes are left out (-v names them)"
+            ));
+        }
+        if totals.unreadable > 0 {
+            tell(format_args!(
+                "byway: {} files or folders cannot be read (-v names them)",
+                totals.unreadable
+            ));
+        }
+        totals
+    }
+}
+
+/// Sends everything that the receiver does not have; gives how many files could not be sent.
+pub fn carry(
+    line: &Line,
+    stream: &Stream,
+    mut reader: Reader<Stream>,
+    items: &[Item],
+    totals: Totals,
+    audience: Audience,
+) -> Result<u64, End> {
+    let Totals { files, octets, unreadable } = totals;
+    line.say(stream, &Message::Offer { items: items.len() as u32, files, octets })?;
+    for item in items {
+        let (name, is_folder) = (item.name.clone(), item.is_folder);
+        line.say(stream, &Message::Item { name, is_folder })?;
+    }
+    match reader.message()? {
+        Message::Accept => {}
+        Message::Complete => return Ok(unreadable),
+        Message::Stop(why) => return Err(End::Stopped(why)),
+        _ => return Err(Lost::Protocol("a message out of turn").into()),
+    }
+    let (give, answers) = mpsc::sync_channel(AHEAD);
+    let ear = stream.clone();
+    thread::Builder::new().spawn(move || listen(&ear, reader, &give))?;
+    let mut sending = Sending {
+        line,
+        stream,
+        answers,
+        budget: octets,
+        faults: unreadable,
+        buffer: vec![0; PIECE],
+        progress: Progress::new(audience, octets),
+    };
+    match sending.all(items) {
+        Ok(()) => {
+            sending.progress.end("sent");
+            Ok(sending.faults)
+        }
+        // The other end may have said why before the channel ended.
+        Err(End::Lost(why)) => Err(sending.last_word().unwrap_or(End::Lost(why))),
+        Err(end) => Err(end),
+    }
+}
+
+/// Passes on what the receiver says, also while octets are being written.
+fn listen(stream: &Stream, mut reader: Reader<Stream>, give: &SyncSender<Result<Message, Lost>>) {
+    loop {
+        let message = reader.message();
+        let is_last = !matches!(message, Ok(Message::Have { .. }));
+        let is_good = matches!(message, Ok(Message::Complete));
+        if give.send(message).is_err() {
+            return;
+        }
+        if is_last {
+            if !is_good {
+                stream.abort();
+            }
+            return;
+        }
+    }
+}
+
+struct Sending<'a> {
+    line: &'a Line,
+    stream: &'a Stream,
+    answers: Receiver<Result<Message, Lost>>,
+    /// Octets that may still be announced: the receiver agreed to no more.
+    budget: u64,
+    faults: u64,
+    buffer: Vec<u8>,
+    progress: Progress,
+}
+
+impl Sending<'_> {
+    fn all(&mut self, items: &[Item]) -> Result<(), End> {
+        let (mut walk, mut ahead) = (Walk::new(items), VecDeque::new());
+        loop {
+            while ahead.len() < AHEAD
+                && let Some(step) = walk.next()
+            {
+                ahead.extend(self.announce(step)?);
+            }
+            match ahead.pop_front() {
+                Some(Step::File { at, path, size }) => {
+                    let is_item = !path.contains(&b'/');
+                    if let Err(fault) = self.file(&at, &path, size, is_item)? {
+                        self.skip(&path, fault);
+                        self.say(&Message::Skip(fault))?;
+                    }
+                }
+                Some(Step::Leave { path, attributes }) => {
+                    self.say(&Message::Leave { path, attributes })?;
+                }
+                Some(Step::Enter { .. } | Step::Left(_)) => {}
+                None => break,
+            }
+        }
+        self.say(&Message::Done)?;
+        match self.answer()? {
+            Message::Complete => Ok(()),
+            _ => Err(Lost::Protocol("a message out of turn").into()),
+        }
+    }
+
+    /// Announces a step; gives what is to be done when its turn comes.
+    fn announce(&mut self, step: Step) -> Result<Option<Step>, End> {
+        match &step {
+            Step::Enter { path } => {
+                self.say(&Message::Folder { path: path.clone() })?;
+                return Ok(None);
+            }
+            Step::File { path, size, .. } => {
+                let Some(left) = self.budget.checked_sub(*size) else {
+                    self.skip(path, Fault::Changed);
+                    return Ok(None);
+                };
+                self.budget = left;
+                self.say(&Message::File { path: path.clone(), size: *size })?;
+            }
+            Step::Leave { .. } => {}
+            Step::Left(_) => return Ok(None),
+        }
+        Ok(Some(step))
+    }
+
+    /// Sends what the receiver lacks of a file.
+    fn file(
+        &mut self,
+        at: &std::path::Path,
+        path: &[u8],
+        size: u64,
+        follows: bool,
+    ) -> Result<Result<(), Fault>, End> {
+        let (has, its) = match self.answer()? {
+            Message::Have { size, hash } => (size, hash),
+            _ => return Err(Lost::Protocol("a message out of turn").into()),
+        };
+        self.progress.file(path);
+        let Ok((mut file, before)) =
+            tree::open(at, follows).and_then(|file| file.metadata().map(|before| (file, before)))
+        else {
+            return Ok(Err(Fault::Unreadable));
+        };
+        if before.len() != size {
+            return Ok(Err(Fault::Changed));
+        }
+        let (mut offset, mut hasher) = (0, blake3::Hasher::new());
+        if has > 0 && has <= size {
+            match folder::hash(&mut file, has) {
+                Ok((read, prefix)) if read == has && prefix.finalize() == its => {
+                    (offset, hasher) = (has, prefix);
+                }
+                Ok(_) => {}
+                Err(_) => return Ok(Err(Fault::Unreadable)),
+            }
+            if file.seek(io::SeekFrom::Start(offset)).is_err() {
+                return Ok(Err(Fault::Unreadable));
+            }
+        }
+        self.say(&Message::Begin { offset })?;
+        self.progress.had(offset);
+        while offset < size {
+            let most = (size - offset).min(PIECE as u64) as usize;
+            let read = match file.read(&mut self.buffer[..most]) {
+                Ok(0) => return Ok(Err(Fault::Changed)),
+                Ok(read) => read,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+                Err(_) => return Ok(Err(Fault::Unreadable)),
+            };
+            let octets = &self.buffer[..read];
+            hasher.update(octets);
+            self.line.say_data(self.stream, octets)?;
+            offset += read as u64;
+            self.progress.carried(read as u64);
+        }
+        let attributes = tree::attributes(&before);
+        match file.metadata() {
+            Ok(after) if after.len() == size && tree::attributes(&after) == attributes => {}
+            Ok(_) => return Ok(Err(Fault::Changed)),
+            Err(_) => return Ok(Err(Fault::Unreadable)),
+        }
+        self.say(&Message::End { hash: *hasher.finalize().as_bytes(), attributes })?;
+        self.progress.ended_file();
+        Ok(Ok(()))
+    }
+
+    fn skip(&mut self, path: &[u8], fault: Fault) {
+        self.faults += 1;
+        let why = match fault {
+            Fault::Unreadable => "cannot be read",
+            Fault::Changed => "changed while it was sent",
+        };
+        tell(format_args!("byway: {} {why}, and is left out", Shown(path)));
+    }
+
+    fn say(&self, message: &Message) -> Result<(), End> {
+        Ok(self.line.say(self.stream, message)?)
+    }
+
+    fn answer(&self) -> Result<Message, End> {
+        match self.answers.recv() {
+            Ok(Ok(Message::Stop(why))) => Err(End::Stopped(why)),
+            Ok(message) => Ok(message?),
+            Err(_) => Err(Lost::Protocol("a message behind the last").into()),
+        }
+    }
+
+    fn last_word(&self) -> Option<End> {
+        loop {
+            match self.answers.recv_timeout(LAST_MESSAGE) {
+                Ok(Ok(Message::Stop(why))) => return Some(End::Stopped(why)),
+                Ok(_) => {}
+                Err(_) => return None,
+            }
+        }
+    }
+}

@@ -1,0 +1,192 @@
+//! What is sent: files and folders, one after the other, as they lie within each other.
+
+use std::collections::HashSet;
+use std::fs::{self, File, Metadata, ReadDir};
+use std::io;
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+
+use rustix::fs::OFlags;
+
+use super::message::Attributes;
+use super::names::{self, Shown};
+use crate::cli::failure::CommandError;
+use crate::cli::tell;
+
+/// Most files and folders on a command line: the receiver keeps their names.
+pub const MOST_ITEMS: usize = 65_536;
+
+/// Something that was named on the command line.
+#[derive(Debug, Clone)]
+pub struct Item {
+    pub path: PathBuf,
+    pub name: Vec<u8>,
+    pub is_folder: bool,
+}
+
+/// A step through what is sent.
+#[derive(Debug)]
+pub enum Step {
+    Enter {
+        path: Vec<u8>,
+    },
+    File {
+        at: PathBuf,
+        path: Vec<u8>,
+        size: u64,
+    },
+    Leave {
+        path: Vec<u8>,
+        attributes: Attributes,
+    },
+    /// Neither a file nor a folder, or not to be read: it is left out.
+    Left(Cause),
+}
+
+/// Why something is left out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Cause {
+    /// A symbolic link, a device, a socket or a pipe.
+    Special,
+    /// The system does not let this user read it, or its path is too long.
+    Unreadable,
+}
+
+/// The files and folders named on the command line; symbolic links named there are followed.
+pub fn items(paths: &[PathBuf]) -> Result<Vec<Item>, CommandError> {
+    let mut names = HashSet::new();
+    if paths.len() > MOST_ITEMS {
+        return Err(CommandError::usage(format_args!(
+            "{} paths are too many; send the folder that they are in",
+            paths.len()
+        )));
+    }
+    let item = |path: &PathBuf| {
+        let fault = |error: io::Error| {
+            CommandError::usage(format_args!(
+                "{}: {error}; check the path and its permissions",
+                path.display()
+            ))
+        };
+        let metadata = fs::metadata(path).map_err(fault)?;
+        let name = match path.file_name() {
+            Some(name) => name.to_owned(),
+            None => {
+                let whole = path.canonicalize().map_err(fault)?;
+                let name = whole.file_name().map(ToOwned::to_owned);
+                name.ok_or_else(|| CommandError::usage("/ has no name; send a folder in it"))?
+            }
+        };
+        let name = name.into_vec();
+        if !metadata.is_dir() && !metadata.is_file() {
+            return Err(CommandError::usage(format_args!(
+                "{} is neither a file nor a folder; leave it out",
+                path.display()
+            )));
+        }
+        if !names.insert(name.clone()) {
+            return Err(CommandError::usage(format_args!(
+                "two paths end with {}; send one of them after the other",
+                Shown(&name)
+            )));
+        }
+        let path = std::path::absolute(path).map_err(fault)?;
+        Ok(Item { path, name, is_folder: metadata.is_dir() })
+    };
+    paths.iter().map(item).collect()
+}
+
+/// Goes through the items, with a directory open for each folder that it is in.
+pub struct Walk<'a> {
+    items: std::slice::Iter<'a, Item>,
+    within: Vec<Level>,
+}
+
+struct Level {
+    entries: ReadDir,
+    at: PathBuf,
+    path: Vec<u8>,
+    attributes: Attributes,
+}
+
+impl<'a> Walk<'a> {
+    pub fn new(items: &'a [Item]) -> Self {
+        Self { items: items.iter(), within: Vec::new() }
+    }
+
+    fn step(&mut self, at: PathBuf, path: Vec<u8>, metadata: io::Result<Metadata>) -> Step {
+        let left = |cause| {
+            let why = match cause {
+                Cause::Special => "neither a file nor a folder",
+                Cause::Unreadable => "cannot be read, or lies too deep",
+            };
+            tracing::info!("{} is left out: {why}", Shown(&path));
+            Step::Left(cause)
+        };
+        let metadata = match metadata {
+            Ok(metadata) if names::parts(&path).is_some() => metadata,
+            Ok(_) | Err(_) => return left(Cause::Unreadable),
+        };
+        if metadata.is_file() {
+            return Step::File { at, path, size: metadata.len() };
+        }
+        if !metadata.is_dir() {
+            return left(Cause::Special);
+        }
+        match fs::read_dir(&at) {
+            Ok(entries) => {
+                let attributes = attributes(&metadata);
+                self.within.push(Level { entries, at, path: path.clone(), attributes });
+                Step::Enter { path }
+            }
+            Err(_) => left(Cause::Unreadable),
+        }
+    }
+}
+
+impl Iterator for Walk<'_> {
+    type Item = Step;
+
+    fn next(&mut self) -> Option<Step> {
+        let Some(level) = self.within.last_mut() else {
+            let item = self.items.next()?;
+            let metadata = fs::metadata(&item.path);
+            return Some(self.step(item.path.clone(), item.name.clone(), metadata));
+        };
+        match level.entries.next() {
+            Some(Ok(entry)) => {
+                let path = [&level.path[..], b"/", entry.file_name().as_bytes()].concat();
+                let metadata = entry.metadata();
+                Some(self.step(entry.path(), path, metadata))
+            }
+            Some(Err(error)) => {
+                tell(format_args!("{}: {error}: some of it is left out", level.at.display()));
+                Some(Step::Left(Cause::Unreadable))
+            }
+            None => self
+                .within
+                .pop()
+                .map(|level| Step::Leave { path: level.path, attributes: level.attributes }),
+        }
+    }
+}
+
+/// Permissions without setuid, setgid and sticky, and the time of the last change.
+pub fn attributes(metadata: &Metadata) -> Attributes {
+    let changed = (metadata.mtime(), metadata.mtime_nsec().try_into().unwrap_or(0));
+    Attributes { mode: metadata.mode() & 0o777, changed }
+}
+
+/// Opens a file that may have been replaced by something else meanwhile; a link is followed if the user named it.
+pub fn open(at: &Path, follows: bool) -> io::Result<File> {
+    let mut flags = OFlags::NONBLOCK;
+    if !follows {
+        flags |= OFlags::NOFOLLOW;
+    }
+    let file = File::options().read(true).custom_flags(flags.bits() as i32).open(at)?;
+    match file.metadata()?.is_file() {
+        true => Ok(file),
+        false => Err(io::ErrorKind::InvalidInput.into()),
+    }
+}
