@@ -3,6 +3,8 @@
 //!
 //! `cargo test --release --test programs -- [--full] [--write] [FILTER]`, as root.
 
+mod browser;
+mod dns;
 mod files;
 mod git;
 mod iperf;
@@ -93,7 +95,7 @@ struct Program {
     run: fn(&mut Stage, Size) -> Result<Vec<Figure>>,
 }
 
-const PROGRAMS: [Program; 7] = [
+const PROGRAMS: [Program; 9] = [
     Program {
         name: "ssh",
         tools: &[("ssh", "openssh-client"), ("sshd", "openssh-server")],
@@ -117,6 +119,16 @@ const PROGRAMS: [Program; 7] = [
         run: postgres::run,
     },
     Program { name: "git", tools: &[("git", "git")], run: git::run },
+    Program {
+        name: "dns",
+        tools: &[("dnsmasq", "dnsmasq-base"), ("dig", "bind9-dnsutils")],
+        run: dns::run,
+    },
+    Program {
+        name: "chromium",
+        tools: &[("chromium", "chromium"), ("nginx", "nginx-light")],
+        run: browser::run,
+    },
 ];
 
 fn main() -> ExitCode {

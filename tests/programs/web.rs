@@ -4,7 +4,7 @@ use std::fs;
 use std::net::SocketAddr;
 
 use crate::files;
-use crate::stage::Stage;
+use crate::stage::{Carries, Stage};
 use crate::table::Figure;
 use crate::{Result, Size};
 
@@ -18,24 +18,8 @@ pub fn run(stage: &mut Stage, size: Size) -> Result<Vec<Figure>> {
     fs::create_dir(&root)?;
     files::write(&root.join("page"), 1, PAGE)?;
     files::write(&root.join("large"), 2, octets)?;
-    let place = stage.path("").display().to_string();
-    let settings = format!(
-        "daemon off;\npid {place}nginx.pid;\nerror_log stderr;\nworker_processes 1;\n\
-         events {{ worker_connections 768; }}\n\
-         http {{\n\
-           access_log off;\n\
-           keepalive_requests 1000000;\n\
-           client_body_temp_path {place}body;\nproxy_temp_path {place}proxy;\n\
-           fastcgi_temp_path {place}fastcgi;\nuwsgi_temp_path {place}uwsgi;\n\
-           scgi_temp_path {place}scgi;\n\
-           server {{ listen 0.0.0.0:{PORT}; root {place}root; }}\n\
-         }}\n"
-    );
-    fs::write(stage.path("nginx.conf"), settings)?;
-    let mut nginx = stage.on_pc("nginx");
-    nginx.args(["-p", &place, "-c", "nginx.conf", "-e", "stderr"]);
-    stage.serve("nginx", nginx, PORT)?;
-    let door = stage.door(PORT)?;
+    serve(stage, PORT)?;
+    let door = stage.door(PORT, Carries::Streams)?;
 
     let mut figures = Vec::new();
     for (what, header) in [
@@ -51,6 +35,27 @@ pub fn run(stage: &mut Stage, size: Size) -> Result<Vec<Figure>> {
     files::compare(&root.join("large"), &stage.path("fetched"))?;
     figures.push(Figure::rate("a large file by curl", octets as u64, done.seconds));
     Ok(figures)
+}
+
+/// Starts nginx on the PC, with what is in the folder `root`.
+pub fn serve(stage: &mut Stage, port: u16) -> Result<()> {
+    let place = stage.path("").display().to_string();
+    let settings = format!(
+        "daemon off;\npid {place}nginx.pid;\nerror_log stderr;\nworker_processes 1;\n\
+         events {{ worker_connections 768; }}\n\
+         http {{\n\
+           access_log off;\n\
+           keepalive_requests 1000000;\n\
+           client_body_temp_path {place}body;\nproxy_temp_path {place}proxy;\n\
+           fastcgi_temp_path {place}fastcgi;\nuwsgi_temp_path {place}uwsgi;\n\
+           scgi_temp_path {place}scgi;\n\
+           server {{ listen 0.0.0.0:{port}; root {place}root; }}\n\
+         }}\n"
+    );
+    fs::write(stage.path("nginx.conf"), settings)?;
+    let mut nginx = stage.on_pc("nginx");
+    nginx.args(["-p", &place, "-c", "nginx.conf", "-e", "stderr"]);
+    stage.serve("nginx", nginx, port)
 }
 
 /// Has wrk fetch the page for some seconds.
