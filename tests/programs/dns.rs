@@ -1,46 +1,49 @@
-//! DNS by UDP: dnsmasq, asked by dig.
+//! DNS by datagrams: dnsmasq, asked by dig, many at once.
 
-use std::fs;
-
-use crate::stage::Stage;
+use crate::stage::{Carries, Stage};
 use crate::table::Figure;
 use crate::{Result, Size};
 
-const PORT: u16 = 5353;
+const PORT: u16 = 5300;
+/// Questions that are asked at once.
+const AT_ONCE: u32 = 50;
 
 pub fn run(stage: &mut Stage, size: Size) -> Result<Vec<Figure>> {
-    let names: usize = size.pick(2_000, 10_000);
-    let mut settings = String::from("no-resolv\nno-hosts\nno-daemon\ncache-size=0\nuser=root\n");
-    settings.push_str(&format!("port={PORT}\npid-file=\n"));
-    let mut questions = String::new();
-    for n in 0..names {
-        settings.push_str(&format!("address=/host-{n}.example/{}\n", address(n)));
-        questions.push_str(&format!("host-{n}.example A\n"));
-    }
-    fs::write(stage.path("dnsmasq.conf"), settings)?;
-    fs::write(stage.path("questions"), questions)?;
+    let questions: u32 = size.pick(300, 1_000);
     let mut server = stage.on_pc("dnsmasq");
-    // dnsmasq takes TCP at the same port, by which its start is seen.
-    server.arg("-C").arg(stage.path("dnsmasq.conf"));
-    stage.serve("dnsmasq", server, PORT)?;
-    let door = stage.door_of_datagrams(PORT)?;
-
-    let mut dig = stage.on_phone("dig");
-    dig.args([&format!("@{}", door.ip()), "-p", &door.port().to_string()]);
-    // A datagram may be lost with the relay: dig asks again, as every resolver does.
-    dig.args(["+short", "+notcp", "+time=5", "+tries=5", "-f"]).arg(stage.path("questions"));
-    // A question and its answer have more octets than these 64 in any case.
-    let done = stage.carry(&mut dig, names as u64 * 64 / 2)?;
-    let answers: Vec<_> = done.text.lines().collect();
-    let expected: Vec<_> = (0..names).map(address).collect();
-    if answers != expected {
-        return Err(format!("{} answers for {names} questions, or wrong", answers.len()).into());
+    server.args(["--keep-in-foreground", "--conf-file=/dev/null", "--no-resolv", "--no-hosts"]);
+    server.args(["--user=root", "--pid-file=", &format!("--port={PORT}")]);
+    for n in 0..questions {
+        server.arg(format!("--host-record={},{}", name(n), address(n)));
     }
-    let value = names as f64 / done.seconds;
-    Ok(vec![Figure { what: "questions one after another", value, unit: "answers/s" }])
+    stage.serve("dnsmasq", server, PORT)?;
+    let door = stage.door(PORT, Carries::Datagrams)?;
+
+    let (host, port) = (door.ip(), door.port());
+    let asks = format!("xargs -P {AT_ONCE} -n 1 dig @{host} -p {port} +noall +answer");
+    let names: Vec<_> = (0..questions).map(name).collect();
+    std::fs::write(stage.path("names"), names.join("\n"))?;
+    // A question and its answer have more octets than these in any case.
+    let middle = u64::from(questions) * 100 / 2;
+    let mut shell = stage.on_phone("sh");
+    let done = stage.carry(shell.args(["-c", &format!("{asks} <names")]), middle)?;
+    for n in 0..questions {
+        let (asked, answer) = (format!("{}.", name(n)), address(n));
+        let fields = |line: &str| line.split_whitespace().map(str::to_owned).collect::<Vec<_>>();
+        let mut lines = done.text.lines().map(fields);
+        if !lines.any(|line| line.first() == Some(&asked) && line.last() == Some(&answer)) {
+            return Err(format!("no answer {answer} for {asked} in {}", done.text).into());
+        }
+    }
+    let value = f64::from(questions) / done.seconds;
+    Ok(vec![Figure { what: "dig, 50 at once", value, unit: "answers/s" }])
 }
 
-/// The address of a host by its number.
-fn address(n: usize) -> String {
-    format!("10.77.{}.{}", n / 250, n % 250)
+fn name(n: u32) -> String {
+    format!("n{n}.example")
+}
+
+/// An address of its own for each name.
+fn address(n: u32) -> String {
+    format!("10.20.{}.{}", n / 250, n % 250)
 }

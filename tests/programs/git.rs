@@ -3,7 +3,7 @@
 use std::fs;
 
 use crate::pattern::Pattern;
-use crate::stage::Stage;
+use crate::stage::{Carries, Stage};
 use crate::table::Figure;
 use crate::{Result, Size};
 
@@ -21,7 +21,7 @@ pub fn run(stage: &mut Stage, size: Size) -> Result<Vec<Figure>> {
     daemon.args(["daemon", "--export-all", "--reuseaddr", "--base-path=."]);
     daemon.args([&format!("--port={PORT}"), "--listen=0.0.0.0", "."]);
     stage.serve("git", daemon, PORT)?;
-    let door = stage.door(PORT)?;
+    let door = stage.door(PORT, Carries::Streams)?;
 
     let octets = (commits * OCTETS) as u64;
     let url = format!("git://{door}/repository");

@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use crate::stage::Stage;
+use crate::stage::{Carries, Stage};
 use crate::table::Figure;
 use crate::{Result, Size};
 
@@ -13,7 +13,7 @@ pub fn run(stage: &mut Stage, size: Size) -> Result<Vec<Figure>> {
     let mut server = stage.on_pc("iperf3");
     server.args(["-s", "-p", &PORT.to_string()]);
     stage.serve("iperf3", server, PORT)?;
-    let door = stage.door(PORT)?;
+    let door = stage.door(PORT, Carries::Streams)?;
     let mut figures = Vec::new();
     for (what, way) in [("four connections up", None), ("four connections down", Some("-R"))] {
         let mut client = stage.on_phone("iperf3");

@@ -3,6 +3,7 @@
 //!
 //! `cargo test --release --test programs -- [--full] [--write] [FILTER]`, as root.
 
+mod browser;
 mod dns;
 mod files;
 mod git;
@@ -26,7 +27,6 @@ mod redis;
 mod rsync;
 #[path = "../proxies/scanner.rs"]
 mod scanner;
-mod socks;
 mod ssh;
 mod stage;
 mod table;
@@ -95,7 +95,7 @@ struct Program {
     run: fn(&mut Stage, Size) -> Result<Vec<Figure>>,
 }
 
-const PROGRAMS: [Program; 10] = [
+const PROGRAMS: [Program; 9] = [
     Program {
         name: "ssh",
         tools: &[("ssh", "openssh-client"), ("sshd", "openssh-server")],
@@ -115,25 +115,20 @@ const PROGRAMS: [Program; 10] = [
     },
     Program {
         name: "postgresql",
-        tools: &[("psql", "postgresql"), ("pgbench", "postgresql")],
+        tools: &[("initdb", "postgresql"), ("pgbench", "postgresql")],
         run: postgres::run,
     },
+    Program { name: "git", tools: &[("git", "git")], run: git::run },
     Program {
         name: "dns",
         tools: &[("dnsmasq", "dnsmasq-base"), ("dig", "bind9-dnsutils")],
         run: dns::run,
     },
     Program {
-        name: "socks",
-        tools: &[("curl", "curl"), ("nginx", "nginx-light")],
-        run: socks::curl,
-    },
-    Program {
         name: "chromium",
         tools: &[("chromium", "chromium"), ("nginx", "nginx-light")],
-        run: socks::chromium,
+        run: browser::run,
     },
-    Program { name: "git", tools: &[("git", "git")], run: git::run },
 ];
 
 fn main() -> ExitCode {
@@ -212,6 +207,7 @@ fn obstacle() -> Option<String> {
 
 /// The reason why a program cannot run that needs these tools, if there is one.
 fn missing(tools: &[(&str, &str)]) -> Option<String> {
-    let (tool, package) = tools.iter().find(|(tool, _)| !parts::is_there(tool))?;
+    let is_there = |tool| parts::is_there(tool) || postgres::is_there(tool);
+    let (tool, package) = tools.iter().find(|(tool, _)| !is_there(tool))?;
     Some(format!("{tool} is not there; Debian's package is {package}"))
 }

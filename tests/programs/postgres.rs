@@ -4,7 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use crate::stage::Stage;
+use crate::stage::{Carries, Stage};
 use crate::table::Figure;
 use crate::{Result, Size};
 
@@ -32,7 +32,7 @@ pub fn run(stage: &mut Stage, size: Size) -> Result<Vec<Figure>> {
         server.args(["-c", setting]);
     }
     stage.serve("postgres", server, PORT)?;
-    let door = stage.door(PORT)?;
+    let door = stage.door(PORT, Carries::Streams)?;
     let pgbench = |stage: &Stage, args: &[&str]| {
         let mut command = stage.on_phone("pgbench");
         command.args(["-h", &door.ip().to_string(), "-p", &door.port().to_string()]);
@@ -68,6 +68,11 @@ fn check(stage: &mut Stage, transactions: u64) -> Result<()> {
         return Ok(());
     }
     Err(format!("{transactions} transactions, and the database has {answer}").into())
+}
+
+/// Whether the newest server has a program of that name.
+pub fn is_there(program: &str) -> bool {
+    programs().is_ok_and(|folder| folder.join(program).is_file())
 }
 
 /// The folder of the newest server.

@@ -1,6 +1,6 @@
 //! Redis under its own benchmark, on 50 connections.
 
-use crate::stage::Stage;
+use crate::stage::{Carries, Stage};
 use crate::table::Figure;
 use crate::{Result, Size};
 
@@ -12,7 +12,7 @@ pub fn run(stage: &mut Stage, size: Size) -> Result<Vec<Figure>> {
     server.args(["--port", &PORT.to_string(), "--bind", "0.0.0.0", "--protected-mode", "no"]);
     server.args(["--save", "", "--appendonly", "no"]);
     stage.serve("redis", server, PORT)?;
-    let door = stage.door(PORT)?;
+    let door = stage.door(PORT, Carries::Streams)?;
     let mut figures = Vec::new();
     for (what, test) in [("SET on 50 connections", "set"), ("GET on 50 connections", "get")] {
         let mut client = stage.on_phone("redis-benchmark");

@@ -3,7 +3,7 @@
 use std::fs;
 
 use crate::files;
-use crate::stage::Stage;
+use crate::stage::{Carries, Stage};
 use crate::table::Figure;
 use crate::{Result, Size};
 
@@ -33,7 +33,7 @@ pub fn run(stage: &mut Stage, _size: Size) -> Result<Vec<Figure>> {
     daemon.args(["--daemon", "--no-detach", "--log-file=/dev/stderr"]);
     daemon.args([&format!("--port={PORT}"), "--config=rsyncd.conf"]);
     stage.serve("rsyncd", daemon, PORT)?;
-    let door = stage.door(PORT)?;
+    let door = stage.door(PORT, Carries::Streams)?;
 
     let url = format!("rsync://{door}/to/");
     let args = ["-a", "--stats", "from/", &url];

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::process::Command;
 
 use crate::files;
-use crate::stage::{Stage, Way};
+use crate::stage::{Carries, Stage, Way};
 use crate::table::Figure;
 use crate::{Result, Size, parts};
 
@@ -16,7 +16,7 @@ const RUN: &str = "/run/sshd";
 pub fn run(stage: &mut Stage, size: Size) -> Result<Vec<Figure>> {
     let octets: usize = size.pick(64 << 20, 256 << 20);
     serve(stage)?;
-    let door = stage.door(PORT)?;
+    let door = stage.door(PORT, Carries::Streams)?;
     let sent = stage.path("sent");
     files::write(&sent, 1, octets)?;
 

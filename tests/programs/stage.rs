@@ -23,6 +23,9 @@ const COUNT: Duration = Duration::from_millis(5);
 /// The PC's address for connections without byway: its NAT's.
 const PC: Ipv4Addr = Ipv4Addr::new(10, 9, 0, 12);
 
+/// Where byway is a SOCKS server, on the phone.
+const SOCKS: &str = "127.0.0.1:1080";
+
 /// The ways from a program to its server.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Way {
@@ -51,6 +54,25 @@ impl Way {
     fn is_proxied(self) -> bool {
         matches!(self, Self::Proxy | Self::Restart)
     }
+}
+
+/// What a forward carries.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Carries {
+    Streams,
+    Datagrams,
+}
+
+impl Carries {
+    fn option(self) -> Option<&'static str> {
+        (self == Self::Datagrams).then_some("--udp")
+    }
+}
+
+/// Where a browser finds a site, and by which proxy.
+pub struct Site {
+    pub url: String,
+    pub proxy: Option<String>,
 }
 
 /// A stage, whose parts are dropped in this order, the hosts last.
@@ -129,52 +151,38 @@ impl Stage {
 
     /// Opens the way to the server at a port of the PC, and gives the address where the phone's programs
     /// reach it.
-    pub fn door(&mut self, port: u16) -> Result<SocketAddr> {
+    pub fn door(&mut self, port: u16, carries: Carries) -> Result<SocketAddr> {
         if self.way == Way::Direct {
             return Ok((PC, port).into());
         }
-        self.listen(port)?;
+        self.listen(port, carries)?;
         let from = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), port);
         let mut connect = self.on_phone(&parts::byway());
         connect.args(["connect", &format!("pc:{port}"), "--from", &from.to_string()]);
+        connect.args(carries.option());
         self.start_byway("connect", connect, &from.to_string())?;
         Ok(from)
+    }
+
+    /// Opens the way to the web server at a port of the PC, for a browser to which byway is a SOCKS server.
+    pub fn socks(&mut self, port: u16) -> Result<Site> {
+        if self.way == Way::Direct {
+            return Ok(Site { url: format!("http://{PC}:{port}"), proxy: None });
+        }
+        self.listen(port, Carries::Streams)?;
+        let mut connect = self.on_phone(&parts::byway());
+        connect.args(["connect", "--socks", SOCKS]);
+        self.start_byway("socks", connect, SOCKS)?;
+        let proxy = Some(format!("socks5://{SOCKS}"));
+        Ok(Site { url: format!("http://pc.byway:{port}"), proxy })
     }
 
     /// Starts the PC's end of a forward to a server there: the name is `pc`.
-    pub fn listen(&mut self, port: u16) -> Result<()> {
+    fn listen(&mut self, port: u16, carries: Carries) -> Result<()> {
         let mut listen = self.on_pc(&parts::byway());
         listen.args(["listen", &format!("pc:{port}"), "--to", &format!("127.0.0.1:{port}")]);
+        listen.args(carries.option());
         self.start_byway("listen", listen, "listening on")
-    }
-
-    /// Opens the way for datagrams to the server at a port of the PC; else as [`door`](Self::door).
-    pub fn door_of_datagrams(&mut self, port: u16) -> Result<SocketAddr> {
-        if self.way == Way::Direct {
-            return Ok((PC, port).into());
-        }
-        let mut listen = self.on_pc(&parts::byway());
-        listen.args(["listen", &format!("pc:{port}"), "--udp"]);
-        listen.args(["--to", &format!("127.0.0.1:{port}")]);
-        self.start_byway("listen", listen, "listening on")?;
-        let from = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), port);
-        let mut connect = self.on_phone(&parts::byway());
-        connect.args(["connect", &format!("pc:{port}"), "--udp", "--from", &from.to_string()]);
-        self.start_byway("connect", connect, &from.to_string())?;
-        Ok(from)
-    }
-
-    /// Starts a SOCKS server on the phone for the server at a port of the PC, and gives the name by which
-    /// programs ask for it.
-    pub fn socks_server(&mut self, at: &str, port: u16) -> Result<String> {
-        if self.way == Way::Direct {
-            return Ok(PC.to_string());
-        }
-        self.listen(port)?;
-        let mut connect = self.on_phone(&parts::byway());
-        connect.args(["connect", "--socks", at]);
-        self.start_byway("socks", connect, at)?;
-        Ok("pc.byway".into())
     }
 
     /// Starts a process of the command, and waits until it says that it is ready.
@@ -349,8 +357,8 @@ fn open() -> Result<()> {
         type nat hook prerouting priority dstnat;
         iifname outside dnat to 10.2.0.2
     }";
-    Host::PhoneNat.nft(&format!("delete table ip lab\ntable ip lab {{ {outwards} }}"))?;
-    Host::PcNat.nft(&format!("delete table ip lab\ntable ip lab {{ {outwards}\n{inwards} }}"))
+    Host::PhoneNat.nft(&format!("delete table ip lab\ntable ip lab {{\n{outwards}\n}}"))?;
+    Host::PcNat.nft(&format!("delete table ip lab\ntable ip lab {{\n{outwards}\n{inwards}\n}}"))
 }
 
 /// Has both NATs let nothing through but connections to the proxy.

@@ -2,10 +2,9 @@
 
 use std::fs;
 use std::net::SocketAddr;
-use std::path::PathBuf;
 
 use crate::files;
-use crate::stage::Stage;
+use crate::stage::{Carries, Stage};
 use crate::table::Figure;
 use crate::{Result, Size};
 
@@ -15,10 +14,12 @@ const PAGE: usize = 1_000;
 
 pub fn run(stage: &mut Stage, size: Size) -> Result<Vec<Figure>> {
     let octets: usize = size.pick(64 << 20, 256 << 20);
-    let root = serve(stage, PORT)?;
+    let root = stage.path("root");
+    fs::create_dir(&root)?;
     files::write(&root.join("page"), 1, PAGE)?;
     files::write(&root.join("large"), 2, octets)?;
-    let door = stage.door(PORT)?;
+    serve(stage, PORT)?;
+    let door = stage.door(PORT, Carries::Streams)?;
 
     let mut figures = Vec::new();
     for (what, header) in [
@@ -36,10 +37,8 @@ pub fn run(stage: &mut Stage, size: Size) -> Result<Vec<Figure>> {
     Ok(figures)
 }
 
-/// Starts nginx on the PC, and gives the folder that it serves.
-pub fn serve(stage: &mut Stage, port: u16) -> Result<PathBuf> {
-    let root = stage.path("root");
-    fs::create_dir(&root)?;
+/// Starts nginx on the PC, with what is in the folder `root`.
+pub fn serve(stage: &mut Stage, port: u16) -> Result<()> {
     let place = stage.path("").display().to_string();
     let settings = format!(
         "daemon off;\npid {place}nginx.pid;\nerror_log stderr;\nworker_processes 1;\n\
@@ -56,8 +55,7 @@ pub fn serve(stage: &mut Stage, port: u16) -> Result<PathBuf> {
     fs::write(stage.path("nginx.conf"), settings)?;
     let mut nginx = stage.on_pc("nginx");
     nginx.args(["-p", &place, "-c", "nginx.conf", "-e", "stderr"]);
-    stage.serve("nginx", nginx, port)?;
-    Ok(root)
+    stage.serve("nginx", nginx, port)
 }
 
 /// Has wrk fetch the page for some seconds.
