@@ -93,7 +93,7 @@ fn plain_request_at_a_port_of_tls_is_told_the_remedy() {
     let seen = told("curl", &post, "");
     assert!(seen.starts_with("HTTP/1.1 400 "), "{seen}");
     let connecting = Byway::start(["connect", "x:1", "--relay", &http(port), "--timeout", "1"]);
-    connecting.end().expect_code(4).expect_line(&["400", "write https:// if that port speaks TLS"]);
+    connecting.end().expect_code(4).expect_line(&["that is a port of https://; write https://"]);
 }
 
 #[test]
