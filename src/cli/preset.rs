@@ -128,8 +128,6 @@ impl Preset {
     }
 }
 
-impl Credential {}
-
 fn variable(name: &str) -> Result<Option<String>, CommandError> {
     match env::var(name) {
         Ok(value) => Ok(Some(value)),

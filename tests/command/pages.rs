@@ -33,7 +33,7 @@ enum Run {
 
 /// What runs each block, which its page and the beginning of its first line tell.
 #[rustfmt::skip]
-const BLOCKS: [(&str, &str, Run); 27] = [
+const BLOCKS: [(&str, &str, Run); 28] = [
     ("README.md", "byway relay --listen 0.0.0.0:8080 --open", Run::Here),
     ("README.md", "export BYWAY_RELAY=", Run::Here),
     ("README.md", "byway send holiday.jpg", Run::Here),
@@ -61,6 +61,7 @@ const BLOCKS: [(&str, &str, Run); 27] = [
     ("src/capi/README.md", "cargo rustc --profile small", Run::In("examples/c/Makefile", "--profile $(PROFILE)")),
     ("tests/README.md", "tests/run", Run::In(".ci/run", "tests/run")),
     ("tests/README.md", "cargo test --release --test lab", Run::In("tests/run", "cargo test --release --test lab")),
+    ("tests/README.md", "cargo test --release --test programs", Run::In("tests/run", "cargo test --release --test programs")),
 ];
 
 /// The blocks of commands of a page.

@@ -99,7 +99,7 @@ pub fn some() -> Vec<Cell> {
         streaming(Task::Stream(Some(Proxy::HaproxyOneRequest))),
         long_poll(Task::Stream(Some(Proxy::HaproxyTls))),
         streaming(Task::Doctor(Some(Proxy::Nginx))),
-        streaming(Task::Doctor(Some(Proxy::HaproxyOneConnection))),
+        streaming(Task::Doctor(Some(Proxy::Squid))),
         streaming(Task::DeadIpv6),
         streaming(Task::Fault(Fault::Roam, 5)),
         long_poll(Task::Fault(Fault::NatAddress, 3)),

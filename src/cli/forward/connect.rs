@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::thread;
 
 use byway::client::{Readiness, Stream};
-use byway::error::{PeerError, ResourceError};
+use byway::error::PeerError;
 use byway::secure::PublicKey;
 use byway::{Endpoint, Error, Name};
 use tracing::{debug, warn};
@@ -214,20 +214,7 @@ fn dial_peer(means: &Means, socket: &LocalSocket, target: Target) -> Result<Stre
             }
             retry::connect_once(client, target, left).map(Some)
         },
-        |error| match error {
-            // The permit was free, so a channel will soon be free, too.
-            Error::Resource(ResourceError::Channels) => true,
-            Error::Peer(PeerError::BacklogFull | PeerError::NoListener) => {
-                waiting.get_or_insert_with(|| {
-                    let seconds = patience.as_secs();
-                    wants
-                        .peer
-                        .wait(format_args!("{error}; each connection waits up to {seconds} s"))
-                });
-                true
-            }
-            _ => false,
-        },
+        |error| wants.passes(error, &mut waiting, "each connection", *patience),
     );
     match (dialled, waiting) {
         (Ok(Some(stream)), _) => Ok(stream),

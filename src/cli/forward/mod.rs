@@ -23,14 +23,16 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use byway::Error;
 use byway::client::{Client, Stream};
+use byway::error::{PeerError, ResourceError};
 use rustix::io::Errno;
 use tracing::debug;
 
 use super::local::LocalSocket;
 use super::open::Opened;
 use super::permits::{Permit, Permits};
-use super::shortage::Shortage;
+use super::shortage::{Shortage, Waiting};
 use super::splice;
 
 /// Pause before the system is asked again for a file descriptor that it did not have.
@@ -118,6 +120,29 @@ impl Wants {
                 }
                 result => return result,
             }
+        }
+    }
+
+    /// Whether the error of a connector passes: another channel is free soon, or the listener may come. `waiting`
+    /// notes that `what`, as in `each connection`, waits for the listener within `patience`.
+    fn passes<'w>(
+        &'w self,
+        error: Error,
+        waiting: &mut Option<Waiting<'w>>,
+        what: &str,
+        patience: Duration,
+    ) -> bool {
+        match error {
+            // The permit was free, so a channel will soon be free, too.
+            Error::Resource(ResourceError::Channels) => true,
+            Error::Peer(PeerError::BacklogFull | PeerError::NoListener) => {
+                waiting.get_or_insert_with(|| {
+                    let seconds = patience.as_secs();
+                    self.peer.wait(format_args!("{error}; {what} waits up to {seconds} s"))
+                });
+                true
+            }
+            _ => false,
         }
     }
 }

@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 
 use byway::Error;
 use byway::client::{DatagramChannel, Readiness};
-use byway::error::{ConfigError, PeerError, ResourceError};
+use byway::error::{ConfigError, PeerError};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 use tracing::{debug, warn};
@@ -457,19 +457,7 @@ impl Near {
                 peers::tell_key(&channel, self.target.endpoint);
                 Ok(channel)
             },
-            |error| match error {
-                Error::Resource(ResourceError::Channels) => true,
-                Error::Peer(PeerError::BacklogFull | PeerError::NoListener) => {
-                    waiting.get_or_insert_with(|| {
-                        let seconds = patience.as_secs();
-                        wants
-                            .peer
-                            .wait(format_args!("{error}; each address waits up to {seconds} s"))
-                    });
-                    true
-                }
-                _ => false,
-            },
+            |error| wants.passes(error, &mut waiting, "each address", *patience),
         )
     }
 }

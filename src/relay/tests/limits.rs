@@ -146,12 +146,14 @@ fn guesses_of_tokens_count_for_the_address_that_a_named_proxy_tells() {
         let forged = format!("{signed}.{guesses:08}{}", &signature[8..]);
         ask_as(&relay, from, &forged, Body::send(1)).status
     };
-    // More than may come at once, and a second in which more are looked at.
+    let began = Instant::now();
     let slowed = (0..10_000).any(|_| guess("203.0.113.7") == 503);
-    assert!(slowed, "each of 10,000 guesses was looked at");
+    // A thousand may come at once, and 500 in each second: as many as a slow machine makes.
+    let most = 1_000 + 500 * (began.elapsed().as_secs() + 1);
+    assert!(slowed || most >= 10_000, "each of 10,000 guesses was looked at, and {most} may be");
     assert_eq!(guess("203.0.113.8"), 401, "another address behind the proxy did not guess");
     let stats = relay.admission();
-    assert!(stats.verified < 10_000 && stats.slowed > 0, "{stats:?}");
+    assert!(stats.verified <= most + 1 && (stats.slowed > 0) == slowed, "{stats:?}");
     assert_eq!(ask_as(&relay, "203.0.113.8", &good, Body::send(1)).status, 200);
 }
 

@@ -55,6 +55,17 @@ fn claim_in_use_is_refused() {
 }
 
 #[test]
+fn granted_claim_that_another_owner_took_is_in_use() {
+    let mut bench = Bench::reached();
+    let id = listen(&mut bench, "camera:1").unwrap();
+    granted(&mut bench, id, Status::Ok, 0);
+    assert_eq!(bench.session().listening(id), Ok(true));
+    granted(&mut bench, id, Status::InUse, 0);
+    assert_eq!(bench.session().listening(id), Err(ConfigError::InUse.into()));
+    assert_eq!(bench.events(), [Event::ListenerLost(id)]);
+}
+
+#[test]
 fn taken_raises_the_epoch_of_a_claim_never_granted() {
     let mut bench = Bench::reached();
     let id = listen(&mut bench, "camera:1").unwrap();
