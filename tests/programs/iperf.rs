@@ -9,7 +9,7 @@ use crate::{Result, Size};
 const PORT: u16 = 5201;
 
 pub fn run(stage: &mut Stage, size: Size) -> Result<Vec<Figure>> {
-    let octets: u64 = size.pick(256 << 20, 1 << 30);
+    let octets: u64 = size.pick(128 << 20, 512 << 20);
     let mut server = stage.on_pc("iperf3");
     server.args(["-s", "-p", &PORT.to_string()]);
     stage.serve("iperf3", server, PORT)?;
