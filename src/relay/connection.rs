@@ -18,6 +18,7 @@ use tracing::debug;
 use super::places::{ConnectionId, ConnectionPlaces};
 use super::proxies::Source;
 use super::proxy_header;
+use super::reuse::Reuse;
 use super::router::{Meter, Router};
 use super::service::{FULL, RETRY_AFTER, Service};
 use super::stall::{HeadWatch, LINGER, StallWatch};
@@ -80,6 +81,8 @@ pub(super) struct Connection {
     early: AtomicBool,
     /// The number of the request behind whose answer the connection is closed.
     last: OnceLock<u32>,
+    /// Whether a proxy passed on a request.
+    proxied: AtomicBool,
 }
 
 impl Connection {
@@ -102,6 +105,7 @@ impl Connection {
             stalled: AtomicBool::new(false),
             early: AtomicBool::new(false),
             last: OnceLock::new(),
+            proxied: AtomicBool::new(false),
         }
     }
 
@@ -162,7 +166,26 @@ impl Connection {
         self.early.store(true, Relaxed);
     }
 
-    /// It is not known for sure where requests begin behind the request of this number, from 1.
+    /// A proxy passed on the request under way.
+    pub fn note_proxy(&self, reuse: &Reuse) {
+        self.proxied.store(true, Relaxed);
+        match self.requests.load(Relaxed) {
+            1 if reuse.is_in_vain(self.peer) => self.note_last(1),
+            2 => reuse.note_again(self.peer),
+            _ => {}
+        }
+    }
+
+    /// The connection has ended.
+    fn note_end(&self, reuse: &Reuse) {
+        let had_one = self.requests.load(Relaxed) == 1;
+        if had_one && self.proxied.load(Relaxed) && self.last.get().is_none() {
+            reuse.note_single(self.peer);
+        }
+    }
+
+    /// Behind the answer to the request of this number, from 1, the connection is closed: it is not known for sure
+    /// where requests begin behind it, or none is expected.
     pub fn note_last(&self, request: u32) {
         self.last.get_or_init(|| request);
     }
@@ -385,6 +408,7 @@ async fn converse(
             serving.await
         }
     };
+    connection.note_end(&service.reuse);
     if let Err(error) = ended {
         debug!(%error, "connection ended");
     }

@@ -24,6 +24,7 @@ mod places;
 mod probe;
 mod proxies;
 mod proxy_header;
+mod reuse;
 pub mod router;
 mod server;
 mod service;

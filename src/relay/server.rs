@@ -16,6 +16,7 @@ use super::admission::{Admission, AdmissionStats, Policy};
 use super::places::{ConnectionPlaces, ConnectionStats, Limits, REFUSING};
 use super::probe::Probes;
 use super::proxies::TrustedProxies;
+use super::reuse::Reuse;
 use super::router::{RouterConfig, RouterStats};
 use super::service::Service;
 use super::shared::SharedRouter;
@@ -165,6 +166,7 @@ impl Relay {
             drain_rate: config.drain_rate,
             max_body: config.router.max_body.into(),
             probes: Probes::new(),
+            reuse: Reuse::default(),
             longest_hold: Duration::from_millis(config.router.max_hold_ms),
             #[cfg(feature = "relay-tls")]
             tls: config.tls.map(|certificate| Arc::new(TlsServer::new(certificate))),

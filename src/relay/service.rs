@@ -11,7 +11,7 @@ use bytes::Bytes;
 use hyper::body::{Body, Incoming};
 use hyper::header::{
     ALLOW, CACHE_CONTROL, CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, HOST, HeaderMap, HeaderValue,
-    ORIGIN, RETRY_AFTER as RETRY_AFTER_HEADER, WWW_AUTHENTICATE,
+    ORIGIN, RETRY_AFTER as RETRY_AFTER_HEADER, VIA, WWW_AUTHENTICATE,
 };
 use hyper::http::uri::Authority;
 use hyper::{Method, Request, Response, StatusCode, Version};
@@ -21,6 +21,7 @@ use super::body::{Answered, Driver};
 use super::connection::{Answering, Connection};
 use super::probe::{self, Arrival, Pieces, ProbeKind, Probes, Unread};
 use super::proxies::TrustedProxies;
+use super::reuse::Reuse;
 use super::router::{Answer, Origin, Router, Shortage};
 use super::shared::SharedRouter;
 #[cfg(feature = "relay-tls")]
@@ -64,6 +65,8 @@ pub(super) struct Service {
     /// Largest request body, in octets.
     pub max_body: u64,
     pub probes: Probes,
+    /// Which proxies use connections again.
+    pub reuse: Reuse,
     /// Longest time after which a probe is answered that asks to wait: as that of a park.
     pub longest_hold: Duration,
     /// The relay speaks TLS itself.
@@ -84,6 +87,9 @@ impl Service {
         connection: &Arc<Connection>,
     ) -> Result<Response<Answered>, Infallible> {
         let answering = connection.begin();
+        if request.headers().contains_key(VIA) {
+            connection.note_proxy(&self.reuse);
+        }
         let response = match self.route(&request, connection) {
             Err((status, why)) => early(&request, connection, text(answering, status, why)),
             Ok(route) => {

@@ -3,6 +3,7 @@
 use std::time::Instant;
 
 use super::*;
+use crate::relay::Access;
 
 /// A relay that gives heads up soon.
 fn hasty() -> Relay {
@@ -152,4 +153,32 @@ fn a_second_relay_cannot_take_the_address() {
     let listen = relay.local_addr();
     let second = Relay::bind(RelayConfig { listen, ..RelayConfig::default() });
     assert_eq!(second.unwrap_err().kind(), std::io::ErrorKind::AddrInUse);
+}
+
+#[test]
+fn connection_is_closed_behind_its_answer_where_a_proxy_opens_another_for_each_request() {
+    let config = RelayConfig { access: Access::Open, ..RelayConfig::default() };
+    let relay = Relay::bind(config).unwrap();
+    let begun = Instant::now();
+    let ask = |fields: &str| {
+        let next = request(Body::send(1));
+        let end = next.windows(4).position(|part| part == b"\r\n\r\n").expect("a head") + 2;
+        let mut stream = dial(&relay);
+        stream.write_all(&[&next[..end], fields.as_bytes(), &next[end..]].concat()).unwrap();
+        let closes = reply(&mut stream).head.contains("connection: close");
+        (stream, closes)
+    };
+    let via = "Via: 1.1 proxy.example (squid/5.7)\r\n";
+    let mut single = 0;
+    let mut closed = loop {
+        let (stream, closes) = ask(via);
+        if closes {
+            break stream;
+        }
+        single += 1;
+        assert!(begun.elapsed() < DEADLINE, "kept after {single} connections");
+    };
+    wait_closed(&mut closed);
+    assert!(single >= 8, "closed after {single} connections");
+    assert!(!ask("").1, "a client that comes by itself");
 }
