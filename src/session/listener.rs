@@ -218,14 +218,13 @@ impl<M: Mode> Claim<M> {
                 self.heard = Heard::Nothing;
                 return Claimed::Nothing;
             }
-            (Status::InUse | Status::Taken, ClaimState::Claiming) => true,
+            (Status::InUse, _) => true,
+            (Status::Taken, _) => rsp.epoch >= self.epoch,
             // With a granted claim: a relay with other limits, or another policy, than before.
             (Status::Limited | Status::Forbidden, _) => true,
             // A relay with other hosts than before.
             #[cfg(feature = "secure")]
             (Status::Unproved, _) => true,
-            (Status::Taken, ClaimState::Granted) => rsp.epoch >= self.epoch,
-            (Status::InUse, ClaimState::Granted) => true,
             _ => false,
         };
         if is_lost {

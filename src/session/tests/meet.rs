@@ -71,6 +71,9 @@ fn taken_raises_the_epoch_of_a_claim_never_granted() {
     let id = listen(&mut bench, "camera:1").unwrap();
     assert_eq!(granted(&mut bench, id, Status::Taken, 50), Some(0));
     assert_eq!(bench.session().listening(id), Ok(false));
+    // A late word of the same holder, whose epoch the claim is above by then.
+    assert_eq!(granted(&mut bench, id, Status::Taken, 50), Some(51));
+    assert_eq!(bench.session().listening(id), Ok(false));
     assert_eq!(granted(&mut bench, id, Status::Ok, 51), Some(51));
     assert_eq!(bench.session().listening(id), Ok(true));
     // A claim that was granted gives way to a higher epoch only.
