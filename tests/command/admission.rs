@@ -21,7 +21,7 @@ impl Files {
         this
     }
 
-    fn path(&self, name: &str) -> PathBuf {
+    pub fn path(&self, name: &str) -> PathBuf {
         self.dir.path().join(name)
     }
 
@@ -29,7 +29,7 @@ impl Files {
         self.path("policy").to_str().expect("UTF-8").to_owned()
     }
 
-    fn token(&self) -> String {
+    pub fn token(&self) -> String {
         self.path("token").to_str().expect("UTF-8").to_owned()
     }
 
@@ -49,7 +49,7 @@ impl Files {
         self.write_policy(&lines);
     }
 
-    fn write_policy(&self, text: &str) {
+    pub fn write_policy(&self, text: &str) {
         std::fs::write(self.path("policy"), text).expect("written");
     }
 }

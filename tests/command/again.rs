@@ -3,6 +3,7 @@
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
 
+use crate::admission::Files;
 use crate::forward::{accept, server};
 use crate::process::{Byway, DEADLINE, Relay};
 
@@ -55,6 +56,29 @@ fn forward_claims_a_name_again_that_somebody_else_took_for_a_while() {
     second.end();
     first.wait_told("listening on web:80 again after");
     drop(relay);
+}
+
+#[test]
+fn forward_whose_token_is_revoked_goes_on_once_the_token_is_back() {
+    let (files, others) = (Files::new(), Files::new());
+    let read = |files: &Files| std::fs::read_to_string(files.path("policy")).expect("the policy");
+    let (with, without) = (read(&files), read(&others));
+    let args = ["relay", "--listen", "127.0.0.1:0", "--policy", &files.policy()];
+    let mut relay = Relay::of(Byway::start(args));
+    let (address, _listener) = server();
+    let (to, token, url) = (address.to_string(), files.token(), relay.url.clone());
+    let mut listen =
+        Byway::start(["listen", "web:80", "--to", &to, "--token-file", &token, "--relay", &url]);
+    listen.wait_told("listening on web:80");
+    files.write_policy(&without);
+    relay.signal("HUP");
+    relay.wait_told("read again");
+    listen.wait_told("the relay refuses the token");
+    files.write_policy(&with);
+    relay.signal("HUP");
+    listen.wait_told("the relay is back after");
+    let args = ["ping", "web:80", "--count", "1", "--token-file", &token, "--relay", &url];
+    Byway::start(args).end().expect_code(0);
 }
 
 #[test]

@@ -24,12 +24,12 @@ impl Manager {
         Byway::start_by(&format!("export NOTIFY_SOCKET={}; exec \"$@\"", path.display()), args)
     }
 
-    /// Takes the next message, which has the line `part`.
-    fn take(&self, part: &str) {
+    /// Takes the next message, of which a line begins so.
+    fn take(&self, beginning: &str) {
         let mut buffer = [0; 1024];
         let n = self.socket.recv(&mut buffer).expect("a message");
         let text = String::from_utf8_lossy(&buffer[..n]).into_owned();
-        assert!(text.lines().any(|line| line == part), "{part} in {text:?}");
+        assert!(text.lines().any(|line| line.starts_with(beginning)), "{beginning} in {text:?}");
     }
 }
 
@@ -59,5 +59,20 @@ fn service_manager_is_told_when_relay_and_forwards_are_ready_and_when_they_end()
     let _connect = manager.start(args);
     manager.take("READY=1");
     relay.signal("TERM");
+    manager.take("STOPPING=1");
+}
+
+#[test]
+fn service_manager_is_told_when_the_relay_is_away_and_when_it_is_back() {
+    let (manager, relay) = (Manager::new(), Relay::start());
+    let (at, url) = (relay.address().to_owned(), relay.url.clone());
+    let listen = manager.start(["listen", "web:80", "--to", "127.0.0.1:9", "--relay", &url]);
+    manager.take("READY=1");
+    relay.signal("KILL");
+    relay.end();
+    manager.take("STATUS=path to the relay blocked: ");
+    let _relay = Relay::start_on(&at);
+    manager.take("STATUS=the relay is reached");
+    listen.signal("TERM");
     manager.take("STOPPING=1");
 }
