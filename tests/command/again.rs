@@ -73,7 +73,7 @@ fn forward_whose_token_is_revoked_goes_on_once_the_token_is_back() {
     files.write_policy(&without);
     relay.signal("HUP");
     relay.wait_told("read again");
-    listen.wait_told("the relay refuses the token");
+    listen.wait_told("the relay refuses this client's token");
     files.write_policy(&with);
     relay.signal("HUP");
     listen.wait_told("the relay is back after");
