@@ -41,7 +41,7 @@ pub fn run(stage: &mut Stage, size: Size) -> Result<Vec<Figure>> {
     };
     // The server takes connections some time before it takes clients.
     let asks = format!("pg_isready -t 30 -h 127.0.0.1 -p {PORT}");
-    stage.run(stage.on_pc("sh").args(["-c", &format!("until {asks}; do :; done")]))?;
+    stage.run(stage.on_pc("sh").args(["-c", &format!("until {asks}; do sleep 0.1; done")]))?;
 
     stage.run(&mut pgbench(stage, &["-i", "-q", "-s", "8"]))?;
     let clients = CLIENTS.to_string();
