@@ -17,6 +17,9 @@ pub const PIECE: usize = 128 * 1024;
 /// Most octets of a message: a path of 4096 octets, and as much again.
 const LONGEST: usize = 8 * 1024;
 
+/// Octets of a frame's header.
+pub const HEADER: usize = 4;
+
 /// Marks a frame with octets of a file.
 const DATA: u32 = 1 << 31;
 
@@ -121,7 +124,8 @@ impl From<io::Error> for Lost {
 /// What came.
 #[derive(Debug)]
 pub enum Frame<'a> {
-    Data(&'a [u8]),
+    /// Octets of a file, in a buffer that may be taken.
+    Data(&'a mut Vec<u8>),
     Message(Message),
 }
 
@@ -129,26 +133,41 @@ pub enum Frame<'a> {
 pub struct Reader<R> {
     from: R,
     buffer: Vec<u8>,
+    /// Octets of the next frame's header, which came with the frame before.
+    ahead: Vec<u8>,
 }
 
 impl<R: Read> Reader<R> {
     pub fn new(from: R) -> Self {
-        Self { from, buffer: vec![0; PIECE] }
+        Self { from, buffer: Vec::new(), ahead: Vec::new() }
     }
 
     pub fn next(&mut self) -> Result<Frame<'_>, Lost> {
-        let mut header = [0; 4];
-        self.from.read_exact(&mut header)?;
+        let mut header = [0; HEADER];
+        let (before, rest) = header.split_at_mut(self.ahead.len());
+        before.copy_from_slice(&self.ahead);
+        self.from.read_exact(rest)?;
+        self.ahead.clear();
         let header = u32::from_be_bytes(header);
         let (is_data, len) = (header & DATA != 0, (header & !DATA) as usize);
         if len > if is_data { PIECE } else { LONGEST } {
             return Err(Lost::Protocol("a frame is too long"));
         }
-        let octets = &mut self.buffer[..len];
-        self.from.read_exact(octets)?;
+        // The next header comes by the same read, if it is there: a read of four octets takes as long as one of many.
+        self.buffer.resize(len + HEADER, 0);
+        let mut came = 0;
+        while came < len {
+            match self.from.read(&mut self.buffer[came..]) {
+                Ok(0) => return Err(io::Error::from(io::ErrorKind::UnexpectedEof).into()),
+                Ok(n) => came += n,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+        self.ahead.extend(self.buffer.drain(len..).take(came - len));
         match is_data {
-            true => Ok(Frame::Data(octets)),
-            false => match postcard::take_from_bytes(octets) {
+            true => Ok(Frame::Data(&mut self.buffer)),
+            false => match postcard::take_from_bytes(&self.buffer) {
                 Ok((message, [])) => Ok(Frame::Message(message)),
                 Ok(_) | Err(_) => Err(Lost::Protocol("a message is none")),
             },
@@ -164,18 +183,28 @@ impl<R: Read> Reader<R> {
     }
 }
 
-/// Writes a message.
-pub fn say(mut to: impl Write, message: &Message) -> io::Result<()> {
-    let octets = postcard::to_allocvec(message).map_err(io::Error::other)?;
-    let mut frame = (octets.len() as u32).to_be_bytes().to_vec();
-    frame.extend(octets);
-    to.write_all(&frame)
+/// The frame of a message.
+pub fn frame(message: &Message) -> io::Result<Vec<u8>> {
+    let mut frame = postcard::to_extend(message, vec![0; HEADER]).map_err(io::Error::other)?;
+    head(&mut frame, 0);
+    Ok(frame)
 }
 
-/// Writes octets of a file, at most [`PIECE`].
-pub fn say_data(mut to: impl Write, octets: &[u8]) -> io::Result<()> {
-    to.write_all(&(octets.len() as u32 | DATA).to_be_bytes())?;
-    to.write_all(octets)
+/// Makes a frame of octets of a file, at most [`PIECE`], which lie behind [`HEADER`] octets of room: both are written
+/// at once.
+pub fn frame_data(frame: &mut [u8]) {
+    head(frame, DATA);
+}
+
+fn head(frame: &mut [u8], mark: u32) {
+    if let Some((header, octets)) = frame.split_first_chunk_mut() {
+        *header = (octets.len() as u32 | mark).to_be_bytes();
+    }
+}
+
+/// Writes a message.
+pub fn say(mut to: impl Write, message: &Message) -> io::Result<()> {
+    to.write_all(&frame(message)?)
 }
 
 /// Says why this end gives up, and waits a moment until the other end has heard it.
@@ -214,9 +243,13 @@ mod tests {
         let message = Message::File { path: b"a/\xff".to_vec(), size: u64::MAX };
         let mut octets = Vec::new();
         say(&mut octets, &message).unwrap();
-        say_data(&mut octets, b"data").unwrap();
+        let mut data = [&[0; HEADER][..], b"data"].concat();
+        frame_data(&mut data);
+        octets.extend(data);
+        say(&mut octets, &message).unwrap();
         let mut reader = Reader::new(&octets[..]);
         assert_eq!(reader.message().unwrap(), message);
-        assert!(matches!(reader.next().unwrap(), Frame::Data(b"data")));
+        assert!(matches!(reader.next().unwrap(), Frame::Data(octets) if octets == b"data"));
+        assert_eq!(reader.message().unwrap(), message);
     }
 }

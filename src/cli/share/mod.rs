@@ -7,18 +7,22 @@
 
 mod agree;
 mod code;
+mod durable;
 mod folder;
 mod incoming;
 mod kept;
 mod line;
 mod message;
 mod names;
+mod outbox;
 mod outgoing;
+mod placing;
 mod progress;
 mod receive;
 mod send;
 mod taking;
 mod tree;
+mod writing;
 
 use std::time::Duration;
 
