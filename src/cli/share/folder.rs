@@ -58,6 +58,8 @@ pub fn part_name(name: &[u8], secret: &Secret) -> Vec<u8> {
 
 pub const FOLDER: OFlags =
     OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::NOFOLLOW).union(OFlags::CLOEXEC);
+const WRITTEN: OFlags =
+    OFlags::WRONLY.union(OFlags::NOFOLLOW).union(OFlags::CLOEXEC).union(OFlags::NONBLOCK);
 pub const PRIVATE_FOLDER: Mode = Mode::RWXU;
 pub const PRIVATE_FILE: Mode = Mode::RUSR.union(Mode::WUSR);
 
@@ -188,23 +190,28 @@ impl Folder {
         }
     }
 
-    /// The file at a path, to be written behind its first `offset` octets. It belongs to this user alone until it
-    /// is whole.
-    pub fn write(&mut self, path: &[u8], offset: u64) -> io::Result<(File, FileId)> {
-        let is_item = !path.contains(&b'/');
+    /// A new file at a path; `None` if something is there. It belongs to this user alone until it is whole.
+    pub fn create(&mut self, path: &[u8]) -> io::Result<Option<(File, FileId)>> {
         let (folder, name) = self.locate(path)?;
-        // An item's part is locked, and stays the file that it is.
-        if offset == 0 && !is_item {
-            match unlinkat(folder, &name, AtFlags::empty()) {
-                Ok(()) | Err(Errno::NOENT) => {}
-                Err(error) => return Err(error.into()),
+        match openat(folder, &name, WRITTEN | OFlags::CREATE | OFlags::EXCL, PRIVATE_FILE) {
+            Ok(fd) => {
+                let id = FileId::of(&fstat(&fd)?);
+                Ok(Some((fd.into(), id)))
             }
+            Err(Errno::EXIST) => Ok(None),
+            Err(error) => Err(error.into()),
         }
-        let mut flags = OFlags::WRONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC | OFlags::NONBLOCK;
-        if offset == 0 && !is_item {
-            flags |= OFlags::CREATE | OFlags::EXCL;
+    }
+
+    /// The file that is at a path, to be written behind its first `offset` octets.
+    pub fn write(&mut self, path: &[u8], offset: u64) -> io::Result<(File, FileId)> {
+        // An item's part is locked, and stays the file that it is.
+        if offset == 0 && path.contains(&b'/') {
+            self.remove(path)?;
+            return self.create(path)?.ok_or(ErrorKind::AlreadyExists.into());
         }
-        let open = || openat(folder, &name, flags, PRIVATE_FILE);
+        let (folder, name) = self.locate(path)?;
+        let open = || openat(folder, &name, WRITTEN, Mode::empty());
         let fd = match open() {
             // It was whole, and read-only, and the sender's is longer now.
             Err(Errno::ACCESS) => {

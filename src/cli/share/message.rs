@@ -2,7 +2,7 @@
 //! highest bit says that octets of a file follow, then these octets or a [`Message`] by postcard.
 
 use std::fmt;
-use std::io::{self, Read, Write};
+use std::io::{self, BufReader, Read, Write};
 
 use serde::{Deserialize, Serialize};
 
@@ -13,6 +13,9 @@ pub const VERSION: u16 = 1;
 
 /// Most octets of a file in one frame: large enough that frames cost nothing, small enough for two buffers.
 pub const PIECE: usize = 128 * 1024;
+
+/// Octets that are read ahead: a hundred messages of small files. Most of a long piece is read into its place.
+const AT_ONCE: usize = 8 * 1024;
 
 /// Most octets of a message: a path of 4096 octets, and as much again.
 const LONGEST: usize = 8 * 1024;
@@ -131,43 +134,33 @@ pub enum Frame<'a> {
 
 /// Reads frames.
 pub struct Reader<R> {
-    from: R,
-    buffer: Vec<u8>,
-    /// Octets of the next frame's header, which came with the frame before.
-    ahead: Vec<u8>,
+    from: BufReader<R>,
+    frame: Vec<u8>,
 }
 
 impl<R: Read> Reader<R> {
     pub fn new(from: R) -> Self {
-        Self { from, buffer: Vec::new(), ahead: Vec::new() }
+        Self { from: BufReader::with_capacity(AT_ONCE, from), frame: Vec::new() }
+    }
+
+    /// Whether more has come than was given, so that the next frame needs nothing of this end.
+    pub fn has_more(&self) -> bool {
+        !self.from.buffer().is_empty()
     }
 
     pub fn next(&mut self) -> Result<Frame<'_>, Lost> {
         let mut header = [0; HEADER];
-        let (before, rest) = header.split_at_mut(self.ahead.len());
-        before.copy_from_slice(&self.ahead);
-        self.from.read_exact(rest)?;
-        self.ahead.clear();
+        self.from.read_exact(&mut header)?;
         let header = u32::from_be_bytes(header);
         let (is_data, len) = (header & DATA != 0, (header & !DATA) as usize);
         if len > if is_data { PIECE } else { LONGEST } {
             return Err(Lost::Protocol("a frame is too long"));
         }
-        // The next header comes by the same read, if it is there: a read of four octets takes as long as one of many.
-        self.buffer.resize(len + HEADER, 0);
-        let mut came = 0;
-        while came < len {
-            match self.from.read(&mut self.buffer[came..]) {
-                Ok(0) => return Err(io::Error::from(io::ErrorKind::UnexpectedEof).into()),
-                Ok(n) => came += n,
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) => return Err(error.into()),
-            }
-        }
-        self.ahead.extend(self.buffer.drain(len..).take(came - len));
+        self.frame.resize(len, 0);
+        self.from.read_exact(&mut self.frame)?;
         match is_data {
-            true => Ok(Frame::Data(&mut self.buffer)),
-            false => match postcard::take_from_bytes(&self.buffer) {
+            true => Ok(Frame::Data(&mut self.frame)),
+            false => match postcard::take_from_bytes(&self.frame) {
                 Ok((message, [])) => Ok(Frame::Message(message)),
                 Ok(_) | Err(_) => Err(Lost::Protocol("a message is none")),
             },

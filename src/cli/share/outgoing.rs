@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 use std::io::{self, Read, Seek};
-use std::sync::mpsc::{self, Receiver, SyncSender};
+use std::sync::mpsc::{self, Receiver, SyncSender, TryRecvError};
 use std::thread;
 use std::time::Duration;
 
@@ -275,15 +275,22 @@ impl Sending {
         tell(format_args!("byway: {} {why}, and is left out", Shown(path)));
     }
 
-    fn say(&self, message: &Message) -> Result<(), End> {
+    fn say(&mut self, message: &Message) -> Result<(), End> {
         Ok(self.outbox.write(message::frame(message)?)?)
     }
 
-    fn answer(&self) -> Result<Message, End> {
-        match self.answers.recv() {
-            Ok(Ok(Message::Stop(why))) => Err(End::Stopped(why)),
-            Ok(message) => Ok(message?),
-            Err(_) => Err(Lost::Protocol("a message behind the last").into()),
+    fn answer(&mut self) -> Result<Message, End> {
+        let answer = match self.answers.try_recv() {
+            Err(TryRecvError::Empty) => {
+                self.outbox.flush()?;
+                self.answers.recv().ok()
+            }
+            answer => answer.ok(),
+        };
+        match answer {
+            Some(Ok(Message::Stop(why))) => Err(End::Stopped(why)),
+            Some(message) => Ok(message?),
+            None => Err(Lost::Protocol("a message behind the last").into()),
         }
     }
 

@@ -11,12 +11,15 @@ use super::AHEAD;
 use super::folder::{self, FileId, Folder};
 use super::incoming::{Stopped, failure, protocol};
 use super::line::Line;
-use super::message::{Attributes, Fault, Frame, Lost, Message, Reader, Stop};
+use super::message::{self, Attributes, Fault, Frame, Lost, Message, Reader, Stop};
 use super::names::{self, Shown};
 use super::progress::Progress;
 use super::writing::{Begun, Job, Writing};
 use crate::cli::failure::{Code as Exit, CommandError};
 use crate::cli::tell;
+
+/// Octets of answers that are written whether more messages are there or not.
+const ANSWERS: usize = 32 * 1024;
 
 /// A file that was announced, and what is there of it.
 struct Announced {
@@ -40,6 +43,8 @@ pub struct Taking<'a> {
     shown: &'a Path,
     announced: VecDeque<Announced>,
     current: Option<Current>,
+    /// Answers that are not written: many go together while more messages are there.
+    answers: Vec<u8>,
     writing: Writing,
     /// The files and folders that came. One that comes again has two names which are one on this file system.
     taken: HashSet<FileId>,
@@ -66,6 +71,7 @@ impl<'a> Taking<'a> {
             shown,
             announced: VecDeque::new(),
             current: None,
+            answers: Vec::new(),
             writing: Writing::begin(root, shown)?,
             taken: HashSet::new(),
             unnamed: HashMap::new(),
@@ -99,6 +105,9 @@ impl<'a> Taking<'a> {
         reader: &mut Reader<Stream>,
     ) -> Result<(), Stopped> {
         loop {
+            if !reader.has_more() || self.answers.len() >= ANSWERS {
+                self.flush(line, stream)?;
+            }
             let message = match reader.next()? {
                 Frame::Data(octets) => {
                     self.data(octets)?;
@@ -110,19 +119,27 @@ impl<'a> Taking<'a> {
                 Message::Folder { path } => self.make(path)?,
                 Message::File { path, size } => {
                     let (size, hash) = self.announce(path, size)?;
-                    line.say(stream, &Message::Have { size, hash }).map_err(Lost::from)?;
+                    let answer = message::frame(&Message::Have { size, hash });
+                    self.answers.extend(answer.map_err(Lost::from)?);
                 }
                 Message::Begin { offset } => self.begin(offset)?,
                 Message::End { hash, attributes } => self.end(hash, attributes)?,
                 Message::Skip(fault) => self.skip(fault)?,
                 Message::Leave { path, attributes } => self.leave(&path, &attributes)?,
                 Message::Done if self.current.is_none() && self.announced.is_empty() => {
-                    return self.writing.give(Job::Settle);
+                    self.writing.give(Job::Settle)?;
+                    return self.flush(line, stream);
                 }
                 Message::Stop(why) => return Err(Stopped::There(why)),
                 _ => return protocol("a message out of turn"),
             }
         }
+    }
+
+    /// Hands on what was gathered while more messages were there.
+    fn flush(&mut self, line: &Line, stream: &Stream) -> Result<(), Stopped> {
+        self.writing.flush()?;
+        Ok(line.write(stream, &mem::take(&mut self.answers)).map_err(Lost::from)?)
     }
 
     /// Refuses a path that leads out of the folder, or to what was not offered.
@@ -205,11 +222,17 @@ impl<'a> Taking<'a> {
             _ => return protocol("an offset that was not answered"),
         }
         let Announced { path, size, hasher, .. } = announced;
-        let fail = |error: &io::Error| failure(self.shown, &path, error);
-        if let Some(there) = self.folder.identity(&path).map_err(|error| fail(&error))? {
-            self.first(&path, there)?;
-        }
-        let (file, id) = self.folder.write(&path, offset).map_err(|error| fail(&error))?;
+        let fail = |error: io::Error| failure(self.shown, &path, &error);
+        let made = if offset == 0 { self.folder.create(&path).map_err(fail)? } else { None };
+        let (file, id) = match made {
+            Some(made) => made,
+            None => {
+                if let Some(there) = self.folder.identity(&path).map_err(fail)? {
+                    self.first(&path, there)?;
+                }
+                self.folder.write(&path, offset).map_err(fail)?
+            }
+        };
         self.progress.file(&path);
         self.current = Some(Current { path: path.clone(), size, has: offset, id });
         self.writing.give(Job::Begin(Box::new(Begun { path, file, offset, hasher })))

@@ -2,6 +2,7 @@
 
 use std::fs::File;
 use std::io::{self, Write};
+use std::mem;
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -11,10 +12,14 @@ use std::thread;
 use super::durable::{Durable, EARLY, Written};
 use super::folder;
 use super::incoming::{Stopped, failure, protocol};
-use super::message::{Attributes, Stop};
+use super::message::{Attributes, PIECE, Stop};
 use crate::cli::failure::CommandError;
 
-/// Jobs that may wait: with the longest pieces 2 MiB, which bridges a pause of the disk.
+/// Octets, and jobs, that are handed over together: each time wakes a thread.
+const TOGETHER: usize = PIECE / 2;
+const MOST_JOBS: usize = 256;
+
+/// Batches of jobs that may wait: with the longest pieces 2 MiB, which bridges a short pause of the disk.
 const WAITING: usize = 16;
 
 /// What is to be done with the files, in the order in which they come.
@@ -39,7 +44,10 @@ pub struct Begun {
 
 /// The jobs of a channel's files.
 pub struct Writing {
-    jobs: SyncSender<Job>,
+    /// Jobs that are not handed over, with so many octets.
+    gathered: Vec<Job>,
+    octets: usize,
+    jobs: SyncSender<Vec<Job>>,
     /// Buffers of pieces that were written.
     used: Receiver<Vec<u8>>,
     /// How the thread ended.
@@ -57,7 +65,7 @@ impl Writing {
         let writer = Writer { shown: shown.to_owned(), durable, current: None, give_back };
         let spawned = thread::Builder::new().spawn(move || tell.send(writer.all(&waiting)));
         spawned.map_err(fail)?;
-        Ok(Self { jobs, used, ended })
+        Ok(Self { gathered: Vec::new(), octets: 0, jobs, used, ended })
     }
 
     /// A buffer for a piece.
@@ -65,16 +73,35 @@ impl Writing {
         self.used.try_recv().unwrap_or_default()
     }
 
-    /// Has a job done behind those that wait. The failure of an earlier one is told by one of the next calls.
-    pub fn give(&self, job: Job) -> Result<(), Stopped> {
-        self.jobs.send(job).map_err(|_| match self.ended.recv() {
+    /// Has a job done behind those before it, at the latest once [`flush`](Self::flush) is called. The failure of an
+    /// earlier one is told by one of the next calls.
+    pub fn give(&mut self, job: Job) -> Result<(), Stopped> {
+        if let Job::Piece(octets) = &job {
+            self.octets += octets.len();
+        }
+        self.gathered.push(job);
+        match self.octets >= TOGETHER || self.gathered.len() >= MOST_JOBS {
+            true => self.flush(),
+            false => Ok(()),
+        }
+    }
+
+    /// Has all jobs done soon.
+    pub fn flush(&mut self) -> Result<(), Stopped> {
+        self.octets = 0;
+        let jobs = mem::take(&mut self.gathered);
+        if jobs.is_empty() {
+            return Ok(());
+        }
+        self.jobs.send(jobs).map_err(|_| match self.ended.recv() {
             Ok(Err(why)) => why,
             Ok(Ok(())) | Err(_) => panicked(),
         })
     }
 
     /// Waits until all jobs are done, of which one may fail.
-    pub fn end(self) -> Result<(), Stopped> {
+    pub fn end(mut self) -> Result<(), Stopped> {
+        self.flush()?;
         drop(self.jobs);
         self.ended.recv().unwrap_or_else(|_| Err(panicked()))
     }
@@ -100,8 +127,8 @@ struct Current {
 }
 
 impl Writer {
-    fn all(mut self, waiting: &Receiver<Job>) -> Result<(), Stopped> {
-        for job in waiting {
+    fn all(mut self, waiting: &Receiver<Vec<Job>>) -> Result<(), Stopped> {
+        for job in waiting.iter().flatten() {
             match job {
                 Job::Begin(begun) => {
                     let Begun { path, file, offset, hasher } = *begun;
