@@ -25,6 +25,10 @@ const BEGINNING: usize = 200;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct FileId(u64, u64);
 
+/// Folders that are kept open: files are written in one while those of another are announced, and each may be the
+/// folder of the other or have just been left.
+const NEAR: usize = 4;
+
 /// A path, and why the system fails there.
 pub type FailedAt = (Vec<u8>, io::Error);
 
@@ -36,8 +40,8 @@ pub struct Folder {
     by_name: HashMap<Vec<u8>, usize>,
     /// The first part, locked, so that no other process writes those of this transfer.
     lock: Option<OwnedFd>,
-    /// The folder that was opened last: files of a folder follow each other.
-    near: Option<(Vec<u8>, OwnedFd)>,
+    /// The folders that were used last, the very last at the end.
+    near: Vec<(Vec<u8>, OwnedFd)>,
     /// The last step, from its beginning until the sender knows.
     placing: Option<Placing>,
 }
@@ -68,7 +72,7 @@ impl Folder {
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
         let root = open(path, flags, Mode::empty())?;
         let (places, by_name) = (Vec::new(), HashMap::new());
-        Ok(Self { root, places, by_name, lock: None, near: None, placing: None })
+        Ok(Self { root, places, by_name, lock: None, near: Vec::new(), placing: None })
     }
 
     /// Whether something has this name.
@@ -150,6 +154,10 @@ impl Folder {
         names: &HashSet<Vec<u8>>,
         taken: &HashSet<FileId>,
     ) -> io::Result<()> {
+        if !names.is_empty() {
+            // One of them may be kept open.
+            self.near.clear();
+        }
         let (folder, name) = self.locate(path)?;
         let fd = openat(folder, &name, FOLDER, Mode::empty())?;
         for name in names {
@@ -230,7 +238,7 @@ impl Folder {
 
     /// Puts the items in their places, of which all is on disk.
     pub fn commit(&mut self, faults: u64, secret: &Secret) -> Result<(), FailedAt> {
-        self.near = None;
+        self.near.clear();
         let places = std::mem::take(&mut self.places);
         let begun = Placing::begin(self.root.as_fd(), places, faults, secret);
         let placing = self.placing.insert(begun.map_err(|error| (Vec::new(), error))?);
@@ -262,14 +270,20 @@ impl Folder {
             return Ok((self.root.as_fd(), part.clone()));
         };
         let above = path[..path.len() - last.len()].to_vec();
-        if self.near.as_ref().is_none_or(|(path, _)| *path != above) {
-            let mut folder = openat(&self.root, part, FOLDER, Mode::empty())?;
-            for name in between {
-                folder = openat(&folder, *name, FOLDER, Mode::empty())?;
+        match self.near.iter().position(|(path, _)| *path == above) {
+            Some(at) => self.near[at..].rotate_left(1),
+            None => {
+                let mut folder = openat(&self.root, part, FOLDER, Mode::empty())?;
+                for name in between {
+                    folder = openat(&folder, *name, FOLDER, Mode::empty())?;
+                }
+                if self.near.len() >= NEAR {
+                    self.near.remove(0);
+                }
+                self.near.push((above, folder));
             }
-            self.near = Some((above, folder));
         }
-        let (_, folder) = self.near.as_ref().ok_or_else(invalid)?;
+        let (_, folder) = self.near.last().ok_or_else(invalid)?;
         Ok((folder.as_fd(), last.to_vec()))
     }
 }
