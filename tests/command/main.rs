@@ -24,6 +24,7 @@ mod share_rogue;
 mod socks;
 mod ssh;
 mod status;
+mod terminal;
 mod trace;
 mod udp;
 mod unix;

@@ -60,23 +60,8 @@ impl Byway {
         self.told.iter().filter(|line| line.contains(text)).count()
     }
 
-    /// Not those of whoever runs the tests.
     fn spawn(command: &mut Command) -> Self {
-        let mut child = command
-            .env_remove("BYWAY_RELAY")
-            .env_remove("XDG_CONFIG_HOME")
-            .env_remove("XDG_STATE_HOME")
-            .env("HOME", home())
-            .env_remove("BYWAY_LOG")
-            .env_remove("BYWAY_TOKEN")
-            .env_remove("BYWAY_TOKEN_FILE")
-            .env_remove("BYWAY_CONFIG")
-            .env_remove("BYWAY_IDENTITY")
-            .env_remove("BYWAY_KNOWN_PEERS")
-            .env_remove("BYWAY_OWNER")
-            .env_remove("BYWAY_PROXY")
-            .env_remove("BYWAY_ROOTS")
-            .envs(NO_PROXIES.map(|name| (name, "")))
+        let mut child = without_settings(command)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
@@ -172,6 +157,32 @@ impl Ended {
         }
         self
     }
+}
+
+/// The command, to be started otherwise than by [`Byway`].
+pub fn command() -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_byway"));
+    without_settings(&mut command);
+    command
+}
+
+/// Without the settings of the user that runs the tests.
+fn without_settings(command: &mut Command) -> &mut Command {
+    command
+        .env_remove("BYWAY_RELAY")
+        .env_remove("XDG_CONFIG_HOME")
+        .env_remove("XDG_STATE_HOME")
+        .env("HOME", home())
+        .env_remove("BYWAY_LOG")
+        .env_remove("BYWAY_TOKEN")
+        .env_remove("BYWAY_TOKEN_FILE")
+        .env_remove("BYWAY_CONFIG")
+        .env_remove("BYWAY_IDENTITY")
+        .env_remove("BYWAY_KNOWN_PEERS")
+        .env_remove("BYWAY_OWNER")
+        .env_remove("BYWAY_PROXY")
+        .env_remove("BYWAY_ROOTS")
+        .envs(NO_PROXIES.map(|name| (name, "")))
 }
 
 /// The home directory of all processes: none that is anybody's, and the same for all, so that each test sees what

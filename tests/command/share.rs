@@ -13,7 +13,8 @@ use byway::secure::Identity;
 use tempfile::TempDir;
 
 use crate::bytes::Noise;
-use crate::process::{Byway, DEADLINE, Relay};
+use crate::process::{Byway, DEADLINE, Ended, Relay};
+use crate::terminal::Terminal;
 
 /// A sender that has told its code.
 fn send(relay: &Relay, path: &Path) -> (Byway, String) {
@@ -256,8 +257,8 @@ fn file_that_is_there_is_replaced_or_renamed_only_when_told() {
     assert_eq!(fs::read(into.join("file")).expect("read"), b"new");
 }
 
-#[test]
-fn end_by_ctrl_c_is_told_to_the_other_side() {
+/// The ends of a sender and its receiver, one of which has a signal in the middle; what came stays.
+fn ended_in_the_middle(signal: impl FnOnce(&Byway, &Byway)) -> (Ended, Ended) {
     const LEN: usize = 400_000_000;
     let relay = Relay::start();
     let (_directory, from, into) = folders();
@@ -266,29 +267,56 @@ fn end_by_ctrl_c_is_told_to_the_other_side() {
     let (sender, code) = send(&relay, &file);
     let receiver = receive(&relay, &code, &into);
     wait_for_parts(&into, 1_000_000);
-    receiver.signal("INT");
-    receiver.end().expect_code(130);
-    sender.end().expect_code(1).expect_line(&["the receiver was ended by its user", "to go on"]);
+    signal(&sender, &receiver);
+    let ends = (sender.end(), receiver.end());
     assert!(parts(&into) > 0);
+    ends
 }
 
 #[test]
-fn sender_that_is_ended_by_its_user_says_so_and_the_parts_stay() {
-    const LEN: usize = 400_000_000;
+fn end_by_ctrl_c_is_told_to_the_other_side() {
+    let (sender, receiver) = ended_in_the_middle(|_, receiver| receiver.signal("INT"));
+    receiver.expect_code(130);
+    sender.expect_code(1).expect_line(&["the receiver was ended by its user", "to go on"]);
+}
+
+#[test]
+fn sender_that_is_ended_by_its_user_says_so() {
+    let (sender, receiver) = ended_in_the_middle(|sender, _| sender.signal("TERM"));
+    sender.expect_code(143);
+    receiver.expect_code(1).expect_line(&["the sender was ended by its user", "what came stays"]);
+}
+
+#[test]
+fn user_at_a_terminal_is_asked_before_anything_is_replaced_or_received() {
     let relay = Relay::start();
     let (_directory, from, into) = folders();
-    let file = from.join("large");
-    write_noise(&file, LEN);
-    let (sender, code) = send(&relay, &file);
-    let receiver = receive(&relay, &code, &into);
-    wait_for_parts(&into, 1_000_000);
-    sender.signal("TERM");
-    sender.end().expect_code(143);
-    receiver
-        .end()
-        .expect_code(1)
-        .expect_line(&["the sender was ended by its user", "what came stays"]);
-    assert!(parts(&into) > 0);
+    let (old, new) = (into.join("file"), from.join("file"));
+    fs::write(&old, "old").expect("written");
+    fs::write(&new, "new").expect("written");
+    let (sender, code) = send(&relay, &new);
+    let output = into.to_str().expect("UTF-8");
+    let args = ["receive", &code, "--output", output, "--relay", &relay.url];
+    let (replace, receive) = ("file exists: replace it? [y/N]", "file: 1 file, 3 B. Receive into");
+
+    let mut receiver = Terminal::start(args);
+    receiver.answer(replace, "n");
+    receiver.end(3, "file exists in");
+    let mut receiver = Terminal::start(args);
+    receiver.answer(replace, "y");
+    receiver.answer(receive, "yes");
+    receiver.end(0, "received 1 file;");
+    sender.end().expect_code(0);
+    assert_eq!(fs::read(&old).expect("read"), b"new");
+
+    fs::remove_file(&old).expect("removed");
+    let (sender, code) = send(&relay, &new);
+    let args = ["receive", &code, "--output", output, "--relay", &relay.url];
+    let mut receiver = Terminal::start(args);
+    receiver.answer(receive, "");
+    receiver.end(1, "nothing was received, as you said");
+    sender.end().expect_code(3).expect_line(&["the receiver does not want it"]);
+    assert_eq!(fs::read_dir(&into).expect("read").count(), 0);
 }
 
 /// A folder on a small file system that is full in the middle: root alone can make one.
@@ -381,8 +409,8 @@ fn file_that_changes_while_it_is_sent_is_told_and_all_others_arrive() {
     fs::write(tree.join("large"), "other").expect("written");
     sender.end().expect_code(1).expect_lines(&[
         &["large changed while it was sent"],
-        &["sent 1 files"],
-        &["1 files were not sent"],
+        &["sent 1 file;"],
+        &["not sent: 1 file,"],
     ]);
     receiver.end().expect_code(1);
     assert!(!into.join("tree/large").exists());

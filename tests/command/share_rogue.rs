@@ -1,13 +1,14 @@
 //! Ends of a transfer that know the code, and break the rules.
 
 use std::fs;
-use std::path::Path;
+use std::io::Write;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 
 use byway::client::{Client, Config, Stream};
 use byway::secure::Identity;
 
-use crate::process::{Byway, DEADLINE, Relay};
+use crate::process::{Byway, DEADLINE, Ended, Relay};
 use crate::protocol::agree::{self, Credential, Keys};
 use crate::protocol::code::Code;
 use crate::protocol::message::{self, Attributes, Message, Reader, Secret};
@@ -23,28 +24,57 @@ fn peer(stream: &Stream) -> byway::secure::PublicKey {
     stream.peer_key().expect("open").expect("encrypted")
 }
 
-/// A sender with the right code, which says these messages; the end of the receiver.
-fn offer(relay: &Relay, into: &Path, messages: &[Message]) -> crate::process::Ended {
-    let (client, sender) = client(relay);
-    // A name is free a moment after its holder has ended, and these do not wait.
-    static NUMBER: AtomicU32 = AtomicU32::new(10);
-    let typed = format!("{}-rogue-words", NUMBER.fetch_add(1, Relaxed));
-    let code: Code = typed.parse().expect("a code");
-    let listener = client.listen(code.endpoint().expect("an endpoint")).expect("a listener");
-    let output = into.to_str().expect("UTF-8");
-    let args = ["receive", &typed, "--output", output, "--relay", &relay.url];
-    let receiver = Byway::start(args);
-    let stream = listener.accept_timeout(DEADLINE).expect("the receiver");
-    let keys = Keys { receiver: peer(&stream), sender };
-    let mut reader = Reader::new(stream.clone());
-    agree::send(&stream, &mut reader, &keys, &code, &Secret([7; 32])).expect("the same code");
-    // The receiver may refuse the first of them before the last is said.
-    for message in messages {
-        let _ = message::say(&stream, message);
+/// A sender with the right code.
+struct Sender {
+    client: Client,
+    stream: Stream,
+    reader: Reader<Stream>,
+}
+
+impl Sender {
+    /// A sender whose code a receiver that writes to `into` has shown to know. The secret is always the same.
+    fn meet(relay: &Relay, into: &Path) -> (Self, Byway) {
+        let (client, sender) = client(relay);
+        // A name is free a moment after its holder has ended, and these do not wait.
+        static NUMBER: AtomicU32 = AtomicU32::new(10);
+        let typed = format!("{}-rogue-words", NUMBER.fetch_add(1, Relaxed));
+        let code: Code = typed.parse().expect("a code");
+        let listener = client.listen(code.endpoint().expect("an endpoint")).expect("a listener");
+        let output = into.to_str().expect("UTF-8");
+        let args = ["receive", &typed, "--output", output, "--relay", &relay.url];
+        let receiver = Byway::start(args);
+        let stream = listener.accept_timeout(DEADLINE).expect("the receiver");
+        let keys = Keys { receiver: peer(&stream), sender };
+        let mut reader = Reader::new(stream.clone());
+        agree::send(&stream, &mut reader, &keys, &code, &Secret([7; 32])).expect("the same code");
+        (Self { client, stream, reader }, receiver)
     }
-    let _ = message::say_data(&stream, b"octets");
+
+    /// The receiver may refuse the first of them before the last is said.
+    fn say(&self, messages: &[Message]) {
+        for message in messages {
+            let _ = message::say(&self.stream, message);
+        }
+    }
+
+    fn say_data(&mut self, octets: &[u8]) {
+        let mut frame = [&[0; message::HEADER][..], octets].concat();
+        message::frame_data(&mut frame);
+        let _ = self.stream.write_all(&frame);
+    }
+
+    fn hear(&mut self) -> Message {
+        self.reader.message().expect("a message")
+    }
+}
+
+/// The end of a receiver to which a sender says these messages, and then octets.
+fn offer(relay: &Relay, into: &Path, messages: &[Message]) -> Ended {
+    let (mut sender, receiver) = Sender::meet(relay, into);
+    sender.say(messages);
+    sender.say_data(b"octets");
     let ended = receiver.end();
-    client.abort();
+    sender.client.abort();
     ended
 }
 
@@ -54,6 +84,20 @@ fn item(name: &[u8], is_folder: bool) -> Message {
 
 fn file(path: &[u8], size: u64) -> Message {
     Message::File { path: path.to_vec(), size }
+}
+
+/// The end of a file with these octets.
+fn end(octets: &[u8]) -> Message {
+    let attributes = Attributes { mode: 0o644, changed: (1, 0) };
+    Message::End { hash: *blake3::hash(octets).as_bytes(), attributes }
+}
+
+/// What is in a folder, by name.
+fn names(folder: &Path) -> Vec<PathBuf> {
+    let entries = fs::read_dir(folder).expect("read").map(|entry| entry.expect("an entry").path());
+    let mut names: Vec<_> = entries.collect();
+    names.sort();
+    names
 }
 
 #[test]
@@ -110,6 +154,107 @@ fn link_in_the_folder_is_not_followed() {
     let ended = offer(&relay, &into, &[start, item(b"a", true), file(b"a/b", 6)]);
     ended.expect_code(1);
     assert_eq!(fs::read_dir(&out).expect("read").count(), 0);
+}
+
+/// As `a` and `A` do where capitals and small letters are one.
+#[test]
+fn names_that_lead_to_the_same_file_are_refused_and_the_first_stays() {
+    let relay = Relay::start();
+    let directory = tempfile::tempdir().expect("a directory");
+    let into = directory.path();
+    let start = [Message::Offer { items: 1, files: 2, octets: 12 }, item(b"a", true)];
+    let begin = Message::Begin { offset: 0 };
+    let stop = Message::Stop(message::Stop::Failed);
+    let (mut sender, receiver) = Sender::meet(&relay, into);
+    sender.say(&start);
+    sender.say(&[file(b"a/b", 6), begin]);
+    sender.say_data(b"octets");
+    sender.say(&[stop]);
+    receiver.end().expect_code(1);
+    sender.client.abort();
+    let part = names(into).remove(0);
+    fs::hard_link(part.join("b"), part.join("c")).expect("linked");
+    let rest = Message::Begin { offset: 6 };
+    let same = [file(b"a/b", 6), file(b"a/c", 6), rest.clone(), end(b"octets"), rest];
+    let ended = offer(&relay, into, &[&start[..], &same[..]].concat());
+    ended.expect_code(3).expect_line(&["a/c: another name", "leads to the same file", "--output"]);
+    assert_eq!(fs::read(part.join("b")).expect("read"), b"octets");
+    // Folders may not be one either.
+    fs::remove_file(part.join("c")).expect("removed");
+    fs::create_dir(part.join("d")).expect("made");
+    let folder = |path: &[u8]| Message::Folder { path: path.to_vec() };
+    let twice = [folder(b"a"), folder(b"a/d"), folder(b"a/d")];
+    offer(&relay, into, &[&start[..], &twice[..]].concat()).expect_code(3);
+}
+
+#[test]
+fn receiver_that_ended_between_two_places_goes_on_with_the_others() {
+    let relay = Relay::start();
+    let directory = tempfile::tempdir().expect("a directory");
+    let into = directory.path();
+    let start = [
+        Message::Offer { items: 2, files: 2, octets: 12 },
+        item(b"first", false),
+        item(b"second", false),
+    ];
+    let begin = Message::Begin { offset: 0 };
+    let (mut sender, receiver) = Sender::meet(&relay, into);
+    sender.say(&start);
+    assert_eq!(sender.hear(), Message::Accept);
+    for name in [&b"first"[..], b"second"] {
+        sender.say(&[file(name, 6), begin.clone()]);
+        sender.say_data(b"octets");
+        sender.say(&[end(b"octets")]);
+    }
+    // Somebody else takes the second place meanwhile.
+    fs::write(into.join("second"), "another").expect("written");
+    sender.say(&[Message::Done]);
+    receiver.end().expect_code(1).expect_line(&["second: ", "exists"]);
+    sender.client.abort();
+    assert_eq!(fs::read(into.join("first")).expect("read"), b"octets");
+    assert_eq!(fs::read(into.join("second")).expect("read"), b"another");
+
+    fs::remove_file(into.join("second")).expect("removed");
+    let (mut sender, receiver) = Sender::meet(&relay, into);
+    sender.say(&start);
+    assert_eq!(sender.hear(), Message::Complete);
+    receiver.end().expect_code(0);
+    sender.client.abort();
+    assert_eq!(names(into), [into.join("first"), into.join("second")]);
+    assert_eq!(fs::read(into.join("second")).expect("read"), b"octets");
+}
+
+#[test]
+fn what_came_of_a_file_that_the_sender_has_no_more_is_removed() {
+    let relay = Relay::start();
+    let directory = tempfile::tempdir().expect("a directory");
+    let into = directory.path();
+    let start = [Message::Offer { items: 1, files: 3, octets: 18 }, item(b"a", true)];
+    let folder = |path: &[u8]| Message::Folder { path: path.to_vec() };
+    let begin = Message::Begin { offset: 0 };
+    let (mut sender, receiver) = Sender::meet(&relay, into);
+    sender.say(&start);
+    sender.say(&[folder(b"a"), file(b"a/kept", 6), folder(b"a/lost"), file(b"a/lost/file", 6)]);
+    sender.say(std::slice::from_ref(&begin));
+    sender.say_data(b"octets");
+    sender.say(&[end(b"octets"), begin]);
+    sender.say_data(b"oct");
+    sender.say(&[Message::Stop(message::Stop::Cancelled)]);
+    receiver.end().expect_code(1).expect_line(&["the sender was ended by its user"]);
+    sender.client.abort();
+
+    let attributes = Attributes { mode: 0o755, changed: (1, 0) };
+    let (mut sender, receiver) = Sender::meet(&relay, into);
+    sender.say(&start);
+    sender.say(&[folder(b"a"), file(b"a/kept", 6), Message::Begin { offset: 6 }, end(b"octets")]);
+    sender.say(&[Message::Leave { path: b"a".to_vec(), attributes }, Message::Done]);
+    assert_eq!(sender.hear(), Message::Accept);
+    let has = Message::Have { size: 6, hash: *blake3::hash(b"octets").as_bytes() };
+    assert_eq!(sender.hear(), has);
+    assert_eq!(sender.hear(), Message::Complete);
+    receiver.end().expect_code(0);
+    sender.client.abort();
+    assert_eq!(names(&into.join("a")), [into.join("a/kept")]);
 }
 
 /// A receiver that answers what it was not asked, or says that it has more than there is.

@@ -2,37 +2,35 @@
 //! there. Each part of a path is opened in the folder before it, and no symbolic link is followed: nothing
 //! is written elsewhere, whatever the sender says and whatever another program puts there meanwhile.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::fs::File;
 use std::io::{self, ErrorKind, Read};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 
 use rustix::fs::{
-    AtFlags, FlockOperation, Mode, OFlags, RenameFlags, Timespec, Timestamps, fchmod, flock,
-    futimens, mkdirat, open, openat, renameat, renameat_with, statat, unlinkat,
+    AtFlags, FlockOperation, Mode, OFlags, Stat, Timespec, Timestamps, fchmod, flock, fstat,
+    futimens, mkdirat, open, openat, statat, unlinkat,
 };
 use rustix::io::Errno;
 
 use super::message::{Attributes, PIECE, Secret};
 use super::names;
+use super::placing::{Place, Placing};
 
 /// Most octets of a name that a part's name begins with, so that the rest fits into 255.
 const BEGINNING: usize = 200;
 
-/// A file or folder of the offer, and where it goes.
-#[derive(Debug)]
-pub struct Place {
-    /// Its name as the sender has it.
-    pub offered: Vec<u8>,
-    pub is_folder: bool,
-    /// The name that it will have.
-    pub name: Vec<u8>,
-    /// Whether it may replace what has that name.
-    pub replaces: bool,
-    /// The name of its hidden part.
-    part: Vec<u8>,
-}
+/// What a file or folder is for the system, whatever its names: device and inode.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct FileId(u64, u64);
+
+/// Folders that are kept open: files are written in one while those of another are announced, and each may be the
+/// folder of the other or have just been left.
+const NEAR: usize = 4;
+
+/// A path, and why the system fails there.
+pub type FailedAt = (Vec<u8>, io::Error);
 
 /// The folder, with what comes into it.
 pub struct Folder {
@@ -42,36 +40,44 @@ pub struct Folder {
     by_name: HashMap<Vec<u8>, usize>,
     /// The first part, locked, so that no other process writes those of this transfer.
     lock: Option<OwnedFd>,
-    /// The folder that was opened last: files of a folder follow each other.
-    near: Option<(Vec<u8>, OwnedFd)>,
+    /// The folders that were used last, the very last at the end.
+    near: Vec<(Vec<u8>, OwnedFd)>,
+    /// The last step, from its beginning until the sender knows.
+    placing: Option<Placing>,
+}
+
+/// A folder that is there for the files that follow.
+pub struct Made {
+    pub id: FileId,
+    /// What was in it before.
+    pub before: HashSet<Vec<u8>>,
 }
 
 /// The name of a hidden part, which belongs to one transfer.
-fn part(name: &[u8], secret: &Secret) -> Vec<u8> {
+pub fn part_name(name: &[u8], secret: &Secret) -> Vec<u8> {
     let hash = blake3::keyed_hash(&secret.0, name).to_hex();
     let beginning = &name[..name.len().min(BEGINNING)];
     [b".", beginning, b".", &hash.as_bytes()[..8], b".byway-part"].concat()
 }
 
-const FOLDER: OFlags =
+pub const FOLDER: OFlags =
     OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::NOFOLLOW).union(OFlags::CLOEXEC);
-const PRIVATE_FOLDER: Mode = Mode::RWXU;
-const PRIVATE_FILE: Mode = Mode::RUSR.union(Mode::WUSR);
+const WRITTEN: OFlags =
+    OFlags::WRONLY.union(OFlags::NOFOLLOW).union(OFlags::CLOEXEC).union(OFlags::NONBLOCK);
+pub const PRIVATE_FOLDER: Mode = Mode::RWXU;
+pub const PRIVATE_FILE: Mode = Mode::RUSR.union(Mode::WUSR);
 
 impl Folder {
     pub fn open(path: &Path) -> io::Result<Self> {
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
         let root = open(path, flags, Mode::empty())?;
-        Ok(Self { root, places: Vec::new(), by_name: HashMap::new(), lock: None, near: None })
+        let (places, by_name) = (Vec::new(), HashMap::new());
+        Ok(Self { root, places, by_name, lock: None, near: Vec::new(), placing: None })
     }
 
     /// Whether something has this name.
     pub fn has(&self, name: &[u8]) -> io::Result<bool> {
-        match statat(&self.root, name, AtFlags::SYMLINK_NOFOLLOW) {
-            Ok(_) => Ok(true),
-            Err(Errno::NOENT) => Ok(false),
-            Err(error) => Err(error.into()),
-        }
+        Ok(identity(self.root.as_fd(), name)?.is_some())
     }
 
     /// Octets that are free for this user.
@@ -82,7 +88,7 @@ impl Folder {
 
     /// Whether a part of this transfer is there from before.
     pub fn is_begun(&self, name: &[u8], secret: &Secret) -> io::Result<bool> {
-        self.has(&part(name, secret))
+        self.has(&part_name(name, secret))
     }
 
     /// Takes the place of an item. Its part is locked: another process that writes it is an error.
@@ -94,7 +100,7 @@ impl Folder {
         replaces: bool,
         secret: &Secret,
     ) -> io::Result<()> {
-        let part = part(&offered, secret);
+        let part = part_name(&offered, secret);
         let fd = match is_folder {
             true => make_folder(self.root.as_fd(), &part)?,
             false => {
@@ -109,6 +115,11 @@ impl Folder {
         self.by_name.insert(offered.clone(), self.places.len());
         self.places.push(Place { offered, is_folder, name, replaces, part });
         Ok(())
+    }
+
+    /// A handle of the folder itself.
+    pub fn root(&self) -> io::Result<OwnedFd> {
+        self.root.try_clone()
     }
 
     pub fn places(&self) -> &[Place] {
@@ -129,17 +140,45 @@ impl Folder {
         }
     }
 
-    /// Makes a folder.
-    pub fn make(&mut self, path: &[u8]) -> io::Result<()> {
+    /// Makes a folder, or takes the one that is there from before.
+    pub fn make(&mut self, path: &[u8]) -> io::Result<Made> {
         let (folder, name) = self.locate(path)?;
-        make_folder(folder, &name).map(drop)
+        let fd = make_folder(folder, &name)?;
+        Ok(Made { id: FileId::of(&fstat(&fd)?), before: entries(&fd)? })
+    }
+
+    /// Removes from a folder what has these names and is none of `taken`.
+    pub fn clear(
+        &mut self,
+        path: &[u8],
+        names: &HashSet<Vec<u8>>,
+        taken: &HashSet<FileId>,
+    ) -> io::Result<()> {
+        if !names.is_empty() {
+            // One of them may be kept open.
+            self.near.clear();
+        }
+        let (folder, name) = self.locate(path)?;
+        let fd = openat(folder, &name, FOLDER, Mode::empty())?;
+        for name in names {
+            if identity(fd.as_fd(), name)?.is_some_and(|there| !taken.contains(&there)) {
+                remove_all(fd.as_fd(), name)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// What is at a path, if anything is.
+    pub fn identity(&mut self, path: &[u8]) -> io::Result<Option<FileId>> {
+        let (folder, name) = self.locate(path)?;
+        identity(folder, &name)
     }
 
     /// Sets what a folder has besides its files.
     pub fn leave(&mut self, path: &[u8], attributes: &Attributes) -> io::Result<()> {
         let (folder, name) = self.locate(path)?;
         let fd = openat(folder, &name, FOLDER, Mode::empty())?;
-        set(fd.as_fd(), attributes)
+        set(fd, attributes)
     }
 
     /// The file at a path, to read what it has; `None` if there is none.
@@ -159,23 +198,28 @@ impl Folder {
         }
     }
 
-    /// The file at a path, to be written behind its first `offset` octets. It belongs to this user alone until it
-    /// is whole.
-    pub fn write(&mut self, path: &[u8], offset: u64) -> io::Result<File> {
-        let is_item = !path.contains(&b'/');
+    /// A new file at a path; `None` if something is there. It belongs to this user alone until it is whole.
+    pub fn create(&mut self, path: &[u8]) -> io::Result<Option<(File, FileId)>> {
         let (folder, name) = self.locate(path)?;
-        // An item's part is locked, and stays the file that it is.
-        if offset == 0 && !is_item {
-            match unlinkat(folder, &name, AtFlags::empty()) {
-                Ok(()) | Err(Errno::NOENT) => {}
-                Err(error) => return Err(error.into()),
+        match openat(folder, &name, WRITTEN | OFlags::CREATE | OFlags::EXCL, PRIVATE_FILE) {
+            Ok(fd) => {
+                let id = FileId::of(&fstat(&fd)?);
+                Ok(Some((fd.into(), id)))
             }
+            Err(Errno::EXIST) => Ok(None),
+            Err(error) => Err(error.into()),
         }
-        let mut flags = OFlags::WRONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC | OFlags::NONBLOCK;
-        if offset == 0 && !is_item {
-            flags |= OFlags::CREATE | OFlags::EXCL;
+    }
+
+    /// The file that is at a path, to be written behind its first `offset` octets.
+    pub fn write(&mut self, path: &[u8], offset: u64) -> io::Result<(File, FileId)> {
+        // An item's part is locked, and stays the file that it is.
+        if offset == 0 && path.contains(&b'/') {
+            self.remove(path)?;
+            return self.create(path)?.ok_or(ErrorKind::AlreadyExists.into());
         }
-        let open = || openat(folder, &name, flags, PRIVATE_FILE);
+        let (folder, name) = self.locate(path)?;
+        let open = || openat(folder, &name, WRITTEN, Mode::empty());
         let fd = match open() {
             // It was whole, and read-only, and the sender's is longer now.
             Err(Errno::ACCESS) => {
@@ -188,36 +232,32 @@ impl Folder {
         let mut file = File::from(fd);
         file.set_len(offset)?;
         io::Seek::seek(&mut file, io::SeekFrom::Start(offset))?;
-        Ok(file)
+        let id = FileId::of(&fstat(&file)?);
+        Ok((file, id))
     }
 
-    /// Ends a file: it has all its octets. On Linux [`commit`](Self::commit) has the system write all files to disk
-    /// at once, which is quicker where they are many.
-    pub fn finish(&self, file: &File, attributes: &Attributes) -> io::Result<()> {
-        set(file.as_fd(), attributes)?;
-        if cfg!(not(target_os = "linux")) {
-            file.sync_all()?;
-        }
-        Ok(())
+    /// Puts the items in their places, of which all is on disk.
+    pub fn commit(&mut self, faults: u64, secret: &Secret) -> Result<(), FailedAt> {
+        self.near.clear();
+        let places = std::mem::take(&mut self.places);
+        let begun = Placing::begin(self.root.as_fd(), places, faults, secret);
+        let placing = self.placing.insert(begun.map_err(|error| (Vec::new(), error))?);
+        placing.place(&self.root)
     }
 
-    /// Puts the items in their places, once all is on disk.
-    pub fn commit(&mut self) -> io::Result<()> {
-        self.near = None;
-        #[cfg(target_os = "linux")]
-        rustix::fs::syncfs(&self.root)?;
-        for place in &self.places {
-            let root = self.root.as_fd();
-            match rename_new(root, &place.part, root, &place.name) {
-                Err(error) if error.kind() == ErrorKind::AlreadyExists && place.replaces => {
-                    merge(root, &place.part, root, &place.name)?;
-                }
-                // It was skipped, so that its part was removed.
-                Err(error) if error.kind() == ErrorKind::NotFound && !place.is_folder => {}
-                result => result?,
-            }
-        }
-        sync(&self.root)
+    /// Ends the last step of a process that was killed in it; gives how many files its sender could not send, and
+    /// `None` if there was no such process.
+    pub fn resume_commit(&mut self, secret: &Secret) -> Result<Option<u64>, FailedAt> {
+        let resumed = Placing::resume(self.root.as_fd(), secret);
+        let Some(placing) = resumed.map_err(|error| (Vec::new(), error))? else { return Ok(None) };
+        let placing = self.placing.insert(placing);
+        placing.place(&self.root)?;
+        Ok(Some(placing.faults))
+    }
+
+    /// The sender knows that all is in its place.
+    pub fn forget(&mut self) -> io::Result<()> {
+        self.placing.take().map_or(Ok(()), |placing| placing.forget(&self.root))
     }
 
     /// The folder in which a path's last part is, and its name there.
@@ -230,14 +270,20 @@ impl Folder {
             return Ok((self.root.as_fd(), part.clone()));
         };
         let above = path[..path.len() - last.len()].to_vec();
-        if self.near.as_ref().is_none_or(|(path, _)| *path != above) {
-            let mut folder = openat(&self.root, part, FOLDER, Mode::empty())?;
-            for name in between {
-                folder = openat(&folder, *name, FOLDER, Mode::empty())?;
+        match self.near.iter().position(|(path, _)| *path == above) {
+            Some(at) => self.near[at..].rotate_left(1),
+            None => {
+                let mut folder = openat(&self.root, part, FOLDER, Mode::empty())?;
+                for name in between {
+                    folder = openat(&folder, *name, FOLDER, Mode::empty())?;
+                }
+                if self.near.len() >= NEAR {
+                    self.near.remove(0);
+                }
+                self.near.push((above, folder));
             }
-            self.near = Some((above, folder));
         }
-        let (_, folder) = self.near.as_ref().ok_or_else(invalid)?;
+        let (_, folder) = self.near.last().ok_or_else(invalid)?;
         Ok((folder.as_fd(), last.to_vec()))
     }
 }
@@ -254,7 +300,9 @@ fn make_folder(within: BorrowedFd<'_>, name: &[u8]) -> io::Result<OwnedFd> {
     Ok(fd)
 }
 
-fn set(fd: BorrowedFd<'_>, attributes: &Attributes) -> io::Result<()> {
+/// Sets permissions and times.
+pub fn set(fd: impl AsFd, attributes: &Attributes) -> io::Result<()> {
+    let fd = fd.as_fd();
     fchmod(fd, Mode::from_raw_mode((attributes.mode & 0o777) as _))?;
     let (tv_sec, tv_nsec) = attributes.changed;
     let time = Timespec { tv_sec, tv_nsec: i64::from(tv_nsec.min(999_999_999)) as _ };
@@ -262,39 +310,51 @@ fn set(fd: BorrowedFd<'_>, attributes: &Attributes) -> io::Result<()> {
     Ok(())
 }
 
-fn sync(fd: impl AsFd) -> io::Result<()> {
+pub fn sync(fd: impl AsFd) -> io::Result<()> {
     Ok(rustix::fs::fsync(fd)?)
 }
 
-/// Renames, and replaces nothing.
-fn rename_new(from: BorrowedFd<'_>, name: &[u8], to: BorrowedFd<'_>, new: &[u8]) -> io::Result<()> {
-    Ok(renameat_with(from, name, to, new, RenameFlags::NOREPLACE)?)
+impl FileId {
+    fn of(stat: &Stat) -> Self {
+        Self(stat.st_dev as _, stat.st_ino as _)
+    }
 }
 
-/// Puts a part in a place that something has: a file replaces a file, and a folder's files go into the folder.
-fn merge(from: BorrowedFd<'_>, name: &[u8], to: BorrowedFd<'_>, new: &[u8]) -> io::Result<()> {
-    let source = match openat(from, name, FOLDER, Mode::empty()) {
-        Ok(source) => source,
-        // The system lets no file replace a folder.
-        Err(Errno::NOTDIR | Errno::LOOP) => return Ok(renameat(from, name, to, new)?),
-        Err(error) => return Err(error.into()),
-    };
-    let target = openat(to, new, FOLDER, Mode::empty())?;
-    fchmod(&source, PRIVATE_FOLDER)?;
-    let mut names = Vec::new();
-    for entry in rustix::fs::Dir::read_from(&source)? {
-        names.push(entry?.file_name().to_bytes().to_vec());
+/// What has this name, if anything has.
+pub fn identity(within: BorrowedFd<'_>, name: &[u8]) -> io::Result<Option<FileId>> {
+    match statat(within, name, AtFlags::SYMLINK_NOFOLLOW) {
+        Ok(stat) => Ok(Some(FileId::of(&stat))),
+        Err(Errno::NOENT) => Ok(None),
+        Err(error) => Err(error.into()),
     }
-    for name in names.iter().filter(|name| names::is_name(name)) {
-        match rename_new(source.as_fd(), name, target.as_fd(), name) {
-            Err(error) if error.kind() == ErrorKind::AlreadyExists => {
-                merge(source.as_fd(), name, target.as_fd(), name)?;
-            }
-            result => result?,
+}
+
+/// The names of what is in a folder.
+pub fn entries(folder: &OwnedFd) -> io::Result<HashSet<Vec<u8>>> {
+    let mut names = HashSet::new();
+    for entry in rustix::fs::Dir::read_from(folder)? {
+        let name = entry?.file_name().to_bytes().to_vec();
+        if names::is_name(&name) {
+            names.insert(name);
         }
     }
-    sync(&target)?;
-    Ok(unlinkat(from, name, AtFlags::REMOVEDIR)?)
+    Ok(names)
+}
+
+/// Removes a file, or a folder with all that is in it.
+fn remove_all(within: BorrowedFd<'_>, name: &[u8]) -> io::Result<()> {
+    match unlinkat(within, name, AtFlags::empty()) {
+        Ok(()) | Err(Errno::NOENT) => return Ok(()),
+        // Linux says the one of a folder, other systems the other.
+        Err(Errno::ISDIR | Errno::PERM) => {}
+        Err(error) => return Err(error.into()),
+    }
+    let folder = openat(within, name, FOLDER, Mode::empty())?;
+    fchmod(&folder, PRIVATE_FOLDER)?;
+    for name in entries(&folder)? {
+        remove_all(folder.as_fd(), &name)?;
+    }
+    Ok(unlinkat(within, name, AtFlags::REMOVEDIR)?)
 }
 
 /// Hashes what a file has, at most `most` octets, and says how many these are.

@@ -11,7 +11,7 @@ use super::folder::Folder;
 use super::line::Line;
 use super::message::{Lost, Message, Reader, Secret, Stop};
 use super::names::{self, Shown};
-use super::progress::{Audience, Progress};
+use super::progress::{Audience, Count, Progress};
 use super::taking::Taking;
 use super::tree::MOST_ITEMS;
 use crate::cli::failure::{Code as Exit, CommandError};
@@ -106,17 +106,36 @@ impl Incoming {
             say(&Message::Complete)?;
             return Ok(faults);
         }
+        if let Stage::New = self.stage {
+            // A process before this one may have been killed before the sender knew that all is here.
+            let resumed = self.folder.resume_commit(secret);
+            if let Some(faults) =
+                resumed.map_err(|(name, error)| failure(&self.path, &name, &error))?
+            {
+                self.stage = Stage::Complete(faults);
+                say(&Message::Complete)?;
+                return Ok(faults);
+            }
+        }
         self.agree(&offer, secret)?;
         say(&Message::Accept)?;
         let progress = Progress::new(self.audience, offer.octets);
         let (files, octets) = (offer.files, offer.octets);
-        let taking = Taking::new(&mut self.folder, &self.path, files, octets, progress);
+        let taking = Taking::new(&mut self.folder, &self.path, files, octets, progress)?;
         let (faults, progress) = taking.all(line, stream, reader)?;
-        self.folder.commit().map_err(|error| failure(&self.path, b"", &error))?;
+        let committed = self.folder.commit(faults, secret);
+        committed.map_err(|(name, error)| failure(&self.path, &name, &error))?;
         progress.end("received");
         self.stage = Stage::Complete(faults);
         say(&Message::Complete)?;
         Ok(faults)
+    }
+
+    /// The sender knows that all is here: what is kept for a process that has to tell it is removed.
+    pub fn end(&mut self) {
+        if let Err(error) = self.folder.forget() {
+            tracing::info!("a hidden file stays in {}: {error}", self.path.display());
+        }
     }
 
     /// Looks at an offer: whether the user wants it, where it goes, whether there is room.
@@ -202,7 +221,8 @@ fn question(offer: &Offer, path: &Path) -> String {
         more => format!(" and {more} more"),
     };
     let octets = HumanBytes(offer.octets);
-    format!("{names}{more}: {} files, {octets}. Receive into {}?", offer.files, path.display())
+    let files = Count(offer.files, "file");
+    format!("{names}{more}: {files}, {octets}. Receive into {}?", path.display())
 }
 
 /// A name that nothing has: the offered one and a number.

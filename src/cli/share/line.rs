@@ -1,6 +1,6 @@
 //! The channel that a transfer is on, if there is one, which a signal ends in order.
 
-use std::io;
+use std::io::{self, Write};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc};
 use std::thread;
 
@@ -85,13 +85,13 @@ impl Line {
     }
 
     pub fn say(&self, stream: &Stream, message: &Message) -> io::Result<()> {
-        let _turn = lock(&self.shared.turn);
-        message::say(stream, message)
+        self.write(stream, &message::frame(message)?)
     }
 
-    pub fn say_data(&self, stream: &Stream, octets: &[u8]) -> io::Result<()> {
+    /// Writes whole frames.
+    pub fn write(&self, mut stream: &Stream, frames: &[u8]) -> io::Result<()> {
         let _turn = lock(&self.shared.turn);
-        message::say_data(stream, octets)
+        stream.write_all(frames)
     }
 
     /// Tells the other end, if that can be done soon, that this end's user wants no more.

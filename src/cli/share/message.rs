@@ -2,7 +2,7 @@
 //! highest bit says that octets of a file follow, then these octets or a [`Message`] by postcard.
 
 use std::fmt;
-use std::io::{self, Read, Write};
+use std::io::{self, BufReader, Read, Write};
 
 use serde::{Deserialize, Serialize};
 
@@ -14,8 +14,14 @@ pub const VERSION: u16 = 1;
 /// Most octets of a file in one frame: large enough that frames cost nothing, small enough for two buffers.
 pub const PIECE: usize = 128 * 1024;
 
+/// Octets that are read ahead: a hundred messages of small files. Most of a long piece is read into its place.
+const AT_ONCE: usize = 8 * 1024;
+
 /// Most octets of a message: a path of 4096 octets, and as much again.
 const LONGEST: usize = 8 * 1024;
+
+/// Octets of a frame's header.
+pub const HEADER: usize = 4;
 
 /// Marks a frame with octets of a file.
 const DATA: u32 = 1 << 31;
@@ -121,34 +127,40 @@ impl From<io::Error> for Lost {
 /// What came.
 #[derive(Debug)]
 pub enum Frame<'a> {
-    Data(&'a [u8]),
+    /// Octets of a file, in a buffer that may be taken.
+    Data(&'a mut Vec<u8>),
     Message(Message),
 }
 
 /// Reads frames.
 pub struct Reader<R> {
-    from: R,
-    buffer: Vec<u8>,
+    from: BufReader<R>,
+    frame: Vec<u8>,
 }
 
 impl<R: Read> Reader<R> {
     pub fn new(from: R) -> Self {
-        Self { from, buffer: vec![0; PIECE] }
+        Self { from: BufReader::with_capacity(AT_ONCE, from), frame: Vec::new() }
+    }
+
+    /// Whether more has come than was given, so that the next frame needs nothing of this end.
+    pub fn has_more(&self) -> bool {
+        !self.from.buffer().is_empty()
     }
 
     pub fn next(&mut self) -> Result<Frame<'_>, Lost> {
-        let mut header = [0; 4];
+        let mut header = [0; HEADER];
         self.from.read_exact(&mut header)?;
         let header = u32::from_be_bytes(header);
         let (is_data, len) = (header & DATA != 0, (header & !DATA) as usize);
         if len > if is_data { PIECE } else { LONGEST } {
             return Err(Lost::Protocol("a frame is too long"));
         }
-        let octets = &mut self.buffer[..len];
-        self.from.read_exact(octets)?;
+        self.frame.resize(len, 0);
+        self.from.read_exact(&mut self.frame)?;
         match is_data {
-            true => Ok(Frame::Data(octets)),
-            false => match postcard::take_from_bytes(octets) {
+            true => Ok(Frame::Data(&mut self.frame)),
+            false => match postcard::take_from_bytes(&self.frame) {
                 Ok((message, [])) => Ok(Frame::Message(message)),
                 Ok(_) | Err(_) => Err(Lost::Protocol("a message is none")),
             },
@@ -164,18 +176,28 @@ impl<R: Read> Reader<R> {
     }
 }
 
-/// Writes a message.
-pub fn say(mut to: impl Write, message: &Message) -> io::Result<()> {
-    let octets = postcard::to_allocvec(message).map_err(io::Error::other)?;
-    let mut frame = (octets.len() as u32).to_be_bytes().to_vec();
-    frame.extend(octets);
-    to.write_all(&frame)
+/// The frame of a message.
+pub fn frame(message: &Message) -> io::Result<Vec<u8>> {
+    let mut frame = postcard::to_extend(message, vec![0; HEADER]).map_err(io::Error::other)?;
+    head(&mut frame, 0);
+    Ok(frame)
 }
 
-/// Writes octets of a file, at most [`PIECE`].
-pub fn say_data(mut to: impl Write, octets: &[u8]) -> io::Result<()> {
-    to.write_all(&(octets.len() as u32 | DATA).to_be_bytes())?;
-    to.write_all(octets)
+/// Makes a frame of octets of a file, at most [`PIECE`], which lie behind [`HEADER`] octets of room: both are written
+/// at once.
+pub fn frame_data(frame: &mut [u8]) {
+    head(frame, DATA);
+}
+
+fn head(frame: &mut [u8], mark: u32) {
+    if let Some((header, octets)) = frame.split_first_chunk_mut() {
+        *header = (octets.len() as u32 | mark).to_be_bytes();
+    }
+}
+
+/// Writes a message.
+pub fn say(mut to: impl Write, message: &Message) -> io::Result<()> {
+    to.write_all(&frame(message)?)
 }
 
 /// Says why this end gives up, and waits a moment until the other end has heard it.
@@ -214,9 +236,13 @@ mod tests {
         let message = Message::File { path: b"a/\xff".to_vec(), size: u64::MAX };
         let mut octets = Vec::new();
         say(&mut octets, &message).unwrap();
-        say_data(&mut octets, b"data").unwrap();
+        let mut data = [&[0; HEADER][..], b"data"].concat();
+        frame_data(&mut data);
+        octets.extend(data);
+        say(&mut octets, &message).unwrap();
         let mut reader = Reader::new(&octets[..]);
         assert_eq!(reader.message().unwrap(), message);
-        assert!(matches!(reader.next().unwrap(), Frame::Data(b"data")));
+        assert!(matches!(reader.next().unwrap(), Frame::Data(octets) if octets == b"data"));
+        assert_eq!(reader.message().unwrap(), message);
     }
 }

@@ -1,24 +1,32 @@
 //! `byway send` and `byway receive`: files and folders, from one user to another with a code that is said aloud.
 //!
 //! ```text
-//!  send ──▶ tree ──▶ message ══ channel ══ message ──▶ folder ◀── receive
-//!    └▶ code, kept      agree: SPAKE2, before a name is said        └▶ names
+//!  send ──▶ tree ──▶ outgoing ──▶ outbox ══ channel ══ taking ──▶ writing ──▶ durable ──▶ placing
+//!    └▶ code, kept                          message              └▶ folder, names            receive ─▶ incoming
+//!                          agree: SPAKE2, before a name is said
 //! ```
+//!
+//! At each end a thread carries what another reads or writes: `outbox` writes to the channel while files are read and
+//! hashed, `writing` hashes and writes files while the channel is read, and `durable` waits for the disk.
 
 mod agree;
 mod code;
+mod durable;
 mod folder;
 mod incoming;
 mod kept;
 mod line;
 mod message;
 mod names;
+mod outbox;
 mod outgoing;
+mod placing;
 mod progress;
 mod receive;
 mod send;
 mod taking;
 mod tree;
+mod writing;
 
 use std::time::Duration;
 

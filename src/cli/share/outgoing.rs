@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 use std::io::{self, Read, Seek};
-use std::sync::mpsc::{self, Receiver, SyncSender};
+use std::sync::mpsc::{self, Receiver, SyncSender, TryRecvError};
 use std::thread;
 use std::time::Duration;
 
@@ -11,8 +11,9 @@ use byway::client::Stream;
 use super::AHEAD;
 use super::folder;
 use super::line::Line;
-use super::message::{Fault, Lost, Message, PIECE, Reader, Stop};
+use super::message::{self, Fault, HEADER, Lost, Message, PIECE, Reader, Stop};
 use super::names::Shown;
+use super::outbox::Outbox;
 use super::progress::{Audience, Progress};
 use super::tree::{self, Cause, Item, Step, Walk};
 use crate::cli::{say, tell};
@@ -105,12 +106,10 @@ pub fn carry(
     let ear = stream.clone();
     thread::Builder::new().spawn(move || listen(&ear, reader, &give))?;
     let mut sending = Sending {
-        line,
-        stream,
+        outbox: Outbox::open(line, stream)?,
         answers,
         budget: octets,
         faults: unreadable,
-        buffer: vec![0; PIECE],
         progress: Progress::new(audience, octets),
     };
     match sending.all(items) {
@@ -142,18 +141,16 @@ fn listen(stream: &Stream, mut reader: Reader<Stream>, give: &SyncSender<Result<
     }
 }
 
-struct Sending<'a> {
-    line: &'a Line,
-    stream: &'a Stream,
+struct Sending {
+    outbox: Outbox,
     answers: Receiver<Result<Message, Lost>>,
     /// Octets that may still be announced: the receiver agreed to no more.
     budget: u64,
     faults: u64,
-    buffer: Vec<u8>,
     progress: Progress,
 }
 
-impl Sending<'_> {
+impl Sending {
     fn all(&mut self, items: &[Item]) -> Result<(), End> {
         let (mut walk, mut ahead) = (Walk::new(items), VecDeque::new());
         loop {
@@ -243,15 +240,18 @@ impl Sending<'_> {
         self.progress.had(offset);
         while offset < size {
             let most = (size - offset).min(PIECE as u64) as usize;
-            let read = match file.read(&mut self.buffer[..most]) {
+            let mut frame = self.outbox.buffer();
+            frame.resize(HEADER + most, 0);
+            let read = match file.read(&mut frame[HEADER..]) {
                 Ok(0) => return Ok(Err(Fault::Changed)),
                 Ok(read) => read,
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
                 Err(_) => return Ok(Err(Fault::Unreadable)),
             };
-            let octets = &self.buffer[..read];
-            hasher.update(octets);
-            self.line.say_data(self.stream, octets)?;
+            frame.truncate(HEADER + read);
+            hasher.update(&frame[HEADER..]);
+            message::frame_data(&mut frame);
+            self.outbox.write(frame)?;
             offset += read as u64;
             self.progress.carried(read as u64);
         }
@@ -275,15 +275,22 @@ impl Sending<'_> {
         tell(format_args!("byway: {} {why}, and is left out", Shown(path)));
     }
 
-    fn say(&self, message: &Message) -> Result<(), End> {
-        Ok(self.line.say(self.stream, message)?)
+    fn say(&mut self, message: &Message) -> Result<(), End> {
+        Ok(self.outbox.write(message::frame(message)?)?)
     }
 
-    fn answer(&self) -> Result<Message, End> {
-        match self.answers.recv() {
-            Ok(Ok(Message::Stop(why))) => Err(End::Stopped(why)),
-            Ok(message) => Ok(message?),
-            Err(_) => Err(Lost::Protocol("a message behind the last").into()),
+    fn answer(&mut self) -> Result<Message, End> {
+        let answer = match self.answers.try_recv() {
+            Err(TryRecvError::Empty) => {
+                self.outbox.flush()?;
+                self.answers.recv().ok()
+            }
+            answer => answer.ok(),
+        };
+        match answer {
+            Some(Ok(Message::Stop(why))) => Err(End::Stopped(why)),
+            Some(message) => Ok(message?),
+            None => Err(Lost::Protocol("a message behind the last").into()),
         }
     }
 

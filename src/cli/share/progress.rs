@@ -1,5 +1,6 @@
 //! How far a transfer is: for people a bar on a terminal, and a line at the end; for programs lines of JSON.
 
+use std::fmt::{self, Display};
 use std::io::IsTerminal;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, Instant};
@@ -18,6 +19,17 @@ const TICK: Duration = Duration::from_millis(500);
 
 /// How often programs are told.
 const EVERY: Duration = Duration::from_secs(1);
+
+/// So many of something, in words.
+pub struct Count(pub u64, pub &'static str);
+
+impl Display for Count {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self(number, what) = self;
+        let plural = if *number == 1 { "" } else { "s" };
+        write!(f, "{number} {what}{plural}")
+    }
+}
 
 /// Whom a transfer is told.
 #[derive(Debug, Clone, Copy, Args)]
@@ -113,7 +125,8 @@ impl Progress {
         }
         let rate = HumanBytes((carried as f64 / taken.as_secs_f64().max(0.001)) as u64);
         say(format_args!(
-            "{what} {files} files; {carried} octets were carried in {:.1} s, {rate}/s",
+            "{what} {}; {carried} octets were carried in {:.1} s, {rate}/s",
+            Count(files, "file"),
             taken.as_secs_f64()
         ));
     }

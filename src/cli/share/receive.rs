@@ -13,7 +13,7 @@ use super::code::Code;
 use super::incoming::{Conflict, Incoming, Stopped};
 use super::line::Line;
 use super::message::{Lost, Reader, Secret, Stop, stop};
-use super::progress::Audience;
+use super::progress::{Audience, Count};
 use crate::cli::failure::{Code as Exit, CommandError};
 use crate::cli::options::ClientOptions;
 use crate::cli::peers::Target;
@@ -87,13 +87,17 @@ fn receive(line: &Line, code: &Code, incoming: &mut Incoming) -> Result<(), Comm
         let why = match incoming.carry(line, &stream, &mut reader, &secret) {
             Ok(faults) => {
                 // The sender ends by itself once it knows.
-                if let Err(error) = stream.close() {
-                    say(format_args!("byway: all is here, but the sender may not know: {error}"));
+                match stream.close() {
+                    Ok(()) => incoming.end(),
+                    Err(error) => say(format_args!(
+                        "byway: all is here, but the sender may not know: {error}"
+                    )),
                 }
                 return match faults {
                     0 => Ok(()),
                     faults => Err(CommandError::failed(format_args!(
-                        "{faults} files did not come, since the sender could not read them or they changed; all others are here"
+                        "{} did not come: unreadable at the sender, or changed meanwhile; all others are here",
+                        Count(faults, "file")
                     ))),
                 };
             }
@@ -142,7 +146,7 @@ fn come_back(
         if start.elapsed() > RETURN {
             return Err(CommandError::new(
                 Exit::TimedOut,
-                "the sender did not come back; start both ends again, and they go on where they ended",
+                "the sender did not come back; start both ends again, and they go on where they ended, or remove what came, in hidden files that end with .byway-part",
             ));
         }
     }

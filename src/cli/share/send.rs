@@ -16,7 +16,7 @@ use super::kept::Kept;
 use super::line::{Line, no_entropy};
 use super::message::{Reader, Secret, Stop};
 use super::outgoing::{self, End, Totals};
-use super::progress::Audience;
+use super::progress::{Audience, Count};
 use super::tree;
 use crate::cli::failure::{Code as Exit, CommandError};
 use crate::cli::options::ClientOptions;
@@ -107,7 +107,8 @@ fn send(options: SendOptions) -> Result<(), CommandError> {
     match result {
         Ok(0) => Ok(()),
         Ok(faults) => Err(CommandError::failed(format_args!(
-            "{faults} files were not sent, as told above; look at them, and send them again"
+            "not sent: {}, as told above; look there, and send again",
+            Count(faults, "file")
         ))),
         Err((error, _)) => Err(error),
     }

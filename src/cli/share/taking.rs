@@ -1,20 +1,25 @@
-//! The files of an offer, as they come: each is checked against what was agreed to, written, and hashed.
+//! The files of an offer, as they come: each is checked against what was agreed to, and handed on to be written.
 
-use std::collections::VecDeque;
-use std::fs::File;
-use std::io::{self, Write};
+use std::collections::{HashMap, HashSet, VecDeque};
+use std::io;
+use std::mem;
 use std::path::Path;
 
 use byway::client::Stream;
 
 use super::AHEAD;
-use super::folder::{self, Folder};
+use super::folder::{self, FileId, Folder};
 use super::incoming::{Stopped, failure, protocol};
 use super::line::Line;
-use super::message::{Attributes, Fault, Frame, Lost, Message, Reader};
+use super::message::{self, Attributes, Fault, Frame, Lost, Message, Reader, Stop};
 use super::names::{self, Shown};
 use super::progress::Progress;
+use super::writing::{Begun, Job, Writing};
+use crate::cli::failure::{Code as Exit, CommandError};
 use crate::cli::tell;
+
+/// Octets of answers that are written whether more messages are there or not.
+const ANSWERS: usize = 32 * 1024;
 
 /// A file that was announced, and what is there of it.
 struct Announced {
@@ -26,8 +31,10 @@ struct Announced {
 
 /// A file that comes.
 struct Current {
-    announced: Announced,
-    file: File,
+    path: Vec<u8>,
+    size: u64,
+    has: u64,
+    id: FileId,
 }
 
 /// The files of an offer, as they come.
@@ -36,6 +43,13 @@ pub struct Taking<'a> {
     shown: &'a Path,
     announced: VecDeque<Announced>,
     current: Option<Current>,
+    /// Answers that are not written: many go together while more messages are there.
+    answers: Vec<u8>,
+    writing: Writing,
+    /// The files and folders that came. One that comes again has two names which are one on this file system.
+    taken: HashSet<FileId>,
+    /// What was in a folder before, and was not named since, until the folder is left: the sender has it no more.
+    unnamed: HashMap<Vec<u8>, HashSet<Vec<u8>>>,
     /// Files and octets that may still be announced: the user agreed to no more.
     files: u64,
     octets: u64,
@@ -50,19 +64,50 @@ impl<'a> Taking<'a> {
         files: u64,
         octets: u64,
         progress: Progress,
-    ) -> Self {
-        let (announced, current, faults) = (VecDeque::new(), None, 0);
-        Self { folder, shown, announced, current, files, octets, faults, progress }
+    ) -> Result<Self, Stopped> {
+        let root = folder.root().map_err(|error| failure(shown, b"", &error))?;
+        Ok(Self {
+            folder,
+            shown,
+            announced: VecDeque::new(),
+            current: None,
+            answers: Vec::new(),
+            writing: Writing::begin(root, shown)?,
+            taken: HashSet::new(),
+            unnamed: HashMap::new(),
+            files,
+            octets,
+            faults: 0,
+            progress,
+        })
     }
 
-    /// Takes all; gives how many files did not come.
+    /// Takes all; gives how many files did not come. What came is written when this returns.
     pub fn all(
         mut self,
         line: &Line,
         stream: &Stream,
         reader: &mut Reader<Stream>,
     ) -> Result<(u64, Progress), Stopped> {
+        let taken = self.take(line, stream, reader);
+        match (taken, self.writing.end()) {
+            // That the channel was lost as well changes nothing.
+            (Err(Stopped::Lost(_)), Err(why)) => Err(why),
+            (taken, written) => taken.and(written),
+        }?;
+        Ok((self.faults, self.progress))
+    }
+
+    fn take(
+        &mut self,
+        line: &Line,
+        stream: &Stream,
+        reader: &mut Reader<Stream>,
+    ) -> Result<(), Stopped> {
         loop {
+            if !reader.has_more() || self.answers.len() >= ANSWERS {
+                self.flush(line, stream)?;
+            }
             let message = match reader.next()? {
                 Frame::Data(octets) => {
                     self.data(octets)?;
@@ -71,24 +116,19 @@ impl<'a> Taking<'a> {
                 Frame::Message(message) => message,
             };
             match message {
-                Message::Folder { path } => {
-                    self.named(&path)?;
-                    self.folder.make(&path).map_err(|e| failure(self.shown, &path, &e))?;
-                }
+                Message::Folder { path } => self.make(path)?,
                 Message::File { path, size } => {
                     let (size, hash) = self.announce(path, size)?;
-                    line.say(stream, &Message::Have { size, hash }).map_err(Lost::from)?;
+                    let answer = message::frame(&Message::Have { size, hash });
+                    self.answers.extend(answer.map_err(Lost::from)?);
                 }
                 Message::Begin { offset } => self.begin(offset)?,
-                Message::End { hash, attributes } => self.end(&hash, &attributes)?,
+                Message::End { hash, attributes } => self.end(hash, attributes)?,
                 Message::Skip(fault) => self.skip(fault)?,
-                Message::Leave { path, attributes } => {
-                    self.named(&path)?;
-                    let left = self.folder.leave(&path, &attributes);
-                    left.map_err(|e| failure(self.shown, &path, &e))?;
-                }
+                Message::Leave { path, attributes } => self.leave(&path, &attributes)?,
                 Message::Done if self.current.is_none() && self.announced.is_empty() => {
-                    return Ok((self.faults, self.progress));
+                    self.writing.give(Job::Settle)?;
+                    return self.flush(line, stream);
                 }
                 Message::Stop(why) => return Err(Stopped::There(why)),
                 _ => return protocol("a message out of turn"),
@@ -96,14 +136,58 @@ impl<'a> Taking<'a> {
         }
     }
 
+    /// Hands on what was gathered while more messages were there.
+    fn flush(&mut self, line: &Line, stream: &Stream) -> Result<(), Stopped> {
+        self.writing.flush()?;
+        Ok(line.write(stream, &mem::take(&mut self.answers)).map_err(Lost::from)?)
+    }
+
     /// Refuses a path that leads out of the folder, or to what was not offered.
-    fn named(&self, path: &[u8]) -> Result<(), Stopped> {
+    fn named(&mut self, path: &[u8]) -> Result<(), Stopped> {
         let parts = names::parts(path);
         let item = parts.and_then(|parts| self.folder.is_offered(parts[0]));
-        match item {
-            Some(is_folder) if is_folder || !path.contains(&b'/') => Ok(()),
-            Some(_) | None => protocol("a name that leads out of the folder"),
+        if !item.is_some_and(|is_folder| is_folder || !path.contains(&b'/')) {
+            return protocol("a name that leads out of the folder");
         }
+        if let Some(slash) = path.iter().rposition(|octet| *octet == b'/')
+            && let Some(unnamed) = self.unnamed.get_mut(&path[..slash])
+        {
+            unnamed.remove(&path[slash + 1..]);
+        }
+        Ok(())
+    }
+
+    /// Refuses what another name of this transfer has led to.
+    fn first(&self, path: &[u8], id: FileId) -> Result<(), Stopped> {
+        if !self.taken.contains(&id) {
+            return Ok(());
+        }
+        let line = format!(
+            "{}/{}: another name of this transfer leads to the same file there; name a folder whose file system tells small letters from capitals (--output), with the same code",
+            self.shown.display(),
+            Shown(path)
+        );
+        Err(Stopped::Here(CommandError::new(Exit::Refused, line), Stop::Failed))
+    }
+
+    fn make(&mut self, path: Vec<u8>) -> Result<(), Stopped> {
+        self.named(&path)?;
+        let made = self.folder.make(&path).map_err(|error| failure(self.shown, &path, &error))?;
+        self.first(&path, made.id)?;
+        self.taken.insert(made.id);
+        self.unnamed.insert(path, made.before);
+        Ok(())
+    }
+
+    fn leave(&mut self, path: &[u8], attributes: &Attributes) -> Result<(), Stopped> {
+        self.named(path)?;
+        let unnamed = self.unnamed.remove(path).unwrap_or_default();
+        for name in &unnamed {
+            tracing::info!("{}/{} is removed: not sent any more", Shown(path), Shown(name));
+        }
+        let cleared = self.folder.clear(path, &unnamed, &self.taken);
+        let left = cleared.and_then(|()| self.folder.leave(path, attributes));
+        left.map_err(|error| failure(self.shown, path, &error))
     }
 
     fn announce(&mut self, path: Vec<u8>, size: u64) -> Result<(u64, [u8; 32]), Stopped> {
@@ -137,46 +221,52 @@ impl<'a> Taking<'a> {
             offset if offset == announced.has => self.progress.had(offset),
             _ => return protocol("an offset that was not answered"),
         }
-        let file = self.folder.write(&announced.path, offset);
-        let file = file.map_err(|error| failure(self.shown, &announced.path, &error))?;
-        announced.has = offset;
-        self.progress.file(&announced.path);
-        self.current = Some(Current { announced, file });
-        Ok(())
+        let Announced { path, size, hasher, .. } = announced;
+        let fail = |error: io::Error| failure(self.shown, &path, &error);
+        let made = if offset == 0 { self.folder.create(&path).map_err(fail)? } else { None };
+        let (file, id) = match made {
+            Some(made) => made,
+            None => {
+                if let Some(there) = self.folder.identity(&path).map_err(fail)? {
+                    self.first(&path, there)?;
+                }
+                self.folder.write(&path, offset).map_err(fail)?
+            }
+        };
+        self.progress.file(&path);
+        self.current = Some(Current { path: path.clone(), size, has: offset, id });
+        self.writing.give(Job::Begin(Box::new(Begun { path, file, offset, hasher })))
     }
 
-    fn data(&mut self, octets: &[u8]) -> Result<(), Stopped> {
-        let Some(Current { announced, file }) = &mut self.current else {
+    fn data(&mut self, octets: &mut Vec<u8>) -> Result<(), Stopped> {
+        let Some(current) = &mut self.current else {
             return protocol("octets of a file that was not begun");
         };
-        let has = announced.has.saturating_add(octets.len() as u64);
-        if has > announced.size {
+        let has = current.has.saturating_add(octets.len() as u64);
+        if has > current.size {
             return protocol("a file longer than announced");
         }
-        announced.hasher.update(octets);
-        let written = file.write_all(octets);
-        written.map_err(|error| failure(self.shown, &announced.path, &error))?;
-        announced.has = has;
+        current.has = has;
         self.progress.carried(octets.len() as u64);
-        Ok(())
+        self.writing.give(Job::Piece(mem::replace(octets, self.writing.buffer())))
     }
 
-    fn end(&mut self, hash: &[u8; 32], attributes: &Attributes) -> Result<(), Stopped> {
-        let Some(Current { announced, file }) = self.current.take() else {
+    fn end(&mut self, hash: [u8; 32], attributes: Attributes) -> Result<(), Stopped> {
+        let Some(current) = self.current.take() else {
             return protocol("the end of a file that was not begun");
         };
-        if announced.has != announced.size || announced.hasher.finalize() != *hash {
-            return protocol("a file is not what its hash says");
+        if current.has != current.size {
+            return protocol("a file is shorter than announced");
         }
-        let ended = self.folder.finish(&file, attributes);
-        ended.map_err(|error| failure(self.shown, &announced.path, &error))?;
+        self.taken.insert(current.id);
         self.progress.ended_file();
-        Ok(())
+        self.writing.give(Job::End { hash, attributes })
     }
 
     fn skip(&mut self, fault: Fault) -> Result<(), Stopped> {
-        let current = self.current.take().map(|current| current.announced);
-        let Some(skipped) = current.or_else(|| self.announced.pop_front()) else {
+        let current = self.current.take().map(|current| current.path);
+        let announced = || self.announced.pop_front().map(|announced| announced.path);
+        let Some(skipped) = current.or_else(announced) else {
             return protocol("a file that was not announced");
         };
         self.faults += 1;
@@ -184,8 +274,8 @@ impl<'a> Taking<'a> {
             Fault::Unreadable => "the sender cannot read it",
             Fault::Changed => "it changed while it was sent",
         };
-        tell(format_args!("byway: {} did not come: {why}", Shown(&skipped.path)));
-        let removed = self.folder.remove(&skipped.path);
-        removed.map_err(|error| failure(self.shown, &skipped.path, &error))
+        tell(format_args!("byway: {} did not come: {why}", Shown(&skipped)));
+        let removed = self.folder.remove(&skipped);
+        removed.map_err(|error| failure(self.shown, &skipped, &error))
     }
 }
