@@ -6,7 +6,7 @@ use std::net::{SocketAddr, TcpListener};
 use serde_json::Value;
 use tempfile::TempDir;
 
-use crate::fronts::{answering, front, proxy};
+use crate::fronts::{answering, first_alone, front, proxy};
 use crate::process::{Byway, Relay};
 
 /// Runs the doctor with a short hold: its exit code and its document.
@@ -340,4 +340,21 @@ fn settings_that_cannot_be_used_are_told_in_the_document() {
     let (code, report) = examine("ftp://relay", []);
     assert_eq!(code, Some(2));
     assert!(report["error"].as_str().is_some_and(|error| error.contains("http://")), "{report}");
+}
+
+#[test]
+fn checks_without_time_are_told_where_the_way_falls_silent() {
+    let relay = Relay::start();
+    let front = first_alone(address(&relay));
+    let (code, report) = examine(&format!("http://{front}"), []);
+    assert_eq!(
+        (code, &check(&report, "whole")["verdict"]),
+        (Some(4), &"blocked".into()),
+        "{report}"
+    );
+    // Each of the checks could wait for its answer for some ten seconds.
+    for name in ["rate", "down", "up", "hold"] {
+        assert_eq!(check(&report, name)["verdict"], "not tested", "{report}");
+        assert!(has(&report, name, "seen", &["no time was left of the 31 s"]), "{report}");
+    }
 }

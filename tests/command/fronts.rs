@@ -2,6 +2,8 @@
 
 use std::io::{self, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::thread;
 
 /// Serves each connection to a free port on a thread of its own. An error ends the connection alone.
@@ -39,6 +41,15 @@ pub fn proxy(server: SocketAddr) -> SocketAddr {
             false => onward.write_all(head.as_bytes())?,
         }
         join(client, onward)
+    })
+}
+
+/// A front that swallows all that comes by connections behind the first.
+pub fn first_alone(server: SocketAddr) -> SocketAddr {
+    let is_first = Arc::new(AtomicBool::new(true));
+    serve(move |mut client| match is_first.swap(false, Relaxed) {
+        true => join(client, TcpStream::connect(server)?),
+        false => io::copy(&mut client, &mut io::sink()).map(drop),
     })
 }
 

@@ -36,6 +36,15 @@ const ANSWERS: [&str; 7] = [
 
 /// Tells whether bodies come through whole, and how large they may be.
 pub fn bodies(way: &ProbeWay, notes: &Notes) {
+    let whole = octets(256);
+    notes.add(match ask(way, ECHO, &whole, PATIENCE).map(|answer| Echo::read(&answer)) {
+        Ok(Some(echo)) if echo.has(&whole) => {
+            Check::ok(Step::Whole, "octets of all 256 values come through both ways")
+        }
+        Ok(_) => Check::new(Step::Whole, Verdict::Blocked, "octets are changed on the way")
+            .remedy("have the proxy or gateway leave application/octet-stream alone; use https://"),
+        Err(failure) => Check::blocked(Step::Whole, &failure),
+    });
     let mut largest = None;
     let mut limit = String::new();
     for size in SIZES {
@@ -60,15 +69,6 @@ pub fn bodies(way: &ProbeWay, notes: &Notes) {
             break;
         }
     }
-    let whole = octets(256);
-    notes.add(match ask(way, ECHO, &whole, PATIENCE).map(|answer| Echo::read(&answer)) {
-        Ok(Some(echo)) if echo.has(&whole) => {
-            Check::ok(Step::Whole, "octets of all 256 values come through both ways")
-        }
-        Ok(_) => Check::new(Step::Whole, Verdict::Blocked, "octets are changed on the way")
-            .remedy("have the proxy or gateway leave application/octet-stream alone; use https://"),
-        Err(failure) => Check::blocked(Step::Whole, &failure),
-    });
     notes.add(match largest {
         Some(size) if limit.is_empty() => {
             Check::ok(Step::Size, format!("{size} octets in a request"))
