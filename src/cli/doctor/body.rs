@@ -45,40 +45,45 @@ pub fn bodies(way: &ProbeWay, notes: &Notes) {
             .remedy("have the proxy or gateway leave application/octet-stream alone; use https://"),
         Err(failure) => Check::blocked(Step::Whole, &failure),
     });
+    notes.add(size(way));
+    notes.add(chunks(way));
+}
+
+/// Tells how large a body may be.
+fn size(way: &ProbeWay) -> Check {
     let mut largest = None;
-    let mut limit = String::new();
+    let limited = |largest: Option<usize>, seen: String, remedy| match largest {
+        Some(size) => Check::limited(Step::Size, format!("{size} octets in a request; {seen}"))
+            .byway("sends bodies as large as come through")
+            .remedy(remedy),
+        None => Check::new(Step::Size, Verdict::Blocked, seen)
+            .remedy("have the proxy or gateway allow bodies of requests"),
+    };
     for size in SIZES {
         let body = octets(size);
         let began = Instant::now();
-        match ask(way, ECHO, &body, PATIENCE) {
+        let refused = match ask(way, ECHO, &body, PATIENCE) {
             Ok(answer) => match Echo::read(&answer) {
-                Some(echo) if echo.has(&body) => largest = Some(size),
+                Some(echo) if echo.has(&body) => None,
                 Some(echo) => {
-                    limit = format!("{} of {size} octets arrived as they were", echo.length)
+                    Some(format!("{} of {size} octets arrived as they were", echo.length))
                 }
-                None => limit = format!("{size} octets: {}", answer.describe()),
+                None => Some(format!("{size} octets: {}", answer.describe())),
             },
-            Err(failure) => limit = format!("{size} octets: {}", failure.seen),
+            Err(failure) => Some(format!("{size} octets: {}", failure.seen)),
+        };
+        if let Some(seen) = refused {
+            let remedy = "for more speed have the proxy or front allow 4 MiB (nginx: client_max_body_size 4m)";
+            return limited(largest, seen, remedy);
         }
-        if largest != Some(size) {
-            break;
-        }
-        if began.elapsed() > SLOW && size != SIZES[SIZES.len() - 1] {
-            limit =
-                format!("{size} octets took {}: larger ones were not tried", ms(began.elapsed()));
-            break;
+        largest = Some(size);
+        let took = began.elapsed();
+        if took > SLOW && size != SIZES[SIZES.len() - 1] {
+            let seen = format!("they took {}, so larger ones were not tried", ms(took));
+            return limited(largest, seen, "");
         }
     }
-    notes.add(match largest {
-        Some(size) if limit.is_empty() => {
-            Check::ok(Step::Size, format!("{size} octets in a request"))
-        }
-        Some(size) => Check::limited(Step::Size, format!("{size} octets in a request; {limit}"))
-            .byway("sends bodies as large as come through"),
-        None => Check::new(Step::Size, Verdict::Blocked, limit)
-            .remedy("have the proxy or gateway allow bodies of requests"),
-    });
-    notes.add(chunks(way));
+    Check::ok(Step::Size, format!("{} octets in a request", SIZES[SIZES.len() - 1]))
 }
 
 /// Tells whether bodies in chunks come through, which byway itself never sends.

@@ -69,7 +69,6 @@ enum News {
 }
 
 /// Where the checks are told.
-#[derive(Clone)]
 struct Notes(Sender<News>);
 
 impl Notes {
