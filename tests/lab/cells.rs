@@ -102,6 +102,7 @@ pub fn some() -> Vec<Cell> {
         long_poll(Task::Stream(Some(Proxy::HaproxyTls))),
         streaming(Task::Doctor(Obstacle::Proxy(Proxy::Nginx))),
         streaming(Task::Doctor(Obstacle::Proxy(Proxy::Squid))),
+        streaming(Task::Doctor(Obstacle::Proxy(Proxy::HaproxyOneConnection))),
         streaming(Task::DeadIpv6),
         streaming(Task::Fault(Fault::Roam, 5)),
         long_poll(Task::Fault(Fault::NatAddress, 3)),

@@ -94,8 +94,9 @@ pub fn run(obstacle: Obstacle, figures: &mut Figures) -> Result<()> {
         .env("BYWAY_CONFIG", "")
         .stdin(Stdio::null())
         .output()?;
-    let report: Value = serde_json::from_slice(&output.stdout)
-        .map_err(|error| format!("{error}: {}", String::from_utf8_lossy(&output.stderr)))?;
+    let report: Value = serde_json::from_slice(&output.stdout).map_err(|error| {
+        format!("{}: {error}: {}", output.status, String::from_utf8_lossy(&output.stderr))
+    })?;
     let checks = report["checks"].as_array().ok_or("no checks")?;
     let found = checks.iter().map(Verdict::read).filter(|check| check.verdict != "ok");
     let found: Vec<_> = found.collect();
