@@ -1,5 +1,6 @@
 //! The files of a relay, which SIGHUP has read again.
 
+#[cfg(feature = "relay-tls")]
 use std::path::PathBuf;
 
 #[cfg(feature = "relay-tls")]
@@ -8,6 +9,7 @@ use byway::relay::{Relay, RelayConfig};
 use clap::Args;
 
 use super::failure::CommandError;
+#[cfg(feature = "relay-tls")]
 use super::say;
 use super::signals::Hangup;
 
@@ -25,31 +27,41 @@ pub struct Files {
     tls_key: Option<PathBuf>,
 }
 
+/// A relay that speaks no TLS has no such file.
+#[cfg(not(feature = "relay-tls"))]
+impl Files {
+    pub fn hangup(&self) -> Hangup {
+        Hangup::Ends
+    }
+
+    pub fn load(&self, _: &mut RelayConfig) -> Result<(), CommandError> {
+        Ok(())
+    }
+
+    pub fn reload(&self, _: &Relay) {}
+}
+
+#[cfg(feature = "relay-tls")]
 impl Files {
     /// What SIGHUP means.
     pub fn hangup(&self) -> Hangup {
-        #[cfg(feature = "relay-tls")]
-        if self.tls_cert.is_some() {
-            return Hangup::Reloads;
+        match self.tls_cert {
+            Some(_) => Hangup::Reloads,
+            None => Hangup::Ends,
         }
-        Hangup::Ends
     }
 
     /// Reads the files at the start of a relay.
     pub fn load(&self, config: &mut RelayConfig) -> Result<(), CommandError> {
-        #[cfg(feature = "relay-tls")]
-        {
-            config.tls = self.certificate().transpose()?;
-            if let Some(certificate) = &config.tls {
-                tell_pin(certificate);
-            }
+        config.tls = self.certificate().transpose()?;
+        if let Some(certificate) = &config.tls {
+            tell_pin(certificate);
         }
         Ok(())
     }
 
     /// Reads the files again; what cannot be used changes nothing.
     pub fn reload(&self, relay: &Relay) {
-        #[cfg(feature = "relay-tls")]
         match self.certificate() {
             Some(Ok(certificate)) => match relay.set_certificate(certificate.clone()) {
                 Ok(()) => {
@@ -63,7 +75,6 @@ impl Files {
         }
     }
 
-    #[cfg(feature = "relay-tls")]
     fn certificate(&self) -> Option<Result<Certificate, CommandError>> {
         let (chain, key) = (self.tls_cert.as_ref()?, self.tls_key.as_ref()?);
         let read = Certificate::read(chain, key);

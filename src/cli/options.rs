@@ -107,6 +107,15 @@ pub enum Place {
     At(Endpoint),
 }
 
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Own(port) => write!(f, "@:{port}"),
+            Self::At(endpoint) => endpoint.fmt(f),
+        }
+    }
+}
+
 /// What the client is to do, and where.
 #[derive(Debug, Clone, Copy)]
 pub enum Role {

@@ -6,10 +6,10 @@ use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use byway::Error;
 use byway::client::{Channel, ChannelKind, Client, Stream};
 use byway::secure::PublicKey;
 use byway::session::Profile;
-use byway::{Endpoint, Error};
 use clap::Args;
 use serde_json::json;
 use tracing::{debug, warn};
@@ -115,12 +115,22 @@ enum Way {
     Connect,
 }
 
-/// Pings.
+/// Pings, and prints the figures, in a document also why there are no more.
 pub fn run(options: Options) -> Result<(), CommandError> {
     stdout::check()?;
+    let json = options.json;
+    let mut report =
+        Report { endpoint: options.endpoint.to_string(), way: None, figures: Figures::default() };
+    let pinged = ping(options, &mut report);
+    report.print(json, pinged.as_ref().err());
+    pinged
+}
+
+fn ping(options: Options, report: &mut Report) -> Result<(), CommandError> {
     let role = Role::Connects(options.endpoint);
     let Opened { client, endpoint, patience, .. } =
         reach_endpoint(options.client, role, Profile::TINY, 1)?;
+    report.endpoint = endpoint.to_string();
     let (tell, news) = mpsc::channel();
     let mut signals = Signals::catch()?;
     let signalled = tell.clone();
@@ -132,6 +142,7 @@ pub fn run(options: Options) -> Result<(), CommandError> {
     let target = Target { endpoint, key: options.peer_key };
     let first = retry::connect_with(&client, target, GREETING, patience)?;
     let way = if first.greeting()? == GREETING { Way::Echo } else { Way::Connect };
+    report.way = Some(way);
     if !options.json {
         announce(match way {
             Way::Echo => format!("ping {endpoint}: {OCTETS} octets there and back"),
@@ -146,7 +157,7 @@ pub fn run(options: Options) -> Result<(), CommandError> {
         count: options.count.unwrap_or(u64::MAX),
         interval: Duration::from_secs_f64(options.interval),
         is_told: !options.json,
-        figures: Figures::default(),
+        figures: &mut report.figures,
     };
     let ended = match way {
         Way::Echo => run.echo(&first, tell, &news),
@@ -155,17 +166,55 @@ pub fn run(options: Options) -> Result<(), CommandError> {
             run.connect(&news, patience)
         }
     };
-    let figures = run.figures;
     // Nothing that a peer waits for is left.
     let _ = client.close(PARTING);
-    summarize(endpoint, way, &figures, options.json);
-    match (figures.times.number, ended) {
+    match (report.figures.times.number, ended) {
         (1.., _) => Ok(()),
         (0, Err(error)) => Err(error.into()),
         (0, Ok(())) => Err(CommandError::new(
             Code::TimedOut,
             format_args!("no ping to {endpoint} was answered; see whether its program runs"),
         )),
+    }
+}
+
+/// What there is to tell in the end.
+struct Report {
+    endpoint: String,
+    /// `None`: it did not come to pings.
+    way: Option<Way>,
+    figures: Figures,
+}
+
+impl Report {
+    fn print(&self, json: bool, error: Option<&CommandError>) {
+        let Figures { sent, times } = &self.figures;
+        let lost = sent.saturating_sub(times.number) as f64 * 100.0 / (*sent).max(1) as f64;
+        let summary = times.summary();
+        if json {
+            let mut document = json!({
+                "endpoint": self.endpoint,
+                "way": self.way.map(|way| match way { Way::Echo => "echo", Way::Connect => "connect" }),
+                "sent": sent,
+                "answered": times.number,
+                "loss_percent": lost,
+                "min_ms": summary.map(|s| s[0]),
+                "avg_ms": summary.map(|s| s[1]),
+                "max_ms": summary.map(|s| s[2]),
+                "mdev_ms": summary.map(|s| s[3]),
+            });
+            if let Some(error) = error {
+                document["error"] = error.to_string().into();
+            }
+            announce(document);
+        } else if self.way.is_some() {
+            announce(format_args!("{sent} sent, {} answered, {lost:.0} % lost", times.number));
+            if let Some([least, mean, most, spread]) = summary {
+                announce(format_args!(
+                    "min/avg/max/mdev = {least:.1}/{mean:.1}/{most:.1}/{spread:.1} ms"
+                ));
+            }
+        }
     }
 }
 
@@ -176,7 +225,7 @@ struct Run<'a> {
     count: u64,
     interval: Duration,
     is_told: bool,
-    figures: Figures,
+    figures: &'a mut Figures,
 }
 
 impl Run<'_> {
@@ -279,30 +328,6 @@ fn read_answers(stream: &Stream, tell: &Sender<News>) {
         if tell.send(news).is_err() || is_over {
             return;
         }
-    }
-}
-
-fn summarize(endpoint: Endpoint, way: Way, figures: &Figures, json: bool) {
-    let Figures { sent, times } = figures;
-    let lost = sent.saturating_sub(times.number) as f64 * 100.0 / (*sent).max(1) as f64;
-    let summary = times.summary();
-    if json {
-        announce(json!({
-            "endpoint": endpoint.to_string(),
-            "way": match way { Way::Echo => "echo", Way::Connect => "connect" },
-            "sent": sent,
-            "answered": times.number,
-            "loss_percent": lost,
-            "min_ms": summary.map(|s| s[0]),
-            "avg_ms": summary.map(|s| s[1]),
-            "max_ms": summary.map(|s| s[2]),
-            "mdev_ms": summary.map(|s| s[3]),
-        }));
-        return;
-    }
-    announce(format_args!("{sent} sent, {} answered, {lost:.0} % lost", times.number));
-    if let Some([least, mean, most, spread]) = summary {
-        announce(format_args!("min/avg/max/mdev = {least:.1}/{mean:.1}/{most:.1}/{spread:.1} ms"));
     }
 }
 

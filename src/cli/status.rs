@@ -10,7 +10,7 @@ use byway::transport::probe::{Framing, ProbeWay};
 use clap::Args;
 use serde_json::{Value, json};
 
-use super::doctor::asking::{ECHO, PATIENCE, ask, ask_on, open};
+use super::doctor::asking::{ECHO, PATIENCE, ask, ask_on, on_new};
 use super::doctor::way::issuer;
 use super::doctor::{Greeting, greet, ms};
 use super::failure::{Code, CommandError};
@@ -46,13 +46,16 @@ impl Status {
         self.fields.push((name, value.into()));
     }
 
-    fn print(self, json: bool) {
+    fn print(self, json: bool, error: Option<&CommandError>) {
         if json {
             let mut object: serde_json::Map<_, _> = self
                 .fields
                 .into_iter()
                 .map(|(name, value)| (name.replace(' ', "_"), value))
                 .collect();
+            if let Some(error) = error {
+                object.insert("error".into(), error.to_string().into());
+            }
             if let Some((least, mean)) = self.exchange {
                 let ms = |time: Duration| time.as_secs_f64() * 1000.0;
                 object.insert("exchange_ms".into(), json!({ "min": ms(least), "avg": ms(mean) }));
@@ -75,16 +78,20 @@ impl Status {
     }
 }
 
-/// Asks the relay, and prints what it finds.
+/// Asks the relay, and prints what it finds, in a document also why that is not all.
 pub fn run(options: Options) -> Result<(), CommandError> {
     stdout::check()?;
-    let client = options.client.complete()?;
-    let config = client.config(Profile::TINY, 1)?;
-    let way = ProbeWay::new(&config.http()).map_err(byway::Error::from)?;
     let mut status = Status::default();
-    let looked = look(&way, &config, &mut status);
-    status.print(options.json);
+    let looked = prepare(options.client).and_then(|(config, way)| look(&way, &config, &mut status));
+    status.print(options.json, looked.as_ref().err());
     looked
+}
+
+fn prepare(options: ClientOptions) -> Result<(Config, ProbeWay), CommandError> {
+    let config = options.complete()?.config(Profile::TINY, 1)?;
+    let way = ProbeWay::new(&config.http()).map_err(byway::Error::from)?;
+    way.shows_token().map_err(byway::Error::from)?;
+    Ok((config, way))
 }
 
 /// The failure of the way, with what was seen.
@@ -97,10 +104,10 @@ fn look(way: &ProbeWay, config: &Config, status: &mut Status) -> Result<(), Comm
     let proxy = way.proxy().map_or("none".into(), |(host, port)| format!("{host}:{port}"));
     status.add("proxy", proxy);
     let addresses = way.resolve().map_err(|failure| fail(&failure))?;
-    let (address, mut stream) = way.connect(&addresses).map_err(|failure| fail(&failure))?;
+    let (address, mut socket) = way.connect(&addresses).map_err(|failure| fail(&failure))?;
     status.add("address", address.to_string());
-    way.tunnel(&mut stream).map_err(|failure| fail(&failure))?;
-    let (shown, shaken) = way.shake(stream);
+    way.tunnel(&mut socket).map_err(|failure| fail(&failure))?;
+    let (shown, shaken) = way.shake(socket);
     if let Some(issuer) = issuer(&shown) {
         status.add("signed by", issuer);
     }
@@ -135,7 +142,7 @@ fn look(way: &ProbeWay, config: &Config, status: &mut Status) -> Result<(), Comm
         let answer = ask_on(way, &mut line, ECHO, b"x", PATIENCE);
         match answer {
             Ok(answer) if answer.is_whole && !answer.serves_one() => {}
-            Ok(_) | Err(_) => line = open(way).map_err(|failure| fail(&failure))?,
+            Ok(_) | Err(_) => line = on_new(way, Ok).map_err(|failure| fail(&failure))?,
         }
         times.push(began.elapsed());
     }
@@ -148,11 +155,11 @@ fn look(way: &ProbeWay, config: &Config, status: &mut Status) -> Result<(), Comm
 
 /// Who may use the relay, and whether that is by this client's token.
 fn access(way: &ProbeWay) -> Result<&'static str, CommandError> {
-    if !way.has_token() {
+    if !way.shows_token().map_err(byway::Error::from)? {
         return Ok("open, no token is wanted");
     }
     let head = way.head(ECHO, Framing::Counted(1), false);
-    let asked = open(way).and_then(|mut line| {
+    let asked = on_new(way, |mut line| {
         line.ask(&head, &[b"x"], Duration::ZERO, PATIENCE, way.is_forwarded())
     });
     Ok(match asked.map_err(|failure| fail(&failure))?.status {

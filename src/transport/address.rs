@@ -122,7 +122,15 @@ pub(super) struct RelayTarget {
 }
 
 impl RelayTarget {
+    /// Checks all settings.
     pub fn new(config: &HttpConfig) -> Result<Self, ConfigError> {
+        let this = Self::without_token(config)?;
+        this.check_token(config.token.as_ref())?;
+        Ok(this)
+    }
+
+    /// Checks all settings but the token.
+    pub fn without_token(config: &HttpConfig) -> Result<Self, ConfigError> {
         let url = RelayUrl::new(&config.url)?;
         let proxy = config.proxy.choose(url.scheme == Scheme::HTTPS, &url.host, url.port)?;
         let host = HeaderValue::try_from(url.host_field())
@@ -132,15 +140,18 @@ impl RelayTarget {
         if let Some(value) = authorization {
             this.headers.insert(header::PROXY_AUTHORIZATION, value);
         }
-        if let Some(token) = &config.token {
-            if !this.is_tls() && !this.is_at_home() && !token.may_go_plain() {
-                return Err(ConfigError::Setting(
-                    "the token would go over http://, where everybody on the way can read it; use https://, or say that it may (--token-over-http, token_over_http, Token::over_plain_http)",
-                ));
-            }
-            token.load()?;
-        }
         Ok(this)
+    }
+
+    /// Checks that there is a token to send, if there is to be one, and that it may go this way.
+    pub fn check_token(&self, token: Option<&Token>) -> Result<(), ConfigError> {
+        let Some(token) = token else { return Ok(()) };
+        if !self.is_tls() && !self.is_at_home() && !token.may_go_plain() {
+            return Err(ConfigError::Setting(
+                "the token would go over http://, where everybody on the way can read it; use https://, or say that it may (--token-over-http, token_over_http, Token::over_plain_http)",
+            ));
+        }
+        token.load()
     }
 
     /// The URI of an exchange.

@@ -90,6 +90,41 @@ fn relay_beyond_loopback_does_not_start_without_policy_or_open() {
 }
 
 #[test]
+fn relay_at_all_addresses_tells_what_clients_dial() {
+    let mut relay = Relay::of(Byway::start(["relay", "--listen", "0.0.0.0:0", "--open"]));
+    let (_, port) = relay.url.rsplit_once(':').expect("a port");
+    let line = format!("clients dial it by one of them, or by its name, at port {port}");
+    relay.wait_told(&line);
+}
+
+#[test]
+fn document_of_a_token_has_the_policy_and_the_token_unless_a_file_has_it() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let out = dir.path().join("token");
+    let out = out.to_str().expect("UTF-8");
+    let new = |args: &[&str]| -> serde_json::Value {
+        let mut made = Byway::start_args(&[&["token", "new", "cameras", "--json"], args].concat());
+        let document = std::io::read_to_string(made.stdout()).expect("stdout");
+        made.end().expect_code(0);
+        serde_json::from_str(&document).expect("one document")
+    };
+    let (shown, kept) = (new(&[]), new(&["--out", out]));
+    for document in [&shown, &kept] {
+        assert_eq!(document["name"], "cameras");
+        let policy = document["policy"].as_str().expect("lines");
+        assert!(policy.contains("[[token]]") && policy.contains("sha256 = "), "{policy}");
+    }
+    assert_eq!(shown["token"].as_str().map(str::len), Some(49));
+    assert!(shown["file"].is_null() && kept["token"].is_null());
+    assert_eq!(kept["file"], out);
+    let secret = std::fs::read_to_string(out).expect("the token");
+    let mut lines = Byway::start(["token", "lines", "cameras"]);
+    lines.stdin().write_all(secret.as_bytes()).expect("taken");
+    let lines = std::io::read_to_string(lines.stdout()).expect("lines");
+    assert_eq!(kept["policy"].as_str().map(str::trim_end), Some(lines.trim_end()));
+}
+
+#[test]
 fn token_is_readable_by_its_owner_alone_and_never_written_over() {
     use std::os::unix::fs::PermissionsExt;
     let files = Files::new();

@@ -64,6 +64,26 @@ fn identity_is_made_once_and_kept_for_its_owner() {
 }
 
 #[test]
+fn document_has_the_key_name() {
+    let directory = directory();
+    let (path, name) = identity(&directory, "identity");
+    let other = directory.path().join("other");
+    for (args, known) in [
+        (["id", "show", "--json", "--file", text(&path)], Some(&name)),
+        (["id", "new", "--json", "--file", text(&other)], None),
+    ] {
+        let mut process = Byway::start(args);
+        let mut document = String::new();
+        process.stdout().read_to_string(&mut document).expect("stdout");
+        process.end().expect_code(0).expect_nothing_told();
+        let document: serde_json::Value = serde_json::from_str(&document).expect("one document");
+        let kept = id(["id", "show", "--file", args[4]]);
+        assert_eq!(document["key_name"], kept.as_str());
+        assert!(known.is_none_or(|known| *known == kept));
+    }
+}
+
+#[test]
 fn identity_that_others_may_read_is_refused_with_the_remedy() {
     let directory = directory();
     let (path, _) = identity(&directory, "identity");

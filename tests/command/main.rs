@@ -7,6 +7,7 @@ mod doctor;
 mod exec;
 mod exit;
 mod forward;
+mod fronts;
 mod id;
 mod keys;
 mod orders;

@@ -85,3 +85,18 @@ fn ping_of_nobody_is_refused() {
     let ping = Byway::start(["ping", "nobody:1", "--timeout", "1", "--relay", &relay.url]);
     ping.end().expect_code(3).expect_lines(&[&["no listener yet"], &["nobody listens"]]);
 }
+
+#[test]
+fn document_has_the_error_that_ends_the_command() {
+    let relay = Relay::start();
+    for (url, code, error) in [(&relay.url[..], 3, "nobody listens"), ("ftp://relay", 2, "http://")]
+    {
+        let mut ping =
+            Byway::start(["ping", "nobody:1", "--json", "--timeout", "1", "--relay", url]);
+        let told: Value = serde_json::from_str(&output(&mut ping)).expect("one document");
+        ping.end().expect_code(code);
+        assert_eq!((&told["endpoint"], &told["sent"]), (&"nobody:1".into(), &0.into()), "{told}");
+        assert!(told["way"].is_null(), "{told}");
+        assert!(told["error"].as_str().is_some_and(|told| told.contains(error)), "{told}");
+    }
+}

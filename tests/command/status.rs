@@ -37,3 +37,27 @@ fn status_of_no_relay_is_blocked() {
     assert!(output(&mut status).contains(&url));
     status.end().expect_code(4).expect_line(&["no connection"]);
 }
+
+/// The document of a status that ends with this code.
+fn failed<const N: usize>(args: [&str; N], code: i32) -> Value {
+    let mut status = Byway::start_args(&[&["status", "--json"][..], &args].concat());
+    let told = serde_json::from_str(&output(&mut status)).expect("one document");
+    status.end().expect_code(code);
+    told
+}
+
+#[test]
+fn document_has_the_error_that_ends_the_command() {
+    let closed =
+        TcpListener::bind("127.0.0.1:0").expect("a port").local_addr().expect("its address");
+    let url = format!("http://{closed}");
+    let told = failed(["--relay", &url], 4);
+    assert_eq!((&told["relay"], &told["proxy"]), (&url.as_str().into(), &"none".into()), "{told}");
+    let has = |told: &Value, part| told["error"].as_str().is_some_and(|error| error.contains(part));
+    assert!(has(&told, "no connection"), "{told}");
+    // A token that a client does not send is an error of the settings.
+    let told = failed(["--relay", "http://relay.invalid", "--token", "a-secret"], 2);
+    assert!(has(&told, "--token-over-http"), "{told}");
+    let told = failed(["--relay", "ftp://relay"], 2);
+    assert!(has(&told, "http://"), "{told}");
+}

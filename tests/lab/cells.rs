@@ -4,6 +4,7 @@ use std::time::Instant;
 
 use byway::session::{Pace, Profile};
 
+use crate::doctor::Obstacle;
 use crate::faults::{self, Fault};
 use crate::parts::Proxy;
 use crate::peers::Lab;
@@ -31,8 +32,8 @@ pub enum Task {
     DeadIpv6,
     /// A stream without a proxy, and a number of faults of one kind.
     Fault(Fault, u32),
-    /// The command's doctor, through a proxy or directly.
-    Doctor(Option<Proxy>),
+    /// The command's doctor.
+    Doctor(Obstacle),
     /// The command's TCP forward over a long line, beside plain TCP.
     Long(thin::Kind),
 }
@@ -63,9 +64,10 @@ pub fn full() -> Vec<Cell> {
     ] {
         cells.extend(paces(task));
     }
-    cells.extend(ways.map(Task::Doctor).map(streaming));
-    for proxy in [Proxy::HaproxyOneConnection, Proxy::HaproxyOneRequest, Proxy::Varnish] {
-        cells.push(streaming(Task::Doctor(Some(proxy))));
+    let others = [Proxy::HaproxyOneConnection, Proxy::HaproxyOneRequest, Proxy::Varnish];
+    let proxies = ways.into_iter().flatten().chain(others).map(Obstacle::Proxy);
+    for obstacle in [Obstacle::None].into_iter().chain(proxies).chain([Obstacle::DeadIpv6]) {
+        cells.push(streaming(Task::Doctor(obstacle)));
     }
     for fault in [
         Task::Fault(Fault::Roam, 40),
@@ -98,8 +100,9 @@ pub fn some() -> Vec<Cell> {
         streaming(Task::Stream(Some(Proxy::HaproxyOneConnection))),
         streaming(Task::Stream(Some(Proxy::HaproxyOneRequest))),
         long_poll(Task::Stream(Some(Proxy::HaproxyTls))),
-        streaming(Task::Doctor(Some(Proxy::Nginx))),
-        streaming(Task::Doctor(Some(Proxy::Squid))),
+        streaming(Task::Doctor(Obstacle::Proxy(Proxy::Nginx))),
+        streaming(Task::Doctor(Obstacle::Proxy(Proxy::Squid))),
+        streaming(Task::Doctor(Obstacle::Proxy(Proxy::HaproxyOneConnection))),
         streaming(Task::DeadIpv6),
         streaming(Task::Fault(Fault::Roam, 5)),
         long_poll(Task::Fault(Fault::NatAddress, 3)),
@@ -132,7 +135,7 @@ impl Cell {
         let way = |proxy: Option<Proxy>| proxy.map_or("direct", Proxy::name);
         match self.task {
             Task::Stream(proxy) => format!("{}/stream/{pace}", way(proxy)),
-            Task::Doctor(proxy) => format!("doctor/{}", way(proxy)),
+            Task::Doctor(obstacle) => format!("doctor/{}", obstacle.name()),
             Task::DeadIpv6 => format!("dead-ipv6/stream/{pace}"),
             Task::Datagrams(proxy) => format!("{}/datagram/{pace}", way(proxy)),
             Task::Fault(fault, _) => format!("{}/{pace}", fault.name()),
@@ -143,8 +146,9 @@ impl Cell {
     /// The proxy that the cell needs.
     pub fn proxy(&self) -> Option<Proxy> {
         match self.task {
-            Task::Stream(proxy) | Task::Datagrams(proxy) | Task::Doctor(proxy) => proxy,
-            Task::DeadIpv6 | Task::Fault(..) | Task::Long(_) => None,
+            Task::Stream(proxy) | Task::Datagrams(proxy) => proxy,
+            Task::Doctor(Obstacle::Proxy(proxy)) => Some(proxy),
+            Task::Doctor(_) | Task::DeadIpv6 | Task::Fault(..) | Task::Long(_) => None,
         }
     }
 
@@ -161,7 +165,7 @@ impl Cell {
         let began = Instant::now();
         let alone = match self.task {
             Task::Long(kind) => Some(thin::run(kind, seed, figures)),
-            Task::Doctor(proxy) => Some(doctor::run(proxy, figures)),
+            Task::Doctor(obstacle) => Some(doctor::run(obstacle, figures)),
             _ => None,
         };
         if let Some(result) = alone {

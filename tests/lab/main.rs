@@ -27,7 +27,7 @@ use clap::Parser;
 
 use cells::Cell;
 use net::Net;
-use report::Figures;
+use report::{Carried, Figures};
 
 /// A result of the lab: an error is a text for people.
 type Result<T> = std::result::Result<T, Error>;
@@ -49,8 +49,8 @@ struct Args {
     /// Run all cells, not only one of each kind
     #[arg(long)]
     full: bool,
-    /// Put the table into tests/README.md
-    #[arg(long, conflicts_with = "filter")]
+    /// Put the tables into tests/README.md; with a FILTER that of the doctor alone
+    #[arg(long)]
     write: bool,
     /// The seed of an earlier run
     #[arg(long)]
@@ -71,15 +71,19 @@ fn main() -> ExitCode {
     let obstacle = obstacle();
     println!("seed {seed}\n{}", report::line(&report::HEAD));
     let (mut passed, mut failed, mut left_out) = (0, 0, Vec::new());
-    let mut rows = Vec::new();
+    let (mut rows, mut obstacles) = (Vec::new(), Vec::new());
     for cell in &cells {
         if let Some(reason) = obstacle.clone().or_else(|| missing(cell)) {
             left_out.push(format!("{}: {reason}", cell.name()));
             continue;
         }
-        let (row, outcome) = run(cell, seed);
+        let (figures, outcome) = run(cell, seed);
+        let row = report::row(&cell.name(), &figures, outcome.is_ok());
         println!("{}", report::line(&row));
         rows.push(row);
+        if let Carried::Verdicts(found) = figures.carried {
+            obstacles.push((cell.name(), found));
+        }
         match outcome {
             Ok(()) => passed += 1,
             Err(error) => {
@@ -91,11 +95,13 @@ fn main() -> ExitCode {
     for cell in &left_out {
         println!("not run: {cell}");
     }
-    if args.write
-        && let Err(error) = page::write(&rows, args.full)
-    {
-        failed += 1;
-        println!("tests/README.md: {error}");
+    if args.write {
+        let what = if args.full { "all cells" } else { "one cell of each kind" };
+        let rows = filter.is_empty().then_some(&rows[..]);
+        if let Err(error) = page::write(what, rows, &obstacles) {
+            failed += 1;
+            println!("tests/README.md: {error}");
+        }
     }
     println!(
         "\ntest result: {}. {passed} passed; {failed} failed; {} ignored; 0 measured; \
@@ -107,11 +113,11 @@ fn main() -> ExitCode {
     if failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
-fn run(cell: &Cell, seed: u64) -> ([String; 9], Result<()>) {
+fn run(cell: &Cell, seed: u64) -> (Figures, Result<()>) {
     let mut figures = Figures::default();
     let outcome = catch_unwind(AssertUnwindSafe(|| cell.run(seed, &mut figures)))
         .unwrap_or_else(|_| Err("panicked, as said above".into()));
-    (report::row(&cell.name(), &figures, outcome.is_ok()), outcome)
+    (figures, outcome)
 }
 
 /// The reason why no cell can run, if there is one.

@@ -10,7 +10,7 @@
 use std::fs::File;
 use std::io::Write;
 use std::os::fd::AsFd;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{self, Command, Stdio};
 use std::thread;
 
@@ -81,6 +81,16 @@ impl Host {
             .map_err(|error| format!("{}: nft: {error}", self.name()).into())
     }
 
+    /// Lets commands on this host resolve `name` to these addresses, in their order, until the value is dropped.
+    pub fn resolve(self, name: &str, addresses: &[String]) -> Result<Hosts> {
+        // Where `ip netns exec` looks for files that take the place of those in /etc.
+        let hosts = Hosts(Path::new("/etc/netns").join(self.namespace()));
+        std::fs::create_dir_all(&hosts.0)?;
+        let lines = addresses.iter().map(|address| format!("{address} {name}\n"));
+        std::fs::write(hosts.0.join("hosts"), lines.collect::<String>())?;
+        Ok(hosts)
+    }
+
     /// Calls `f` on a thread that lives on this host, as do the threads that it starts.
     pub fn enter<T: Send>(self, f: impl FnOnce() -> T + Send) -> Result<T> {
         let namespace = File::open(Path::new(NETNS).join(self.namespace()))?;
@@ -92,6 +102,27 @@ impl Host {
             Ok(inside.join().map_err(|_| format!("a thread on {} panicked", self.name()))??)
         })
     }
+}
+
+/// The names that a host knows.
+pub struct Hosts(PathBuf);
+
+impl Drop for Hosts {
+    fn drop(&mut self) {
+        if let Err(error) = std::fs::remove_dir_all(&self.0) {
+            eprintln!("{} stays behind: {error}", self.0.display());
+        }
+    }
+}
+
+/// Gives the phone a way by IPv6 that swallows packets, and tells the addresses of the relay: four by IPv6, and then
+/// the one by IPv4.
+pub fn swallow_ipv6() -> Result<Vec<String>> {
+    Host::Phone.sh("ip -6 address add fd00:9::2/64 dev outside nodad
+         ip -6 neigh add fd00:9::1 lladdr 02:00:00:00:00:01 dev outside nud permanent
+         ip -6 route add default via fd00:9::1")?;
+    let dead = (1..=4).map(|n| format!("fd00:8::{n}"));
+    Ok(dead.chain([RELAY.to_owned()]).collect())
 }
 
 /// All hosts, which are removed with this value, and then the long line if there is one.

@@ -4,29 +4,60 @@ use std::fs;
 use std::process::Command;
 
 use crate::parts::{self, Proxy};
-use crate::report::HEAD;
+use crate::report::{HEAD, Verdict};
 use crate::{Result, parts::PATH};
 
 const PAGE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/README.md");
-/// The marks between which the lab writes.
-const BEGIN: &str = "<!-- written by the lab: begin -->\n";
-const END: &str = "<!-- written by the lab: end -->\n";
 
-/// Replaces the table by these rows, with date and versions.
-pub fn write(rows: &[[String; 9]], full: bool) -> Result<()> {
-    let page = fs::read_to_string(PAGE)?;
-    let (before, rest) = page.split_once(BEGIN).ok_or("its begin mark is missing")?;
-    let (_, after) = rest.split_once(END).ok_or("its end mark is missing")?;
-    let what = if full { "all cells" } else { "one cell of each kind" };
-    let mut table = format!("{}; {what}\n\n", versions()?);
-    let mut add = |row: &[&str]| table.push_str(&format!("| {} |\n", row.join(" | ")));
-    add(&HEAD);
-    add(&["---"; HEAD.len()]);
-    for row in rows {
-        add(&row.each_ref().map(String::as_str));
+/// The table's head of what the doctor says.
+const DOCTOR: [&str; 6] =
+    ["in the way", "check", "verdict", "seen", "what byway does by itself", "remedy"];
+
+/// Replaces the table by these rows, if there are any, and that of what the doctor says in each cell, with date and
+/// versions.
+pub fn write(
+    what: &str,
+    rows: Option<&[[String; 9]]>,
+    obstacles: &[(String, Vec<Verdict>)],
+) -> Result<()> {
+    let mut page = fs::read_to_string(PAGE)?;
+    if let Some(rows) = rows {
+        page = replaced(&page, "the lab", what, &HEAD, rows.iter().map(|row| row.to_vec()))?;
     }
-    fs::write(PAGE, format!("{before}{BEGIN}{table}{END}{after}"))?;
+    if !obstacles.is_empty() {
+        let rows = obstacles.iter().flat_map(|(name, found)| {
+            found.iter().map(|verdict| {
+                let Verdict { check, verdict, seen, byway, remedy } = verdict.clone();
+                let name = name.trim_start_matches("doctor/").to_owned();
+                vec![name, check, verdict, seen, byway, remedy]
+            })
+        });
+        page = replaced(&page, "the lab of doctor", what, &DOCTOR, rows)?;
+    }
+    fs::write(PAGE, page)?;
     Ok(())
+}
+
+/// The page with another table between the marks of this writer.
+fn replaced(
+    page: &str,
+    writer: &str,
+    what: &str,
+    head: &[&str],
+    rows: impl Iterator<Item = Vec<String>>,
+) -> Result<String> {
+    let [begin, end] =
+        ["begin", "end"].map(|mark| format!("<!-- written by {writer}: {mark} -->\n"));
+    let (before, rest) = page.split_once(&begin).ok_or("a begin mark is missing")?;
+    let (_, after) = rest.split_once(&end).ok_or("an end mark is missing")?;
+    let mut table = format!("{}; {what}\n\n", versions()?);
+    let mut add = |row: &[String]| table.push_str(&format!("| {} |\n", row.join(" | ")));
+    add(&head.iter().map(|cell| (*cell).to_owned()).collect::<Vec<_>>());
+    add(&vec!["---".to_owned(); head.len()]);
+    for row in rows {
+        add(&row.iter().map(|cell| cell.replace('|', "\\|")).collect::<Vec<_>>());
+    }
+    Ok(format!("{before}{begin}{table}{end}{after}"))
 }
 
 fn versions() -> Result<String> {

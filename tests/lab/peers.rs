@@ -1,6 +1,6 @@
 //! Phone and PC, with the parts between them.
 
-use std::io;
+use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use byway::client::{Client, Config, DatagramChannel, Stream};
@@ -8,7 +8,7 @@ use byway::session::{Pace, Profile};
 use byway::transport::Hooks;
 
 use crate::Result;
-use crate::net::{Host, Net, RELAY};
+use crate::net::{self, Host, Net, RELAY};
 use crate::parts::{Proxy, Relay, Running};
 
 /// How long the close may take: longer than any retransmission.
@@ -40,13 +40,11 @@ impl Lab {
     /// addresses by IPv6 and one by IPv4.
     pub fn with_dead_ipv6(pace: Pace, profile: Profile) -> Result<Self> {
         Self::build(None, pace, profile, |config| {
-            Host::Phone.sh("ip -6 address add fd00:9::2/64 dev outside nodad
-                 ip -6 neigh add fd00:9::1 lladdr 02:00:00:00:00:01 dev outside nud permanent
-                 ip -6 route add default via fd00:9::1")?;
-            let hooks = Hooks::default().on_resolve(|_, port| {
-                let dead = (1..=4).map(|n| format!("[fd00:8::{n}]:{port}"));
-                let addrs = dead.chain([format!("{RELAY}:{port}")]).map(|addr| addr.parse());
-                addrs.collect::<std::result::Result<_, _>>().map_err(io::Error::other)
+            let addresses = net::swallow_ipv6()?;
+            let addresses = addresses.iter().map(|address| address.parse::<IpAddr>());
+            let addresses = addresses.collect::<std::result::Result<Vec<_>, _>>()?;
+            let hooks = Hooks::default().on_resolve(move |_, port| {
+                Ok(addresses.iter().map(|address| SocketAddr::from((*address, port))).collect())
             });
             Ok(Config { url: "http://relay.lab:80".into(), hooks, ..config })
         })

@@ -3,6 +3,8 @@
 use std::fmt;
 use std::time::Duration;
 
+use serde_json::Value;
+
 use crate::peers::Spent;
 
 /// The measurements of a cell.
@@ -24,7 +26,31 @@ pub struct Figures {
 pub enum Carried {
     Octets(u64, u64),
     Datagrams { there: u64, back: u64, lost: u64 },
-    Verdicts(String),
+    Verdicts(Vec<Verdict>),
+}
+
+/// A check of the doctor's whose verdict is not `ok`, in its words.
+#[derive(Debug, Clone)]
+pub struct Verdict {
+    pub check: String,
+    pub verdict: String,
+    pub seen: String,
+    pub byway: String,
+    pub remedy: String,
+}
+
+impl Verdict {
+    /// Reads a check of the doctor's document.
+    pub fn read(check: &Value) -> Self {
+        let text = |name: &str| check[name].as_str().unwrap_or_default().to_owned();
+        Self {
+            check: text("check"),
+            verdict: text("verdict"),
+            seen: text("seen"),
+            byway: text("byway"),
+            remedy: text("remedy"),
+        }
+    }
 }
 
 impl Default for Carried {
@@ -40,7 +66,11 @@ impl fmt::Display for Carried {
                 let mebi = |octets: u64| octets as f64 / f64::from(1 << 20);
                 write!(f, "{:.1} + {:.1} MiB", mebi(*there), mebi(*back))
             }
-            Self::Verdicts(verdicts) => f.write_str(verdicts),
+            Self::Verdicts(found) if found.is_empty() => f.write_str("all ok"),
+            Self::Verdicts(found) => {
+                let told = found.iter().map(|check| format!("{} {}", check.check, check.verdict));
+                f.write_str(&told.collect::<Vec<_>>().join(", "))
+            }
             Self::Datagrams { there, back, lost } => {
                 write!(f, "{there} + {back} datagrams, {lost} lost")
             }

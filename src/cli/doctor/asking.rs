@@ -1,8 +1,9 @@
 //! Probes of the relay, and what its answers say.
 
+use std::thread;
 use std::time::{Duration, Instant};
 
-use byway::error::Blocked;
+use byway::error::{Blocked, TlsFault};
 use byway::transport::ExchangeFailure;
 use byway::transport::probe::{Framing, ProbeAnswer, ProbeLine, ProbeWay};
 use sha2::{Digest, Sha256};
@@ -11,9 +12,14 @@ use sha2::{Digest, Sha256};
 /// slow round trip.
 pub const PATIENCE: Duration = Duration::from_secs(10);
 
-/// How long after a connection that ended without an answer another is tried: a front that allows one
-/// connection has seen the end of the one before by then.
-pub const AGAIN: Duration = Duration::from_millis(300);
+/// How long after a connection that ended at once without an answer another is tried, and how often: a front that
+/// allows one connection has seen the end of the one before by then, also on a busy machine.
+const AGAIN: [Duration; 4] = [
+    Duration::from_millis(100),
+    Duration::from_millis(300),
+    Duration::from_secs(1),
+    Duration::from_secs(2),
+];
 
 /// A connection that ended so soon was refused: what is cut because of its time is cut later.
 const AT_ONCE: Duration = Duration::from_secs(1);
@@ -42,13 +48,13 @@ pub struct Echo {
 }
 
 impl Echo {
-    /// Reads the answer to a probe; `None`: it is none.
+    /// Reads the answer to a probe; `None`: it is none, or none that a client would take.
     pub fn read(answer: &ProbeAnswer) -> Option<Self> {
         let body = answer.body();
         let end = body.windows(2).position(|two| two == b"\n\n")?;
         let text = std::str::from_utf8(&body[..end]).ok()?;
         let mut lines = text.lines();
-        if answer.status != 200 || lines.next() != Some("byway probe 1") {
+        if answer.refusal.is_some() || lines.next() != Some("byway probe 1") {
             return None;
         }
         let mut echo = Self { start: body[end + 2..].to_vec(), ..Self::default() };
@@ -91,12 +97,28 @@ pub fn octets(length: usize) -> Vec<u8> {
     (0..length).map(|at| (at ^ (at >> 8).wrapping_mul(31) ^ (at >> 16)) as u8).collect()
 }
 
-/// Opens a connection, and once more if it ends at once.
-pub fn open(way: &ProbeWay) -> Result<ProbeLine, ExchangeFailure> {
-    way.open().or_else(|_| {
-        std::thread::sleep(AGAIN);
-        way.open()
-    })
+/// Uses a new connection, and another where the one before ended at once without an answer: one connection too
+/// many for a front that counts the last one still. What ends each is an obstacle.
+pub fn on_new<T>(
+    way: &ProbeWay,
+    mut use_line: impl FnMut(ProbeLine) -> Result<T, ExchangeFailure>,
+) -> Result<T, ExchangeFailure> {
+    let mut pauses = AGAIN.iter();
+    loop {
+        let began = Instant::now();
+        let failure = match way.open().and_then(&mut use_line) {
+            Ok(used) => return Ok(used),
+            Err(failure) => failure,
+        };
+        let was_refused = matches!(
+            failure.cause,
+            Blocked::Cut | Blocked::Connect | Blocked::Tls(TlsFault::Broken)
+        ) && began.elapsed() < AT_ONCE;
+        match pauses.next().filter(|_| was_refused) {
+            Some(pause) => thread::sleep(*pause),
+            None => return Err(failure),
+        }
+    }
 }
 
 /// Sends a probe on a new connection.
@@ -106,18 +128,7 @@ pub fn ask(
     body: &[u8],
     patience: Duration,
 ) -> Result<ProbeAnswer, ExchangeFailure> {
-    let once = || {
-        let mut line = open(way)?;
-        ask_on(way, &mut line, path, body, patience)
-    };
-    let began = Instant::now();
-    once().or_else(|failure| match failure.cause {
-        Blocked::Cut | Blocked::Connect if began.elapsed() < AT_ONCE => {
-            std::thread::sleep(AGAIN);
-            once()
-        }
-        _ => Err(failure),
-    })
+    on_new(way, |mut line| ask_on(way, &mut line, path, body, patience))
 }
 
 /// Sends a probe on a connection that is there.

@@ -3,13 +3,14 @@
 use std::net::SocketAddr;
 use std::time::Instant;
 
-use byway::transport::probe::{ProbeLine, ProbeWay, Shown};
+use byway::transport::probe::{ProbeLine, ProbeSocket, ProbeWay, Shown};
 use x509_parser::prelude::{FromDer, X509Certificate};
 
-use super::report::{Check, Report, ms};
+use super::Notes;
+use super::report::{Check, Step, ms};
 
 /// Tells which proxy is used, and of a PAC file that is not.
-pub fn proxy(way: &ProbeWay, report: &mut Report) {
+pub(super) fn proxy(way: &ProbeWay, notes: &Notes) {
     let seen = match way.proxy() {
         Some((host, port)) if way.is_forwarded() => {
             format!("{host}:{port}, which passes requests on")
@@ -17,11 +18,19 @@ pub fn proxy(way: &ProbeWay, report: &mut Report) {
         Some((host, port)) => format!("{host}:{port}, by CONNECT"),
         None => "none".into(),
     };
-    report.add(Check::ok("proxy", seen));
-    if let Some(url) = pac() {
-        report.add(Check::limited("pac", format!("{url} names the proxy, and is not read")).remedy(
-            "if no proxy is used here, look into that file and give the proxy that it says (--proxy)",
-        ));
+    notes.add(Check::ok(Step::Proxy, seen));
+    match (pac(), way.proxy()) {
+        (None, _) => {}
+        (Some(url), Some(_)) => {
+            let seen = format!("{url} is not read, as the proxy is known without it");
+            notes.add(Check::ok(Step::Pac, seen));
+        }
+        (Some(url), None) => {
+            notes.add(
+                Check::limited(Step::Pac, format!("{url} names the proxy, and is not read"))
+                    .remedy("look into that file, and give the proxy that it says (--proxy)"),
+            );
+        }
     }
 }
 
@@ -43,38 +52,44 @@ fn pac() -> Option<String> {
 }
 
 /// Goes the way step by step. `None`: a step is blocked.
-pub fn go(way: &ProbeWay, report: &mut Report) -> Option<ProbeLine> {
-    let whose = if way.proxy().is_some() { "the proxy" } else { "the relay" };
+pub(super) fn go(way: &ProbeWay, notes: &Notes) -> Option<ProbeLine> {
+    let (whose, rest) = match way.proxy() {
+        Some(_) => ("the proxy", format!("; to it is left what {} is", way.relay().0)),
+        None => ("the relay", String::new()),
+    };
     let began = Instant::now();
     let addresses = match way.resolve() {
         Ok(addresses) => addresses,
         Err(failure) => {
-            report.add(Check::blocked("name", &failure));
+            notes.add(Check::blocked(Step::Name, &failure));
             return None;
         }
     };
     let v6 = addresses.iter().filter(|address| address.is_ipv6()).count();
     let seen = format!(
-        "{whose} has {} of IPv4 and {v6} of IPv6, after {}",
+        "{whose} has {} of IPv4 and {v6} of IPv6, after {}{rest}",
         addresses.len() - v6,
         ms(began.elapsed())
     );
-    report.add(Check::ok("name", seen));
-    let mut stream = match tcp(way, &addresses, report) {
-        Ok(stream) => stream,
+    notes.add(Check::ok(Step::Name, seen));
+    let mut socket = match tcp(way, &addresses, notes) {
+        Ok(socket) => socket,
         Err(check) => {
-            report.add(check);
+            notes.add(check);
             return None;
         }
     };
     if way.is_tls() && way.proxy().is_some() {
         let began = Instant::now();
-        match way.tunnel(&mut stream) {
+        match way.tunnel(&mut socket) {
             Ok(()) => {
-                report.add(Check::ok("connect", format!("granted after {}", ms(began.elapsed()))));
+                notes.add(Check::ok(
+                    Step::Connect,
+                    format!("granted after {}", ms(began.elapsed())),
+                ));
             }
             Err(failure) => {
-                report.add(Check::blocked("connect", &failure).remedy(
+                notes.add(Check::blocked(Step::Connect, &failure).remedy(
                     "have the proxy allow CONNECT to the relay's port; most allow 443 alone: run the relay there, or ask it by http://",
                 ));
                 return None;
@@ -82,57 +97,54 @@ pub fn go(way: &ProbeWay, report: &mut Report) -> Option<ProbeLine> {
         }
     }
     let began = Instant::now();
-    let (shown, shaken) = way.shake(stream);
+    let (shown, shaken) = way.shake(socket);
     match shaken {
         Ok(line) => {
             if way.is_tls() {
-                report.add(signed(&shown, &format!("after {}", ms(began.elapsed()))));
+                notes.add(signed(&shown, &format!("after {}", ms(began.elapsed()))));
             }
             Some(line)
         }
         Err(failure) => {
-            let mut check = Check::blocked("tls", &failure);
+            let mut check = Check::blocked(Step::Tls, &failure);
             if let Some(issuer) = issuer(&shown) {
                 let told = failure.cause.to_string();
                 let remedy = told.split_once("; ").map_or("", |(_, remedy)| remedy);
                 check = check.remedy(format!("the certificate is of {issuer}: {remedy}"));
             }
-            report.add(check);
+            notes.add(check);
             None
         }
     }
 }
 
-fn tcp(
-    way: &ProbeWay,
-    addresses: &[SocketAddr],
-    report: &mut Report,
-) -> Result<std::net::TcpStream, Check> {
+fn tcp(way: &ProbeWay, addresses: &[SocketAddr], notes: &Notes) -> Result<ProbeSocket, Check> {
     let began = Instant::now();
-    let (address, stream) =
-        way.connect(addresses).map_err(|failure| Check::blocked("tcp", &failure))?;
+    let (address, socket) =
+        way.connect(addresses).map_err(|failure| Check::blocked(Step::Tcp, &failure))?;
     let time = began.elapsed();
     let seen = format!("{address} after {}", ms(time));
     let was_passed_over =
         addresses.first().is_some_and(|first| first.is_ipv6() != address.is_ipv6());
-    report.add(match was_passed_over {
-        true => Check::limited("tcp", format!("{seen}; the other family of addresses is silent"))
-            .byway("tries the families by turns, and the address that worked first")
-            .remedy(
-                "mend IPv6 of this network, or take the addresses out of DNS that do not answer",
-            ),
-        false => Check::ok("tcp", seen),
+    notes.add(match was_passed_over {
+        true => Check::limited(
+            Step::Tcp,
+            format!("{seen}; the other family of addresses is silent"),
+        )
+        .byway("tries the families by turns, and the address that worked first")
+        .remedy("mend IPv6 of this network, or take the addresses out of DNS that do not answer"),
+        false => Check::ok(Step::Tcp, seen),
     });
-    Ok(stream)
+    Ok(socket)
 }
 
 /// Tells the server's certificate by its issuer.
 fn signed(shown: &Shown, after: &str) -> Check {
     let issuer = issuer(shown).unwrap_or_else(|| "an issuer without a name".into());
     match shown.is_public {
-        true => Check::ok("tls", format!("{after}; signed by {issuer}, of the public web")),
+        true => Check::ok(Step::Tls, format!("{after}; signed by {issuer}, of the public web")),
         false => Check::ok(
-            "tls",
+            Step::Tls,
             format!("{after}; signed by {issuer}, which is not of the public web, and trusted here"),
         )
         .remedy(

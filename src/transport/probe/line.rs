@@ -1,14 +1,13 @@
 //! A connection to the relay, and the answers on it.
 
 use std::io::{self, ErrorKind, Read, Write};
-use std::net::TcpStream;
 use std::time::{Duration, Instant};
 
 #[cfg(feature = "tls")]
 use rustls::{ClientConnection, StreamOwned};
 use ureq::http::header::{HeaderMap, HeaderName, HeaderValue};
 
-use super::ExchangeFailure;
+use super::{ExchangeFailure, ProbeSocket};
 use crate::error::Blocked;
 use crate::http::body::BodyReader;
 use crate::http::detail;
@@ -30,9 +29,9 @@ pub struct ProbeLine {
 }
 
 enum Wire {
-    Plain(TcpStream),
+    Plain(ProbeSocket),
     #[cfg(feature = "tls")]
-    Tls(Box<StreamOwned<ClientConnection, TcpStream>>),
+    Tls(Box<StreamOwned<ClientConnection, ProbeSocket>>),
 }
 
 /// Octets of a body that came together.
@@ -97,20 +96,20 @@ impl ProbeAnswer {
 }
 
 impl ProbeLine {
-    pub(super) fn plain(stream: TcpStream) -> Self {
-        Self { stream: Wire::Plain(stream), input: Vec::new() }
+    pub(super) fn plain(socket: ProbeSocket) -> Self {
+        Self { stream: Wire::Plain(socket), input: Vec::new() }
     }
 
     #[cfg(feature = "tls")]
-    pub(super) fn over_tls(stream: StreamOwned<ClientConnection, TcpStream>) -> Self {
+    pub(super) fn over_tls(stream: StreamOwned<ClientConnection, ProbeSocket>) -> Self {
         Self { stream: Wire::Tls(Box::new(stream)), input: Vec::new() }
     }
 
-    fn socket(&self) -> &TcpStream {
-        match &self.stream {
-            Wire::Plain(stream) => stream,
+    fn set_end(&mut self, end: Instant) {
+        match &mut self.stream {
+            Wire::Plain(socket) => socket.set_end(end),
             #[cfg(feature = "tls")]
-            Wire::Tls(stream) => &stream.sock,
+            Wire::Tls(stream) => stream.sock.set_end(end),
         }
     }
 
@@ -128,11 +127,11 @@ impl ProbeLine {
         by_proxy: bool,
     ) -> Result<ProbeAnswer, ExchangeFailure> {
         let began = Instant::now();
-        let cut = |error: io::Error| ExchangeFailure::new(Blocked::Cut, false, error);
-        self.socket().set_write_timeout(Some(patience)).map_err(cut)?;
+        self.set_end(began + patience);
         // What refuses a body answers before its end, and may hang up on the rest.
-        let sent = self.send(head, body, gap, began + patience);
-        match self.read_answer(began, Instant::now() + patience, by_proxy) {
+        let sent = self.send(head, body, gap);
+        self.set_end(Instant::now() + patience);
+        match self.read_answer(began, by_proxy) {
             Err(failure) if failure.cause == Blocked::Cut => Err(match sent {
                 Err(error) => ExchangeFailure::new(Blocked::Cut, true, error),
                 Ok(()) => failure,
@@ -141,22 +140,13 @@ impl ProbeLine {
         }
     }
 
-    fn send(
-        &mut self,
-        head: &[u8],
-        body: &[&[u8]],
-        gap: Duration,
-        until: Instant,
-    ) -> io::Result<()> {
+    fn send(&mut self, head: &[u8], body: &[&[u8]], gap: Duration) -> io::Result<()> {
         let mut pieces = body.iter();
         // Head and first piece in one write, as a client does.
         let first = [head, pieces.next().copied().unwrap_or_default()].concat();
         self.write(&first)?;
         for piece in pieces {
             std::thread::sleep(gap);
-            if Instant::now() >= until {
-                return Err(ErrorKind::TimedOut.into());
-            }
             self.write(piece)?;
         }
         Ok(())
@@ -170,11 +160,8 @@ impl ProbeLine {
         }
     }
 
-    /// Reads more input, until that time at most; false at the end of the connection.
-    fn fill(&mut self, until: Instant) -> io::Result<bool> {
-        let left = until.saturating_duration_since(Instant::now());
-        // None would be for ever.
-        self.socket().set_read_timeout(Some(left.max(Duration::from_millis(1))))?;
+    /// Reads more input; false at the end of the connection.
+    fn fill(&mut self) -> io::Result<bool> {
         let mut octets = [0; INPUT];
         let read = loop {
             let read = match &mut self.stream {
@@ -194,7 +181,6 @@ impl ProbeLine {
     fn read_answer(
         &mut self,
         began: Instant,
-        until: Instant,
         by_proxy: bool,
     ) -> Result<ProbeAnswer, ExchangeFailure> {
         let (status, fields) = loop {
@@ -206,7 +192,7 @@ impl ProbeLine {
                 continue;
             }
             let is_broken = self.input.len() > HEAD || is_no_head(&self.input);
-            match self.fill(until) {
+            match self.fill() {
                 _ if is_broken => return Err(unreadable(&self.input)),
                 Ok(true) => {}
                 Ok(false) if self.input.is_empty() => {
@@ -232,8 +218,7 @@ impl ProbeLine {
             is_whole: false,
         };
         let body = framing(&answer);
-        answer.is_whole =
-            body.is_some_and(|body| self.read_body(body, began, until, &mut answer.pieces));
+        answer.is_whole = body.is_some_and(|body| self.read_body(body, began, &mut answer.pieces));
         answer.end_at = began.elapsed();
         if detail::speaks_tls(status, &answer.body()) {
             answer.refusal = Some(Blocked::WantsTls);
@@ -242,13 +227,7 @@ impl ProbeLine {
     }
 
     /// Reads a body; whether it ended as it should.
-    fn read_body(
-        &mut self,
-        mut body: BodyReader,
-        began: Instant,
-        until: Instant,
-        pieces: &mut Vec<Piece>,
-    ) -> bool {
+    fn read_body(&mut self, mut body: BodyReader, began: Instant, pieces: &mut Vec<Piece>) -> bool {
         let mut octets = 0;
         loop {
             let mut input = &self.input[..];
@@ -272,7 +251,7 @@ impl ProbeLine {
             if octets > BODY {
                 return false;
             }
-            match self.fill(until) {
+            match self.fill() {
                 Ok(true) => {}
                 Ok(false) => return body.is_over(true),
                 Err(_) => return false,

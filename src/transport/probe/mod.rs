@@ -5,18 +5,21 @@
 mod line;
 #[cfg(feature = "tls")]
 mod seen;
+mod socket;
 
 use std::fmt::{self, Write as _};
 use std::io::{ErrorKind, Read, Write};
-use std::net::{SocketAddr, TcpStream};
+use std::net::SocketAddr;
 use std::os::fd::AsFd;
 use std::sync::Arc;
+use std::time::Instant;
 
 use ureq::Error;
 
 pub use line::{HeaderFields, Piece, ProbeAnswer, ProbeLine};
 #[cfg(feature = "tls")]
 use seen::Observer;
+pub use socket::ProbeSocket;
 
 use super::address::RelayTarget;
 use super::control::Control;
@@ -54,18 +57,22 @@ pub struct Shown {
 pub struct ProbeWay {
     config: HttpConfig,
     target: RelayTarget,
+    /// The token that is shown, or why a client does not send the one of its settings.
+    token: Result<Option<Token>, ConfigError>,
     control: Arc<Control>,
     #[cfg(feature = "tls")]
     tls: Option<(TlsSettings, Arc<Observer>)>,
 }
 
 impl ProbeWay {
-    /// Checks the settings as a client does.
+    /// Checks the settings as a client does. A token that a client does not send is not shown, see
+    /// [`shows_token`](Self::shows_token).
     ///
     /// # Errors
-    /// What is wrong with the settings. A token that would go over `http://` to another machine is among that.
+    /// What is wrong with the settings.
     pub fn new(config: &HttpConfig) -> Result<Self, ConfigError> {
-        let target = RelayTarget::new(config)?;
+        let target = RelayTarget::without_token(config)?;
+        let token = target.check_token(config.token.as_ref()).map(|()| config.token.clone());
         #[cfg(feature = "tls")]
         let tls = match target.is_tls() {
             true => {
@@ -80,6 +87,7 @@ impl ProbeWay {
         Ok(Self {
             config: config.clone(),
             target,
+            token,
             control: Arc::default(),
             #[cfg(feature = "tls")]
             tls,
@@ -123,7 +131,7 @@ impl ProbeWay {
     pub fn connect(
         &self,
         addresses: &[SocketAddr],
-    ) -> Result<(SocketAddr, TcpStream), ExchangeFailure> {
+    ) -> Result<(SocketAddr, ProbeSocket), ExchangeFailure> {
         let fault = |error| failure(error, Blocked::Connect);
         let interrupt = self.control.begin_connect().map_err(fault)?;
         let timeout = self.config.connect_timeout;
@@ -138,16 +146,15 @@ impl ProbeWay {
         })?;
         // A socket that is gone already fails at its first use.
         let _ = stream.set_nodelay(true);
-        let _ = stream.set_read_timeout(Some(timeout));
-        let _ = stream.set_write_timeout(Some(timeout));
-        Ok((address, stream))
+        Ok((address, ProbeSocket::new(stream, Instant::now() + timeout)))
     }
 
-    /// Asks the proxy for a tunnel, if the relay is asked by `https://` through one.
+    /// Asks the proxy for a tunnel, if the relay is asked by `https://` through one. That takes the time for a
+    /// connection at most, and so does TLS.
     ///
     /// # Errors
     /// The proxy gives none.
-    pub fn tunnel(&self, stream: &mut TcpStream) -> Result<(), ExchangeFailure> {
+    pub fn tunnel(&self, socket: &mut ProbeSocket) -> Result<(), ExchangeFailure> {
         let Some(request) = Tunnel::new(&self.target, &self.config.user_agent).request else {
             return Ok(());
         };
@@ -157,12 +164,13 @@ impl ProbeWay {
             }
             _ => ExchangeFailure::new(Blocked::Cut, true, error),
         };
-        stream.write_all(request.as_bytes()).map_err(broken)?;
+        socket.set_end(Instant::now() + self.config.connect_timeout);
+        socket.write_all(request.as_bytes()).map_err(broken)?;
         let mut head = Vec::new();
         let mut octet = [0];
         // One by one, since what is behind the head is the tunnel's.
         while !head.ends_with(b"\r\n\r\n") && head.len() < TUNNEL_HEAD {
-            if stream.read(&mut octet).map_err(broken)? == 0 {
+            if socket.read(&mut octet).map_err(broken)? == 0 {
                 let seen = "the proxy hung up on CONNECT";
                 return Err(ExchangeFailure::new(Blocked::Cut, true, seen));
             }
@@ -184,14 +192,15 @@ impl ProbeWay {
 
     /// Makes the TLS handshake, if the relay is asked by `https://`. What the server showed is there also
     /// when it is refused.
-    pub fn shake(&self, stream: TcpStream) -> (Shown, Result<ProbeLine, ExchangeFailure>) {
+    pub fn shake(&self, mut socket: ProbeSocket) -> (Shown, Result<ProbeLine, ExchangeFailure>) {
+        socket.set_end(Instant::now() + self.config.connect_timeout);
         #[cfg(feature = "tls")]
         if let Some((settings, observer)) = &self.tls {
-            let shaken = settings.shake(stream);
+            let shaken = settings.shake(socket);
             let line = shaken.map(ProbeLine::over_tls);
             return (observer.take(), line.map_err(|error| failure(error, Blocked::Cut)));
         }
-        (Shown::default(), Ok(ProbeLine::plain(stream)))
+        (Shown::default(), Ok(ProbeLine::plain(socket)))
     }
 
     /// Takes all steps.
@@ -199,9 +208,9 @@ impl ProbeWay {
     /// # Errors
     /// A step fails.
     pub fn open(&self) -> Result<ProbeLine, ExchangeFailure> {
-        let (_, mut stream) = self.connect(&self.resolve()?)?;
-        self.tunnel(&mut stream)?;
-        self.shake(stream).1
+        let (_, mut socket) = self.connect(&self.resolve()?)?;
+        self.tunnel(&mut socket)?;
+        self.shake(socket).1
     }
 
     /// The head of a POST to `path` behind the relay's base path, with the header fields of a client and, if
@@ -229,7 +238,7 @@ impl ProbeWay {
             Framing::Chunked => add("transfer-encoding", b"chunked"),
         }
         let (name, scheme) = self.target.token_field();
-        let token = self.config.token.as_ref().filter(|_| shows_token);
+        let token = self.token.as_ref().ok().and_then(Option::as_ref).filter(|_| shows_token);
         if let Some(value) = token.and_then(Token::shown).and_then(|shown| shown.field(scheme)) {
             add(name.as_str(), value.as_bytes());
         }
@@ -237,9 +246,13 @@ impl ProbeWay {
         head
     }
 
-    /// Whether there is a token to show.
-    pub fn has_token(&self) -> bool {
-        self.config.token.is_some()
+    /// Whether there is a token, which is shown.
+    ///
+    /// # Errors
+    /// Why a client does not send the token that its settings have: it would go over `http://` to another machine,
+    /// or its file cannot be read.
+    pub fn shows_token(&self) -> Result<bool, ConfigError> {
+        self.token.as_ref().map(Option::is_some).map_err(|error| *error)
     }
 }
 
