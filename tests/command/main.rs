@@ -12,6 +12,7 @@ mod id;
 mod keys;
 mod log;
 mod metrics;
+mod monitoring;
 mod orders;
 mod overload;
 mod pages;

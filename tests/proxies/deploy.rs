@@ -17,6 +17,9 @@ use crate::{PACES, carry, client, join};
 const SITE: &str = include_str!("../../examples/deploy/byway.conf");
 const DEVICES: &str = include_str!("../../examples/deploy/byway-devices.cfg");
 const SERVICE: &str = include_str!("../../examples/deploy/byway-relay.service");
+/// Two relays that take each other's place, and their socket.
+const TEMPLATE: &str = include_str!("../../examples/deploy/byway@.service");
+const SOCKET: &str = include_str!("../../examples/deploy/byway.socket");
 
 /// Octets each way: more than one of the client's bodies, which are the largest that go up.
 const LEN: usize = 6 << 20;
@@ -35,6 +38,7 @@ impl Relay {
         let line = SERVICE.lines().find_map(|line| line.strip_prefix("ExecStart="));
         let mut line = line.expect("a command").to_owned();
         put(&mut line, "127.0.0.1:8080", &format!("127.0.0.1:{port}"));
+        put(&mut line, "--metrics 127.0.0.1:9080", "--metrics 127.0.0.1:0");
         // These tests are of the fronts: their clients have no tokens.
         put(&mut line, "--policy /etc/byway/policy.toml", "--open");
         let mut words = line.split_whitespace();
@@ -186,21 +190,32 @@ fn device_behind_the_site_makes_few_handshakes() {
 }
 
 #[test]
-fn service_file_is_valid_for_systemd() {
+fn service_files_are_valid_for_systemd() {
     let directory = tempfile::tempdir().expect("a directory");
-    let mut service = SERVICE.to_owned();
-    put(&mut service, "/usr/local/bin/byway", env!("CARGO_BIN_EXE_byway"));
-    let path = write(directory.path(), "byway-relay.service", &service);
-    let checked = Command::new("systemd-analyze").arg("verify").arg(&path).output();
+    let unit = |name: &str, text: &str| {
+        let text = text.replace("/usr/local/bin/byway", env!("CARGO_BIN_EXE_byway"));
+        write(directory.path(), name, &text)
+    };
+    let services = [
+        ("byway-relay.service", SERVICE),
+        ("byway@1.service", TEMPLATE),
+        ("byway@2.service", TEMPLATE),
+    ];
+    let services = services.map(|(name, text)| unit(name, text));
+    let socket = unit("byway.socket", SOCKET);
+    let checked =
+        Command::new("systemd-analyze").arg("verify").args(&services).arg(&socket).output();
     let checked = checked.expect("systemd-analyze; tests/run installs it");
     let told = String::from_utf8_lossy(&checked.stderr);
     assert!(checked.status.success() && told.is_empty(), "{told}");
 
-    let security = Command::new("systemd-analyze")
-        .args(["security", "--offline=true", "--threshold=15"])
-        .arg(&path)
-        .output()
-        .expect("systemd-analyze");
-    let told = String::from_utf8_lossy(&security.stdout);
-    assert!(security.status.success(), "more exposed than 1.5 of 10: {told}");
+    for service in services {
+        let security = Command::new("systemd-analyze")
+            .args(["security", "--offline=true", "--threshold=15"])
+            .arg(&service)
+            .output()
+            .expect("systemd-analyze");
+        let told = String::from_utf8_lossy(&security.stdout);
+        assert!(security.status.success(), "more exposed than 1.5 of 10: {told}");
+    }
 }
