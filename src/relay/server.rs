@@ -285,6 +285,7 @@ impl Relay {
     /// Answers every request under way, with END(SHUTDOWN) if need be, and stops; after `timeout` the relay
     /// stops anyway. Blocks until then.
     pub fn shutdown(mut self, timeout: Duration) {
+        self.places.close_behind_answers();
         self.order.send_replace(Order::Drain(timeout));
         self.shared.with(|router, now| router.shutdown(now));
         self.join();

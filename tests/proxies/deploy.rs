@@ -21,6 +21,9 @@ const SERVICE: &str = include_str!("../../examples/deploy/byway-relay.service");
 const TEMPLATE: &str = include_str!("../../examples/deploy/byway@.service");
 const SOCKET: &str = include_str!("../../examples/deploy/byway.socket");
 
+/// Two relays behind haproxy; the part of its configuration before that is the one for devices.
+const TWO: &str = include_str!("../../examples/deploy/byway-two.cfg");
+
 /// Octets each way: more than one of the client's bodies, which are the largest that go up.
 const LEN: usize = 6 << 20;
 
@@ -162,6 +165,60 @@ fn data_both_ways_through_the_front_for_devices_and_over_a_restart_of_the_relay(
         ..Config::new(format!("https://localhost:{}", haproxy.port))
     };
     carry_over_restarts(relay, port, config);
+}
+
+/// A relay that a balancer asks whether it is ready.
+fn relay_to_balance(port: u16, metrics: u16) -> Child {
+    let [listen, metrics] = [port, metrics].map(|port| format!("127.0.0.1:{port}"));
+    let mut child = Command::new(env!("CARGO_BIN_EXE_byway"))
+        .args(["relay", "--listen", &listen, "--metrics", &metrics])
+        .stdout(Stdio::piped())
+        .spawn()
+        .expect("byway starts");
+    let mut url = String::new();
+    let stdout = child.stdout.take().expect("piped");
+    BufReader::new(stdout).read_line(&mut url).expect("its URL");
+    child
+}
+
+/// haproxy as the page has it before two relays, at these ports and those of their metrics.
+fn front_of_two(ports: [u16; 4]) -> Daemon {
+    Daemon::haproxy_by(|_, port| {
+        let defaults = DEVICES.split_once("defaults\n").expect("its defaults").1;
+        let defaults = defaults.split_once("\n\n").expect("behind them").0;
+        let mut rules = format!("global\n    maxconn 200\n\ndefaults\n{defaults}\n\n{TWO}");
+        for (there, here) in ["127.0.0.1:8081", "127.0.0.1:8082"].iter().zip(&ports[..2]) {
+            put(&mut rules, &format!("{there} port"), &format!("127.0.0.1:{here} port"));
+        }
+        for (there, here) in ["port 9081", "port 9082"].iter().zip(&ports[2..]) {
+            put(&mut rules, there, &format!("port {here}"));
+        }
+        let tls = "bind :::8443 v4v6 ssl crt /etc/haproxy/relay.example.pem alpn http/1.1";
+        put(&mut rules, tls, &format!("bind 127.0.0.1:{port}"));
+        rules
+    })
+}
+
+#[test]
+fn relay_takes_the_place_of_another_behind_haproxy_and_nothing_is_lost() {
+    let ports: [u16; 4] = std::array::from_fn(|_| free_port());
+    let start = |n: usize| relay_to_balance(ports[n], ports[2 + n]);
+    let mut old = start(0);
+    let haproxy = front_of_two(ports);
+    let [one, other] = PACES.map(|pace| client(pace, Config::new(crate::http(haproxy.port))));
+    let (a, b) = join(&one, &other);
+    carry(&a, &b, LEN);
+    let mut new = start(1);
+    thread::scope(|scope| {
+        scope.spawn(|| carry(&a, &b, LEN));
+        let pid = rustix::process::Pid::from_child(&old);
+        rustix::process::kill_process(pid, rustix::process::Signal::TERM).expect("told");
+        assert!(old.wait().expect("a child").success());
+    });
+    // By the new one alone.
+    carry(&a, &b, LEN);
+    let _ = new.kill();
+    let _ = new.wait();
 }
 
 /// A front in TCP mode passes octets behind a waiting request on at once.
