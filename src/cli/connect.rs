@@ -11,6 +11,7 @@ use super::forward::connect::Way;
 use super::forward::udp::{self, Udp};
 use super::forward::{self, Life, Means};
 use super::local::LocalAddress;
+use super::metrics::{self, Bound, MetricsOptions, WatchedClient};
 use super::open::{Opened, PARTING, open, open_anywhere};
 use super::options::{ClientOptions, Place, Role};
 use super::peers::Target;
@@ -46,12 +47,16 @@ pub struct Options {
     #[arg(long, value_name = "KEYNAME", value_parser = parse::key_name, conflicts_with = "plain")]
     peer_key: Option<PublicKey>,
     #[command(flatten)]
+    metrics: MetricsOptions,
+    #[command(flatten)]
     options: ClientOptions,
 }
 
 /// Connects, and carries until the forward or the pipe has ended.
 pub fn run(options: Options) -> Result<(), CommandError> {
-    let Options { endpoint, from, socks, udp, silence, once, peer_key: key, options } = options;
+    let Options { endpoint, from, socks, udp, silence, once, peer_key: key, metrics, options } =
+        options;
+    let metrics = metrics.bind()?;
     let life = if once { Life::Once } else { Life::ForEver };
     let Some(place) = endpoint else {
         let at =
@@ -62,6 +67,7 @@ pub fn run(options: Options) -> Result<(), CommandError> {
             ));
         }
         let (opened, own) = open_anywhere(options, Profile::SERVER)?;
+        metrics::serve(metrics, WatchedClient::new(&opened.client))?;
         let way = Way::SocksHere { own: own.map(|key| key.name()) };
         return forward::connect::run(&Means::new(&opened), way, &at, "--socks", life);
     };
@@ -74,9 +80,10 @@ pub fn run(options: Options) -> Result<(), CommandError> {
     let at = match (from, socks) {
         (Some(from), _) => At::From(from),
         (None, Some(socks)) => At::Socks(socks),
-        (None, None) => return join_pipe(options, role, key),
+        (None, None) => return join_pipe(options, role, key, metrics),
     };
     let opened = open(options, role, Profile::SERVER, u8::MAX)?;
+    metrics::serve(metrics, WatchedClient::new(&opened.client))?;
     let means = Means::new(&opened);
     let target = Target { endpoint: opened.endpoint, key };
     match at {
@@ -101,9 +108,11 @@ fn join_pipe(
     options: ClientOptions,
     role: Role,
     key: Option<PublicKey>,
+    metrics: Option<Bound>,
 ) -> Result<(), CommandError> {
     stdout::check()?;
     let Opened { client, endpoint, permits, patience } = open(options, role, Profile::PC, 1)?;
+    metrics::serve(metrics, WatchedClient::new(&client))?;
     let stream = retry::connect(&client, Target { endpoint, key }, patience).inspect_err(|_| {
         // A listener that was refused has a place for somebody else as soon as it knows.
         let _ = client.close(PARTING);

@@ -13,6 +13,7 @@ use super::forward::listen::{Service, accept_all};
 use super::forward::udp::{self, Udp};
 use super::forward::{self, Life, Means};
 use super::local::LocalAddress;
+use super::metrics::{self, Bound, MetricsOptions, WatchedClient};
 use super::open::{Opened, open};
 use super::options::{ClientOptions, Place, Role};
 use super::peers::{self, Admission, Door};
@@ -54,19 +55,34 @@ pub struct Options {
     #[command(flatten)]
     admission: Admission,
     #[command(flatten)]
+    metrics: MetricsOptions,
+    #[command(flatten)]
     options: ClientOptions,
 }
 
 /// Listens until the forward or the pipe has ended.
 pub fn run(options: Options) -> Result<(), CommandError> {
-    let Options { endpoint, to, exec, to_any, allow, udp, silence, once, admission, options } =
-        options;
+    let Options {
+        endpoint,
+        to,
+        exec,
+        to_any,
+        allow,
+        udp,
+        silence,
+        once,
+        admission,
+        metrics,
+        options,
+    } = options;
+    let metrics = metrics.bind()?;
     let role = Role::Listens(endpoint);
     let door = Door::new(admission);
     let life = if once { Life::Once } else { Life::ForEver };
     let service = match (to, exec) {
         (Some(LocalAddress::Tcp(to)), _) if udp => {
             let opened = open(options, role, Profile::SERVER, u8::MAX)?;
+            metrics::serve(metrics, WatchedClient::new(&opened.client))?;
             let means = Means::new(&opened);
             let udp = Udp::new(&means, Duration::from_secs(silence));
             let answer = move |channel: &_| udp.answer(channel, &to);
@@ -80,15 +96,22 @@ pub fn run(options: Options) -> Result<(), CommandError> {
         (Some(to), _) => Service::Server(to),
         (None, Some(command)) => Service::Exec(command),
         (None, None) if to_any => Service::Any(Arc::new(Allowed::new(allow))),
-        (None, None) => return join_pipe(options, role, &door),
+        (None, None) => return join_pipe(options, role, &door, metrics),
     };
     let opened = open(options, role, Profile::SERVER, u8::MAX)?;
+    metrics::serve(metrics, WatchedClient::new(&opened.client))?;
     forward::listen::run(&Means::new(&opened), opened.endpoint, &door, service, life)
 }
 
-fn join_pipe(options: ClientOptions, role: Role, door: &Door) -> Result<(), CommandError> {
+fn join_pipe(
+    options: ClientOptions,
+    role: Role,
+    door: &Door,
+    metrics: Option<Bound>,
+) -> Result<(), CommandError> {
     stdout::check()?;
     let Opened { client, endpoint, permits, patience } = open(options, role, Profile::PC, 1)?;
+    metrics::serve(metrics, WatchedClient::new(&client))?;
     let listener = retry::listen::<ByteStream>(&client, endpoint, patience)?;
     say(format_args!("listening on {endpoint}"));
     let stream = ping::accept(|| door.accept(&listener))?;

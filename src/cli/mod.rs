@@ -9,6 +9,7 @@ mod id;
 mod limits;
 mod listen;
 mod local;
+mod metrics;
 mod notify;
 mod open;
 mod options;
@@ -28,25 +29,23 @@ mod sockets;
 mod splice;
 mod ssh;
 mod status;
+mod stderr;
 mod stdout;
 mod token;
 mod unix_listener;
 
 use std::fmt::Display;
-use std::io::{IsTerminal, Write};
+use std::io::Write;
 use std::path::PathBuf;
 use std::process::ExitCode;
-use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::Duration;
 
 use clap::{ArgAction, CommandFactory, Parser, Subcommand};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
-use tracing::{Level, debug};
-use tracing_subscriber::filter::Targets;
-use tracing_subscriber::layer::SubscriberExt;
-use tracing_subscriber::util::SubscriberInitExt;
+use tracing::debug;
 
 use failure::CommandError;
+use stderr::{LogFormat, say, tell};
 
 /// How long the last acknowledgements may take to reach the peers; all data is acknowledged before. A
 /// client waits 5 s for its peers to confirm, and then says goodbye.
@@ -79,6 +78,9 @@ struct Command {
     /// Tell nothing on stderr but the error that ends the command
     #[arg(short, long, global = true, conflicts_with = "verbose")]
     quiet: bool,
+    /// How the lines on stderr are written [default: text] [env: BYWAY_LOG_FORMAT]
+    #[arg(long, global = true, value_enum, value_name = "FORMAT")]
+    log_format: Option<LogFormat>,
 }
 
 #[derive(Debug, Subcommand)]
@@ -155,10 +157,8 @@ pub fn main() -> ExitCode {
         }
         Err(error) => return failure::usage(error),
     };
-    if command.quiet {
-        QUIET.store(true, Relaxed);
-    }
-    let result = start_log(command.verbose).and_then(|()| run(command.action));
+    let started = stderr::start(command.verbose, command.quiet, command.log_format);
+    let result = started.and_then(|()| run(command.action));
     signals::finish();
     result.map_or_else(|failure| failure.exit(), |()| ExitCode::SUCCESS)
 }
@@ -190,47 +190,6 @@ fn raise_descriptors() {
     if let Err(error) = setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum }) {
         debug!("the limit of file descriptors stays {current:?}: {error}");
     }
-}
-
-fn start_log(verbose: u8) -> Result<(), CommandError> {
-    let filter = match std::env::var("BYWAY_LOG") {
-        Ok(spec) if !spec.is_empty() => spec.parse::<Targets>().map_err(|error| {
-            CommandError::usage(format_args!("BYWAY_LOG: {error}; write it like byway=debug"))
-        })?,
-        _ if QUIET.load(Relaxed) => Targets::new(),
-        _ => {
-            let (ours, others) = match verbose {
-                0 => (Level::WARN, Level::ERROR),
-                1 => (Level::INFO, Level::ERROR),
-                2 => (Level::DEBUG, Level::WARN),
-                _ => (Level::TRACE, Level::DEBUG),
-            };
-            Targets::new().with_target("byway", ours).with_default(others)
-        }
-    };
-    let stderr = std::io::stderr;
-    let lines = tracing_subscriber::fmt::layer()
-        .with_ansi(stderr().is_terminal())
-        .with_target(false)
-        .log_internal_errors(false)
-        .with_writer(stderr);
-    tracing_subscriber::registry().with(lines).with(filter).init();
-    Ok(())
-}
-
-/// Whether nothing is told on stderr but the error that ends the command.
-static QUIET: AtomicBool = AtomicBool::new(false);
-
-/// Writes a line for people to stderr, unless they want none. A closed stderr is no error.
-fn say(line: impl Display) {
-    if !QUIET.load(Relaxed) {
-        tell(line);
-    }
-}
-
-/// Writes a line to stderr in any case.
-fn tell(line: impl Display) {
-    let _ = writeln!(std::io::stderr(), "{line}");
 }
 
 /// Writes a line that programs wait for to stdout. A closed stdout is no error.

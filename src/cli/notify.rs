@@ -1,9 +1,13 @@
 //! What a service manager such as systemd is told of this process, where `NOTIFY_SOCKET` names its socket.
 
 use std::fmt::Display;
+use std::time::Duration;
 
-use sd_notify::NotifyState::{self, Ready, Reloading, Status, Stopping};
+use sd_notify::NotifyState::{self, ExtendTimeoutUsec, Ready, Reloading, Status, Stopping};
 use tracing::debug;
+
+/// What a busy machine may take beside what a process waits for when it ends.
+const SPARE: Duration = Duration::from_secs(5);
 
 /// The process is ready for work.
 pub fn ready(status: impl Display) {
@@ -23,9 +27,10 @@ pub fn reloading() {
     }
 }
 
-/// The process ends.
-pub fn stopping() {
-    send(&[Stopping]);
+/// The process ends, and takes at most so long for it, however short a time its unit gives it.
+pub fn stopping(most: Duration) {
+    let most = u32::try_from((most + SPARE).as_micros()).unwrap_or(u32::MAX);
+    send(&[Stopping, ExtendTimeoutUsec(most)]);
 }
 
 fn send(states: &[NotifyState<'_>]) {

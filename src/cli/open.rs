@@ -56,7 +56,7 @@ pub fn open(
 fn close_at_signal<E>(opened: &Opened<E>) -> Result<(), CommandError> {
     let (parting, streams) = (opened.client.clone(), Arc::clone(&opened.permits));
     Signals::catch()?.then_exit(move || {
-        notify::stopping();
+        notify::stopping(PARTING);
         // An abort, not a close: the peer must not take a part of the bytes for the whole.
         streams.abort_all();
         // The signal asked for an end with bytes unacknowledged: that is no error.

@@ -12,6 +12,7 @@ use ipnet::IpNet;
 use super::limits::ChosenRate;
 use super::local::LocalAddress;
 use super::options::Place;
+use super::sockets::Listen;
 
 /// The longest time in seconds, 49 days: the protocol counts milliseconds in 32 bits.
 const MAX_SECONDS: usize = 49 * 24 * 60 * 60;
@@ -167,6 +168,22 @@ pub fn workers(text: &str) -> Result<usize, String> {
 /// Parses a time in seconds.
 pub fn seconds(text: &str) -> Result<u64, String> {
     whole(text, 1..=MAX_SECONDS).map(|seconds| seconds as u64)
+}
+
+/// The longest time for which a relay drains, in seconds: an hour.
+const MAX_DRAIN: usize = 60 * 60;
+
+/// Parses where a relay listens.
+pub fn listen(text: &str) -> Result<Listen, String> {
+    match text {
+        "systemd" => Ok(Listen::Passed),
+        _ => host_port(text).map(Listen::At),
+    }
+}
+
+/// Parses the time over which clients leave, in seconds.
+pub fn drain(text: &str) -> Result<u64, String> {
+    whole(text, 0..=MAX_DRAIN).map(|seconds| seconds as u64)
 }
 
 /// Parses a time in seconds; 0 stands for never.

@@ -14,19 +14,27 @@ use tracing::info;
 use super::failure::CommandError;
 use super::files::Files;
 use super::limits::Limits;
-use super::signals::{Asked, Hangup, Signals};
-use super::{announce, notify, parse, say, sockets};
+use super::metrics::{self, MetricsOptions};
+use super::signals::{self, Asked, Hangup, Signals};
+use super::sockets::{self, Listen};
+use super::{announce, notify, parse, say};
 
 /// How long exchanges under way may take when the relay stops. The relay answers parks at once, and a
 /// client gives up on a send after 4 s.
 const SHUTDOWN: Duration = Duration::from_secs(4);
 
+/// How long SIGTERM has clients spread their leave over, in seconds, unless told: less than the 5 s for which a relay
+/// that was just started tells nobody that a listener is not there (`grace_ms`), with some time for its start. Ten
+/// thousand clients then are 3,300 a second; all at once they keep a relay busy for up to two seconds.
+const DRAIN: u64 = 3;
+
 /// The options of a relay: its addresses and limits.
 #[derive(Debug, Args)]
 pub struct Options {
-    /// Where to listen, at all addresses of a name; port 0 takes a free one
-    #[arg(long, value_name = "HOST:PORT", default_value = "127.0.0.1:8080", value_parser = parse::host_port)]
-    listen: String,
+    /// Where to listen, at all addresses of a name; port 0 takes a free one. Or by the sockets that the service
+    /// manager opened and passed on (systemd's socket units): systemd
+    #[arg(long, value_name = "HOST:PORT|systemd", default_value = "127.0.0.1:8080", value_parser = parse::listen)]
+    listen: Listen,
     /// What stands before /v1 in the URL's path; what has no place in a URL is percent-encoded
     #[arg(long, value_name = "PATH", default_value = "", value_parser = parse::base, hide_default_value = true)]
     base: String,
@@ -67,6 +75,13 @@ pub struct Options {
     /// Threads [default: one for two cores]
     #[arg(long, value_name = "NUMBER", value_parser = parse::workers)]
     workers: Option<usize>,
+    /// On SIGTERM, over how long clients are told to come back at most, so that they do not come to the next
+    /// relay in one moment: a thousand a second, more where that takes longer; 0: all at once, as on SIGINT. A second
+    /// signal ends the relay at once
+    #[arg(long, value_name = "SECONDS", default_value_t = DRAIN, value_parser = parse::drain)]
+    drain: u64,
+    #[command(flatten)]
+    metrics: MetricsOptions,
     #[command(flatten)]
     limits: Limits,
     #[command(flatten)]
@@ -145,8 +160,9 @@ pub fn run(options: &Options) -> Result<(), CommandError> {
     let access = options.access()?;
     let mut config = options.config(access.clone());
     options.files.load(&mut config)?;
+    let metrics = options.metrics.bind()?;
     let serve = || {
-        let listeners = sockets::bind(&options.listen)?;
+        let listeners = options.listen.open()?;
         let addresses = sockets::addresses(&listeners)?;
         let beyond = addresses.iter().find(|address| !address.ip().to_canonical().is_loopback());
         if let (Access::Loopback, Some(address)) = (&access, beyond) {
@@ -161,6 +177,7 @@ pub fn run(options: &Options) -> Result<(), CommandError> {
             "{address} is open to everybody that reaches it: say who may use the relay by --policy FILE (`byway token new` makes its lines), or that everybody may by --open"
         ))
     })?;
+    metrics::serve(metrics, relay.monitor())?;
     let first = relay.local_addr();
     if first.ip().is_unspecified() {
         say(format_args!(
@@ -185,9 +202,14 @@ pub fn run(options: &Options) -> Result<(), CommandError> {
             Asked::End(number) => break number,
         }
     };
-    info!("stopping on signal {number}");
-    notify::stopping();
+    let drain = Duration::from_secs(if signals::is_term(number) { options.drain } else { 0 });
+    info!("stopping on signal {number}, clients leave within {drain:?}");
+    notify::stopping(drain + SHUTDOWN);
     signals.then_exit(|| {})?;
-    relay.shutdown(SHUTDOWN);
+    if drain.is_zero() {
+        relay.shutdown(SHUTDOWN);
+    } else {
+        relay.drain(drain, SHUTDOWN);
+    }
     Ok(())
 }

@@ -114,6 +114,11 @@ impl Signals {
     }
 }
 
+/// Whether this is the number of SIGTERM, by which service managers end programs.
+pub fn is_term(number: i32) -> bool {
+    number == SignalKind::terminate().as_raw_value()
+}
+
 /// Whether this process was started with a signal ignored. Only Linux says so without unsafe code;
 /// elsewhere it counts as not ignored.
 fn is_ignored(kind: SignalKind) -> bool {

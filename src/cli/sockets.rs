@@ -4,6 +4,7 @@ use std::io::{self, ErrorKind};
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, ToSocketAddrs, UdpSocket};
 use std::os::fd::{AsFd, BorrowedFd};
 
+use listenfd::ListenFd;
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::io::Errno;
 
@@ -12,6 +13,50 @@ use super::unix_listener::UnixListener;
 
 /// How many ports that the system chose for one address are tried at the others.
 const TRIES: usize = 16;
+
+/// Where a relay listens.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Listen {
+    /// At all addresses of this `host:port`.
+    At(String),
+    /// By the sockets that the service manager opened and passes on: connections wait in them while no relay is there,
+    /// and two relays may have them at once.
+    Passed,
+}
+
+impl Listen {
+    /// The listeners.
+    ///
+    /// # Errors
+    /// Those of [`bind`]; no sockets were passed on, or others than listeners of TCP.
+    pub fn open(&self) -> io::Result<Vec<TcpListener>> {
+        let Self::At(address) = self else { return passed() };
+        bind(address)
+    }
+}
+
+impl std::fmt::Display for Listen {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::At(address) => f.write_str(address),
+            Self::Passed => f.write_str("the sockets of systemd"),
+        }
+    }
+}
+
+/// The listeners that the service manager passes on. They can be asked for once.
+fn passed() -> io::Result<Vec<TcpListener>> {
+    let mut passed = ListenFd::from_env();
+    let listeners: Vec<_> = (0..passed.len())
+        .filter_map(|at| passed.take_tcp_listener(at).transpose())
+        .collect::<io::Result<_>>()?;
+    if listeners.is_empty() {
+        let none =
+            "none were passed on (LISTEN_FDS); start the relay by a service with a socket unit";
+        return Err(io::Error::new(ErrorKind::NotConnected, none));
+    }
+    Ok(listeners)
+}
 
 /// Listens at all addresses of `host:port` that are this machine's, IPv4 first. Port 0 takes a port
 /// that is free at all of them.

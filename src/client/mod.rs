@@ -278,7 +278,7 @@ impl Client {
         PollFd::new(&self.handle, Waitable::Client, interest)
     }
 
-    /// Counts and measurements of the session since it was opened.
+    /// Counts and measurements of the session since it was opened. `Display` shows them as a table.
     pub fn stats(&self) -> Stats {
         self.handle.monitor.with(|state| {
             let lost = state.events_lost();

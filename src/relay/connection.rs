@@ -24,6 +24,7 @@ use super::service::{FULL, RETRY_AFTER, Service};
 use super::stall::{HeadWatch, LINGER, StallWatch};
 #[cfg(feature = "relay-tls")]
 use super::tls;
+use super::traffic::Traffic;
 use super::worker::{Order, stopping};
 
 /// Of hyper's buffers, each way: 32 KiB, so that with the router's queue
@@ -112,6 +113,16 @@ impl Connection {
     /// Where it comes from.
     pub fn source(&self) -> Source {
         self.told.get().map_or(Source::Peer(self.peer), |told| Source::Told(*told))
+    }
+
+    /// Whether the relay wants to be rid of its connections.
+    pub fn is_unwanted(&self) -> bool {
+        self.places.is_closing()
+    }
+
+    /// The counters of all connections.
+    pub fn traffic(&self) -> &Traffic {
+        &self.places.traffic
     }
 
     /// A proxy tells where it comes from; false if there are too many connections from there.

@@ -20,6 +20,7 @@ mod admission;
 mod body;
 mod connection;
 mod framing;
+mod monitor;
 mod places;
 mod probe;
 mod proxies;
@@ -34,11 +35,14 @@ mod stall;
 mod tests;
 #[cfg(feature = "relay-tls")]
 mod tls;
+mod traffic;
 mod worker;
 
 pub use admission::{AdmissionStats, Grant, NewToken, Policy, PolicyError};
+pub use monitor::{Phase, RelayBounds, RelayMonitor, RelayStats};
 pub use places::ConnectionStats;
-pub use router::{Rate, RouterConfig, RouterStats};
+pub use router::{LimitStats, Rate, RouterConfig, RouterStats, WaitStats};
 pub use server::{Access, Relay, RelayConfig};
 #[cfg(feature = "relay-tls")]
 pub use tls::{Certificate, CertificateFault};
+pub use traffic::TrafficStats;

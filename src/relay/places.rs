@@ -9,7 +9,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::net::{IpAddr, SocketAddr};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use rustc_hash::FxHashMap;
@@ -19,6 +20,7 @@ use tracing::{info, warn};
 use super::connection::Connection;
 use super::proxies::TrustedProxies;
 use super::router::network;
+use super::traffic::Traffic;
 
 /// The share of places that only sessions known to the router take: this is its denominator. Beside its
 /// park a session has a send now and then, for tens of milliseconds.
@@ -63,9 +65,14 @@ pub(super) struct ConnectionPlaces {
     /// Their connections are those of many clients.
     proxies: TrustedProxies,
     table: Mutex<PlaceTable>,
+    /// What the connections carry.
+    pub traffic: Traffic,
+    /// Whether connections are closed behind their next answer.
+    closing: AtomicBool,
     refusing: Arc<Semaphore>,
-    /// The last connection ended.
+    /// The last connection ended: for tasks, and for threads.
     empty: Notify,
+    emptied: Condvar,
 }
 
 #[derive(Default)]
@@ -117,8 +124,11 @@ impl ConnectionPlaces {
             limits,
             proxies,
             table: Mutex::default(),
+            traffic: Traffic::default(),
+            closing: AtomicBool::new(false),
             refusing: Arc::new(Semaphore::new(REFUSING)),
             empty: Notify::new(),
+            emptied: Condvar::new(),
         }
     }
 
@@ -155,6 +165,7 @@ impl ConnectionPlaces {
         table.served += 1;
         table.sources.entry(source).or_default().open += 1;
         table.rest(id);
+        self.traffic.connected();
         Some(Connection::new(Arc::clone(self), id, peer.ip(), leave))
     }
 
@@ -227,6 +238,7 @@ impl ConnectionPlaces {
         table.remove(id);
         if table.entries.is_empty() {
             self.empty.notify_waiters();
+            self.emptied.notify_all();
         }
     }
 
@@ -267,6 +279,23 @@ impl ConnectionPlaces {
             }
             empty.await;
         }
+    }
+
+    /// Has each connection closed behind its next answer, which says so.
+    pub fn close_behind_answers(&self) {
+        self.closing.store(true, Relaxed);
+    }
+
+    /// Whether connections are closed behind their next answer.
+    pub fn is_closing(&self) -> bool {
+        self.closing.load(Relaxed)
+    }
+
+    /// Blocks until there is no connection, at most for `most`.
+    pub fn wait_empty_for(&self, most: Duration) {
+        let is_taken = |table: &mut PlaceTable| !table.entries.is_empty();
+        // A thread that panicked leaves the table as it was.
+        let _ = self.emptied.wait_timeout_while(self.lock(), most, is_taken);
     }
 
     pub fn stats(&self) -> ConnectionStats {

@@ -13,6 +13,7 @@ use tokio::sync::watch;
 use tracing::{info, warn};
 
 use super::admission::{Admission, AdmissionStats, Policy};
+use super::monitor::{Parts, RelayBounds, RelayMonitor};
 use super::places::{ConnectionPlaces, ConnectionStats, Limits, REFUSING};
 use super::probe::Probes;
 use super::proxies::TrustedProxies;
@@ -22,6 +23,7 @@ use super::service::Service;
 use super::shared::SharedRouter;
 #[cfg(feature = "relay-tls")]
 use super::tls::{Certificate, TlsServer};
+use super::traffic::TrafficStats;
 use super::worker::{self, Order, Worker};
 
 /// Octets of a response that wait in the router; see `BUFFER` of a connection.
@@ -124,6 +126,7 @@ pub struct Relay {
     #[cfg(feature = "relay-tls")]
     tls: Option<Arc<TlsServer>>,
     order: watch::Sender<Order>,
+    monitor: RelayMonitor,
     threads: Vec<JoinHandle<()>>,
 }
 
@@ -154,7 +157,13 @@ impl Relay {
         let base = if base.is_empty() { String::new() } else { format!("/{base}") };
         let shared = Arc::new(SharedRouter::new(config.router.clone()));
         let proxies = TrustedProxies::new(config.trusted_proxies.clone());
-        let places = Arc::new(ConnectionPlaces::behind(limits(&config), proxies.clone()));
+        let limits = limits(&config);
+        let places = Arc::new(ConnectionPlaces::behind(limits, proxies.clone()));
+        let bounds = RelayBounds {
+            connections: limits.connections,
+            sessions: config.router.max_sessions,
+            held: config.router.max_held,
+        };
         let service = Arc::new(Service {
             shared: Arc::clone(&shared),
             admission: Arc::clone(&admission),
@@ -178,6 +187,13 @@ impl Relay {
         let scheme = if tls.is_some() { "https" } else { "http" };
         #[cfg(not(feature = "relay-tls"))]
         let scheme = "http";
+        let monitor = RelayMonitor::new(Parts {
+            shared: Arc::clone(&shared),
+            places: Arc::clone(&places),
+            admission: Arc::clone(&admission),
+            orders: orders.clone(),
+            bounds,
+        });
         let worker = Worker { service, places: Arc::clone(&places), orders };
         let (address, threads) = worker::start(listeners, config.workers, &worker)?;
         let url = format!("{scheme}://{address}{base}");
@@ -191,6 +207,7 @@ impl Relay {
             #[cfg(feature = "relay-tls")]
             tls,
             order,
+            monitor,
             threads,
         })
     }
@@ -232,6 +249,16 @@ impl Relay {
         self.admission.stats()
     }
 
+    /// The counters of octets and responses.
+    pub fn traffic(&self) -> TrafficStats {
+        self.places.traffic.stats()
+    }
+
+    /// Tells how the relay fares, beyond its end.
+    pub fn monitor(&self) -> RelayMonitor {
+        self.monitor.clone()
+    }
+
     /// Takes another policy, also in the place of none. It holds at once: requests under way end whose token has no
     /// entry any longer, or another one, and so do those without a token. What was delivered stays delivered.
     pub fn set_policy(&self, policy: impl Into<Arc<Policy>>) {
@@ -239,9 +266,28 @@ impl Relay {
         self.shared.with(|router, now| router.end_revoked(now));
     }
 
+    /// Stops so that clients come back elsewhere, or to the next relay at this address, one after the other: takes no
+    /// more connections, closes those without a request, and answers parks as at the end of a hold, evenly spread
+    /// over `spread`, or a millisecond apart where they are few. Then does as [`shutdown`](Self::shutdown) with
+    /// what is left. Ends sooner when there is no connection left. Blocks until then.
+    ///
+    /// Nothing is lost, and no client counts a failure. But sessions that have left do not meet those that are still
+    /// here: channels between them stand for up to `spread`. A relay that takes their place tells nobody that a
+    /// listener is not there for its [`grace_ms`](RouterConfig::grace_ms): a spread below that refuses nobody.
+    pub fn drain(mut self, spread: Duration, timeout: Duration) {
+        self.places.close_behind_answers();
+        self.order.send_replace(Order::Drain(spread.saturating_add(timeout)));
+        let spread_ms = u64::try_from(spread.as_millis()).unwrap_or(u64::MAX / 2);
+        self.shared.with(|router, now| router.drain(now, spread_ms));
+        self.places.wait_empty_for(spread);
+        self.shared.with(|router, now| router.shutdown(now));
+        self.join();
+    }
+
     /// Answers every request under way, with END(SHUTDOWN) if need be, and stops; after `timeout` the relay
     /// stops anyway. Blocks until then.
     pub fn shutdown(mut self, timeout: Duration) {
+        self.places.close_behind_answers();
         self.order.send_replace(Order::Drain(timeout));
         self.shared.with(|router, now| router.shutdown(now));
         self.join();

@@ -116,7 +116,13 @@ impl Service {
                 }
             }
         };
-        Ok(if connection.is_last() { closing(connection, response) } else { response })
+        connection.traffic().answered(response.status().as_u16());
+        let mut response =
+            if connection.is_last() { closing(connection, response) } else { response };
+        if connection.is_unwanted() {
+            response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+        }
+        Ok(response)
     }
 
     /// Waits until it is the turn of a request of this origin, which has this grant.

@@ -87,6 +87,7 @@ impl StallWatch {
         match poll {
             Poll::Ready(Ok(octets)) => {
                 self.drain.wrote(octets);
+                self.connection.traffic().went(octets);
                 poll
             }
             Poll::Ready(Err(_)) => poll,
@@ -101,7 +102,13 @@ impl AsyncRead for StallWatch {
         cx: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.get_mut().socket).poll_read(cx, buffer)
+        let this = self.get_mut();
+        let before = buffer.filled().len();
+        let poll = Pin::new(&mut this.socket).poll_read(cx, buffer);
+        if poll.is_ready() {
+            this.connection.traffic().came(buffer.filled().len() - before);
+        }
+        poll
     }
 }
 

@@ -14,7 +14,7 @@ use std::time::Duration;
 
 use super::places::{ConnectionPlaces, Limits};
 use super::router::testing::{Body, Seen, parse};
-use super::{Relay, RelayConfig, RouterConfig};
+use super::{Phase, Relay, RelayConfig, RouterConfig};
 use crate::wire::{Hello, Status};
 
 const DEADLINE: Duration = Duration::from_secs(10);
@@ -385,6 +385,39 @@ fn shutdown_answers_parks_that_wait() {
     relay.shutdown(DEADLINE);
     assert_eq!(parse(&reply(&mut parked).body).end(), Status::Shutdown);
     drop(idle);
+}
+
+#[test]
+fn drain_answers_parks_in_order_closes_their_connections_and_takes_no_more() {
+    let relay = bound();
+    let (address, monitor) = (relay.local_addr(), relay.monitor());
+    let mut idle = dial(&relay);
+    let mut parked = park(&relay, Body::park(2, 1, 20_000));
+    assert_eq!((monitor.phase(), monitor.stats().connections.open), (Phase::Serving, 2));
+    relay.drain(DEADLINE, DEADLINE);
+    let answer = reply(&mut parked);
+    assert_eq!(parse(&answer.body).end(), Status::Ok);
+    assert!(answer.head.contains("connection: close"), "{}", answer.head);
+    requests::wait_closed(&mut idle);
+    let stats = monitor.stats();
+    assert_eq!((stats.phase, stats.connections.open), (Phase::Ended, 0));
+    assert!(TcpStream::connect(address).is_err());
+}
+
+#[test]
+fn traffic_counts_the_octets_of_sockets_and_answers_by_their_status() {
+    let relay = bound();
+    assert_eq!(raw(&relay, "GET /nowhere HTTP/1.1\r\nHost: x\r\n\r\n").status, 404);
+    let body = Body::send(1).raw(&[0; 1000]).done();
+    let mut stream = dial(&relay);
+    post(&mut stream, &body);
+    let answer = reply(&mut stream);
+    let stats = relay.traffic();
+    assert!(stats.octets_in > 1000, "{stats:?}");
+    assert!(stats.octets_out > (answer.head.len() + answer.body.len()) as u64, "{stats:?}");
+    let answered: Vec<_> = stats.responses().filter(|(_, count)| *count > 0).collect();
+    assert_eq!(answered, [(200, 1), (404, 1)]);
+    assert_eq!(stats.connections, 2);
 }
 
 #[test]

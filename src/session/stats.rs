@@ -1,5 +1,7 @@
 //! The counters of a session and of its channels.
 
+use core::fmt;
+
 /// Numbers of a session since it was opened.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[non_exhaustive]
@@ -49,6 +51,31 @@ impl Stats {
     }
 }
 
+/// A table for people: a number in each line, what it counts before it, and its unit behind.
+impl fmt::Display for Stats {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let rows = [
+            ("sends", self.sends, ""),
+            ("parks", self.parks, ""),
+            ("streams among them", self.streams, ""),
+            ("late streams", self.late, ""),
+            ("failed exchanges", self.failed, ""),
+            ("sent", self.sent, "octets"),
+            ("received", self.received, "octets"),
+            ("sent again", self.retransmitted, "octets"),
+            ("overflows", self.overflows, ""),
+            ("datagrams lost", self.datagrams_lost, ""),
+            ("round trip", self.srtt_ms.into(), "ms"),
+            ("events lost", self.events_lost, ""),
+        ];
+        for (what, number, unit) in rows {
+            let gap = if unit.is_empty() { "" } else { " " };
+            writeln!(f, "{what:<18} {number:>14}{gap}{unit}")?;
+        }
+        Ok(())
+    }
+}
+
 /// Numbers of a channel.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[non_exhaustive]
@@ -71,4 +98,20 @@ pub struct ChannelStats {
     pub datagrams_expired: u32,
     /// Datagrams that came and found no room.
     pub datagrams_dropped: u32,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Stats;
+
+    #[test]
+    fn stats_are_a_table_with_a_number_in_each_line() {
+        let stats = Stats { sent: 1_234_567, srtt_ms: 12, ..Stats::new() };
+        let table = format!("{stats}");
+        assert_eq!(table.lines().count(), 12);
+        assert!(table.contains("\nsent                      1234567 octets\n"), "{table}");
+        assert!(table.contains("\nround trip                     12 ms\n"), "{table}");
+        // The numbers stand below each other.
+        assert!(table.lines().all(|line| line.as_bytes()[32].is_ascii_digit()), "{table}");
+    }
 }

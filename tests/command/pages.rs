@@ -33,7 +33,7 @@ enum Run {
 
 /// What runs each block, which its page and the beginning of its first line tell.
 #[rustfmt::skip]
-const BLOCKS: [(&str, &str, Run); 28] = [
+const BLOCKS: [(&str, &str, Run); 30] = [
     ("README.md", "byway relay --listen 0.0.0.0:8080 --open", Run::Here),
     ("README.md", "export BYWAY_RELAY=", Run::Here),
     ("README.md", "byway send holiday.jpg", Run::Here),
@@ -54,6 +54,8 @@ const BLOCKS: [(&str, &str, Run); 28] = [
     ("examples/deploy/README.md", "install -d /etc/byway", Run::In("examples/package/test-deb", "token new everybody --out")),
     ("examples/deploy/README.md", "cat > /etc/letsencrypt", Run::Never("certbot wants a name in the public DNS")),
     ("examples/deploy/README.md", "byway relay --listen 0.0.0.0:8080 --policy", Run::In("tests/command/admission.rs", "\"--policy\"")),
+    ("examples/deploy/README.md", "systemctl start byway@2", Run::In("tests/command/drain.rs", "relay_takes_the_place_of_another")),
+    ("examples/deploy/README.md", "(umask 077; openssl rand", Run::In("tests/command/metrics.rs", "\"--metrics-token\"")),
     ("examples/firmware/README.md", "examples/firmware/run", Run::In("tests/run", "examples/firmware/run")),
     ("examples/package/README.md", "examples/package/deb", Run::In("tests/run", "examples/package/deb")),
     ("examples/package/README.md", "byway token new everybody", Run::In("examples/package/test-deb", "token new everybody --out")),

@@ -1,6 +1,8 @@
 //! Processes of the command.
 
-use std::io::{BufRead, BufReader, Read};
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::TcpListener;
+use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, ChildStdout, Command, ExitStatus, Stdio};
 use std::sync::LazyLock;
@@ -50,6 +52,15 @@ impl Byway {
         Self::spawn(shell.args(["-c", script, "sh", env!("CARGO_BIN_EXE_byway")]).args(args))
     }
 
+    /// Starts the command as a service manager does that passes a listener on.
+    pub fn start_with_listener<const N: usize>(listener: &TcpListener, args: [&str; N]) -> Self {
+        let script = "export LISTEN_PID=$$ LISTEN_FDS=1; exec \"$@\" 3<&0 </dev/null";
+        let mut shell = Command::new("sh");
+        shell.args(["-c", script, "sh", env!("CARGO_BIN_EXE_byway")]).args(args);
+        let listener = listener.try_clone().expect("a descriptor");
+        Self::spawn_with(&mut shell, OwnedFd::from(listener).into())
+    }
+
     pub fn id(&self) -> u32 {
         self.child.id()
     }
@@ -61,8 +72,12 @@ impl Byway {
     }
 
     fn spawn(command: &mut Command) -> Self {
+        Self::spawn_with(command, Stdio::piped())
+    }
+
+    fn spawn_with(command: &mut Command, stdin: Stdio) -> Self {
         let mut child = without_settings(command)
-            .stdin(Stdio::piped())
+            .stdin(stdin)
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
             .spawn()
@@ -86,6 +101,12 @@ impl Byway {
             panic!("nothing on stdout; stderr: {:?}", self.stderr.iter().collect::<Vec<_>>());
         };
         (line, lines)
+    }
+
+    /// Waits for the first line of stderr that contains `text`.
+    pub fn told(&mut self, text: &str) -> String {
+        self.wait_told(text);
+        self.told.iter().find(|line| line.contains(text)).cloned().unwrap_or_default()
     }
 
     /// Waits until a line of stderr contains `text`.
@@ -174,6 +195,7 @@ fn without_settings(command: &mut Command) -> &mut Command {
         .env_remove("XDG_STATE_HOME")
         .env("HOME", home())
         .env_remove("BYWAY_LOG")
+        .env_remove("BYWAY_LOG_FORMAT")
         .env_remove("BYWAY_TOKEN")
         .env_remove("BYWAY_TOKEN_FILE")
         .env_remove("BYWAY_CONFIG")
@@ -231,6 +253,11 @@ impl Relay {
         self.process.wait_told(text);
     }
 
+    /// Waits for the first line of stderr that contains `text`.
+    pub fn told(&mut self, text: &str) -> String {
+        self.process.told(text)
+    }
+
     /// Kills the relay, and starts another one on the same address.
     pub fn replace(self) -> Self {
         let address = self.address().to_owned();
@@ -259,4 +286,9 @@ fn lines(from: impl Read + Send + 'static) -> Receiver<String> {
         }
     });
     take
+}
+
+/// Says that something is not run, and why, where tests/run reads it: past what the test runner keeps to itself.
+pub fn not_run(what: &str) {
+    let _ = writeln!(std::io::stdout(), "\nnot run: {what}");
 }

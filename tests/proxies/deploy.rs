@@ -17,6 +17,12 @@ use crate::{PACES, carry, client, join};
 const SITE: &str = include_str!("../../examples/deploy/byway.conf");
 const DEVICES: &str = include_str!("../../examples/deploy/byway-devices.cfg");
 const SERVICE: &str = include_str!("../../examples/deploy/byway-relay.service");
+/// Two relays that take each other's place, and their socket.
+const TEMPLATE: &str = include_str!("../../examples/deploy/byway@.service");
+const SOCKET: &str = include_str!("../../examples/deploy/byway.socket");
+
+/// Two relays behind haproxy; the part of its configuration before that is the one for devices.
+const TWO: &str = include_str!("../../examples/deploy/byway-two.cfg");
 
 /// Octets each way: more than one of the client's bodies, which are the largest that go up.
 const LEN: usize = 6 << 20;
@@ -35,6 +41,7 @@ impl Relay {
         let line = SERVICE.lines().find_map(|line| line.strip_prefix("ExecStart="));
         let mut line = line.expect("a command").to_owned();
         put(&mut line, "127.0.0.1:8080", &format!("127.0.0.1:{port}"));
+        put(&mut line, "--metrics 127.0.0.1:9080", "--metrics 127.0.0.1:0");
         // These tests are of the fronts: their clients have no tokens.
         put(&mut line, "--policy /etc/byway/policy.toml", "--open");
         let mut words = line.split_whitespace();
@@ -160,6 +167,60 @@ fn data_both_ways_through_the_front_for_devices_and_over_a_restart_of_the_relay(
     carry_over_restarts(relay, port, config);
 }
 
+/// A relay that a balancer asks whether it is ready.
+fn relay_to_balance(port: u16, metrics: u16) -> Child {
+    let [listen, metrics] = [port, metrics].map(|port| format!("127.0.0.1:{port}"));
+    let mut child = Command::new(env!("CARGO_BIN_EXE_byway"))
+        .args(["relay", "--listen", &listen, "--metrics", &metrics])
+        .stdout(Stdio::piped())
+        .spawn()
+        .expect("byway starts");
+    let mut url = String::new();
+    let stdout = child.stdout.take().expect("piped");
+    BufReader::new(stdout).read_line(&mut url).expect("its URL");
+    child
+}
+
+/// haproxy as the page has it before two relays, at these ports and those of their metrics.
+fn front_of_two(ports: [u16; 4]) -> Daemon {
+    Daemon::haproxy_by(|_, port| {
+        let defaults = DEVICES.split_once("defaults\n").expect("its defaults").1;
+        let defaults = defaults.split_once("\n\n").expect("behind them").0;
+        let mut rules = format!("global\n    maxconn 200\n\ndefaults\n{defaults}\n\n{TWO}");
+        for (there, here) in ["127.0.0.1:8081", "127.0.0.1:8082"].iter().zip(&ports[..2]) {
+            put(&mut rules, &format!("{there} port"), &format!("127.0.0.1:{here} port"));
+        }
+        for (there, here) in ["port 9081", "port 9082"].iter().zip(&ports[2..]) {
+            put(&mut rules, there, &format!("port {here}"));
+        }
+        let tls = "bind :::8443 v4v6 ssl crt /etc/haproxy/relay.example.pem alpn http/1.1";
+        put(&mut rules, tls, &format!("bind 127.0.0.1:{port}"));
+        rules
+    })
+}
+
+#[test]
+fn relay_takes_the_place_of_another_behind_haproxy_and_nothing_is_lost() {
+    let ports: [u16; 4] = std::array::from_fn(|_| free_port());
+    let start = |n: usize| relay_to_balance(ports[n], ports[2 + n]);
+    let mut old = start(0);
+    let haproxy = front_of_two(ports);
+    let [one, other] = PACES.map(|pace| client(pace, Config::new(crate::http(haproxy.port))));
+    let (a, b) = join(&one, &other);
+    carry(&a, &b, LEN);
+    let mut new = start(1);
+    thread::scope(|scope| {
+        scope.spawn(|| carry(&a, &b, LEN));
+        let pid = rustix::process::Pid::from_child(&old);
+        rustix::process::kill_process(pid, rustix::process::Signal::TERM).expect("told");
+        assert!(old.wait().expect("a child").success());
+    });
+    // By the new one alone.
+    carry(&a, &b, LEN);
+    let _ = new.kill();
+    let _ = new.wait();
+}
+
 /// A front in TCP mode passes octets behind a waiting request on at once.
 #[test]
 fn device_uses_one_handshake_through_the_front_for_devices() {
@@ -186,21 +247,32 @@ fn device_behind_the_site_makes_few_handshakes() {
 }
 
 #[test]
-fn service_file_is_valid_for_systemd() {
+fn service_files_are_valid_for_systemd() {
     let directory = tempfile::tempdir().expect("a directory");
-    let mut service = SERVICE.to_owned();
-    put(&mut service, "/usr/local/bin/byway", env!("CARGO_BIN_EXE_byway"));
-    let path = write(directory.path(), "byway-relay.service", &service);
-    let checked = Command::new("systemd-analyze").arg("verify").arg(&path).output();
+    let unit = |name: &str, text: &str| {
+        let text = text.replace("/usr/local/bin/byway", env!("CARGO_BIN_EXE_byway"));
+        write(directory.path(), name, &text)
+    };
+    let services = [
+        ("byway-relay.service", SERVICE),
+        ("byway@1.service", TEMPLATE),
+        ("byway@2.service", TEMPLATE),
+    ];
+    let services = services.map(|(name, text)| unit(name, text));
+    let socket = unit("byway.socket", SOCKET);
+    let checked =
+        Command::new("systemd-analyze").arg("verify").args(&services).arg(&socket).output();
     let checked = checked.expect("systemd-analyze; tests/run installs it");
     let told = String::from_utf8_lossy(&checked.stderr);
     assert!(checked.status.success() && told.is_empty(), "{told}");
 
-    let security = Command::new("systemd-analyze")
-        .args(["security", "--offline=true", "--threshold=15"])
-        .arg(&path)
-        .output()
-        .expect("systemd-analyze");
-    let told = String::from_utf8_lossy(&security.stdout);
-    assert!(security.status.success(), "more exposed than 1.5 of 10: {told}");
+    for service in services {
+        let security = Command::new("systemd-analyze")
+            .args(["security", "--offline=true", "--threshold=15"])
+            .arg(&service)
+            .output()
+            .expect("systemd-analyze");
+        let told = String::from_utf8_lossy(&security.stdout);
+        assert!(security.status.success(), "more exposed than 1.5 of 10: {told}");
+    }
 }

@@ -2,7 +2,6 @@
 
 use std::fmt::{self, Display};
 use std::io::IsTerminal;
-use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, Instant};
 
 use clap::Args;
@@ -12,7 +11,8 @@ use serde_json::json;
 
 use super::names::Shown;
 use crate::cli::failure::CommandError;
-use crate::cli::{QUIET, announce, say};
+use crate::cli::stderr::is_quiet;
+use crate::cli::{announce, say};
 
 /// How often the bar is drawn where nothing happens, so that its rate falls.
 const TICK: Duration = Duration::from_millis(500);
@@ -72,7 +72,7 @@ pub struct Progress {
 
 impl Progress {
     pub fn new(audience: Audience, octets: u64) -> Self {
-        let is_shown = !audience.json && std::io::stderr().is_terminal() && !QUIET.load(Relaxed);
+        let is_shown = !audience.json && std::io::stderr().is_terminal() && !is_quiet();
         let bar = match is_shown {
             true => ProgressBar::with_draw_target(Some(octets), ProgressDrawTarget::stderr()),
             false => ProgressBar::hidden(),

@@ -30,13 +30,12 @@ impl Tables {
             self.end_park(now, before, ParkEnd::Newer);
         }
         let kind = RequestKind::of(hello);
-        let hold_until = now + u64::from(hello.hold_ms).min(self.config.max_hold_ms);
+        let hold_until =
+            self.hold_until(now, u64::from(hello.hold_ms).min(self.config.max_hold_ms));
         let streams = hello.flags.has(HelloFlags::STREAM) && kind == RequestKind::Park;
         let ticks = streams.then_some(Ticks { began: now, due: now });
         let single = (kind == RequestKind::Single).then_some(SingleMessages::Spoke);
-        if let Some(exchange) = self.exchanges.get_mut(id) {
-            exchange.take_place(Park { hold_until, ticks, single });
-        }
+        self.exchanges.take_place(id, Park { hold_until, ticks, single });
         self.stats.streams += u64::from(streams);
         trace!(session = %peer, exchange = id, seq = hello.seq, hold_ms = hello.hold_ms, streams, "parked");
         let mut wake = None;

@@ -60,6 +60,7 @@ impl Tables {
                 Status::Ok if held.contains(&(endpoint, request.claim)) => {}
                 Status::Ok => held.push((endpoint, request.claim)),
                 Status::Limited => {
+                    self.stats.limits.note(Limit::Claims);
                     debug!(%session, %endpoint, limit = %Limit::Claims, "claim is LIMITED");
                 }
                 _ => debug!(%session, %endpoint, status = status.name(), "claim is refused"),

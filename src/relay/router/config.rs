@@ -1,6 +1,8 @@
 //! The router's settings and counters.
 
+use super::limit_stats::LimitStats;
 use super::rate::Rate;
+use super::waits::WaitStats;
 use crate::secure::HostDigest;
 use crate::wire::{MAX_CLAIMS, MAX_DATAGRAM, Status};
 
@@ -180,6 +182,12 @@ pub struct RouterStats {
     pub forwarded: u64,
     /// Messages, and slices of messages, written into responses.
     pub messages: u64,
+    /// Messages that arrived for other sessions.
+    pub messages_in: u64,
+    /// How long messages waited for their receivers.
+    pub waits: WaitStats,
+    /// How often each limit was reached.
+    pub limits: LimitStats,
     /// Verdicts DELIVERED.
     pub delivered: u64,
     /// Verdicts BUSY.

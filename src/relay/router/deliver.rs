@@ -44,13 +44,19 @@ impl Tables {
         index: u16,
         demand: Demand,
     ) -> Result<(), Rejection> {
+        self.stats.messages_in += 1;
         match demand {
             Demand::Hello(_) => debug_assert!(false, "HELLO is the first message alone"),
             Demand::Connect { channel, endpoint, kind, message } => {
                 match self.ask(now, upload.id, channel, &endpoint, kind) {
                     Ok(peer) => {
                         self.welcome(self.source_of(upload.id), peer);
-                        upload.begin(index, (peer, ChannelRef::NONE), Content::Control(message));
+                        upload.begin(
+                            now,
+                            index,
+                            (peer, ChannelRef::NONE),
+                            Content::Control(message),
+                        );
                     }
                     Err(status) => self.judge_at_once(upload, index, status),
                 }
@@ -67,19 +73,19 @@ impl Tables {
                     Some(_) | None => {}
                 }
                 if self.sessions.get(&peer).is_none_or(|s| s.asked.admits(channel, source)) {
-                    upload.begin(index, (peer, channel), Content::Control(message));
+                    upload.begin(now, index, (peer, channel), Content::Control(message));
                 } else {
                     // A stranger, with a token from somewhere.
                     self.judge_at_once(upload, index, Status::NoListener);
                 }
             }
             Demand::Pass(message) => {
-                upload.begin(index, upload.route()?, Content::Control(message));
+                upload.begin(now, index, upload.route()?, Content::Control(message));
             }
             Demand::Unwelcome(message) => {
                 let (peer, channel) = upload.route()?;
                 self.unwelcome(self.source_of(upload.id), peer);
-                upload.begin(index, (peer, channel), Content::Control(message));
+                upload.begin(now, index, (peer, channel), Content::Control(message));
             }
             Demand::Receive(window) => {
                 let (peer, channel) = upload.route()?;
@@ -91,7 +97,7 @@ impl Tables {
                     true => Content::Datagram { data, have: BytesMut::new() },
                     false => Content::Stream { data, done: 0 },
                 };
-                upload.begin(index, upload.route()?, content);
+                upload.begin(now, index, upload.route()?, content);
             }
         }
         Ok(())
@@ -123,6 +129,7 @@ impl Tables {
                 session.is_some_and(|s| s.asked.has(channel, peer.address()))
             });
             if !is_repeat && !self.bearers.connect(now, &grant) {
+                self.stats.limits.note(Limit::PolicyConnects);
                 if self.bearers.refuse(now, &grant) {
                     let (holder, limit) = (grant.holder(), Limit::PolicyConnects);
                     info!(%holder, %endpoint, "LIMITED: {limit} is reached");
@@ -138,6 +145,7 @@ impl Tables {
                 None => self.config.asked.min(ASKED_AT_FIRST),
             };
             if session.asked.note(channel, peer.address(), kind, most) {
+                self.stats.limits.note(Limit::Asked);
                 trace!(session = %source, limit = %Limit::Asked, "the oldest connection is forgotten");
             }
         }
@@ -251,6 +259,7 @@ impl Tables {
         let Some(exchange) = self.exchanges.get(park) else { return Capacity::Wait };
         let max = exchange.response.max();
         if least + FRAME_LEN > max {
+            self.stats.limits.note(Limit::MaxResponse);
             debug!(session = %message.peer, max, limit = %Limit::MaxResponse, "no answer could hold a message");
             return Capacity::Never(Status::Limited);
         }
@@ -281,6 +290,7 @@ impl Tables {
             // A datagram is counted already.
             let free = self.budget.free_beside(&self.accounts, account, message.held());
             if free < room {
+                self.stats.limits.note(Limit::MaxHeld);
                 trace!(exchange = upload.id, limit = %Limit::MaxHeld, "an upload stands");
                 room = free;
                 self.budget.starve(&mut self.accounts, upload.id, account);
@@ -298,6 +308,9 @@ impl Tables {
         upload: &mut Upload,
         room: usize,
     ) -> Option<u32> {
+        if let Some(since) = upload.begin_writing() {
+            self.stats.waits.note(now.saturating_sub(since));
+        }
         let message = upload.in_hand()?;
         let peer = message.peer;
         if let Content::Control(control) = &message.content {
@@ -427,6 +440,7 @@ impl Tables {
         }
         let dropped = session.stored.acks.insert(from, window, account, due, self.config.acks);
         if let Some(account) = dropped {
+            self.stats.limits.note(Limit::Acks);
             debug!(session = %peer, limit = %Limit::Acks, "the oldest acknowledgement is dropped");
             self.stats.acks_dropped += 1;
             self.give_ack(account);
@@ -438,7 +452,9 @@ impl Tables {
 
     /// Two sessions have something to do with each other: each is told when the other is over.
     fn acquaint(&mut self, a: SessionKey, b: SessionKey) {
-        self.sessions.acquaint(a, b, self.config.peers);
+        if self.sessions.acquaint(a, b, self.config.peers) {
+            self.stats.limits.note(Limit::Peers);
+        }
     }
 
     /// The session wants to be told when `peer` parks, or that `peer` is over.
@@ -448,6 +464,7 @@ impl Tables {
                 self.poke(now, session);
             }
         } else if self.wishes.add(session, peer, self.config.wishes) {
+            self.stats.limits.note(Limit::Wishes);
             trace!(%session, limit = %Limit::Wishes, "the oldest wish is forgotten");
         }
     }

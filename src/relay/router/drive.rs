@@ -308,6 +308,7 @@ impl Router {
         let session = session.unwrap_or_default();
         match why {
             Rejection::Limited(limit) => {
+                tables.stats.limits.note(limit);
                 debug!(%session, exchange = id, %limit, "request is LIMITED: a limit is reached");
             }
             _ => debug!(%session, exchange = id, ?why, "request is rejected"),

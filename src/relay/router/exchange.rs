@@ -336,6 +336,13 @@ impl ServerExchange {
         self.stage = AnswerStage::Parked(park);
     }
 
+    /// The hold of the park ends at `until`, if not before; false if this is no park that has its place.
+    pub fn end_hold_by(&mut self, until: u64) -> bool {
+        let Some(park) = self.park_mut() else { return false };
+        park.hold_until = park.hold_until.min(until);
+        true
+    }
+
     /// The messages of a park with SINGLE are dealt with from now on; behind them comes `bye`.
     pub fn begin_speaking(&mut self, bye: bool) {
         if let Some(park) = self.park_mut() {

@@ -7,7 +7,7 @@ use rustc_hash::FxHashMap;
 use super::ExchangeId;
 use super::accounts::AccountId;
 use super::deadlines::Deadlines;
-use super::exchange::ServerExchange;
+use super::exchange::{Park, ServerExchange};
 use super::response::Response;
 
 /// All exchanges.
@@ -15,6 +15,8 @@ use super::response::Response;
 pub(super) struct Exchanges {
     next: ExchangeId,
     table: FxHashMap<ExchangeId, ServerExchange>,
+    /// Parks among them that have their place.
+    parked: usize,
     timers: Deadlines<ExchangeId>,
     /// Exchanges whose drivers are to look again.
     wakes: VecDeque<ExchangeId>,
@@ -25,6 +27,7 @@ impl Exchanges {
         Self {
             next: 0,
             table: FxHashMap::default(),
+            parked: 0,
             timers: Deadlines::new(),
             wakes: VecDeque::new(),
         }
@@ -50,6 +53,38 @@ impl Exchanges {
         self.table.len()
     }
 
+    /// How many are parks that wait or are being answered.
+    pub fn parked(&self) -> usize {
+        self.parked
+    }
+
+    /// A park takes its place.
+    pub fn take_place(&mut self, id: ExchangeId, park: Park) {
+        if let Some(exchange) = self.table.get_mut(&id) {
+            debug_assert!(exchange.park().is_none(), "a park takes its place once");
+            exchange.take_place(park);
+            self.parked += 1;
+        }
+    }
+
+    /// END is written to an exchange, or nothing at all will be.
+    pub fn end(&mut self, id: ExchangeId) {
+        if let Some(exchange) = self.table.get_mut(&id) {
+            self.parked -= usize::from(exchange.park().is_some());
+            exchange.end();
+        }
+    }
+
+    /// The hold of a park ends at `until`, if not before.
+    pub fn shorten_hold(&mut self, id: ExchangeId, until: u64) {
+        if let Some(exchange) = self.table.get_mut(&id)
+            && exchange.end_hold_by(until)
+        {
+            let at = exchange.deadline_mut().map_or(until, |due| due.min(until));
+            self.arm(id, Some(at));
+        }
+    }
+
     /// The numbers of all exchanges, the oldest first.
     pub fn ids(&self) -> Vec<ExchangeId> {
         let mut ids: Vec<_> = self.table.keys().copied().collect();
@@ -60,7 +95,9 @@ impl Exchanges {
     /// Forgets an exchange.
     pub fn remove(&mut self, id: ExchangeId) -> Option<ServerExchange> {
         self.arm(id, None);
-        self.table.remove(&id)
+        let exchange = self.table.remove(&id)?;
+        self.parked -= usize::from(exchange.park().is_some());
+        Some(exchange)
     }
 
     /// Sets when an exchange is to be looked at.

@@ -13,6 +13,8 @@ const MIN_SLICE: usize = 256;
 /// The message of an upload that is being dealt with.
 #[derive(Debug)]
 pub(super) struct InHand {
+    /// When its beginning arrived, until something of it is written.
+    pub arrived: Option<u64>,
     /// Its place in the request.
     pub index: u16,
     pub peer: SessionKey,

@@ -20,7 +20,8 @@
 //!  welcome.rs  whether the message may wake its peer
 //!  arrive.rs   a park takes its place
 //!  claims.rs   which session listens where (proofs.rs: by which key); life.rs: sessions that are over without BYE
-//!  park.rs     what is written into an answer, and what ends it (park_end.rs: for which reasons)
+//!  park.rs     what is written into an answer, and what ends it (park_end.rs: for which reasons; drain.rs:
+//!              all holds end soon)
 //!  tables.rs   Tables: all state but the uploads; what is noted for later
 //! ```
 //!
@@ -40,7 +41,7 @@
 //!  bearers.rs    what bearers of tokens have: sessions, and connections begun
 //!  origin.rs, accounts.rs, rate.rs   for whom a request counts, what is held for it, and how often it
 //!                may do what is limited
-//!  config.rs     RouterConfig: limits and timers; RouterStats: counters
+//!  config.rs     RouterConfig: limits and timers; RouterStats: counters, among them limit_stats.rs, waits.rs
 //! ```
 //!
 //! The octets of a message go from [`Router::handle_body`] by `Upload::next` to `Tables::bring_on`, which
@@ -57,12 +58,14 @@ mod control;
 mod deadlines;
 mod deliver;
 mod demand;
+mod drain;
 mod drive;
 mod exchange;
 mod exchanges;
 mod forgotten;
 mod key;
 mod life;
+mod limit_stats;
 mod message;
 mod names;
 mod origin;
@@ -81,6 +84,7 @@ pub(super) mod testing;
 #[cfg(test)]
 mod tests;
 mod upload;
+mod waits;
 mod welcome;
 mod wishes;
 
@@ -104,12 +108,14 @@ use upload::Upload;
 pub use accounts::Meter;
 pub use config::{RouterConfig, RouterStats};
 pub(super) use exchange::Shortage;
+pub use limit_stats::LimitStats;
 pub use origin::Origin;
 pub(super) use origin::network;
 pub use proofs::{CheckedProof, ProofCheck};
 #[cfg(feature = "relay-tls")]
 pub(super) use rate::Bucket;
 pub use rate::Rate;
+pub use waits::WaitStats;
 
 /// The number of an exchange, which is never used again.
 pub type ExchangeId = u64;
@@ -399,7 +405,7 @@ impl Router {
         RouterStats {
             sessions: self.tables.sessions.len(),
             exchanges: self.tables.exchanges.len(),
-            parked: self.tables.sessions.parked(),
+            parked: self.tables.exchanges.parked(),
             names: self.tables.names.len(),
             held: self.tables.budget.held() - self.tables.kept_acks * KEPT_ACK,
             origins: self.tables.accounts.len(),

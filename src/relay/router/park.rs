@@ -194,9 +194,7 @@ impl Tables {
 
     /// Nothing more is written into the response.
     pub(super) fn close(&mut self, id: ExchangeId) {
-        if let Some(exchange) = self.exchanges.get_mut(id) {
-            exchange.end();
-        }
+        self.exchanges.end(id);
         self.exchanges.wake(id);
     }
 

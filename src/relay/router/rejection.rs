@@ -54,9 +54,28 @@ pub(super) enum Limit {
     MaxResponse,
 }
 
-impl fmt::Display for Limit {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
+impl Limit {
+    /// All of them, in the order of their numbers.
+    pub const ALL: [Self; 15] = [
+        Self::MaxBody,
+        Self::MaxMessages,
+        Self::MaxSessions,
+        Self::MaxHeld,
+        Self::PolicySessions,
+        Self::PolicyConnects,
+        Self::BodyRate,
+        Self::Sends,
+        Self::Claims,
+        Self::Proofs,
+        Self::Wishes,
+        Self::Peers,
+        Self::Asked,
+        Self::Acks,
+        Self::MaxResponse,
+    ];
+
+    pub const fn name(self) -> &'static str {
+        match self {
             Self::MaxBody => "max_body",
             Self::MaxMessages => "max_messages",
             Self::MaxSessions => "max_sessions",
@@ -72,6 +91,12 @@ impl fmt::Display for Limit {
             Self::Asked => "asked",
             Self::Acks => "acks",
             Self::MaxResponse => "max_response",
-        })
+        }
+    }
+}
+
+impl fmt::Display for Limit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
     }
 }

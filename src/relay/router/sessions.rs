@@ -227,11 +227,6 @@ impl Sessions {
         self.table.len()
     }
 
-    /// How many have a park that waits or is being answered.
-    pub fn parked(&self) -> usize {
-        self.table.values().filter(|session| session.park().is_some()).count()
-    }
-
     /// Whether a session is among those that go on when there is no room for others.
     pub fn is_known(&self, peer: &SessionKey) -> bool {
         self.table.get(peer).is_some_and(SessionRecord::is_known)
@@ -341,8 +336,10 @@ impl Sessions {
         Some(peer)
     }
 
-    /// Two sessions have something to do with each other: each is told when the other is over.
-    pub fn acquaint(&mut self, a: SessionKey, b: SessionKey, most: usize) {
+    /// Two sessions have something to do with each other: each is told when the other is over. True: more than `most`
+    /// peers were such, and another is forgotten.
+    pub fn acquaint(&mut self, a: SessionKey, b: SessionKey, most: usize) -> bool {
+        let mut forgets = false;
         for (one, other) in [(a, b.address()), (b, a.address())] {
             let Some(session) = self.table.get_mut(&one) else { continue };
             // The other is back: what was kept would end what they have to do with each other now.
@@ -352,9 +349,11 @@ impl Sessions {
                 && let Some(&any) = session.peers.iter().find(|peer| **peer != other)
             {
                 trace!(session = %one, limit = %Limit::Peers, "a peer is forgotten");
+                forgets = true;
                 session.peers.remove(&any);
             }
         }
+        forgets
     }
 
     /// The session is over. GONE is kept for its peers, at most `most` each: those for which it is new.

@@ -34,6 +34,8 @@ pub(super) struct Tables {
     born: u64,
     /// Whether everything is answered END(SHUTDOWN).
     pub is_down: bool,
+    /// When all holds end at the latest, once the relay drains.
+    pub holds_end: Option<u64>,
     /// Whether requests without a grant are none that the policy lets in.
     pub wants_grants: bool,
     pub exchanges: Exchanges,
@@ -73,6 +75,7 @@ impl Tables {
         Self {
             born: now,
             is_down: false,
+            holds_end: None,
             wants_grants: false,
             exchanges: Exchanges::new(),
             sessions: Sessions::new(),
@@ -146,6 +149,7 @@ impl Tables {
             let Some(oldest) = self.sessions.evictable(now, self.config.grace_ms) else {
                 return false;
             };
+            self.stats.limits.note(Limit::MaxSessions);
             trace!(session = %oldest, limit = %Limit::MaxSessions, "forgotten for another");
             self.forget(oldest);
         }

@@ -365,17 +365,25 @@ impl Upload {
     /// Takes a message in hand, to go to a peer; to be dropped if the peer gets no more of this upload.
     pub fn begin(
         &mut self,
+        now: u64,
         index: u16,
         (peer, channel): (SessionKey, ChannelRef),
         content: Content,
     ) {
         debug_assert!(self.in_hand.is_none(), "one message after the other");
-        let mut message = InHand { index, peer, channel, content };
+        let arrived = Some(now);
+        let mut message = InHand { arrived, index, peer, channel, content };
         if let Some(&status) = self.refused.get(&peer) {
             message.drop_rest(status);
         }
         self.in_hand = Some(message);
         self.speaks = true;
+    }
+
+    /// Something of the message in hand is about to be written: since when the message is there, if nothing of it was
+    /// written before.
+    pub fn begin_writing(&mut self) -> Option<u64> {
+        self.in_hand.as_mut()?.arrived.take()
     }
 
     /// A message has its verdict already.

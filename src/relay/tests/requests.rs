@@ -12,7 +12,7 @@ fn hasty() -> Relay {
 }
 
 /// Until the relay closes it, which it does long before its time for idle connections.
-fn wait_closed(stream: &mut TcpStream) {
+pub(super) fn wait_closed(stream: &mut TcpStream) {
     let ended = stream.read(&mut [0]);
     assert!(matches!(ended, Ok(0)), "{ended:?}");
 }

@@ -1,0 +1,67 @@
+//! The status page in a real browser, which Debian's package chromium has.
+
+use std::process::Command;
+
+use crate::metrics::relay;
+use crate::process::{Byway, not_run};
+
+/// Where the pictures of the page go.
+const PICTURES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/target/tests");
+
+/// Lets the page read the metrics some times, by a clock that goes faster than ours, and gives what `what` asks for.
+fn browse(url: &str, what: &str, more: &[&str]) -> String {
+    let profile = tempfile::tempdir().expect("a directory");
+    let output = Command::new("chromium")
+        .args(["--headless", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage"])
+        .args(["--no-first-run", "--disable-background-networking", "--virtual-time-budget=20000"])
+        .arg(format!("--user-data-dir={}", profile.path().display()))
+        .args(more)
+        .args([what, url])
+        .output()
+        .expect("chromium");
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8_lossy(&output.stdout).into_owned()
+}
+
+#[test]
+fn status_page_shows_what_the_metrics_tell_on_screens_of_each_kind() {
+    if Command::new("chromium").arg("--version").output().is_err() {
+        not_run("the status page in a browser: there is no chromium (Debian's package)");
+        return;
+    }
+    let (relay, watch) = relay();
+    let mut listens = ["one:1", "two:1"]
+        .map(|name| Byway::start(["listen", name, "--exec", "cat", "--relay", &relay.url]));
+    listens.iter_mut().for_each(|listen| listen.wait_told("listening on"));
+    watch.wait("byway_relay_parked", |parked| parked == 2.0);
+    let page = browse(&watch.url(), "--dump-dom", &[]);
+    for shown in [
+        ">relay ready</span>",
+        "version 0.1.0",
+        ">Clients here</h2>",
+        ">2<small>",
+        "nothing so far",
+    ] {
+        assert!(page.contains(shown), "{shown} in {page}");
+    }
+    // The line of a chart has points, which the script drew: no policy forbade it.
+    assert!(page.contains("class=\"line\" d=\"M"), "{page}");
+    std::fs::create_dir_all(PICTURES).expect("a directory");
+    for (name, size, dark) in [
+        ("desktop-light", "1280,800", false),
+        ("desktop-dark", "1280,800", true),
+        ("phone-light", "390,1600", false),
+        ("phone-dark", "390,1600", true),
+    ] {
+        let path = format!("{PICTURES}/status-{name}.png");
+        let _ = std::fs::remove_file(&path);
+        let mut more = vec![format!("--window-size={size}")];
+        if dark {
+            more.push("--blink-settings=preferredColorScheme=0".into());
+        }
+        let more: Vec<_> = more.iter().map(String::as_str).collect();
+        browse(&watch.url(), &format!("--screenshot={path}"), &more);
+        let size = std::fs::metadata(&path).map_or(0, |file| file.len());
+        assert!(size > 10_000, "{path} has {size} octets");
+    }
+}
