@@ -111,8 +111,8 @@ impl From<io::Error> for CommandError {
 }
 
 /// Prints clap's error and gives the exit code: the whole help if there are no arguments, else the
-/// error's lines joined to one.
-pub fn usage(error: clap::Error) -> ExitCode {
+/// error's lines joined to one, and where the help of this `action` is, if one was named.
+pub fn usage(error: clap::Error, action: Option<&str>) -> ExitCode {
     if error.kind() == ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand {
         let _ = error.print();
         return ExitCode::from(Code::Usage as u8);
@@ -121,5 +121,9 @@ pub fn usage(error: clap::Error) -> ExitCode {
     let cause = text.lines().map(str::trim).take_while(|line| !line.is_empty());
     let cause = cause.collect::<Vec<_>>().join(" ");
     let cause = cause.strip_prefix("error: ").unwrap_or(&cause);
-    CommandError::usage(format_args!("{cause}; see byway --help")).exit()
+    match action {
+        Some(action) => CommandError::usage(format_args!("{cause}; see byway help {action}")),
+        None => CommandError::usage(format_args!("{cause}; see byway --help")),
+    }
+    .exit()
 }

@@ -61,9 +61,10 @@ fn show(key: &PublicKey, json: bool) -> Result<(), CommandError> {
     if !json && stdout.is_terminal() {
         text += &picture(key.name().as_str()).map_err(CommandError::failed)?;
     }
-    stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()).map_err(|error| {
-        CommandError::failed(format_args!("stdout cannot be written: {error}; look at its reader"))
-    })
+    stdout
+        .write_all(text.as_bytes())
+        .and_then(|()| stdout.flush())
+        .map_err(|error| stdout::unwritten(&error))
 }
 
 /// The QR code (ISO/IEC 18004) of a text. Cameras look for black on white, so the colours are set,

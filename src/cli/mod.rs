@@ -132,7 +132,8 @@ enum Action {
         #[arg(value_name = "COMMAND|TOPIC")]
         path: Vec<String>,
     },
-    /// Print what completes the command's words in a shell, as in `byway completions bash
+    /// Print what completes the command's words in a shell, as in `mkdir -p
+    /// ~/.local/share/bash-completion/completions; byway completions bash
     /// >~/.local/share/bash-completion/completions/byway`
     Completions {
         /// The shell
@@ -155,12 +156,20 @@ pub fn main() -> ExitCode {
             let _ = error.print();
             return ExitCode::SUCCESS;
         }
-        Err(error) => return failure::usage(error),
+        Err(error) => return failure::usage(error, named_action().as_deref()),
     };
     let started = stderr::start(command.verbose, command.quiet, command.log_format);
     let result = started.and_then(|()| run(command.action));
     signals::finish();
     result.map_or_else(|failure| failure.exit(), |()| ExitCode::SUCCESS)
+}
+
+/// The name of the action on the command line.
+fn named_action() -> Option<String> {
+    let word =
+        std::env::args_os().skip(1).find(|word| !word.as_encoded_bytes().starts_with(b"-"))?;
+    let word = word.into_string().ok()?;
+    Command::command().find_subcommand(&word).map(|found| found.get_name().to_owned())
 }
 
 fn run(action: Action) -> Result<(), CommandError> {

@@ -112,14 +112,16 @@ fn open_as(
 
 /// Opens the client. An obstacle is told after [`SOON`]; the client tries on until its time is over.
 pub fn reach(config: Config) -> Result<Client, Error> {
-    let patience = config.open_timeout;
+    let (patience, url) = (config.open_timeout, config.url.clone());
     let client = Client::start(config)?;
     match client.wait_open(patience.min(SOON)) {
         Err(error @ Error::Transport(TransportError::Blocked(cause)))
             if !cause.is_lasting() && patience > SOON =>
         {
             let seconds = patience.as_secs();
-            say(format_args!("{error}: trying for {seconds} s (--timeout)"));
+            say(format_args!(
+                "{url}: {error}; byway doctor tells more: trying for {seconds} s (--timeout)"
+            ));
             client.wait_open(patience - SOON)?;
         }
         opened => opened?,

@@ -2,6 +2,7 @@
 
 use std::convert::Infallible;
 use std::fmt;
+use std::fs::File;
 use std::num::NonZeroU8;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -266,6 +267,15 @@ impl ClientOptions {
             self.owner = self.owner.or(preset.owner);
             self.proxy = self.proxy.or(preset.proxy);
         }
+        if let (None, Some(path)) = (&self.token, &self.token_file) {
+            // Here, where the path can be told.
+            File::open(path).map_err(|error| {
+                CommandError::usage(format_args!(
+                    "cannot read the token in {}: {error}; check its path and its mode",
+                    path.display()
+                ))
+            })?;
+        }
         Ok(self)
     }
 
@@ -278,7 +288,7 @@ impl ClientOptions {
     pub fn relay(&self) -> Result<&str, CommandError> {
         self.relay.as_deref().ok_or_else(|| {
             CommandError::usage(
-                "no relay: give its URL (--relay, BYWAY_RELAY, or relay in byway/config.toml)",
+                "no relay: give its URL (--relay, BYWAY_RELAY, or relay in ~/.config/byway/config.toml)",
             )
         })
     }

@@ -122,8 +122,8 @@ pub fn run(options: Options) -> Result<(), CommandError> {
     let mut report =
         Report { endpoint: options.endpoint.to_string(), way: None, figures: Figures::default() };
     let pinged = ping(options, &mut report);
-    report.print(json, pinged.as_ref().err());
-    pinged
+    let printed = report.print(json, pinged.as_ref().err());
+    pinged.and(printed)
 }
 
 fn ping(options: Options, report: &mut Report) -> Result<(), CommandError> {
@@ -187,7 +187,7 @@ struct Report {
 }
 
 impl Report {
-    fn print(&self, json: bool, error: Option<&CommandError>) {
+    fn print(&self, json: bool, error: Option<&CommandError>) -> Result<(), CommandError> {
         let Figures { sent, times } = &self.figures;
         let lost = sent.saturating_sub(times.number) as f64 * 100.0 / (*sent).max(1) as f64;
         let summary = times.summary();
@@ -206,8 +206,9 @@ impl Report {
             if let Some(error) = error {
                 document["error"] = error.to_string().into();
             }
-            announce(document);
-        } else if self.way.is_some() {
+            return stdout::write(document);
+        }
+        if self.way.is_some() {
             announce(format_args!("{sent} sent, {} answered, {lost:.0} % lost", times.number));
             if let Some([least, mean, most, spread]) = summary {
                 announce(format_args!(
@@ -215,6 +216,7 @@ impl Report {
                 ));
             }
         }
+        Ok(())
     }
 }
 

@@ -50,7 +50,7 @@ impl Preset {
             Some(path) if path.is_empty() => None,
             Some(path) => Some(Self::read(Path::new(&path))?),
             None => match client::at_home("config.toml") {
-                Some(path) if path.exists() => Some(Self::read(&path)?),
+                Some(path) if path.try_exists().unwrap_or(true) => Some(Self::read(&path)?),
                 Some(_) | None => None,
             },
         };

@@ -7,9 +7,14 @@ use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 use std::sync::{Mutex, PoisonError};
 use std::task::Poll;
 use std::thread;
+use std::time::{Duration, Instant};
 
 use tokio::runtime::{Builder, Runtime};
 use tokio::signal::unix::{Signal, SignalKind, signal};
+
+/// A signal so soon after the first is the same: `timeout` and some service managers signal both the process and
+/// its group.
+const TWIN: Duration = Duration::from_millis(200);
 
 /// Whether a signal is ending the process.
 static ENDING: AtomicBool = AtomicBool::new(false);
@@ -95,14 +100,19 @@ impl Signals {
     }
 
     /// When a signal comes, does `last` and exits with 128 and the signal's number, as shells have it.
-    /// A second signal exits at once.
+    /// A second signal exits at once, unless it follows within [`TWIN`].
     pub fn then_exit(mut self, last: impl FnOnce() + Send + 'static) -> io::Result<()> {
         thread::Builder::new().spawn(move || {
             let number = self.wait();
             ENDING.store(true, SeqCst);
+            let began = Instant::now();
             let again = thread::Builder::new().spawn(move || {
-                let number = self.wait();
-                std::process::exit(128 + number);
+                loop {
+                    let number = self.wait();
+                    if began.elapsed() >= TWIN {
+                        std::process::exit(128 + number);
+                    }
+                }
             });
             if again.is_ok() {
                 last();

@@ -40,6 +40,7 @@ pub fn run(options: Options) -> Result<(), CommandError> {
     options.relay()?;
     let destination = words.first().map(OsString::as_os_str).unwrap_or_default();
     let name = name(destination)?;
+    check_arguments(&words)?;
     let given = env::args_os().skip(1);
     let client = Passed::of(before(given.collect(), words.len()));
     let program = env::current_exe().map_err(|error| {
@@ -60,6 +61,21 @@ pub fn run(options: Options) -> Result<(), CommandError> {
         ),
         _ => CommandError::failed(format_args!("cannot run ssh: {error}; look at the one in PATH")),
     })
+}
+
+/// Refuses options of this command behind the destination, where they would be ssh's, which has no long options.
+fn check_arguments(words: &[OsString]) -> Result<(), CommandError> {
+    let options = words
+        .iter()
+        .skip(1)
+        .take_while(|word| word.as_bytes().starts_with(b"-") && word.as_bytes() != b"--");
+    match options.into_iter().find(|word| word.len() > 2 && word.as_bytes().starts_with(b"--")) {
+        Some(word) => Err(CommandError::usage(format_args!(
+            "{}: what stands behind the name is ssh's; write options of byway before the name",
+            word.display()
+        ))),
+        None => Ok(()),
+    }
 }
 
 /// The name in a destination of ssh.
@@ -174,6 +190,15 @@ mod tests {
         assert!(!command.replace("%%", "").replace(":%p", "").contains('%'), "{command}");
         let split = shlex::split(&command.replace("%%", "%")).expect("quoted");
         assert_eq!(split, ["/a b/byway", "connect", "--header", "A:%h'$x", "Board:%p"]);
+    }
+
+    #[test]
+    fn long_option_behind_the_name_is_refused_and_those_of_ssh_and_of_its_command_are_not() {
+        assert!(check_arguments(&words("board --relay http://x")).is_err());
+        assert!(check_arguments(&words("board -v --relay http://x")).is_err());
+        for good in ["board", "board -p 23 ls --all", "board -- --x", "board -v ls"] {
+            assert!(check_arguments(&words(good)).is_ok(), "{good}");
+        }
     }
 
     #[test]

@@ -46,7 +46,7 @@ impl Status {
         self.fields.push((name, value.into()));
     }
 
-    fn print(self, json: bool, error: Option<&CommandError>) {
+    fn print(self, json: bool, error: Option<&CommandError>) -> Result<(), CommandError> {
         if json {
             let mut object: serde_json::Map<_, _> = self
                 .fields
@@ -60,8 +60,7 @@ impl Status {
                 let ms = |time: Duration| time.as_secs_f64() * 1000.0;
                 object.insert("exchange_ms".into(), json!({ "min": ms(least), "avg": ms(mean) }));
             }
-            announce(Value::Object(object));
-            return;
+            return stdout::write(Value::Object(object));
         }
         for (name, value) in self.fields {
             let text = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
@@ -75,6 +74,7 @@ impl Status {
                 ms(mean)
             ));
         }
+        Ok(())
     }
 }
 
@@ -83,8 +83,8 @@ pub fn run(options: Options) -> Result<(), CommandError> {
     stdout::check()?;
     let mut status = Status::default();
     let looked = prepare(options.client).and_then(|(config, way)| look(&way, &config, &mut status));
-    status.print(options.json, looked.as_ref().err());
-    looked
+    let printed = status.print(options.json, looked.as_ref().err());
+    looked.and(printed)
 }
 
 fn prepare(options: ClientOptions) -> Result<(Config, ProbeWay), CommandError> {

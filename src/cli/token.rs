@@ -10,7 +10,7 @@ use clap::Subcommand;
 use zeroize::Zeroizing;
 
 use super::failure::CommandError;
-use super::{announce, say};
+use super::{say, stdout, tell};
 
 /// What is to be done with tokens.
 #[derive(Debug, Subcommand)]
@@ -61,19 +61,18 @@ pub fn run(action: &Action) -> Result<(), CommandError> {
                 None if *json => {}
                 None => {
                     say("the token, which is shown this once, for its bearer's --token-file:");
-                    say(token.token());
+                    tell(token.token());
                 }
             }
             match json {
-                true => announce(serde_json::json!({
+                true => stdout::write(serde_json::json!({
                     "name": name,
                     "policy": token.policy(),
                     "token": out.is_none().then(|| token.token()),
                     "file": out,
                 })),
-                false => announce(token.policy().trim_end()),
+                false => stdout::write(token.policy().trim_end()),
             }
-            Ok(())
         }
         Action::Lines { name } => {
             let mut token = String::new();
@@ -84,8 +83,7 @@ pub fn run(action: &Action) -> Result<(), CommandError> {
             if token.is_empty() {
                 return Err(CommandError::usage("stdin has no token; pipe its file in"));
             }
-            announce(NewToken::lines(name, token.as_bytes()).trim_end());
-            Ok(())
+            stdout::write(NewToken::lines(name, token.as_bytes()).trim_end())
         }
     }
 }

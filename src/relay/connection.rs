@@ -182,12 +182,13 @@ impl Connection {
         self.proxied.store(true, Relaxed);
         match self.requests.load(Relaxed) {
             1 if reuse.is_in_vain(self.peer) => self.note_last(1),
-            2 => reuse.note_again(self.peer),
+            2.. => reuse.note_again(self.peer),
             _ => {}
         }
     }
 
-    /// The connection has ended.
+    /// The connection has ended, and its answers were taken whole: where a client hangs up, a proxy's connection
+    /// cannot be used again.
     fn note_end(&self, reuse: &Reuse) {
         let had_one = self.requests.load(Relaxed) == 1;
         if had_one && self.proxied.load(Relaxed) && self.last.get().is_none() {
@@ -419,9 +420,9 @@ async fn converse(
             serving.await
         }
     };
-    connection.note_end(&service.reuse);
-    if let Err(error) = ended {
-        debug!(%error, "connection ended");
+    match ended {
+        Ok(()) => connection.note_end(&service.reuse),
+        Err(error) => debug!(%error, "connection ended"),
     }
 }
 

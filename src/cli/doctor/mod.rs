@@ -101,16 +101,16 @@ pub fn run(options: Options) -> Result<(), CommandError> {
             announce(check);
         }
     })?;
-    match json {
-        true => announce(report.json(&url)),
-        false => announce(report.summary()),
-    }
+    let written = match json {
+        true => stdout::write(report.json(&url)),
+        false => stdout::write(report.summary()),
+    };
     match report.verdict() {
         Verdict::Blocked => Err(CommandError::new(
             Code::Blocked,
             format_args!("the way to {url} is blocked, as the report says; mend that first"),
         )),
-        Verdict::Ok | Verdict::Limited | Verdict::NotTested => Ok(()),
+        Verdict::Ok | Verdict::Limited | Verdict::NotTested => written,
     }
 }
 

@@ -13,7 +13,7 @@ use super::report::{Check, Step, ms};
 pub(super) fn proxy(way: &ProbeWay, notes: &Notes) {
     let seen = match way.proxy() {
         Some((host, port)) if way.is_forwarded() => {
-            format!("{host}:{port}, which passes requests on")
+            format!("{host}:{port}, which is to pass requests on")
         }
         Some((host, port)) => format!("{host}:{port}, by CONNECT"),
         None => "none".into(),
@@ -120,8 +120,15 @@ pub(super) fn go(way: &ProbeWay, notes: &Notes) -> Option<ProbeLine> {
 
 fn tcp(way: &ProbeWay, addresses: &[SocketAddr], notes: &Notes) -> Result<ProbeSocket, Check> {
     let began = Instant::now();
-    let (address, socket) =
-        way.connect(addresses).map_err(|failure| Check::blocked(Step::Tcp, &failure))?;
+    let (address, socket) = way.connect(addresses).map_err(|failure| {
+        let check = Check::blocked(Step::Tcp, &failure);
+        match way.proxy() {
+            Some(_) => check.remedy(
+                "check that the proxy runs, and its address, which --proxy, BYWAY_PROXY, config.toml or a variable as http_proxy says; --proxy none goes without",
+            ),
+            None => check,
+        }
+    })?;
     let time = began.elapsed();
     let seen = format!("{address} after {}", ms(time));
     let was_passed_over =

@@ -32,10 +32,10 @@ const PARTING: Duration = Duration::from_secs(1);
 /// How often it is looked whether the last of them is gone.
 const LOOK: Duration = Duration::from_millis(20);
 
-/// What commands do not inherit: what lets this process in at the relay, and what is between it and its
-/// service manager.
-const KEPT: [&str; 5] =
-    ["BYWAY_TOKEN", "BYWAY_OWNER", "NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID"];
+/// What commands do not inherit: what lets this process in at the relay and through its proxy, and what is between
+/// it and its service manager.
+const KEPT: [&str; 6] =
+    ["BYWAY_TOKEN", "BYWAY_OWNER", "BYWAY_PROXY", "NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID"];
 
 /// The commands that run.
 static RUNNING: Running = Running(Mutex::new(Groups::Open(Vec::new())));
@@ -130,9 +130,10 @@ pub fn serve(command: &str, endpoint: Endpoint, stream: &Stream) -> io::Result<(
     let (begins, begun) = mpsc::channel();
     let end = ours.try_clone()?;
     // The thread is there before the command, so that no command runs which nobody waits for.
+    let told = command.to_owned();
     let waits = thread::Builder::new().stack_size(STACK).spawn(move || {
         if let Ok((child, group)) = begun.recv() {
-            reap(child, group, &end);
+            reap(child, group, &end, &told);
             let _ = exits.send(());
         }
     });
@@ -156,14 +157,15 @@ pub fn serve(command: &str, endpoint: Endpoint, stream: &Stream) -> io::Result<(
 }
 
 /// Waits for the end of a command, and ends the socket pair then: what the command wrote is still read.
-fn reap(mut child: Child, group: Pid, end: &UnixStream) {
+fn reap(mut child: Child, group: Pid, end: &UnixStream, command: &str) {
     let ended = WaitIdOptions::EXITED | WaitIdOptions::NOWAIT;
     while let Err(Errno::INTR) = waitid(WaitId::Pid(group), ended) {}
     // A failure means that the other end is closed.
     let _ = end.shutdown(Shutdown::Both);
     RUNNING.remove(group);
     match child.wait() {
-        Ok(status) => debug!("a command has ended: {status}"),
+        Ok(status) if status.success() => debug!("a command has ended: {status}"),
+        Ok(status) => warn!("{command} has failed, which its peer is not told: {status}"),
         Err(error) => warn!("cannot wait for a command: {error}"),
     }
 }
