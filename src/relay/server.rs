@@ -271,9 +271,11 @@ impl Relay {
     /// over `spread`, or a millisecond apart where they are few. Then does as [`shutdown`](Self::shutdown) with
     /// what is left. Ends sooner when there is no connection left. Blocks until then.
     ///
-    /// Nothing is lost, and no client counts a failure. But sessions that have left do not meet those that are still
-    /// here: channels between them stand for up to `spread`. A relay that takes their place tells nobody that a
-    /// listener is not there for its [`grace_ms`](RouterConfig::grace_ms): a spread below that refuses nobody.
+    /// Nothing is lost, and no answer is an error. Where an answer stayed open its head could not say that the connection
+    /// is to be closed: the client's next request may meet the end of that, and is made anew at once. But sessions that
+    /// have left do not meet those that are still here: channels between them stand for up to `spread`. A relay that
+    /// takes their place tells nobody that a listener is not there for its [`grace_ms`](RouterConfig::grace_ms): a spread
+    /// below that refuses nobody.
     pub fn drain(mut self, spread: Duration, timeout: Duration) {
         self.places.close_behind_answers();
         self.order.send_replace(Order::Drain(spread.saturating_add(timeout)));

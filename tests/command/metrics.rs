@@ -67,6 +67,22 @@ impl Watch {
     }
 }
 
+impl Watch {
+    /// Waits until a counter stays as it is for a second.
+    pub fn wait_quiet(&self, sample: &str) {
+        let until = Instant::now() + DEADLINE;
+        let (mut value, mut since) = (self.value(sample), Instant::now());
+        while since.elapsed() < Duration::from_secs(1) {
+            assert!(Instant::now() < until, "{sample} grows on and on");
+            std::thread::sleep(LOOK);
+            let now = self.value(sample);
+            if now != value {
+                (value, since) = (now, Instant::now());
+            }
+        }
+    }
+}
+
 /// A relay that is watched.
 pub fn relay() -> (Relay, Watch) {
     let args = ["relay", "--listen", "127.0.0.1:0", "--metrics", "127.0.0.1:0"];

@@ -2,8 +2,8 @@
 
 use std::process::Command;
 
-use crate::metrics::relay;
-use crate::process::{Byway, not_run};
+use crate::metrics::{Watch, relay};
+use crate::process::{Byway, Relay, not_run};
 
 /// Where the pictures of the page go.
 const PICTURES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/target/tests");
@@ -23,10 +23,38 @@ fn browse(url: &str, what: &str, more: &[&str]) -> String {
     String::from_utf8_lossy(&output.stdout).into_owned()
 }
 
+/// Whether there is a browser. If not, that is said.
+fn has_chromium(what: &str) -> bool {
+    let has = Command::new("chromium").arg("--version").output().is_ok();
+    if !has {
+        not_run(&format!("{what}: there is no chromium (Debian's package)"));
+    }
+    has
+}
+
+#[test]
+fn status_page_is_shown_to_bearers_of_the_token() {
+    if !has_chromium("the status page with a token") {
+        return;
+    }
+    let directory = tempfile::tempdir().expect("a directory");
+    let file = directory.path().join("token");
+    std::fs::write(&file, "a-token-that-nobody-guesses\n").expect("written");
+    let path = file.to_str().expect("UTF-8");
+    let args =
+        ["relay", "--listen", "127.0.0.1:0", "--metrics", "0.0.0.0:0", "--metrics-token", path];
+    let mut relay = Relay::of(Byway::start(args));
+    let watch = Watch::of(&relay.told("metrics at").replace("0.0.0.0", "127.0.0.1"));
+    let with_token = watch.url().replace("http://", "http://me:a-token-that-nobody-guesses@");
+    let page = browse(&with_token, "--dump-dom", &[]);
+    assert!(page.contains(">relay ready</span>"), "{page}");
+    let page = browse(&watch.url(), "--dump-dom", &[]);
+    assert!(!page.contains("relay"), "{page}");
+}
+
 #[test]
 fn status_page_shows_what_the_metrics_tell_on_screens_of_each_kind() {
-    if Command::new("chromium").arg("--version").output().is_err() {
-        not_run("the status page in a browser: there is no chromium (Debian's package)");
+    if !has_chromium("the status page in a browser") {
         return;
     }
     let (relay, watch) = relay();

@@ -15,6 +15,7 @@ use hyper::HeaderMap;
 use hyper::header::{AUTHORIZATION, HOST};
 use hyper::http::uri::Authority;
 use subtle::ConstantTimeEq;
+use zeroize::Zeroizing;
 
 use super::super::failure::CommandError;
 
@@ -29,7 +30,7 @@ pub enum Access {
     /// Programs of this machine.
     Loopback,
     /// The bearers of this token.
-    Token(String),
+    Token(Zeroizing<String>),
 }
 
 /// Why a request is refused.
@@ -47,7 +48,7 @@ impl Access {
         let fault = |cause: &dyn std::fmt::Display| {
             CommandError::usage(format_args!("--metrics-token {}: {cause}", path.display()))
         };
-        let mut text = String::new();
+        let mut text = Zeroizing::new(String::new());
         File::open(path)
             .and_then(|file| file.take(2 * LONGEST as u64).read_to_string(&mut text))
             .map_err(|error| fault(&format_args!("{error}; check the path and its permissions")))?;
@@ -55,7 +56,7 @@ impl Access {
         let is_one = (SHORTEST..=LONGEST).contains(&token.len())
             && token.bytes().all(|octet| octet.is_ascii_graphic());
         match is_one {
-            true => Ok(Self::Token(token.to_owned())),
+            true => Ok(Self::Token(Zeroizing::new(token.to_owned()))),
             false => Err(fault(&format_args!(
                 "it has no token, which is a line of {SHORTEST} to {LONGEST} printable characters without blanks; write one by openssl rand -base64 32"
             ))),
@@ -136,7 +137,7 @@ mod tests {
 
     #[test]
     fn token_is_shown_as_bearer_or_as_password() {
-        let access = Access::Token("abcdefghijklmnopqrstuvwx".into());
+        let access = Access::Token(Zeroizing::new("abcdefghijklmnopqrstuvwx".into()));
         let basic = |pair: &str| format!("Basic {}", STANDARD.encode(pair));
         for good in [
             "Bearer abcdefghijklmnopqrstuvwx".into(),
@@ -163,7 +164,7 @@ mod tests {
     #[test]
     fn address_of_others_takes_a_token() {
         let [own, any] = ["127.0.0.1:1", "0.0.0.0:1"].map(|text| text.parse().expect("one"));
-        let token = Access::Token(String::new());
+        let token = Access::Token(Zeroizing::default());
         assert!(Access::Loopback.check(&[own]).is_ok());
         assert!(Access::Loopback.check(&[own, any]).is_err());
         assert!(token.check(&[any]).is_ok());

@@ -27,11 +27,11 @@ use super::page::Page;
 use super::{Readiness, Watched, writer};
 
 /// Connections served at once: those of some collectors, balancers and people. More wait.
-const CONNECTIONS: usize = 64;
+const CONNECTIONS: usize = 128;
 
-/// How long a connection may be idle, or take for the head of a request: longer than the minute at which many
-/// collectors come again.
-const IDLE: Duration = Duration::from_secs(75);
+/// How long a connection may be idle, or take for the head of a request: longer than the 15 s after which many
+/// collectors come again, and not much, so that idle connections keep no balancer out for long.
+const IDLE: Duration = Duration::from_secs(20);
 
 /// How long the listener is left alone when the system has no more file descriptors.
 const PAUSE: Duration = Duration::from_millis(500);
@@ -41,7 +41,7 @@ const STACK: usize = 512 * 1024;
 
 /// As RFC 7617 has it, so that browsers ask for a password, which is the token.
 const CHALLENGE: &str =
-    "Basic realm=\"byway: any user, and the token as password\", charset=\"UTF-8\", Bearer";
+    "Basic realm=\"byway: any user, and the token as password\", charset=\"UTF-8\"";
 
 const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
@@ -162,6 +162,8 @@ fn denied(denial: Denial) -> Response<Full<Bytes>> {
                 "the token of --metrics-token is wanted, as a bearer token or as the password\n",
             );
             set(&mut response, WWW_AUTHENTICATE, CHALLENGE);
+            // By itself: browsers do not know it.
+            response.headers_mut().append(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
             response
         }
         Denial::ForeignHost => text(
