@@ -1,0 +1,192 @@
+//! Busy pairs: what a message, or an octet of a stream, costs the relay, and whether all pairs have their
+//! share.
+
+use std::cell::{Cell, RefCell};
+use std::rc::Rc;
+use std::time::{Duration, Instant};
+
+use byway::session::{ChannelId, Profile};
+use tokio::task::JoinSet;
+use tokio::time::sleep;
+
+use crate::Result;
+use crate::client::Client;
+use crate::crowd;
+use crate::process::Usage;
+use crate::relay::Relay;
+use crate::report::{Figures, rank};
+use crate::world::World;
+
+/// Octets of a message.
+const MESSAGE: usize = 64;
+
+/// Octets of a write to a stream.
+const WRITE: usize = 64 * 1024;
+
+/// A session of a pair that sends messages.
+const TALKER: Profile =
+    Profile { channels: 1, ring: 16 << 10, pool: 0, listeners: 1, io_buffer: 4 << 10 };
+
+/// A session of a pair that streams, with the rings that byway's client guarantees a channel.
+const STREAMER: Profile = Profile { ring: Profile::PC.ring, ..TALKER };
+
+/// What busy pairs do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Talk {
+    /// One writes a message, the other sends it back, and so on.
+    PingPong,
+    /// One writes as fast as it can, the other reads.
+    Stream,
+}
+
+/// One end of a channel.
+type End = (Client, ChannelId);
+
+/// What the pairs have done.
+struct Meters {
+    /// Messages, or octets, of each pair.
+    counts: Vec<Cell<u64>>,
+    /// Round trips in µs, while they are measured.
+    round_trips: RefCell<Vec<u32>>,
+}
+
+/// Measures so many pairs for a time, after another to warm up.
+pub async fn run(
+    world: &Rc<World>,
+    relay: &Relay,
+    (number, talk): (usize, Talk),
+    (warm, measured): (Duration, Duration),
+) -> Result<Figures> {
+    let pairs = crowd::each(number, |_| pair(Rc::clone(world), talk)).await?;
+    let meters =
+        Rc::new(Meters { counts: vec![Cell::new(0); number], round_trips: RefCell::default() });
+    let mut talks = JoinSet::new();
+    for (i, (near, far)) in pairs.into_iter().enumerate() {
+        match talk {
+            Talk::PingPong => {
+                talks.spawn_local(echo(far));
+                talks.spawn_local(ask(near, Rc::clone(&meters), i));
+            }
+            Talk::Stream => {
+                talks.spawn_local(pour(near));
+                talks.spawn_local(drain(far, Rc::clone(&meters), i));
+            }
+        }
+    }
+    sleep(warm).await;
+    let counts = || meters.counts.iter().map(Cell::get).collect::<Vec<_>>();
+    let load = || Usage::of(std::process::id());
+    meters.round_trips.borrow_mut().clear();
+    let (began, before, relay_before, load_before) =
+        (Instant::now(), counts(), relay.usage()?, load()?);
+    sleep(measured).await;
+    let (seconds, relay_after, load_after) =
+        (began.elapsed().as_secs_f64(), relay.usage()?, load()?);
+    let mut done: Vec<_> = counts().iter().zip(&before).map(|(n, before)| n - before).collect();
+    if let Some(ended) = talks.try_join_next() {
+        return Err(format!("a pair ended: {:?}", ended?.err()).into());
+    }
+    done.sort_unstable();
+    let sum = done.iter().sum::<u64>() as f64;
+    let relay_cpu = (relay_after.cpu - relay_before.cpu).as_secs_f64();
+    let load_cpu = (load_after.cpu - load_before.cpu).as_secs_f64();
+    let share = |part: f64| rank(&done, part) as f64;
+    let mut figures = match talk {
+        Talk::PingPong => vec![
+            ("relay, µs a message", relay_cpu / sum * 1e6),
+            ("load, µs a message", load_cpu / sum * 1e6),
+            ("messages a second", sum / seconds),
+        ],
+        Talk::Stream => vec![
+            ("relay, s a GB", relay_cpu / sum * 1e9),
+            ("load, s a GB", load_cpu / sum * 1e9),
+            ("MB a second", sum / seconds / 1e6),
+        ],
+    };
+    let unit = if talk == Talk::Stream { 1e-6 } else { 1.0 };
+    figures.extend([
+        ("a pair's own, p50", share(0.5) * unit),
+        ("p90", share(0.9) * unit),
+        ("p99", share(0.99) * unit),
+        ("p90/p50", share(0.9) / share(0.5)),
+        ("p10/p50", share(0.1) / share(0.5)),
+    ]);
+    if talk == Talk::PingPong {
+        let mut all = meters.round_trips.borrow().clone();
+        all.sort_unstable();
+        let ms = |part: f64| f64::from(rank(&all, part)) / 1e3;
+        figures.extend([
+            ("round trip, ms, p50", ms(0.5)),
+            ("its p90", ms(0.9)),
+            ("its p99", ms(0.99)),
+        ]);
+    }
+    figures.extend([
+        ("relay, share of a core", relay_cpu / seconds),
+        ("relay, MiB", relay_after.resident as f64 / f64::from(1 << 20)),
+    ]);
+    Ok(figures)
+}
+
+/// Opens two sessions, and a channel between them.
+async fn pair(world: Rc<World>, talk: Talk) -> Result<(End, End)> {
+    let profile = match talk {
+        Talk::PingPong => TALKER,
+        Talk::Stream => STREAMER,
+    };
+    let (near, far) = (Client::open(&world, &profile)?, Client::open(&world, &profile)?);
+    let listener = far.listen().await?;
+    let (connected, accepted) = tokio::join!(near.connect(far.number()), far.accept(listener));
+    Ok(((near, connected?), (far, accepted?)))
+}
+
+async fn ask((client, channel): End, meters: Rc<Meters>, pair: usize) -> Result<()> {
+    let mut answer = [0; MESSAGE];
+    loop {
+        let began = Instant::now();
+        client.write(channel, &[7; MESSAGE]).await?;
+        let mut at = 0;
+        while at < MESSAGE {
+            match client.read(channel, &mut answer[at..]).await? {
+                0 => return Err("the peer ended the stream".into()),
+                n => at += n,
+            }
+        }
+        let count = &meters.counts[pair];
+        // There and back.
+        count.set(count.get() + 2);
+        meters.round_trips.borrow_mut().push(began.elapsed().as_micros() as u32);
+    }
+}
+
+async fn echo((client, channel): End) -> Result<()> {
+    let mut octets = [0; MESSAGE];
+    loop {
+        match client.read(channel, &mut octets).await? {
+            0 => return Err("the peer ended the stream".into()),
+            n => client.write(channel, &octets[..n]).await?,
+        }
+    }
+}
+
+async fn pour((client, channel): End) -> Result<()> {
+    let octets = [7; WRITE];
+    loop {
+        client.write(channel, &octets).await?;
+    }
+}
+
+async fn drain((client, channel): End, meters: Rc<Meters>, pair: usize) -> Result<()> {
+    let mut octets = vec![0; WRITE];
+    loop {
+        match client.read(channel, &mut octets).await? {
+            0 => return Err("the peer ended the stream".into()),
+            n => {
+                let count = &meters.counts[pair];
+                count.set(count.get() + n as u64);
+                // Else a reader whose ring is filled as fast would keep the thread.
+                tokio::task::yield_now().await;
+            }
+        }
+    }
+}
