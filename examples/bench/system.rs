@@ -12,7 +12,7 @@ use crate::part::Part;
 use crate::peer::{Order, Seen, Work};
 use crate::posts::PING;
 use crate::process::{Usage, built};
-use crate::{Result, delay, part};
+use crate::{Result, delay};
 
 /// The system that carries the bytes.
 #[derive(

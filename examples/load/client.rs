@@ -262,11 +262,16 @@ impl Inner {
         line: &mut Option<Line>,
         exchange: &Exchange,
     ) -> std::result::Result<bool, Failure> {
+        let world = &*self.world;
+        world.exchanges.set(world.exchanges.get() + 1);
         let line = match line {
             Some(line) => line,
-            None => line.insert(Line::connect(self.from, self.world.relay).await?),
+            None => {
+                world.connections.set(world.connections.get() + 1);
+                line.insert(Line::connect(self.from, world.relay).await?)
+            }
         };
-        line.ask(&self.world, exchange, |out| {
+        line.ask(world, exchange, |out| {
             self.call(Some(lane), |session, now| session.poll_body(now, lane, out))
         })
         .await?;
@@ -274,7 +279,7 @@ impl Inner {
         if course.get() == Course::Asking {
             course.set(Course::Hearing);
         }
-        line.hear(&self.world, exchange.silence_ms, |octets| {
+        line.hear(world, exchange.silence_ms, |octets| {
             self.call(Some(lane), |session, now| session.handle_response(now, lane, octets))
         })
         .await

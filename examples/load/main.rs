@@ -43,7 +43,7 @@ use world::World;
 type Result<T> = std::result::Result<T, Box<dyn std::error::Error + Send + Sync>>;
 
 /// Busy pairs are not measured for so long after their channels are there.
-const WARM: Duration = Duration::from_secs(3);
+const WARM: Duration = Duration::from_secs(5);
 
 /// What only a smoke run does: so many sessions or pairs, each time for so long.
 const SMOKE: (usize, Duration) = (4, Duration::from_millis(300));

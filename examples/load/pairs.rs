@@ -50,6 +50,29 @@ struct Meters {
     round_trips: RefCell<Vec<u32>>,
 }
 
+/// What was used by a time.
+struct Mark {
+    at: Instant,
+    relay: Usage,
+    load: Usage,
+    exchanges: u64,
+    connections: u64,
+    failures: u64,
+}
+
+impl Mark {
+    fn now(world: &World, relay: &Relay) -> Result<Self> {
+        Ok(Self {
+            at: Instant::now(),
+            relay: relay.usage()?,
+            load: Usage::of(std::process::id())?,
+            exchanges: world.exchanges.get(),
+            connections: world.connections.get(),
+            failures: world.failures.counts().iter().sum(),
+        })
+    }
+}
+
 /// Measures so many pairs for a time, after another to warm up.
 pub async fn run(
     world: &Rc<World>,
@@ -75,27 +98,28 @@ pub async fn run(
     }
     sleep(warm).await;
     let counts = || meters.counts.iter().map(Cell::get).collect::<Vec<_>>();
-    let load = || Usage::of(std::process::id());
     meters.round_trips.borrow_mut().clear();
-    let (began, before, relay_before, load_before) =
-        (Instant::now(), counts(), relay.usage()?, load()?);
+    let (before, counts_before) = (Mark::now(world, relay)?, counts());
     sleep(measured).await;
-    let (seconds, relay_after, load_after) =
-        (began.elapsed().as_secs_f64(), relay.usage()?, load()?);
-    let mut done: Vec<_> = counts().iter().zip(&before).map(|(n, before)| n - before).collect();
+    let (after, counts_after) = (Mark::now(world, relay)?, counts());
     if let Some(ended) = talks.try_join_next() {
         return Err(format!("a pair ended: {:?}", ended?.err()).into());
     }
+    let all = counts_after.iter().zip(&counts_before);
+    let mut done: Vec<_> = all.map(|(after, before)| after - before).collect();
     done.sort_unstable();
     let sum = done.iter().sum::<u64>() as f64;
-    let relay_cpu = (relay_after.cpu - relay_before.cpu).as_secs_f64();
-    let load_cpu = (load_after.cpu - load_before.cpu).as_secs_f64();
+    let seconds = (after.at - before.at).as_secs_f64();
+    let relay_cpu = (after.relay.cpu - before.relay.cpu).as_secs_f64();
+    let load_cpu = (after.load.cpu - before.load.cpu).as_secs_f64();
+    let exchanges = (after.exchanges - before.exchanges) as f64;
     let share = |part: f64| rank(&done, part) as f64;
     let mut figures = match talk {
         Talk::PingPong => vec![
             ("relay, µs a message", relay_cpu / sum * 1e6),
             ("load, µs a message", load_cpu / sum * 1e6),
             ("messages a second", sum / seconds),
+            ("exchanges a message", exchanges / sum),
         ],
         Talk::Stream => vec![
             ("relay, s a GB", relay_cpu / sum * 1e9),
@@ -123,7 +147,10 @@ pub async fn run(
     }
     figures.extend([
         ("relay, share of a core", relay_cpu / seconds),
-        ("relay, MiB", relay_after.resident as f64 / f64::from(1 << 20)),
+        ("relay, µs an exchange", relay_cpu / exchanges * 1e6),
+        ("connections a second", (after.connections - before.connections) as f64 / seconds),
+        ("failures a second", (after.failures - before.failures) as f64 / seconds),
+        ("relay, MiB", after.relay.resident as f64 / f64::from(1 << 20)),
     ]);
     Ok(figures)
 }

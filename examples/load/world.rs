@@ -27,6 +27,10 @@ pub struct World {
     pub relay: SocketAddr,
     pub scratch: RefCell<Box<[u8]>>,
     pub failures: Failures,
+    /// Requests made.
+    pub exchanges: Cell<u64>,
+    /// Connections dialled.
+    pub connections: Cell<u64>,
     is_plain: bool,
     began: Instant,
     /// How many sessions were opened.
@@ -71,6 +75,8 @@ impl World {
             relay,
             scratch: RefCell::new(vec![0; SCRATCH].into_boxed_slice()),
             failures: Failures::default(),
+            exchanges: Cell::new(0),
+            connections: Cell::new(0),
             is_plain,
             began: Instant::now(),
             opened: Cell::new(0),
