@@ -7,7 +7,9 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use byway::error::Blocked;
-use byway::session::{ChannelId, Exchange, HeapStorage, Lane, ListenerId, Profile, Session, Wake};
+use byway::session::{
+    ChannelId, Exchange, HeapStorage, Lane, ListenerId, Profile, Session, Stats, Wake,
+};
 use byway::{Endpoint, Error, Kind};
 use tokio::sync::Notify;
 use tokio::task::spawn_local;
@@ -107,6 +109,11 @@ impl Client {
     /// The session's number in this run.
     pub fn number(&self) -> usize {
         self.0.number
+    }
+
+    /// Counts of the session since it was opened.
+    pub fn stats(&self) -> Stats {
+        self.0.call(None, |session, _| session.stats())
     }
 
     /// Whether a park waits at the relay, as far as this end can tell: it is written, and not refused.
@@ -263,7 +270,6 @@ impl Inner {
         exchange: &Exchange,
     ) -> std::result::Result<bool, Failure> {
         let world = &*self.world;
-        world.exchanges.set(world.exchanges.get() + 1);
         let line = match line {
             Some(line) => line,
             None => {

@@ -81,6 +81,9 @@ enum Work {
         /// One end of each pair streams, and the other reads
         #[arg(long)]
         stream: bool,
+        /// Round trips a second, of all pairs together; else as many as go
+        #[arg(long, conflicts_with = "stream", value_parser = rate)]
+        rate: Option<f64>,
         /// Seconds that are measured
         #[arg(long, default_value_t = 10.0)]
         seconds: f64,
@@ -133,7 +136,8 @@ impl Work {
     /// A little of everything.
     fn smoke() -> [Self; 5] {
         let (numbers, time) = (vec![SMOKE.0], SMOKE.1.as_secs_f64());
-        let pairs = |stream| Self::Pairs { numbers: numbers.clone(), stream, seconds: time };
+        let pairs =
+            |stream| Self::Pairs { numbers: numbers.clone(), stream, rate: None, seconds: time };
         [
             pairs(false),
             pairs(true),
@@ -198,8 +202,9 @@ fn turn(plain: bool, command: &RelayCommand, work: &Work, number: usize) -> Resu
     let time = |seconds: &f64| Duration::try_from_secs_f64(*seconds);
     LocalSet::new().block_on(&runtime, async {
         match work {
-            Work::Pairs { stream, seconds, .. } => {
-                let talk = if *stream { Talk::Stream } else { Talk::PingPong };
+            Work::Pairs { stream, rate, seconds, .. } => {
+                let every = rate.map_or(0.0, |rate| number as f64 / rate);
+                let talk = if *stream { Talk::Stream } else { Talk::PingPong(time(&every)?) };
                 let measured = time(seconds)?;
                 pairs::run(&world, &relay, (number, talk), (WARM.min(measured), measured)).await
             }
@@ -212,6 +217,12 @@ fn turn(plain: bool, command: &RelayCommand, work: &Work, number: usize) -> Resu
             Work::Growth { .. } => growth::run(&world, &relay, number).await,
         }
     })
+}
+
+/// Parses a number of round trips a second.
+fn rate(text: &str) -> std::result::Result<f64, String> {
+    let rate = text.parse::<f64>().ok().filter(|rate| rate.is_finite() && *rate > 0.0);
+    rate.ok_or_else(|| "no number above 0".into())
 }
 
 /// Lets this process and the relay have as many connections as the system gives.

@@ -5,9 +5,9 @@ use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
-use byway::session::{ChannelId, Profile};
+use byway::session::{ChannelId, Profile, Stats};
 use tokio::task::JoinSet;
-use tokio::time::sleep;
+use tokio::time::{sleep, sleep_until};
 
 use crate::Result;
 use crate::client::Client;
@@ -33,8 +33,8 @@ const STREAMER: Profile = Profile { ring: Profile::PC.ring, ..TALKER };
 /// What busy pairs do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Talk {
-    /// One writes a message, the other sends it back, and so on.
-    PingPong,
+    /// One writes a message, the other sends it back, and so on: each time after so long at the soonest.
+    PingPong(Duration),
     /// One writes as fast as it can, the other reads.
     Stream,
 }
@@ -55,18 +55,27 @@ struct Mark {
     at: Instant,
     relay: Usage,
     load: Usage,
-    exchanges: u64,
+    sends: u64,
+    parks: u64,
+    /// Parks whose answers were to stay open, and those among them that came late.
+    streams: u64,
+    late: u64,
     connections: u64,
     failures: u64,
 }
 
 impl Mark {
-    fn now(world: &World, relay: &Relay) -> Result<Self> {
+    fn now(world: &World, relay: &Relay, clients: &[Client]) -> Result<Self> {
+        let stats: Vec<_> = clients.iter().map(Client::stats).collect();
+        let sum = |count: fn(&Stats) -> u64| stats.iter().map(count).sum();
         Ok(Self {
             at: Instant::now(),
             relay: relay.usage()?,
             load: Usage::of(std::process::id())?,
-            exchanges: world.exchanges.get(),
+            sends: sum(|stats| stats.sends),
+            parks: sum(|stats| stats.parks),
+            streams: sum(|stats| stats.streams),
+            late: sum(|stats| stats.late),
             connections: world.connections.get(),
             failures: world.failures.counts().iter().sum(),
         })
@@ -83,12 +92,15 @@ pub async fn run(
     let pairs = crowd::each(number, |_| pair(Rc::clone(world), talk)).await?;
     let meters =
         Rc::new(Meters { counts: vec![Cell::new(0); number], round_trips: RefCell::default() });
+    let clients: Vec<_> = pairs.iter().flat_map(|(near, far)| [&near.0, &far.0]).cloned().collect();
     let mut talks = JoinSet::new();
     for (i, (near, far)) in pairs.into_iter().enumerate() {
         match talk {
-            Talk::PingPong => {
+            Talk::PingPong(every) => {
                 talks.spawn_local(echo(far));
-                talks.spawn_local(ask(near, Rc::clone(&meters), i));
+                // The pairs begin one after the other.
+                let first = every.mul_f64(i as f64 / number as f64);
+                talks.spawn_local(ask(near, Rc::clone(&meters), i, (first, every)));
             }
             Talk::Stream => {
                 talks.spawn_local(pour(near));
@@ -99,9 +111,9 @@ pub async fn run(
     sleep(warm).await;
     let counts = || meters.counts.iter().map(Cell::get).collect::<Vec<_>>();
     meters.round_trips.borrow_mut().clear();
-    let (before, counts_before) = (Mark::now(world, relay)?, counts());
+    let (before, counts_before) = (Mark::now(world, relay, &clients)?, counts());
     sleep(measured).await;
-    let (after, counts_after) = (Mark::now(world, relay)?, counts());
+    let (after, counts_after) = (Mark::now(world, relay, &clients)?, counts());
     if let Some(ended) = talks.try_join_next() {
         return Err(format!("a pair ended: {:?}", ended?.err()).into());
     }
@@ -112,10 +124,11 @@ pub async fn run(
     let seconds = (after.at - before.at).as_secs_f64();
     let relay_cpu = (after.relay.cpu - before.relay.cpu).as_secs_f64();
     let load_cpu = (after.load.cpu - before.load.cpu).as_secs_f64();
-    let exchanges = (after.exchanges - before.exchanges) as f64;
+    let (sends, parks) = (after.sends - before.sends, after.parks - before.parks);
+    let exchanges = (sends + parks) as f64;
     let share = |part: f64| rank(&done, part) as f64;
     let mut figures = match talk {
-        Talk::PingPong => vec![
+        Talk::PingPong(_) => vec![
             ("relay, µs a message", relay_cpu / sum * 1e6),
             ("load, µs a message", load_cpu / sum * 1e6),
             ("messages a second", sum / seconds),
@@ -135,7 +148,7 @@ pub async fn run(
         ("p90/p50", share(0.9) / share(0.5)),
         ("p10/p50", share(0.1) / share(0.5)),
     ]);
-    if talk == Talk::PingPong {
+    if talk != Talk::Stream {
         let mut all = meters.round_trips.borrow().clone();
         all.sort_unstable();
         let ms = |part: f64| f64::from(rank(&all, part)) / 1e3;
@@ -148,6 +161,11 @@ pub async fn run(
     figures.extend([
         ("relay, share of a core", relay_cpu / seconds),
         ("relay, µs an exchange", relay_cpu / exchanges * 1e6),
+        (
+            "parks whose answer stays open, %",
+            100.0 * (after.streams - before.streams) as f64 / parks as f64,
+        ),
+        ("those that came late, a second", (after.late - before.late) as f64 / seconds),
         ("connections a second", (after.connections - before.connections) as f64 / seconds),
         ("failures a second", (after.failures - before.failures) as f64 / seconds),
         ("relay, MiB", after.relay.resident as f64 / f64::from(1 << 20)),
@@ -158,7 +176,7 @@ pub async fn run(
 /// Opens two sessions, and a channel between them.
 async fn pair(world: Rc<World>, talk: Talk) -> Result<(End, End)> {
     let profile = match talk {
-        Talk::PingPong => TALKER,
+        Talk::PingPong(_) => TALKER,
         Talk::Stream => STREAMER,
     };
     let (near, far) = (Client::open(&world, &profile)?, Client::open(&world, &profile)?);
@@ -167,9 +185,17 @@ async fn pair(world: Rc<World>, talk: Talk) -> Result<(End, End)> {
     Ok(((near, connected?), (far, accepted?)))
 }
 
-async fn ask((client, channel): End, meters: Rc<Meters>, pair: usize) -> Result<()> {
+async fn ask(
+    (client, channel): End,
+    meters: Rc<Meters>,
+    pair: usize,
+    (first, every): (Duration, Duration),
+) -> Result<()> {
     let mut answer = [0; MESSAGE];
+    let mut next = Instant::now() + first;
     loop {
+        sleep_until(next.into()).await;
+        next = Instant::now().max(next + every);
         let began = Instant::now();
         client.write(channel, &[7; MESSAGE]).await?;
         let mut at = 0;

@@ -27,8 +27,6 @@ pub struct World {
     pub relay: SocketAddr,
     pub scratch: RefCell<Box<[u8]>>,
     pub failures: Failures,
-    /// Requests made.
-    pub exchanges: Cell<u64>,
     /// Connections dialled.
     pub connections: Cell<u64>,
     is_plain: bool,
@@ -75,7 +73,6 @@ impl World {
             relay,
             scratch: RefCell::new(vec![0; SCRATCH].into_boxed_slice()),
             failures: Failures::default(),
-            exchanges: Cell::new(0),
             connections: Cell::new(0),
             is_plain,
             began: Instant::now(),
