@@ -34,6 +34,7 @@ use clap::{Parser, Subcommand};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::runtime::Builder;
 use tokio::task::LocalSet;
+use tokio::time::sleep;
 
 use pairs::Talk;
 use relay::RelayCommand;
@@ -44,6 +45,9 @@ type Result<T> = std::result::Result<T, Box<dyn std::error::Error + Send + Sync>
 
 /// Busy pairs are not measured for so long after their channels are there.
 const WARM: Duration = Duration::from_secs(5);
+
+/// Busy pairs beside parked sessions: enough to keep the relay busy.
+const BUSY: usize = 10;
 
 /// What only a smoke run does: so many sessions or pairs, each time for so long.
 const SMOKE: (usize, Duration) = (4, Duration::from_millis(300));
@@ -88,6 +92,17 @@ enum Work {
         #[arg(long, default_value_t = 10.0)]
         seconds: f64,
     },
+    /// Ten busy pairs, with messages of 64 octets there and back, beside so many sessions that listen and wait
+    Beside {
+        #[arg(default_values_t = [0, 1_000, 8_000])]
+        numbers: Vec<usize>,
+        /// Seconds until connections that are no longer used are closed
+        #[arg(long, default_value_t = 70.0)]
+        settle: f64,
+        /// Seconds that are measured
+        #[arg(long, default_value_t = 10.0)]
+        seconds: f64,
+    },
     /// So many sessions that listen and wait
     Parked {
         #[arg(default_values_t = [1_000, 10_000])]
@@ -118,6 +133,7 @@ impl Work {
     fn numbers(&self) -> &[usize] {
         match self {
             Self::Pairs { numbers, .. }
+            | Self::Beside { numbers, .. }
             | Self::Parked { numbers, .. }
             | Self::Storm { numbers, .. }
             | Self::Growth { numbers } => numbers,
@@ -128,19 +144,21 @@ impl Work {
     fn sessions(&self, number: usize) -> usize {
         match self {
             Self::Pairs { .. } => 2 * number,
+            Self::Beside { .. } => number + 2 * BUSY,
             Self::Parked { .. } | Self::Storm { .. } => number,
             Self::Growth { .. } => 0,
         }
     }
 
     /// A little of everything.
-    fn smoke() -> [Self; 5] {
+    fn smoke() -> [Self; 6] {
         let (numbers, time) = (vec![SMOKE.0], SMOKE.1.as_secs_f64());
         let pairs =
             |stream| Self::Pairs { numbers: numbers.clone(), stream, rate: None, seconds: time };
         [
             pairs(false),
             pairs(true),
+            Self::Beside { numbers: numbers.clone(), settle: time, seconds: time },
             Self::Parked { numbers: numbers.clone(), settle: time, seconds: time },
             Self::Storm { numbers: numbers.clone(), settle: time },
             Self::Growth { numbers: vec![10 * SMOKE.0] },
@@ -207,6 +225,15 @@ fn turn(plain: bool, command: &RelayCommand, work: &Work, number: usize) -> Resu
                 let talk = if *stream { Talk::Stream } else { Talk::PingPong(time(&every)?) };
                 let measured = time(seconds)?;
                 pairs::run(&world, &relay, (number, talk), (WARM.min(measured), measured)).await
+            }
+            Work::Beside { settle, seconds, .. } => {
+                let parked = parked::open(&world, number).await?;
+                if !parked.is_empty() {
+                    sleep(time(settle)?).await;
+                }
+                let measured = time(seconds)?;
+                let talk = Talk::PingPong(Duration::ZERO);
+                pairs::run(&world, &relay, (BUSY, talk), (WARM.min(measured), measured)).await
             }
             Work::Parked { settle, seconds, .. } => {
                 parked::run(&world, &relay, number, (time(settle)?, time(seconds)?)).await

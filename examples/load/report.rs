@@ -94,7 +94,10 @@ fn digits(figure: f64) -> String {
 
 fn median(mut values: Vec<f64>) -> f64 {
     values.sort_by(f64::total_cmp);
-    rank(&values, 0.5)
+    match values.len() {
+        0 => f64::NAN,
+        n => (values[(n - 1) / 2] + values[n / 2]) / 2.0,
+    }
 }
 
 /// The value below which that part of the values is, which are in order. Of none: the type's zero.
