@@ -31,6 +31,7 @@ pub async fn run(world: &Rc<World>, relay: &Relay, number: usize) -> Result<Figu
         crowd::each(share, |_| life(Rc::clone(world))).await?;
         resident.push(mib()?);
     }
+    let sessions = 2.0 * pairs as f64;
     let (seconds, after) = (began.elapsed().as_secs_f64(), relay.usage()?);
     sleep(AFTER).await;
     let [connect, full, cut, other] = world.failures.counts();
@@ -40,8 +41,8 @@ pub async fn run(world: &Rc<World>, relay: &Relay, number: usize) -> Result<Figu
         ("after half", resident[FIRST / 2 - 1]),
         ("empty", empty),
         ("15 s after the end", mib()?),
-        ("sessions a second", 2.0 * pairs as f64 / seconds),
-        ("relay, CPU ms a session", (after.cpu - before.cpu).as_secs_f64() * 500.0 / pairs as f64),
+        ("sessions a second", sessions / seconds),
+        ("relay, CPU ms a session", 1e3 * (after.cpu - before.cpu).as_secs_f64() / sessions),
         ("exchanges without connection", connect as f64),
         ("refused: full", full as f64),
         ("cut or silent", cut as f64),

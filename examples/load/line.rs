@@ -21,9 +21,6 @@ const CROSSING: Duration = Duration::from_secs(1);
 /// Header lines of an answer that are read: a relay writes half a dozen.
 const MAX_LINES: usize = 32;
 
-/// Room for the head of a request, in octets.
-const HEAD: usize = 512;
-
 /// When a full relay is asked again if it does not say when, in seconds, as byway's client does.
 const RETRY_AFTER: u8 = 5;
 
@@ -142,7 +139,6 @@ impl Line {
             let unsent = {
                 let mut scratch = world.scratch.borrow_mut();
                 let begin = head.len();
-                debug_assert!(begin <= HEAD);
                 scratch[..begin].copy_from_slice(head.as_bytes());
                 head.clear();
                 let most = (scratch.len() - begin).min(left);

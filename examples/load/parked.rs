@@ -38,7 +38,8 @@ pub async fn run(
     let (empty, sockets_before) = (relay.usage()?, relay.sockets()?);
     let kib =
         |now: &Usage| (now.resident.saturating_sub(empty.resident) >> 10) as f64 / number as f64;
-    let sockets = || Result::Ok((relay.sockets()? - sockets_before) as f64 / number as f64);
+    let sockets =
+        || Result::Ok(relay.sockets()?.saturating_sub(sockets_before) as f64 / number as f64);
     let began = Instant::now();
     let clients = open(world, number).await?;
     let (opening, opened) = (began.elapsed().as_secs_f64(), relay.usage()?);

@@ -50,8 +50,11 @@ pub async fn run(
     while times[2].is_none() {
         // Looking at sockets takes some ms, too: they are not looked at before.
         let parked = parked();
-        let back =
-            if parked < shares[0] { 0 } else { parked.min(relay.sockets()? - sockets_before) };
+        let back = if parked < shares[0] {
+            0
+        } else {
+            parked.min(relay.sockets()?.saturating_sub(sockets_before))
+        };
         for (time, share) in times.iter_mut().zip(shares) {
             if back >= share && time.is_none() {
                 *time = Some(began.elapsed().as_secs_f64());

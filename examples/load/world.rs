@@ -92,7 +92,8 @@ impl World {
         format!(
             "POST /v1?n={seq} HTTP/1.1\r\nHost: {relay}\r\nContent-Length: {len}\r\n\
              Content-Type: application/octet-stream\r\nCache-Control: no-store, no-transform\r\n\
-             User-Agent: byway/0.1.0\r\n\r\n"
+             User-Agent: byway/{}\r\n\r\n",
+            env!("CARGO_PKG_VERSION")
         )
     }
 
