@@ -14,6 +14,7 @@ mod part;
 mod peer;
 mod plot;
 mod posts;
+mod process;
 mod report;
 mod system;
 

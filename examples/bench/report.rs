@@ -8,7 +8,7 @@ use serde::Serialize;
 
 use crate::cells::Cell;
 use crate::idle::Idle;
-use crate::part::Usage;
+use crate::process::Usage;
 use crate::system::{Figures, System};
 
 /// All measurements of a run.

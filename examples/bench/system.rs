@@ -8,10 +8,11 @@ use serde::{Deserialize, Serialize};
 
 use crate::cells::{Cell, Path};
 use crate::daemon::{Daemon, free_port, wait_for};
-use crate::part::{Part, Usage};
+use crate::part::Part;
 use crate::peer::{Order, Seen, Work};
 use crate::posts::PING;
-use crate::{Result, delay, part};
+use crate::process::{Usage, built};
+use crate::{Result, delay};
 
 /// The system that carries the bytes.
 #[derive(
@@ -238,7 +239,7 @@ struct Forward {
 impl Forward {
     /// Starts it, with its defaults. It waits by itself for relay and peer.
     fn start(args: &[&str], relay: &str) -> Result<Self> {
-        let program = part::built("byway", &["--bin", "byway"], None)?;
+        let program = built("byway", &["--bin", "byway"], None)?;
         let mut command = Command::new(&program);
         command.args(args).args(["--relay", relay]).stdin(Stdio::null()).stdout(Stdio::null());
         // No home: the command would make an identity there.
