@@ -54,6 +54,18 @@ impl Files {
     }
 }
 
+#[test]
+fn token_is_shown_under_quiet_since_it_is_shown_but_once() {
+    let mut made = Byway::start(["-q", "token", "new", "somebody"]);
+    let (_, lines) = (drop(made.stdin()), made.stdout());
+    let lines = std::io::read_to_string(lines).expect("the policy's lines");
+    let ended = made.end();
+    ended.expect_code(0);
+    assert_eq!(ended.told.len(), 1, "{:?}", ended.told);
+    let token = ended.told[0].as_str();
+    assert!(token.len() >= 16 && !token.contains(' ') && !lines.contains(token), "{token}");
+}
+
 /// A relay with this policy, and what it tells.
 fn relay(policy: &str) -> Relay {
     Relay::of(Byway::start(["relay", "--listen", "127.0.0.1:0", "--policy", policy, "-vvv"]))

@@ -202,7 +202,7 @@ fn relay_without_tls_is_reached_under_a_name_that_the_proxy_alone_knows() {
     let proxy = format!("http://{}", proxy(address(&relay)));
     let (code, report) = examine("http://relay.invalid", ["--proxy", &proxy]);
     assert_eq!((code, &report["verdict"]), (Some(0), &"ok".into()), "{report}");
-    assert!(has(&report, "proxy", "seen", &["passes requests on"]), "{report}");
+    assert!(has(&report, "proxy", "seen", &["pass requests on"]), "{report}");
 }
 
 #[test]

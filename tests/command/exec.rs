@@ -59,10 +59,10 @@ fn command_has_the_connection_as_stdin_and_stdout() {
 }
 
 #[test]
-fn command_is_told_the_endpoint_and_the_key_of_the_peer_and_no_token() {
+fn command_is_told_the_endpoint_and_the_key_of_the_peer_and_no_token_or_proxy() {
     let relay = Relay::start();
-    let script = "export BYWAY_TOKEN=0123456789012345; exec \"$@\"";
-    let command = "echo $BYWAY_ENDPOINT $BYWAY_PEER_KEY $BYWAY_TOKEN";
+    let script = "export BYWAY_TOKEN=0123456789012345 BYWAY_PROXY=none; exec \"$@\"";
+    let command = "echo $BYWAY_ENDPOINT $BYWAY_PEER_KEY $BYWAY_TOKEN $BYWAY_PROXY";
     let args = ["listen", "run:1", "--exec", command, "--relay", &relay.url];
     let mut listen = Byway::start_by(script, args);
     listen.wait_told("listening on run:1");

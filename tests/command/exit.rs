@@ -2,6 +2,7 @@
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener};
+use std::process::Stdio;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -150,7 +151,7 @@ fn silent_relay_is_blocked() {
 #[test]
 fn wrong_usage_is_told_in_one_line() {
     let relay = "http://127.0.0.1:9";
-    fails(["connect", "camera", "--relay", relay], 2, &["name:port", "--help"]);
+    fails(["connect", "camera", "--relay", relay], 2, &["name:port", "byway help connect"]);
     fails(["listen", "a b:1", "--relay", relay], 2, &["letters, digits"]);
     fails(["connect", "camera:1"], 2, &["--relay"]);
     fails(["connect", "camera:1", "--relay", "camera"], 2, &["relay URL", "write http://"]);
@@ -285,4 +286,22 @@ fn help_and_version_go_to_stdout() {
         assert!(text.contains("byway"), "{text}");
         process.end().expect_code(0).expect_nothing_told();
     }
+}
+
+#[test]
+fn document_that_stdout_does_not_take_is_a_failure() {
+    let relay = Relay::start();
+    let full = |args: &[&str]| {
+        let mut command = crate::process::command();
+        let full = std::fs::File::create("/dev/full").expect("the device");
+        let output =
+            command.args(args).stdin(Stdio::null()).stdout(full).output().expect("it runs");
+        let told = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_eq!(output.status.code(), Some(1), "{told}");
+        assert!(told.contains("stdout cannot be written"), "{told}");
+    };
+    full(&["status", "--json", "--relay", &relay.url]);
+    full(&["doctor", "--json", "--hold", "1", "--relay", &relay.url]);
+    full(&["token", "new", "somebody", "--json"]);
+    full(&["token", "new", "somebody"]);
 }
