@@ -85,6 +85,8 @@ impl fmt::Display for Report {
 fn digits(figure: f64) -> String {
     match figure.abs() {
         0.0 => "0".into(),
+        // There was nothing of which it could be a share.
+        size if size.is_nan() => "–".into(),
         size if size < 1.0 => format!("{figure:.3}"),
         size if size < 10.0 => format!("{figure:.2}"),
         size if size < 100.0 => format!("{figure:.1}"),
