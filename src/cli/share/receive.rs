@@ -10,9 +10,10 @@ use clap::Args;
 
 use super::agree::{self, Credential, Refused};
 use super::code::Code;
-use super::incoming::{Conflict, Incoming, Stopped};
+use super::incoming::{Incoming, Stopped};
 use super::line::Line;
 use super::message::{Lost, Reader, Secret, Stop, stop};
+use super::plan::{Conflict, Wishes};
 use super::progress::{Audience, Count};
 use crate::cli::failure::{Code as Exit, CommandError};
 use crate::cli::options::ClientOptions;
@@ -68,8 +69,8 @@ fn start(options: ReceiveOptions) -> Result<(), CommandError> {
         (_, true) => Conflict::Rename,
         (false, false) => Conflict::Fail,
     };
-    let mut incoming =
-        Incoming::new(&options.output, conflict, is_asked.then_some(ask), options.audience)?;
+    let wishes = Wishes { conflict, ask: is_asked.then_some(ask) };
+    let mut incoming = Incoming::new(&options.output, wishes, options.audience)?;
     let client = options.client.complete()?;
     let line = Line::open(&client, None)?;
     let result = receive(&line, &code, &mut incoming);
@@ -146,7 +147,7 @@ fn come_back(
         if start.elapsed() > RETURN {
             return Err(CommandError::new(
                 Exit::TimedOut,
-                "the sender did not come back; start both ends again, and they go on where they ended, or remove what came, in hidden files that end with .byway-part",
+                "the sender did not come back; start both ends again, and they go on where they ended, or remove what came, hidden files in the folder whose names end with .byway-part",
             ));
         }
     }
