@@ -114,6 +114,27 @@ fn links_that_are_left_out_are_told_at_both_ends() {
     sender.end().expect_code(0).expect_lines(&[told, &["sent 2"]]);
 }
 
+/// Neither is in the list of processes.
+#[test]
+fn code_is_read_from_a_line_of_stdin_or_the_environment() {
+    let relay = Relay::start();
+    let (_directory, from, into) = folders();
+    let tree = tree(&from);
+    let output = into.to_str().expect("UTF-8");
+    for script in [
+        "program=$1 code=$2; shift 2; echo \"$code\" | \"$program\" \"$@\"",
+        "program=$1; export BYWAY_CODE=\"$2\"; shift 2; exec \"$program\" \"$@\" </dev/null",
+    ] {
+        let (sender, code) = send(&relay, &tree);
+        let args = [&*code, "receive", "--overwrite", "--output", output, "--relay", &relay.url];
+        Byway::start_by(script, args).end().expect_code(0);
+        sender.end().expect_code(0);
+    }
+    let none = "exec \"$@\" </dev/null";
+    let args = ["receive", "--output", output, "--relay", &relay.url];
+    Byway::start_by(none, args).end().expect_code(2).expect_line(&["it is empty", "7-crane"]);
+}
+
 #[test]
 fn permissions_are_those_that_the_umask_of_the_receiver_leaves() {
     let relay = Relay::start();

@@ -11,7 +11,7 @@ use byway::secure::Identity;
 use crate::process::{Byway, DEADLINE, Ended, Relay};
 use crate::protocol::agree::{self, Credential, Keys};
 use crate::protocol::code::Code;
-use crate::protocol::message::{self, Attributes, Message, Reader, Secret};
+use crate::protocol::message::{self, Attributes, Fault, Message, Reader, Secret};
 
 /// Of all offers.
 const MARK: [u8; 32] = [1; 32];
@@ -326,6 +326,36 @@ fn end_of_an_earlier_offer_does_not_stand_for_another() {
     sender.client.abort();
 }
 
+/// What a sender leaves out after the receiver agreed.
+#[test]
+fn files_that_the_sender_leaves_out_are_told_by_the_receiver() {
+    let relay = Relay::start();
+    let directory = tempfile::tempdir().expect("a directory");
+    let into = directory.path();
+    let start = [Message::Offer { items: 1, files: 3, octets: 6, mark: MARK }, item(b"a", true)];
+    let left = |name: &[u8], fault| Message::Left { path: name.to_vec(), fault };
+    let attributes = Attributes { mode: 0o755, changed: (1, 0) };
+    let (sender, receiver) = Sender::meet(&relay, into);
+    sender.say(&start);
+    sender.say(&[
+        Message::Folder { path: b"a".to_vec() },
+        left(b"a/more", Fault::Changed),
+        left(b"a/../\x1b", Fault::Unreadable),
+        left(b"a/link", Fault::Special),
+        Message::Leave { path: b"a".to_vec(), attributes },
+        Message::Done { gone: 2 },
+    ]);
+    receiver.end().expect_code(1).expect_lines(&[
+        &["a/more did not come: it changed"],
+        &["a/../\\u{1b} did not come: the sender cannot read it"],
+        &["2 files went away"],
+        &["1 links, devices"],
+        &["received 0 files"],
+        &["4 files did not come"],
+    ]);
+    sender.client.abort();
+}
+
 /// A stranger guesses while a receiver with the right code is there.
 #[test]
 fn wrong_guess_ends_nothing_once_a_receiver_has_proved_itself() {
@@ -366,6 +396,67 @@ fn wrong_guess_ends_nothing_once_a_receiver_has_proved_itself() {
     assert!(matches!(reader.message().expect("a message"), Message::Item { .. }));
     message::say(&stream, &Message::Complete { faults: 0 }).expect("said");
     sender.end().expect_code(0);
+}
+
+#[test]
+fn files_that_come_and_go_after_the_offer_are_told_by_the_sender() {
+    let relay = Relay::start();
+    let directory = tempfile::tempdir().expect("a directory");
+    let tree = directory.path().join("tree");
+    fs::create_dir(&tree).expect("made");
+    for name in ["a", "b"] {
+        fs::write(tree.join(name), name).expect("written");
+    }
+    let path = tree.to_str().expect("UTF-8");
+    let args = ["send", path, "--code", "4-another-rogue", "--relay", &relay.url];
+    let mut sender = Byway::start(args);
+    sender.announced();
+    let code: Code = "4-another-rogue".parse().expect("a code");
+    let (client, receiver) = client(&relay);
+    // What the sender says between the offer, behind which its folder changes, and the end.
+    let said = |change: &dyn Fn()| {
+        let stream = client.connect(code.endpoint().expect("an endpoint")).expect("a stream");
+        let keys = Keys { receiver, sender: peer(&stream) };
+        let mut reader = Reader::new(stream.clone());
+        agree::receive(&stream, &mut reader, &keys, &Credential::Words(&code)).expect("the code");
+        assert!(matches!(reader.message().expect("a message"), Message::Offer { files: 2, .. }));
+        assert_eq!(reader.message().expect("a message"), item(b"tree", true));
+        change();
+        message::say(&stream, &Message::Accept).expect("said");
+        let mut said = Vec::new();
+        while let Ok(message::Frame::Message(message)) = reader.next() {
+            if let Message::File { .. } = message {
+                let have = Message::Have { size: 0, hash: [0; 32] };
+                message::say(&stream, &have).expect("said");
+            }
+            said.push(message);
+            if let Some(Message::Begin { .. } | Message::Done { .. }) = said.last() {
+                break;
+            }
+        }
+        (stream, said)
+    };
+    let (stream, added) = said(&|| fs::write(tree.join("c"), "c").expect("written"));
+    let count = |said: &[Message], is: fn(&Message) -> bool| said.iter().filter(|m| is(m)).count();
+    assert_eq!(count(&added, |message| matches!(message, Message::File { .. })), 2, "{added:?}");
+    assert_eq!(count(&added, |message| matches!(message, Message::Left { .. })), 1, "{added:?}");
+    fs::remove_file(tree.join("c")).expect("removed");
+    stream.abort();
+    sender.wait_told("waiting for it to come again");
+    let (stream, removed) = said(&|| {
+        for name in ["a", "b"] {
+            fs::remove_file(tree.join(name)).expect("removed");
+        }
+    });
+    assert_eq!(removed.last(), Some(&Message::Done { gone: 2 }), "{removed:?}");
+    message::say(&stream, &Message::Complete { faults: 2 }).expect("said");
+    sender.end().expect_code(1).expect_lines(&[
+        &["left out"],
+        &["waiting for it to come again"],
+        &["2 files went away"],
+        &["sent 0 files"],
+        &["not sent: 2 files"],
+    ]);
 }
 
 /// A receiver that answers what it was not asked, or says that it has more than there is.

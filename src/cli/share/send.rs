@@ -37,8 +37,8 @@ pub struct SendOptions {
     /// Files and folders
     #[arg(value_name = "PATH", required = true)]
     paths: Vec<PathBuf>,
-    /// A code of your own, a number and words: 8 letters at least, which nobody guesses in one try [default: a
-    /// random one]
+    /// A code of your own, a number and words: 8 letters at least, which nobody guesses in one try. Others may see
+    /// it in the list of processes [default: a random one]
     #[arg(long, value_name = "N-WORDS", value_parser = Code::chosen)]
     code: Option<Code>,
     #[command(flatten)]
