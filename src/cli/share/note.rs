@@ -71,7 +71,10 @@ impl Note {
         }
     }
 
-    /// What was written down, if anything was.
+    /// What was written down, if anything was and can be read.
+    ///
+    /// # Errors
+    /// Another process is in this step.
     pub fn read(
         notes: Option<&Path>,
         folder: &Path,
@@ -79,17 +82,25 @@ impl Note {
     ) -> io::Result<Option<(Self, Last)>> {
         let Some(notes) = notes else { return Ok(None) };
         let path = path(notes, folder, secret);
-        let mut file = match File::options().read(true).write(true).open(&path) {
-            Ok(file) => file,
-            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
-            Err(error) => return Err(error),
+        let read = || -> io::Result<_> {
+            let mut file = File::options().read(true).write(true).open(&path)?;
+            flock(&file, FlockOperation::NonBlockingLockExclusive)?;
+            let mut text = Vec::new();
+            file.read_to_end(&mut text)?;
+            Ok((file, text))
         };
-        flock(&file, FlockOperation::NonBlockingLockExclusive)?;
-        let mut text = Vec::new();
-        file.read_to_end(&mut text)?;
-        // A process that ended while it wrote this had placed nothing yet.
-        let last = postcard::from_bytes(&text).ok();
-        Ok(last.map(|last| (Self { path, _lock: file }, last)))
+        match read() {
+            Ok((file, text)) => {
+                // A process that ended while it wrote this had placed nothing yet.
+                let last = postcard::from_bytes(&text).ok();
+                Ok(last.map(|last| (Self { path, _lock: file }, last)))
+            }
+            Err(error) if error.kind() == ErrorKind::WouldBlock => Err(error),
+            Err(error) => {
+                tracing::info!("no note of an earlier process: {error}");
+                Ok(None)
+            }
+        }
     }
 
     /// The sender knows.

@@ -230,6 +230,18 @@ mod tests {
         }
     }
 
+    /// As where a user's home belongs to another.
+    #[test]
+    fn parts_take_their_places_where_no_note_can_be_kept() {
+        let (_directory, into, notes) = folders();
+        fs::write(&notes, "a file").unwrap();
+        let mut folder = begun(&into, &notes, &[("a", "a")]);
+        assert_eq!(folder.recall(&MARK, &SECRET).unwrap(), None);
+        folder.commit(0, MARK, &SECRET).unwrap();
+        folder.forget().unwrap();
+        assert_eq!(fs::read(into.join("a")).unwrap(), b"a");
+    }
+
     #[test]
     fn item_that_did_not_come_whole_replaces_nothing() {
         let (_directory, into, notes) = folders();
