@@ -25,6 +25,7 @@ mod protocol;
 mod recording;
 mod service;
 mod share;
+mod share_changes;
 mod share_rogue;
 mod socks;
 mod ssh;

@@ -201,6 +201,7 @@ fn without_settings(command: &mut Command) -> &mut Command {
         .env_remove("BYWAY_CONFIG")
         .env_remove("BYWAY_IDENTITY")
         .env_remove("BYWAY_KNOWN_PEERS")
+        .env_remove("BYWAY_CODE")
         .env_remove("BYWAY_OWNER")
         .env_remove("BYWAY_PROXY")
         .env_remove("BYWAY_ROOTS")

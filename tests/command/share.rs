@@ -17,7 +17,7 @@ use crate::process::{Byway, DEADLINE, Ended, Relay};
 use crate::terminal::Terminal;
 
 /// A sender that has told its code.
-fn send(relay: &Relay, path: &Path) -> (Byway, String) {
+pub fn send(relay: &Relay, path: &Path) -> (Byway, String) {
     let path = path.to_str().expect("UTF-8");
     let mut sender = Byway::start(["send", path, "--relay", &relay.url]);
     let (line, _) = sender.announced();
@@ -27,13 +27,13 @@ fn send(relay: &Relay, path: &Path) -> (Byway, String) {
     (sender, words[2].to_owned())
 }
 
-fn receive(relay: &Relay, code: &str, into: &Path) -> Byway {
+pub fn receive(relay: &Relay, code: &str, into: &Path) -> Byway {
     let into = into.to_str().expect("UTF-8");
     Byway::start(["receive", code, "--output", into, "--relay", &relay.url])
 }
 
 /// Two folders: one to send from, one to receive into.
-fn folders() -> (TempDir, PathBuf, PathBuf) {
+pub fn folders() -> (TempDir, PathBuf, PathBuf) {
     let directory = tempfile::tempdir().expect("a directory");
     let (from, into) = (directory.path().join("from"), directory.path().join("into"));
     fs::create_dir(&from).expect("made");

@@ -115,12 +115,12 @@ pub fn receive<R: std::io::Read>(
     }
 }
 
-/// The sender's part.
+/// The sender's part. No code is right any more once its words are used up.
 pub fn send<R: std::io::Read>(
     stream: &Stream,
     reader: &mut Reader<R>,
     keys: &Keys,
-    code: &Code,
+    code: Option<&Code>,
     secret: &Secret,
 ) -> Result<(), Refused> {
     let first = reader.message()?;
@@ -142,6 +142,10 @@ pub fn send<R: std::io::Read>(
             return Err(Lost::Protocol("the secret of another transfer").into());
         }
         Message::Words { element: theirs, .. } => {
+            let Some(code) = code else {
+                stop(stream, Stop::WrongCode);
+                return Err(Refused::WrongCode);
+            };
             let (receiver, sender) = identities(keys);
             let (state, element) = Spake2::<Ed25519Group>::start_b(
                 &Password::new(code.password()),

@@ -6,17 +6,18 @@ use std::collections::{HashMap, HashSet};
 use std::fs::File;
 use std::io::{self, ErrorKind, Read};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use rustix::fs::{
-    AtFlags, FlockOperation, Mode, OFlags, Stat, Timespec, Timestamps, fchmod, flock, fstat,
-    futimens, mkdirat, open, openat, statat, unlinkat,
+    AtFlags, FileType, FlockOperation, Mode, OFlags, Stat, Timespec, Timestamps, fchmod, flock,
+    fstat, futimens, mkdirat, open, openat, statat, unlinkat,
 };
 use rustix::io::Errno;
 
 use super::message::{Attributes, PIECE, Secret};
 use super::names;
-use super::placing::{Place, Placing};
+use super::note::{Last, Note};
+use super::placing::{self, Place};
 
 /// Most octets of a name that a part's name begins with, so that the rest fits into 255.
 const BEGINNING: usize = 200;
@@ -35,15 +36,32 @@ pub type FailedAt = (Vec<u8>, io::Error);
 /// The folder, with what comes into it.
 pub struct Folder {
     root: OwnedFd,
+    /// Its path without links, which stands for it in a note's name.
+    path: PathBuf,
+    /// Where notes are.
+    notes: Option<PathBuf>,
+    /// Permissions that this user's files do not have.
+    umask: Mode,
     places: Vec<Place>,
     /// Which of the places is for an offered name.
     by_name: HashMap<Vec<u8>, usize>,
+    /// Which of them came whole.
+    came: HashSet<usize>,
     /// The first part, locked, so that no other process writes those of this transfer.
     lock: Option<OwnedFd>,
     /// The folders that were used last, the very last at the end.
     near: Vec<(Vec<u8>, OwnedFd)>,
-    /// The last step, from its beginning until the sender knows.
-    placing: Option<Placing>,
+    /// Of the last step, from its beginning until the sender knows.
+    note: Option<Note>,
+}
+
+/// What has a name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    File,
+    Folder,
+    /// A link, or something that is no file.
+    Other,
 }
 
 /// A folder that is there for the files that follow.
@@ -57,7 +75,7 @@ pub struct Made {
 pub fn part_name(name: &[u8], secret: &Secret) -> Vec<u8> {
     let hash = blake3::keyed_hash(&secret.0, name).to_hex();
     let beginning = &name[..name.len().min(BEGINNING)];
-    [b".", beginning, b".", &hash.as_bytes()[..8], b".byway-part"].concat()
+    [b".", beginning, b".", &hash.as_bytes()[..8], names::PART].concat()
 }
 
 pub const FOLDER: OFlags =
@@ -65,19 +83,43 @@ pub const FOLDER: OFlags =
 const WRITTEN: OFlags =
     OFlags::WRONLY.union(OFlags::NOFOLLOW).union(OFlags::CLOEXEC).union(OFlags::NONBLOCK);
 pub const PRIVATE_FOLDER: Mode = Mode::RWXU;
+/// Leaves nothing to others.
+const PRIVATE_MASK: Mode = Mode::RWXG.union(Mode::RWXO);
 pub const PRIVATE_FILE: Mode = Mode::RUSR.union(Mode::WUSR);
 
 impl Folder {
-    pub fn open(path: &Path) -> io::Result<Self> {
+    /// Opens it, while no other thread makes files. Notes are kept in that other folder.
+    pub fn open(path: &Path, notes: Option<PathBuf>) -> io::Result<Self> {
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
         let root = open(path, flags, Mode::empty())?;
-        let (places, by_name) = (Vec::new(), HashMap::new());
-        Ok(Self { root, places, by_name, lock: None, near: Vec::new(), placing: None })
+        // The system tells it only who sets it.
+        let umask = rustix::process::umask(PRIVATE_MASK);
+        rustix::process::umask(umask);
+        Ok(Self {
+            root,
+            path: path.canonicalize()?,
+            notes,
+            umask,
+            places: Vec::new(),
+            by_name: HashMap::new(),
+            came: HashSet::new(),
+            lock: None,
+            near: Vec::new(),
+            note: None,
+        })
     }
 
-    /// Whether something has this name.
-    pub fn has(&self, name: &[u8]) -> io::Result<bool> {
-        Ok(identity(self.root.as_fd(), name)?.is_some())
+    /// What has this name, if anything has.
+    pub fn kind(&self, name: &[u8]) -> io::Result<Option<Kind>> {
+        match statat(&self.root, name, AtFlags::SYMLINK_NOFOLLOW) {
+            Ok(stat) => Ok(Some(match FileType::from_raw_mode(stat.st_mode) {
+                FileType::RegularFile => Kind::File,
+                FileType::Directory => Kind::Folder,
+                _ => Kind::Other,
+            })),
+            Err(Errno::NOENT) => Ok(None),
+            Err(error) => Err(error.into()),
+        }
     }
 
     /// Octets that are free for this user.
@@ -86,35 +128,33 @@ impl Folder {
         Ok(system.f_bavail.saturating_mul(system.f_frsize))
     }
 
-    /// Whether a part of this transfer is there from before.
-    pub fn is_begun(&self, name: &[u8], secret: &Secret) -> io::Result<bool> {
-        self.has(&part_name(name, secret))
-    }
-
     /// Takes the place of an item. Its part is locked: another process that writes it is an error.
-    pub fn place(
-        &mut self,
-        offered: Vec<u8>,
-        is_folder: bool,
-        name: Vec<u8>,
-        replaces: bool,
-        secret: &Secret,
-    ) -> io::Result<()> {
-        let part = part_name(&offered, secret);
-        let fd = match is_folder {
-            true => make_folder(self.root.as_fd(), &part)?,
+    pub fn place(&mut self, place: Place) -> io::Result<()> {
+        let fd = match place.is_folder {
+            true => make_folder(self.root.as_fd(), &place.part)?,
             false => {
                 let flags = OFlags::RDWR | OFlags::CREATE | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-                openat(&self.root, &part, flags, PRIVATE_FILE)?
+                openat(&self.root, &place.part, flags, PRIVATE_FILE)?
             }
         };
         if self.lock.is_none() {
             flock(&fd, FlockOperation::NonBlockingLockExclusive)?;
             self.lock = Some(fd);
         }
-        self.by_name.insert(offered.clone(), self.places.len());
-        self.places.push(Place { offered, is_folder, name, replaces, part });
+        self.by_name.insert(place.offered.clone(), self.places.len());
+        self.places.push(place);
         Ok(())
+    }
+
+    /// All of this came; of an item, that it may take its place.
+    pub fn came(&mut self, path: &[u8]) {
+        self.came.extend(self.by_name.get(path));
+    }
+
+    /// What the user's umask leaves of a file's or folder's permissions.
+    pub fn allowed(&self, attributes: Attributes) -> Attributes {
+        let mode = Mode::from_raw_mode(attributes.mode as _).difference(self.umask);
+        Attributes { mode: mode.as_raw_mode() as _, ..attributes }
     }
 
     /// A handle of the folder itself.
@@ -133,6 +173,9 @@ impl Folder {
 
     /// Removes what came of a file.
     pub fn remove(&mut self, path: &[u8]) -> io::Result<()> {
+        if let Some(place) = self.by_name.get(path) {
+            self.came.remove(place);
+        }
         let (folder, name) = self.locate(path)?;
         match unlinkat(folder, &name, AtFlags::empty()) {
             Ok(()) | Err(Errno::NOENT) => Ok(()),
@@ -176,9 +219,10 @@ impl Folder {
 
     /// Sets what a folder has besides its files.
     pub fn leave(&mut self, path: &[u8], attributes: &Attributes) -> io::Result<()> {
+        let attributes = self.allowed(*attributes);
         let (folder, name) = self.locate(path)?;
         let fd = openat(folder, &name, FOLDER, Mode::empty())?;
-        set(fd, attributes)
+        set(fd, &attributes)
     }
 
     /// The file at a path, to read what it has; `None` if there is none.
@@ -236,28 +280,54 @@ impl Folder {
         Ok((file, id))
     }
 
-    /// Puts the items in their places, of which all is on disk.
-    pub fn commit(&mut self, faults: u64, secret: &Secret) -> Result<(), FailedAt> {
+    /// Puts the items that came in their places, of which all is on disk. Of the others nothing stays.
+    pub fn commit(&mut self, faults: u64, mark: [u8; 32], secret: &Secret) -> Result<(), FailedAt> {
         self.near.clear();
-        let places = std::mem::take(&mut self.places);
-        let begun = Placing::begin(self.root.as_fd(), places, faults, secret);
-        let placing = self.placing.insert(begun.map_err(|error| (Vec::new(), error))?);
-        placing.place(&self.root)
+        self.by_name.clear();
+        let mut places = Vec::new();
+        for (n, place) in std::mem::take(&mut self.places).into_iter().enumerate() {
+            match self.came.remove(&n) {
+                true => places.push(place),
+                false => remove_all(self.root.as_fd(), &place.part)
+                    .map_err(|error| (place.offered, error))?,
+            }
+        }
+        let last = Last { places, faults, mark };
+        let written = Note::write(self.notes.as_deref(), &self.path, secret, &last);
+        self.note = written.map_err(|error| (Vec::new(), error))?;
+        placing::place(&self.root, &last.places)?;
+        self.lock = None;
+        Ok(())
     }
 
-    /// Ends the last step of a process that was killed in it; gives how many files its sender could not send, and
-    /// `None` if there was no such process.
-    pub fn resume_commit(&mut self, secret: &Secret) -> Result<Option<u64>, FailedAt> {
-        let resumed = Placing::resume(self.root.as_fd(), secret);
-        let Some(placing) = resumed.map_err(|error| (Vec::new(), error))? else { return Ok(None) };
-        let placing = self.placing.insert(placing);
-        placing.place(&self.root)?;
-        Ok(Some(placing.faults))
+    /// The last step of a process that did not hear that its sender knows of the end, with the places that are not
+    /// taken yet. If the sender has something else by this time, it is forgotten.
+    pub fn recall(&mut self, mark: &[u8; 32], secret: &Secret) -> io::Result<Option<Last>> {
+        let read = Note::read(self.notes.as_deref(), &self.path, secret)?;
+        let Some((note, mut last)) = read else { return Ok(None) };
+        if last.mark != *mark {
+            note.forget()?;
+            return Ok(None);
+        }
+        self.note = Some(note);
+        let mut unplaced = Vec::new();
+        for place in last.places {
+            if placing::is_due(self.root.as_fd(), &place)? {
+                unplaced.push(place);
+            }
+        }
+        last.places = unplaced;
+        Ok(Some(last))
+    }
+
+    /// Takes the places that a process before this one did not take.
+    pub fn finish(&self, places: &[Place]) -> Result<(), FailedAt> {
+        placing::place(&self.root, places)
     }
 
     /// The sender knows that all is in its place.
     pub fn forget(&mut self) -> io::Result<()> {
-        self.placing.take().map_or(Ok(()), |placing| placing.forget(&self.root))
+        self.note.take().map_or(Ok(()), Note::forget)
     }
 
     /// The folder in which a path's last part is, and its name there.

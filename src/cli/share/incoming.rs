@@ -8,24 +8,20 @@ use byway::client::Stream;
 use indicatif::HumanBytes;
 
 use super::folder::Folder;
+use super::kept;
 use super::line::Line;
 use super::message::{Lost, Message, Reader, Secret, Stop};
 use super::names::{self, Shown};
+use super::placing::Place;
+use super::plan::Wishes;
 use super::progress::{Audience, Count, Progress};
 use super::taking::Taking;
 use super::tree::MOST_ITEMS;
-use crate::cli::failure::{Code as Exit, CommandError};
+use crate::cli::failure::CommandError;
+use crate::cli::say;
 
 /// Names that the question tells; of more it tells the count.
 const TOLD: usize = 5;
-
-/// What happens where something has the name already.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Conflict {
-    Fail,
-    Overwrite,
-    Rename,
-}
 
 /// Why a transfer stops.
 #[derive(Debug)]
@@ -43,13 +39,10 @@ impl From<Lost> for Stopped {
     }
 }
 
-type Ask = fn(&str) -> io::Result<bool>;
-
 /// What comes, and where it goes.
 pub struct Incoming {
     path: PathBuf,
-    conflict: Conflict,
-    ask: Option<Ask>,
+    wishes: Wishes,
     audience: Audience,
     folder: Folder,
     stage: Stage,
@@ -58,10 +51,10 @@ pub struct Incoming {
 enum Stage {
     /// Nothing was offered yet.
     New,
-    /// It was agreed to, and comes.
-    Agreed,
-    /// All is in its place, but for so many files that the sender could not send.
-    Complete(u64),
+    /// So much was agreed to, and comes.
+    Agreed { files: u64, octets: u64 },
+    /// All of an offer is in its place, but for so many files that the sender could not send.
+    Complete { faults: u64, mark: [u8; 32] },
 }
 
 /// What a sender offers.
@@ -69,6 +62,7 @@ struct Offer {
     items: Vec<(Vec<u8>, bool)>,
     files: u64,
     octets: u64,
+    mark: [u8; 32],
 }
 
 /// The other end breaks the rules.
@@ -77,19 +71,14 @@ pub fn protocol<T>(cause: &'static str) -> Result<T, Stopped> {
 }
 
 impl Incoming {
-    pub fn new(
-        path: &Path,
-        conflict: Conflict,
-        ask: Option<Ask>,
-        audience: Audience,
-    ) -> Result<Self, CommandError> {
-        let folder = Folder::open(path).map_err(|error| {
+    pub fn new(path: &Path, wishes: Wishes, audience: Audience) -> Result<Self, CommandError> {
+        let folder = Folder::open(path, kept::directory("receive")).map_err(|error| {
             CommandError::usage(format_args!(
                 "{}: {error}; name a folder of yours (--output)",
                 path.display()
             ))
         })?;
-        Ok(Self { path: path.to_owned(), conflict, ask, audience, folder, stage: Stage::New })
+        Ok(Self { path: path.to_owned(), wishes, audience, folder, stage: Stage::New })
     }
 
     /// Takes everything that is not there yet; gives how many files the sender could not send.
@@ -101,115 +90,107 @@ impl Incoming {
         secret: &Secret,
     ) -> Result<u64, Stopped> {
         let offer = read_offer(reader)?;
-        let say = |message: &Message| line.say(stream, message).map_err(Lost::from);
-        if let Stage::Complete(faults) = self.stage {
-            say(&Message::Complete)?;
-            return Ok(faults);
+        let write = |message: &Message| line.say(stream, message).map_err(Lost::from);
+        if let Stage::Complete { mark, .. } = self.stage
+            && mark != offer.mark
+        {
+            self.end();
+            self.stage = Stage::New;
         }
         if let Stage::New = self.stage {
-            // A process before this one may have been killed before the sender knew that all is here.
-            let resumed = self.folder.resume_commit(secret);
-            if let Some(faults) =
-                resumed.map_err(|(name, error)| failure(&self.path, &name, &error))?
-            {
-                self.stage = Stage::Complete(faults);
-                say(&Message::Complete)?;
-                return Ok(faults);
-            }
+            self.recall(&offer, secret)?;
+        }
+        if let Stage::Complete { faults, .. } = self.stage {
+            write(&Message::Complete { faults })?;
+            return Ok(faults);
         }
         self.agree(&offer, secret)?;
-        say(&Message::Accept)?;
+        write(&Message::Accept)?;
         let progress = Progress::new(self.audience, offer.octets);
-        let (files, octets) = (offer.files, offer.octets);
+        let (files, octets, mark) = (offer.files, offer.octets, offer.mark);
         let taking = Taking::new(&mut self.folder, &self.path, files, octets, progress)?;
         let (faults, progress) = taking.all(line, stream, reader)?;
-        let committed = self.folder.commit(faults, secret);
+        let committed = self.folder.commit(faults, mark, secret);
         committed.map_err(|(name, error)| failure(&self.path, &name, &error))?;
         progress.end("received");
-        self.stage = Stage::Complete(faults);
-        say(&Message::Complete)?;
+        self.stage = Stage::Complete { faults, mark };
+        write(&Message::Complete { faults })?;
         Ok(faults)
     }
 
     /// The sender knows that all is here: what is kept for a process that has to tell it is removed.
     pub fn end(&mut self) {
         if let Err(error) = self.folder.forget() {
-            tracing::info!("a hidden file stays in {}: {error}", self.path.display());
+            tracing::info!("the note of a transfer that has ended stays: {error}");
         }
+    }
+
+    /// Ends the last step of a process that was killed in it, or before the sender knew that all of this is here. What has
+    /// no place yet gets one as this process's user wants.
+    fn recall(&mut self, offer: &Offer, secret: &Secret) -> Result<(), Stopped> {
+        let recalled = self.folder.recall(&offer.mark, secret);
+        let Some(last) = recalled.map_err(|error| failure(&self.path, b"", &error))? else {
+            return Ok(());
+        };
+        let places = last.places.into_iter();
+        let items: Vec<_> = places.map(|place| (place.offered, place.is_folder)).collect();
+        let places = self.wishes.plan(&self.folder, &self.path, &items, secret)?;
+        let finished = self.folder.finish(&places);
+        finished.map_err(|(name, error)| failure(&self.path, &name, &error))?;
+        say(format_args!("byway: all of it is here from before"));
+        self.stage = Stage::Complete { faults: last.faults, mark: last.mark };
+        Ok(())
     }
 
     /// Looks at an offer: whether the user wants it, where it goes, whether there is room.
     fn agree(&mut self, offer: &Offer, secret: &Secret) -> Result<(), Stopped> {
         match self.stage {
-            Stage::New => {}
-            Stage::Agreed => {
+            Stage::Agreed { files, octets } => {
                 let places = self.folder.places().iter();
                 let are_same = places
                     .map(|place| (&place.offered, place.is_folder))
                     .eq(offer.items.iter().map(|(name, is_folder)| (name, *is_folder)));
-                return match are_same {
-                    true => Ok(()),
-                    false => protocol("something else is offered than before"),
-                };
-            }
-            Stage::Complete(_) => return Ok(()),
-        }
-        let folder = &mut self.folder;
-        let path = &self.path;
-        let fail = |name: &[u8], error: &io::Error| failure(path, name, error);
-        let mut plan = Vec::with_capacity(offer.items.len());
-        let mut is_begun = false;
-        for (name, is_folder) in &offer.items {
-            is_begun |= folder.is_begun(name, secret).map_err(|error| fail(name, &error))?;
-            let is_there = folder.has(name).map_err(|error| fail(name, &error))?;
-            let question = format!("{} exists: replace it?", Shown(name));
-            let (new, replaces) = match (is_there, self.conflict) {
-                (false, _) => (name.clone(), false),
-                (true, Conflict::Overwrite) => (name.clone(), true),
-                (true, Conflict::Rename) => {
-                    (free_name(folder, name).map_err(|error| fail(name, &error))?, false)
+                if !are_same {
+                    return protocol("something else is offered than before");
                 }
-                (true, Conflict::Fail) => match self.ask {
-                    Some(ask) if ask(&question).is_ok_and(|is_wanted| is_wanted) => {
-                        (name.clone(), true)
-                    }
-                    Some(_) | None => {
-                        let line = format!(
-                            "{} exists in {}; say --overwrite or --rename, or another --output, with the same code",
-                            Shown(name),
-                            path.display()
-                        );
-                        return Err(Stopped::Here(
-                            CommandError::new(Exit::Refused, line),
-                            Stop::Failed,
-                        ));
-                    }
-                },
-            };
-            plan.push((name.clone(), *is_folder, new, replaces));
-        }
-        let free = folder.free().map_err(|error| fail(b"", &error))?;
-        if !is_begun && free < offer.octets {
-            let line = format!(
-                "{} has room for {free} octets, and {} are to come; free some, or name another folder (--output), with the same code",
-                path.display(),
-                offer.octets
-            );
-            return Err(Stopped::Here(CommandError::failed(line), Stop::Failed));
-        }
-        if let Some(ask) = self.ask {
-            let question = question(offer, path);
-            if !ask(&question).is_ok_and(|is_wanted| is_wanted) {
-                let error = CommandError::failed("nothing was received, as you said");
-                return Err(Stopped::Here(error, Stop::Declined));
+                if offer.files > files || offer.octets > octets {
+                    self.wishes.consent(&question(offer, &self.path))?;
+                }
+            }
+            Stage::New | Stage::Complete { .. } => {
+                let plan = self.wishes.plan(&self.folder, &self.path, &offer.items, secret)?;
+                self.check_room(offer, &plan)?;
+                self.wishes.consent(&question(offer, &self.path))?;
+                for place in plan {
+                    let name = place.offered.clone();
+                    let placed = self.folder.place(place);
+                    placed.map_err(|error| failure(&self.path, &name, &error))?;
+                }
             }
         }
-        for (name, is_folder, new, replaces) in plan {
-            let placed = folder.place(name.clone(), is_folder, new, replaces, secret);
-            placed.map_err(|error| fail(&name, &error))?;
-        }
-        self.stage = Stage::Agreed;
+        self.stage = Stage::Agreed { files: offer.files, octets: offer.octets };
         Ok(())
+    }
+
+    /// Refuses what has no room, unless some of it is here already.
+    fn check_room(&self, offer: &Offer, plan: &[Place]) -> Result<(), Stopped> {
+        let fail = |name: &[u8], error: &io::Error| failure(&self.path, name, error);
+        for place in plan {
+            let begun = self.folder.kind(&place.part);
+            if begun.map_err(|error| fail(&place.offered, &error))?.is_some() {
+                return Ok(());
+            }
+        }
+        let free = self.folder.free().map_err(|error| fail(b"", &error))?;
+        if free >= offer.octets {
+            return Ok(());
+        }
+        let line = format!(
+            "{} has room for {free} octets, and {} are to come; free some, or name another folder (--output), with the same code",
+            self.path.display(),
+            offer.octets
+        );
+        Err(Stopped::Here(CommandError::failed(line), Stop::Failed))
     }
 }
 
@@ -225,20 +206,9 @@ fn question(offer: &Offer, path: &Path) -> String {
     format!("{names}{more}: {files}, {octets}. Receive into {}?", path.display())
 }
 
-/// A name that nothing has: the offered one and a number.
-fn free_name(folder: &Folder, name: &[u8]) -> io::Result<Vec<u8>> {
-    for n in 1..u32::MAX {
-        let other = [name, format!(".{n}").as_bytes()].concat();
-        if !folder.has(&other)? {
-            return Ok(other);
-        }
-    }
-    Err(io::ErrorKind::AlreadyExists.into())
-}
-
 fn read_offer(reader: &mut Reader<Stream>) -> Result<Offer, Stopped> {
-    let (count, files, octets) = match reader.message()? {
-        Message::Offer { items, files, octets } => (items as usize, files, octets),
+    let (count, files, octets, mark) = match reader.message()? {
+        Message::Offer { items, files, octets, mark } => (items as usize, files, octets, mark),
         Message::Stop(why) => return Err(Stopped::There(why)),
         _ => return protocol("a message out of turn"),
     };
@@ -248,6 +218,9 @@ fn read_offer(reader: &mut Reader<Stream>) -> Result<Offer, Stopped> {
     let (mut items, mut names) = (Vec::new(), HashSet::new());
     while items.len() < count {
         match reader.message()? {
+            Message::Item { name, .. } if names::is_reserved(&name) => {
+                return protocol("an item with the name of another's hidden part");
+            }
             Message::Item { name, is_folder }
                 if names::is_name(&name) && names.insert(name.clone()) =>
             {
@@ -258,7 +231,7 @@ fn read_offer(reader: &mut Reader<Stream>) -> Result<Offer, Stopped> {
             _ => return protocol("a message out of turn"),
         }
     }
-    Ok(Offer { items, files, octets })
+    Ok(Offer { items, files, octets, mark })
 }
 
 /// The system's failure at this end, and how to go on.
@@ -266,10 +239,19 @@ pub fn failure(folder: &Path, name: &[u8], error: &io::Error) -> Stopped {
     let remedy = match error.kind() {
         io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => "free some room",
         io::ErrorKind::WouldBlock => "end the other byway receive that writes it",
+        io::ErrorKind::AlreadyExists => {
+            "something has this name there: say --overwrite or --rename, or move it away"
+        }
+        io::ErrorKind::NotADirectory | io::ErrorKind::IsADirectory => {
+            "a file is where a folder has to be, or a folder where a file has to be: move it away, say --rename"
+        }
+        io::ErrorKind::InvalidFilename | io::ErrorKind::InvalidInput => {
+            "the file system there takes no such name: name a folder on another (--output)"
+        }
         _ => "look at the folder and its permissions",
     };
     let line = format!(
-        "{}/{}: {error}; {remedy}, and run the same command again: it goes on where this ended",
+        "{}/{}: {error}; {remedy}, and run the command again: it goes on where this ended",
         folder.display(),
         Shown(name)
     );

@@ -13,7 +13,7 @@ use super::message::Secret;
 use super::tree::Item;
 
 /// How long a code may be used again: a user who goes on later has forgotten who knows it.
-const LIFE: Duration = Duration::from_secs(24 * 60 * 60);
+pub const LIFE: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// Most octets of the file.
 const LONGEST: u64 = 4096;
@@ -28,29 +28,20 @@ pub struct Kept {
 impl Kept {
     /// The file for these items at that relay. `None` where there is no home, or another process sends the same.
     pub fn open(items: &[Item], relay: &str) -> Option<Self> {
-        let directory = directory()?;
+        let directory = directory("send")?;
         let mut hasher = blake3::Hasher::new();
         hasher.update(relay.as_bytes());
         for item in items {
             hasher.update(b"\0").update(item.path.as_os_str().as_encoded_bytes());
         }
         let path = directory.join(hasher.finalize().to_hex().as_str());
-        match Self::lock(&directory, path) {
-            Ok(kept) => Some(kept),
+        match lock(&directory, &path) {
+            Ok(file) => Some(Self { path, file }),
             Err(error) => {
                 tracing::info!("this transfer cannot go on in another process: {error}");
                 None
             }
         }
-    }
-
-    fn lock(directory: &Path, path: PathBuf) -> io::Result<Self> {
-        DirBuilder::new().recursive(true).mode(0o700).create(directory)?;
-        let mut options = File::options();
-        let file =
-            options.read(true).write(true).create(true).truncate(false).mode(0o600).open(&path)?;
-        flock(&file, FlockOperation::NonBlockingLockExclusive)?;
-        Ok(Self { path, file })
     }
 
     /// The code and the secret of a transfer that was begun within a day.
@@ -79,13 +70,23 @@ impl Kept {
     }
 }
 
+/// Opens a file in that directory, which this user alone may read, and locks it.
+pub fn lock(directory: &Path, path: &Path) -> io::Result<File> {
+    DirBuilder::new().recursive(true).mode(0o700).create(directory)?;
+    let mut options = File::options();
+    let file =
+        options.read(true).write(true).create(true).truncate(false).mode(0o600).open(path)?;
+    flock(&file, FlockOperation::NonBlockingLockExclusive)?;
+    Ok(file)
+}
+
 fn is_private(metadata: &Metadata) -> bool {
     metadata.mode() & 0o077 == 0
 }
 
-/// The directory for what programs keep, by the XDG Base Directory Specification.
-fn directory() -> Option<PathBuf> {
+/// The directory for what a command keeps, by the XDG Base Directory Specification.
+pub fn directory(command: &str) -> Option<PathBuf> {
     let named = |name| std::env::var_os(name).map(PathBuf::from).filter(|at| at.is_absolute());
     let base = named("XDG_STATE_HOME").or_else(|| Some(named("HOME")?.join(".local/state")))?;
-    Some(base.join("byway").join("send"))
+    Some(base.join("byway").join(command))
 }

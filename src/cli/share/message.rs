@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use byway::client::Stream;
 
 /// The version of the conversation. Ends that differ refuse each other.
-pub const VERSION: u16 = 1;
+pub const VERSION: u16 = 2;
 
 /// Most octets of a file in one frame: large enough that frames cost nothing, small enough for two buffers.
 pub const PIECE: usize = 128 * 1024;
@@ -50,14 +50,14 @@ pub enum Message {
     Proof([u8; 32]),
     /// The sender shows that it has the key; behind words the secret comes with it.
     Welcome { proof: [u8; 32], secret: Secret },
-    /// What is to be sent; then come as many items.
-    Offer { items: u32, files: u64, octets: u64 },
+    /// What is to be sent; then come as many items. The mark is another where any name, size or time is.
+    Offer { items: u32, files: u64, octets: u64, mark: [u8; 32] },
     /// A file or folder that was named on the sender's command line.
     Item { name: Vec<u8>, is_folder: bool },
     /// The receiver wants it.
     Accept,
-    /// The receiver has everything already.
-    Complete,
+    /// The receiver has everything, but for so many files that could not be sent.
+    Complete { faults: u64 },
     /// A folder, which its files follow.
     Folder { path: Vec<u8> },
     /// A file, which the receiver answers with a `Have`.
@@ -68,12 +68,14 @@ pub enum Message {
     Begin { offset: u64 },
     /// The end of a file.
     End { hash: [u8; 32], attributes: Attributes },
-    /// The file cannot be sent.
+    /// The announced file whose turn it is cannot be sent.
     Skip(Fault),
+    /// This is not announced, and left out.
+    Left { path: Vec<u8>, fault: Fault },
     /// All in this folder came.
     Leave { path: Vec<u8>, attributes: Attributes },
-    /// All came.
-    Done,
+    /// All came, but for what was told, and so many files that were offered and are there no more.
+    Done { gone: u64 },
     /// This end gives up.
     Stop(Stop),
 }
@@ -90,8 +92,12 @@ pub struct Attributes {
 /// Why a file is not sent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Fault {
+    /// The system does not let the sender read it, or its path is too long.
     Unreadable,
+    /// It is other than when it was offered.
     Changed,
+    /// It is a symbolic link, a device, a socket or a pipe.
+    Special,
 }
 
 /// Why an end gives up.

@@ -1,8 +1,8 @@
 //! `byway send` and `byway receive`: files and folders, from one user to another with a code that is said aloud.
 //!
 //! ```text
-//!  send ──▶ tree ──▶ outgoing ──▶ outbox ══ channel ══ taking ──▶ writing ──▶ durable ──▶ placing
-//!    └▶ code, kept                          message              └▶ folder, names            receive ─▶ incoming
+//!  send ──▶ tree ──▶ outgoing ──▶ outbox ══ channel ══ taking ──▶ writing ──▶ durable ──▶ placing, note
+//!    └▶ code, kept                          message              └▶ folder, names   receive ─▶ incoming ─▶ plan
 //!                          agree: SPAKE2, before a name is said
 //! ```
 //!
@@ -18,9 +18,11 @@ mod kept;
 mod line;
 mod message;
 mod names;
+mod note;
 mod outbox;
 mod outgoing;
 mod placing;
+mod plan;
 mod progress;
 mod receive;
 mod send;

@@ -11,6 +11,16 @@ pub const LONGEST: usize = 4096;
 /// Most folders within each other: each takes a file descriptor of the sender.
 pub const DEEPEST: usize = 100;
 
+/// The end of the names of hidden parts.
+pub const PART: &[u8] = b".byway-part";
+
+/// Whether an item may not have this name, since the hidden part of another may.
+pub fn is_reserved(name: &[u8]) -> bool {
+    // Small letters and capitals are one on some file systems.
+    let end = name.len().checked_sub(PART.len()).map(|at| &name[at..]);
+    end.is_some_and(|end| end.eq_ignore_ascii_case(PART))
+}
+
 /// The parts of a path, each of which names something in the folder of the part before; `None` if a part
 /// could lead elsewhere, or the path is too long or too deep. Names are octets, as on Unix.
 pub fn parts(path: &[u8]) -> Option<Vec<&[u8]>> {
@@ -70,6 +80,12 @@ mod tests {
         fn name_is_shown_without_control_characters(name in prop::collection::vec(any::<u8>(), 0..40)) {
             prop_assert!(!Shown(&name).to_string().chars().any(char::is_control));
         }
+    }
+
+    #[test]
+    fn name_of_a_hidden_part_is_reserved() {
+        assert!(is_reserved(b".a.01234567.byway-part") && is_reserved(b".BYWAY-Part"));
+        assert!(!is_reserved(b"byway-part") && !is_reserved(b".byway-part.1"));
     }
 
     #[test]

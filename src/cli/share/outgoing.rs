@@ -11,11 +11,11 @@ use byway::client::Stream;
 use super::AHEAD;
 use super::folder;
 use super::line::Line;
-use super::message::{self, Fault, HEADER, Lost, Message, PIECE, Reader, Stop};
+use super::message::{self, Attributes, Fault, HEADER, Lost, Message, PIECE, Reader, Stop};
 use super::names::Shown;
 use super::outbox::Outbox;
-use super::progress::{Audience, Progress};
-use super::tree::{self, Cause, Item, Step, Walk};
+use super::progress::{Audience, Count, Progress};
+use super::tree::{self, Item, Step, Walk};
 use crate::cli::{say, tell};
 
 /// How long a channel that failed is given to tell what the other end said last.
@@ -44,40 +44,64 @@ impl From<io::Error> for End {
 }
 
 /// How much there is to send.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, Default)]
 pub struct Totals {
     files: u64,
     octets: u64,
     unreadable: u64,
+    special: u64,
+    /// Of the names, sizes, permissions and times of all, in whatever order a folder gives them.
+    mark: [u8; 32],
 }
 
 impl Totals {
     /// Counts, and tells what is left out.
     pub fn of(items: &[Item]) -> Self {
-        let (mut totals, mut special) = (Self { files: 0, octets: 0, unreadable: 0 }, 0_u64);
+        Self::default().again(items)
+    }
+
+    /// Counts once more, since a receiver may come long after; tells what is left out if that is more or less.
+    pub fn again(self, items: &[Item]) -> Self {
+        let mut totals = Self::default();
         for step in Walk::new(items) {
             match step {
-                Step::File { size, .. } => {
+                Step::File { path, size, attributes, .. } => {
                     totals.files += 1;
                     totals.octets = totals.octets.saturating_add(size);
+                    totals.mark(b"file", &path, size, &attributes);
                 }
-                Step::Left(Cause::Special) => special += 1,
-                Step::Left(Cause::Unreadable) => totals.unreadable += 1,
-                Step::Enter { .. } | Step::Leave { .. } => {}
+                Step::Leave { path, attributes } => totals.mark(b"folder", &path, 0, &attributes),
+                Step::Left { fault: Fault::Special, .. } => totals.special += 1,
+                Step::Left { fault: Fault::Unreadable | Fault::Changed, .. } => {
+                    totals.unreadable += 1;
+                }
+                Step::Enter { .. } => {}
             }
         }
-        if special > 0 {
+        if totals.special > 0 && totals.special != self.special {
             say(format_args!(
-                "byway: {special} links, devices, sockets or pipes are left out (-v names them)"
+                "byway: {} links, devices, sockets or pipes are left out (-v names them)",
+                totals.special
             ));
         }
-        if totals.unreadable > 0 {
+        if totals.unreadable > 0 && totals.unreadable != self.unreadable {
             tell(format_args!(
-                "byway: {} files or folders cannot be read (-v names them)",
+                "byway: {} files or folders cannot be read, or are there no more (-v names them)",
                 totals.unreadable
             ));
         }
         totals
+    }
+
+    fn mark(&mut self, kind: &[u8], path: &[u8], size: u64, attributes: &Attributes) {
+        let Attributes { mode, changed: (seconds, nanoseconds) } = attributes;
+        let mut hasher = blake3::Hasher::new();
+        hasher.update(kind).update(b"\0").update(path).update(b"\0");
+        hasher.update(&size.to_be_bytes()).update(&mode.to_be_bytes());
+        hasher.update(&seconds.to_be_bytes()).update(&nanoseconds.to_be_bytes());
+        for (octet, more) in self.mark.iter_mut().zip(hasher.finalize().as_bytes()) {
+            *octet ^= more;
+        }
     }
 }
 
@@ -90,15 +114,21 @@ pub fn carry(
     totals: Totals,
     audience: Audience,
 ) -> Result<u64, End> {
-    let Totals { files, octets, unreadable } = totals;
-    line.say(stream, &Message::Offer { items: items.len() as u32, files, octets })?;
+    let Totals { files, octets, unreadable, mark, .. } = totals;
+    line.say(stream, &Message::Offer { items: items.len() as u32, files, octets, mark })?;
     for item in items {
         let (name, is_folder) = (item.name.clone(), item.is_folder);
         line.say(stream, &Message::Item { name, is_folder })?;
     }
     match reader.message()? {
         Message::Accept => {}
-        Message::Complete => return Ok(unreadable),
+        Message::Complete { faults } => {
+            if faults > 0 {
+                let files = Count(faults, "file");
+                tell(format_args!("byway: the receiver has all from before, but for {files}"));
+            }
+            return Ok(faults);
+        }
         Message::Stop(why) => return Err(End::Stopped(why)),
         _ => return Err(Lost::Protocol("a message out of turn").into()),
     }
@@ -108,8 +138,10 @@ pub fn carry(
     let mut sending = Sending {
         outbox: Outbox::open(line, stream)?,
         answers,
-        budget: octets,
-        faults: unreadable,
+        offered: files + unreadable,
+        files,
+        octets,
+        faults: 0,
         progress: Progress::new(audience, octets),
     };
     match sending.all(items) {
@@ -128,7 +160,7 @@ fn listen(stream: &Stream, mut reader: Reader<Stream>, give: &SyncSender<Result<
     loop {
         let message = reader.message();
         let is_last = !matches!(message, Ok(Message::Have { .. }));
-        let is_good = matches!(message, Ok(Message::Complete));
+        let is_good = matches!(message, Ok(Message::Complete { .. }));
         if give.send(message).is_err() {
             return;
         }
@@ -144,8 +176,11 @@ fn listen(stream: &Stream, mut reader: Reader<Stream>, give: &SyncSender<Result<
 struct Sending {
     outbox: Outbox,
     answers: Receiver<Result<Message, Lost>>,
-    /// Octets that may still be announced: the receiver agreed to no more.
-    budget: u64,
+    /// Files that were counted, readable or not, and did not turn up yet.
+    offered: u64,
+    /// Files and octets that may still be announced: the receiver agreed to no more.
+    files: u64,
+    octets: u64,
     faults: u64,
     progress: Progress,
 }
@@ -160,44 +195,59 @@ impl Sending {
                 ahead.extend(self.announce(step)?);
             }
             match ahead.pop_front() {
-                Some(Step::File { at, path, size }) => {
+                Some(Step::File { at, path, size, .. }) => {
                     let is_item = !path.contains(&b'/');
                     if let Err(fault) = self.file(&at, &path, size, is_item)? {
-                        self.skip(&path, fault);
+                        self.count(&path, fault);
                         self.say(&Message::Skip(fault))?;
                     }
                 }
                 Some(Step::Leave { path, attributes }) => {
                     self.say(&Message::Leave { path, attributes })?;
                 }
-                Some(Step::Enter { .. } | Step::Left(_)) => {}
+                Some(Step::Enter { .. } | Step::Left { .. }) => {}
                 None => break,
             }
         }
-        self.say(&Message::Done)?;
+        let gone = self.offered;
+        if gone > 0 {
+            self.faults += gone;
+            let files = Count(gone, "file");
+            tell(format_args!("byway: {files} went away while others were sent"));
+        }
+        self.say(&Message::Done { gone })?;
         match self.answer()? {
-            Message::Complete => Ok(()),
+            Message::Complete { .. } => Ok(()),
             _ => Err(Lost::Protocol("a message out of turn").into()),
         }
     }
 
     /// Announces a step; gives what is to be done when its turn comes.
     fn announce(&mut self, step: Step) -> Result<Option<Step>, End> {
+        if let Step::File { .. } | Step::Left { fault: Fault::Unreadable | Fault::Changed, .. } =
+            step
+        {
+            self.offered = self.offered.saturating_sub(1);
+        }
         match &step {
             Step::Enter { path } => {
                 self.say(&Message::Folder { path: path.clone() })?;
                 return Ok(None);
             }
             Step::File { path, size, .. } => {
-                let Some(left) = self.budget.checked_sub(*size) else {
-                    self.skip(path, Fault::Changed);
+                let left = (self.files.checked_sub(1), self.octets.checked_sub(*size));
+                let (Some(files), Some(octets)) = left else {
+                    self.leave_out(path, Fault::Changed)?;
                     return Ok(None);
                 };
-                self.budget = left;
+                (self.files, self.octets) = (files, octets);
                 self.say(&Message::File { path: path.clone(), size: *size })?;
             }
             Step::Leave { .. } => {}
-            Step::Left(_) => return Ok(None),
+            Step::Left { path, fault } => {
+                self.leave_out(path, *fault)?;
+                return Ok(None);
+            }
         }
         Ok(Some(step))
     }
@@ -266,12 +316,19 @@ impl Sending {
         Ok(Ok(()))
     }
 
-    fn skip(&mut self, path: &[u8], fault: Fault) {
-        self.faults += 1;
+    fn leave_out(&mut self, path: &[u8], fault: Fault) -> Result<(), End> {
+        self.count(path, fault);
+        self.say(&Message::Left { path: path.to_vec(), fault })
+    }
+
+    fn count(&mut self, path: &[u8], fault: Fault) {
         let why = match fault {
             Fault::Unreadable => "cannot be read",
             Fault::Changed => "changed while it was sent",
+            // All of them were told beforehand.
+            Fault::Special => return,
         };
+        self.faults += 1;
         tell(format_args!("byway: {} {why}, and is left out", Shown(path)));
     }
 

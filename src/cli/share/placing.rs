@@ -1,14 +1,12 @@
-//! The last step of a transfer: the parts take their places. What is to be done is written down beside them first, so
-//! that a process that is killed meanwhile, or before the sender has heard of the end, is followed by one that goes on.
+//! The last step of a transfer: the parts take their places.
 
 use std::collections::HashSet;
-use std::fs::File;
-use std::io::{self, ErrorKind, Read, Write};
+use std::io::{self, ErrorKind};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use rustix::fs::{
-    AtFlags, FlockOperation, Mode, OFlags, RenameFlags, fchmod, flock, openat, renameat,
-    renameat_with, unlinkat,
+    AtFlags, Mode, OFlags, RenameFlags, fchmod, linkat, mkdirat, openat, renameat, renameat_with,
+    unlinkat,
 };
 use rustix::io::Errno;
 use serde::{Deserialize, Serialize};
@@ -17,10 +15,9 @@ use super::folder::{
     FOLDER, FailedAt, FileId, PRIVATE_FILE, PRIVATE_FOLDER, entries, identity, part_name, sync,
 };
 use super::message::Secret;
-use super::names;
 
 /// A file or folder of the offer, and where it goes.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Place {
     /// Its name as the sender has it.
     pub offered: Vec<u8>,
@@ -34,98 +31,44 @@ pub struct Place {
 }
 
 impl Place {
-    /// Whether all its names are such as this command writes down.
-    fn is_sound(&self, secret: &Secret) -> bool {
-        names::is_name(&self.offered)
-            && names::is_name(&self.name)
-            && self.part == part_name(&self.offered, secret)
+    pub fn new(
+        offered: &[u8],
+        is_folder: bool,
+        name: Vec<u8>,
+        replaces: bool,
+        secret: &Secret,
+    ) -> Self {
+        let part = part_name(offered, secret);
+        Self { offered: offered.to_vec(), is_folder, name, replaces, part }
     }
 }
 
-/// The last step, as it is written down.
-pub struct Placing {
-    places: Vec<Place>,
-    /// How many files the sender could not send.
-    pub faults: u64,
-    /// The file in which it is, locked.
-    name: Vec<u8>,
-    _lock: File,
-    /// Whether a process before this one was in it.
-    is_resumed: bool,
+/// Puts all parts in their places.
+pub fn place(root: &OwnedFd, places: &[Place]) -> Result<(), FailedAt> {
+    let (mut placing, at) = (Placing { placed: HashSet::new() }, root.as_fd());
+    for place in places {
+        let put = placing.put(at, &place.part, at, &place.name, place.replaces);
+        put.map_err(|error| (place.name.clone(), error))?;
+    }
+    sync(root).map_err(|error| (Vec::new(), error))
+}
+
+/// Whether a part has to take its place yet.
+pub fn is_due(root: BorrowedFd<'_>, place: &Place) -> io::Result<bool> {
+    let Some(part) = identity(root, &place.part)? else { return Ok(false) };
+    let is_linked = identity(root, &place.name)? == Some(part);
+    if is_linked {
+        unlinkat(root, &place.part, AtFlags::empty())?;
+    }
+    Ok(!is_linked)
+}
+
+struct Placing {
     /// What took its place.
     placed: HashSet<FileId>,
 }
 
-/// The name of the file in which the last step of a transfer is written down.
-fn name(secret: &Secret) -> Vec<u8> {
-    // No item has an empty name.
-    let hash = blake3::keyed_hash(&secret.0, b"").to_hex();
-    [b".", &hash.as_bytes()[..8], b".byway-done"].concat()
-}
-
 impl Placing {
-    /// Writes the step down.
-    pub fn begin(
-        root: BorrowedFd<'_>,
-        places: Vec<Place>,
-        faults: u64,
-        secret: &Secret,
-    ) -> io::Result<Self> {
-        let text = postcard::to_allocvec(&(&places, faults)).map_err(io::Error::other)?;
-        let name = name(secret);
-        let flags = OFlags::RDWR | OFlags::CREATE | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        let mut file = File::from(openat(root, &name, flags, PRIVATE_FILE)?);
-        flock(&file, FlockOperation::NonBlockingLockExclusive)?;
-        file.set_len(0)?;
-        file.write_all(&text)?;
-        file.sync_all()?;
-        let placed = HashSet::new();
-        Ok(Self { places, faults, name, _lock: file, is_resumed: false, placed })
-    }
-
-    /// The step of a process that ended in it; `None` if there was none.
-    pub fn resume(root: BorrowedFd<'_>, secret: &Secret) -> io::Result<Option<Self>> {
-        let name = name(secret);
-        let flags = OFlags::RDWR | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
-        let mut file = match openat(root, &name, flags, Mode::empty()) {
-            Ok(fd) => File::from(fd),
-            Err(Errno::NOENT) => return Ok(None),
-            Err(error) => return Err(error.into()),
-        };
-        flock(&file, FlockOperation::NonBlockingLockExclusive)?;
-        let mut text = Vec::new();
-        file.read_to_end(&mut text)?;
-        // A process that ended while it wrote this had placed nothing yet.
-        let Ok((places, faults)) = postcard::from_bytes::<(Vec<Place>, u64)>(&text) else {
-            return Ok(None);
-        };
-        if !places.iter().all(|place| place.is_sound(secret)) {
-            return Ok(None);
-        }
-        let placed = HashSet::new();
-        Ok(Some(Self { places, faults, name, _lock: file, is_resumed: true, placed }))
-    }
-
-    /// Puts all parts in their places that are not there.
-    pub fn place(&mut self, root: &OwnedFd) -> Result<(), FailedAt> {
-        let (places, at) = (std::mem::take(&mut self.places), root.as_fd());
-        for place in &places {
-            match self.put(at, &place.part, at, &place.name, place.replaces) {
-                // It was skipped, so that its part was removed, or it is in its place.
-                Err(error)
-                    if error.kind() == ErrorKind::NotFound
-                        && (self.is_resumed || !place.is_folder) => {}
-                result => result.map_err(|error| (place.name.clone(), error))?,
-            }
-        }
-        sync(root).map_err(|error| (Vec::new(), error))
-    }
-
-    /// The sender knows: what was written down is removed.
-    pub fn forget(self, root: &OwnedFd) -> io::Result<()> {
-        Ok(unlinkat(root, &self.name, AtFlags::empty())?)
-    }
-
     fn put(
         &mut self,
         from: BorrowedFd<'_>,
@@ -135,7 +78,7 @@ impl Placing {
         replaces: bool,
     ) -> io::Result<()> {
         let source = identity(from, name)?.ok_or(ErrorKind::NotFound)?;
-        match renameat_with(from, name, to, new, RenameFlags::NOREPLACE) {
+        match put_new(from, name, to, new) {
             Err(Errno::EXIST) if replaces => self.merge(from, name, to, new)?,
             result => result?,
         }
@@ -170,64 +113,191 @@ impl Placing {
     }
 }
 
+/// Gives a part a name that nothing has.
+fn put_new(
+    from: BorrowedFd<'_>,
+    name: &[u8],
+    to: BorrowedFd<'_>,
+    new: &[u8],
+) -> rustix::io::Result<()> {
+    match renameat_with(from, name, to, new, RenameFlags::NOREPLACE) {
+        Err(Errno::INVAL | Errno::NOSYS | Errno::NOTSUP) => put_new_in_steps(from, name, to, new),
+        result => result,
+    }
+}
+
+/// The same where the file system has no renaming that replaces nothing, as NFS, 9p and sshfs: a link fails where
+/// something has the name. For a folder, and where there are no links, an empty one is made first, and replaced.
+fn put_new_in_steps(
+    from: BorrowedFd<'_>,
+    name: &[u8],
+    to: BorrowedFd<'_>,
+    new: &[u8],
+) -> rustix::io::Result<()> {
+    match linkat(from, name, to, new, AtFlags::empty()) {
+        Ok(()) => return unlinkat(from, name, AtFlags::empty()),
+        Err(Errno::PERM | Errno::NOTSUP | Errno::NOSYS | Errno::INVAL | Errno::MLINK) => {}
+        Err(error) => return Err(error),
+    }
+    let undo = match openat(from, name, FOLDER, Mode::empty()) {
+        Ok(_) => {
+            mkdirat(to, new, PRIVATE_FOLDER)?;
+            AtFlags::REMOVEDIR
+        }
+        Err(Errno::NOTDIR | Errno::LOOP) => {
+            let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::CLOEXEC;
+            openat(to, new, flags, PRIVATE_FILE)?;
+            AtFlags::empty()
+        }
+        Err(error) => return Err(error),
+    };
+    renameat(from, name, to, new).inspect_err(|_| {
+        // The first failure is the one to tell.
+        let _ = unlinkat(to, new, undo);
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::super::folder::Folder;
     use super::*;
     use std::fs;
+    use std::io::Write;
+    use std::path::Path;
 
     const SECRET: Secret = Secret([7; 32]);
+    const MARK: [u8; 32] = [1; 32];
+
+    /// Folders to write to, and for notes.
+    fn folders() -> (tempfile::TempDir, std::path::PathBuf, std::path::PathBuf) {
+        let directory = tempfile::tempdir().unwrap();
+        let (into, notes) = (directory.path().join("into"), directory.path().join("notes"));
+        fs::create_dir(&into).unwrap();
+        (directory, into, notes)
+    }
 
     /// A folder in which the parts of these files are, which go to these names.
-    fn begun(directory: &std::path::Path, files: &[(&str, &str)]) -> Folder {
-        let mut folder = Folder::open(directory).unwrap();
+    fn begun(into: &Path, notes: &Path, files: &[(&str, &str)]) -> Folder {
+        let mut folder = Folder::open(into, Some(notes.to_owned())).unwrap();
         for (offered, name) in files {
+            let offered = offered.as_bytes();
             folder
-                .place(offered.as_bytes().into(), false, name.as_bytes().into(), true, &SECRET)
+                .place(Place::new(offered, false, name.as_bytes().into(), true, &SECRET))
                 .unwrap();
-            let (mut file, _) = folder.write(offered.as_bytes(), 0).unwrap();
-            file.write_all(offered.as_bytes()).unwrap();
+            let (mut file, _) = folder.write(offered, 0).unwrap();
+            file.write_all(offered).unwrap();
+            folder.came(offered);
         }
         folder
     }
 
     #[test]
     fn receiver_that_ended_before_the_sender_knew_finds_all_in_its_place() {
-        let directory = tempfile::tempdir().unwrap();
-        let mut folder = begun(directory.path(), &[("a", "a"), ("b", "c")]);
-        folder.commit(2, &SECRET).unwrap();
+        let (_directory, into, notes) = folders();
+        let mut folder = begun(&into, &notes, &[("a", "a"), ("b", "c")]);
+        folder.commit(2, MARK, &SECRET).unwrap();
         drop(folder);
-        let mut folder = Folder::open(directory.path()).unwrap();
-        assert_eq!(folder.resume_commit(&Secret([8; 32])).unwrap(), None, "another transfer");
-        assert_eq!(folder.resume_commit(&SECRET).unwrap(), Some(2));
-        assert_eq!(fs::read(directory.path().join("c")).unwrap(), b"b");
+        assert_eq!(fs::read_dir(&into).unwrap().count(), 2);
+        let mut folder = Folder::open(&into, Some(notes.clone())).unwrap();
+        assert_eq!(folder.recall(&MARK, &Secret([8; 32])).unwrap(), None, "another transfer");
+        let last = folder.recall(&MARK, &SECRET).unwrap().unwrap();
+        assert_eq!((last.places, last.faults), (Vec::new(), 2));
+        assert_eq!(fs::read(into.join("c")).unwrap(), b"b");
         folder.forget().unwrap();
-        assert_eq!(folder.resume_commit(&SECRET).unwrap(), None);
-        assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 2);
+        assert_eq!(folder.recall(&MARK, &SECRET).unwrap(), None);
+        assert_eq!(fs::read_dir(&notes).unwrap().count(), 0);
     }
 
     #[test]
-    fn file_that_was_not_written_down_whole_counts_for_nothing() {
-        let directory = tempfile::tempdir().unwrap();
-        let mut folder = begun(directory.path(), &[("a", "a")]);
-        folder.commit(0, &SECRET).unwrap();
-        drop(folder);
-        let path = directory.path().join(std::str::from_utf8(&name(&SECRET)).unwrap());
+    fn end_of_an_offer_is_forgotten_where_the_sender_offers_something_else() {
+        let (_directory, into, notes) = folders();
+        begun(&into, &notes, &[("a", "a")]).commit(0, MARK, &SECRET).unwrap();
+        let mut folder = Folder::open(&into, Some(notes.clone())).unwrap();
+        assert_eq!(folder.recall(&[2; 32], &SECRET).unwrap(), None);
+        assert_eq!(fs::read_dir(&notes).unwrap().count(), 0);
+    }
+
+    #[test]
+    fn note_that_was_not_written_whole_counts_for_nothing() {
+        let (_directory, into, notes) = folders();
+        begun(&into, &notes, &[("a", "a")]).commit(0, MARK, &SECRET).unwrap();
+        let path = fs::read_dir(&notes).unwrap().next().unwrap().unwrap().path();
         let whole = fs::read(&path).unwrap();
         for text in [&whole[..whole.len() / 2], b"", b"junk", &[255; 100]] {
             fs::write(&path, text).unwrap();
-            let mut folder = Folder::open(directory.path()).unwrap();
-            assert_eq!(folder.resume_commit(&SECRET).unwrap(), None);
+            let mut folder = Folder::open(&into, Some(notes.clone())).unwrap();
+            assert_eq!(folder.recall(&MARK, &SECRET).unwrap(), None);
         }
+    }
+
+    /// As where a user's home belongs to another.
+    #[test]
+    fn parts_take_their_places_where_no_note_can_be_kept() {
+        let (_directory, into, notes) = folders();
+        fs::write(&notes, "a file").unwrap();
+        let mut folder = begun(&into, &notes, &[("a", "a")]);
+        assert_eq!(folder.recall(&MARK, &SECRET).unwrap(), None);
+        folder.commit(0, MARK, &SECRET).unwrap();
+        folder.forget().unwrap();
+        assert_eq!(fs::read(into.join("a")).unwrap(), b"a");
+    }
+
+    #[test]
+    fn item_that_did_not_come_whole_replaces_nothing() {
+        let (_directory, into, notes) = folders();
+        fs::write(into.join("b"), "good").unwrap();
+        let mut folder = begun(&into, &notes, &[("a", "a")]);
+        folder.place(Place::new(b"b", false, b"b".into(), true, &SECRET)).unwrap();
+        folder.place(Place::new(b"c", true, b"c".into(), false, &SECRET)).unwrap();
+        folder.commit(2, MARK, &SECRET).unwrap();
+        assert_eq!(fs::read(into.join("b")).unwrap(), b"good");
+        assert_eq!(fs::read_dir(&into).unwrap().count(), 2);
     }
 
     /// As where capitals and small letters are one: both may replace what was there, and not each other.
     #[test]
     fn file_does_not_replace_another_of_the_same_transfer() {
-        let directory = tempfile::tempdir().unwrap();
-        fs::write(directory.path().join("c"), "old").unwrap();
-        let mut folder = begun(directory.path(), &[("a", "c"), ("b", "c")]);
-        assert!(folder.commit(0, &SECRET).is_err());
-        assert_eq!(fs::read(directory.path().join("c")).unwrap(), b"a");
+        let (_directory, into, notes) = folders();
+        fs::write(into.join("c"), "old").unwrap();
+        let mut folder = begun(&into, &notes, &[("a", "c"), ("b", "c")]);
+        assert!(folder.commit(0, MARK, &SECRET).is_err());
+        assert_eq!(fs::read(into.join("c")).unwrap(), b"a");
+    }
+
+    #[test]
+    fn part_replaces_nothing_where_renaming_always_replaces() {
+        let (_directory, into, _) = folders();
+        let root = rustix::fs::open(&into, FOLDER, Mode::empty()).unwrap();
+        let put = |name: &[u8], new: &[u8]| put_new_in_steps(root.as_fd(), name, root.as_fd(), new);
+        for name in ["file", "there", "empty/file", "folder/file"] {
+            let path = into.join(name);
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            fs::write(path, name).unwrap();
+        }
+        fs::remove_file(into.join("empty/file")).unwrap();
+        for there in [&b"there"[..], b"empty"] {
+            assert_eq!(put(b"file", there), Err(Errno::EXIST));
+            assert_eq!(put(b"folder", there), Err(Errno::EXIST));
+        }
+        put(b"file", b"new").unwrap();
+        put(b"folder", b"other").unwrap();
+        assert_eq!(fs::read(into.join("new")).unwrap(), b"file");
+        assert_eq!(fs::read(into.join("other/file")).unwrap(), b"folder/file");
+        assert_eq!(fs::read(into.join("there")).unwrap(), b"there");
+        assert_eq!(fs::read_dir(&into).unwrap().count(), 4);
+    }
+
+    /// A process may be killed between the link and the removal of the part.
+    #[test]
+    fn part_that_was_linked_to_its_place_is_not_due() {
+        let (_directory, into, _) = folders();
+        let root = rustix::fs::open(&into, FOLDER, Mode::empty()).unwrap();
+        let place = Place::new(b"a", false, b"a".into(), false, &SECRET);
+        let part = into.join(std::str::from_utf8(&place.part).unwrap());
+        fs::write(&part, "a").unwrap();
+        assert!(is_due(root.as_fd(), &place).unwrap());
+        fs::hard_link(&part, into.join("a")).unwrap();
+        assert!(!is_due(root.as_fd(), &place).unwrap());
+        assert_eq!(fs::read_dir(&into).unwrap().count(), 1);
     }
 }

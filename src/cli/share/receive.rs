@@ -1,6 +1,6 @@
 //! `byway receive`: takes what a sender offers at a code, and comes back when the channel is lost.
 
-use std::io::{self, BufRead, IsTerminal, Write};
+use std::io::{self, BufRead, IsTerminal, Read, Write};
 use std::path::PathBuf;
 use std::thread;
 use std::time::{Duration, Instant};
@@ -10,9 +10,10 @@ use clap::Args;
 
 use super::agree::{self, Credential, Refused};
 use super::code::Code;
-use super::incoming::{Conflict, Incoming, Stopped};
+use super::incoming::{Incoming, Stopped};
 use super::line::Line;
 use super::message::{Lost, Reader, Secret, Stop, stop};
+use super::plan::{Conflict, Wishes};
 use super::progress::{Audience, Count};
 use crate::cli::failure::{Code as Exit, CommandError};
 use crate::cli::options::ClientOptions;
@@ -29,11 +30,16 @@ const RETURN: Duration = Duration::from_secs(600);
 const PAUSE: Duration = Duration::from_millis(500);
 const LONGEST_PAUSE: Duration = Duration::from_secs(8);
 
+/// Most octets of a line with a code: more than any code has.
+const LONGEST_LINE: u64 = 1024;
+
 /// Options of `byway receive`.
 #[derive(Debug, Args)]
 pub struct ReceiveOptions {
-    /// The code that byway send shows, as in 7-crane-lamp-river; the first four letters of a word are enough
-    #[arg(value_name = "CODE", required = true)]
+    /// The code that byway send shows, as in 7-crane-lamp-river; the first four letters of a word are enough. Others
+    /// may see it in the list of processes, unlike the variable, or a line of stdin, which is read without both
+    /// [env: BYWAY_CODE]
+    #[arg(value_name = "CODE")]
     code: Vec<String>,
     /// The folder to write to
     #[arg(short, long, value_name = "DIRECTORY", default_value = ".")]
@@ -61,20 +67,43 @@ pub fn run(options: ReceiveOptions) -> Result<(), CommandError> {
 }
 
 fn start(options: ReceiveOptions) -> Result<(), CommandError> {
-    let code: Code = options.code.join(" ").parse().map_err(CommandError::usage)?;
+    let code = code(&options.code)?;
     let is_asked = io::stdin().is_terminal() && io::stderr().is_terminal() && !options.yes;
     let conflict = match (options.overwrite, options.rename) {
         (true, _) => Conflict::Overwrite,
         (_, true) => Conflict::Rename,
         (false, false) => Conflict::Fail,
     };
-    let mut incoming =
-        Incoming::new(&options.output, conflict, is_asked.then_some(ask), options.audience)?;
+    let wishes = Wishes { conflict, ask: is_asked.then_some(ask) };
+    let mut incoming = Incoming::new(&options.output, wishes, options.audience)?;
     let client = options.client.complete()?;
     let line = Line::open(&client, None)?;
     let result = receive(&line, &code, &mut incoming);
     let _ = line.client.close(LAST_WORD);
     result
+}
+
+/// The code, from the command line, the environment, or a line of stdin.
+fn code(words: &[String]) -> Result<Code, CommandError> {
+    let text = match (words, std::env::var_os("BYWAY_CODE")) {
+        ([], Some(code)) => code.to_string_lossy().into_owned(),
+        ([], None) => read_code().map_err(|error| {
+            CommandError::usage(format_args!("no code can be read from stdin: {error}; say CODE"))
+        })?,
+        (words, _) => words.join(" "),
+    };
+    text.parse().map_err(CommandError::usage)
+}
+
+fn read_code() -> io::Result<String> {
+    if io::stdin().is_terminal() {
+        let mut stderr = io::stderr();
+        write!(stderr, "The code that byway send shows: ")?;
+        stderr.flush()?;
+    }
+    let mut line = String::new();
+    io::stdin().lock().take(LONGEST_LINE).read_line(&mut line)?;
+    Ok(line)
 }
 
 fn receive(line: &Line, code: &Code, incoming: &mut Incoming) -> Result<(), CommandError> {
@@ -146,7 +175,7 @@ fn come_back(
         if start.elapsed() > RETURN {
             return Err(CommandError::new(
                 Exit::TimedOut,
-                "the sender did not come back; start both ends again, and they go on where they ended, or remove what came, in hidden files that end with .byway-part",
+                "the sender did not come back; start both ends again, and they go on where they ended, or remove what came, hidden files in the folder whose names end with .byway-part",
             ));
         }
     }

@@ -20,7 +20,7 @@ use super::progress::{Audience, Count};
 use super::tree;
 use crate::cli::failure::{Code as Exit, CommandError};
 use crate::cli::options::ClientOptions;
-use crate::cli::{LAST_WORD, retry, say};
+use crate::cli::{LAST_WORD, retry, say, tell};
 
 /// How long a connection may take to show that it has the code: others wait meanwhile.
 const GREETING: Duration = Duration::from_secs(20);
@@ -37,14 +37,25 @@ pub struct SendOptions {
     /// Files and folders
     #[arg(value_name = "PATH", required = true)]
     paths: Vec<PathBuf>,
-    /// A code of your own, a number and words: 8 letters at least, which nobody guesses in one try [default: a
-    /// random one]
+    /// A code of your own, a number and words: 8 letters at least, which nobody guesses in one try. Others may see
+    /// it in the list of processes [default: a random one]
     #[arg(long, value_name = "N-WORDS", value_parser = Code::chosen)]
     code: Option<Code>,
     #[command(flatten)]
     audience: Audience,
     #[command(flatten)]
     client: ClientOptions,
+}
+
+/// What the code's words are worth.
+#[derive(Debug, Clone, Copy)]
+enum Words {
+    /// Nobody has shown to know them: a wrong guess ends the transfer.
+    Fresh,
+    /// A receiver has, and goes on by the transfer's secret, whatever others guess.
+    Known,
+    /// Somebody has guessed wrong since.
+    Used,
 }
 
 /// What the thread that accepts tells.
@@ -124,7 +135,7 @@ enum Stays {
 fn serve(
     line: &Line,
     items: &[tree::Item],
-    totals: Totals,
+    mut totals: Totals,
     audience: Audience,
     events: &Receiver<Event>,
 ) -> Result<u64, (CommandError, Stays)> {
@@ -141,6 +152,7 @@ fn serve(
                 return Err((CommandError::new(Exit::TimedOut, line), Stays::Used));
             }
         };
+        totals = totals.again(items);
         let end = outgoing::carry(line, &stream, reader, items, totals, audience);
         let why = match end {
             Ok(faults) => return Ok(faults),
@@ -186,6 +198,7 @@ fn accept(
     secret: &Secret,
     give: &SyncSender<Event>,
 ) {
+    let mut words = Words::Fresh;
     loop {
         let stream = match listener.accept() {
             Ok(stream) => stream,
@@ -194,13 +207,30 @@ fn accept(
                 return;
             }
         };
-        let event = match greet(line, &stream, code, secret) {
-            Ok(reader) => {
+        let right = match words {
+            Words::Fresh | Words::Known => Some(code),
+            Words::Used => None,
+        };
+        let event = match (greet(line, &stream, right, secret), words) {
+            (Ok(reader), _) => {
                 line.take(&stream);
+                if let Words::Fresh = words {
+                    words = Words::Known;
+                }
                 Event::Receiver(stream, reader)
             }
-            Err(Refused::WrongCode) => Event::Guessed,
-            Err(why) => {
+            (Err(Refused::WrongCode), Words::Fresh) => Event::Guessed,
+            (Err(Refused::WrongCode), Words::Known | Words::Used) => {
+                if let Words::Known = words {
+                    tell(format_args!(
+                        "byway: somebody tried a wrong code, so that this one is used up; the receiver that had it goes on as long as it runs, another one needs a new code: run byway send again"
+                    ));
+                }
+                words = Words::Used;
+                stream.abort();
+                continue;
+            }
+            (Err(why), _) => {
                 tracing::info!("a connection ended before it showed that it has the code: {why:?}");
                 stream.abort();
                 continue;
@@ -216,7 +246,7 @@ fn accept(
 fn greet(
     line: &Line,
     stream: &Stream,
-    code: &Code,
+    code: Option<&Code>,
     secret: &Secret,
 ) -> Result<Reader<Stream>, Refused> {
     let keys = line.keys_of_sender(stream).map_err(std::io::Error::from)?;

@@ -13,10 +13,10 @@ use super::incoming::{Stopped, failure, protocol};
 use super::line::Line;
 use super::message::{self, Attributes, Fault, Frame, Lost, Message, Reader, Stop};
 use super::names::{self, Shown};
-use super::progress::Progress;
+use super::progress::{Count, Progress};
 use super::writing::{Begun, Job, Writing};
 use crate::cli::failure::{Code as Exit, CommandError};
-use crate::cli::tell;
+use crate::cli::{say, tell};
 
 /// Octets of answers that are written whether more messages are there or not.
 const ANSWERS: usize = 32 * 1024;
@@ -54,6 +54,8 @@ pub struct Taking<'a> {
     files: u64,
     octets: u64,
     faults: u64,
+    /// Links and the like, which are no files.
+    special: u64,
     progress: Progress,
 }
 
@@ -78,6 +80,7 @@ impl<'a> Taking<'a> {
             files,
             octets,
             faults: 0,
+            special: 0,
             progress,
         })
     }
@@ -95,6 +98,12 @@ impl<'a> Taking<'a> {
             (Err(Stopped::Lost(_)), Err(why)) => Err(why),
             (taken, written) => taken.and(written),
         }?;
+        if self.special > 0 {
+            say(format_args!(
+                "byway: {} links, devices, sockets or pipes were left out by the sender (-v names them)",
+                self.special
+            ));
+        }
         Ok((self.faults, self.progress))
     }
 
@@ -126,7 +135,13 @@ impl<'a> Taking<'a> {
                 Message::End { hash, attributes } => self.end(hash, attributes)?,
                 Message::Skip(fault) => self.skip(fault)?,
                 Message::Leave { path, attributes } => self.leave(&path, &attributes)?,
-                Message::Done if self.current.is_none() && self.announced.is_empty() => {
+                Message::Left { path, fault } => self.left_out(&path, fault),
+                Message::Done { gone } if self.is_between_files() && self.unnamed.is_empty() => {
+                    if gone > 0 {
+                        self.faults = self.faults.saturating_add(gone);
+                        let files = Count(gone, "file");
+                        tell(format_args!("byway: {files} went away at the sender meanwhile"));
+                    }
                     self.writing.give(Job::Settle)?;
                     return self.flush(line, stream);
                 }
@@ -134,6 +149,10 @@ impl<'a> Taking<'a> {
                 _ => return protocol("a message out of turn"),
             }
         }
+    }
+
+    fn is_between_files(&self) -> bool {
+        self.current.is_none() && self.announced.is_empty()
     }
 
     /// Hands on what was gathered while more messages were there.
@@ -187,7 +206,9 @@ impl<'a> Taking<'a> {
         }
         let cleared = self.folder.clear(path, &unnamed, &self.taken);
         let left = cleared.and_then(|()| self.folder.leave(path, attributes));
-        left.map_err(|error| failure(self.shown, path, &error))
+        left.map_err(|error| failure(self.shown, path, &error))?;
+        self.folder.came(path);
+        Ok(())
     }
 
     fn announce(&mut self, path: Vec<u8>, size: u64) -> Result<(u64, [u8; 32]), Stopped> {
@@ -259,7 +280,9 @@ impl<'a> Taking<'a> {
             return protocol("a file is shorter than announced");
         }
         self.taken.insert(current.id);
+        self.folder.came(&current.path);
         self.progress.ended_file();
+        let attributes = self.folder.allowed(attributes);
         self.writing.give(Job::End { hash, attributes })
     }
 
@@ -269,13 +292,22 @@ impl<'a> Taking<'a> {
         let Some(skipped) = current.or_else(announced) else {
             return protocol("a file that was not announced");
         };
-        self.faults += 1;
+        self.left_out(&skipped, fault);
+        let removed = self.folder.remove(&skipped);
+        removed.map_err(|error| failure(self.shown, &skipped, &error))
+    }
+    /// Tells what does not come. Its path leads nowhere: nothing is done with it.
+    fn left_out(&mut self, path: &[u8], fault: Fault) {
         let why = match fault {
             Fault::Unreadable => "the sender cannot read it",
             Fault::Changed => "it changed while it was sent",
+            Fault::Special => {
+                self.special += 1;
+                tracing::info!("{} did not come: neither a file nor a folder", Shown(path));
+                return;
+            }
         };
-        tell(format_args!("byway: {} did not come: {why}", Shown(&skipped)));
-        let removed = self.folder.remove(&skipped);
-        removed.map_err(|error| failure(self.shown, &skipped, &error))
+        self.faults = self.faults.saturating_add(1);
+        tell(format_args!("byway: {} did not come: {why}", Shown(path)));
     }
 }

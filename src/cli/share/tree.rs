@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 
 use rustix::fs::OFlags;
 
-use super::message::Attributes;
+use super::message::{Attributes, Fault};
 use super::names::{self, Shown};
 use crate::cli::failure::CommandError;
 use crate::cli::tell;
@@ -35,22 +35,17 @@ pub enum Step {
         at: PathBuf,
         path: Vec<u8>,
         size: u64,
+        attributes: Attributes,
     },
     Leave {
         path: Vec<u8>,
         attributes: Attributes,
     },
-    /// Neither a file nor a folder, or not to be read: it is left out.
-    Left(Cause),
-}
-
-/// Why something is left out.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Cause {
-    /// A symbolic link, a device, a socket or a pipe.
-    Special,
-    /// The system does not let this user read it, or its path is too long.
-    Unreadable,
+    /// It is left out.
+    Left {
+        path: Vec<u8>,
+        fault: Fault,
+    },
 }
 
 /// The files and folders named on the command line; symbolic links named there are followed.
@@ -85,6 +80,12 @@ pub fn items(paths: &[PathBuf]) -> Result<Vec<Item>, CommandError> {
                 path.display()
             )));
         }
+        if names::is_reserved(&name) {
+            return Err(CommandError::usage(format_args!(
+                "{} has the name of a part of another transfer; rename it, or leave it out",
+                path.display()
+            )));
+        }
         if !names.insert(name.clone()) {
             return Err(CommandError::usage(format_args!(
                 "two paths end with {}; send one of them after the other",
@@ -116,23 +117,25 @@ impl<'a> Walk<'a> {
     }
 
     fn step(&mut self, at: PathBuf, path: Vec<u8>, metadata: io::Result<Metadata>) -> Step {
-        let left = |cause| {
-            let why = match cause {
-                Cause::Special => "neither a file nor a folder",
-                Cause::Unreadable => "cannot be read, or lies too deep",
+        let left = |path: Vec<u8>, fault| {
+            let why = match fault {
+                Fault::Special => "neither a file nor a folder",
+                Fault::Unreadable => "cannot be read, or lies too deep",
+                Fault::Changed => "other than on the command line",
             };
             tracing::info!("{} is left out: {why}", Shown(&path));
-            Step::Left(cause)
+            Step::Left { path, fault }
         };
         let metadata = match metadata {
             Ok(metadata) if names::parts(&path).is_some() => metadata,
-            Ok(_) | Err(_) => return left(Cause::Unreadable),
+            Ok(_) | Err(_) => return left(path, Fault::Unreadable),
         };
         if metadata.is_file() {
-            return Step::File { at, path, size: metadata.len() };
+            let (size, attributes) = (metadata.len(), attributes(&metadata));
+            return Step::File { at, path, size, attributes };
         }
         if !metadata.is_dir() {
-            return left(Cause::Special);
+            return left(path, Fault::Special);
         }
         match fs::read_dir(&at) {
             Ok(entries) => {
@@ -140,7 +143,7 @@ impl<'a> Walk<'a> {
                 self.within.push(Level { entries, at, path: path.clone(), attributes });
                 Step::Enter { path }
             }
-            Err(_) => left(Cause::Unreadable),
+            Err(_) => left(path, Fault::Unreadable),
         }
     }
 }
@@ -151,8 +154,12 @@ impl Iterator for Walk<'_> {
     fn next(&mut self) -> Option<Step> {
         let Some(level) = self.within.last_mut() else {
             let item = self.items.next()?;
-            let metadata = fs::metadata(&item.path);
-            return Some(self.step(item.path.clone(), item.name.clone(), metadata));
+            let (path, metadata) = (item.name.clone(), fs::metadata(&item.path));
+            // The receiver knows it as a file or as a folder.
+            if metadata.as_ref().is_ok_and(|metadata| metadata.is_dir() != item.is_folder) {
+                return Some(Step::Left { path, fault: Fault::Changed });
+            }
+            return Some(self.step(item.path.clone(), path, metadata));
         };
         match level.entries.next() {
             Some(Ok(entry)) => {
@@ -162,7 +169,7 @@ impl Iterator for Walk<'_> {
             }
             Some(Err(error)) => {
                 tell(format_args!("{}: {error}: some of it is left out", level.at.display()));
-                Some(Step::Left(Cause::Unreadable))
+                Some(Step::Left { path: level.path.clone(), fault: Fault::Unreadable })
             }
             None => self
                 .within
