@@ -25,11 +25,15 @@ pub(super) struct Driver {
 struct OpenExchange {
     shared: Arc<SharedRouter>,
     id: ExchangeId,
+    /// Whether the router forgot it before, as its answer is complete.
+    is_over: bool,
 }
 
 impl Drop for OpenExchange {
     fn drop(&mut self) {
-        self.shared.gone(self.id);
+        if !self.is_over {
+            self.shared.gone(self.id);
+        }
     }
 }
 
@@ -53,7 +57,8 @@ impl Driver {
             }
             id
         });
-        Self { exchange: OpenExchange { shared: Arc::clone(shared), id }, answering, grant }
+        let exchange = OpenExchange { shared: Arc::clone(shared), id, is_over: false };
+        Self { exchange, answering, grant }
     }
 
     /// What the bearer of the request's token may do; `None`: everything.
@@ -63,6 +68,12 @@ impl Driver {
 
     /// Leaves the exchange: the request is answered in another way.
     pub fn leave(self) -> Answering {
+        self.answering
+    }
+
+    /// The router gave the end of the answer: it does not know the exchange any longer.
+    pub fn finish(mut self) -> Answering {
+        self.exchange.is_over = true;
         self.answering
     }
 
@@ -116,11 +127,11 @@ pub(super) enum Answered {
         /// The request that the pieces answer.
         _answering: Answering,
     },
-    /// A text, then nothing.
-    Text {
-        /// The text, until it is taken.
-        text: Option<Bytes>,
-        /// The request that the text answers.
+    /// A body in one piece: a text, or all of the router's answer.
+    Whole {
+        /// The body, until it is taken.
+        body: Option<Bytes>,
+        /// The request that the body answers.
         _answering: Answering,
     },
 }
@@ -134,7 +145,7 @@ impl Body for Answered {
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
         let piece = match self.get_mut() {
-            Self::Text { text, .. } => text.take(),
+            Self::Whole { body, .. } => body.take(),
             Self::Pieces { pieces, .. } => std::task::ready!(pieces.poll_piece(cx)),
             Self::Router { driver, first, len } => {
                 let piece = match first.take() {
@@ -155,7 +166,7 @@ impl Body for Answered {
 
     fn is_end_stream(&self) -> bool {
         match self {
-            Self::Text { text, .. } => text.is_none(),
+            Self::Whole { body, .. } => body.is_none(),
             Self::Pieces { pieces, .. } => pieces.is_over(),
             Self::Router { len, .. } => *len == Some(0),
         }
@@ -163,8 +174,8 @@ impl Body for Answered {
 
     fn size_hint(&self) -> SizeHint {
         match self {
-            Self::Text { text, .. } => {
-                SizeHint::with_exact(text.as_ref().map_or(0, Bytes::len) as u64)
+            Self::Whole { body, .. } => {
+                SizeHint::with_exact(body.as_ref().map_or(0, Bytes::len) as u64)
             }
             Self::Router { len: Some(len), .. } => SizeHint::with_exact(*len),
             Self::Router { .. } | Self::Pieces { .. } => SizeHint::default(),

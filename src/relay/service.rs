@@ -260,9 +260,9 @@ fn has_host(headers: &HeaderMap) -> bool {
 }
 
 /// How the reading of a body ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum BodyEnd {
-    Whole,
+    /// The router has all of it, and was asked for the answer in the same call.
+    Whole(Poll<Beginning>),
     /// The request is answered already, by an error that ends it.
     Early,
     Broken,
@@ -273,7 +273,7 @@ async fn upload(driver: &Driver, admission: &Admission, body: Incoming) -> BodyE
     let mut body = pin!(body);
     let mut hold = BodyHold::new(admission, driver.grant());
     let mut chunk = Bytes::new();
-    let mut ended = false;
+    let (mut ended, mut is_whole) = (false, false);
     let (mut admitted, mut served) = (false, false);
     let id = driver.id();
     poll_fn(|cx| {
@@ -307,20 +307,30 @@ async fn upload(driver: &Driver, admission: &Admission, body: Incoming) -> BodyE
                 if !chunk.is_empty() {
                     return Poll::Pending;
                 }
-                if ended {
-                    router.handle_body_end(now, id);
+                if !ended {
+                    let is_answered = router.complete_len(id).is_some();
+                    return Poll::Ready(is_answered.then_some(BodyEnd::Early));
                 }
-                Poll::Ready(router.complete_len(id).is_some())
+                router.handle_body_end(now, id);
+                match begin(driver, router, now) {
+                    Poll::Pending => {
+                        is_whole = true;
+                        Poll::Pending
+                    }
+                    beginning => Poll::Ready(Some(BodyEnd::Whole(beginning))),
+                }
             });
             if admitted && !served {
                 served = true;
                 driver.connection().serve();
             }
             match taken {
+                Poll::Pending if is_whole => {
+                    return Poll::Ready(BodyEnd::Whole(Poll::Pending));
+                }
                 Poll::Pending => return Poll::Pending,
-                Poll::Ready(_) if ended => return Poll::Ready(BodyEnd::Whole),
-                Poll::Ready(true) => return Poll::Ready(BodyEnd::Early),
-                Poll::Ready(false) => {}
+                Poll::Ready(Some(end)) => return Poll::Ready(end),
+                Poll::Ready(None) => {}
             }
         }
     })
@@ -332,8 +342,8 @@ async fn exchange(driver: Driver, admission: &Admission, body: Incoming) -> Resp
     // Nothing of the upload stays: an empty chunk would keep hyper's read buffer alive for the hold.
     let connection = Arc::clone(driver.connection());
     match upload(&driver, admission, body).await {
-        BodyEnd::Whole => answer(driver).await,
-        BodyEnd::Early => closing(&connection, answer(driver).await),
+        BodyEnd::Whole(beginning) => answer(driver, Some(beginning)).await,
+        BodyEnd::Early => closing(&connection, answer(driver, None).await),
         BodyEnd::Broken => {
             closing(&connection, text(driver.leave(), StatusCode::BAD_REQUEST, BROKE_OFF))
         }
@@ -342,35 +352,56 @@ async fn exchange(driver: Driver, admission: &Admission, body: Incoming) -> Resp
 
 /// How the router's answer begins.
 enum Beginning {
+    /// All of it is there: the router has forgotten the exchange.
+    Whole(Bytes),
+    /// A piece, and the octets in all if nothing more will be written.
     Piece(Bytes, Option<usize>),
     NoHello,
     Full,
     TooMany,
 }
 
-/// Waits for the beginning of the answer.
-async fn answer(driver: Driver) -> Response<Answered> {
+/// Asks the router for the beginning of the answer.
+fn begin(driver: &Driver, router: &mut Router, now: u64) -> Poll<Beginning> {
     let id = driver.id();
-    let beginning = poll_fn(|cx| {
-        driver.shared().poll(id, cx, |router, now| {
-            if driver.is_talked_over() {
-                router.handle_behind(now, id);
-            }
-            let len = router.complete_len(id);
-            let refused = router.refusal(id);
-            match router.poll_response(now, id) {
-                Answer::Pending => Poll::Pending,
-                Answer::Bytes(piece) => Poll::Ready(Beginning::Piece(piece, len)),
-                Answer::End => Poll::Ready(match refused {
-                    Some(Shortage::Places) => Beginning::Full,
-                    Some(Shortage::Rate) => Beginning::TooMany,
-                    None => Beginning::NoHello,
-                }),
-            }
-        })
+    if driver.is_talked_over() {
+        router.handle_behind(now, id);
+    }
+    let len = router.complete_len(id);
+    let refused = router.refusal(id);
+    match router.poll_response(now, id) {
+        Answer::Pending => Poll::Pending,
+        Answer::Bytes(piece) if len == Some(piece.len()) => {
+            let end = router.poll_response(now, id);
+            debug_assert_eq!(end, Answer::End, "the piece was all there is");
+            Poll::Ready(Beginning::Whole(piece))
+        }
+        Answer::Bytes(piece) => Poll::Ready(Beginning::Piece(piece, len)),
+        Answer::End => Poll::Ready(match refused {
+            Some(Shortage::Places) => Beginning::Full,
+            Some(Shortage::Rate) => Beginning::TooMany,
+            None => Beginning::NoHello,
+        }),
+    }
+}
+
+/// Waits for the beginning of the answer. `asked` is what the router said when it was asked last: if there was
+/// nothing, it wakes the task.
+async fn answer(driver: Driver, mut asked: Option<Poll<Beginning>>) -> Response<Answered> {
+    let id = driver.id();
+    let beginning = poll_fn(|cx| match asked.take() {
+        Some(beginning) => beginning,
+        None => driver.shared().poll(id, cx, |router, now| begin(&driver, router, now)),
     });
-    let (first, len) = match beginning.await {
-        Beginning::Piece(first, len) => (first, len.map(|len| len as u64)),
+    let (body, len) = match beginning.await {
+        Beginning::Whole(body) => {
+            let len = Some(body.len() as u64);
+            (Answered::Whole { body: Some(body), _answering: driver.finish() }, len)
+        }
+        Beginning::Piece(first, len) => {
+            let len = len.map(|len| len as u64);
+            (Answered::Router { driver, first: Some(first), len }, len)
+        }
         Beginning::NoHello => {
             let why = "byway relay: the body is no HELLO\n";
             return text(driver.leave(), StatusCode::BAD_REQUEST, why);
@@ -378,7 +409,7 @@ async fn answer(driver: Driver) -> Response<Answered> {
         Beginning::Full => return full(driver),
         Beginning::TooMany => return busy(driver.leave(), TOO_MANY, RETRY_AFTER),
     };
-    let mut response = Response::new(Answered::Router { driver, first: Some(first), len });
+    let mut response = Response::new(body);
     let headers = response.headers_mut();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/octet-stream"));
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
@@ -462,8 +493,8 @@ fn closing(connection: &Connection, mut response: Response<Answered>) -> Respons
 }
 
 fn text(answering: Answering, status: StatusCode, why: impl Into<Bytes>) -> Response<Answered> {
-    let text = Some(why.into());
-    let mut response = Response::new(Answered::Text { text, _answering: answering });
+    let body = Some(why.into());
+    let mut response = Response::new(Answered::Whole { body, _answering: answering });
     *response.status_mut() = status;
     let headers = response.headers_mut();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/plain"));

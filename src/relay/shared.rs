@@ -58,6 +58,8 @@ impl SharedRouter {
             if poll.is_pending() {
                 let waker = state.wakers.entry(id).or_insert_with(|| cx.waker().clone());
                 waker.clone_from(cx.waker());
+            } else {
+                state.wakers.remove(&id);
             }
             poll
         })

@@ -20,6 +20,10 @@ const _: () = assert!(FRAME_LEN + MAX_CONTROL + data_len(1) <= MIN_RESPONSE);
 /// was read into alive (32 KiB in the server), and many small pieces cost more than a copy.
 const COPY_BELOW: usize = 4096;
 
+/// Room that a response has from its first octet on: for a send's answer, and for one message of 64 octets with
+/// its frame. A buffer that grows from nothing is moved five times on its way there.
+const ROOM: usize = 192;
+
 /// The octets of a response, as far as they were written and not taken.
 #[derive(Debug)]
 pub(super) struct Response {
@@ -81,6 +85,9 @@ impl Response {
 
     /// Writes encoded messages.
     pub fn raw(&mut self, encoded: &[u8]) {
+        if self.tail.capacity() == 0 {
+            self.tail.reserve(ROOM);
+        }
         self.tail.extend_from_slice(encoded);
         self.grew(encoded.len());
     }
