@@ -440,9 +440,9 @@ fn files_that_come_and_go_after_the_offer_are_told_by_the_sender() {
     let count = |said: &[Message], is: fn(&Message) -> bool| said.iter().filter(|m| is(m)).count();
     assert_eq!(count(&added, |message| matches!(message, Message::File { .. })), 2, "{added:?}");
     assert_eq!(count(&added, |message| matches!(message, Message::Left { .. })), 1, "{added:?}");
-    fs::remove_file(tree.join("c")).expect("removed");
     stream.abort();
     sender.wait_told("waiting for it to come again");
+    fs::remove_file(tree.join("c")).expect("removed");
     let (stream, removed) = said(&|| {
         for name in ["a", "b"] {
             fs::remove_file(tree.join(name)).expect("removed");

@@ -13,17 +13,18 @@ use rustix::fs::{
     fstat, futimens, mkdirat, open, openat, statat, unlinkat,
 };
 use rustix::io::Errno;
+use serde::{Deserialize, Serialize};
 
 use super::message::{Attributes, PIECE, Secret};
 use super::names;
 use super::note::{Last, Note};
-use super::placing::{self, Place};
+use super::placing::{self, Place, Stand};
 
 /// Most octets of a name that a part's name begins with, so that the rest fits into 255.
 const BEGINNING: usize = 200;
 
 /// What a file or folder is for the system, whatever its names: device and inode.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct FileId(u64, u64);
 
 /// Folders that are kept open: files are written in one while those of another are announced, and each may be the
@@ -45,7 +46,7 @@ pub struct Folder {
     places: Vec<Place>,
     /// Which of the places is for an offered name.
     by_name: HashMap<Vec<u8>, usize>,
-    /// Which of them came whole.
+    /// Which of them came whole, on the channel that there is.
     came: HashSet<usize>,
     /// The first part, locked, so that no other process writes those of this transfer.
     lock: Option<OwnedFd>,
@@ -133,7 +134,8 @@ impl Folder {
         let fd = match place.is_folder {
             true => make_folder(self.root.as_fd(), &place.part)?,
             false => {
-                let flags = OFlags::RDWR | OFlags::CREATE | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+                // Not to be written: it may be whole already, and read-only as the sender's.
+                let flags = OFlags::RDONLY | OFlags::CREATE | OFlags::NOFOLLOW | OFlags::CLOEXEC;
                 openat(&self.root, &place.part, flags, PRIVATE_FILE)?
             }
         };
@@ -144,6 +146,16 @@ impl Folder {
         self.by_name.insert(place.offered.clone(), self.places.len());
         self.places.push(place);
         Ok(())
+    }
+
+    /// A new channel begins, on which the sender names everything again.
+    pub fn anew(&mut self) {
+        self.came.clear();
+    }
+
+    /// How many items did not come whole.
+    pub fn missing(&self) -> usize {
+        self.places.len() - self.came.len()
     }
 
     /// All of this came; of an item, that it may take its place.
@@ -285,9 +297,13 @@ impl Folder {
         self.near.clear();
         self.by_name.clear();
         let mut places = Vec::new();
-        for (n, place) in std::mem::take(&mut self.places).into_iter().enumerate() {
+        for (n, mut place) in std::mem::take(&mut self.places).into_iter().enumerate() {
             match self.came.remove(&n) {
-                true => places.push(place),
+                true => {
+                    let id = identity(self.root.as_fd(), &place.part);
+                    place.id = id.map_err(|error| (place.offered.clone(), error))?;
+                    places.push(place);
+                }
                 false => remove_all(self.root.as_fd(), &place.part)
                     .map_err(|error| (place.offered, error))?,
             }
@@ -301,7 +317,7 @@ impl Folder {
     }
 
     /// The last step of a process that did not hear that its sender knows of the end, with the places that are not
-    /// taken yet. If the sender has something else by this time, it is forgotten.
+    /// taken yet. If the sender has something else by this time, or something is neither in its place nor in its part, it is forgotten.
     pub fn recall(&mut self, mark: &[u8; 32], secret: &Secret) -> io::Result<Option<Last>> {
         let read = Note::read(self.notes.as_deref(), &self.path, secret)?;
         let Some((note, mut last)) = read else { return Ok(None) };
@@ -309,14 +325,19 @@ impl Folder {
             note.forget()?;
             return Ok(None);
         }
-        self.note = Some(note);
         let mut unplaced = Vec::new();
         for place in last.places {
-            if placing::is_due(self.root.as_fd(), &place)? {
-                unplaced.push(place);
+            match placing::stand(self.root.as_fd(), &place)? {
+                Stand::Due => unplaced.push(place),
+                Stand::Placed => {}
+                Stand::Gone => {
+                    note.forget()?;
+                    return Ok(None);
+                }
             }
         }
         last.places = unplaced;
+        self.note = Some(note);
         Ok(Some(last))
     }
 

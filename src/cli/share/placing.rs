@@ -28,6 +28,8 @@ pub struct Place {
     pub replaces: bool,
     /// The name of its hidden part.
     pub part: Vec<u8>,
+    /// What the part is for the system, once all of it came.
+    pub id: Option<FileId>,
 }
 
 impl Place {
@@ -39,7 +41,7 @@ impl Place {
         secret: &Secret,
     ) -> Self {
         let part = part_name(offered, secret);
-        Self { offered: offered.to_vec(), is_folder, name, replaces, part }
+        Self { offered: offered.to_vec(), is_folder, name, replaces, part, id: None }
     }
 }
 
@@ -53,14 +55,33 @@ pub fn place(root: &OwnedFd, places: &[Place]) -> Result<(), FailedAt> {
     sync(root).map_err(|error| (Vec::new(), error))
 }
 
-/// Whether a part has to take its place yet.
-pub fn is_due(root: BorrowedFd<'_>, place: &Place) -> io::Result<bool> {
-    let Some(part) = identity(root, &place.part)? else { return Ok(false) };
-    let is_linked = identity(root, &place.name)? == Some(part);
-    if is_linked {
-        unlinkat(root, &place.part, AtFlags::empty())?;
+/// How it stands with an item whose last step was begun.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Stand {
+    /// Its part has to take its place yet.
+    Due,
+    /// It is in its place.
+    Placed,
+    /// It is neither here nor there: somebody removed it.
+    Gone,
+}
+
+/// How it stands with an item.
+pub fn stand(root: BorrowedFd<'_>, place: &Place) -> io::Result<Stand> {
+    let there = identity(root, &place.name)?;
+    let Some(part) = identity(root, &place.part)? else {
+        return Ok(match there {
+            // What was there before has the files of a folder that came.
+            Some(_) if place.is_folder && place.replaces => Stand::Placed,
+            Some(id) if place.id == Some(id) => Stand::Placed,
+            Some(_) | None => Stand::Gone,
+        });
+    };
+    if there != Some(part) {
+        return Ok(Stand::Due);
     }
-    Ok(!is_linked)
+    unlinkat(root, &place.part, AtFlags::empty())?;
+    Ok(Stand::Placed)
 }
 
 struct Placing {
@@ -209,6 +230,34 @@ mod tests {
     }
 
     #[test]
+    fn end_of_an_offer_is_forgotten_where_a_file_of_it_was_removed_or_replaced_since() {
+        for replaces in [false, true] {
+            let (_directory, into, notes) = folders();
+            begun(&into, &notes, &[("a", "a")]).commit(0, MARK, &SECRET).unwrap();
+            fs::rename(into.join("a"), into.join("elsewhere")).unwrap();
+            if replaces {
+                fs::write(into.join("a"), "other").unwrap();
+            }
+            let mut folder = Folder::open(&into, Some(notes.clone())).unwrap();
+            assert_eq!(folder.recall(&MARK, &SECRET).unwrap(), None);
+            assert_eq!(fs::read_dir(&notes).unwrap().count(), 0);
+        }
+    }
+
+    /// Each channel brings everything again, and the last may have brought but a half.
+    #[test]
+    fn item_that_came_whole_on_a_channel_before_replaces_nothing() {
+        let (_directory, into, notes) = folders();
+        fs::write(into.join("a"), "good").unwrap();
+        let mut folder = begun(&into, &notes, &[("a", "a")]);
+        folder.anew();
+        assert_eq!(folder.missing(), 1);
+        folder.commit(1, MARK, &SECRET).unwrap();
+        assert_eq!(fs::read(into.join("a")).unwrap(), b"good");
+        assert_eq!(fs::read_dir(&into).unwrap().count(), 1);
+    }
+
+    #[test]
     fn end_of_an_offer_is_forgotten_where_the_sender_offers_something_else() {
         let (_directory, into, notes) = folders();
         begun(&into, &notes, &[("a", "a")]).commit(0, MARK, &SECRET).unwrap();
@@ -295,9 +344,9 @@ mod tests {
         let place = Place::new(b"a", false, b"a".into(), false, &SECRET);
         let part = into.join(std::str::from_utf8(&place.part).unwrap());
         fs::write(&part, "a").unwrap();
-        assert!(is_due(root.as_fd(), &place).unwrap());
+        assert_eq!(stand(root.as_fd(), &place).unwrap(), Stand::Due);
         fs::hard_link(&part, into.join("a")).unwrap();
-        assert!(!is_due(root.as_fd(), &place).unwrap());
+        assert_eq!(stand(root.as_fd(), &place).unwrap(), Stand::Placed);
         assert_eq!(fs::read_dir(&into).unwrap().count(), 1);
     }
 }

@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 use std::sync::mpsc::{self, Receiver, SyncSender};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::Duration;
 
@@ -106,10 +107,15 @@ fn send(options: SendOptions) -> Result<(), CommandError> {
 
     let (give, events) = mpsc::sync_channel(1);
     let (accepting, known) = (line.clone(), code.clone());
-    thread::Builder::new().spawn(move || accept(&accepting, &listener, &known, &secret, &give))?;
+    let kept = Arc::new(Mutex::new(kept));
+    // A code that somebody may go on guessing is for no other process.
+    let used = Arc::clone(&kept);
+    let use_up = move || forget(&used);
+    thread::Builder::new()
+        .spawn(move || accept(&accepting, &listener, &known, &secret, &give, &use_up))?;
     let result = serve(&line, &items, totals, options.audience, &events);
-    if let (Ok(_) | Err((_, Stays::Used)), Some(kept)) = (&result, kept) {
-        kept.forget();
+    if let Ok(_) | Err((_, Stays::Used)) = &result {
+        forget(&kept);
     }
     let closed = line.client.close(LAST_WORD);
     if let Err(error) = closed {
@@ -122,6 +128,12 @@ fn send(options: SendOptions) -> Result<(), CommandError> {
             Count(faults, "file")
         ))),
         Err((error, _)) => Err(error),
+    }
+}
+
+fn forget(kept: &Mutex<Option<Kept>>) {
+    if let Some(kept) = kept.lock().unwrap_or_else(PoisonError::into_inner).take() {
+        kept.forget();
     }
 }
 
@@ -197,6 +209,7 @@ fn accept(
     code: &Code,
     secret: &Secret,
     give: &SyncSender<Event>,
+    use_up: &dyn Fn(),
 ) {
     let mut words = Words::Fresh;
     loop {
@@ -227,6 +240,7 @@ fn accept(
                     ));
                 }
                 words = Words::Used;
+                use_up();
                 stream.abort();
                 continue;
             }

@@ -68,6 +68,7 @@ impl<'a> Taking<'a> {
         progress: Progress,
     ) -> Result<Self, Stopped> {
         let root = folder.root().map_err(|error| failure(shown, b"", &error))?;
+        folder.anew();
         Ok(Self {
             folder,
             shown,
@@ -142,12 +143,23 @@ impl<'a> Taking<'a> {
                         let files = Count(gone, "file");
                         tell(format_args!("byway: {files} went away at the sender meanwhile"));
                     }
+                    self.look_for_missing();
                     self.writing.give(Job::Settle)?;
                     return self.flush(line, stream);
                 }
                 Message::Stop(why) => return Err(Stopped::There(why)),
                 _ => return protocol("a message out of turn"),
             }
+        }
+    }
+
+    /// Takes for faults what was offered and did not come, whatever the sender says.
+    fn look_for_missing(&mut self) {
+        let missing = self.folder.missing() as u64;
+        if missing > self.faults {
+            let items = Count(missing - self.faults, "item");
+            tell(format_args!("byway: {items} of the offer did not come"));
+            self.faults = missing;
         }
     }
 
@@ -296,6 +308,7 @@ impl<'a> Taking<'a> {
         let removed = self.folder.remove(&skipped);
         removed.map_err(|error| failure(self.shown, &skipped, &error))
     }
+
     /// Tells what does not come. Its path leads nowhere: nothing is done with it.
     fn left_out(&mut self, path: &[u8], fault: Fault) {
         let why = match fault {
