@@ -29,9 +29,12 @@ use super::{Readiness, Watched, writer};
 /// Connections served at once: those of some collectors, balancers and people. More wait.
 const CONNECTIONS: usize = 128;
 
-/// How long a connection may be idle, or take for the head of a request: longer than the 15 s after which many
-/// collectors come again, and not much, so that idle connections keep no balancer out for long.
-const IDLE: Duration = Duration::from_secs(20);
+/// How long a connection may take for its request and for its answer: slow collectors need a second, and connections
+/// that do nothing keep no balancer out for long.
+const LONGEST: Duration = Duration::from_secs(10);
+
+/// Octets of a connection's buffer: hyper's least, which has room for the head of a request.
+const BUFFER: usize = 8 * 1024;
 
 /// How long the listener is left alone when the system has no more file descriptors.
 const PAUSE: Duration = Duration::from_millis(500);
@@ -98,11 +101,15 @@ async fn serve(stream: tokio::net::TcpStream, server: Arc<Server>, _place: Owned
     });
     let served = http1::Builder::new()
         .timer(TokioTimer::new())
-        .header_read_timeout(IDLE)
-        .serve_connection(TokioIo::new(stream), answer)
-        .await;
-    if let Err(error) = served {
-        debug!(%error, "a connection to the metrics ended");
+        .header_read_timeout(LONGEST)
+        // A connection for each request: those that wait for another would hold its place.
+        .keep_alive(false)
+        .max_buf_size(BUFFER)
+        .serve_connection(TokioIo::new(stream), answer);
+    match tokio::time::timeout(LONGEST, served).await {
+        Ok(Ok(())) => {}
+        Ok(Err(error)) => debug!(%error, "a connection to the metrics ended"),
+        Err(_) => debug!("a connection to the metrics took too long"),
     }
 }
 
