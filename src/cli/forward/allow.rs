@@ -112,7 +112,7 @@ impl fmt::Display for NotAllowed {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Policy => f.write_str(
-                "no --allow of this listener has it; an address that is not public takes its network, or its very name and port, as --allow HOST:PORT",
+                "no --allow has it; an address that is not public takes its network, or its very name and port, as --allow HOST:PORT",
             ),
             Self::Unresolved(error) => write!(f, "its name does not resolve: {error}"),
         }

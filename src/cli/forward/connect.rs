@@ -46,10 +46,10 @@ pub fn run(
 ) -> Result<(), CommandError> {
     let mut acceptor =
         Acceptor::bind(from).map_err(|error| CommandError::bind(&error, from, option))?;
-    acceptor.addresses()?.iter().for_each(announce);
-    notify::ready(format_args!("accepting at {from}"));
     again::watch_path(&means.client)?;
     let ended = means.client.poll_fd(Readiness::NONE)?;
+    acceptor.addresses()?.iter().for_each(announce);
+    notify::ready(format_args!("accepting at {from}"));
     let refusals = Arc::new(Refusals::new());
     let (wants, permits) = (&means.wants, &means.permits);
     // The resource that the connection before waited for: those that queued behind it waited for
