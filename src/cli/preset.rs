@@ -50,7 +50,7 @@ impl Preset {
             Some(path) if path.is_empty() => None,
             Some(path) => Some(Self::read(Path::new(&path))?),
             None => match client::at_home("config.toml") {
-                Some(path) if path.try_exists().unwrap_or(true) => Some(Self::read(&path)?),
+                Some(path) if is_there(&path) => Some(Self::read(&path)?),
                 Some(_) | None => None,
             },
         };
@@ -126,6 +126,11 @@ impl Preset {
             (None, None) => Ok(None),
         }
     }
+}
+
+/// Whether there is a file. Where this user may not look, reading it tells so.
+fn is_there(path: &Path) -> bool {
+    path.try_exists().unwrap_or_else(|error| error.kind() == io::ErrorKind::PermissionDenied)
 }
 
 fn variable(name: &str) -> Result<Option<String>, CommandError> {

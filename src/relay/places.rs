@@ -30,7 +30,7 @@ const RESERVE: usize = 8;
 pub(super) const REFUSING: usize = 64;
 
 /// A refusal so long after the last refusal begins a new episode, of which the log tells.
-const EPISODE: Duration = Duration::from_secs(60);
+pub(super) const EPISODE: Duration = Duration::from_secs(60);
 
 /// Counters of a relay's connections, from its start unless said otherwise.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]

@@ -9,7 +9,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::task::Poll;
 use std::thread::{self, JoinHandle};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::net::{TcpListener, TcpStream};
 use tokio::runtime::{Builder, Runtime};
@@ -17,7 +17,7 @@ use tokio::sync::{mpsc, watch};
 use tracing::{debug, warn};
 
 use super::connection::{self, Connection};
-use super::places::ConnectionPlaces;
+use super::places::{ConnectionPlaces, EPISODE};
 use super::router::{Meter, Origin};
 use super::service::Service;
 
@@ -155,7 +155,7 @@ impl Worker {
     }
 
     async fn deal(&self, listeners: Vec<TcpListener>, others: Vec<mpsc::UnboundedSender<Dealt>>) {
-        let mut failing = false;
+        let mut failed: Option<Instant> = None;
         for accepted in 0_usize.. {
             if accepted % IN_A_ROW == 0 {
                 tokio::task::yield_now().await;
@@ -164,8 +164,8 @@ impl Worker {
                 Ok(accepted) => accepted,
                 Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => continue,
                 Err(error) => {
-                    // Once, not ten times a second.
-                    if !std::mem::replace(&mut failing, true) {
+                    // Once an episode, not ten times a second.
+                    if failed.replace(Instant::now()).is_none_or(|last| last.elapsed() > EPISODE) {
                         warn!(%error, "cannot accept connections; allow more file descriptors");
                     }
                     self.places.make_room();
@@ -173,7 +173,6 @@ impl Worker {
                     continue;
                 }
             };
-            failing = false;
             let origin = Origin::of(peer.ip());
             let is_exempt = origin == Origin::Exempt || self.service.proxies.contains(peer.ip());
             let admitted = is_exempt

@@ -9,12 +9,13 @@ use std::thread;
 use crate::process::{Byway, Relay};
 
 /// The pages with blocks of commands.
-const PAGES: [&str; 9] = [
+const PAGES: [&str; 10] = [
     "README.md",
     "examples/bench/README.md",
     "examples/c/README.md",
     "examples/deploy/README.md",
     "examples/firmware/README.md",
+    "examples/load/README.md",
     "examples/package/README.md",
     "src/capi/README.md",
     "src/secure/README.md",
@@ -33,7 +34,7 @@ enum Run {
 
 /// What runs each block, which its page and the beginning of its first line tell.
 #[rustfmt::skip]
-const BLOCKS: [(&str, &str, Run); 30] = [
+const BLOCKS: [(&str, &str, Run); 32] = [
     ("README.md", "byway relay --listen 0.0.0.0:8080 --open", Run::Here),
     ("README.md", "export BYWAY_RELAY=", Run::Here),
     ("README.md", "byway send holiday.jpg", Run::Here),
@@ -57,6 +58,8 @@ const BLOCKS: [(&str, &str, Run); 30] = [
     ("examples/deploy/README.md", "systemctl start byway@2", Run::In("tests/command/drain.rs", "relay_takes_the_place_of_another")),
     ("examples/deploy/README.md", "(umask 077; openssl rand", Run::In("tests/command/metrics.rs", "\"--metrics-token\"")),
     ("examples/firmware/README.md", "examples/firmware/run", Run::In("tests/run", "examples/firmware/run")),
+    ("examples/load/README.md", "cargo run --release --example load -- pairs  ", Run::In("tests/run", "cargo run --release --example load")),
+    ("examples/load/README.md", "cargo run --release --example load -- pairs 10 1000", Run::In("tests/run", "cargo run --release --example load")),
     ("examples/package/README.md", "examples/package/deb", Run::In("tests/run", "examples/package/deb")),
     ("examples/package/README.md", "byway token new everybody", Run::In("examples/package/test-deb", "token new everybody --out")),
     ("src/capi/README.md", "BYWAY_RENEW_HEADER=1 cargo test", Run::In("tests/run", "cargo test --tests --features capi")),

@@ -239,7 +239,7 @@ fn receiver_that_ended_between_two_places_goes_on_with_the_others() {
 }
 
 #[test]
-fn what_came_of_a_file_that_the_sender_has_no_more_is_removed() {
+fn parts_of_a_file_that_the_sender_has_no_more_are_removed() {
     let relay = Relay::start();
     let directory = tempfile::tempdir().expect("a directory");
     let into = directory.path();
