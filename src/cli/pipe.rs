@@ -152,8 +152,8 @@ fn send(mut stream: &Stream, received: &Received) -> Result<HalfEnd, CommandErro
     }
     received.wait_for_end(sent_nothing);
     match stream.shutdown(Shutdown::Write) {
-        // A peer that closed before misses nothing.
-        Err(Error::Peer(PeerError::Closed)) if sent_nothing => Ok(HalfEnd::Eof),
+        // Whether a peer that closed before misses something is told by the close of the stream.
+        Err(Error::Peer(PeerError::Closed)) => Ok(HalfEnd::Eof),
         ended => ended.map(|()| HalfEnd::Eof).map_err(CommandError::failed),
     }
 }
