@@ -36,6 +36,12 @@ fn check<'a>(report: &'a Value, name: &str) -> &'a Value {
     checks.iter().find(|check| check["check"] == name).unwrap_or_else(|| panic!("{name}: {report}"))
 }
 
+/// Expects that this check is blocked, and so is the way.
+fn expect_blocked(code: Option<i32>, report: &Value, name: &str) {
+    let verdict = &check(report, name)["verdict"];
+    assert_eq!((code, verdict), (Some(4), &"blocked".into()), "{report}");
+}
+
 /// A relay with a policy, which has a token that nobody knows.
 fn relay_with_a_policy(dir: &TempDir) -> Relay {
     let policy = dir.path().join("policy.toml");
@@ -85,7 +91,7 @@ fn port_without_a_server_is_blocked() {
     let closed =
         TcpListener::bind("127.0.0.1:0").expect("a port").local_addr().expect("its address");
     let (code, report) = examine(&format!("http://{closed}"), []);
-    assert_eq!((code, &check(&report, "tcp")["verdict"]), (Some(4), &"blocked".into()), "{report}");
+    expect_blocked(code, &report, "tcp");
 }
 
 #[test]
@@ -94,9 +100,8 @@ fn captive_portal_is_told_with_where_it_leads() {
         "HTTP/1.1 302 Found\r\nLocation: http://portal.example/login\r\nContent-Length: 0\r\n\r\n",
     );
     let (code, report) = examine(&format!("http://{portal}"), []);
-    let relay = check(&report, "relay");
-    assert_eq!((code, &relay["verdict"]), (Some(4), &"blocked".into()), "{report}");
-    assert!(relay["seen"].as_str().is_some_and(|seen| seen.contains("portal.example")), "{report}");
+    expect_blocked(code, &report, "relay");
+    assert!(has(&report, "relay", "seen", &["portal.example"]), "{report}");
 }
 
 #[test]
@@ -130,16 +135,9 @@ fn relay_with_a_policy_wants_a_token() {
     let dir = tempfile::tempdir().expect("a directory");
     let relay = relay_with_a_policy(&dir);
     let (code, report) = examine(&relay.url, []);
-    let found = check(&report, "relay");
-    assert_eq!((code, &found["verdict"]), (Some(4), &"blocked".into()), "{report}");
-    assert!(
-        found["seen"].as_str().is_some_and(|seen| seen.contains("a token is wanted")),
-        "{report}"
-    );
-    assert!(
-        found["remedy"].as_str().is_some_and(|remedy| remedy.contains("--token-file")),
-        "{report}"
-    );
+    expect_blocked(code, &report, "relay");
+    assert!(has(&report, "relay", "seen", &["a token is wanted"]), "{report}");
+    assert!(has(&report, "relay", "remedy", &["--token-file"]), "{report}");
 }
 
 #[test]
@@ -210,8 +208,7 @@ fn proxy_that_grants_no_tunnel_is_told_with_the_port_that_most_grant() {
     let proxy = answering("HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\n\r\n");
     let proxy = format!("http://{proxy}");
     let (code, report) = examine("https://relay.invalid:8443", ["--proxy", &proxy]);
-    let connect = check(&report, "connect");
-    assert_eq!((code, &connect["verdict"]), (Some(4), &"blocked".into()), "{report}");
+    expect_blocked(code, &report, "connect");
     assert!(has(&report, "connect", "remedy", &["CONNECT", "443"]), "{report}");
 }
 
@@ -219,7 +216,7 @@ fn proxy_that_grants_no_tunnel_is_told_with_the_port_that_most_grant() {
 fn name_that_does_not_resolve_is_told_at_once() {
     let began = std::time::Instant::now();
     let (code, report) = examine("http://relay.invalid", []);
-    assert_eq!((code, &check(&report, "name")["verdict"]), (Some(4), &"blocked".into()));
+    expect_blocked(code, &report, "name");
     assert!(began.elapsed() < std::time::Duration::from_secs(25), "before any hold: {report}");
 }
 
@@ -252,11 +249,7 @@ fn compression_on_the_way_is_told_with_what_to_leave_alone() {
         head.replacen("\r\n", "\r\nContent-Encoding: gzip\r\n", 1)
     });
     let (code, report) = examine(&format!("http://{front}"), []);
-    assert_eq!(
-        (code, &check(&report, "relay")["verdict"]),
-        (Some(4), &"blocked".into()),
-        "{report}"
-    );
+    expect_blocked(code, &report, "relay");
     assert!(has(&report, "relay", "seen", &["compressed on the way", "gzip"]), "{report}");
     assert!(has(&report, "relay", "remedy", &["application/octet-stream"]), "{report}");
 }
@@ -300,11 +293,7 @@ fn relay_for_its_own_machine_says_so_to_those_beyond() {
     // By this field the request is a front's.
     let via = ["--header", "Via: 1.1 front"];
     let (code, report) = examine(&relay.url, via);
-    assert_eq!(
-        (code, &check(&report, "relay")["verdict"]),
-        (Some(4), &"blocked".into()),
-        "{report}"
-    );
+    expect_blocked(code, &report, "relay");
     assert!(has(&report, "relay", "seen", &["403", "--trusted-proxy", "--policy"]), "{report}");
     let status = Byway::start(["status", "--relay", &relay.url, via[0], via[1]]);
     status.end().expect_code(4).expect_line(&["for its own machine", "--trusted-proxy"]);
@@ -316,11 +305,7 @@ fn full_relay_is_blocked_in_its_own_words() {
         "HTTP/1.1 503 No\r\nByway-Status: full\r\nRetry-After: 5\r\nContent-Length: 52\r\n\r\nbyway relay: full; come back later, or ask its opera",
     );
     let (code, report) = examine(&format!("http://{relay}"), []);
-    assert_eq!(
-        (code, &check(&report, "relay")["verdict"]),
-        (Some(4), &"blocked".into()),
-        "{report}"
-    );
+    expect_blocked(code, &report, "relay");
     assert!(has(&report, "relay", "seen", &["503", "come back later"]), "{report}");
 }
 
@@ -347,11 +332,7 @@ fn checks_without_time_are_told_where_the_way_falls_silent() {
     let relay = Relay::start();
     let front = first_alone(address(&relay));
     let (code, report) = examine(&format!("http://{front}"), []);
-    assert_eq!(
-        (code, &check(&report, "whole")["verdict"]),
-        (Some(4), &"blocked".into()),
-        "{report}"
-    );
+    expect_blocked(code, &report, "whole");
     // Each of the checks could wait for its answer for some ten seconds.
     for name in ["rate", "down", "up", "hold"] {
         assert_eq!(check(&report, name)["verdict"], "not tested", "{report}");

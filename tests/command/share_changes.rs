@@ -16,6 +16,13 @@ fn tree(from: &Path) -> PathBuf {
     tree
 }
 
+/// A file, which is sent.
+fn log(from: &Path) -> PathBuf {
+    let file = from.join("log");
+    fs::write(&file, "first").expect("written");
+    file
+}
+
 fn overwrite(relay: &Relay, code: &str, into: &Path) -> Byway {
     let into = into.to_str().expect("UTF-8");
     let args = ["receive", code, "--overwrite", "-y", "--output", into, "--relay", &relay.url];
@@ -26,8 +33,7 @@ fn overwrite(relay: &Relay, code: &str, into: &Path) -> Byway {
 fn file_that_grew_before_the_receiver_comes_is_sent_as_it_is_then() {
     let relay = Relay::start();
     let (_directory, from, into) = folders();
-    let file = from.join("log");
-    fs::write(&file, "first").expect("written");
+    let file = log(&from);
     fs::write(into.join("log"), "good").expect("written");
     let (sender, code) = send(&relay, &file);
     fs::write(&file, "first and more").expect("written");
@@ -40,8 +46,7 @@ fn file_that_grew_before_the_receiver_comes_is_sent_as_it_is_then() {
 fn file_that_is_gone_before_the_receiver_comes_is_told_and_replaces_nothing() {
     let relay = Relay::start();
     let (_directory, from, into) = folders();
-    let file = from.join("log");
-    fs::write(&file, "first").expect("written");
+    let file = log(&from);
     fs::write(into.join("log"), "good").expect("written");
     let (sender, code) = send(&relay, &file);
     fs::remove_file(&file).expect("removed");
@@ -65,8 +70,7 @@ fn file_that_is_gone_before_the_receiver_comes_is_told_and_replaces_nothing() {
 fn item_that_became_a_folder_before_the_receiver_comes_is_told() {
     let relay = Relay::start();
     let (_directory, from, into) = folders();
-    let file = from.join("log");
-    fs::write(&file, "first").expect("written");
+    let file = log(&from);
     let (sender, code) = send(&relay, &file);
     fs::remove_file(&file).expect("removed");
     fs::create_dir(&file).expect("made");

@@ -46,15 +46,8 @@ impl Relay {
         put(&mut line, "--policy /etc/byway/policy.toml", "--open");
         let mut words = line.split_whitespace();
         assert_eq!(words.next(), Some("/usr/local/bin/byway"));
-        let mut child = Command::new(env!("CARGO_BIN_EXE_byway"))
-            .args(words)
-            .stdout(Stdio::piped())
-            .spawn()
-            .expect("byway starts");
-        let mut url = String::new();
-        let stdout = child.stdout.take().expect("piped");
-        BufReader::new(stdout).read_line(&mut url).expect("its URL");
-        assert_eq!(url.trim(), crate::http(port));
+        let (child, url) = serving(words);
+        assert_eq!(url, crate::http(port));
         Self(child)
     }
 
@@ -167,18 +160,23 @@ fn data_both_ways_through_the_front_for_devices_and_over_a_restart_of_the_relay(
     carry_over_restarts(relay, port, config);
 }
 
-/// A relay that a balancer asks whether it is ready.
-fn relay_to_balance(port: u16, metrics: u16) -> Child {
-    let [listen, metrics] = [port, metrics].map(|port| format!("127.0.0.1:{port}"));
+/// Starts the command with these arguments, and gives the URL at which it serves.
+fn serving<'a>(args: impl IntoIterator<Item = &'a str>) -> (Child, String) {
     let mut child = Command::new(env!("CARGO_BIN_EXE_byway"))
-        .args(["relay", "--listen", &listen, "--metrics", &metrics])
+        .args(args)
         .stdout(Stdio::piped())
         .spawn()
         .expect("byway starts");
     let mut url = String::new();
     let stdout = child.stdout.take().expect("piped");
     BufReader::new(stdout).read_line(&mut url).expect("its URL");
-    child
+    (child, url.trim().to_owned())
+}
+
+/// A relay that a balancer asks whether it is ready.
+fn relay_to_balance(port: u16, metrics: u16) -> Child {
+    let [listen, metrics] = [port, metrics].map(|port| format!("127.0.0.1:{port}"));
+    serving(["relay", "--listen", &listen, "--metrics", &metrics]).0
 }
 
 /// haproxy as the page has it before two relays, at these ports and those of their metrics.
