@@ -1,5 +1,6 @@
 //! The command line: its commands and options, its log, and its exit codes.
 
+mod cluster;
 mod connect;
 mod doctor;
 mod failure;

@@ -11,6 +11,7 @@ use clap::Args;
 use ipnet::IpNet;
 use tracing::info;
 
+use super::cluster::ClusterOptions;
 use super::failure::CommandError;
 use super::files::Files;
 use super::limits::Limits;
@@ -81,6 +82,8 @@ pub struct Options {
     #[arg(long, value_name = "SECONDS", default_value_t = DRAIN, value_parser = parse::drain)]
     drain: u64,
     #[command(flatten)]
+    cluster: ClusterOptions,
+    #[command(flatten)]
     metrics: MetricsOptions,
     #[command(flatten)]
     limits: Limits,
@@ -96,6 +99,7 @@ impl Options {
             max_connections_per_address: self.max_connections_per_address,
             trusted_proxies: self.trusted_proxies.clone(),
             proxy_protocol: self.proxy_protocol,
+            cluster: self.cluster.config(),
             ..RelayConfig::default()
         };
         config.router.hosts.clone_from(&self.hosts);
@@ -161,6 +165,7 @@ pub fn run(options: &Options) -> Result<(), CommandError> {
     let mut config = options.config(access.clone());
     options.files.load(&mut config)?;
     let metrics = options.metrics.bind()?;
+    options.cluster.warn();
     let serve = || {
         let listeners = options.listen.open()?;
         let addresses = sockets::addresses(&listeners)?;

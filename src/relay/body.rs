@@ -2,16 +2,19 @@
 
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
 use hyper::body::{Body, Frame, SizeHint};
 
 use super::admission::Grant;
+use super::carrier::Carrier;
+use super::cluster::Refusal;
 use super::connection::{Answering, Connection};
 use super::probe::Pieces;
-use super::router::{Answer, ExchangeId, Origin};
-use super::shared::SharedRouter;
+use super::router::Answer;
+use super::shared::{ExchangeRef, SharedRouter};
 
 /// Carries an exchange between its connection and the router. Dropping it ends both.
 pub(super) struct Driver {
@@ -19,12 +22,14 @@ pub(super) struct Driver {
     answering: Answering,
     /// What the bearer of the request's token may do; `None`: everything.
     grant: Option<Arc<Grant>>,
+    /// Whether the connection was told that a session counts the exchange.
+    is_served: AtomicBool,
 }
 
 /// An exchange of the router, which forgets it when this is dropped.
 struct OpenExchange {
     shared: Arc<SharedRouter>,
-    id: ExchangeId,
+    at: ExchangeRef,
     /// Whether the router forgot it before, as its answer is complete.
     is_over: bool,
 }
@@ -32,33 +37,21 @@ struct OpenExchange {
 impl Drop for OpenExchange {
     fn drop(&mut self) {
         if !self.is_over {
-            self.shared.gone(self.id);
+            self.shared.gone(self.at);
         }
     }
 }
 
 impl Driver {
-    /// Opens an exchange, which counts for `origin`. While there is no place for other sessions the router
-    /// takes it only if it is of a session that the router knows.
-    pub fn open(
+    /// Drives the exchange that was opened for a request.
+    pub fn new(
         shared: &Arc<SharedRouter>,
+        at: ExchangeRef,
         answering: Answering,
-        origin: &Origin,
         grant: Option<Arc<Grant>>,
     ) -> Self {
-        let full = !answering.connection().is_open_to_all();
-        let id = shared.with(|router, now| {
-            let id = router.handle_open_for(now, origin);
-            if full {
-                router.refuse_strangers(id);
-            }
-            if let Some(grant) = &grant {
-                router.confine(id, Arc::clone(grant));
-            }
-            id
-        });
-        let exchange = OpenExchange { shared: Arc::clone(shared), id, is_over: false };
-        Self { exchange, answering, grant }
+        let exchange = OpenExchange { shared: Arc::clone(shared), at, is_over: false };
+        Self { exchange, answering, grant, is_served: AtomicBool::new(false) }
     }
 
     /// What the bearer of the request's token may do; `None`: everything.
@@ -86,28 +79,48 @@ impl Driver {
         self.connection().is_behind()
     }
 
-    /// The next piece of the response.
-    fn poll_answer(&self, cx: &mut Context<'_>) -> Poll<Answer> {
+    /// Tells the connection once that a session counts the exchange.
+    pub fn note_admitted(&self, carrier: &dyn Carrier) {
+        if !self.is_served.load(Relaxed) && carrier.is_admitted(self.id()) {
+            self.is_served.store(true, Relaxed);
+            self.connection().serve();
+        }
+    }
+
+    /// The next piece of the response; `None`: it is complete.
+    fn poll_answer(&self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, BrokenPipe>>> {
         let id = self.id();
-        self.shared().poll(id, cx, |router, now| {
+        self.shared().poll(self.at(), cx, |carrier, now| {
             if self.is_talked_over() {
-                router.handle_behind(now, id);
+                carrier.handle_behind(now, id);
             }
-            match router.poll_response(now, id) {
+            let is_broken = carrier.refusal(id) == Some(Refusal::Broken);
+            match carrier.poll_response(now, id) {
                 Answer::Pending => Poll::Pending,
-                answer => Poll::Ready(answer),
+                Answer::Bytes(piece) => Poll::Ready(Some(Ok(piece))),
+                Answer::End => Poll::Ready(is_broken.then_some(Err(BrokenPipe))),
             }
         })
     }
 
-    pub fn id(&self) -> ExchangeId {
-        self.exchange.id
+    pub fn at(&self) -> ExchangeRef {
+        self.exchange.at
+    }
+
+    /// The number of the exchange where it is carried.
+    pub fn id(&self) -> u64 {
+        self.exchange.at.number()
     }
 
     pub fn shared(&self) -> &SharedRouter {
         &self.exchange.shared
     }
 }
+
+/// The way to the relay with the router broke: the connection ends, so that its client repeats what is not answered.
+#[derive(Debug, thiserror::Error)]
+#[error("the way to the relay with the router broke")]
+pub(super) struct BrokenPipe;
 
 /// A response body.
 pub(super) enum Answered {
@@ -138,30 +151,27 @@ pub(super) enum Answered {
 
 impl Body for Answered {
     type Data = Bytes;
-    type Error = std::convert::Infallible;
+    type Error = BrokenPipe;
 
     fn poll_frame(
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
         let piece = match self.get_mut() {
-            Self::Whole { body, .. } => body.take(),
-            Self::Pieces { pieces, .. } => std::task::ready!(pieces.poll_piece(cx)),
+            Self::Whole { body, .. } => body.take().map(Ok),
+            Self::Pieces { pieces, .. } => std::task::ready!(pieces.poll_piece(cx)).map(Ok),
             Self::Router { driver, first, len } => {
                 let piece = match first.take() {
-                    Some(first) => Some(first),
-                    None => match std::task::ready!(driver.poll_answer(cx)) {
-                        Answer::Bytes(piece) => Some(piece),
-                        Answer::End | Answer::Pending => None,
-                    },
+                    Some(first) => Some(Ok(first)),
+                    None => std::task::ready!(driver.poll_answer(cx)),
                 };
-                if let (Some(piece), Some(len)) = (&piece, len) {
+                if let (Some(Ok(piece)), Some(len)) = (&piece, len) {
                     *len = len.saturating_sub(piece.len() as u64);
                 }
                 piece
             }
         };
-        Poll::Ready(piece.map(|piece| Ok(Frame::data(piece))))
+        Poll::Ready(piece.map(|piece| piece.map(Frame::data)))
     }
 
     fn is_end_stream(&self) -> bool {

@@ -18,6 +18,8 @@
 
 mod admission;
 mod body;
+mod carrier;
+pub mod cluster;
 mod connection;
 mod framing;
 mod monitor;
@@ -39,6 +41,9 @@ mod traffic;
 mod worker;
 
 pub use admission::{AdmissionStats, Grant, NewToken, Policy, PolicyError};
+#[cfg(feature = "cluster")]
+pub use cluster::ClusterConfig;
+pub use cluster::ClusterStats;
 pub use monitor::{Phase, RelayBounds, RelayMonitor, RelayStats};
 pub use places::ConnectionStats;
 pub use router::{LimitStats, Rate, RouterConfig, RouterStats, WaitStats};

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use tokio::sync::watch;
 
 use super::admission::{Admission, AdmissionStats};
+use super::cluster::ClusterStats;
 use super::places::{ConnectionPlaces, ConnectionStats};
 use super::router::RouterStats;
 use super::shared::SharedRouter;
@@ -54,6 +55,8 @@ pub struct RelayStats {
     pub admission: AdmissionStats,
     /// Of octets and responses.
     pub traffic: TrafficStats,
+    /// Of its part in a cluster; `None`: it is in none.
+    pub cluster: Option<ClusterStats>,
     /// The most that there may be.
     pub bounds: RelayBounds,
     /// Whether the relay takes connections.
@@ -86,6 +89,7 @@ impl RelayMonitor {
             connections: places.stats(),
             admission: admission.stats(),
             traffic: places.traffic.stats(),
+            cluster: shared.cluster(),
             bounds: *bounds,
             phase: self.phase(),
             age: self.began.elapsed(),

@@ -5,14 +5,19 @@ use std::net::{SocketAddr, TcpListener};
 use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use ipnet::IpNet;
+#[cfg(feature = "cluster")]
+use ring::rand::{SecureRandom, SystemRandom};
 use rustix::process::{Resource, getrlimit};
 use tokio::sync::watch;
 use tracing::{info, warn};
 
 use super::admission::{Admission, AdmissionStats, Policy};
+use super::cluster::RelayId;
+#[cfg(feature = "cluster")]
+use super::cluster::{Cluster, ClusterConfig};
 use super::monitor::{Parts, RelayBounds, RelayMonitor};
 use super::places::{ConnectionPlaces, ConnectionStats, Limits, REFUSING};
 use super::probe::Probes;
@@ -90,6 +95,9 @@ pub struct RelayConfig {
     /// HTTP. A handshake may take [`head_timeout`](Self::head_timeout).
     #[cfg(feature = "relay-tls")]
     pub tls: Option<Certificate>,
+    /// The cluster in which the relay is one of many; `None`: it is the only one.
+    #[cfg(feature = "cluster")]
+    pub cluster: Option<ClusterConfig>,
     /// The router's limits and times.
     pub router: RouterConfig,
 }
@@ -111,8 +119,24 @@ impl Default for RelayConfig {
             proxy_protocol: false,
             #[cfg(feature = "relay-tls")]
             tls: None,
+            #[cfg(feature = "cluster")]
+            cluster: None,
             router: RouterConfig { undrained: UNDRAINED, ..RouterConfig::default() },
         }
+    }
+}
+
+impl RelayConfig {
+    /// The number of a relay in a cluster.
+    fn relay_id(&self) -> io::Result<Option<RelayId>> {
+        #[cfg(feature = "cluster")]
+        if self.cluster.is_some() {
+            let mut octets = [0; 8];
+            let drawn = SystemRandom::new().fill(&mut octets);
+            drawn.map_err(|_| io::Error::other("the system gives no random numbers"))?;
+            return Ok(Some(RelayId(u64::from_be_bytes(octets))));
+        }
+        Ok(None)
     }
 }
 
@@ -127,6 +151,8 @@ pub struct Relay {
     tls: Option<Arc<TlsServer>>,
     order: watch::Sender<Order>,
     monitor: RelayMonitor,
+    #[cfg(feature = "cluster")]
+    cluster: Option<Cluster>,
     threads: Vec<JoinHandle<()>>,
 }
 
@@ -155,7 +181,13 @@ impl Relay {
         let admission = Arc::new(Admission::new(&config.access));
         let base = config.base.trim_matches('/');
         let base = if base.is_empty() { String::new() } else { format!("/{base}") };
-        let shared = Arc::new(SharedRouter::new(config.router.clone()));
+        let id = config.relay_id()?;
+        let shared = Arc::new(SharedRouter::new(config.router.clone(), id));
+        #[cfg(feature = "cluster")]
+        let cluster = match (&config.cluster, id) {
+            (Some(cluster), Some(id)) => Some(Cluster::start(cluster, id, &shared, &admission)?),
+            _ => None,
+        };
         let proxies = TrustedProxies::new(config.trusted_proxies.clone());
         let limits = limits(&config);
         let places = Arc::new(ConnectionPlaces::behind(limits, proxies.clone()));
@@ -208,6 +240,8 @@ impl Relay {
             tls,
             order,
             monitor,
+            #[cfg(feature = "cluster")]
+            cluster,
             threads,
         })
     }
@@ -280,10 +314,13 @@ impl Relay {
         self.places.close_behind_answers();
         self.order.send_replace(Order::Drain(spread.saturating_add(timeout)));
         let spread_ms = u64::try_from(spread.as_millis()).unwrap_or(u64::MAX / 2);
+        let began = Instant::now();
+        self.shared.with_node(|node, _, _| node.leave(spread_ms));
         self.shared.with(|router, now| router.drain(now, spread_ms));
         self.places.wait_empty_for(spread);
+        self.shared.wait_idle(spread.saturating_sub(began.elapsed()));
         self.shared.with(|router, now| router.shutdown(now));
-        self.join();
+        self.end(timeout);
     }
 
     /// Answers every request under way, with END(SHUTDOWN) if need be, and stops; after `timeout` the relay
@@ -291,7 +328,20 @@ impl Relay {
     pub fn shutdown(mut self, timeout: Duration) {
         self.places.close_behind_answers();
         self.order.send_replace(Order::Drain(timeout));
+        self.shared.with_node(|node, _, _| node.leave(0));
         self.shared.with(|router, now| router.shutdown(now));
+        self.end(timeout);
+    }
+
+    /// Waits for the ends of what is under way.
+    fn end(&mut self, timeout: Duration) {
+        #[cfg(feature = "cluster")]
+        if let Some(cluster) = self.cluster.take() {
+            self.shared.wait_idle(timeout);
+            self.join();
+            return cluster.stop();
+        }
+        let _ = timeout;
         self.join();
     }
 

@@ -1,6 +1,5 @@
 //! Carries an HTTP request into the router, and the response out again.
 
-use std::convert::Infallible;
 use std::future::poll_fn;
 use std::pin::pin;
 use std::sync::Arc;
@@ -16,13 +15,15 @@ use hyper::header::{
 use hyper::http::uri::Authority;
 use hyper::{Method, Request, Response, StatusCode, Version};
 
-use super::admission::{Admission, BodyHold, Denial, Grant};
-use super::body::{Answered, Driver};
+use super::admission::{Admission, BodyHold, Denial, Grant, bearer};
+use super::body::{Answered, BrokenPipe, Driver};
+use super::carrier::Carrier;
+use super::cluster::Refusal;
 use super::connection::{Answering, Connection};
 use super::probe::{self, Arrival, Pieces, ProbeKind, Probes, Unread};
 use super::proxies::TrustedProxies;
 use super::reuse::Reuse;
-use super::router::{Answer, Origin, Router, Shortage};
+use super::router::{Answer, Origin, Router};
 use super::shared::SharedRouter;
 #[cfg(feature = "relay-tls")]
 use super::tls::TlsServer;
@@ -41,6 +42,9 @@ const TOO_MANY: &str = "byway relay: too many clients or requests from this addr
 /// The same for a request whose body is longer than the relay takes, and for one whose body has no end.
 const TOO_LARGE: &str = "byway relay: body too large\n";
 const BROKE_OFF: &str = "byway relay: the body broke off\n";
+
+/// The same while no relay of the cluster has the router.
+const NO_ROUTER: &str = "byway relay: no relay of the cluster is in charge now; come back in a moment, or ask its operator whether its bus is there\n";
 
 /// The longest time after which such a client is asked to come back, in seconds: the longest that a client bears.
 const MAX_RETRY_AFTER: u64 = 30;
@@ -85,7 +89,7 @@ impl Service {
         &self,
         request: Request<Incoming>,
         connection: &Arc<Connection>,
-    ) -> Result<Response<Answered>, Infallible> {
+    ) -> Result<Response<Answered>, BrokenPipe> {
         let answering = connection.begin();
         if request.headers().contains_key(VIA) {
             connection.note_proxy(&self.reuse);
@@ -93,18 +97,17 @@ impl Service {
         let response = match self.route(&request, connection) {
             Err((status, why)) => early(&request, connection, text(answering, status, why)),
             Ok(route) => {
-                let origin = self.proxies.origin(connection.source(), request.headers());
-                let admitted = self.admission.admit(request.headers(), &origin);
+                let source = self.proxies.origin(connection.source(), request.headers());
+                let admitted = self.admission.admit(request.headers(), &source);
                 let origin = match &admitted {
                     Ok(Some(grant)) => Origin::Subject(Arc::clone(grant.holder())),
-                    Ok(None) | Err(_) => origin,
+                    Ok(None) | Err(_) => source.clone(),
                 };
                 let grant = admitted.as_ref().ok().and_then(Option::as_deref);
                 match (self.turn(&origin, grant).await, admitted) {
                     (Ok(()), Ok(grant)) => match route {
                         Route::Exchange => {
-                            let driver = Driver::open(&self.shared, answering, &origin, grant);
-                            exchange(driver, &self.admission, request.into_body()).await
+                            self.exchange(request, answering, [&origin, &source], grant).await?
                         }
                         // Boxed, so that exchanges do not have its size.
                         Route::Probe(kind) => {
@@ -123,6 +126,29 @@ impl Service {
             response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
         }
         Ok(response)
+    }
+
+    /// Carries a request, which counts for `origin` and came from `source`, to the router.
+    async fn exchange(
+        &self,
+        request: Request<Incoming>,
+        answering: Answering,
+        [origin, source]: [&Origin; 2],
+        grant: Option<Arc<Grant>>,
+    ) -> Result<Response<Answered>, BrokenPipe> {
+        let (head, body) = request.into_parts();
+        let is_full = !answering.connection().is_open_to_all();
+        let opened = match self.shared.is_placed().await {
+            true => {
+                let token = || bearer(&head.headers).map(Bytes::copy_from_slice);
+                self.shared.open(origin, source, is_full, grant.as_ref(), token)
+            }
+            false => None,
+        };
+        drop(head);
+        let Some(at) = opened else { return Ok(busy(answering, NO_ROUTER, 1)) };
+        let driver = Driver::new(&self.shared, at, answering, grant);
+        exchange(driver, &self.admission, body).await
     }
 
     /// Waits until it is the turn of a request of this origin, which has this grant.
@@ -274,8 +300,7 @@ async fn upload(driver: &Driver, admission: &Admission, body: Incoming) -> BodyE
     let mut hold = BodyHold::new(admission, driver.grant());
     let mut chunk = Bytes::new();
     let (mut ended, mut is_whole) = (false, false);
-    let (mut admitted, mut served) = (false, false);
-    let id = driver.id();
+    let (id, at) = (driver.id(), driver.at());
     poll_fn(|cx| {
         loop {
             if chunk.is_empty() && !ended {
@@ -291,8 +316,8 @@ async fn upload(driver: &Driver, admission: &Admission, body: Incoming) -> BodyE
                     Poll::Ready(Some(Err(_))) => return Poll::Ready(BodyEnd::Broken),
                     Poll::Ready(None) => ended = true,
                     Poll::Pending => {
-                        return driver.shared().poll(id, cx, |router, _| {
-                            match router.complete_len(id) {
+                        return driver.shared().poll(at, cx, |carrier, _| {
+                            match carrier.complete_len(id) {
                                 Some(_) => Poll::Ready(BodyEnd::Early),
                                 None => Poll::Pending,
                             }
@@ -301,18 +326,18 @@ async fn upload(driver: &Driver, admission: &Admission, body: Incoming) -> BodyE
                 }
                 ended |= body.is_end_stream();
             }
-            let taken = driver.shared().poll(id, cx, |router, now| {
-                router.handle_body(now, id, &mut chunk);
-                admitted = router.is_admitted(id);
+            let taken = driver.shared().poll(at, cx, |carrier, now| {
+                carrier.handle_body(now, id, &mut chunk);
+                driver.note_admitted(carrier);
                 if !chunk.is_empty() {
                     return Poll::Pending;
                 }
                 if !ended {
-                    let is_answered = router.complete_len(id).is_some();
+                    let is_answered = carrier.complete_len(id).is_some();
                     return Poll::Ready(is_answered.then_some(BodyEnd::Early));
                 }
-                router.handle_body_end(now, id);
-                match begin(driver, router, now) {
+                carrier.handle_body_end(now, id);
+                match begin(driver, carrier, now) {
                     Poll::Pending => {
                         is_whole = true;
                         Poll::Pending
@@ -320,10 +345,6 @@ async fn upload(driver: &Driver, admission: &Admission, body: Incoming) -> BodyE
                     beginning => Poll::Ready(Some(BodyEnd::Whole(beginning))),
                 }
             });
-            if admitted && !served {
-                served = true;
-                driver.connection().serve();
-            }
             match taken {
                 Poll::Pending if is_whole => {
                     return Poll::Ready(BodyEnd::Whole(Poll::Pending));
@@ -338,14 +359,18 @@ async fn upload(driver: &Driver, admission: &Admission, body: Incoming) -> BodyE
 }
 
 /// Gives the body to the router and waits for the beginning of the answer.
-async fn exchange(driver: Driver, admission: &Admission, body: Incoming) -> Response<Answered> {
+async fn exchange(
+    driver: Driver,
+    admission: &Admission,
+    body: Incoming,
+) -> Result<Response<Answered>, BrokenPipe> {
     // Nothing of the upload stays: an empty chunk would keep hyper's read buffer alive for the hold.
     let connection = Arc::clone(driver.connection());
     match upload(&driver, admission, body).await {
         BodyEnd::Whole(beginning) => answer(driver, Some(beginning)).await,
-        BodyEnd::Early => closing(&connection, answer(driver, None).await),
+        BodyEnd::Early => Ok(closing(&connection, answer(driver, None).await?)),
         BodyEnd::Broken => {
-            closing(&connection, text(driver.leave(), StatusCode::BAD_REQUEST, BROKE_OFF))
+            Ok(closing(&connection, text(driver.leave(), StatusCode::BAD_REQUEST, BROKE_OFF)))
         }
     }
 }
@@ -356,42 +381,42 @@ enum Beginning {
     Whole(Bytes),
     /// A piece, and the octets in all if nothing more will be written.
     Piece(Bytes, Option<usize>),
-    NoHello,
-    Full,
-    TooMany,
+    Refused(Refusal),
 }
 
 /// Asks the router for the beginning of the answer.
-fn begin(driver: &Driver, router: &mut Router, now: u64) -> Poll<Beginning> {
+fn begin(driver: &Driver, carrier: &mut dyn Carrier, now: u64) -> Poll<Beginning> {
     let id = driver.id();
+    driver.note_admitted(carrier);
     if driver.is_talked_over() {
-        router.handle_behind(now, id);
+        carrier.handle_behind(now, id);
     }
-    let len = router.complete_len(id);
-    let refused = router.refusal(id);
-    match router.poll_response(now, id) {
+    let len = carrier.complete_len(id);
+    let refused = carrier.refusal(id);
+    match carrier.poll_response(now, id) {
         Answer::Pending => Poll::Pending,
         Answer::Bytes(piece) if len == Some(piece.len()) => {
-            let end = router.poll_response(now, id);
+            let end = carrier.poll_response(now, id);
             debug_assert_eq!(end, Answer::End, "the piece was all there is");
             Poll::Ready(Beginning::Whole(piece))
         }
         Answer::Bytes(piece) => Poll::Ready(Beginning::Piece(piece, len)),
-        Answer::End => Poll::Ready(match refused {
-            Some(Shortage::Places) => Beginning::Full,
-            Some(Shortage::Rate) => Beginning::TooMany,
-            None => Beginning::NoHello,
-        }),
+        Answer::End => {
+            Poll::Ready(Beginning::Refused(refused.unwrap_or(Refusal::NoHello)))
+        }
     }
 }
 
 /// Waits for the beginning of the answer. `asked` is what the router said when it was asked last: if there was
 /// nothing, it wakes the task.
-async fn answer(driver: Driver, mut asked: Option<Poll<Beginning>>) -> Response<Answered> {
-    let id = driver.id();
+async fn answer(
+    driver: Driver,
+    mut asked: Option<Poll<Beginning>>,
+) -> Result<Response<Answered>, BrokenPipe> {
+    let at = driver.at();
     let beginning = poll_fn(|cx| match asked.take() {
         Some(beginning) => beginning,
-        None => driver.shared().poll(id, cx, |router, now| begin(&driver, router, now)),
+        None => driver.shared().poll(at, cx, |carrier, now| begin(&driver, carrier, now)),
     });
     let (body, len) = match beginning.await {
         Beginning::Whole(body) => {
@@ -402,12 +427,8 @@ async fn answer(driver: Driver, mut asked: Option<Poll<Beginning>>) -> Response<
             let len = len.map(|len| len as u64);
             (Answered::Router { driver, first: Some(first), len }, len)
         }
-        Beginning::NoHello => {
-            let why = "byway relay: the body is no HELLO\n";
-            return text(driver.leave(), StatusCode::BAD_REQUEST, why);
-        }
-        Beginning::Full => return full(driver),
-        Beginning::TooMany => return busy(driver.leave(), TOO_MANY, RETRY_AFTER),
+        Beginning::Refused(Refusal::Broken) => return Err(BrokenPipe),
+        Beginning::Refused(why) => return Ok(refused(driver, why)),
     };
     let mut response = Response::new(body);
     let headers = response.headers_mut();
@@ -418,7 +439,20 @@ async fn answer(driver: Driver, mut asked: Option<Poll<Beginning>>) -> Response<
         // A proxy is not to hold an answer back that may still grow.
         None => headers.insert("x-accel-buffering", HeaderValue::from_static("no")),
     };
-    response
+    Ok(response)
+}
+
+/// The answer to a request of which the router makes nothing.
+fn refused(driver: Driver, why: Refusal) -> Response<Answered> {
+    match why {
+        Refusal::Full => full(driver),
+        Refusal::TooMany => busy(driver.leave(), TOO_MANY, RETRY_AFTER),
+        Refusal::BadToken => denied(driver.leave(), Denial::BadToken),
+        Refusal::NoHello | Refusal::Broken => {
+            let why = "byway relay: the body is no HELLO\n";
+            text(driver.leave(), StatusCode::BAD_REQUEST, why)
+        }
+    }
 }
 
 /// The answer 503, as a connection gets it for which there is no place at all.

@@ -119,13 +119,13 @@ impl Worker {
         let shared = Arc::clone(&self.service.shared);
         let mut orders = self.orders.clone();
         tokio::select! {
-            () = shared.run_timer() => {}
+            () = shared.keep_time() => {}
             () = self.deal(listeners, others) => {}
             () = stopping(&mut orders) => {}
         }
         // The listeners are closed.
         tokio::select! {
-            () = shared.run_timer() => {}
+            () = shared.keep_time() => {}
             () = self.drain() => {}
         }
     }

@@ -204,6 +204,19 @@ impl Admission {
         result
     }
 
+    /// The same for a request that another relay of the cluster admitted by its own policy: the token alone counts.
+    pub fn admit_again(
+        &self,
+        token: Option<&[u8]>,
+        source: &Origin,
+    ) -> Result<Option<Arc<Grant>>, Denial> {
+        let entries = match &self.lock().access {
+            Access::Loopback | Access::Open => return Ok(None),
+            Access::Policy(entries) => Arc::clone(entries),
+        };
+        self.judge_token(&entries, token, source)
+    }
+
     fn judge(&self, headers: &HeaderMap, source: &Origin) -> Result<Option<Arc<Grant>>, Denial> {
         let entries = match &self.lock().access {
             Access::Loopback if *source == Origin::Exempt => return Ok(None),
@@ -211,8 +224,17 @@ impl Admission {
             Access::Open => return Ok(None),
             Access::Policy(entries) => Arc::clone(entries),
         };
+        self.judge_token(&entries, bearer(headers), source)
+    }
+
+    fn judge_token(
+        &self,
+        entries: &Entries,
+        token: Option<&[u8]>,
+        source: &Origin,
+    ) -> Result<Option<Arc<Grant>>, Denial> {
         let policy = &entries.policy;
-        let token = bearer(headers).ok_or(Denial::NoToken)?;
+        let token = token.ok_or(Denial::NoToken)?;
         if token.len() > MAX_TOKEN {
             return Err(Denial::BadToken);
         }
@@ -301,7 +323,7 @@ impl State {
 }
 
 /// The token of a request. The relay's own field goes before `Authorization`, which may be a proxy's.
-fn bearer(headers: &HeaderMap) -> Option<&[u8]> {
+pub(super) fn bearer(headers: &HeaderMap) -> Option<&[u8]> {
     let own = headers.get(TOKEN_FIELD).map(|value| value.as_bytes().trim_ascii());
     let bearer = || {
         headers.get_all(AUTHORIZATION).iter().find_map(|value| {

@@ -284,6 +284,11 @@ impl Accounts {
         }
     }
 
+    /// Counts refusals on from those of other accounts.
+    pub fn count_on(&mut self, before: &Self) {
+        self.refused = before.refused;
+    }
+
     /// Refusals for this reason since the start.
     pub fn refused(&self, meter: Meter) -> u64 {
         self.refused[meter as usize]

@@ -33,6 +33,11 @@ impl Exchanges {
         }
     }
 
+    /// No number is used that another table used.
+    pub fn number_on(&mut self, before: &Self) {
+        self.next = before.next;
+    }
+
     /// A request arrived.
     pub fn begin(&mut self, now: u64, account: AccountId) -> ExchangeId {
         let id = self.next;

@@ -1,0 +1,376 @@
+//! The bus of a cluster: NATS, with the key of the router in a stream of JetStream.
+
+use std::io;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
+
+use async_nats::connection::State;
+use async_nats::jetstream::context::{PublishError, PublishErrorKind};
+use async_nats::jetstream::message::PublishMessage;
+use async_nats::jetstream::stream::{self, StorageType};
+use async_nats::jetstream::{self, Context};
+use async_nats::{Client, ConnectOptions, Event, ServerAddr};
+use bytes::Bytes;
+use futures_util::StreamExt;
+use tokio::runtime::Builder;
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+use tokio::time::timeout;
+use tracing::{debug, info, warn};
+
+use super::super::admission::Admission;
+use super::super::shared::SharedRouter;
+use super::lease::{KeyOrder, KeyQuestion, TTL};
+use super::{Order, RelayId};
+
+/// How long an answer of the bus is waited for: less than the lease waits.
+const ANSWER: Duration = Duration::from_millis(1_500);
+
+/// How often a connection to the bus is tried: a relay that is without its bus for longer than its lease is
+/// without the router as well.
+const PING: Duration = Duration::from_secs(2);
+
+/// Longest pause before the next try to connect to the bus.
+const RECONNECT: Duration = Duration::from_secs(2);
+
+/// How long a message waits to be given to a bus that is slow. Then it is lost, as a bus may lose messages.
+const GIVE: Duration = Duration::from_millis(500);
+
+/// How long the last messages of a relay that stops may take.
+const FLUSH: Duration = Duration::from_secs(1);
+
+/// Where the replicas of the key are, at best: of a cluster of three servers one may be away.
+const REPLICAS: [usize; 2] = [3, 1];
+
+/// The cluster in which a relay is. All its relays have the same, and the same policy.
+#[derive(Debug, Clone)]
+pub struct ClusterConfig {
+    /// NATS servers with JetStream, as `nats://` or `tls://` URLs, with user and password where needed. One that
+    /// answers is enough; the others of its cluster are found.
+    pub servers: Vec<String>,
+    /// The name of the cluster, of letters, digits, `-` and `_`: relays with other names have nothing to do with
+    /// each other.
+    pub name: String,
+    /// A file with a JWT and a seed, as `nsc` makes them.
+    pub credentials: Option<PathBuf>,
+    /// A PEM file with the certificates of who signed for the servers, beside those of the system.
+    pub roots: Option<PathBuf>,
+}
+
+impl ClusterConfig {
+    /// A cluster of this name at these servers.
+    pub fn new(servers: Vec<String>, name: impl Into<String>) -> Self {
+        Self { servers, name: name.into(), credentials: None, roots: None }
+    }
+
+    /// Checks what can be checked without the bus.
+    fn check(&self) -> io::Result<Vec<ServerAddr>> {
+        let wrong = |why: String| io::Error::new(io::ErrorKind::InvalidInput, why);
+        let is_plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_');
+        if self.name.is_empty() || !self.name.chars().all(is_plain) {
+            return Err(wrong(format!(
+                "the name of a cluster has letters, digits, - and _ alone, and {:?} has others",
+                self.name
+            )));
+        }
+        if self.servers.is_empty() {
+            return Err(wrong("a cluster needs the URL of a NATS server".into()));
+        }
+        let parse = |url: &String| {
+            url.parse::<ServerAddr>()
+                .map_err(|error| wrong(format!("a NATS server's URL cannot be read: {error}")))
+        };
+        self.servers.iter().map(parse).collect()
+    }
+}
+
+/// How the thread of a bus ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum End {
+    NotYet,
+    /// What is to be said still goes.
+    Flush,
+    AtOnce,
+}
+
+/// A relay's connection to the bus, with a thread of its own. Dropping it ends it at once.
+pub(in crate::relay) struct Cluster {
+    end: watch::Sender<End>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Cluster {
+    /// Connects, and keeps at it while the bus is away.
+    pub fn start(
+        config: &ClusterConfig,
+        id: RelayId,
+        shared: &Arc<SharedRouter>,
+        admission: &Arc<Admission>,
+    ) -> io::Result<Self> {
+        let servers = config.check()?;
+        let runtime = Builder::new_current_thread().enable_all().build()?;
+        let options = runtime.block_on(options(config, id))?;
+        let (end, ends) = watch::channel(End::NotYet);
+        let bus = Bus {
+            name: config.name.clone(),
+            id,
+            shared: Arc::clone(shared),
+            admission: Arc::clone(admission),
+        };
+        let work = move || runtime.block_on(bus.run(servers, options, ends));
+        let thread = thread::Builder::new().name("byway-cluster".into()).spawn(work)?;
+        Ok(Self { end, thread: Some(thread) })
+    }
+
+    /// Says what is to be said, and ends. Blocks until then.
+    pub fn stop(mut self) {
+        self.finish(End::Flush);
+    }
+
+    fn finish(&mut self, how: End) {
+        self.end.send_replace(how);
+        if let Some(thread) = self.thread.take() {
+            // The thread ends by a panic only if the relay is at fault.
+            let _ = thread.join();
+        }
+    }
+}
+
+impl Drop for Cluster {
+    fn drop(&mut self) {
+        self.finish(End::AtOnce);
+    }
+}
+
+async fn options(config: &ClusterConfig, id: RelayId) -> io::Result<ConnectOptions> {
+    let mut options = ConnectOptions::new()
+        .name(format!("byway relay {id}"))
+        .no_echo()
+        .retry_on_initial_connect()
+        .ping_interval(PING)
+        .connection_timeout(PING)
+        .request_timeout(Some(ANSWER))
+        .reconnect_delay_callback(|attempts| {
+            Duration::from_millis(50 * attempts.min(1_000) as u64).min(RECONNECT)
+        })
+        .event_callback(|event| async move {
+            match event {
+                Event::Connected => info!("connected to the cluster's bus"),
+                Event::Disconnected => warn!("the cluster's bus is away; trying to reach it again"),
+                other => debug!(event = %other, "the cluster's bus"),
+            }
+        });
+    if let Some(path) = &config.credentials {
+        options = options.credentials_file(path).await.map_err(|error| {
+            io::Error::new(error.kind(), format!("{}: {error}", path.display()))
+        })?;
+    }
+    if let Some(path) = &config.roots {
+        if !path.is_file() {
+            let why = format!("{}: no such file of certificates", path.display());
+            return Err(io::Error::new(io::ErrorKind::NotFound, why));
+        }
+        options = options.add_root_certificates(path.clone());
+    }
+    Ok(options)
+}
+
+/// What the thread of a bus works with.
+struct Bus {
+    name: String,
+    id: RelayId,
+    shared: Arc<SharedRouter>,
+    admission: Arc<Admission>,
+}
+
+impl Bus {
+    async fn run(
+        self,
+        servers: Vec<ServerAddr>,
+        options: ConnectOptions,
+        mut ends: watch::Receiver<End>,
+    ) {
+        let shared = Arc::clone(&self.shared);
+        tokio::spawn(async move { shared.run_timer().await });
+        let client = match options.connect(servers).await {
+            Ok(client) => client,
+            Err(error) => {
+                warn!(%error, "cannot use the cluster's bus: this relay serves nobody; check --cluster");
+                // An error means that the relay is gone.
+                let _ = ends.wait_for(|end| *end != End::NotYet).await;
+                return;
+            }
+        };
+        let serving = self.serve(&client);
+        let end = tokio::select! {
+            () = serving => End::AtOnce,
+            end = ends.wait_for(|end| *end != End::NotYet) => end.map_or(End::AtOnce, |end| *end),
+        };
+        if end == End::Flush && timeout(FLUSH, client.flush()).await.is_err() {
+            warn!("the last messages did not reach the cluster's bus");
+        }
+    }
+
+    async fn serve(&self, client: &Client) {
+        let inbox = client.subscribe(self.inbox(self.id)).await;
+        let calls = client.subscribe(self.calls()).await;
+        let (Ok(mut inbox), Ok(mut calls)) = (inbox, calls) else { return };
+        let keys = Keys::new(client, &self.name, self.id);
+        let mut questions = JoinSet::new();
+        loop {
+            self.obey(client, &keys, &mut questions).await;
+            tokio::select! {
+                message = inbox.next() => {
+                    let Some(message) = message else { return };
+                    let admit = &mut |token: Option<&[u8]>, origin: &_| {
+                        self.admission.admit_again(token, origin).map_err(drop)
+                    };
+                    self.shared.with_node(|node, router, now| {
+                        node.handle_message(now, router, &message.payload, admit);
+                    });
+                }
+                call = calls.next() => {
+                    let Some(call) = call else { return };
+                    self.shared.with_node(|node, router, now| {
+                        node.handle_call(now, router, &call.payload);
+                    });
+                }
+                Some(Ok((serial, revision))) = questions.join_next() => {
+                    self.shared.with_node(|node, router, now| {
+                        node.handle_answer(now, router, serial, revision);
+                    });
+                }
+                () = self.shared.ordered() => {}
+            }
+        }
+    }
+
+    /// Does what the bus is to do.
+    async fn obey(
+        &self,
+        client: &Client,
+        keys: &Keys,
+        questions: &mut JoinSet<(u64, Option<u64>)>,
+    ) {
+        while let Some(order) =
+            self.shared.with_node(|node, _, now| node.poll_order(now)).flatten()
+        {
+            let (subject, octets) = match order {
+                Order::Key(question) => {
+                    let keys = keys.clone();
+                    questions.spawn(async move { keys.ask(question).await });
+                    continue;
+                }
+                Order::Call(octets) => (self.calls(), octets),
+                Order::Message(to, octets) => (self.inbox(to), octets),
+            };
+            // A bus that comes back brings nothing that is late.
+            if client.connection_state() == State::Connected {
+                let given = timeout(GIVE, client.publish(subject, octets)).await;
+                if !matches!(given, Ok(Ok(()))) {
+                    debug!("a message was not given to the cluster's bus");
+                }
+            }
+        }
+    }
+
+    fn inbox(&self, id: RelayId) -> String {
+        format!("byway.{}.relay.{id}", self.name)
+    }
+
+    fn calls(&self) -> String {
+        format!("byway.{}.all", self.name)
+    }
+}
+
+/// The key of the router: the only message of a stream. Its number there is its revision.
+#[derive(Clone)]
+struct Keys {
+    jetstream: Context,
+    stream: String,
+    subject: String,
+    value: Bytes,
+    /// Whether an operator was told that there is no stream.
+    is_told: Arc<AtomicBool>,
+}
+
+impl Keys {
+    fn new(client: &Client, name: &str, id: RelayId) -> Self {
+        Self {
+            jetstream: jetstream::new(client.clone()),
+            stream: format!("byway_{name}"),
+            subject: format!("byway.{name}.router"),
+            value: Bytes::from(id.to_string()),
+            is_told: Arc::default(),
+        }
+    }
+
+    /// Asks; the number of the question, and the key's revision if what was asked for was done.
+    async fn ask(&self, KeyQuestion { serial, order }: KeyQuestion) -> (u64, Option<u64>) {
+        let answer = async {
+            match order {
+                KeyOrder::Make(_) => self.write(0).await,
+                KeyOrder::Renew(_, revision) => self.write(revision).await,
+                KeyOrder::Delete(revision) => self.delete(revision).await,
+            }
+        };
+        (serial, timeout(ANSWER, answer).await.ok().flatten())
+    }
+
+    /// Writes the key, whose revision is this one; 0: there is none.
+    async fn write(&self, revision: u64) -> Option<u64> {
+        let kind = match self.publish(revision).await {
+            Ok(revision) => return Some(revision),
+            Err(error) => error.kind(),
+        };
+        // Where the bus forgot the stream, the key that this relay had is free for it as for others.
+        if kind == PublishErrorKind::StreamNotFound && self.make_stream().await {
+            return self.publish(0).await.ok();
+        }
+        debug!(%kind, revision, "the key of the router is not written");
+        None
+    }
+
+    async fn publish(&self, revision: u64) -> Result<u64, PublishError> {
+        let message = PublishMessage::build()
+            .payload(self.value.clone())
+            .expected_last_subject_sequence(revision);
+        let ack = self.jetstream.send_publish(self.subject.clone(), message).await?.await?;
+        Ok(ack.sequence)
+    }
+
+    async fn delete(&self, revision: u64) -> Option<u64> {
+        let stream = self.jetstream.get_stream_no_info(&self.stream).await.ok()?;
+        stream.delete_message(revision).await.ok()?;
+        Some(revision)
+    }
+
+    async fn make_stream(&self) -> bool {
+        let mut cause = String::new();
+        for num_replicas in REPLICAS {
+            let config = stream::Config {
+                name: self.stream.clone(),
+                description: Some("which relay of a byway cluster has the router".into()),
+                subjects: vec![self.subject.clone()],
+                max_age: Duration::from_millis(TTL),
+                duplicate_window: Duration::from_millis(TTL),
+                max_messages_per_subject: 1,
+                storage: StorageType::Memory,
+                num_replicas,
+                ..stream::Config::default()
+            };
+            match self.jetstream.create_stream(config).await {
+                Ok(_) => return true,
+                Err(error) => cause = error.to_string(),
+            }
+        }
+        // Once, not twice a second.
+        if !self.is_told.swap(true, Relaxed) {
+            warn!(%cause, "the cluster's bus keeps no key of the router, and this relay serves nobody; NATS needs JetStream (nats-server -js)");
+        }
+        false
+    }
+}
