@@ -68,7 +68,9 @@ mod tests {
     fn bus_beyond_this_machine_without_tls_is_readable() {
         assert!(is_readable("nats://bus.example:4222"));
         assert!(is_readable("nats://user:word@10.0.0.1"));
-        for fine in ["nats://127.0.0.1:4222", "nats://[::1]:4222", "nats://localhost", "tls://bus.example"] {
+        for fine in
+            ["nats://127.0.0.1:4222", "nats://[::1]:4222", "nats://localhost", "tls://bus.example"]
+        {
             assert!(!is_readable(fine), "{fine}");
         }
     }

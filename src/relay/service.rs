@@ -401,9 +401,7 @@ fn begin(driver: &Driver, carrier: &mut dyn Carrier, now: u64) -> Poll<Beginning
             Poll::Ready(Beginning::Whole(piece))
         }
         Answer::Bytes(piece) => Poll::Ready(Beginning::Piece(piece, len)),
-        Answer::End => {
-            Poll::Ready(Beginning::Refused(refused.unwrap_or(Refusal::NoHello)))
-        }
+        Answer::End => Poll::Ready(Beginning::Refused(refused.unwrap_or(Refusal::NoHello))),
     }
 }
 

@@ -138,8 +138,7 @@ impl SharedRouter {
                 change.await;
             }
         };
-        self.place() != Place::Nowhere
-            || tokio::time::timeout(WAIT_FOR_PLACE, placed).await.is_ok()
+        self.place() != Place::Nowhere || tokio::time::timeout(WAIT_FOR_PLACE, placed).await.is_ok()
     }
 
     fn place(&self) -> Place {
@@ -211,10 +210,7 @@ impl SharedRouter {
     }
 
     /// The part in a cluster, for its bus.
-    pub fn with_node<T>(
-        &self,
-        call: impl FnOnce(&mut Node, &mut Router, u64) -> T,
-    ) -> Option<T> {
+    pub fn with_node<T>(&self, call: impl FnOnce(&mut Node, &mut Router, u64) -> T) -> Option<T> {
         let place = self.place();
         let result = self.locked(|state, now| {
             let Guarded { node, router, .. } = state;

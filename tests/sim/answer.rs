@@ -17,7 +17,14 @@ impl World {
                 return;
             }
             let id = served.trip;
-            let piece = match self.router.poll_response(self.now, link.1) {
+            let Some(answer) = self.router.poll_response(self.now, link.1) else {
+                self.served.remove(&link);
+                if let Some(id) = id {
+                    self.schedule(self.now + 1, Happens::Fails(id, Blocked::Cut, true));
+                }
+                return;
+            };
+            let piece = match answer {
                 Answer::Pending => return,
                 Answer::Bytes(bytes) => {
                     served.answers = true;

@@ -186,7 +186,7 @@ fn post(w: &mut World, messages: &[Message<'_>]) -> Vec<u8> {
     }
     let mut answer = Vec::new();
     for _ in 0..100 {
-        match w.router.poll_response(w.now, id) {
+        match w.router.poll_response(w.now, id).expect("one relay") {
             Answer::Bytes(piece) => answer.extend_from_slice(&piece),
             Answer::Pending => w.run(1),
             Answer::End => return answer,

@@ -96,7 +96,7 @@ impl Naive {
             if body.is_empty() && !std::mem::replace(&mut is_told, true) {
                 w.router.handle_body_end(w.now, id);
             }
-            match w.router.poll_response(w.now, id) {
+            match w.router.poll_response(w.now, id).expect("one relay") {
                 Answer::Bytes(bytes) => answer.extend_from_slice(&bytes),
                 Answer::End => break,
                 Answer::Pending => {

@@ -13,7 +13,7 @@ use crate::world::World;
 const SEEDS: u64 = 2000;
 
 /// How long the applications may take once the faults have stopped, in ms.
-const PATIENCE: u64 = 1_800_000;
+pub const PATIENCE: u64 = 1_800_000;
 
 /// The smallest rings that a session may have.
 const LEAST: Profile = Profile { channels: 3, ring: 256, pool: 0, listeners: 2, io_buffer: 512 };
@@ -101,7 +101,7 @@ fn run(seed: u64) -> World {
     w
 }
 
-fn add_peer(rng: &mut Rng, w: &mut World, n: usize) {
+pub fn add_peer(rng: &mut Rng, w: &mut World, n: usize) {
     if rng.chance(300) {
         w.single.push(n);
     }
@@ -127,7 +127,7 @@ fn add_peer(rng: &mut Rng, w: &mut World, n: usize) {
 }
 
 /// The name at which a client listens: with some seeds its key name.
-fn name(w: &World, peer: usize) -> String {
+pub fn name(w: &World, peer: usize) -> String {
     match w.seed % 3 {
         0 => w.key_name(peer),
         _ => format!("p{peer}"),
@@ -135,12 +135,13 @@ fn name(w: &World, peer: usize) -> String {
 }
 
 /// Draws some kinds of fault, each more or less likely.
-fn some_faults(rng: &mut Rng, until: u64) -> Faults {
+pub fn some_faults(rng: &mut Rng, until: u64) -> Faults {
     let odds = Fault::ALL.map(|_| if rng.chance(300) { rng.scale(150) } else { 0 });
     Faults { odds, until, longest: 4000 }
 }
 
-fn plan_channel(rng: &mut Rng, peers: usize, w: &World) -> (usize, usize, Kind, [Plan; 2]) {
+/// A channel to come: from, to, and what both ends do.
+pub fn plan_channel(rng: &mut Rng, peers: usize, w: &World) -> (usize, usize, Kind, [Plan; 2]) {
     let from = rng.below(peers as u64) as usize;
     let to = (from + rng.range(1, peers as u64 - 1) as usize) % peers;
     let datagrams = rng.chance(250) && w.peers[to].listens.len() > 1;

@@ -1,7 +1,6 @@
 //! What happens to a world: its relay is restarted, a client gets another address.
 
 use byway::error::Blocked;
-use byway::relay::router::Router;
 use byway::session::Lane;
 
 use crate::world::{Happens, World, index};
@@ -11,12 +10,23 @@ impl World {
     pub fn restart_relay(&mut self, down: u64) {
         self.relay_generation += 1;
         self.relay_down_until = self.now + down;
-        self.router = Router::new(self.router_config.clone(), self.now + down);
+        self.router.restart(&self.router_config, self.now + down);
         self.relay_timer = None;
         self.served.clear();
         let cut: Vec<_> =
             self.trips.iter().filter(|(_, t)| t.link.is_some()).map(|(&id, _)| id).collect();
         for id in cut {
+            self.schedule(self.now + 1, Happens::Fails(id, Blocked::Cut, true));
+        }
+    }
+
+    /// The connections of relays that were killed end.
+    pub fn hear_of_cuts(&mut self) {
+        for exchange in self.router.take_cut() {
+            let link = self.link(exchange);
+            let Some(id) = self.served.remove(&link).and_then(|served| served.trip) else {
+                continue;
+            };
             self.schedule(self.now + 1, Happens::Fails(id, Blocked::Cut, true));
         }
     }

@@ -13,6 +13,7 @@ use crate::fate::Faults;
 use crate::flight::Flight;
 use crate::net::{Link, Served, Trip};
 use crate::path::Path;
+use crate::relays::Relays;
 use crate::rng::Rng;
 use crate::seen::{AnswerHook, RelayHook, RequestHook};
 use crate::speak::Speech;
@@ -69,7 +70,7 @@ pub struct World {
     pub now: u64,
     pub rng: Rng,
     pub faults: Faults,
-    pub router: Router,
+    pub router: Relays,
     pub router_config: RouterConfig,
     /// The pace of the peers made from now on.
     pub pace: Pace,
@@ -121,6 +122,14 @@ impl World {
         Self::with_relay(seed, RouterConfig::default())
     }
 
+    /// A world with a cluster of so many relays.
+    pub fn with_cluster(seed: u64, relays: usize) -> Self {
+        let mut w = Self::new(seed);
+        w.router = Relays::many(seed, relays, &w.router_config, w.now);
+        w.settle();
+        w
+    }
+
     pub fn with_relay(seed: u64, router_config: RouterConfig) -> Self {
         // Not 0, as most clocks do not start there either.
         let now = 1_000_000;
@@ -129,7 +138,7 @@ impl World {
             now,
             rng: Rng::new(seed),
             faults: Faults::default(),
-            router: Router::new(router_config.clone(), now),
+            router: Relays::One(Box::new(Router::new(router_config.clone(), now))),
             router_config,
             pace: Pace::LongPoll,
             single: Vec::new(),
@@ -262,6 +271,7 @@ impl World {
     pub fn settle(&mut self) {
         loop {
             self.serve_relay();
+            self.hear_of_cuts();
             let Some(job) = self.todo.pop_front() else { break };
             self.count();
             match job {
@@ -417,12 +427,8 @@ impl World {
     /// Describes the whole world, for the text of a failure.
     pub fn dump(&mut self) -> String {
         use std::fmt::Write;
-        let mut text = format!(
-            "BYWAY_SIM_SEED={} now {} relay {:?}\n",
-            self.seed,
-            self.now,
-            self.router.stats()
-        );
+        let mut text =
+            format!("BYWAY_SIM_SEED={} now {} relay {:?}\n", self.seed, self.now, self.router);
         let trace = self.trace;
         for (n, peer) in self.peers.iter_mut().enumerate() {
             if trace {

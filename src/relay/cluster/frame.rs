@@ -165,8 +165,7 @@ mod tests {
     fn envelope_is_read_as_written() {
         let body = UpFrame { pipe: 3, what: Up::Body(Bytes::from_static(b"octets")) };
         let frames = Frames::Up(vec![body, UpFrame { pipe: 3, what: Up::BodyEnd }]);
-        let envelope =
-            Envelope { from: RelayId(7), term: 2, incarnation: 1, count: 9, frames };
+        let envelope = Envelope { from: RelayId(7), term: 2, incarnation: 1, count: 9, frames };
         let read: Envelope = decode(&encode(&envelope)).expect("what was written");
         assert_eq!((read.from, read.term, read.incarnation, read.count), (RelayId(7), 2, 1, 9));
         let Frames::Up(frames) = read.frames else { panic!("other frames") };

@@ -6,7 +6,9 @@ use bytes::Bytes;
 use rustc_hash::FxHashMap;
 
 use super::super::router::Answer;
-use super::frame::{Down, DownFrame, Envelope, Frames, PipeId, Refusal, RelayId, Source, Up, UpFrame};
+use super::frame::{
+    Down, DownFrame, Envelope, Frames, PipeId, Refusal, RelayId, Source, Up, UpFrame,
+};
 use super::lane::{Arrived, Lane, LaneId};
 
 /// Octets of a body that the other relay did not take into its router: what it holds for an upload whose
@@ -149,7 +151,11 @@ impl Front {
 
     /// The connection is gone, or the response complete.
     pub fn handle_gone(&mut self, now: u64, id: PipeId) {
-        if self.pipes.get(&id).is_some_and(|pipe| pipe.reply == Reply::Open && pipe.opening.is_none()) {
+        if self
+            .pipes
+            .get(&id)
+            .is_some_and(|pipe| pipe.reply == Reply::Open && pipe.opening.is_none())
+        {
             self.say(id, Up::Gone);
         }
         self.forget(now, id);

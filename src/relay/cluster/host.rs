@@ -8,7 +8,9 @@ use rustc_hash::FxHashMap;
 
 use super::super::admission::Grant;
 use super::super::router::{Answer, ExchangeId, Origin, Router, Shortage};
-use super::frame::{Down, DownFrame, Envelope, Frames, PipeId, Refusal, RelayId, Term, Up, UpFrame};
+use super::frame::{
+    Down, DownFrame, Envelope, Frames, PipeId, Refusal, RelayId, Term, Up, UpFrame,
+};
 use super::front::{DOWN_WINDOW, TELL};
 use super::lane::{Arrived, Lane, LaneId, SILENCE};
 
@@ -75,10 +77,10 @@ impl Host {
         let Envelope { from, term, incarnation, count, frames } = envelope;
         let Frames::Up(frames) = frames else { return };
         let id = LaneId { peer: from, term };
-        let at = self
-            .lanes
-            .entry(id)
-            .or_insert_with(|| HostLane { lane: Lane::following(now), pipes: FxHashMap::default() });
+        let at = self.lanes.entry(id).or_insert_with(|| HostLane {
+            lane: Lane::following(now),
+            pipes: FxHashMap::default(),
+        });
         match at.lane.arrive(now, incarnation, count) {
             Arrived::Stale => return,
             Arrived::Gap => {

@@ -105,7 +105,13 @@ impl<F: Frame> Lane<F> {
     }
 
     /// The next message, with the frames that wait: none of them if a beat is due.
-    pub fn poll_message(&mut self, now: u64, from: RelayId, term: Term, beats: bool) -> Option<Envelope> {
+    pub fn poll_message(
+        &mut self,
+        now: u64,
+        from: RelayId,
+        term: Term,
+        beats: bool,
+    ) -> Option<Envelope> {
         if self.frames.is_empty() && !(beats && self.spoke + BEAT <= now) {
             return None;
         }
@@ -201,7 +207,8 @@ mod tests {
 
     #[test]
     fn lost_message_breaks_the_incarnation_until_the_front_begins_anew() {
-        let (mut front, mut host) = (Lane::<UpFrame>::beginning(0), Lane::<DownFrame>::following(0));
+        let (mut front, mut host) =
+            (Lane::<UpFrame>::beginning(0), Lane::<DownFrame>::following(0));
         for count in 0..3 {
             front.push(frame(1));
             let sent = front.poll_message(1, RelayId(1), 1, false).expect("a frame waits");

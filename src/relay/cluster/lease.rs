@@ -27,6 +27,10 @@ pub const LEASE: u64 = 2_500;
 /// request may be off.
 pub const TTL: u64 = 4_000;
 
+/// How long a holder that is not heard any longer counts for more than one of an earlier term, in milliseconds: until
+/// the key of a later one is gone.
+const FORGET: u64 = TTL;
+
 /// How long an answer of the bus is waited for, in milliseconds.
 const ANSWER: u64 = 2_000;
 
@@ -37,9 +41,9 @@ const SPREAD: u64 = 100;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum KeyOrder {
     /// Make the key, which is not to be there, and keep it for [`TTL`].
-    Make(Term),
+    Make,
     /// Write the key again, whose last revision is this one.
-    Renew(Term, u64),
+    Renew(u64),
     /// Delete the key of this revision.
     Delete(u64),
 }
@@ -65,10 +69,21 @@ pub(super) enum Turn {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Standing {
     /// Asks for the key at that time, unless the holder is heard.
-    Follows { ask_at: u64 },
-    /// Asked for the key in this term.
-    Asks { term: Term, question: u64, until: u64 },
-    Holds { term: Term, revision: u64, until: u64, beat_at: u64, renewal: Option<Renewal> },
+    Follows {
+        ask_at: u64,
+    },
+    /// Asked for the key.
+    Asks {
+        question: u64,
+        until: u64,
+    },
+    Holds {
+        term: Term,
+        revision: u64,
+        until: u64,
+        beat_at: u64,
+        renewal: Option<Renewal>,
+    },
     /// Asks no more.
     LetGo(Leave),
 }
@@ -77,8 +92,14 @@ enum Standing {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Leave {
     /// The answer to this question gives the key's revision.
-    Awaits { question: u64, term: Term },
-    Deletes { question: u64, term: Term },
+    Awaits {
+        question: u64,
+        term: Term,
+    },
+    Deletes {
+        question: u64,
+        term: Term,
+    },
     Done,
 }
 
@@ -103,7 +124,7 @@ struct Holder {
 pub(super) struct Lease {
     id: RelayId,
     standing: Standing,
-    /// The highest term heard of.
+    /// The highest term known of.
     highest: Term,
     holder: Option<Holder>,
     serial: u64,
@@ -172,9 +193,8 @@ impl Lease {
     pub fn handle_timeout(&mut self, now: u64) {
         match self.standing {
             Standing::Follows { ask_at } if ask_at <= now => {
-                let term = self.highest + 1;
-                let question = self.ask(KeyOrder::Make(term));
-                self.standing = Standing::Asks { term, question, until: now + ANSWER };
+                let question = self.ask(KeyOrder::Make);
+                self.standing = Standing::Asks { question, until: now + ANSWER };
             }
             Standing::Asks { until, .. } if until <= now => self.follow(now),
             Standing::Holds { until, .. } if until <= now => self.lose(now),
@@ -182,7 +202,7 @@ impl Lease {
                 self.calls.push(Call::Holds(self.id, term));
                 // One question after the other: each needs the revision that the last one made.
                 if renewal.is_none() {
-                    let question = self.ask(KeyOrder::Renew(term, revision));
+                    let question = self.ask(KeyOrder::Renew(revision));
                     renewal = Some(Renewal { question, asked: now });
                 }
                 let beat_at = now + BEAT;
@@ -196,13 +216,10 @@ impl Lease {
     /// away.
     pub fn handle_answer(&mut self, now: u64, serial: u64, revision: Option<u64>) {
         match (self.standing, revision) {
-            (Standing::Asks { term, question, until }, Some(revision)) if question == serial => {
+            (Standing::Asks { question, until }, Some(revision)) if question == serial => {
                 let asked = until - ANSWER;
-                if now >= asked + LEASE || term <= self.highest {
-                    // Too late, or another relay was heard meanwhile.
-                    self.ask(KeyOrder::Delete(revision));
-                    return self.follow(now);
-                }
+                // Revisions go up by themselves, but for a bus that forgot.
+                let term = revision.max(self.highest + 1);
                 self.highest = term;
                 self.holder = None;
                 self.standing = Standing::Holds {
@@ -263,11 +280,11 @@ impl Lease {
                 return;
             }
         }
-        let known = self.holder.map(|holder| (holder.term, holder.relay));
-        if term < self.highest || known.is_some_and(|known| (term, relay) < known) {
+        let known = self.holder.filter(|holder| now < holder.heard + FORGET);
+        if known.is_some_and(|known| (term, relay) < (known.term, known.relay)) {
             return;
         }
-        self.highest = term;
+        self.highest = self.highest.max(term);
         let leaves = matches!(call, Call::LetsGo(..))
             || self.holder.is_some_and(|h| (h.term, h.relay) == (term, relay) && h.leaves);
         self.holder = Some(Holder { relay, term, heard: now, leaves });
@@ -280,8 +297,10 @@ impl Lease {
     /// This relay is to stop: another may have the router at once.
     pub fn let_go(&mut self) {
         let leave = match self.standing {
-            Standing::Holds { term, renewal: Some(Renewal { question, .. }), .. }
-            | Standing::Asks { term, question, .. } => Leave::Awaits { question, term },
+            Standing::Holds { term, renewal: Some(Renewal { question, .. }), .. } => {
+                Leave::Awaits { question, term }
+            }
+            Standing::Asks { question, .. } => Leave::Awaits { question, term: self.highest + 1 },
             Standing::Holds { term, revision, .. } => {
                 Leave::Deletes { question: self.ask(KeyOrder::Delete(revision)), term }
             }

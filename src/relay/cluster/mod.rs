@@ -51,9 +51,9 @@ pub use frame::{PipeId, RelayId, Term};
 pub use host::Admit;
 pub use lease::{KeyOrder, KeyQuestion, TTL as KEY_MS};
 #[cfg(feature = "cluster")]
-pub use nats::ClusterConfig;
-#[cfg(feature = "cluster")]
 pub(super) use nats::Cluster;
+#[cfg(feature = "cluster")]
+pub use nats::ClusterConfig;
 
 /// What the bus is to do.
 #[derive(Debug, Clone, PartialEq, Eq)]

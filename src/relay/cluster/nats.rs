@@ -255,8 +255,7 @@ impl Bus {
         keys: &Keys,
         questions: &mut JoinSet<(u64, Option<u64>)>,
     ) {
-        while let Some(order) =
-            self.shared.with_node(|node, _, now| node.poll_order(now)).flatten()
+        while let Some(order) = self.shared.with_node(|node, _, now| node.poll_order(now)).flatten()
         {
             let (subject, octets) = match order {
                 Order::Key(question) => {
@@ -312,8 +311,8 @@ impl Keys {
     async fn ask(&self, KeyQuestion { serial, order }: KeyQuestion) -> (u64, Option<u64>) {
         let answer = async {
             match order {
-                KeyOrder::Make(_) => self.write(0).await,
-                KeyOrder::Renew(_, revision) => self.write(revision).await,
+                KeyOrder::Make => self.write(0).await,
+                KeyOrder::Renew(revision) => self.write(revision).await,
                 KeyOrder::Delete(revision) => self.delete(revision).await,
             }
         };
