@@ -1,8 +1,10 @@
-//! Real proxies on loopback: squid and tinyproxy as the client's own, nginx before the relay.
+//! Real proxies on loopback: squid and tinyproxy as the client's own, nginx before the relay; real NATS servers between
+//! relays.
 //! `tests/run` installs them.
 
 mod certificates;
 mod closing;
+mod cluster;
 mod daemon;
 mod deploy;
 mod device;

@@ -2,7 +2,9 @@
 
 use std::fmt;
 
-use byway::relay::{AdmissionStats, ConnectionStats, Phase, RelayMonitor, RelayStats, RouterStats};
+use byway::relay::{
+    AdmissionStats, ClusterStats, ConnectionStats, Phase, RelayMonitor, RelayStats, RouterStats,
+};
 use prometheus_client::registry::Unit::{Bytes, Seconds};
 
 use super::{Readiness, Watched, Writer};
@@ -14,12 +16,19 @@ impl Watched for RelayMonitor {
         sessions(writer, &stats)?;
         connections(writer, &stats)?;
         messages(writer, &stats.router)?;
+        if let Some(cluster) = &stats.cluster {
+            self::cluster(writer, cluster)?;
+        }
         refusals(writer, &stats)
     }
 
     fn readiness(&self) -> Readiness {
         // The counters are behind the lock of all work: a relay that hangs does not answer.
-        match self.stats().phase {
+        let stats = self.stats();
+        match stats.phase {
+            Phase::Serving if stats.cluster.is_some_and(|cluster| cluster.term == 0) => {
+                Readiness::NotReady("no relay of the cluster is in charge; is its bus there?")
+            }
             Phase::Serving => Readiness::Ready,
             Phase::Draining => Readiness::NotReady("draining"),
             Phase::Ended => Readiness::NotReady("ended"),
@@ -64,6 +73,34 @@ fn sessions(writer: &mut Writer<'_>, stats: &RelayStats) -> fmt::Result {
     writer.gauge("byway_relay_held_limit", "Most octets held.", Some(Bytes), bounds.held)?;
     let lost = "Sessions found to be over although they did not say so.";
     writer.counter("byway_relay_sessions_lost", lost, None, router.lost)
+}
+
+fn cluster(writer: &mut Writer<'_>, cluster: &ClusterStats) -> fmt::Result {
+    for (name, help, value) in [
+        ("router", "1 while this relay has the router of the cluster.", u64::from(cluster.holds)),
+        ("term", "Counts the moves of the router; 0: no relay is known to have it.", cluster.term),
+        (
+            "pipes",
+            "Requests here that the router of another relay deals with.",
+            cluster.pipes as u64,
+        ),
+        ("hosted", "Requests at other relays that this router deals with.", cluster.hosted as u64),
+    ] {
+        writer.gauge(&format!("byway_relay_cluster_{name}"), help, None, value)?;
+    }
+    for (name, help, value) in [
+        ("taken", "Times that this relay took the router.", cluster.took),
+        ("lost", "Times that this relay lost the router.", cluster.lost),
+        ("broken", "Requests here whose way to the router broke.", cluster.broken),
+        ("messages_sent", "Messages given to the bus.", cluster.messages_out),
+        ("messages_received", "Messages that the bus brought.", cluster.messages_in),
+    ] {
+        writer.counter(&format!("byway_relay_cluster_{name}"), help, None, value)?;
+    }
+    let help = "Octets given to the bus.";
+    writer.counter("byway_relay_cluster_sent", help, Some(Bytes), cluster.octets_out)?;
+    let help = "Octets that the bus brought.";
+    writer.counter("byway_relay_cluster_received", help, Some(Bytes), cluster.octets_in)
 }
 
 fn connections(writer: &mut Writer<'_>, stats: &RelayStats) -> fmt::Result {

@@ -15,6 +15,7 @@ use async_nats::jetstream::{self, Context};
 use async_nats::{Client, ConnectOptions, Event, ServerAddr};
 use bytes::Bytes;
 use futures_util::StreamExt;
+use percent_encoding::percent_decode_str;
 use tokio::runtime::Builder;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
@@ -48,8 +49,8 @@ const REPLICAS: [usize; 2] = [3, 1];
 /// The cluster in which a relay is. All its relays have the same, and the same policy.
 #[derive(Debug, Clone)]
 pub struct ClusterConfig {
-    /// NATS servers with JetStream, as `nats://` or `tls://` URLs, with user and password where needed. One that
-    /// answers is enough; the others of its cluster are found.
+    /// NATS servers with JetStream, as `nats://` or `tls://` URLs; the first user and password among them count for
+    /// all. One that answers is enough; the others of its cluster are found.
     pub servers: Vec<String>,
     /// The name of the cluster, of letters, digits, `-` and `_`: relays with other names have nothing to do with
     /// each other.
@@ -112,7 +113,7 @@ impl Cluster {
     ) -> io::Result<Self> {
         let servers = config.check()?;
         let runtime = Builder::new_current_thread().enable_all().build()?;
-        let options = runtime.block_on(options(config, id))?;
+        let options = runtime.block_on(options(config, &servers, id))?;
         let (end, ends) = watch::channel(End::NotYet);
         let bus = Bus {
             name: config.name.clone(),
@@ -145,7 +146,19 @@ impl Drop for Cluster {
     }
 }
 
-async fn options(config: &ClusterConfig, id: RelayId) -> io::Result<ConnectOptions> {
+/// User and password in a server's URL.
+fn named(server: &ServerAddr) -> Option<(String, String)> {
+    let url = server.clone().into_inner();
+    let decoded = |text: &str| percent_decode_str(text).decode_utf8_lossy().into_owned();
+    let password = url.password()?;
+    Some((decoded(url.username()), decoded(password)))
+}
+
+async fn options(
+    config: &ClusterConfig,
+    servers: &[ServerAddr],
+    id: RelayId,
+) -> io::Result<ConnectOptions> {
     let mut options = ConnectOptions::new()
         .name(format!("byway relay {id}"))
         .no_echo()
@@ -163,6 +176,9 @@ async fn options(config: &ClusterConfig, id: RelayId) -> io::Result<ConnectOptio
                 other => debug!(event = %other, "the cluster's bus"),
             }
         });
+    if let Some((user, password)) = servers.iter().find_map(named) {
+        options = options.user_and_password(user, password);
+    }
     if let Some(path) = &config.credentials {
         options = options.credentials_file(path).await.map_err(|error| {
             io::Error::new(error.kind(), format!("{}: {error}", path.display()))
