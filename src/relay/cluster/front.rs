@@ -12,15 +12,15 @@ use super::frame::{
 use super::lane::{Arrived, Lane, LaneId};
 
 /// Octets of a body that the other relay did not take into its router: what it holds for an upload whose
-/// messages wait.
-pub const UP_WINDOW: usize = 64 * 1024;
+/// messages wait. A bus takes milliseconds there and back, and a quarter of this would be 30 MB a second.
+pub const UP_WINDOW: usize = 256 * 1024;
 
-/// Octets of a response under way to this relay and in it: two of the pieces that a router has at once.
-pub const DOWN_WINDOW: usize = 128 * 1024;
+/// Octets of a response under way to this relay and in it, for the same reason.
+pub const DOWN_WINDOW: usize = 256 * 1024;
 
-/// After how many octets the other side is told that they were taken: a quarter of the smaller window, so that
-/// short bodies and responses need no such frame.
-pub const TELL: u32 = 16 * 1024;
+/// After how many octets the other side is told that they were taken: an eighth of the window, so that short
+/// bodies and responses need no such frame.
+pub const TELL: u32 = 32 * 1024;
 
 /// How long a lane without pipes is remembered, in milliseconds.
 const FORGET: u64 = 60_000;
