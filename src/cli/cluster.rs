@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use byway::relay::ClusterConfig;
 use clap::Args;
 
+use super::failure::CommandError;
 use super::say;
 
 /// A relay's cluster.
@@ -19,6 +20,10 @@ pub struct ClusterOptions {
     /// The cluster's name, of letters, digits, - and _, where several share the servers
     #[arg(long, value_name = "NAME", default_value = "byway", requires = "cluster")]
     cluster_name: String,
+    /// A file with a line USER:PASSWORD for the servers, in the place of those in a URL, which others on this machine
+    /// see
+    #[arg(long, value_name = "FILE", requires = "cluster", conflicts_with = "cluster_credentials")]
+    cluster_password: Option<PathBuf>,
     /// A file with a JWT and a seed for the servers, as `nsc` makes them
     #[arg(long, value_name = "FILE", requires = "cluster")]
     cluster_credentials: Option<PathBuf>,
@@ -28,6 +33,16 @@ pub struct ClusterOptions {
 }
 
 impl ClusterOptions {
+    /// Checks what can be checked without the servers.
+    pub fn check(&self) -> Result<(), CommandError> {
+        let Some(config) = self.config() else { return Ok(()) };
+        config.check().map_err(|error| {
+            CommandError::usage(format_args!(
+                "cannot be one of a cluster: {error}; mend it, or change --cluster and what belongs to it"
+            ))
+        })
+    }
+
     /// The cluster that the options name.
     pub fn config(&self) -> Option<ClusterConfig> {
         if self.cluster.is_empty() {
@@ -35,6 +50,7 @@ impl ClusterOptions {
         }
         let mut config = ClusterConfig::new(self.cluster.clone(), self.cluster_name.clone());
         config.credentials.clone_from(&self.cluster_credentials);
+        config.password.clone_from(&self.cluster_password);
         config.roots.clone_from(&self.cluster_ca);
         Some(config)
     }

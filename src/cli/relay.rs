@@ -164,6 +164,7 @@ pub fn run(options: &Options) -> Result<(), CommandError> {
     let access = options.access()?;
     let mut config = options.config(access.clone());
     options.files.load(&mut config)?;
+    options.cluster.check()?;
     let metrics = options.metrics.bind()?;
     options.cluster.warn();
     let serve = || {

@@ -36,10 +36,13 @@ impl Carrier for Router {
     }
 
     fn refusal(&self, id: u64) -> Option<Refusal> {
-        self.refusal(id).map(|shortage| match shortage {
-            Shortage::Places => Refusal::Full,
-            Shortage::Rate => Refusal::TooMany,
-        })
+        match self.refusal(id) {
+            Some(Shortage::Places) => Some(Refusal::Full),
+            Some(Shortage::Rate) => Some(Refusal::TooMany),
+            // Of the router that was here before this.
+            None if !self.has(id) => Some(Refusal::Broken),
+            None => None,
+        }
     }
 
     fn complete_len(&self, id: u64) -> Option<usize> {
@@ -56,8 +59,8 @@ impl Carrier for Node {
         self.handle_body(id, chunk);
     }
 
-    fn handle_body_end(&mut self, _: u64, id: u64) {
-        self.handle_body_end(id);
+    fn handle_body_end(&mut self, now: u64, id: u64) {
+        self.handle_body_end(now, id);
     }
 
     fn handle_behind(&mut self, _: u64, id: u64) {

@@ -315,7 +315,7 @@ impl Relay {
         self.order.send_replace(Order::Drain(spread.saturating_add(timeout)));
         let spread_ms = u64::try_from(spread.as_millis()).unwrap_or(u64::MAX / 2);
         let began = Instant::now();
-        self.shared.with_node(|node, _, _| node.leave(spread_ms));
+        self.shared.with_node(|node, _, now| node.leave(now, spread_ms));
         self.shared.with(|router, now| router.drain(now, spread_ms));
         self.places.wait_empty_for(spread);
         self.shared.wait_idle(spread.saturating_sub(began.elapsed()));
@@ -328,7 +328,7 @@ impl Relay {
     pub fn shutdown(mut self, timeout: Duration) {
         self.places.close_behind_answers();
         self.order.send_replace(Order::Drain(timeout));
-        self.shared.with_node(|node, _, _| node.leave(0));
+        self.shared.with_node(|node, _, now| node.leave(now, 0));
         self.shared.with(|router, now| router.shutdown(now));
         self.end(timeout);
     }

@@ -86,6 +86,15 @@ impl Guarded {
                 woken.extend(self.wakers.remove(&ExchangeRef::Here(id)));
             }
         }
+        if self.node.as_mut().is_some_and(Node::take_anew) {
+            let here: Vec<_> = self
+                .wakers
+                .keys()
+                .filter(|at| matches!(at, ExchangeRef::Here(_)))
+                .copied()
+                .collect();
+            woken.extend(here.into_iter().filter_map(|at| self.wakers.remove(&at)));
+        }
         while let Some(id) = self.node.as_mut().and_then(Node::poll_wake) {
             woken.extend(self.wakers.remove(&ExchangeRef::There(id)));
         }
@@ -126,8 +135,12 @@ impl SharedRouter {
         self.locked(|state, now| call(&mut state.router, now))
     }
 
-    /// Waits until a relay has the router; false if none has for long.
+    /// Waits until a relay has the router; false if none has for long. At once, if there has been none for longer than a
+    /// move takes.
     pub async fn is_placed(&self) -> bool {
+        if !self.may_be_placed() {
+            return false;
+        }
         let placed = async {
             loop {
                 let mut change = pin!(self.placed.notified());
@@ -139,6 +152,11 @@ impl SharedRouter {
             }
         };
         self.place() != Place::Nowhere || tokio::time::timeout(WAIT_FOR_PLACE, placed).await.is_ok()
+    }
+
+    fn may_be_placed(&self) -> bool {
+        let state = self.lock();
+        state.node.as_ref().is_none_or(|node| node.is_placed(self.now()))
     }
 
     fn place(&self) -> Place {

@@ -138,7 +138,7 @@ impl Relays {
             Self::Many(cluster) => cluster.at(now, id, |member, at| match at {
                 At::Waits => {}
                 At::Here(id) => member.router.handle_body_end(now, id),
-                At::There(id) => member.node.handle_body_end(id),
+                At::There(id) => member.node.handle_body_end(now, id),
             }),
         }
     }
@@ -294,7 +294,7 @@ impl Cluster {
     /// A relay lets go, its clients leave within `spread` ms, and then it is killed.
     pub fn stop(&mut self, now: u64, n: usize, spread: u64) {
         let member = &mut self.members[n];
-        member.node.leave(spread);
+        member.node.leave(now, spread);
         member.router.drain(now, spread);
         let id = member.node.id();
         self.post(now + spread + 100, Post::Kill(id));

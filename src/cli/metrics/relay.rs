@@ -26,7 +26,7 @@ impl Watched for RelayMonitor {
         // The counters are behind the lock of all work: a relay that hangs does not answer.
         let stats = self.stats();
         match stats.phase {
-            Phase::Serving if stats.cluster.is_some_and(|cluster| cluster.term == 0) => {
+            Phase::Serving if stats.cluster.is_some_and(|cluster| !cluster.is_placed) => {
                 Readiness::NotReady("no relay of the cluster is in charge; is its bus there?")
             }
             Phase::Serving => Readiness::Ready,
@@ -92,6 +92,11 @@ fn cluster(writer: &mut Writer<'_>, cluster: &ClusterStats) -> fmt::Result {
         ("taken", "Times that this relay took the router.", cluster.took),
         ("lost", "Times that this relay lost the router.", cluster.lost),
         ("broken", "Requests here whose way to the router broke.", cluster.broken),
+        (
+            "unread",
+            "Messages of the bus that are of another version, or another program.",
+            cluster.unread,
+        ),
         ("messages_sent", "Messages given to the bus.", cluster.messages_out),
         ("messages_received", "Messages that the bus brought.", cluster.messages_in),
     ] {

@@ -204,13 +204,15 @@ impl Admission {
         result
     }
 
-    /// The same for a request that another relay of the cluster admitted by its own policy: the token alone counts.
+    /// The same for a request that another relay of the cluster admitted: by its policy, if there is a token. What one
+    /// relay's policy confines, another without a policy does not let in.
     pub fn admit_again(
         &self,
         token: Option<&[u8]>,
         source: &Origin,
     ) -> Result<Option<Arc<Grant>>, Denial> {
         let entries = match &self.lock().access {
+            Access::Loopback | Access::Open if token.is_some() => return Err(Denial::BadToken),
             Access::Loopback | Access::Open => return Ok(None),
             Access::Policy(entries) => Arc::clone(entries),
         };

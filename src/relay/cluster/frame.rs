@@ -92,7 +92,8 @@ pub(super) enum Up {
     /// A request arrived.
     Open {
         source: Source,
-        /// The request's bearer token.
+        /// The bearer token by which the policy of the relay with the connection let the request in; `None`: that relay
+        /// has no policy.
         token: Option<Bytes>,
         /// There is no place for sessions that the router does not know.
         is_full: bool,
@@ -146,15 +147,24 @@ pub(in crate::relay) enum Refusal {
     Broken,
 }
 
+/// The version of all this: the first octet of every message. Relays of different versions do not understand each
+/// other, and say so.
+const VERSION: u8 = 1;
+
 /// Encodes what goes to other relays.
 pub(super) fn encode(what: &impl Serialize) -> Bytes {
     // Writing to memory fails for types alone that need to know their length beforehand, and none here does.
-    postcard::to_allocvec(what).map(Bytes::from).unwrap_or_default()
+    postcard::to_extend(what, vec![VERSION]).map(Bytes::from).unwrap_or_default()
 }
 
 /// Decodes what another relay sent; `None`: it is of another version, or of another program.
 pub(super) fn decode<'a, T: Deserialize<'a>>(octets: &'a [u8]) -> Option<T> {
-    postcard::from_bytes(octets).ok()
+    let (version, rest) = octets.split_first()?;
+    if *version != VERSION {
+        return None;
+    }
+    let (what, rest) = postcard::take_from_bytes(rest).ok()?;
+    rest.is_empty().then_some(what)
 }
 
 #[cfg(test)]
@@ -177,6 +187,13 @@ mod tests {
     fn octets_of_another_program_are_no_envelope() {
         assert!(decode::<Envelope>(b"").is_none());
         assert!(decode::<Envelope>(b"\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff").is_none());
-        assert!(decode::<Call>(b"\x09").is_none());
+        assert!(decode::<Call>(b"\x01\x09").is_none());
+        let mut octets = encode(&Call::Holds(RelayId(1), 1)).to_vec();
+        assert!(decode::<Call>(&octets).is_some());
+        octets.push(0);
+        assert!(decode::<Call>(&octets).is_none(), "a longer message of another version");
+        octets.pop();
+        octets[0] = VERSION + 1;
+        assert!(decode::<Call>(&octets).is_none(), "a message of another version");
     }
 }

@@ -7,7 +7,7 @@ use rustc_hash::FxHashMap;
 
 use super::super::router::Answer;
 use super::frame::{
-    Down, DownFrame, Envelope, Frames, PipeId, Refusal, RelayId, Source, Up, UpFrame,
+    Down, DownFrame, Envelope, Frames, PipeId, Refusal, RelayId, Source, Term, Up, UpFrame,
 };
 use super::lane::{Arrived, Lane, LaneId};
 
@@ -74,6 +74,8 @@ pub(in crate::relay) struct Front {
     lanes: BTreeMap<LaneId, FrontLane>,
     next: PipeId,
     wakes: VecDeque<PipeId>,
+    /// When the holds of all parks end at the latest, once the relay leaves.
+    holds_end: Option<u64>,
     /// Pipes broken since the start.
     pub broken: u64,
 }
@@ -134,9 +136,12 @@ impl Front {
     }
 
     /// The whole body was given and taken.
-    pub fn handle_body_end(&mut self, id: PipeId) {
+    pub fn handle_body_end(&mut self, now: u64, id: PipeId) {
         if self.pipes.get(&id).is_some_and(|pipe| pipe.reply == Reply::Open) {
             self.say(id, Up::BodyEnd);
+            if let Some(end) = self.holds_end {
+                self.say(id, Up::EndWithin(within(end.saturating_sub(now))));
+            }
         }
     }
 
@@ -213,14 +218,21 @@ impl Front {
     }
 
     /// Ends the holds of all parks within `spread` milliseconds, evenly, the oldest first.
-    pub fn drain(&mut self, spread: u64) {
+    pub fn drain(&mut self, now: u64, spread: u64) {
+        self.holds_end = Some(now + spread);
         let mut ids: Vec<_> = self.pipes.keys().copied().collect();
         ids.sort_unstable();
         let most = ids.len() as u64;
         for (turn, id) in (1..).zip(ids) {
-            let within = (spread.min(most) * turn).div_ceil(most.max(1));
-            self.say(id, Up::EndWithin(u32::try_from(within).unwrap_or(u32::MAX)));
+            let after = (spread.min(most) * turn).div_ceil(most.max(1));
+            self.say(id, Up::EndWithin(within(after)));
         }
+    }
+
+    /// What is under way to relays that had the router in earlier terms is over.
+    pub fn break_before(&mut self, now: u64, term: Term) {
+        let earlier: Vec<_> = self.lanes.keys().filter(|id| id.term < term).copied().collect();
+        earlier.into_iter().for_each(|id| self.break_lane(now, id));
     }
 
     /// A message of the relay that has the router.
@@ -275,6 +287,9 @@ impl Front {
                 && pipe.reply == Reply::Open
             {
                 pipe.reply = Reply::Refused(Refusal::Broken);
+                // A part of a response is not to look like all of it.
+                pipe.response.clear();
+                pipe.queued = 0;
                 self.broken += 1;
                 self.wakes.push_back(*id);
             }
@@ -313,4 +328,9 @@ impl Front {
         silent.into_iter().for_each(|id| self.break_lane(now, id));
         self.lanes.retain(|_, at| !at.pipes.is_empty() || now < at.idle_since + FORGET);
     }
+}
+
+/// So many milliseconds, as a frame says them.
+fn within(ms: u64) -> u32 {
+    u32::try_from(ms).unwrap_or(u32::MAX)
 }

@@ -18,7 +18,7 @@ use super::lane::{Arrived, Lane, LaneId, SILENCE};
 const FORGET: u64 = 120_000;
 
 /// Decides about the bearer of a token, for a request of this origin: what the request may do, or that the token
-/// is not known.
+/// is not known. Without a token: whether this relay has no policy either.
 pub type Admit<'a> = &'a mut dyn FnMut(Option<&[u8]>, &Origin) -> Result<Option<Arc<Grant>>, ()>;
 
 #[derive(Debug)]
@@ -30,7 +30,7 @@ struct Hosted {
     body: HostedBody,
     /// Octets taken since the other side was told.
     taken: u32,
-    /// Octets of the response that the other side did not say it drained.
+    /// Octets of the response that the other side did not say it drained. They are held, as those in the router are.
     out: usize,
     has_answer: bool,
     is_admitted: bool,
@@ -154,10 +154,14 @@ impl Host {
                 }
             }
             Up::Behind => router.handle_behind(now, id),
-            Up::Drained(octets) => hosted.out = hosted.out.saturating_sub(octets as usize),
+            Up::Drained(octets) => {
+                let drained = hosted.out.min(octets as usize);
+                hosted.out -= drained;
+                router.release_out(id, drained);
+            }
             Up::EndWithin(within) => return router.end_hold_within(now, id, within.into()),
             Up::Gone => {
-                self.forget(id);
+                self.forget(router, id);
                 return router.handle_gone(now, id);
             }
         }
@@ -172,13 +176,14 @@ impl Host {
         let mut say = |what| at.lane.push(DownFrame { pipe, what });
         hosted.feed(now, router, id, &mut say);
         if hosted.drain(now, router, id, &mut say) {
-            self.forget(id);
+            self.forget(router, id);
         }
         true
     }
 
-    fn forget(&mut self, id: ExchangeId) {
+    fn forget(&mut self, router: &mut Router, id: ExchangeId) {
         let Some(hosted) = self.exchanges.remove(&id) else { return };
+        router.release_out(id, hosted.out);
         if let Some(at) = self.lanes.get_mut(&hosted.lane) {
             at.pipes.remove(&hosted.pipe);
         }
@@ -190,8 +195,19 @@ impl Host {
         let mut gone: Vec<_> = at.pipes.drain().map(|(_, exchange)| exchange).collect();
         gone.sort_unstable();
         for exchange in gone {
-            self.exchanges.remove(&exchange);
+            self.forget(router, exchange);
             router.handle_gone(now, exchange);
+        }
+    }
+
+    /// The router begins anew: what is under way is over.
+    pub fn begin_anew(&mut self, now: u64, router: &mut Router) {
+        let lanes: Vec<_> = self.lanes.keys().copied().collect();
+        for id in lanes {
+            if let Some(at) = self.lanes.get_mut(&id).filter(|at| !at.pipes.is_empty()) {
+                at.lane.break_off();
+            }
+            self.drop_all(now, router, id);
         }
     }
 
@@ -223,6 +239,10 @@ impl Host {
         let silent: Vec<_> =
             self.lanes.iter().filter(|(_, at)| at.lane.is_silent(now)).map(|(id, _)| *id).collect();
         for id in silent {
+            // A relay that was only late hears by its next message that this is over.
+            if let Some(at) = self.lanes.get_mut(&id).filter(|at| !at.pipes.is_empty()) {
+                at.lane.break_off();
+            }
             self.drop_all(now, router, id);
         }
         self.lanes.retain(|_, at| now < at.lane.silent_since() + FORGET);
@@ -271,14 +291,17 @@ impl Hosted {
                 Answer::Pending => return false,
                 Answer::Bytes(octets) => {
                     let is_last = whole == Some(octets.len());
-                    self.out += octets.len();
                     self.has_answer = true;
+                    let len = octets.len();
                     say(Down::Piece { octets, is_last });
                     if is_last {
+                        router.release_out(id, std::mem::take(&mut self.out));
                         let end = router.poll_response(now, id);
                         debug_assert_eq!(end, Answer::End, "the piece was all there is");
                         return true;
                     }
+                    self.out += len;
+                    router.hold_out(id, len);
                 }
                 Answer::End if self.has_answer => {
                     say(Down::Piece { octets: Bytes::new(), is_last: true });

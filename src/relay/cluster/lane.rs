@@ -8,8 +8,11 @@ pub const BEAT: u64 = 500;
 /// After how many milliseconds without a message the other relay counts as gone: six beats.
 pub const SILENCE: u64 = 3_000;
 
-/// Octets of bodies in a message, about: a bus takes messages of up to a MiB as a rule.
+/// Octets of a message, about: a bus takes messages of up to a MiB as a rule.
 const MOST: usize = 128 * 1024;
+
+/// Octets of a frame besides those that it carries, at most: an address, numbers of up to ten octets, tags.
+const FRAME: usize = 48;
 
 /// Between which relays a lane is, as the relay at this end sees it: the other one, and the term in which the
 /// one of both that has or had the router has it.
@@ -31,10 +34,12 @@ impl Frame for UpFrame {
     }
 
     fn octets(&self) -> usize {
-        match &self.what {
-            Up::Body(octets) => octets.len(),
-            _ => 0,
-        }
+        FRAME
+            + match &self.what {
+                Up::Body(octets) => octets.len(),
+                Up::Open { token, .. } => token.as_ref().map_or(0, |token| token.len()),
+                _ => 0,
+            }
     }
 }
 
@@ -44,10 +49,11 @@ impl Frame for DownFrame {
     }
 
     fn octets(&self) -> usize {
-        match &self.what {
-            Down::Piece { octets, .. } => octets.len(),
-            _ => 0,
-        }
+        FRAME
+            + match &self.what {
+                Down::Piece { octets, .. } => octets.len(),
+                _ => 0,
+            }
     }
 }
 
@@ -169,6 +175,12 @@ impl<F: Frame> Lane<F> {
         }
         self.received += 1;
         if is_new { Arrived::Anew } else { Arrived::Next }
+    }
+
+    /// What was under way is given up at this end: the next message from the other tells it so.
+    pub fn break_off(&mut self) {
+        self.is_broken = true;
+        self.frames.clear();
     }
 
     /// The other end says that something was lost in this incarnation; false if that is known.

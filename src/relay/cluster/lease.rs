@@ -27,6 +27,10 @@ pub const LEASE: u64 = 2_500;
 /// request may be off.
 pub const TTL: u64 = 4_000;
 
+/// How long after a call of the holder requests go to it, in milliseconds: two calls may be lost. Beyond, they wait
+/// for the next, or for another relay's.
+const HEARD: u64 = 3 * BEAT + BEAT / 2;
+
 /// How long a holder that is not heard any longer counts for more than one of an earlier term, in milliseconds: until
 /// the key of a later one is gone.
 const FORGET: u64 = TTL;
@@ -91,14 +95,14 @@ enum Standing {
 /// How far a relay is that lets go: the others are told when the key is free.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Leave {
-    /// The answer to this question gives the key's revision.
+    /// The answer to this question gives the key's revision. The term is that of a relay that had the router.
     Awaits {
         question: u64,
-        term: Term,
+        term: Option<Term>,
     },
     Deletes {
         question: u64,
-        term: Term,
+        term: Option<Term>,
     },
     Done,
 }
@@ -149,18 +153,22 @@ impl Lease {
 
     /// The relay that has the router and its term; `None`: none is known.
     pub fn holder(&self, now: u64) -> Option<(RelayId, Term)> {
-        if let Standing::Holds { term, .. } = self.standing {
+        if let Some(term) = self.term(now) {
             return Some((self.id, term));
         }
-        let holder = self.holder.filter(|holder| !holder.leaves && now < holder.heard + LEASE)?;
+        let holder = self.holder.filter(|holder| !holder.leaves && now < holder.heard + HEARD)?;
         Some((holder.relay, holder.term))
     }
 
-    /// The term in which this relay has the router.
-    pub fn term(&self) -> Option<Term> {
+    /// The term in which this relay has the router. What it may not have renewed in time it does not have, whether or
+    /// not somebody looked at the clock meanwhile.
+    pub fn term(&self, now: u64) -> Option<Term> {
         match self.standing {
-            Standing::Holds { term, .. } => Some(term),
-            Standing::Follows { .. } | Standing::Asks { .. } | Standing::LetGo(_) => None,
+            Standing::Holds { term, until, .. } if now < until => Some(term),
+            Standing::Holds { .. }
+            | Standing::Follows { .. }
+            | Standing::Asks { .. }
+            | Standing::LetGo(_) => None,
         }
     }
 
@@ -258,7 +266,7 @@ impl Lease {
             (Leave::Awaits { question, term } | Leave::Deletes { question, term }, _)
                 if question == serial =>
             {
-                self.calls.push(Call::LetsGo(self.id, term));
+                self.calls.extend(term.map(|term| Call::LetsGo(self.id, term)));
                 Leave::Done
             }
             _ => leave,
@@ -272,7 +280,7 @@ impl Lease {
         if relay == self.id {
             return;
         }
-        if let Standing::Holds { term: own, .. } = self.standing {
+        if let (Standing::Holds { term: own, .. }, Call::Holds(..)) = (self.standing, call) {
             // Of two with one term, which a bus makes that forgot, one gives way.
             if (own, self.id) < (term, relay) {
                 self.lose(now);
@@ -281,8 +289,11 @@ impl Lease {
             }
         }
         let known = self.holder.filter(|holder| now < holder.heard + FORGET);
-        if known.is_some_and(|known| (term, relay) < (known.term, known.relay)) {
-            return;
+        let is_known = known.is_some_and(|known| (term, relay) == (known.term, known.relay));
+        match call {
+            Call::LetsGo(..) if !is_known => return,
+            _ if known.is_some_and(|known| (term, relay) < (known.term, known.relay)) => return,
+            _ => {}
         }
         self.highest = self.highest.max(term);
         let leaves = matches!(call, Call::LetsGo(..))
@@ -298,11 +309,11 @@ impl Lease {
     pub fn let_go(&mut self) {
         let leave = match self.standing {
             Standing::Holds { term, renewal: Some(Renewal { question, .. }), .. } => {
-                Leave::Awaits { question, term }
+                Leave::Awaits { question, term: Some(term) }
             }
-            Standing::Asks { question, .. } => Leave::Awaits { question, term: self.highest + 1 },
+            Standing::Asks { question, .. } => Leave::Awaits { question, term: None },
             Standing::Holds { term, revision, .. } => {
-                Leave::Deletes { question: self.ask(KeyOrder::Delete(revision)), term }
+                Leave::Deletes { question: self.ask(KeyOrder::Delete(revision)), term: Some(term) }
             }
             Standing::LetGo(leave) => leave,
             Standing::Follows { .. } => Leave::Done,

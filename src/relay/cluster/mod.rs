@@ -55,6 +55,13 @@ pub(super) use nats::Cluster;
 #[cfg(feature = "cluster")]
 pub use nats::ClusterConfig;
 
+/// How long there may be no router until that is more than a move, in milliseconds: the lease, the time of the key,
+/// and some to ask.
+const MOVE: u64 = 8_000;
+
+/// How long answers of a router that was lost may still be taken, in milliseconds.
+const FAREWELL: u64 = 10_000;
+
 /// What the bus is to do.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Order {
@@ -84,6 +91,8 @@ pub struct ClusterStats {
     pub holds: bool,
     /// The term of the relay that is known to have the router now; 0: none is known.
     pub term: u64,
+    /// Whether a relay has the router, or had it a moment ago: longer than a move takes there was none else.
+    pub is_placed: bool,
     /// Exchanges of this relay's connections now, at another relay's router.
     pub pipes: usize,
     /// Exchanges of other relays' connections now, at this relay's router.
@@ -94,6 +103,8 @@ pub struct ClusterStats {
     pub lost: u64,
     /// Exchanges of this relay's connections that broke between relays.
     pub broken: u64,
+    /// Messages of the bus that are of another version, or of another program.
+    pub unread: u64,
     /// Messages given to the bus.
     pub messages_out: u64,
     /// Messages that came by the bus.
@@ -113,6 +124,12 @@ pub struct Node {
     host: Host,
     /// Messages that time brought.
     beats: VecDeque<Order>,
+    /// When a relay was known to have the router.
+    placed: Option<u64>,
+    /// When what this router knew is forgotten, since it was lost.
+    forget_at: Option<u64>,
+    /// Whether the router began anew, and the tasks of its exchanges are to look.
+    is_anew: bool,
     stats: ClusterStats,
 }
 
@@ -125,6 +142,9 @@ impl Node {
             front: Front::default(),
             host: Host::default(),
             beats: VecDeque::new(),
+            placed: None,
+            forget_at: None,
+            is_anew: false,
             stats: ClusterStats::default(),
         }
     }
@@ -143,11 +163,17 @@ impl Node {
         }
     }
 
+    /// Whether a relay has the router, or had it no longer ago than a move takes.
+    pub fn is_placed(&self, now: u64) -> bool {
+        self.lease.holder(now).is_some() || self.placed.is_some_and(|at| now < at + MOVE)
+    }
+
     /// The counters, and how many of each there are now.
     pub fn stats(&self, now: u64) -> ClusterStats {
         ClusterStats {
-            holds: self.lease.term().is_some(),
+            holds: self.lease.term(now).is_some(),
             term: self.lease.holder(now).map_or(0, |(_, term)| term),
+            is_placed: self.is_placed(now),
             pipes: self.front.len(),
             hosted: self.host.len(),
             broken: self.front.broken,
@@ -180,8 +206,8 @@ impl Node {
     }
 
     /// As [`Router::handle_body_end`], for a pipe.
-    pub fn handle_body_end(&mut self, id: PipeId) {
-        self.front.handle_body_end(id);
+    pub fn handle_body_end(&mut self, now: u64, id: PipeId) {
+        self.front.handle_body_end(now, id);
     }
 
     /// As [`Router::handle_behind`], for a pipe.
@@ -240,10 +266,10 @@ impl Node {
     ) {
         self.stats.messages_in += 1;
         self.stats.octets_in += octets.len() as u64;
-        let Some(envelope) = decode::<Envelope>(octets) else { return };
+        let Some(envelope) = decode::<Envelope>(octets) else { return self.note_unread() };
         match envelope.frames {
             frame::Frames::Up(_) => {
-                let own = (self.id, self.lease.term());
+                let own = (self.id, self.lease.term(now));
                 self.host.handle(now, router, own, envelope, admit);
             }
             frame::Frames::Down(_) | frame::Frames::Gap => self.front.handle(now, envelope),
@@ -254,10 +280,25 @@ impl Node {
     pub fn handle_call(&mut self, now: u64, router: &mut Router, octets: &[u8]) {
         self.stats.messages_in += 1;
         self.stats.octets_in += octets.len() as u64;
-        if let Some(call) = decode::<Call>(octets) {
-            self.lease.handle_call(now, call);
-            self.turn(now, router);
+        let Some(call) = decode::<Call>(octets) else { return self.note_unread() };
+        let before = self.lease.holder(now);
+        self.lease.handle_call(now, call);
+        self.turn(now, router);
+        if let (Call::Holds(..), Some((_, term))) = (call, self.lease.holder(now))
+            && before.is_some_and(|(_, before)| before < term)
+        {
+            // The holder before did not let go: it is dead.
+            self.front.break_before(now, term);
         }
+    }
+
+    fn note_unread(&mut self) {
+        if self.stats.unread == 0 {
+            warn!(
+                "a message of the cluster's bus cannot be read: a relay of another version, or another program, is there"
+            );
+        }
+        self.stats.unread += 1;
     }
 
     /// The bus answered a question: the key's revision, if what was asked for was done.
@@ -275,14 +316,17 @@ impl Node {
     /// When [`handle_timeout`](Self::handle_timeout) is due; behind it [`poll_order`](Self::poll_order) may have
     /// something.
     pub fn poll_timeout(&self) -> Option<u64> {
-        let lease = self.lease.poll_timeout();
-        lease.into_iter().chain(self.front.poll_timeout()).chain(self.host.poll_timeout()).min()
+        let lease = self.lease.poll_timeout().into_iter().chain(self.forget_at);
+        lease.chain(self.front.poll_timeout()).chain(self.host.poll_timeout()).min()
     }
 
     /// Does what is due at `now`.
     pub fn handle_timeout(&mut self, now: u64, router: &mut Router) {
         self.lease.handle_timeout(now);
         self.turn(now, router);
+        if self.forget_at.is_some_and(|at| at <= now) {
+            self.begin_anew(now, router);
+        }
         self.front.handle_timeout(now);
         self.host.handle_timeout(now, router);
         while let Some(order) = self.next_message(now) {
@@ -296,18 +340,34 @@ impl Node {
         Some(Order::Message(to, encode(&envelope)))
     }
 
+    fn begin_anew(&mut self, now: u64, router: &mut Router) {
+        self.host.begin_anew(now, router);
+        router.begin_anew(now);
+        self.forget_at = None;
+        self.is_anew = true;
+    }
+
+    /// Whether the router began anew since this was asked: exchanges of its before are gone.
+    pub(super) fn take_anew(&mut self) -> bool {
+        std::mem::take(&mut self.is_anew)
+    }
+
     fn turn(&mut self, now: u64, router: &mut Router) {
+        if self.lease.holder(now).is_some() {
+            self.placed = Some(now);
+        }
         match self.lease.poll_turn() {
             None => {}
             Some(Turn::Took) => {
                 self.stats.took += 1;
-                info!(relay = %self.id, term = self.lease.term(), "this relay has the router of the cluster");
-                router.begin_anew(now);
+                info!(relay = %self.id, term = self.lease.holder(now).map(|(_, term)| term), "this relay has the router of the cluster");
+                self.begin_anew(now, router);
             }
             Some(Turn::Lost) => {
                 self.stats.lost += 1;
                 warn!(relay = %self.id, "this relay lost the router of the cluster: its bus was away, or another took it");
                 router.shutdown(now);
+                self.forget_at = Some(now + FAREWELL);
             }
         }
     }
@@ -338,9 +398,9 @@ impl Node {
 
     /// The relay is to stop: it lets go of the router, which another may have at once, and ends the holds of its
     /// pipes within `spread` milliseconds. The caller drains its own router.
-    pub fn leave(&mut self, spread: u64) {
+    pub fn leave(&mut self, now: u64, spread: u64) {
         self.lease.let_go();
-        self.front.drain(spread);
+        self.front.drain(now, spread);
     }
 
     /// Whether no exchange of another relay is under way, and nothing is left to say.

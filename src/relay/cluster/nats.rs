@@ -2,13 +2,12 @@
 
 use std::io;
 use std::path::PathBuf;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use async_nats::connection::State;
-use async_nats::jetstream::context::{PublishError, PublishErrorKind};
+use async_nats::jetstream::context::{CreateStreamErrorKind, PublishError, PublishErrorKind};
 use async_nats::jetstream::message::PublishMessage;
 use async_nats::jetstream::stream::{self, StorageType};
 use async_nats::jetstream::{self, Context};
@@ -43,8 +42,16 @@ const GIVE: Duration = Duration::from_millis(500);
 /// How long the last messages of a relay that stops may take.
 const FLUSH: Duration = Duration::from_secs(1);
 
-/// Where the replicas of the key are, at best: of a cluster of three servers one may be away.
-const REPLICAS: [usize; 2] = [3, 1];
+/// How often it is looked whether a relay is in charge, and how long after it was told an operator is told again that
+/// none is.
+const LOOK: Duration = Duration::from_secs(5);
+const AGAIN: Duration = Duration::from_secs(60);
+
+/// What NATS says to more than one replica where there is one server: JSStreamReplicasNotSupportedErr.
+const NO_REPLICAS: u64 = 10_074;
+
+/// How many servers have the key, where there is more than one: of three, one may be away.
+const REPLICAS: usize = 3;
 
 /// The cluster in which a relay is. All its relays have the same, and the same policy.
 #[derive(Debug, Clone)]
@@ -57,6 +64,8 @@ pub struct ClusterConfig {
     pub name: String,
     /// A file with a JWT and a seed, as `nsc` makes them.
     pub credentials: Option<PathBuf>,
+    /// A file with a line `USER:PASSWORD`, so that these need not stand in a URL.
+    pub password: Option<PathBuf>,
     /// A PEM file with the certificates of who signed for the servers, beside those of the system.
     pub roots: Option<PathBuf>,
 }
@@ -64,11 +73,24 @@ pub struct ClusterConfig {
 impl ClusterConfig {
     /// A cluster of this name at these servers.
     pub fn new(servers: Vec<String>, name: impl Into<String>) -> Self {
-        Self { servers, name: name.into(), credentials: None, roots: None }
+        Self { servers, name: name.into(), credentials: None, password: None, roots: None }
     }
 
-    /// Checks what can be checked without the bus.
-    fn check(&self) -> io::Result<Vec<ServerAddr>> {
+    /// Checks what can be checked without the bus, which [`Relay::serve`](super::super::Relay::serve) does as well.
+    ///
+    /// # Errors
+    /// The name or a server's URL cannot be used (`InvalidInput`), or there is no such file (`NotFound`).
+    pub fn check(&self) -> io::Result<()> {
+        self.addresses()?;
+        for path in [&self.credentials, &self.roots, &self.password].into_iter().flatten() {
+            std::fs::metadata(path).map_err(|error| {
+                io::Error::new(error.kind(), format!("{}: {error}", path.display()))
+            })?;
+        }
+        Ok(())
+    }
+
+    fn addresses(&self) -> io::Result<Vec<ServerAddr>> {
         let wrong = |why: String| io::Error::new(io::ErrorKind::InvalidInput, why);
         let is_plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_');
         if self.name.is_empty() || !self.name.chars().all(is_plain) {
@@ -111,9 +133,10 @@ impl Cluster {
         shared: &Arc<SharedRouter>,
         admission: &Arc<Admission>,
     ) -> io::Result<Self> {
-        let servers = config.check()?;
+        let servers = config.addresses()?;
         let runtime = Builder::new_current_thread().enable_all().build()?;
         let options = runtime.block_on(options(config, &servers, id))?;
+        let servers = servers.into_iter().map(bare).collect::<io::Result<Vec<_>>>()?;
         let (end, ends) = watch::channel(End::NotYet);
         let bus = Bus {
             name: config.name.clone(),
@@ -146,12 +169,37 @@ impl Drop for Cluster {
     }
 }
 
-/// User and password in a server's URL.
-fn named(server: &ServerAddr) -> Option<(String, String)> {
-    let url = server.clone().into_inner();
+/// How a relay logs in: the user of a URL, and the password if there is one.
+fn login(
+    config: &ClusterConfig,
+    servers: &[ServerAddr],
+) -> io::Result<Option<(String, Option<String>)>> {
+    if let Some(path) = &config.password {
+        let text = std::fs::read_to_string(path).map_err(|error| {
+            io::Error::new(error.kind(), format!("{}: {error}", path.display()))
+        })?;
+        let Some((user, password)) = text.trim().split_once(':') else {
+            let why = format!("{}: it has no line USER:PASSWORD", path.display());
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, why));
+        };
+        return Ok(Some((user.to_owned(), Some(password.to_owned()))));
+    }
     let decoded = |text: &str| percent_decode_str(text).decode_utf8_lossy().into_owned();
-    let password = url.password()?;
-    Some((decoded(url.username()), decoded(password)))
+    let named = servers.iter().find_map(|server| {
+        let url = server.clone().into_inner();
+        let user = Some(decoded(url.username())).filter(|user| !user.is_empty())?;
+        Some((user, url.password().map(decoded)))
+    });
+    Ok(named)
+}
+
+/// The server's address without what logs in there, which libraries would show in a log.
+fn bare(server: ServerAddr) -> io::Result<ServerAddr> {
+    let mut url = server.into_inner();
+    if url.set_username("").and_then(|()| url.set_password(None)).is_err() {
+        return Err(io::Error::from(io::ErrorKind::InvalidInput));
+    }
+    ServerAddr::from_url(url)
 }
 
 async fn options(
@@ -176,8 +224,11 @@ async fn options(
                 other => debug!(event = %other, "the cluster's bus"),
             }
         });
-    if let Some((user, password)) = servers.iter().find_map(named) {
-        options = options.user_and_password(user, password);
+    match login(config, servers)? {
+        Some((user, Some(password))) => options = options.user_and_password(user, password),
+        // As the URLs of NATS have a token.
+        Some((token, None)) => options = options.token(token),
+        None => {}
     }
     if let Some(path) = &config.credentials {
         options = options.credentials_file(path).await.map_err(|error| {
@@ -236,9 +287,21 @@ impl Bus {
         let (Ok(mut inbox), Ok(mut calls)) = (inbox, calls) else { return };
         let keys = Keys::new(client, &self.name, self.id);
         let mut questions = JoinSet::new();
+        let mut looks = tokio::time::interval(LOOK);
+        let mut told: Option<Instant> = None;
         loop {
             self.obey(client, &keys, &mut questions).await;
             tokio::select! {
+                _ = looks.tick() => {
+                    let is_placed = self.shared.cluster().is_none_or(|stats| stats.is_placed);
+                    if is_placed {
+                        told = None;
+                    } else if told.is_none_or(|at| at.elapsed() > AGAIN) {
+                        told = Some(Instant::now());
+                        let cause = keys.cause(client);
+                        warn!(%cause, "no relay of the cluster is in charge, and none serves; mend its bus");
+                    }
+                }
                 message = inbox.next() => {
                     let Some(message) = message else { return };
                     let admit = &mut |token: Option<&[u8]>, origin: &_| {
@@ -271,6 +334,7 @@ impl Bus {
         keys: &Keys,
         questions: &mut JoinSet<(u64, Option<u64>)>,
     ) {
+        let mut patience = GIVE;
         while let Some(order) = self.shared.with_node(|node, _, now| node.poll_order(now)).flatten()
         {
             let (subject, octets) = match order {
@@ -284,9 +348,11 @@ impl Bus {
             };
             // A bus that comes back brings nothing that is late.
             if client.connection_state() == State::Connected {
-                let given = timeout(GIVE, client.publish(subject, octets)).await;
+                let given = timeout(patience, client.publish(subject, octets)).await;
                 if !matches!(given, Ok(Ok(()))) {
                     debug!("a message was not given to the cluster's bus");
+                    // The others do not wait as well: what the bus brings is to be heard.
+                    patience = Duration::ZERO;
                 }
             }
         }
@@ -308,8 +374,8 @@ struct Keys {
     stream: String,
     subject: String,
     value: Bytes,
-    /// Whether an operator was told that there is no stream.
-    is_told: Arc<AtomicBool>,
+    /// Why the key was not written when that was tried last.
+    cause: Arc<Mutex<String>>,
 }
 
 impl Keys {
@@ -319,34 +385,72 @@ impl Keys {
             stream: format!("byway_{name}"),
             subject: format!("byway.{name}.router"),
             value: Bytes::from(id.to_string()),
-            is_told: Arc::default(),
+            cause: Arc::default(),
         }
+    }
+
+    /// Why no relay is in charge, as far as is known here.
+    fn cause(&self, client: &Client) -> String {
+        match client.connection_state() {
+            State::Connected => self.lock().clone(),
+            State::Pending | State::Disconnected => {
+                "the bus is not reached, or does not let this relay in".into()
+            }
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, String> {
+        self.cause.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Asks; the number of the question, and the key's revision if what was asked for was done.
     async fn ask(&self, KeyQuestion { serial, order }: KeyQuestion) -> (u64, Option<u64>) {
         let answer = async {
             match order {
-                KeyOrder::Make => self.write(0).await,
+                KeyOrder::Make => {
+                    let revision = self.write(0).await?;
+                    self.check_stream().await;
+                    Some(revision)
+                }
                 KeyOrder::Renew(revision) => self.write(revision).await,
                 KeyOrder::Delete(revision) => self.delete(revision).await,
             }
         };
-        (serial, timeout(ANSWER, answer).await.ok().flatten())
+        let answer = timeout(ANSWER, answer).await;
+        if answer.is_err() {
+            *self.lock() = "JetStream does not answer; it needs most of its servers, and permissions for $JS.API.>".into();
+        }
+        (serial, answer.ok().flatten())
     }
 
     /// Writes the key, whose revision is this one; 0: there is none.
     async fn write(&self, revision: u64) -> Option<u64> {
-        let kind = match self.publish(revision).await {
+        let error = match self.publish(revision).await {
             Ok(revision) => return Some(revision),
-            Err(error) => error.kind(),
+            Err(error) => error,
         };
-        // Where the bus forgot the stream, the key that this relay had is free for it as for others.
-        if kind == PublishErrorKind::StreamNotFound && self.make_stream().await {
-            return self.publish(0).await.ok();
+        debug!(%error, revision, "the key of the router is not written");
+        match error.kind() {
+            // Where the bus forgot the stream, the key that this relay had is free for it as for others.
+            PublishErrorKind::StreamNotFound if self.make_stream().await => {
+                self.publish(0).await.ok()
+            }
+            PublishErrorKind::StreamNotFound => None,
+            // The answer to a write of this relay may have been lost.
+            PublishErrorKind::WrongLastSequence => {
+                let stream = self.jetstream.get_stream_no_info(&self.stream).await.ok()?;
+                let last = stream.get_last_raw_message_by_subject(&self.subject).await.ok()?;
+                if last.payload != self.value {
+                    *self.lock() = "another relay wrote the key, and is not heard".into();
+                    return None;
+                }
+                self.publish(last.sequence).await.ok()
+            }
+            _ => {
+                *self.lock() = error.to_string();
+                None
+            }
         }
-        debug!(%kind, revision, "the key of the router is not written");
-        None
     }
 
     async fn publish(&self, revision: u64) -> Result<u64, PublishError> {
@@ -363,29 +467,52 @@ impl Keys {
         Some(revision)
     }
 
+    fn config(&self, num_replicas: usize) -> stream::Config {
+        stream::Config {
+            name: self.stream.clone(),
+            description: Some("which relay of a byway cluster has the router".into()),
+            subjects: vec![self.subject.clone()],
+            max_age: Duration::from_millis(TTL),
+            duplicate_window: Duration::from_millis(TTL),
+            max_messages_per_subject: 1,
+            storage: StorageType::Memory,
+            num_replicas,
+            ..stream::Config::default()
+        }
+    }
+
     async fn make_stream(&self) -> bool {
-        let mut cause = String::new();
-        for num_replicas in REPLICAS {
-            let config = stream::Config {
-                name: self.stream.clone(),
-                description: Some("which relay of a byway cluster has the router".into()),
-                subjects: vec![self.subject.clone()],
-                max_age: Duration::from_millis(TTL),
-                duplicate_window: Duration::from_millis(TTL),
-                max_messages_per_subject: 1,
-                storage: StorageType::Memory,
-                num_replicas,
-                ..stream::Config::default()
-            };
-            match self.jetstream.create_stream(config).await {
-                Ok(_) => return true,
-                Err(error) => cause = error.to_string(),
+        let mut made = self.jetstream.create_stream(self.config(REPLICAS)).await;
+        // A cluster of which too few servers are there is not to have its key in one place for ever.
+        if let Err(error) = &made
+            && let CreateStreamErrorKind::JetStream(error) = error.kind()
+            && error.error_code().0 == NO_REPLICAS
+        {
+            made = self.jetstream.create_stream(self.config(1)).await;
+        }
+        if let Err(error) = made {
+            *self.lock() =
+                format!("{error}; NATS needs JetStream (nats-server -js) and most of its servers");
+            return false;
+        }
+        true
+    }
+
+    /// Has the stream keep the key for as long as the relays count on, whoever made it.
+    async fn check_stream(&self) {
+        let Ok(stream) = self.jetstream.get_stream(&self.stream).await else { return };
+        let found = &stream.cached_info().config;
+        let wanted = self.config(found.num_replicas);
+        if (found.max_age, found.max_messages_per_subject)
+            == (wanted.max_age, wanted.max_messages_per_subject)
+        {
+            return;
+        }
+        match self.jetstream.update_stream(wanted).await {
+            Ok(_) => info!(stream = self.stream, "the key's stream has the settings of byway"),
+            Err(error) => {
+                warn!(%error, stream = self.stream, "the key's stream has other settings than byway's, and keeps them; delete it");
             }
         }
-        // Once, not twice a second.
-        if !self.is_told.swap(true, Relaxed) {
-            warn!(%cause, "the cluster's bus keeps no key of the router, and this relay serves nobody; NATS needs JetStream (nats-server -js)");
-        }
-        false
     }
 }

@@ -3,8 +3,8 @@
 
 use tracing::debug;
 
+use super::Router;
 use super::tables::Tables;
-use super::{ExchangeId, Router};
 
 /// How long after the one before a park ends at the latest, in milliseconds: a relay takes in some thousands of
 /// sessions a second, and those that have left do not meet those that have not.
@@ -29,31 +29,9 @@ impl Router {
             tables.exchanges.shorten_hold(id, now + (spread * turn).div_ceil(most));
         }
     }
-
-    /// The hold of a park ends within so many milliseconds, in order.
-    pub(in crate::relay) fn end_hold_within(&mut self, now: u64, id: ExchangeId, within: u64) {
-        self.tables.exchanges.shorten_hold(id, now + within);
-    }
-
-    /// Begins as a router does that takes the place of another: with nothing but its counters. Exchanges that are not
-    /// drained yet are forgotten; their numbers are not used again.
-    pub(in crate::relay) fn begin_anew(&mut self, now: u64) {
-        let config = self.tables.config.clone();
-        let before = std::mem::replace(&mut self.tables, Tables::new(config, now));
-        self.uploads.clear();
-        self.tables.follow(before);
-    }
 }
 
 impl Tables {
-    /// Takes over what outlives a router's knowledge of sessions.
-    fn follow(&mut self, before: Tables) {
-        self.wants_grants = before.wants_grants;
-        self.exchanges.number_on(&before.exchanges);
-        self.accounts.count_on(&before.accounts);
-        self.stats = before.stats;
-    }
-
     /// Until when a park waits that asks for so many milliseconds.
     pub(super) fn hold_until(&self, now: u64, hold: u64) -> u64 {
         let until = now + hold;

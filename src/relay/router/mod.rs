@@ -21,7 +21,7 @@
 //!  arrive.rs   a park takes its place
 //!  claims.rs   which session listens where (proofs.rs: by which key); life.rs: sessions that are over without BYE
 //!  park.rs     what is written into an answer, and what ends it (park_end.rs: for which reasons; drain.rs:
-//!              all holds end soon)
+//!              all holds end soon; hosted.rs: for relays that have the connections)
 //!  tables.rs   Tables: all state but the uploads; what is noted for later
 //! ```
 //!
@@ -63,6 +63,7 @@ mod drive;
 mod exchange;
 mod exchanges;
 mod forgotten;
+mod hosted;
 mod key;
 mod life;
 mod limit_stats;
