@@ -15,12 +15,13 @@ use tokio::net::TcpStream;
 use tokio::sync::{Notify, watch};
 use tracing::debug;
 
+use super::answers::{FULL, RETRY_AFTER};
 use super::places::{ConnectionId, ConnectionPlaces};
 use super::proxies::Source;
 use super::proxy_header;
 use super::reuse::Reuse;
 use super::router::{Meter, Router};
-use super::service::{FULL, RETRY_AFTER, Service};
+use super::service::Service;
 use super::stall::{HeadWatch, LINGER, StallWatch};
 #[cfg(feature = "relay-tls")]
 use super::tls;

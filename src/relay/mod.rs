@@ -17,6 +17,7 @@
 //! the clients go on.
 
 mod admission;
+mod answers;
 mod body;
 mod carrier;
 pub mod cluster;

@@ -19,7 +19,7 @@
 //!  host.rs    the exchanges of other relays' connections, at this relay's router
 //!  lane.rs    messages between two relays, in a line: a lost one breaks what is under way
 //!  frame.rs   what the messages say
-//!  nats.rs    the bus: NATS, with a stream of JetStream for the key
+//!  nats.rs    the bus: NATS; keys.rs: a stream of JetStream for the key
 //! ```
 //!
 //! A bus may lose, delay and forget. A message that is lost, or a relay that is silent, ends what is under way
@@ -29,6 +29,8 @@
 mod frame;
 mod front;
 mod host;
+#[cfg(feature = "cluster")]
+mod keys;
 mod lane;
 mod lease;
 #[cfg(feature = "cluster")]

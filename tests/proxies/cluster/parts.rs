@@ -53,17 +53,18 @@ impl Bus {
             put(&mut rules, "0.0.0.0:4222", &format!("127.0.0.1:{}", ports[n]));
             put(&mut rules, "/var/lib/nats", &format!("{}/store-{n}", at.display()));
             let tls = rules.find("tls {").expect("TLS");
-            let behind = rules.find("cluster {").expect("a cluster");
+            let behind = rules.find("# The servers trust").expect("a cluster");
             rules.replace_range(tls..behind, "");
             if servers == 1 {
                 rules.truncate(tls);
             } else {
                 put(&mut rules, "0.0.0.0:6222", &format!("127.0.0.1:{}", routes[n]));
-                let from = rules.find("routes:").expect("routes");
-                let to = rules[from..].find('\n').expect("a line") + from;
-                let urls: Vec<_> =
-                    routes.iter().map(|port| format!("nats://127.0.0.1:{port}")).collect();
-                rules.replace_range(from..to, &format!("routes: [{}]", urls.join(", ")));
+                let tls = rules.rfind("    tls {").expect("TLS of routes");
+                let behind = rules.find("    routes: [").expect("routes");
+                rules.replace_range(tls..behind, "");
+                for (name, port) in ["bus-1", "bus-2", "bus-3"].into_iter().zip(&routes) {
+                    put(&mut rules, &format!("{name}.example:6222"), &format!("127.0.0.1:{port}"));
+                }
             }
             fs::write(at.join(format!("conf-{n}")), rules).expect("a file");
         }
