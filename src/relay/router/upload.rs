@@ -42,6 +42,8 @@ pub(super) struct Upload {
     pub proof: UploadProof,
     /// Whether a message was read whose verdict ends a park with SINGLE.
     speaks: bool,
+    /// Whether it was counted that `max_held` holds the upload back.
+    is_counted_held: bool,
     /// When the upload is to be looked at.
     pub deadline: Option<u64>,
 }
@@ -93,6 +95,7 @@ impl Upload {
             listens: Vec::new(),
             proof: UploadProof::Absent,
             speaks: false,
+            is_counted_held: false,
             deadline: None,
         }
     }
@@ -124,6 +127,11 @@ impl Upload {
     /// Whether a message was read whose verdict ends a park with SINGLE.
     pub fn speaks(&self) -> bool {
         self.speaks
+    }
+
+    /// The limit `max_held` holds the upload back; whether for the first time.
+    pub fn hold_back(&mut self) -> bool {
+        !std::mem::replace(&mut self.is_counted_held, true)
     }
 
     /// Whether the body comes too slowly, or for too long. Waits for peers are short, and do not count much.
