@@ -30,6 +30,7 @@ mod world;
 use std::process::ExitCode;
 use std::time::Duration;
 
+use byway::session::Pace;
 use clap::{Parser, Subcommand};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::runtime::Builder;
@@ -39,7 +40,7 @@ use tokio::time::sleep;
 use pairs::Talk;
 use relay::RelayCommand;
 use report::{Figures, Report};
-use world::World;
+use world::{Manner, World};
 
 type Result<T> = std::result::Result<T, Box<dyn std::error::Error + Send + Sync>>;
 
@@ -70,9 +71,19 @@ struct Args {
     /// Sessions do not encrypt their channels, which is then no part of the load's time
     #[arg(long, global = true)]
     plain: bool,
+    /// Sessions wait by long polls; else by answers that stay open, where these come in time
+    #[arg(long, global = true)]
+    long_polls: bool,
     /// A few sessions of everything, for a second: shows that everything works, measures nothing
     #[arg(long, conflicts_with = "work")]
     smoke: bool,
+}
+
+impl Args {
+    fn manner(&self) -> Manner {
+        let pace = if self.long_polls { Pace::LongPoll } else { Pace::default() };
+        Manner { is_plain: self.plain, pace }
+    }
 }
 
 /// The work. Numbers are measured by turns.
@@ -201,7 +212,7 @@ fn measure(args: &Args, relays: &[RelayCommand], work: &Work) -> Result<()> {
                 eprintln!("turn {}: {number}, relay {}", round + 1, i + 1);
                 let busy = std::fs::read_to_string("/proc/loadavg")?;
                 let busy = busy.split(' ').next().and_then(|load| load.parse().ok());
-                let mut figures = turn(args.plain, command, work, number)
+                let mut figures = turn(args.manner(), command, work, number)
                     .map_err(|error| format!("{number}: {error}"))?;
                 figures.push(("load average before", busy.unwrap_or(f64::NAN)));
                 report.add(number, i, figures);
@@ -213,9 +224,9 @@ fn measure(args: &Args, relays: &[RelayCommand], work: &Work) -> Result<()> {
 }
 
 /// Measures once.
-fn turn(plain: bool, command: &RelayCommand, work: &Work, number: usize) -> Result<Figures> {
+fn turn(manner: Manner, command: &RelayCommand, work: &Work, number: usize) -> Result<Figures> {
     let relay = command.start(0, work.sessions(number))?;
-    let world = World::new(relay.address, plain)?;
+    let world = World::new(relay.address, manner)?;
     let runtime = Builder::new_current_thread().enable_all().build()?;
     let time = |seconds: &f64| Duration::try_from_secs_f64(*seconds);
     LocalSet::new().block_on(&runtime, async {

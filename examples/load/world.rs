@@ -7,7 +7,7 @@ use std::time::Instant;
 
 use byway::error::Blocked;
 use byway::secure::{Identity, Secret};
-use byway::session::{Security, Settings};
+use byway::session::{Pace, Security, Settings};
 
 use crate::Result;
 
@@ -29,12 +29,21 @@ pub struct World {
     pub failures: Failures,
     /// Connections dialled.
     pub connections: Cell<u64>,
-    is_plain: bool,
+    manner: Manner,
     began: Instant,
     /// How many sessions were opened.
     opened: Cell<usize>,
     /// Tells the names of this run from those of others at the same relay.
     run: u64,
+}
+
+/// How sessions go about it, where that is chosen.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Manner {
+    /// Channels are not encrypted.
+    pub is_plain: bool,
+    /// How sessions wait for what comes.
+    pub pace: Pace,
 }
 
 /// Exchanges that failed, by their cause.
@@ -68,13 +77,13 @@ impl Failures {
 }
 
 impl World {
-    pub fn new(relay: SocketAddr, is_plain: bool) -> Result<Rc<Self>> {
+    pub fn new(relay: SocketAddr, manner: Manner) -> Result<Rc<Self>> {
         Ok(Rc::new(Self {
             relay,
             scratch: RefCell::new(vec![0; SCRATCH].into_boxed_slice()),
             failures: Failures::default(),
             connections: Cell::new(0),
-            is_plain,
+            manner,
             began: Instant::now(),
             opened: Cell::new(0),
             run: u64::from_be_bytes(random()?),
@@ -110,14 +119,16 @@ impl World {
         format!("load-{:08x}-{number}:1", self.run as u32)
     }
 
-    /// What a client's session is opened with, its randomness and defaults among it.
+    /// What a client's session is opened with: its randomness, its pace, and a client's defaults.
     pub fn settings(&self) -> Result<Settings> {
-        Ok(Settings::new(random()?, u64::from_be_bytes(random()?)))
+        let mut settings = Settings::new(random()?, u64::from_be_bytes(random()?));
+        settings.pace = self.manner.pace;
+        Ok(settings)
     }
 
     /// What channels are encrypted with, as a client does that was given no identity; `None`: they are plain.
     pub fn security(&self) -> Result<Option<Security>> {
-        if self.is_plain {
+        if self.manner.is_plain {
             return Ok(None);
         }
         let identity = Identity::from_seed(random()?);

@@ -117,6 +117,15 @@ impl Framing {
         None
     }
 
+    /// Whether the last octet was one of a head that is not whole; true where that is not known.
+    pub fn is_in_head(&self) -> bool {
+        match self.position {
+            Position::Head(None) => !self.line.is_empty(),
+            Position::Head(Some(_)) | Position::Lost => true,
+            Position::Body(_) | Position::Size | Position::Chunk(_) | Position::Trailers => false,
+        }
+    }
+
     /// The number, from 1, of the request behind which nothing is looked at, as it is not known where
     /// the next one begins.
     pub fn lost(&self) -> Option<u32> {
@@ -253,6 +262,24 @@ mod tests {
         let mut framing = Framing::default();
         let seen = octets.chunks(1).find_map(|octet| framing.see(octet));
         assert_eq!(seen, expected, "in single octets: {}", show());
+    }
+
+    #[test]
+    fn head_is_under_way_from_its_first_octet_until_it_is_whole() {
+        for one in FINE {
+            let mut framing = Framing::default();
+            assert!(!framing.is_in_head());
+            framing.see(one.as_bytes());
+            assert!(!framing.is_in_head(), "{one}");
+            for piece in ["P", "OST / HTTP/1.1\r\n", "Content-Length: 5\r\n\r"] {
+                framing.see(piece.as_bytes());
+                assert!(framing.is_in_head(), "{one}, {piece}");
+            }
+            for piece in ["\n", "hell", "o"] {
+                framing.see(piece.as_bytes());
+                assert!(!framing.is_in_head(), "{one}, {piece}");
+            }
+        }
     }
 
     #[test]

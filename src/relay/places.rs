@@ -29,6 +29,10 @@ const RESERVE: usize = 8;
 /// Connections that are being refused at once: each has a file descriptor for at most a second.
 pub(super) const REFUSING: usize = 64;
 
+/// Connections that gave way and are not closed yet, beyond which none is accepted for a while: each has a file
+/// descriptor until its task had its turn, which takes long where many connections come at once.
+pub(super) const LEAVING: usize = 32;
+
 /// A refusal so long after the last refusal begins a new episode, of which the log tells.
 pub(super) const EPISODE: Duration = Duration::from_secs(60);
 
@@ -70,6 +74,8 @@ pub(super) struct ConnectionPlaces {
     /// Whether connections are closed behind their next answer.
     closing: AtomicBool,
     refusing: Arc<Semaphore>,
+    /// A connection that gave way is closed.
+    left: Notify,
     /// The last connection ended: for tasks, and for threads.
     empty: Notify,
     emptied: Condvar,
@@ -80,6 +86,8 @@ struct PlaceTable {
     next: u64,
     entries: FxHashMap<ConnectionId, TakenPlace>,
     served: usize,
+    /// Connections that gave way and are not closed yet. They are not among the entries.
+    leaving: usize,
     /// The connections that wait, the longest first.
     waiting: BTreeMap<u64, ConnectionId>,
     sources: FxHashMap<IpAddr, AddressShare>,
@@ -127,6 +135,7 @@ impl ConnectionPlaces {
             traffic: Traffic::default(),
             closing: AtomicBool::new(false),
             refusing: Arc::new(Semaphore::new(REFUSING)),
+            left: Notify::new(),
             empty: Notify::new(),
             emptied: Condvar::new(),
         }
@@ -235,7 +244,10 @@ impl ConnectionPlaces {
     /// The connection is gone.
     pub fn leave(&self, id: ConnectionId) {
         let mut table = self.lock();
-        table.remove(id);
+        if table.remove(id).is_none() {
+            table.leaving -= 1;
+            self.left.notify_waiters();
+        }
         if table.entries.is_empty() {
             self.empty.notify_waiters();
             self.emptied.notify_all();
@@ -267,6 +279,17 @@ impl ConnectionPlaces {
             );
         } else if table.refused.is_power_of_two() {
             info!(refused = table.refused, "still full");
+        }
+    }
+
+    /// Until few connections that gave way are left to be closed.
+    pub async fn wait_left(&self) {
+        loop {
+            let left = self.left.notified();
+            if self.lock().leaving < LEAVING {
+                return;
+            }
+            left.await;
         }
     }
 
@@ -348,6 +371,7 @@ impl PlaceTable {
         let id = since.and_then(|since| self.waiting.get(&since).copied());
         if let Some(entry) = id.and_then(|id| self.remove(id)) {
             self.evicted += 1;
+            self.leaving += 1;
             entry.leave.notify_one();
         }
     }

@@ -19,7 +19,7 @@ use super::cluster::RelayId;
 #[cfg(feature = "cluster")]
 use super::cluster::{Cluster, ClusterConfig};
 use super::monitor::{Parts, RelayBounds, RelayMonitor};
-use super::places::{ConnectionPlaces, ConnectionStats, Limits, REFUSING};
+use super::places::{ConnectionPlaces, ConnectionStats, LEAVING, Limits, REFUSING};
 use super::probe::Probes;
 use super::proxies::TrustedProxies;
 use super::reuse::Reuse;
@@ -34,8 +34,12 @@ use super::worker::{self, Order, Worker};
 /// Octets of a response that wait in the router; see `BUFFER` of a connection.
 const UNDRAINED: usize = 64 * 1024;
 
-/// File descriptors for all but connections: for refusals under way, the listener, the program's own files.
-const DESCRIPTORS: usize = REFUSING + 64;
+/// File descriptors for all but the connections that have a place: for refusals under way, connections that gave way,
+/// the listener, the program's own files.
+const DESCRIPTORS: usize = REFUSING + LEAVING + 64;
+
+/// File descriptors of a worker's runtime on Linux: what it waits with, twice, what wakes it, what tells it of signals.
+const OF_A_WORKER: usize = 4;
 
 /// Who may use a [`Relay`].
 #[derive(Debug, Clone, Default)]
@@ -392,7 +396,8 @@ fn check_loopback(listeners: &[TcpListener]) -> io::Result<()> {
 /// The limits of a configuration, as far as the process may have file descriptors.
 fn limits(config: &RelayConfig) -> Limits {
     let may = getrlimit(Resource::Nofile).current.map_or(usize::MAX, |most| most as usize);
-    let most = may.saturating_sub(DESCRIPTORS).max(may / 2).max(1);
+    let others = OF_A_WORKER.saturating_mul(config.workers).saturating_add(DESCRIPTORS);
+    let most = may.saturating_sub(others).max(may / 2).max(1);
     let connections = config.max_connections.clamp(1, most);
     if connections < config.max_connections {
         let wanted = config.max_connections;

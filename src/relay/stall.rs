@@ -185,14 +185,14 @@ impl<S> HeadWatch<S> {
         self
     }
 
-    /// Whether a request's head has been on its way for too long; `begun` if octets of the head came.
-    fn poll_head(&mut self, cx: &mut Context<'_>, begun: bool, wait: bool) -> Poll<()> {
+    /// Whether a request's head has been on its way for too long.
+    fn poll_head(&mut self, cx: &mut Context<'_>, wait: bool) -> Poll<()> {
         let Some(request) = self.connection.awaited() else {
             self.head = None;
             return Poll::Pending;
         };
         self.head.take_if(|head| head.request != request);
-        if begun && self.head.is_none() {
+        if self.head.is_none() && self.framing.is_in_head() {
             let until = Instant::now() + self.head_timeout;
             self.head = Some(PendingHead { request, until, late: None });
         }
@@ -215,16 +215,14 @@ impl<S: AsyncRead + Unpin> AsyncRead for HeadWatch<S> {
         let this = self.get_mut();
         let before = buffer.filled().len();
         let poll = Pin::new(&mut this.stream).poll_read(cx, buffer);
-        let something = buffer.filled().len() > before;
-        let begun = something || this.connection.is_behind();
-        this.connection.note_read(something);
+        this.connection.note_read(buffer.filled().len() > before);
         if let Some(request) = this.framing.see(&buffer.filled()[before..]) {
             this.connection.note_contradiction(request);
         }
         if let Some(request) = this.framing.lost() {
             this.connection.note_last(request);
         }
-        if this.poll_head(cx, begun, poll.is_pending()).is_ready() {
+        if this.poll_head(cx, poll.is_pending()).is_ready() {
             return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
         }
         poll

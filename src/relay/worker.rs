@@ -24,11 +24,10 @@ use super::service::Service;
 /// Connections that the kernel may queue until they are accepted: the usual limit.
 const BACKLOG: i32 = 4096;
 
-/// How long to leave the listener alone when the system has no more file descriptors.
+/// How long to leave the listener alone when the system has no more file descriptors, or might soon have none.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
-/// Connections accepted in a row, until those that had to give way for them get to close: fewer
-/// than there are file descriptors to spare.
+/// Connections accepted in a row, until others get their turn.
 const IN_A_ROW: usize = 16;
 
 /// Stack of a worker thread, in octets: the router does not recurse.
@@ -160,6 +159,8 @@ impl Worker {
             if accepted % IN_A_ROW == 0 {
                 tokio::task::yield_now().await;
             }
+            // What gives way ends at once but for an answer under way, which is not waited for.
+            let _ = tokio::time::timeout(ACCEPT_PAUSE, self.places.wait_left()).await;
             let (stream, peer) = match accept(&listeners, accepted).await {
                 Ok(accepted) => accepted,
                 Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => continue,

@@ -247,7 +247,7 @@ impl Tables {
     }
 
     /// How much of the message in hand its peer's answer takes. The answer begins, if the peer parks.
-    fn capacity(&mut self, now: u64, upload: &Upload, from: Route) -> Capacity {
+    fn capacity(&mut self, now: u64, upload: &mut Upload, from: Route) -> Capacity {
         let Some(message) = upload.in_hand() else { return Capacity::Wait };
         if let Some(status) = self.absent(now, &message.peer) {
             return Capacity::Never(status);
@@ -290,9 +290,11 @@ impl Tables {
             // A datagram is counted already.
             let free = self.budget.free_beside(&self.accounts, account, message.held());
             if free < room {
-                self.stats.limits.note(Limit::MaxHeld);
-                trace!(exchange = upload.id, limit = %Limit::MaxHeld, "an upload stands");
                 room = free;
+                if upload.hold_back() {
+                    self.stats.limits.note(Limit::MaxHeld);
+                    trace!(exchange = upload.id, limit = %Limit::MaxHeld, "an upload stands");
+                }
                 self.budget.starve(&mut self.accounts, upload.id, account);
             }
         }

@@ -38,8 +38,6 @@ pub(super) enum Demand {
 
 /// What a message was read as.
 pub(super) enum Read {
-    /// There was none.
-    Nothing,
     /// A message that does nothing here.
     Skip,
     Route(Address, ChannelRef),

@@ -308,7 +308,9 @@ impl Router {
         let session = session.unwrap_or_default();
         match why {
             Rejection::Limited(limit) => {
-                tables.stats.limits.note(limit);
+                if limit != Limit::MaxHeld || upload.hold_back() {
+                    tables.stats.limits.note(limit);
+                }
                 debug!(%session, exchange = id, %limit, "request is LIMITED: a limit is reached");
             }
             _ => debug!(%session, exchange = id, ?why, "request is rejected"),

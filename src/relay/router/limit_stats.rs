@@ -5,7 +5,7 @@ use std::ops::AddAssign;
 use super::rejection::Limit;
 
 /// How often each of a router's limits was reached: what was beyond was refused, or waited, or the oldest of its kind
-/// was forgotten for it.
+/// was forgotten for it. An upload that `max_held` holds back is counted once, however often it goes on in between.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct LimitStats([u64; Limit::ALL.len()]);
 

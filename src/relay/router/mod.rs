@@ -14,7 +14,8 @@
 //! A request goes through these files from the top to the bottom; none calls another above it:
 //!
 //! ```text
-//!  mod.rs      the calls of drivers, and deadlines
+//!  mod.rs      the calls of drivers
+//!  due.rs      deadlines of uploads and exchanges
 //!  drive.rs    uploads are read, greeted, completed, rejected (rejection.rs: why)
 //!  deliver.rs  a message is brought to its peer's answer, or waits for one
 //!  welcome.rs  whether the message may wake its peer
@@ -30,8 +31,9 @@
 //! ```text
 //!  exchanges.rs  all exchanges, and when each is to be looked at
 //!  exchange.rs   a connection's request and its answer; response.rs: the octets of that answer
-//!  upload.rs     a body being read; demand.rs: which messages it may have; message.rs: the message in
-//!                hand; control.rs: a control message as the relay writes it
+//!  upload.rs     a body being read; body_input.rs: its octets; demand.rs: which messages it may have;
+//!                message.rs: the message in hand; patience.rs: how long that waits; control.rs: a control
+//!                message as the relay writes it
 //!  sessions.rs   where the parks of sessions are, and whether the sessions go on; key.rs: a session's
 //!                address with its hash, by which all tables find the session
 //!  stored.rs     what is kept for a session's next answer
@@ -51,6 +53,7 @@ mod accounts;
 mod arrive;
 mod asked;
 mod bearers;
+mod body_input;
 mod budget;
 mod claims;
 mod config;
@@ -60,6 +63,7 @@ mod deliver;
 mod demand;
 mod drain;
 mod drive;
+mod due;
 mod exchange;
 mod exchanges;
 mod forgotten;
@@ -72,6 +76,7 @@ mod names;
 mod origin;
 mod park;
 mod park_end;
+mod patience;
 mod proofs;
 mod rate;
 mod rejection;
@@ -98,10 +103,8 @@ use tracing::debug;
 
 use super::admission::Grant;
 use crate::wire::Status;
-use exchange::AnswerStage;
-use key::SessionKey;
 use park_end::ParkEnd;
-use rejection::{Limit, MALFORMED, Rejection};
+use rejection::Rejection;
 use stored::KEPT_ACK;
 use tables::{Tables, Work};
 use upload::Upload;
@@ -420,69 +423,6 @@ impl Router {
             junk_held_back: refused(Meter::Junk),
             ..self.tables.stats
         }
-    }
-
-    /// The deadline of the upload that is due first is over.
-    fn upload_due(&mut self, now: u64) {
-        let Some((at, id)) = self.tables.upload_timers.due(now) else { return };
-        let Some(upload) = self.uploads.get_mut(&id) else {
-            debug_assert!(false, "an upload that ends has no deadline any longer");
-            return self.tables.upload_timers.remove(id, at);
-        };
-        let idle_until = upload.last_byte() + self.tables.config.upload_idle_ms;
-        if upload.waits_until().is_some() {
-            self.tables.expire(now, upload);
-            self.resume(now, id);
-        } else if idle_until <= now {
-            debug!(exchange = id, "an upload that brought nothing for long is given up");
-            self.fail(now, id, MALFORMED);
-        } else if upload.is_too_slow(now, &self.tables.config) {
-            debug!(exchange = id, "an upload that is too slow is given up");
-            self.tables.stats.slow_bodies += 1;
-            self.fail(now, id, Rejection::Limited(Limit::BodyRate));
-        } else {
-            self.tables.upload_timers.set(id, &mut upload.deadline, Some(idle_until));
-        }
-    }
-
-    /// The deadline of the exchange that is due first is over.
-    fn exchange_due(&mut self, now: u64) {
-        let Some(id) = self.tables.exchanges.pop_due(now) else { return };
-        let Some(exchange) = self.tables.exchanges.get(id) else { return };
-        let (Some(peer), active) = (exchange.session(), exchange.active()) else { return };
-        match exchange.stage() {
-            AnswerStage::Parked(park) if park.hold_until <= now => {
-                self.tables.end_park(now, id, ParkEnd::Hold);
-            }
-            AnswerStage::Parked(park) => {
-                let hold_until = park.hold_until;
-                self.tables.exchanges.arm(id, Some(hold_until));
-                self.tables.poke(now, peer);
-            }
-            AnswerStage::Open(park) | AnswerStage::Full(park) if park.ticks.is_some() => {
-                self.tables.tick(now, id);
-            }
-            AnswerStage::Open(park) | AnswerStage::Full(park) => {
-                let since = active.min(self.fed_at(peer).unwrap_or(active)).min(park.hold_until);
-                let until = since + self.tables.config.silence_ms;
-                if until > now {
-                    return self.tables.exchanges.arm(id, Some(until));
-                }
-                self.tables.targets.silence(peer);
-                self.tables.end_park(now, id, ParkEnd::Silence);
-            }
-            AnswerStage::Reading | AnswerStage::Ended => {}
-        }
-    }
-
-    /// When an upload for `peer` brought something last; `None` if there is none, or one waits for the
-    /// peer's answer. Other traffic does not show that the uploads live for which an answer is open.
-    fn fed_at(&self, peer: SessionKey) -> Option<u64> {
-        if self.tables.targets.has_waiters(peer) {
-            return None;
-        }
-        let uploads = self.tables.targets.feeders(peer).filter_map(|id| self.uploads.get(&id));
-        uploads.map(|upload| upload.last_byte()).max()
     }
 
     /// Does what follows from a call: uploads that can go on do, then answers end for which nothing

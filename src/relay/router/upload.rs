@@ -1,16 +1,18 @@
 //! A request's body being read, message by message.
 
-use bytes::{Buf, Bytes, BytesMut};
+use bytes::{Bytes, BytesMut};
 use rustc_hash::FxHashMap;
 
 use super::ExchangeId;
 use super::accounts::AccountId;
+use super::body_input::BodyInput;
 use super::config::RouterConfig;
 use super::demand::{Context, Demand, EXCESS_CLAIMS, Read, Start, is_sound};
 use super::exchange::RequestKind;
 use super::exchange::is_spoken;
 use super::key::SessionKey;
 use super::message::{Content, InHand, Slice};
+use super::patience::Patience;
 use super::proofs::UploadProof;
 use super::rejection::{Limit, MALFORMED, Rejection};
 use super::response::data_len;
@@ -35,11 +37,13 @@ pub(super) struct Upload {
     refused: FxHashMap<SessionKey, Status>,
     /// The peer for whose answer the upload counts as under way.
     target: Option<SessionKey>,
-    wait: Wait,
+    patience: Patience,
     listens: Vec<ListenReq>,
     pub proof: UploadProof,
     /// Whether a message was read whose verdict ends a park with SINGLE.
     speaks: bool,
+    /// Whether it was counted that `max_held` holds the upload back.
+    is_counted_held: bool,
     /// When the upload is to be looked at.
     pub deadline: Option<u64>,
 }
@@ -64,31 +68,6 @@ enum UploadStage {
     Carried(Hello),
 }
 
-/// The octets of a body: where they come from, and how many came.
-#[derive(Debug)]
-struct BodyInput {
-    decoder: Decoder,
-    /// What was given and not read.
-    input: Bytes,
-    /// Octets read.
-    octets: usize,
-    /// When the first could be read.
-    began: u64,
-    /// When octets were read last.
-    last_byte: u64,
-    /// Whether the whole body was given.
-    ended: bool,
-}
-
-/// How long an upload waits for peers.
-#[derive(Debug)]
-struct Wait {
-    /// Since when, and until when, the message in hand waits for its peer.
-    now: Option<(u64, u64)>,
-    /// How long messages may wait besides, in milliseconds.
-    patience: u64,
-}
-
 /// What was read for the message in hand.
 pub(super) enum Pulled {
     /// Bytes that the message needs are missing.
@@ -102,28 +81,21 @@ pub(super) enum Pulled {
 impl Upload {
     /// Of the exchange `id`, which begins. Its messages may wait for `patience` milliseconds.
     pub fn new(id: ExchangeId, account: AccountId, now: u64, patience: u64) -> Self {
-        let body = BodyInput {
-            decoder: Decoder::new(),
-            input: Bytes::new(),
-            octets: 0,
-            began: now,
-            last_byte: now,
-            ended: false,
-        };
         Self {
             id,
             account,
             stage: UploadStage::Start(Start::default()),
-            body,
+            body: BodyInput::new(now),
             messages: 0,
             route: None,
             in_hand: None,
             refused: FxHashMap::default(),
             target: None,
-            wait: Wait { now: None, patience },
+            patience: Patience::new(patience),
             listens: Vec::new(),
             proof: UploadProof::Absent,
             speaks: false,
+            is_counted_held: false,
             deadline: None,
         }
     }
@@ -157,18 +129,18 @@ impl Upload {
         self.speaks
     }
 
+    /// The limit `max_held` holds the upload back; whether for the first time.
+    pub fn hold_back(&mut self) -> bool {
+        !std::mem::replace(&mut self.is_counted_held, true)
+    }
+
     /// Whether the body comes too slowly, or for too long. Waits for peers are short, and do not count much.
     pub fn is_too_slow(&self, now: u64, config: &RouterConfig) -> bool {
-        if self.body.ended {
-            return false;
-        }
-        let age = now.saturating_sub(self.body.began);
-        let due = age.saturating_sub(config.upload_idle_ms) * u64::from(config.body_rate) / 1000;
-        age > config.body_ms || (self.body.octets as u64) < due
+        self.body.is_too_slow(now, config)
     }
 
     pub fn last_byte(&self) -> u64 {
-        self.body.last_byte
+        self.body.last_byte()
     }
 
     /// HELLO is dealt with.
@@ -194,7 +166,7 @@ impl Upload {
     /// The park stands: what was gathered is read as its messages. Octets held for it from now on.
     pub fn carry(&mut self) -> usize {
         if let UploadStage::Gathering(hello, body) = &mut self.stage {
-            self.body.input = std::mem::take(body).freeze();
+            self.body.give(std::mem::take(body).freeze());
             self.stage = UploadStage::Carried(*hello);
         }
         self.input_held()
@@ -211,45 +183,40 @@ impl Upload {
 
     /// Octets held of messages that are carried and not read.
     pub fn input_held(&self) -> usize {
-        if self.is_carried() { self.body.input.len() } else { 0 }
+        if self.is_carried() { self.body.unread().len() } else { 0 }
     }
 
     /// More of the body is there.
     pub fn give(&mut self, chunk: Bytes) {
-        debug_assert!(self.body.input.is_empty(), "what was not read is taken back");
-        self.body.input = chunk;
+        self.body.give(chunk);
     }
 
     /// Takes back what was given and not read.
     pub fn take_back(&mut self) -> Bytes {
         match self.is_carried() {
             true => Bytes::new(),
-            false => std::mem::take(&mut self.body.input),
+            false => self.body.take_back(),
         }
     }
 
     /// The whole body was given.
     pub fn end(&mut self) {
-        self.body.ended = true;
+        self.body.end();
     }
 
     /// Octets that can be read. The first octets of the body are noted on the way.
     pub fn look(&mut self) -> usize {
         if let UploadStage::Start(start) = &mut self.stage {
-            start.see(&self.body.input);
+            start.see(self.body.unread());
         }
-        self.body.input.len()
+        self.body.unread().len()
     }
 
     /// `before` octets could be read before some were.
     pub fn note_read(&mut self, now: u64, before: usize) {
-        let read = before - self.body.input.len();
-        if read > 0 {
-            self.body.last_byte = now;
-            if !self.is_carried() {
-                self.body.octets += read;
-            }
-        }
+        // What is carried was counted as it came.
+        let counts = !self.is_carried();
+        self.body.note_read(now, before, counts);
     }
 
     /// Another version than this relay's, if the body begins like the HELLO of one.
@@ -262,21 +229,21 @@ impl Upload {
 
     /// Whether all of the body is read and dealt with.
     pub fn is_done(&self, config: &RouterConfig) -> Result<bool, Rejection> {
-        if self.body.octets > config.max_body as usize {
+        if self.body.octets() > config.max_body as usize {
             return Err(Rejection::Limited(Limit::MaxBody));
         }
         let is_single = self.kind() == Some(RequestKind::Single);
-        if is_single && self.body.octets > MAX_SINGLE_BODY {
+        if is_single && self.body.octets() > MAX_SINGLE_BODY {
             return Err(MALFORMED);
         }
         // Messages that are carried stand while one of them waits.
-        if !self.body.ended || !self.body.input.is_empty() {
+        if !self.body.is_over() {
             return Ok(false);
         }
         match &self.in_hand {
             _ if self.hello().is_none() => Err(Rejection::NoHello),
             Some(message) if message.unread() == 0 => Ok(false),
-            None if self.body.decoder.at_boundary() => Ok(true),
+            None if self.body.at_boundary() => Ok(true),
             _ => Err(MALFORMED),
         }
     }
@@ -291,30 +258,20 @@ impl Upload {
             if let UploadStage::Gathering(_, body) = &mut self.stage {
                 // Of a body that is too long, enough to see that: HELLO counts as well.
                 let most = MAX_SINGLE_BODY.saturating_sub(body.len());
-                let n = self.body.input.len().min(most);
-                body.extend_from_slice(&self.body.input.split_to(n));
+                body.extend_from_slice(&self.body.take_raw(most));
                 return Ok(None);
             }
-            if self.body.input.is_empty() {
+            if self.body.unread().is_empty() {
                 return Ok(None);
             }
             let listed = self.listens.len();
             let context = Context { config, kind: self.kind(), messages: self.messages, listed };
-            let mut input = &self.body.input[..];
-            let result = match self.body.decoder.next(&mut input) {
-                Ok(Some(Piece::Message(message))) => context.read(&message),
-                Ok(Some(Piece::Bytes(..))) | Err(_) => Err(MALFORMED),
-                Ok(None) => Ok(Read::Nothing),
-            };
-            let used = self.body.input.len() - input.len();
-            self.body.input.advance(used);
-            let read = result?;
+            let read = self.body.next(|message| context.read(message))?;
+            let Some(read) = read else { continue };
             let index = self.messages;
-            if !matches!(read, Read::Nothing) {
-                self.messages += 1;
-            }
+            self.messages += 1;
             match read {
-                Read::Nothing | Read::Skip => {}
+                Read::Skip => {}
                 Read::Route(peer, channel) => self.route = Some((sessions.key(peer), channel)),
                 Read::Listen(claim) => self.listens.push(claim),
                 Read::Proof(proof) => self.proof.note(proof)?,
@@ -407,7 +364,7 @@ impl Upload {
 
     /// Octets that can be read for the message in hand.
     pub fn there(&self) -> usize {
-        self.body.input.len()
+        self.body.unread().len()
     }
 
     /// Reads what the message in hand needs before it can go.
@@ -416,7 +373,9 @@ impl Upload {
         let unread = message.unread() as usize;
         match &mut message.content {
             Content::Control(_) => Pulled::Ready,
-            Content::Stream { .. } if unread > 0 && self.body.input.is_empty() => Pulled::Missing,
+            Content::Stream { .. } if unread > 0 && self.body.unread().is_empty() => {
+                Pulled::Missing
+            }
             Content::Stream { .. } => Pulled::Ready,
             Content::Datagram { have, .. } => {
                 let bytes = self.body.take(unread);
@@ -472,25 +431,18 @@ impl Upload {
 
     /// Until when the message in hand waits for its peer.
     pub fn waits_until(&self) -> Option<u64> {
-        self.wait.now.map(|(_, until)| until)
+        self.patience.waits_until()
     }
 
     /// Lets the message in hand wait for its peer, for at most `wait` milliseconds. Until when; `None`
     /// if there is no patience left.
     pub fn begin_wait(&mut self, now: u64, wait: u64) -> Option<u64> {
-        let wait = wait.min(self.wait.patience);
-        if wait == 0 {
-            return None;
-        }
-        self.wait.now = Some((now, now + wait));
-        self.waits_until()
+        self.patience.begin(now, wait)
     }
 
     /// The message in hand waits no longer; false if the message did not wait.
     pub fn end_wait(&mut self, now: u64) -> bool {
-        let Some((since, _)) = self.wait.now.take() else { return false };
-        self.wait.patience = self.wait.patience.saturating_sub(now.saturating_sub(since));
-        true
+        self.patience.end(now)
     }
 
     pub fn target(&self) -> Option<SessionKey> {
@@ -499,16 +451,5 @@ impl Upload {
 
     pub fn set_target(&mut self, target: Option<SessionKey>) {
         self.target = target;
-    }
-}
-
-impl BodyInput {
-    /// Takes up to `most` bytes of the data message under way.
-    fn take(&mut self, most: usize) -> Bytes {
-        let bytes = self.input.split_to(self.input.len().min(most));
-        // The decoder counts along.
-        let counted = self.decoder.next(&mut &bytes[..]);
-        debug_assert!(counted.is_ok(), "all of it belongs to the message");
-        bytes
     }
 }

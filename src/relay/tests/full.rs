@@ -1,6 +1,10 @@
 //! Who has a place when there are more connections than places, and who is shown the door.
 
+use std::pin::pin;
+use std::task::{Context, Waker};
+
 use super::*;
+use crate::relay::places::LEAVING;
 
 /// A relay with so many places.
 fn places(max_connections: usize) -> Relay {
@@ -167,4 +171,19 @@ fn a_crowded_address_finds_a_place_while_others_are_idle() {
     let _idle = [(); 2].map(|()| take("192.0.2.1").unwrap());
     // A session that the relay knows may be behind it.
     assert!(take("192.0.2.2").is_some());
+}
+
+#[test]
+fn many_connections_that_gave_way_are_closed_before_others_are_accepted() {
+    let places = Arc::new(ConnectionPlaces::new(Limits { connections: 1, per_address: 1 }));
+    // Each has the one before it give way.
+    let take = || places.take("127.0.0.1:9".parse().unwrap()).unwrap();
+    let mut open: Vec<_> = (0..LEAVING).map(|_| take()).collect();
+    let mut context = Context::from_waker(Waker::noop());
+    assert!(pin!(places.wait_left()).poll(&mut context).is_ready());
+    open.push(take());
+    let mut left = pin!(places.wait_left());
+    assert!(left.as_mut().poll(&mut context).is_pending());
+    drop(open.remove(0));
+    assert!(left.as_mut().poll(&mut context).is_ready());
 }

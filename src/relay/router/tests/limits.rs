@@ -361,3 +361,26 @@ fn recorded_park_is_stale_after_its_session_made_room_for_others() {
     let mut park = lab.post(recorded);
     assert_eq!(lab.answer(&mut park).end(), Status::Stale);
 }
+
+#[test]
+fn upload_that_is_held_back_again_and_again_is_counted_once() {
+    let mut lab = Lab::with(RouterConfig { max_held: 8_000, ..Default::default() });
+    let mut park = lab.post(Body::park(2, 1, 60_000));
+    let mut upload = lab.open(Body::send(1).to(2, 7).stream(0, &[1; 60_000]));
+    let mut offers = 1;
+    while !lab.offer(&mut upload) {
+        assert!(lab.take(&mut park));
+        offers += 1;
+    }
+    assert!(offers > 5, "{offers}");
+    assert_eq!(lab.router.stats().limits.get("max_held"), 1);
+}
+
+#[test]
+fn session_that_makes_room_for_another_is_counted_once() {
+    let mut lab = Lab::with(RouterConfig { max_sessions: 8, ..Default::default() });
+    for n in 1..=20 {
+        lab.send(Body::send(n).to(100, 7).stream(0, b"x").stream(1, b"x"));
+    }
+    assert_eq!(lab.router.stats().limits.get("max_sessions"), 12);
+}
