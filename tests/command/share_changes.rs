@@ -157,3 +157,38 @@ fn permissions_are_those_that_the_umask_of_the_receiver_leaves() {
         assert_eq!(metadata.permissions().mode() & 0o7777, mode, "{name}");
     }
 }
+
+/// What is there may be read-only, and what comes into it, too; both are so again afterwards.
+#[test]
+fn folder_that_may_not_be_written_to_takes_what_comes_into_it() {
+    let relay = Relay::start();
+    let (_directory, from, into) = folders();
+    let tree = tree(&from);
+    fs::create_dir(tree.join("new")).expect("made");
+    fs::write(tree.join("new/c"), "c").expect("written");
+    let there = into.join("tree");
+    fs::create_dir_all(there.join("deep")).expect("made");
+    fs::create_dir(tree.join("deep")).expect("made");
+    fs::write(tree.join("deep/d"), "d").expect("written");
+    fs::write(there.join("a"), "old").expect("written");
+    let set = |path: &Path, mode| {
+        fs::set_permissions(path, PermissionsExt::from_mode(mode)).expect("set");
+    };
+    set(&tree.join("new"), 0o555);
+    set(&there.join("deep"), 0o055);
+    set(&there, 0o555);
+    let (sender, code) = send(&relay, &tree);
+    let output = into.to_str().expect("UTF-8");
+    let args = ["receive", &code, "--overwrite", "--output", output, "--relay", &relay.url];
+    Byway::start_without_privilege(&args).end().expect_code(0);
+    sender.end().expect_code(0);
+    let mode = |path: &Path| fs::metadata(path).expect("there").permissions().mode() & 0o7777;
+    let modes = [mode(&there), mode(&there.join("deep")), mode(&there.join("new"))];
+    for path in [&there, &there.join("deep"), &there.join("new"), &tree.join("new")] {
+        set(path, 0o755);
+    }
+    assert_eq!(modes, [0o555, 0o055, 0o555]);
+    for (name, text) in [("a", "a"), ("b", "b"), ("new/c", "c"), ("deep/d", "d")] {
+        assert_eq!(fs::read_to_string(there.join(name)).expect("read"), text);
+    }
+}

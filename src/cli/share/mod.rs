@@ -23,6 +23,7 @@ mod outbox;
 mod outgoing;
 mod placing;
 mod plan;
+mod own;
 mod progress;
 mod receive;
 mod send;
