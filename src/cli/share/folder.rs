@@ -24,6 +24,10 @@ use super::placing::{self, Place, Stand};
 /// Most octets of a name that a part's name begins with, so that the rest fits into 255.
 const BEGINNING: usize = 200;
 
+/// Hexadecimal digits of the hash in a part's name: 64 bits, so that of all names that an offer can have no two
+/// have the same part.
+const DIGITS: usize = 16;
+
 /// What a file or folder is for the system, whatever its names: device and inode.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct FileId(u64, u64);
@@ -76,8 +80,8 @@ pub struct Made {
 /// The name of a hidden part, which belongs to one transfer.
 pub fn part_name(name: &[u8], secret: &Secret) -> Vec<u8> {
     let hash = blake3::keyed_hash(&secret.0, name).to_hex();
-    let beginning = &name[..name.len().min(BEGINNING)];
-    [b".", beginning, b".", &hash.as_bytes()[..8], names::PART].concat()
+    [b".", names::beginning(name, BEGINNING), b".", &hash.as_bytes()[..DIGITS], names::PART]
+        .concat()
 }
 
 pub const FOLDER: OFlags =
