@@ -57,7 +57,7 @@ fn file_that_is_gone_before_the_receiver_comes_is_told_and_replaces_nothing() {
         &["1 file did not come"],
     ]);
     sender.end().expect_code(1).expect_lines(&[
-        &["1 files or folders cannot be read, or are there no more"],
+        &["1 file or folder cannot be read or found"],
         &["log cannot be read"],
         &["sent 0 files"],
         &["not sent: 1 file"],
@@ -80,7 +80,7 @@ fn item_that_became_a_folder_before_the_receiver_comes_is_told() {
         &["1 file did not come"],
     ]);
     sender.end().expect_code(1).expect_lines(&[
-        &["1 files or folders cannot be read, or are there no more"],
+        &["1 file or folder cannot be read or found"],
         &["log changed"],
         &["sent 0 files"],
         &["not sent: 1 file"],
@@ -113,7 +113,7 @@ fn links_that_are_left_out_are_told_at_both_ends() {
     let tree = tree(&from);
     std::os::unix::fs::symlink("a", tree.join("link")).expect("linked");
     let (sender, code) = send(&relay, &tree);
-    let told: &[&str] = &["1 links, devices"];
+    let told: &[&str] = &["1 link, device"];
     receive(&relay, &code, &into).end().expect_code(0).expect_lines(&[told, &["received 2"]]);
     sender.end().expect_code(0).expect_lines(&[told, &["sent 2"]]);
 }

@@ -121,7 +121,7 @@ fn files_that_the_sender_leaves_out_are_told_by_the_receiver() {
         &["a/more did not come: it changed"],
         &["a/../\\u{1b} did not come: the sender cannot read it"],
         &["2 files went away"],
-        &["1 links, devices"],
+        &["left out by the sender: 1 link, device"],
         &["received 0 files"],
         &["4 files did not come"],
     ]);

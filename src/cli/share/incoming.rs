@@ -202,7 +202,7 @@ fn question(offer: &Offer, path: &Path) -> String {
         more => format!(" and {more} more"),
     };
     let octets = HumanBytes(offer.octets);
-    let files = Count(offer.files, "file");
+    let files = Count::files(offer.files);
     format!("{names}{more}: {files}, {octets}. Receive into {}?", path.display())
 }
 

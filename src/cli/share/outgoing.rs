@@ -80,14 +80,14 @@ impl Totals {
         }
         if totals.special > 0 && totals.special != self.special {
             say(format_args!(
-                "byway: {} links, devices, sockets or pipes are left out (-v names them)",
-                totals.special
+                "byway: left out: {} (-v names them)",
+                Count::special(totals.special)
             ));
         }
         if totals.unreadable > 0 && totals.unreadable != self.unreadable {
             tell(format_args!(
-                "byway: {} files or folders cannot be read, or are there no more (-v names them)",
-                totals.unreadable
+                "byway: {} cannot be read or found (-v names them)",
+                Count::files_or_folders(totals.unreadable)
             ));
         }
         totals
@@ -124,7 +124,7 @@ pub fn carry(
         Message::Accept => {}
         Message::Complete { faults } => {
             if faults > 0 {
-                let files = Count(faults, "file");
+                let files = Count::files(faults);
                 tell(format_args!("byway: the receiver has all from before, but for {files}"));
             }
             return Ok(faults);
@@ -212,7 +212,7 @@ impl Sending {
         let gone = self.offered;
         if gone > 0 {
             self.faults += gone;
-            let files = Count(gone, "file");
+            let files = Count::files(gone);
             tell(format_args!("byway: {files} went away while others were sent"));
         }
         self.say(&Message::Done { gone })?;

@@ -126,7 +126,7 @@ fn receive(line: &Line, code: &Code, incoming: &mut Incoming) -> Result<(), Comm
                     0 => Ok(()),
                     faults => Err(CommandError::failed(format_args!(
                         "{} did not come: unreadable at the sender, or changed meanwhile; all others are here",
-                        Count(faults, "file")
+                        Count::files(faults)
                     ))),
                 };
             }

@@ -125,7 +125,7 @@ fn send(options: SendOptions) -> Result<(), CommandError> {
         Ok(0) => Ok(()),
         Ok(faults) => Err(CommandError::failed(format_args!(
             "not sent: {}, as told above; look there, and send again",
-            Count(faults, "file")
+            Count::files(faults)
         ))),
         Err((error, _)) => Err(error),
     }

@@ -101,8 +101,8 @@ impl<'a> Taking<'a> {
         }?;
         if self.special > 0 {
             say(format_args!(
-                "byway: {} links, devices, sockets or pipes were left out by the sender (-v names them)",
-                self.special
+                "byway: left out by the sender: {} (-v names them)",
+                Count::special(self.special)
             ));
         }
         Ok((self.faults, self.progress))
@@ -140,7 +140,7 @@ impl<'a> Taking<'a> {
                 Message::Done { gone } if self.is_between_files() && self.unnamed.is_empty() => {
                     if gone > 0 {
                         self.faults = self.faults.saturating_add(gone);
-                        let files = Count(gone, "file");
+                        let files = Count::files(gone);
                         tell(format_args!("byway: {files} went away at the sender meanwhile"));
                     }
                     self.look_for_missing();
@@ -157,7 +157,7 @@ impl<'a> Taking<'a> {
     fn look_for_missing(&mut self) {
         let missing = self.folder.missing() as u64;
         if missing > self.faults {
-            let items = Count(missing - self.faults, "item");
+            let items = Count::files_or_folders(missing - self.faults);
             tell(format_args!("byway: {items} of the offer did not come"));
             self.faults = missing;
         }
