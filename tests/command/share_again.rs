@@ -3,19 +3,16 @@
 use std::fs;
 
 use crate::process::Relay;
+use crate::protocol::amount::Amount;
 use crate::protocol::message::{self, Attributes, Message};
-use crate::share_ends::{MARK, Sender, end, file, item, names};
+use crate::share_ends::{MARK, Sender, end, file, item, names, offering};
 
 #[test]
 fn receiver_that_ended_between_two_places_goes_on_with_the_others() {
     let relay = Relay::start();
     let directory = tempfile::tempdir().expect("a directory");
     let into = directory.path();
-    let start = [
-        Message::Offer { items: 2, files: 2, octets: 12, mark: MARK },
-        item(b"first", false),
-        item(b"second", false),
-    ];
+    let start = [offering(2, 2, 0, 12), item(b"first", false), item(b"second", false)];
     let begin = Message::Begin { offset: 0 };
     let (mut sender, receiver) = Sender::meet(&relay, into);
     sender.say(&start);
@@ -48,7 +45,7 @@ fn parts_of_a_file_that_the_sender_has_no_more_are_removed() {
     let relay = Relay::start();
     let directory = tempfile::tempdir().expect("a directory");
     let into = directory.path();
-    let start = [Message::Offer { items: 1, files: 3, octets: 18, mark: MARK }, item(b"a", true)];
+    let start = [offering(1, 3, 2, 18), item(b"a", true)];
     let folder = |path: &[u8]| Message::Folder { path: path.to_vec() };
     let begin = Message::Begin { offset: 0 };
     let (mut sender, receiver) = Sender::meet(&relay, into);
@@ -82,7 +79,7 @@ fn items_without_a_place_get_one_as_the_later_run_is_told() {
     let relay = Relay::start();
     let directory = tempfile::tempdir().expect("a directory");
     let into = directory.path();
-    let start = [Message::Offer { items: 1, files: 1, octets: 6, mark: MARK }, item(b"a", false)];
+    let start = [offering(1, 1, 0, 6), item(b"a", false)];
     let (mut sender, receiver) = Sender::meet(&relay, into);
     sender.say(&start);
     assert_eq!(sender.hear(), Message::Accept);
@@ -112,7 +109,8 @@ fn end_of_an_earlier_offer_does_not_stand_for_another() {
     let relay = Relay::start();
     let directory = tempfile::tempdir().expect("a directory");
     let into = directory.path();
-    let offer = |mark| [Message::Offer { items: 1, files: 1, octets: 6, mark }, item(b"a", false)];
+    let amount = Amount { files: 1, folders: 0, octets: 6 };
+    let offer = |mark| [Message::Offer { items: 1, amount, mark }, item(b"a", false)];
     let (mut sender, receiver) = Sender::meet(&relay, into);
     sender.say(&offer(MARK));
     assert_eq!(sender.hear(), Message::Accept);

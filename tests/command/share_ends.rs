@@ -5,33 +5,46 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 
-use byway::client::{Client, Config, Stream};
-use byway::secure::Identity;
+use byway::client::{Client, Config, Listener, Stream};
+use byway::secure::{Identity, PublicKey};
 
 use crate::process::{Byway, DEADLINE, Ended, Relay};
 use crate::protocol::agree::{self, Keys};
+use crate::protocol::amount::Amount;
 use crate::protocol::code::Code;
 use crate::protocol::message::{self, Attributes, Message, Reader, Secret};
 
 /// Of all offers.
 pub const MARK: [u8; 32] = [1; 32];
 
-pub fn client(relay: &Relay) -> (Client, byway::secure::PublicKey) {
+pub fn client(relay: &Relay) -> (Client, PublicKey) {
     let identity = Identity::from_seed([9; 32]);
     let key = identity.public_key();
     let config = Config { identity: Some(identity), ..Config::new(&relay.url) };
     (Client::open(config).expect("a client"), key)
 }
 
-pub fn peer(stream: &Stream) -> byway::secure::PublicKey {
+pub fn peer(stream: &Stream) -> PublicKey {
     stream.peer_key().expect("open").expect("encrypted")
 }
 
 /// A sender with the right code.
 pub struct Sender {
     pub client: Client,
+    listener: Listener<Stream>,
+    key: PublicKey,
+    code: Code,
     pub stream: Stream,
     pub reader: Reader<Stream>,
+}
+
+/// A receiver that knows the code, or the secret.
+fn greet(listener: &Listener<Stream>, sender: PublicKey, code: &Code) -> (Stream, Reader<Stream>) {
+    let stream = listener.accept_timeout(DEADLINE).expect("the receiver");
+    let keys = Keys { receiver: peer(&stream), sender };
+    let mut reader = Reader::new(stream.clone());
+    agree::send(&stream, &mut reader, &keys, Some(code), &Secret([7; 32])).expect("the same code");
+    (stream, reader)
 }
 
 impl Sender {
@@ -50,13 +63,15 @@ impl Sender {
         let listener = client.listen(code.endpoint().expect("an endpoint")).expect("a listener");
         let output = into.to_str().expect("UTF-8");
         let args = ["receive", typed, "--output", output, "--relay", &relay.url];
-        let receiver = Byway::start_args(&[&args[..], options].concat());
-        let stream = listener.accept_timeout(DEADLINE).expect("the receiver");
-        let keys = Keys { receiver: peer(&stream), sender };
-        let mut reader = Reader::new(stream.clone());
-        agree::send(&stream, &mut reader, &keys, Some(&code), &Secret([7; 32]))
-            .expect("the same code");
-        (Self { client, stream, reader }, receiver)
+        let receiver = Byway::start_without_privilege(&[&args[..], options].concat());
+        let (stream, reader) = greet(&listener, sender, &code);
+        (Self { client, listener, key: sender, code, stream, reader }, receiver)
+    }
+
+    /// Loses the receiver, which comes back by itself.
+    pub fn meet_again(&mut self) {
+        self.stream.abort();
+        (self.stream, self.reader) = greet(&self.listener, self.key, &self.code);
     }
 
     /// The receiver may refuse the first of them before the last is said.
@@ -85,6 +100,11 @@ pub fn offer(relay: &Relay, into: &Path, messages: &[Message]) -> Ended {
     let ended = receiver.end();
     sender.client.abort();
     ended
+}
+
+/// The beginning of an offer of so many items, files, folders and octets.
+pub fn offering(items: u32, files: u64, folders: u64, octets: u64) -> Message {
+    Message::Offer { items, amount: Amount { files, folders, octets }, mark: MARK }
 }
 
 pub fn item(name: &[u8], is_folder: bool) -> Message {

@@ -7,8 +7,8 @@ use byway::client::Stream;
 use crate::process::{Byway, Relay};
 use crate::protocol::agree::{self, Credential, Keys};
 use crate::protocol::code::Code;
-use crate::protocol::message::{self, Message, Reader};
-use crate::share_ends::{client, item, peer};
+use crate::protocol::message::{self, Fault, Message, Reader};
+use crate::share_ends::{client, file, item, peer};
 
 /// A stranger guesses while a receiver with the right code is there.
 #[test]
@@ -73,7 +73,7 @@ fn files_that_come_and_go_after_the_offer_are_told_by_the_sender() {
         let keys = Keys { receiver, sender: peer(&stream) };
         let mut reader = Reader::new(stream.clone());
         agree::receive(&stream, &mut reader, &keys, &Credential::Words(&code)).expect("the code");
-        assert!(matches!(reader.message().expect("a message"), Message::Offer { files: 2, .. }));
+        assert!(matches!(reader.message().expect("a message"), Message::Offer { .. }));
         assert_eq!(reader.message().expect("a message"), item(b"tree", true));
         change();
         message::say(&stream, &Message::Accept).expect("said");
@@ -111,6 +111,68 @@ fn files_that_come_and_go_after_the_offer_are_told_by_the_sender() {
         &["sent 0 files"],
         &["not sent: 2 files"],
     ]);
+}
+
+/// A file that has grown does not take the room of the next.
+#[test]
+fn file_that_grew_after_the_offer_is_left_out_alone() {
+    let relay = Relay::start();
+    let directory = tempfile::tempdir().expect("a directory");
+    let [grown, same] = ["grown", "same"].map(|name| directory.path().join(name));
+    for path in [&grown, &same] {
+        fs::write(path, "octets").expect("written");
+    }
+    let paths = [&grown, &same].map(|path| path.to_str().expect("UTF-8"));
+    let args = ["send", paths[0], paths[1], "--code", "3-another-rogue", "--relay", &relay.url];
+    let mut sender = Byway::start(args);
+    sender.announced();
+    let code: Code = "3-another-rogue".parse().expect("a code");
+    let (client, receiver) = client(&relay);
+    let stream = client.connect(code.endpoint().expect("an endpoint")).expect("a stream");
+    let keys = Keys { receiver, sender: peer(&stream) };
+    let mut reader = Reader::new(stream.clone());
+    agree::receive(&stream, &mut reader, &keys, &Credential::Words(&code)).expect("the code");
+    let offered: Vec<_> = (0..3).map(|_| reader.message().expect("a message")).collect();
+    assert_eq!(offered[1..], [item(b"grown", false), item(b"same", false)]);
+    fs::write(&grown, "octets and more").expect("written");
+    message::say(&stream, &Message::Accept).expect("said");
+    let left = Message::Left { path: b"grown".to_vec(), fault: Fault::Changed };
+    assert_eq!(reader.message().expect("a message"), left);
+    assert_eq!(reader.message().expect("a message"), file(b"same", 6));
+    drop(sender);
+    client.abort();
+}
+
+/// A folder that is new takes no place of one that was offered, and nothing in it is sent.
+#[test]
+fn folder_that_is_new_after_the_offer_is_left_out_with_its_files() {
+    let relay = Relay::start();
+    let directory = tempfile::tempdir().expect("a directory");
+    let tree = directory.path().join("tree");
+    fs::create_dir(&tree).expect("made");
+    let path = tree.to_str().expect("UTF-8");
+    let args = ["send", path, "--code", "2-another-rogue", "--relay", &relay.url];
+    let mut sender = Byway::start(args);
+    sender.announced();
+    let code: Code = "2-another-rogue".parse().expect("a code");
+    let (client, receiver) = client(&relay);
+    let stream = client.connect(code.endpoint().expect("an endpoint")).expect("a stream");
+    let keys = Keys { receiver, sender: peer(&stream) };
+    let mut reader = Reader::new(stream.clone());
+    agree::receive(&stream, &mut reader, &keys, &Credential::Words(&code)).expect("the code");
+    assert!(matches!(reader.message().expect("a message"), Message::Offer { .. }));
+    assert_eq!(reader.message().expect("a message"), item(b"tree", true));
+    fs::create_dir(tree.join("new")).expect("made");
+    fs::write(tree.join("new/file"), "").expect("written");
+    message::say(&stream, &Message::Accept).expect("said");
+    let mut said = || reader.message().expect("a message");
+    assert_eq!(said(), Message::Folder { path: b"tree".to_vec() });
+    let left = Message::Left { path: b"tree/new".to_vec(), fault: Fault::Changed };
+    assert_eq!(said(), left);
+    assert!(matches!(said(), Message::Leave { path, .. } if path == b"tree"));
+    assert_eq!(said(), Message::Done { gone: 0 });
+    message::say(&stream, &Message::Complete { faults: 1 }).expect("said");
+    sender.end().expect_code(1);
 }
 
 /// A receiver that answers what it was not asked, or says that it has more than there is.

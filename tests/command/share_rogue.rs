@@ -4,7 +4,7 @@ use std::fs;
 
 use crate::process::Relay;
 use crate::protocol::message::{self, Attributes, Fault, Message};
-use crate::share_ends::{MARK, Sender, end, file, item, names, offer};
+use crate::share_ends::{Sender, end, file, item, names, offer, offering};
 
 #[test]
 fn sender_that_breaks_the_rules_writes_nothing_elsewhere() {
@@ -12,7 +12,7 @@ fn sender_that_breaks_the_rules_writes_nothing_elsewhere() {
     let directory = tempfile::tempdir().expect("a directory");
     let into = directory.path().join("into");
     fs::create_dir(&into).expect("made");
-    let start = Message::Offer { items: 1, files: 1, octets: 10, mark: MARK };
+    let start = offering(1, 1, 1, 10);
     let folder = || vec![start.clone(), item(b"a", true)];
     let attributes = Attributes { mode: 0o6777, changed: (i64::MIN, u32::MAX) };
     let mut cases: Vec<Vec<Message>> = Vec::new();
@@ -27,15 +27,16 @@ fn sender_that_breaks_the_rules_writes_nothing_elsewhere() {
     // More than was agreed to, or than was announced.
     cases.push([folder(), vec![file(b"a/b", 11)]].concat());
     cases.push([folder(), vec![file(b"a/b", 1), file(b"a/c", 1)]].concat());
+    let entered = |path: &[u8]| Message::Folder { path: path.to_vec() };
+    cases.push([folder(), vec![entered(b"a"), entered(b"a/b")]].concat());
     cases.push([folder(), vec![file(b"a/b", 5), Message::Begin { offset: 0 }]].concat());
     cases.push([folder(), vec![file(b"a/b", 5), Message::Begin { offset: 3 }]].concat());
-    cases.push(vec![Message::Offer { items: u32::MAX, files: 0, octets: 0, mark: MARK }]);
+    cases.push(vec![offering(u32::MAX, 0, 0, 0)]);
     cases.push(folder());
     // Where another item's hidden part is, or may be.
     cases.push(vec![start.clone(), item(b".a.01234567.byway-part", false)]);
     // A folder that is not left.
-    let entered = Message::Folder { path: b"a".to_vec() };
-    cases.push([folder(), vec![entered, Message::Done { gone: 0 }]].concat());
+    cases.push([folder(), vec![entered(b"a"), Message::Done { gone: 0 }]].concat());
     cases.push(vec![Message::Done { gone: 0 }]);
     for messages in cases {
         let ended = offer(&relay, &into, &messages);
@@ -56,7 +57,7 @@ fn link_in_the_folder_is_not_followed() {
     let (into, out) = (directory.path().join("into"), directory.path().join("out"));
     fs::create_dir(&into).expect("made");
     fs::create_dir(&out).expect("made");
-    let start = Message::Offer { items: 1, files: 1, octets: 6, mark: MARK };
+    let start = offering(1, 1, 1, 6);
     // The first transfer makes the part, which is named alike the second time.
     offer(&relay, &into, &[start.clone(), item(b"a", true)]).expect_code(1);
     let part = fs::read_dir(&into).expect("read").next().expect("a part").expect("an entry").path();
@@ -73,7 +74,7 @@ fn names_that_lead_to_the_same_file_are_refused_and_the_first_stays() {
     let relay = Relay::start();
     let directory = tempfile::tempdir().expect("a directory");
     let into = directory.path();
-    let start = [Message::Offer { items: 1, files: 2, octets: 12, mark: MARK }, item(b"a", true)];
+    let start = [offering(1, 2, 3, 12), item(b"a", true)];
     let begin = Message::Begin { offset: 0 };
     let stop = Message::Stop(message::Stop::Failed);
     let (mut sender, receiver) = Sender::meet(&relay, into);
@@ -104,7 +105,7 @@ fn files_that_the_sender_leaves_out_are_told_by_the_receiver() {
     let relay = Relay::start();
     let directory = tempfile::tempdir().expect("a directory");
     let into = directory.path();
-    let start = [Message::Offer { items: 1, files: 3, octets: 6, mark: MARK }, item(b"a", true)];
+    let start = [offering(1, 3, 1, 6), item(b"a", true)];
     let left = |name: &[u8], fault| Message::Left { path: name.to_vec(), fault };
     let attributes = Attributes { mode: 0o755, changed: (1, 0) };
     let (sender, receiver) = Sender::meet(&relay, into);
@@ -125,5 +126,37 @@ fn files_that_the_sender_leaves_out_are_told_by_the_receiver() {
         &["received 0 files"],
         &["4 files did not come"],
     ]);
+    sender.client.abort();
+}
+
+/// What a sender says is told, and does not fill the disk of somebody that keeps the log.
+#[test]
+fn files_that_are_left_out_without_end_are_not_told_one_by_one() {
+    let relay = Relay::start();
+    let directory = tempfile::tempdir().expect("a directory");
+    let (sender, receiver) = Sender::meet(&relay, directory.path());
+    sender.say(&[offering(1, 1, 1, 6), item(b"a", true)]);
+    let left = Message::Left { path: b"a/b".to_vec(), fault: Fault::Changed };
+    sender.say(&vec![left; 3000]);
+    sender.say(&[Message::Done { gone: 0 }]);
+    let ended = receiver.end();
+    ended.expect_code(1);
+    assert!(ended.told.len() < 1010, "{} lines", ended.told.len());
+    let told = |text: &str| ended.told.iter().any(|line| line.contains(text));
+    assert!(told("more did not come") && told("3000 files did not come"), "{:?}", ended.told);
+    sender.client.abort();
+}
+
+#[test]
+fn offer_that_has_grown_beyond_the_room_is_refused_when_the_sender_comes_back() {
+    let relay = Relay::start();
+    let directory = tempfile::tempdir().expect("a directory");
+    let (mut sender, receiver) = Sender::meet(&relay, directory.path());
+    sender.say(&[offering(1, 1, 0, 6), item(b"a", false)]);
+    assert_eq!(sender.hear(), Message::Accept);
+    sender.meet_again();
+    sender.say(&[offering(1, 1, 0, u64::MAX / 2), item(b"a", false)]);
+    let told: [&[&str]; 2] = [&["the sender is lost"], &["has room for", "free some"]];
+    receiver.end().expect_code(1).expect_lines(&told);
     sender.client.abort();
 }

@@ -8,8 +8,10 @@ use serde::{Deserialize, Serialize};
 
 use byway::client::Stream;
 
+use super::amount::Amount;
+
 /// The version of the conversation. Ends that differ refuse each other.
-pub const VERSION: u16 = 2;
+pub const VERSION: u16 = 3;
 
 /// Most octets of a file in one frame: large enough that frames cost nothing, small enough for two buffers.
 pub const PIECE: usize = 128 * 1024;
@@ -51,7 +53,7 @@ pub enum Message {
     /// The sender shows that it has the key; behind words the secret comes with it.
     Welcome { proof: [u8; 32], secret: Secret },
     /// What is to be sent; then come as many items. The mark is another where any name, size or time is.
-    Offer { items: u32, files: u64, octets: u64, mark: [u8; 32] },
+    Offer { items: u32, amount: Amount, mark: [u8; 32] },
     /// A file or folder that was named on the sender's command line.
     Item { name: Vec<u8>, is_folder: bool },
     /// The receiver wants it.

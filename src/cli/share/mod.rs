@@ -10,6 +10,7 @@
 //! hashed, `writing` hashes and writes files while the channel is read, and `durable` waits for the disk.
 
 mod agree;
+mod amount;
 mod code;
 mod durable;
 mod folder;
@@ -21,9 +22,9 @@ mod names;
 mod note;
 mod outbox;
 mod outgoing;
+mod own;
 mod placing;
 mod plan;
-mod own;
 mod progress;
 mod receive;
 mod send;

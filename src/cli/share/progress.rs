@@ -33,6 +33,10 @@ impl Count {
         Self { number, one: "file", more: "files" }
     }
 
+    pub fn folders(number: u64) -> Self {
+        Self { number, one: "folder", more: "folders" }
+    }
+
     pub fn files_or_folders(number: u64) -> Self {
         Self { number, one: "file or folder", more: "files or folders" }
     }

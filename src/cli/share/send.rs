@@ -12,6 +12,7 @@ use byway::error::ConfigError;
 use clap::Args;
 
 use super::agree::{self, Refused};
+use super::amount::Budget;
 use super::code::Code;
 use super::kept::Kept;
 use super::line::{Line, no_entropy};
@@ -164,8 +165,9 @@ fn serve(
                 return Err((CommandError::new(Exit::TimedOut, line), Stays::Used));
             }
         };
-        totals = totals.again(items);
-        let end = outgoing::carry(line, &stream, reader, items, totals, audience);
+        let mut budget = Budget::default();
+        totals = totals.again(items, |path, thing| budget.offer(path, thing));
+        let end = outgoing::carry(line, &stream, reader, items, totals, budget, audience);
         let why = match end {
             Ok(faults) => return Ok(faults),
             Err(End::Stopped(Stop::Declined)) => {
