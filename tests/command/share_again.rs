@@ -1,6 +1,7 @@
 //! Receivers that are started again, by senders that say what they are told.
 
 use std::fs;
+use std::os::unix::fs::PermissionsExt;
 
 use crate::process::Relay;
 use crate::protocol::amount::Amount;
@@ -127,4 +128,50 @@ fn end_of_an_earlier_offer_does_not_stand_for_another() {
     sender.say(&offer([2; 32]));
     receiver.end().expect_code(3).expect_line(&["a exists in", "--overwrite"]);
     sender.client.abort();
+}
+
+/// As those of a sender that is root may be.
+#[test]
+fn what_came_without_permissions_for_its_owner_is_gone_on_with() {
+    let relay = Relay::start();
+    let directory = tempfile::tempdir().expect("a directory");
+    let into = directory.path();
+    let start = [offering(2, 3, 2, 18), item(b"a", true), item(b"c", false)];
+    let folder = |path: &[u8]| Message::Folder { path: path.to_vec() };
+    let begin = |offset| Message::Begin { offset };
+    let nothing = Attributes { mode: 0, changed: (1, 0) };
+    let end = Message::End { hash: *blake3::hash(b"octets").as_bytes(), attributes: nothing };
+    let leave = |path: &[u8]| Message::Leave { path: path.to_vec(), attributes: nothing };
+    let (mut sender, receiver) = Sender::meet(&relay, into);
+    sender.say(&start);
+    sender.say(&[folder(b"a"), folder(b"a/in")]);
+    for path in [&b"a/in/b"[..], b"c"] {
+        sender.say(&[file(path, 6), begin(0)]);
+        sender.say_data(b"octets");
+        sender.say(std::slice::from_ref(&end));
+    }
+    sender.say(&[leave(b"a/in"), leave(b"a"), Message::Stop(message::Stop::Cancelled)]);
+    receiver.end().expect_code(1).expect_line(&["the sender was ended by its user"]);
+    sender.client.abort();
+
+    let (mut sender, receiver) = Sender::meet(&relay, into);
+    sender.say(&start);
+    assert_eq!(sender.hear(), Message::Accept);
+    sender.say(&[folder(b"a"), folder(b"a/in")]);
+    let has = Message::Have { size: 6, hash: *blake3::hash(b"octets").as_bytes() };
+    for path in [&b"a/in/b"[..], b"c"] {
+        sender.say(&[file(path, 6)]);
+        assert_eq!(sender.hear(), has);
+        sender.say(&[begin(6), end.clone()]);
+    }
+    sender.say(&[leave(b"a/in"), leave(b"a"), Message::Done { gone: 0 }]);
+    assert_eq!(sender.hear(), Message::Complete { faults: 0 });
+    receiver.end().expect_code(0);
+    sender.client.abort();
+    assert_eq!(names(into), [into.join("a"), into.join("c")]);
+    let mode = |path| fs::metadata(path).expect("there").permissions().mode() & 0o7777;
+    assert_eq!((mode(into.join("a")), mode(into.join("c"))), (0, 0));
+    // The directory is removed at the end, by whom these permissions may bind.
+    fs::set_permissions(into.join("a"), PermissionsExt::from_mode(0o700)).expect("set");
+    fs::set_permissions(into.join("a/in"), PermissionsExt::from_mode(0o700)).expect("set");
 }
