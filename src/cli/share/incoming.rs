@@ -8,6 +8,7 @@ use byway::client::Stream;
 use indicatif::HumanBytes;
 
 use super::amount::Amount;
+use super::ear::Ear;
 use super::folder::Folder;
 use super::kept;
 use super::line::Line;
@@ -86,7 +87,7 @@ impl Incoming {
         &mut self,
         line: &Line,
         stream: &Stream,
-        reader: &mut Reader<Stream>,
+        reader: &mut Reader<Ear>,
         secret: &Secret,
     ) -> Result<u64, Stopped> {
         let offer = read_offer(reader)?;
@@ -216,7 +217,7 @@ fn question(offer: &Offer, path: &Path) -> String {
     format!("{names}{more}: {files}{folders}, {octets}. Receive into {}?", path.display())
 }
 
-fn read_offer(reader: &mut Reader<Stream>) -> Result<Offer, Stopped> {
+fn read_offer(reader: &mut Reader<Ear>) -> Result<Offer, Stopped> {
     let (count, amount, mark) = match reader.message()? {
         Message::Offer { items, amount, mark } => (items as usize, amount, mark),
         Message::Stop(why) => return Err(Stopped::There(why)),

@@ -151,6 +151,11 @@ impl<R: Read> Reader<R> {
         Self { from: BufReader::with_capacity(AT_ONCE, from), frame: Vec::new() }
     }
 
+    /// What is read.
+    pub fn source(&mut self) -> &mut R {
+        self.from.get_mut()
+    }
+
     /// Whether more has come than was given, so that the next frame needs nothing of this end.
     pub fn has_more(&self) -> bool {
         !self.from.buffer().is_empty()

@@ -13,6 +13,7 @@ mod agree;
 mod amount;
 mod code;
 mod durable;
+mod ear;
 mod folder;
 mod incoming;
 mod kept;

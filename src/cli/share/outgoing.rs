@@ -10,6 +10,7 @@ use byway::client::Stream;
 
 use super::AHEAD;
 use super::amount::{Amount, Budget, Thing};
+use super::ear::Ear;
 use super::folder;
 use super::line::Line;
 use super::message::{self, Attributes, Fault, HEADER, Lost, Message, PIECE, Reader, Stop};
@@ -113,7 +114,7 @@ impl Totals {
 pub fn carry(
     line: &Line,
     stream: &Stream,
-    mut reader: Reader<Stream>,
+    mut reader: Reader<Ear>,
     items: &[Item],
     totals: Totals,
     budget: Budget,
@@ -160,7 +161,7 @@ pub fn carry(
 }
 
 /// Passes on what the receiver says, also while octets are being written.
-fn listen(stream: &Stream, mut reader: Reader<Stream>, give: &SyncSender<Result<Message, Lost>>) {
+fn listen(stream: &Stream, mut reader: Reader<Ear>, give: &SyncSender<Result<Message, Lost>>) {
     loop {
         let message = reader.message();
         let is_last = !matches!(message, Ok(Message::Have { .. }));

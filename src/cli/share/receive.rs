@@ -10,6 +10,7 @@ use clap::Args;
 
 use super::agree::{self, Credential, Refused};
 use super::code::Code;
+use super::ear::Ear;
 use super::incoming::{Incoming, Stopped};
 use super::line::Line;
 use super::message::{Lost, Reader, Secret, Stop, stop};
@@ -158,7 +159,7 @@ fn come_back(
     line: &Line,
     target: Target,
     secret: Secret,
-) -> Result<(Stream, Reader<Stream>, Secret), CommandError> {
+) -> Result<(Stream, Reader<Ear>, Secret), CommandError> {
     let (start, mut pause) = (Instant::now(), PAUSE);
     loop {
         thread::sleep(pause);
@@ -185,12 +186,11 @@ fn greet(
     line: &Line,
     stream: &Stream,
     credential: &Credential<'_>,
-) -> Result<(Reader<Stream>, Secret), Refused> {
+) -> Result<(Reader<Ear>, Secret), Refused> {
     let keys = line.keys_of_receiver(stream).map_err(io::Error::from)?;
-    let mut reader = Reader::new(stream.clone());
-    stream.set_read_timeout(Some(GREETING))?;
+    let mut reader = Reader::new(Ear::new(stream, GREETING));
     let secret = agree::receive(stream, &mut reader, &keys, credential)?;
-    stream.set_read_timeout(None)?;
+    reader.source().trust()?;
     Ok((reader, secret))
 }
 

@@ -14,6 +14,7 @@ use clap::Args;
 use super::agree::{self, Refused};
 use super::amount::Budget;
 use super::code::Code;
+use super::ear::Ear;
 use super::kept::Kept;
 use super::line::{Line, no_entropy};
 use super::message::{Reader, Secret, Stop};
@@ -63,7 +64,7 @@ enum Words {
 /// What the thread that accepts tells.
 enum Event {
     /// A receiver with the right code.
-    Receiver(Stream, Reader<Stream>),
+    Receiver(Stream, Reader<Ear>),
     /// Somebody tried another code.
     Guessed,
     Failed(Error),
@@ -264,11 +265,10 @@ fn greet(
     stream: &Stream,
     code: Option<&Code>,
     secret: &Secret,
-) -> Result<Reader<Stream>, Refused> {
+) -> Result<Reader<Ear>, Refused> {
     let keys = line.keys_of_sender(stream).map_err(std::io::Error::from)?;
-    let mut reader = Reader::new(stream.clone());
-    stream.set_read_timeout(Some(GREETING))?;
+    let mut reader = Reader::new(Ear::new(stream, GREETING));
     agree::send(stream, &mut reader, &keys, code, secret)?;
-    stream.set_read_timeout(None)?;
+    reader.source().trust()?;
     Ok(reader)
 }

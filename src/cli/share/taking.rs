@@ -10,6 +10,7 @@ use byway::client::Stream;
 
 use super::AHEAD;
 use super::amount::Amount;
+use super::ear::Ear;
 use super::folder::{self, FileId, Folder};
 use super::incoming::{Stopped, failure, protocol};
 use super::line::Line;
@@ -93,7 +94,7 @@ impl<'a> Taking<'a> {
         mut self,
         line: &Line,
         stream: &Stream,
-        reader: &mut Reader<Stream>,
+        reader: &mut Reader<Ear>,
     ) -> Result<(u64, Progress), Stopped> {
         let taken = self.take(line, stream, reader);
         match (taken, self.writing.end()) {
@@ -114,7 +115,7 @@ impl<'a> Taking<'a> {
         &mut self,
         line: &Line,
         stream: &Stream,
-        reader: &mut Reader<Stream>,
+        reader: &mut Reader<Ear>,
     ) -> Result<(), Stopped> {
         loop {
             if !reader.has_more() || self.answers.len() >= ANSWERS {
