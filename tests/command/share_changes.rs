@@ -192,3 +192,13 @@ fn folder_that_may_not_be_written_to_takes_what_comes_into_it() {
         assert_eq!(fs::read_to_string(there.join(name)).expect("read"), text);
     }
 }
+
+#[test]
+fn code_of_no_sender_is_told_by_its_number() {
+    let relay = Relay::start();
+    let args = ["receive", "77-no-such-code", "--timeout", "1", "--relay", &relay.url];
+    Byway::start(args).end().expect_code(3).expect_lines(&[
+        &["no byway send has the number 77 yet", "waiting up to 1 s"],
+        &["no byway send has the number 77 at this relay", "check the code"],
+    ]);
+}

@@ -126,6 +126,15 @@ pub enum Lost {
     Protocol(&'static str),
 }
 
+impl fmt::Display for Lost {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Channel(error) => error.fmt(f),
+            Self::Protocol(cause) => write!(f, "{cause}: update the older side"),
+        }
+    }
+}
+
 impl From<io::Error> for Lost {
     fn from(error: io::Error) -> Self {
         Self::Channel(error)

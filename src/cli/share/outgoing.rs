@@ -32,10 +32,7 @@ pub enum End {
 
 impl From<Lost> for End {
     fn from(lost: Lost) -> Self {
-        match lost {
-            Lost::Channel(error) => Self::Lost(error.to_string()),
-            Lost::Protocol(cause) => Self::Lost(format!("{cause}: update the older side")),
-        }
+        Self::Lost(lost.to_string())
     }
 }
 

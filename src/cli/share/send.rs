@@ -248,7 +248,7 @@ fn accept(
                 continue;
             }
             (Err(why), _) => {
-                tracing::info!("a connection ended before it showed that it has the code: {why:?}");
+                tracing::info!("a connection ended before it showed that it has the code: {why}");
                 stream.abort();
                 continue;
             }
