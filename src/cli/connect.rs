@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use byway::Kind;
 use byway::secure::PublicKey;
 use byway::session::Profile;
 use clap::{ArgGroup, Args};
@@ -113,9 +114,10 @@ fn join_pipe(
     stdout::check()?;
     let Opened { client, endpoint, permits, patience } = open(options, role, Profile::PC, 1)?;
     metrics::serve(metrics, WatchedClient::new(&client))?;
-    let stream = retry::connect(&client, Target { endpoint, key }, patience).inspect_err(|_| {
+    let stream = retry::connect(&client, Target { endpoint, key }, patience).map_err(|error| {
         // A listener that was refused has a place for somebody else as soon as it knows.
         let _ = client.close(PARTING);
+        CommandError::connecting(error, Kind::Stream)
     })?;
     pipe::join(&client, &stream, &permits)
 }

@@ -9,11 +9,11 @@ use std::thread;
 use byway::client::{Readiness, Stream};
 use byway::error::PeerError;
 use byway::secure::PublicKey;
-use byway::{Endpoint, Error, Name};
+use byway::{Endpoint, Error, Kind, Name};
 use tracing::{debug, warn};
 
 use super::{Life, Means, PAUSE, Told, again, carry, is_shortage, socks, start};
-use crate::cli::failure::CommandError;
+use crate::cli::failure::{CommandError, cause_of_connecting};
 use crate::cli::local::{LocalAddress, LocalSocket};
 use crate::cli::peers::Target;
 use crate::cli::permits::Permit;
@@ -172,8 +172,9 @@ fn carry_to(
 }
 
 fn tell(target: Target, error: Error, refusals: &Refusals) {
-    if refusals.is_new((target.endpoint, error.to_string())) {
-        warn!("{}: {error}", target.endpoint);
+    let cause = cause_of_connecting(error, Kind::Stream);
+    if refusals.is_new((target.endpoint, cause.clone())) {
+        warn!("{}: {cause}", target.endpoint);
     }
 }
 
@@ -195,7 +196,7 @@ impl NotDialled {
                 if error != Error::Closed {
                     tell(target, error, refusals);
                 }
-                error.into()
+                CommandError::connecting(error, Kind::Stream)
             }
         }
     }
@@ -214,7 +215,7 @@ fn dial_peer(means: &Means, socket: &LocalSocket, target: Target) -> Result<Stre
             }
             retry::connect_once(client, target, left).map(Some)
         },
-        |error| wants.passes(error, &mut waiting, "each connection", *patience),
+        |error| wants.passes(error, &mut waiting, target.endpoint, "each connection", *patience),
     );
     match (dialled, waiting) {
         (Ok(Some(stream)), _) => Ok(stream),

@@ -10,15 +10,15 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use byway::Error;
 use byway::client::{DatagramChannel, Readiness};
 use byway::error::{ConfigError, PeerError};
+use byway::{Error, Kind};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 use tracing::{debug, warn};
 
 use super::{Life, Means, PAUSE, Told, again, start};
-use crate::cli::failure::CommandError;
+use crate::cli::failure::{CommandError, cause_of_connecting};
 use crate::cli::peers::{self, Target};
 use crate::cli::sockets;
 use crate::cli::{LAST_WORD, announce, notify, retry};
@@ -393,7 +393,8 @@ impl Near {
         let mut permit = means.permits.take();
         let channel = self.open(flow).inspect_err(|error| {
             if *error != Error::Closed && self.refusals.is_new(error.to_string()) {
-                warn!("{}: {error}; datagrams are dropped", self.target.endpoint);
+                let cause = cause_of_connecting(*error, Kind::Datagram);
+                warn!("{}: {cause}; datagrams are dropped", self.target.endpoint);
             }
         })?;
         permit.hold(&channel);
@@ -457,7 +458,10 @@ impl Near {
                 peers::tell_key(&channel, self.target.endpoint);
                 Ok(channel)
             },
-            |error| wants.passes(error, &mut waiting, "each address", *patience),
+            |error| {
+                let endpoint = self.target.endpoint;
+                wants.passes(error, &mut waiting, endpoint, "each address", *patience)
+            },
         )
     }
 }
