@@ -74,8 +74,9 @@ pub struct ClientOptions {
     #[arg(long, value_name = "FILE|system|web|pin:…", value_parser = roots)]
     roots: Option<Roots>,
     /// Who this is: a later process with the same text takes over the endpoint, so that a restart
-    /// need not wait. Keep it to yourself, or others do so: the list of processes shows options, and not the
-    /// variable [env: BYWAY_OWNER]
+    /// need not wait, and peers of one that crashed, as ssh, hear of its end from the next at once, and not after
+    /// --keepalive and --linger. Keep it to yourself, or others do so: the list of processes shows options, and not
+    /// the variable [env: BYWAY_OWNER]
     #[arg(long, value_name = "TEXT")]
     owner: Option<String>,
     /// The file of the identity whose key this end has, and whose key name is the own one; byway id new makes

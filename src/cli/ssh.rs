@@ -26,7 +26,8 @@ pub struct Options {
     #[command(flatten)]
     options: ClientOptions,
     /// The name at which byway listen NAME:22 --to 127.0.0.1:22 listens, and all that ssh takes behind its
-    /// destination: options, as -p for another port than 22, and a command
+    /// destination: options, as -p for another port than 22, and a command. Give that listen an --owner: once it is
+    /// started again after a crash ssh ends within seconds, and else after 4 minutes (--linger and --keepalive)
     #[arg(value_name = "[USER@]NAME [SSH'S ARGUMENTS]", required = true, trailing_var_arg = true)]
     words: Vec<OsString>,
 }
