@@ -44,7 +44,7 @@ pub struct ClientOptions {
     #[arg(long, value_name = "SECONDS", default_value_t = 60, value_parser = parse::seconds_or_never)]
     keepalive: u64,
     /// How long to wait for the relay, and then for the endpoint to be free or for somebody to listen
-    /// there [default: 10, and then 20]
+    /// there [default: 10, and then 20; a forward without --once waits for the relay for ever]
     #[arg(long, value_name = "SECONDS", value_parser = parse::seconds)]
     timeout: Option<u64>,
     /// A header to add to every request; may be repeated
@@ -278,6 +278,11 @@ impl ClientOptions {
             })?;
         }
         Ok(self)
+    }
+
+    /// Whether the user says how long to wait.
+    pub fn has_timeout(&self) -> bool {
+        self.timeout.is_some()
     }
 
     /// The relay's URL, where an option says it.

@@ -30,6 +30,7 @@ use rustix::io::Errno;
 use tracing::debug;
 
 use super::local::LocalSocket;
+use super::metrics::Claim;
 use super::open::Opened;
 use super::permits::{Permit, Permits};
 use super::shortage::{Shortage, Waiting};
@@ -57,6 +58,7 @@ pub struct Means {
     permits: Arc<Permits>,
     /// How long a connection waits for its listener.
     patience: Duration,
+    claim: Claim,
     wants: Arc<Wants>,
 }
 
@@ -66,6 +68,7 @@ impl Means {
             client: opened.client.clone(),
             permits: Arc::clone(&opened.permits),
             patience: opened.patience,
+            claim: opened.claim.clone(),
             wants: Wants::new(),
         }
     }
