@@ -16,7 +16,7 @@ use super::metrics::MetricsOptions;
 use super::open::{Opened, PARTING, Start, open, open_anywhere};
 use super::options::{ClientOptions, Place, Role};
 use super::peers::Target;
-use super::{parse, pipe, retry, stdout};
+use super::{notify, parse, pipe, retry, stdout};
 
 /// The options of a connecting end.
 #[derive(Debug, Args)]
@@ -119,5 +119,5 @@ fn join_pipe(
         let _ = client.close(PARTING);
         CommandError::connecting(error, Kind::Stream)
     })?;
-    pipe::join(&client, &stream, &permits)
+    notify::alive_during(|| pipe::join(&client, &stream, &permits))
 }

@@ -17,7 +17,7 @@ use super::metrics::MetricsOptions;
 use super::open::{Opened, Start, open};
 use super::options::{ClientOptions, Place, Role};
 use super::peers::{self, Admission, Door};
-use super::{parse, ping, pipe, retry, say, stdout};
+use super::{notify, parse, ping, pipe, retry, say, stdout};
 
 /// The options of a listening end.
 #[derive(Debug, Args)]
@@ -118,5 +118,5 @@ fn join_pipe(
     let stream = ping::accept(|| door.accept(&listener))?;
     peers::tell_key(&stream, endpoint);
     drop(listener);
-    pipe::join(&client, &stream, &permits)
+    notify::alive_during(|| pipe::join(&client, &stream, &permits))
 }

@@ -1,7 +1,7 @@
 //! Opening a client by the options of a command.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use byway::client::{Client, Config};
 use byway::error::TransportError;
@@ -165,8 +165,23 @@ enum Tries {
     ForEver,
 }
 
+/// Whether an obstacle on the way may go away by itself.
+fn passes(error: Error) -> bool {
+    matches!(error, Error::Transport(TransportError::Blocked(cause)) if !cause.is_lasting())
+}
+
+/// Waits for the relay, and has the service manager know that this is no hang.
+fn wait_in_turns(client: &Client, most: Duration) -> Result<(), Error> {
+    let until = Instant::now() + most;
+    notify::alive_until(|turn| {
+        let left = until.saturating_duration_since(Instant::now());
+        let opened = client.wait_open(turn.map_or(left, |turn| turn.min(left)));
+        let is_over = Instant::now() >= until || !opened.is_err_and(passes);
+        is_over.then_some(opened)
+    })
+}
+
 fn wait_open(client: &Client, url: &str, tries: Tries) -> Result<(), Error> {
-    let passes = |error| matches!(error, Error::Transport(TransportError::Blocked(cause)) if !cause.is_lasting());
     let soon = match tries {
         Tries::For(patience) => patience.min(SOON),
         Tries::ForEver => SOON,
@@ -191,7 +206,7 @@ fn wait_open(client: &Client, url: &str, tries: Tries) -> Result<(), Error> {
                     ));
                     // It does its work, as when the relay goes away later: nothing that starts behind it waits.
                     notify::ready(format_args!("no relay yet: {error}"));
-                    opened = client.wait_open(AGAIN);
+                    opened = wait_in_turns(client, AGAIN);
                 }
                 opened => return opened,
             }

@@ -192,7 +192,12 @@ pub fn run(options: &Options) -> Result<(), CommandError> {
     let status = format!("listening on {}", options.listen);
     notify::ready(&status);
     let number = loop {
-        match signals.asked() {
+        let asked = notify::alive_until(|turn| {
+            // Behind the lock of all work: a relay that hangs does not come out of it.
+            let _ = relay.stats();
+            signals.asked_within(turn)
+        });
+        match asked {
             Asked::Reload => {
                 notify::reloading();
                 options.reload(&relay);

@@ -58,12 +58,19 @@ pub fn run(
     loop {
         let mut waited = false;
         let accept = || {
-            let accepted = acceptor.accept(ended.as_fd());
+            // Behind the client's lock.
+            let _ = means.client.readiness();
+            notify::alive();
+            let accepted = acceptor.accept(ended.as_fd(), notify::turn());
             waited |= accepted.as_ref().is_err_and(is_shortage);
             accepted
         };
         let (socket, was_there) = match wants.with_descriptors(None, accept) {
             Ok(Accepted::Connection { socket, was_there }) => (socket, was_there),
+            Ok(Accepted::Nothing) => {
+                queued = None;
+                continue;
+            }
             Ok(Accepted::Ended) => {
                 let why = means.client.wait_event(None).err().unwrap_or(Error::Closed);
                 return Err(why.into());
@@ -94,7 +101,7 @@ pub fn run(
         };
         if life == Life::Once {
             drop(acceptor);
-            let served = serve(means, &socket, way, permit, &refusals);
+            let served = notify::alive_during(|| serve(means, &socket, way, permit, &refusals));
             let _ = means.client.close(LAST_WORD);
             return served;
         }

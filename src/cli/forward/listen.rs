@@ -95,7 +95,7 @@ where
         }
     };
     // A newer process may have taken over: this process still brings to an end what it accepted.
-    permits.wait_empty();
+    notify::alive_until(|turn| permits.wait_empty(turn));
     let _ = client.close(LAST_WORD);
     Err(lost.into())
 }
@@ -112,9 +112,12 @@ fn serve_last<K: ChannelKind>(
     means: &Means,
     channel: Channel<K>,
     permit: Permit,
-    serve: &impl Fn(&Channel<K>) -> io::Result<()>,
-) -> Result<(), CommandError> {
-    let served = serve(&channel).map_err(CommandError::stream);
+    serve: &(impl Fn(&Channel<K>) -> io::Result<()> + Sync),
+) -> Result<(), CommandError>
+where
+    Channel<K>: Sync,
+{
+    let served = notify::alive_during(|| serve(&channel)).map_err(CommandError::stream);
     drop((channel, permit));
     let _ = means.client.close(LAST_WORD);
     served

@@ -34,7 +34,7 @@ use super::metrics::Claim;
 use super::open::Opened;
 use super::permits::{Permit, Permits};
 use super::shortage::{Shortage, Waiting};
-use super::splice;
+use super::{notify, splice};
 
 /// Pause before the system is asked again for a file descriptor that it did not have.
 const PAUSE: Duration = Duration::from_millis(100);
@@ -99,7 +99,7 @@ impl Wants {
             let _waiting = self
                 .permits
                 .wait(format_args!("all {most} places are taken, others wait until one is free"));
-            permits.take()
+            notify::alive_until(|turn| permits.take_within(turn))
         })
     }
 
