@@ -47,7 +47,8 @@ pub struct ClientOptions {
     /// there [default: 10, and then 20; a forward without --once waits for the relay for ever]
     #[arg(long, value_name = "SECONDS", value_parser = parse::seconds)]
     timeout: Option<u64>,
-    /// A header to add to every request; may be repeated
+    /// A header to add to every request; may be repeated. Others may see it in the list of processes, unlike the
+    /// variable, which has one a line [env: BYWAY_HEADERS]
     #[arg(long = "header", value_name = "NAME: VALUE", value_parser = header)]
     headers: Vec<(String, String)>,
     /// The token by which the relay lets this client in; others may see it in the list of processes, unlike the
@@ -261,6 +262,14 @@ impl ClientOptions {
                     })
                 };
                 self.roots = preset.roots.as_ref().map(read).transpose()?;
+            }
+            if let (true, Some(lines)) = (self.headers.is_empty(), &preset.headers) {
+                let lines = lines.lines().filter(|line| !line.trim().is_empty());
+                self.headers = lines.map(header).collect::<Result<_, _>>().map_err(|remedy| {
+                    CommandError::usage(format_args!(
+                        "BYWAY_HEADERS: a line is no header; {remedy}"
+                    ))
+                })?;
             }
             self.relay = self.relay.or(preset.relay);
             self.identity = self.identity.or(preset.identity);

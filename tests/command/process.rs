@@ -217,6 +217,7 @@ fn without_settings(command: &mut Command) -> &mut Command {
         .env_remove("BYWAY_OWNER")
         .env_remove("BYWAY_PROXY")
         .env_remove("BYWAY_ROOTS")
+        .env_remove("BYWAY_HEADERS")
         .envs(NO_PROXIES.map(|name| (name, "")))
 }
 
