@@ -6,7 +6,9 @@ use std::io::{self, BufReader, Read, Write};
 
 use serde::{Deserialize, Serialize};
 
+use byway::Error;
 use byway::client::Stream;
+use byway::error::PeerError;
 
 use super::amount::Amount;
 
@@ -126,10 +128,28 @@ pub enum Lost {
     Protocol(&'static str),
 }
 
+/// For the user of a transfer, who knows of no channels and offsets.
 impl fmt::Display for Lost {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Channel(error) => error.fmt(f),
+            Self::Channel(error) => {
+                let cause = error.get_ref().and_then(|cause| cause.downcast_ref::<Error>());
+                match cause {
+                    Some(Error::Peer(PeerError::Unknown { .. })) => {
+                        f.write_str("it ended, or was started again")
+                    }
+                    Some(Error::Peer(PeerError::Aborted { .. } | PeerError::Closed)) => {
+                        f.write_str("it gave the connection up")
+                    }
+                    Some(Error::Peer(PeerError::GaveUp { .. })) => {
+                        f.write_str("it heard nothing for too long")
+                    }
+                    Some(_) | None if error.kind() == io::ErrorKind::UnexpectedEof => {
+                        f.write_str("it closed the connection")
+                    }
+                    Some(_) | None => error.fmt(f),
+                }
+            }
             Self::Protocol(cause) => write!(f, "{cause}: update the older side"),
         }
     }
@@ -251,6 +271,16 @@ mod tests {
             let octets = header.to_be_bytes();
             assert!(matches!(Reader::new(&octets[..]).next(), Err(Lost::Protocol(_))));
         }
+    }
+
+    #[test]
+    fn loss_is_told_without_channels_and_offsets() {
+        let lost = |error: Error| Lost::Channel(error.into()).to_string();
+        let ended = lost(PeerError::Unknown { acked: 120 }.into());
+        assert_eq!(ended, "it ended, or was started again");
+        assert!(!lost(PeerError::Aborted { received: 120 }.into()).contains("120"));
+        let cut = Reader::new(&b"ab"[..]).message().unwrap_err();
+        assert_eq!(cut.to_string(), "it closed the connection");
     }
 
     #[test]

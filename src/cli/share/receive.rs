@@ -139,7 +139,7 @@ fn receive(line: &Line, code: &Code, incoming: &mut Incoming) -> Result<(), Comm
                 return Err(error);
             }
             Err(Stopped::There(why)) => return Err(explain(&Refused::Stopped(why))),
-            Err(Stopped::Lost(Lost::Channel(error))) => error,
+            Err(Stopped::Lost(lost @ Lost::Channel(_))) => lost,
             Err(Stopped::Lost(Lost::Protocol(cause))) => {
                 stream.abort();
                 return Err(CommandError::failed(format_args!(
