@@ -202,3 +202,18 @@ fn code_of_no_sender_is_told_by_its_number() {
         &["no byway send has the number 77 at this relay", "check the code"],
     ]);
 }
+
+/// They are announced long before they are left.
+#[test]
+fn folders_beside_each_other_arrive_however_many_they_are() {
+    let relay = Relay::start();
+    let (_directory, from, into) = folders();
+    let tree = from.join("tree");
+    for n in 0..3000 {
+        fs::create_dir_all(tree.join(n.to_string())).expect("made");
+    }
+    let (sender, code) = send(&relay, &tree);
+    receive(&relay, &code, &into).end().expect_code(0);
+    sender.end().expect_code(0);
+    assert_eq!(fs::read_dir(into.join("tree")).expect("read").count(), 3000);
+}

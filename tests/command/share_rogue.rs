@@ -160,3 +160,16 @@ fn offer_that_has_grown_beyond_the_room_is_refused_when_the_sender_comes_back() 
     receiver.end().expect_code(1).expect_lines(&told);
     sender.client.abort();
 }
+
+/// Of each the receiver keeps a path until it is left.
+#[test]
+fn folders_that_are_entered_without_end_are_refused() {
+    let relay = Relay::start();
+    let directory = tempfile::tempdir().expect("a directory");
+    let entered = (0..1000).map(|n| Message::Folder { path: format!("a/{n}").into_bytes() });
+    let start =
+        [offering(1, 0, 2000, 0), item(b"a", true), Message::Folder { path: b"a".to_vec() }];
+    let messages: Vec<_> = start.into_iter().chain(entered).collect();
+    let ended = offer(&relay, directory.path(), &messages);
+    ended.expect_code(1).expect_line(&["breaks the protocol", "too many folders entered"]);
+}

@@ -24,6 +24,10 @@ use crate::cli::{say, tell};
 /// Octets of answers that are written whether more messages are there or not.
 const ANSWERS: usize = 32 * 1024;
 
+/// Most folders that were entered and not left: those that lie within each other, and those that a sender announces
+/// before it leaves the first. Of each a path is kept, and the names of what is in it from before.
+const MOST_ENTERED: usize = names::DEEPEST + AHEAD;
+
 /// So many faults are told one by one: a sender can say more, for ever, and somebody keeps the log.
 const MOST_TOLD: u64 = 1000;
 
@@ -216,6 +220,9 @@ impl<'a> Taking<'a> {
     fn make(&mut self, path: Vec<u8>) -> Result<(), Stopped> {
         self.named(&path)?;
         self.count(Amount::FOLDER)?;
+        if self.unnamed.len() >= MOST_ENTERED {
+            return protocol("too many folders entered, and none left");
+        }
         let made = self.folder.make(&path).map_err(|error| failure(self.shown, &path, &error))?;
         self.first(&path, made.id)?;
         self.taken.insert(made.id);
