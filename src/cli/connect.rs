@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use byway::Kind;
 use byway::secure::PublicKey;
 use byway::session::Profile;
 use clap::{ArgGroup, Args};
@@ -11,11 +12,11 @@ use super::forward::connect::Way;
 use super::forward::udp::{self, Udp};
 use super::forward::{self, Life, Means};
 use super::local::LocalAddress;
-use super::metrics::{self, Bound, MetricsOptions, WatchedClient};
-use super::open::{Opened, PARTING, open, open_anywhere};
+use super::metrics::MetricsOptions;
+use super::open::{Opened, PARTING, Start, open, open_anywhere};
 use super::options::{ClientOptions, Place, Role};
 use super::peers::Target;
-use super::{parse, pipe, retry, stdout};
+use super::{notify, parse, pipe, retry, stdout};
 
 /// The options of a connecting end.
 #[derive(Debug, Args)]
@@ -58,6 +59,7 @@ pub fn run(options: Options) -> Result<(), CommandError> {
         options;
     let metrics = metrics.bind()?;
     let life = if once { Life::Once } else { Life::ForEver };
+    let start = Start { life, metrics };
     let Some(place) = endpoint else {
         let at =
             socks.ok_or_else(|| CommandError::usage("nowhere to connect to: give NAME:PORT"))?;
@@ -66,8 +68,7 @@ pub fn run(options: Options) -> Result<(), CommandError> {
                 "--peer-key is the key of one listener: give NAME:PORT as well",
             ));
         }
-        let (opened, own) = open_anywhere(options, Profile::SERVER)?;
-        metrics::serve(metrics, WatchedClient::new(&opened.client))?;
+        let (opened, own) = open_anywhere(options, Profile::SERVER, start)?;
         let way = Way::SocksHere { own: own.map(|key| key.name()) };
         return forward::connect::run(&Means::new(&opened), way, &at, "--socks", life);
     };
@@ -80,10 +81,9 @@ pub fn run(options: Options) -> Result<(), CommandError> {
     let at = match (from, socks) {
         (Some(from), _) => At::From(from),
         (None, Some(socks)) => At::Socks(socks),
-        (None, None) => return join_pipe(options, role, key, metrics),
+        (None, None) => return join_pipe(options, role, key, start),
     };
-    let opened = open(options, role, Profile::SERVER, u8::MAX)?;
-    metrics::serve(metrics, WatchedClient::new(&opened.client))?;
+    let opened = open(options, role, Profile::SERVER, u8::MAX, start)?;
     let means = Means::new(&opened);
     let target = Target { endpoint: opened.endpoint, key };
     match at {
@@ -108,14 +108,16 @@ fn join_pipe(
     options: ClientOptions,
     role: Role,
     key: Option<PublicKey>,
-    metrics: Option<Bound>,
+    start: Start,
 ) -> Result<(), CommandError> {
     stdout::check()?;
-    let Opened { client, endpoint, permits, patience } = open(options, role, Profile::PC, 1)?;
-    metrics::serve(metrics, WatchedClient::new(&client))?;
-    let stream = retry::connect(&client, Target { endpoint, key }, patience).inspect_err(|_| {
+    let start = Start { life: Life::Once, ..start };
+    let opened = open(options, role, Profile::PC, 1, start)?;
+    let Opened { client, endpoint, permits, patience, .. } = opened;
+    let stream = retry::connect(&client, Target { endpoint, key }, patience).map_err(|error| {
         // A listener that was refused has a place for somebody else as soon as it knows.
         let _ = client.close(PARTING);
+        CommandError::connecting(error, Kind::Stream)
     })?;
-    pipe::join(&client, &stream, &permits)
+    notify::alive_during(|| pipe::join(&client, &stream, &permits))
 }

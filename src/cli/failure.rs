@@ -4,8 +4,8 @@ use std::fmt::{self, Display};
 use std::io;
 use std::process::ExitCode;
 
-use byway::Error;
-use byway::error::{Blocked, PeerError, ResourceError, TransportError};
+use byway::error::{Blocked, ConfigError, PeerError, ResourceError, TransportError};
+use byway::{Error, Kind};
 use clap::error::ErrorKind;
 
 /// The kind of a failure, which the exit code tells.
@@ -67,9 +67,26 @@ impl CommandError {
         Self { code, line }
     }
 
+    /// The failure to connect, where this end asked for channels of that kind.
+    pub fn connecting(error: Error, asked: Kind) -> Self {
+        Self { line: cause_of_connecting(error, asked), ..error.into() }
+    }
+
     pub fn exit(self) -> ExitCode {
         super::tell(format_args!("byway: {}", self.line));
         ExitCode::from(self.code as u8)
+    }
+}
+
+/// Why an end that asked for channels of that kind has none.
+pub fn cause_of_connecting(error: Error, asked: Kind) -> String {
+    match (error, asked) {
+        (Error::Config(ConfigError::WrongKind), Kind::Stream) => "its listener has --udp, and this end has not: say connect --udp --from HOST:PORT here, or leave --udp out there".into(),
+        (Error::Config(ConfigError::WrongKind), Kind::Datagram) => {
+            "this end has --udp, and its listener has not: say it there, too, or leave it out here"
+                .into()
+        }
+        (error, _) => error.to_string(),
     }
 }
 

@@ -13,11 +13,11 @@ use super::forward::listen::{Service, accept_all};
 use super::forward::udp::{self, Udp};
 use super::forward::{self, Life, Means};
 use super::local::LocalAddress;
-use super::metrics::{self, Bound, MetricsOptions, WatchedClient};
-use super::open::{Opened, open};
+use super::metrics::MetricsOptions;
+use super::open::{Opened, Start, open};
 use super::options::{ClientOptions, Place, Role};
 use super::peers::{self, Admission, Door};
-use super::{parse, ping, pipe, retry, say, stdout};
+use super::{notify, parse, ping, pipe, retry, say, stdout};
 
 /// The options of a listening end.
 #[derive(Debug, Args)]
@@ -79,10 +79,10 @@ pub fn run(options: Options) -> Result<(), CommandError> {
     let role = Role::Listens(endpoint);
     let door = Door::new(admission);
     let life = if once { Life::Once } else { Life::ForEver };
+    let start = Start { life, metrics };
     let service = match (to, exec) {
         (Some(LocalAddress::Tcp(to)), _) if udp => {
-            let opened = open(options, role, Profile::SERVER, u8::MAX)?;
-            metrics::serve(metrics, WatchedClient::new(&opened.client))?;
+            let opened = open(options, role, Profile::SERVER, u8::MAX, start)?;
             let means = Means::new(&opened);
             let udp = Udp::new(&means, Duration::from_secs(silence));
             let answer = move |channel: &_| udp.answer(channel, &to);
@@ -96,10 +96,9 @@ pub fn run(options: Options) -> Result<(), CommandError> {
         (Some(to), _) => Service::Server(to),
         (None, Some(command)) => Service::Exec(command),
         (None, None) if to_any => Service::Any(Arc::new(Allowed::new(allow))),
-        (None, None) => return join_pipe(options, role, &door, metrics),
+        (None, None) => return join_pipe(options, role, &door, start),
     };
-    let opened = open(options, role, Profile::SERVER, u8::MAX)?;
-    metrics::serve(metrics, WatchedClient::new(&opened.client))?;
+    let opened = open(options, role, Profile::SERVER, u8::MAX, start)?;
     forward::listen::run(&Means::new(&opened), opened.endpoint, &door, service, life)
 }
 
@@ -107,15 +106,17 @@ fn join_pipe(
     options: ClientOptions,
     role: Role,
     door: &Door,
-    metrics: Option<Bound>,
+    start: Start,
 ) -> Result<(), CommandError> {
     stdout::check()?;
-    let Opened { client, endpoint, permits, patience } = open(options, role, Profile::PC, 1)?;
-    metrics::serve(metrics, WatchedClient::new(&client))?;
+    let start = Start { life: Life::Once, ..start };
+    let opened = open(options, role, Profile::PC, 1, start)?;
+    let Opened { client, endpoint, permits, patience, claim } = opened;
     let listener = retry::listen::<ByteStream>(&client, endpoint, patience)?;
+    claim.note_granted();
     say(format_args!("listening on {endpoint}"));
     let stream = ping::accept(|| door.accept(&listener))?;
     peers::tell_key(&stream, endpoint);
     drop(listener);
-    pipe::join(&client, &stream, &permits)
+    notify::alive_during(|| pipe::join(&client, &stream, &permits))
 }

@@ -90,7 +90,7 @@ enum Action {
     /// addresses
     #[command(after_help = EXIT_CODES)]
     Relay(Box<relay::Options>),
-    /// Make tokens for the policy of a relay
+    /// Make tokens for the policy of a relay: byway help policy
     #[command(after_help = EXIT_CODES)]
     Token {
         #[command(subcommand)]
@@ -127,7 +127,7 @@ enum Action {
     /// Receive what byway send offers, into a folder
     #[command(after_help = EXIT_CODES)]
     Receive(Box<share::ReceiveOptions>),
-    /// Print the help of a command, or of a topic: config, exit-codes, forward, names, security, share
+    /// Print the help of a command, or of a topic: config, exit-codes, forward, names, policy, security, share
     Help {
         /// The command or topic; without it all are listed
         #[arg(value_name = "COMMAND|TOPIC")]

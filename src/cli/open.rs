@@ -1,7 +1,7 @@
 //! Opening a client by the options of a command.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use byway::client::{Client, Config};
 use byway::error::TransportError;
@@ -12,6 +12,8 @@ use rustix::process::{Resource, getrlimit};
 use tracing::warn;
 
 use super::failure::CommandError;
+use super::forward::Life;
+use super::metrics::{self, Bound, Claim, WatchedClient};
 use super::options::{ClientOptions, Role};
 use super::permits::Permits;
 use super::signals::Signals;
@@ -19,6 +21,9 @@ use super::{notify, say};
 
 /// How long an obstacle may last, when a client opens, before a line tells of it.
 const SOON: Duration = Duration::from_secs(1);
+
+/// How often a command that waits for its relay says what is missing.
+const AGAIN: Duration = Duration::from_secs(60);
 
 /// How long this process, ended by a signal or by a listener that it refuses, takes at most to tell its peers.
 pub const PARTING: Duration = Duration::from_secs(1);
@@ -38,6 +43,14 @@ pub struct Opened<E = Endpoint> {
     pub permits: Arc<Permits>,
     /// How long the command waits for the endpoint or the peer.
     pub patience: Duration,
+    /// How it stands with the endpoint, if it listens.
+    pub claim: Claim,
+}
+
+/// How a command starts.
+pub struct Start {
+    pub life: Life,
+    pub metrics: Option<Bound>,
 }
 
 /// Opens the client, whose listeners let at most `backlog` connections wait to be accepted. A signal closes it
@@ -47,8 +60,9 @@ pub fn open(
     role: Role,
     profile: Profile,
     backlog: u8,
+    start: Start,
 ) -> Result<Opened, CommandError> {
-    let opened = reach_endpoint(options, role, profile, backlog)?;
+    let opened = open_endpoint(options, role, profile, backlog, start)?;
     close_at_signal(&opened)?;
     Ok(opened)
 }
@@ -72,25 +86,42 @@ pub fn reach_endpoint(
     profile: Profile,
     backlog: u8,
 ) -> Result<Opened, CommandError> {
+    let start = Start { life: Life::Once, metrics: None };
+    open_endpoint(options, role, profile, backlog, start)
+}
+
+fn open_endpoint(
+    options: ClientOptions,
+    role: Role,
+    profile: Profile,
+    backlog: u8,
+    start: Start,
+) -> Result<Opened, CommandError> {
     let options = options.complete()?;
     options.check()?;
     let identity = options.identity(&role)?;
     let endpoint = role.place().endpoint(identity.as_ref())?;
-    let Opened { client, permits, patience, .. } = open_as(&options, identity, profile, backlog)?;
-    Ok(Opened { client, endpoint, permits, patience })
+    let claim = match role {
+        Role::Listens(_) => Claim::wanted(),
+        Role::Connects(_) => Claim::needless(),
+    };
+    let opened = open_as(&options, identity, profile, backlog, start, claim)?;
+    let Opened { client, permits, patience, claim, .. } = opened;
+    Ok(Opened { client, endpoint, permits, patience, claim })
 }
 
 /// Opens a client that connects to the endpoints which programs name, and gives its own key, too.
 pub fn open_anywhere(
     options: ClientOptions,
     profile: Profile,
+    start: Start,
 ) -> Result<(Opened<()>, Option<PublicKey>), CommandError> {
     let options = options.complete()?;
     options.check()?;
     let identity = options.identity_to_connect()?;
     let own = identity.as_ref().map(Identity::public_key);
     // It does not listen.
-    let opened = open_as(&options, identity, profile, 1)?;
+    let opened = open_as(&options, identity, profile, 1, start, Claim::needless())?;
     close_at_signal(&opened)?;
     Ok((opened, own))
 }
@@ -100,33 +131,87 @@ fn open_as(
     identity: Option<Identity>,
     profile: Profile,
     backlog: u8,
+    start: Start,
+    claim: Claim,
 ) -> Result<Opened<()>, CommandError> {
     let mut config = options.config(profile, backlog)?;
     config.identity = identity;
     config.shared_secret = options.shared_secret()?;
     let permits = Arc::new(Permits::new(permits(config.profile.channels)));
     let patience = config.connect_timeout;
-    let client = reach(config)?;
-    Ok(Opened { client, endpoint: (), permits, patience })
+    let tries = match start.life {
+        Life::ForEver if !options.has_timeout() => Tries::ForEver,
+        Life::ForEver | Life::Once => Tries::For(config.open_timeout),
+    };
+    let url = config.url.clone();
+    let client = Client::start(config)?;
+    metrics::serve(start.metrics, WatchedClient::new(&client, &claim))?;
+    wait_open(&client, &url, tries)?;
+    Ok(Opened { client, endpoint: (), permits, patience, claim })
 }
 
 /// Opens the client. An obstacle is told after [`SOON`]; the client tries on until its time is over.
 pub fn reach(config: Config) -> Result<Client, Error> {
-    let (patience, url) = (config.open_timeout, config.url.clone());
+    let (tries, url) = (Tries::For(config.open_timeout), config.url.clone());
     let client = Client::start(config)?;
-    match client.wait_open(patience.min(SOON)) {
-        Err(error @ Error::Transport(TransportError::Blocked(cause)))
-            if !cause.is_lasting() && patience > SOON =>
-        {
-            let seconds = patience.as_secs();
-            say(format_args!(
-                "{url}: {error}; byway doctor tells more: trying for {seconds} s (--timeout)"
-            ));
-            client.wait_open(patience - SOON)?;
-        }
-        opened => opened?,
-    }
+    wait_open(&client, &url, tries)?;
     Ok(client)
+}
+
+/// How long a relay is tried that is not reached.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Tries {
+    For(Duration),
+    ForEver,
+}
+
+/// Whether an obstacle on the way may go away by itself.
+fn passes(error: Error) -> bool {
+    matches!(error, Error::Transport(TransportError::Blocked(cause)) if !cause.is_lasting())
+}
+
+/// Waits for the relay, and has the service manager know that this is no hang.
+fn wait_in_turns(client: &Client, most: Duration) -> Result<(), Error> {
+    let until = Instant::now() + most;
+    notify::alive_until(|turn| {
+        let left = until.saturating_duration_since(Instant::now());
+        let opened = client.wait_open(turn.map_or(left, |turn| turn.min(left)));
+        let is_over = Instant::now() >= until || !opened.is_err_and(passes);
+        is_over.then_some(opened)
+    })
+}
+
+fn wait_open(client: &Client, url: &str, tries: Tries) -> Result<(), Error> {
+    let soon = match tries {
+        Tries::For(patience) => patience.min(SOON),
+        Tries::ForEver => SOON,
+    };
+    let mut opened = client.wait_open(soon);
+    match tries {
+        Tries::For(patience) => match opened {
+            Err(error) if passes(error) && patience > SOON => {
+                let seconds = patience.as_secs();
+                say(format_args!(
+                    "{url}: {error}; byway doctor tells more: trying for {seconds} s (--timeout)"
+                ));
+                client.wait_open(patience - SOON)
+            }
+            opened => opened,
+        },
+        Tries::ForEver => loop {
+            match opened {
+                Err(error) if passes(error) => {
+                    say(format_args!(
+                        "{url}: {error}; byway doctor tells more: trying until it is there"
+                    ));
+                    // It does its work, as when the relay goes away later: nothing that starts behind it waits.
+                    notify::ready(format_args!("no relay yet: {error}"));
+                    opened = wait_in_turns(client, AGAIN);
+                }
+                opened => return opened,
+            }
+        },
+    }
 }
 
 /// How many connections there may be at once: one for each channel, as far as there are file

@@ -44,10 +44,11 @@ pub struct ClientOptions {
     #[arg(long, value_name = "SECONDS", default_value_t = 60, value_parser = parse::seconds_or_never)]
     keepalive: u64,
     /// How long to wait for the relay, and then for the endpoint to be free or for somebody to listen
-    /// there [default: 10, and then 20]
+    /// there [default: 10, and then 20; a forward without --once waits for the relay for ever]
     #[arg(long, value_name = "SECONDS", value_parser = parse::seconds)]
     timeout: Option<u64>,
-    /// A header to add to every request; may be repeated
+    /// A header to add to every request; may be repeated. Others may see it in the list of processes, unlike the
+    /// variable, which has one a line [env: BYWAY_HEADERS]
     #[arg(long = "header", value_name = "NAME: VALUE", value_parser = header)]
     headers: Vec<(String, String)>,
     /// The token by which the relay lets this client in; others may see it in the list of processes, unlike the
@@ -74,8 +75,9 @@ pub struct ClientOptions {
     #[arg(long, value_name = "FILE|system|web|pin:…", value_parser = roots)]
     roots: Option<Roots>,
     /// Who this is: a later process with the same text takes over the endpoint, so that a restart
-    /// need not wait. Keep it to yourself, or others do so: the list of processes shows options, and not the
-    /// variable [env: BYWAY_OWNER]
+    /// need not wait, and peers of one that crashed, as ssh, hear of its end from the next at once, and not after
+    /// --keepalive and --linger. Keep it to yourself, or others do so: the list of processes shows options, and not
+    /// the variable [env: BYWAY_OWNER]
     #[arg(long, value_name = "TEXT")]
     owner: Option<String>,
     /// The file of the identity whose key this end has, and whose key name is the own one; byway id new makes
@@ -261,6 +263,14 @@ impl ClientOptions {
                 };
                 self.roots = preset.roots.as_ref().map(read).transpose()?;
             }
+            if let (true, Some(lines)) = (self.headers.is_empty(), &preset.headers) {
+                let lines = lines.lines().filter(|line| !line.trim().is_empty());
+                self.headers = lines.map(header).collect::<Result<_, _>>().map_err(|remedy| {
+                    CommandError::usage(format_args!(
+                        "BYWAY_HEADERS: a line is no header; {remedy}"
+                    ))
+                })?;
+            }
             self.relay = self.relay.or(preset.relay);
             self.identity = self.identity.or(preset.identity);
             self.known_peers = self.known_peers.or(preset.known_peers);
@@ -277,6 +287,11 @@ impl ClientOptions {
             })?;
         }
         Ok(self)
+    }
+
+    /// Whether the user says how long to wait.
+    pub fn has_timeout(&self) -> bool {
+        self.timeout.is_some()
     }
 
     /// The relay's URL, where an option says it.

@@ -10,11 +10,12 @@ use clap_complete::Shell;
 use super::failure::CommandError;
 
 /// Texts beside those of the commands and their options.
-const TOPICS: [(&str, &str); 6] = [
+const TOPICS: [(&str, &str); 7] = [
     ("config", include_str!("topics/config.txt")),
     ("exit-codes", super::EXIT_CODES),
     ("forward", include_str!("topics/forward.txt")),
     ("names", include_str!("topics/names.txt")),
+    ("policy", include_str!("topics/policy.txt")),
     ("security", include_str!("topics/security.txt")),
     ("share", include_str!("topics/share.txt")),
 ];
@@ -101,6 +102,22 @@ mod tests {
             }
         }
         commands
+    }
+
+    #[test]
+    fn patterns_in_the_topic_are_some_that_a_policy_takes() {
+        let (_, text) = super::TOPICS.iter().find(|(name, _)| *name == "policy").expect("one");
+        let first = |line: &str| Some(line.trim().strip_prefix('"')?.split('"').next()?.to_owned());
+        let patterns: Vec<_> = text.lines().filter_map(first).collect();
+        assert!(patterns.len() > 5, "{patterns:?}");
+        for pattern in patterns {
+            // The subject is that of a JWT.
+            let pattern = pattern.replace("{sub}", "subject");
+            let lines = byway::relay::NewToken::lines("a", b"token")
+                .replace("\"*\"", &format!("{pattern:?}"));
+            assert!(lines.contains(&pattern), "{lines}");
+            assert!(byway::relay::Policy::parse(&lines).is_ok(), "{lines}");
+        }
     }
 
     #[test]

@@ -7,7 +7,7 @@ use clap::Args;
 use tracing::{info, warn};
 
 use super::forward::Told;
-use super::parse;
+use super::{notify, parse};
 
 /// Where the command connects to.
 #[derive(Debug, Clone, Copy)]
@@ -67,7 +67,10 @@ impl Door {
     ) -> Result<Channel<K>, Error> {
         let Admission { keys, refused } = &self.admission;
         loop {
-            let channel = listener.accept()?;
+            let channel = notify::alive_until(|turn| match listener.accept_timeout(turn) {
+                Err(Error::TimedOut) if turn.is_some() => None,
+                accepted => Some(accepted),
+            })?;
             // A channel that is not encrypted proves no key; with keys to admit none is made (--plain). Of a
             // channel that has ended meanwhile the key is not known.
             let key = match channel.peer_key() {

@@ -2,6 +2,7 @@
 
 use std::mem;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use byway::client::{DatagramChannel, Stream};
 use byway::session::ChannelId;
@@ -74,9 +75,21 @@ impl Permits {
 
     /// Waits for a free permit and takes it.
     pub fn take(self: &Arc<Self>) -> Permit {
-        let mut taken = self.wait_until(|taken| taken.count < self.most);
+        loop {
+            if let Some(permit) = self.take_within(None) {
+                return permit;
+            }
+        }
+    }
+
+    /// The same, at most for `turn`.
+    pub fn take_within(self: &Arc<Self>, turn: Option<Duration>) -> Option<Permit> {
+        let mut taken = self.wait_until(turn, |taken| taken.count < self.most);
+        if taken.count >= self.most {
+            return None;
+        }
         taken.count += 1;
-        Permit { permits: Arc::clone(self), channel: None }
+        Some(Permit { permits: Arc::clone(self), channel: None })
     }
 
     /// Takes a permit if one is free.
@@ -89,9 +102,9 @@ impl Permits {
         Some(Permit { permits: Arc::clone(self), channel: None })
     }
 
-    /// Waits until all permits are free.
-    pub fn wait_empty(&self) {
-        drop(self.wait_until(|taken| taken.count == 0));
+    /// Waits until all permits are free, at most for `turn`.
+    pub fn wait_empty(&self, turn: Option<Duration>) -> Option<()> {
+        (self.wait_until(turn, |taken| taken.count == 0).count == 0).then_some(())
     }
 
     /// Aborts the channels that hold permits.
@@ -106,10 +119,16 @@ impl Permits {
 
     fn wait_until(
         &self,
+        turn: Option<Duration>,
         condition: impl Fn(&TakenPermits) -> bool,
     ) -> MutexGuard<'_, TakenPermits> {
         let waiting = |taken: &mut TakenPermits| !condition(taken);
-        self.changed.wait_while(self.lock(), waiting).unwrap_or_else(PoisonError::into_inner)
+        let Some(turn) = turn else {
+            let waited = self.changed.wait_while(self.lock(), waiting);
+            return waited.unwrap_or_else(PoisonError::into_inner);
+        };
+        let waited = self.changed.wait_timeout_while(self.lock(), turn, waiting);
+        waited.unwrap_or_else(PoisonError::into_inner).0
     }
 }
 

@@ -6,10 +6,10 @@ use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use byway::Error;
 use byway::client::{Channel, ChannelKind, Client, Stream};
 use byway::secure::PublicKey;
 use byway::session::Profile;
+use byway::{Error, Kind};
 use clap::Args;
 use serde_json::json;
 use tracing::{debug, warn};
@@ -140,7 +140,8 @@ fn ping(options: Options, report: &mut Report) -> Result<(), CommandError> {
         let _ = signalled.send(News::Signal);
     })?;
     let target = Target { endpoint, key: options.peer_key };
-    let first = retry::connect_with(&client, target, GREETING, patience)?;
+    let first = retry::connect_with(&client, target, GREETING, patience)
+        .map_err(|error| CommandError::connecting(error, Kind::Stream))?;
     let way = if first.greeting()? == GREETING { Way::Echo } else { Way::Connect };
     report.way = Some(way);
     if !options.json {

@@ -31,6 +31,9 @@ pub struct Preset {
     pub owner: Option<String>,
     pub proxy: Option<String>,
     pub roots: Option<String>,
+    /// Headers, one a line. The environment alone has them.
+    #[serde(skip)]
+    pub headers: Option<String>,
 }
 
 /// The token that a source has.
@@ -69,6 +72,7 @@ impl Preset {
             owner: text("BYWAY_OWNER")?,
             proxy: text("BYWAY_PROXY")?,
             roots: text("BYWAY_ROOTS")?,
+            headers: text("BYWAY_HEADERS")?,
         })
     }
 

@@ -52,7 +52,7 @@ pub struct Options {
     /// Most clients remembered, each for five minutes after its last request [default: 65536]
     #[arg(long, value_name = "NUMBER", value_parser = parse::sessions)]
     max_sessions: Option<usize>,
-    /// Let only bearers of the tokens in this policy file in; `byway token new` makes one. SIGHUP has the file
+    /// Let only bearers of the tokens in this policy file in: byway help policy. SIGHUP has the file
     /// read again: with an error in it what was read before stays, and requests under way end whose token is gone
     #[arg(long, value_name = "FILE", conflicts_with = "open")]
     policy: Option<PathBuf>,
@@ -198,7 +198,12 @@ pub fn run(options: &Options) -> Result<(), CommandError> {
     let status = format!("listening on {}", options.listen);
     notify::ready(&status);
     let number = loop {
-        match signals.asked() {
+        let asked = notify::alive_until(|turn| {
+            // Behind the lock of all work: a relay that hangs does not come out of it.
+            let _ = relay.stats();
+            signals.asked_within(turn)
+        });
+        match asked {
             Asked::Reload => {
                 notify::reloading();
                 options.reload(&relay);

@@ -8,8 +8,7 @@ use byway::error::{ConfigError, PeerError};
 use byway::{Endpoint, Error};
 
 use super::peers::{self, Target};
-use super::ping;
-use super::say;
+use super::{notify, ping, say};
 
 /// The first and the longest pause before another try; each pause is twice the one before. A channel
 /// that both ends have closed is free about a round trip later, without a notice; a name is free 5 s
@@ -32,7 +31,7 @@ pub fn listen<K: ChannelKind>(
     let mut tell = Teller::new(patience);
     patiently(
         patience,
-        thread::sleep,
+        notify::alive_for,
         |left| client.listen_greeting(endpoint, ping::GREETING, left),
         |error| match error {
             Error::Config(ConfigError::InUse) => {

@@ -18,7 +18,7 @@ const STACK: usize = 64 * 1024;
 #[derive(Debug)]
 pub struct Shortage {
     /// The shortage in words, with which each line begins.
-    what: &'static str,
+    what: String,
     spell: Mutex<Option<Spell>>,
 }
 
@@ -35,15 +35,15 @@ struct Spell {
 
 /// A connection that waits, until this value is dropped.
 #[derive(Debug)]
-pub struct Waiting<'s>(&'s Shortage);
+pub struct Waiting(Arc<Shortage>);
 
 impl Shortage {
-    pub fn new(what: &'static str) -> Arc<Self> {
-        Arc::new(Self { what, spell: Mutex::new(None) })
+    pub fn new(what: impl Into<String>) -> Arc<Self> {
+        Arc::new(Self { what: what.into(), spell: Mutex::new(None) })
     }
 
     /// Notes that a connection begins to wait. The first one of a shortage writes `line`.
-    pub fn wait(self: &Arc<Self>, line: impl Display) -> Waiting<'_> {
+    pub fn wait(self: &Arc<Self>, line: impl Display) -> Waiting {
         let mut spell = self.lock();
         let now = Instant::now();
         let is_first = spell.is_none();
@@ -62,7 +62,7 @@ impl Shortage {
                 *self.lock() = None;
             }
         }
-        Waiting(self)
+        Waiting(Arc::clone(self))
     }
 
     /// Notes that another connection has waited, behind one that is noted already.
@@ -98,7 +98,7 @@ impl Shortage {
     }
 }
 
-impl Waiting<'_> {
+impl Waiting {
     /// Notes that the connection has waited in vain.
     pub fn refuse(self) {
         if let Some(spell) = &mut *self.0.lock() {
@@ -107,7 +107,7 @@ impl Waiting<'_> {
     }
 }
 
-impl Drop for Waiting<'_> {
+impl Drop for Waiting {
     fn drop(&mut self) {
         if let Some(spell) = &mut *self.0.lock() {
             spell.waiting = spell.waiting.saturating_sub(1);

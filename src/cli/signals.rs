@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 
 use tokio::runtime::{Builder, Runtime};
 use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::time::timeout;
 
 /// A signal so soon after the first is the same: `timeout` and some service managers signal both the process and
 /// its group.
@@ -67,7 +68,7 @@ impl Signals {
 
     /// Catches the signals where SIGHUP has this meaning.
     pub fn catch_with(hangup: Hangup) -> io::Result<Self> {
-        let runtime = Builder::new_current_thread().enable_io().build()?;
+        let runtime = Builder::new_current_thread().enable_io().enable_time().build()?;
         let context = runtime.enter();
         let mut kinds = vec![SignalKind::interrupt(), SignalKind::terminate()];
         if hangup == Hangup::Reloads || !is_ignored(SignalKind::hangup()) {
@@ -82,21 +83,25 @@ impl Signals {
     /// Blocks until a signal comes.
     pub fn asked(&mut self) -> Asked {
         let number = self.wait();
+        self.meaning(number)
+    }
+
+    /// The same, at most for `turn`.
+    pub fn asked_within(&mut self, turn: Option<Duration>) -> Option<Asked> {
+        let Some(turn) = turn else { return Some(self.asked()) };
+        let runtime = &self.runtime;
+        let number = runtime.block_on(async { timeout(turn, next(&mut self.signals)).await.ok() });
+        number.map(|number| self.meaning(number))
+    }
+
+    fn meaning(&self, number: i32) -> Asked {
         let is_hangup = number == SignalKind::hangup().as_raw_value();
         if is_hangup && self.hangup == Hangup::Reloads { Asked::Reload } else { Asked::End(number) }
     }
 
     /// Blocks until a signal comes, and gives its number.
     fn wait(&mut self) -> i32 {
-        let signals = &mut self.signals;
-        self.runtime.block_on(poll_fn(|context| {
-            for (kind, signal) in &mut *signals {
-                if signal.poll_recv(context).is_ready() {
-                    return Poll::Ready(kind.as_raw_value());
-                }
-            }
-            Poll::Pending
-        }))
+        self.runtime.block_on(next(&mut self.signals))
     }
 
     /// When a signal comes, does `last` and exits with 128 and the signal's number, as shells have it.
@@ -122,6 +127,19 @@ impl Signals {
         })?;
         Ok(())
     }
+}
+
+/// The number of the next signal.
+async fn next(signals: &mut [(SignalKind, Signal)]) -> i32 {
+    poll_fn(|context| {
+        for (kind, signal) in &mut *signals {
+            if signal.poll_recv(context).is_ready() {
+                return Poll::Ready(kind.as_raw_value());
+            }
+        }
+        Poll::Pending
+    })
+    .await
 }
 
 /// Whether this is the number of SIGTERM, by which service managers end programs.

@@ -3,9 +3,10 @@
 use std::io::{self, ErrorKind};
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, ToSocketAddrs, UdpSocket};
 use std::os::fd::{AsFd, BorrowedFd};
+use std::time::Duration;
 
 use listenfd::ListenFd;
-use rustix::event::{PollFd, PollFlags, poll};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 
 use super::local::{LocalAddress, LocalSocket};
@@ -158,6 +159,11 @@ fn bind_all<S: Bound>(
     }
 }
 
+/// A time as `poll` takes it.
+pub fn time(duration: Duration) -> Timespec {
+    Timespec { tv_sec: duration.as_secs() as _, tv_nsec: duration.subsec_nanos().into() }
+}
+
 /// A socket that takes connections of programs.
 #[derive(Debug)]
 enum LocalListener {
@@ -209,6 +215,8 @@ pub enum Accepted {
     },
     /// The descriptor that says so became readable.
     Ended,
+    /// The turn is over.
+    Nothing,
 }
 
 impl Acceptor {
@@ -234,11 +242,16 @@ impl Acceptor {
         self.listeners.iter().map(address).collect()
     }
 
-    /// Waits for a connection, or until `ended` is readable.
+    /// Waits for a connection, or until `ended` is readable, at most for `turn`.
     ///
     /// # Errors
     /// The system does not give the connection, which still waits then.
-    pub fn accept(&mut self, ended: BorrowedFd<'_>) -> io::Result<Accepted> {
+    pub fn accept(
+        &mut self,
+        ended: BorrowedFd<'_>,
+        turn: Option<Duration>,
+    ) -> io::Result<Accepted> {
+        let turn = turn.map(time);
         let mut was_there = true;
         loop {
             for _ in 0..self.listeners.len() {
@@ -256,7 +269,8 @@ impl Acceptor {
             }
             let mut fds = vec![PollFd::from_borrowed_fd(ended, PollFlags::IN)];
             fds.extend(self.listeners.iter().map(|listener| PollFd::new(listener, PollFlags::IN)));
-            match poll(&mut fds, None) {
+            match poll(&mut fds, turn.as_ref()) {
+                Ok(0) => return Ok(Accepted::Nothing),
                 Ok(_) | Err(Errno::INTR) => {}
                 Err(error) => return Err(error.into()),
             }

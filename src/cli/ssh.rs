@@ -17,8 +17,12 @@ use super::options::ClientOptions;
 
 /// Options whose values others must not see in the list of processes, where the arguments of `ssh` and of its
 /// `ProxyCommand` stand, and the variables that say the same.
-const SECRETS: [(&str, &str); 3] =
-    [("--token", "BYWAY_TOKEN"), ("--owner", "BYWAY_OWNER"), ("--proxy", "BYWAY_PROXY")];
+const SECRETS: [(&str, &str); 4] = [
+    ("--token", "BYWAY_TOKEN"),
+    ("--owner", "BYWAY_OWNER"),
+    ("--proxy", "BYWAY_PROXY"),
+    ("--header", "BYWAY_HEADERS"),
+];
 
 /// The options of ssh by way of the relay.
 #[derive(Debug, Args)]
@@ -26,7 +30,8 @@ pub struct Options {
     #[command(flatten)]
     options: ClientOptions,
     /// The name at which byway listen NAME:22 --to 127.0.0.1:22 listens, and all that ssh takes behind its
-    /// destination: options, as -p for another port than 22, and a command
+    /// destination: options, as -p for another port than 22, and a command. Give that listen an --owner: once it is
+    /// started again after a crash ssh ends within seconds, and else after 4 minutes (--linger and --keepalive)
     #[arg(value_name = "[USER@]NAME [SSH'S ARGUMENTS]", required = true, trailing_var_arg = true)]
     words: Vec<OsString>,
 }
@@ -128,16 +133,27 @@ impl Passed {
                 }
             });
             match secret {
-                Some((variable, Some(value))) => {
-                    passed.variables.push((variable, value.to_owned()));
-                }
+                Some((variable, Some(value))) => passed.set(variable, value.to_owned()),
                 Some((variable, None)) => {
-                    passed.variables.extend(given.next().map(|value| (variable, value)));
+                    if let Some(value) = given.next() {
+                        passed.set(variable, value);
+                    }
                 }
                 None => passed.arguments.push(word),
             }
         }
         passed
+    }
+
+    /// Sets a variable; an option that is repeated has a line of it each time.
+    fn set(&mut self, variable: &'static str, value: OsString) {
+        match self.variables.iter_mut().find(|(name, _)| *name == variable) {
+            Some((_, lines)) => {
+                lines.push("\n");
+                lines.push(value);
+            }
+            None => self.variables.push((variable, value)),
+        }
     }
 }
 
@@ -175,21 +191,28 @@ mod tests {
 
     #[test]
     fn options_are_passed_on_as_given_and_secrets_by_variables() {
-        let given = words("-v ssh --relay http://x --token t0 --owner=o --plain b ls --token");
+        let given = words(
+            "-v ssh --relay http://x --token t0 --header A:1 --owner=o --plain --header=B:2 b ls --token",
+        );
         let passed = Passed::of(before(given, 3));
         assert_eq!(passed.arguments, words("-v --relay http://x --plain"));
-        let variables = [("BYWAY_TOKEN", "t0".into()), ("BYWAY_OWNER", "o".into())];
+        let variables = [
+            ("BYWAY_TOKEN", "t0".into()),
+            ("BYWAY_HEADERS", "A:1\nB:2".into()),
+            ("BYWAY_OWNER", "o".into()),
+        ];
         assert_eq!(passed.variables, variables);
     }
 
     #[test]
     fn words_are_quoted_and_percent_signs_doubled() {
-        let option = proxy_command(OsStr::new("/a b/byway"), &words("--header A:%h'$x"), "Board");
+        let option =
+            proxy_command(OsStr::new("/a b/byway"), &words("--user-agent A:%h'$x"), "Board");
         let option = option.expect("no NUL in it").into_string().expect("UTF-8");
         let (_, command) = option.split_once('=').expect("an option");
         assert!(!command.replace("%%", "").replace(":%p", "").contains('%'), "{command}");
         let split = shlex::split(&command.replace("%%", "%")).expect("quoted");
-        assert_eq!(split, ["/a b/byway", "connect", "--header", "A:%h'$x", "Board:%p"]);
+        assert_eq!(split, ["/a b/byway", "connect", "--user-agent", "A:%h'$x", "Board:%p"]);
     }
 
     #[test]

@@ -54,13 +54,15 @@ pub fn run(action: &Action) -> Result<(), CommandError> {
                         ))
                     })?;
                     say(format_args!(
-                        "the token is in {}: give that to its bearer",
+                        "the token is in {}: give that to its bearer, who may use every name and port unless you narrow its lines (byway help policy)",
                         path.display()
                     ));
                 }
                 None if *json => {}
                 None => {
-                    say("the token, which is shown this once, for its bearer's --token-file:");
+                    say(
+                        "the token, which is shown this once, for its bearer's --token-file; it is good for every name and port unless you narrow its lines (byway help policy):",
+                    );
                     tell(token.token());
                 }
             }

@@ -54,7 +54,7 @@ pub use private_file::{Kept, PrivateFileError, at_home};
 pub use readiness::{PollFd, Readiness};
 pub use shared_secret::SharedSecretFile;
 
-use crate::error::Error;
+use crate::error::{Blocked, Error};
 use crate::secure::{Identity, PublicKey};
 use crate::session::{HeapStorage, Lane, Profile, Stats, StorageBytes};
 use crate::transport::{HttpTransport, Proxy, RelayPath, Transport};
@@ -126,7 +126,7 @@ impl Client {
     /// [`Config::open_timeout`]. What blocks the path is tried again until then.
     ///
     /// # Errors
-    /// A setting that cannot be used, [`Blocked`](crate::error::Blocked) with what stood in the way
+    /// A setting that cannot be used, [`Blocked`] with what stood in the way
     /// last, another protocol version, or no memory, threads or entropy.
     pub fn open(config: impl Into<Config>) -> Result<Self, Error> {
         let config = config.into();
@@ -193,10 +193,10 @@ impl Client {
     /// Waits until the relay has answered, at most for `timeout`: `None` waits for ever, zero only
     /// looks. Once the relay has answered, the call returns at once. It fails at once where something
     /// stands in the way that stays there
-    /// ([`Blocked::is_lasting`](crate::error::Blocked::is_lasting)), though the client tries on.
+    /// ([`Blocked::is_lasting`]), though the client tries on.
     ///
     /// # Errors
-    /// [`Blocked`](crate::error::Blocked) with what stood in the way last, or [`Error::TimedOut`] if
+    /// [`Blocked`] with what stood in the way last, or [`Error::TimedOut`] if
     /// `timeout` is zero; another protocol version; [`Error::Cancelled`], [`Error::Closed`].
     pub fn wait_open(&self, timeout: impl Into<Option<Duration>>) -> Result<(), Error> {
         let monitor = &self.handle.monitor;
@@ -262,6 +262,12 @@ impl Client {
     pub fn cancel(&self) {
         let monitor = &self.handle.monitor;
         monitor.cancel(monitor.on_session(), |_| true);
+    }
+
+    /// What keeps this client from its relay now; `None` once an exchange has succeeded, and before the first has
+    /// ended.
+    pub fn blocked(&self) -> Option<Blocked> {
+        self.handle.monitor.with(|state| state.session().0.blocked())
     }
 
     /// What can be done now without waiting.

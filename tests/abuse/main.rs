@@ -80,14 +80,13 @@ fn main() -> ExitCode {
     let own = options.relay == env!("CARGO_BIN_EXE_byway");
     let (mut passed, mut failed) = (0, 0);
     println!(
-        "{:<22} {:>15} {:>15} {:>12} {:>22} {:>16}  {}",
+        "{:<22} {:>15} {:>15} {:>12} {:>22} {:>16}  attacker",
         "attack",
         "MB/s was/is",
         "p99 ms was/is",
         "newcomer ms",
         "resident MiB was/is/then",
         "kernel MiB is",
-        "attacker"
     );
     let is_made = |attack: &&Attack| {
         options.full || attack.when == When::Always || !options.filter.is_empty()

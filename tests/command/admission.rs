@@ -110,6 +110,17 @@ fn relay_at_all_addresses_tells_what_clients_dial() {
 }
 
 #[test]
+fn bearers_of_a_new_token_may_do_all_which_is_told_with_where_to_read_how_to_change_that() {
+    let mut made = Byway::start(["token", "new", "somebody"]);
+    made.announced();
+    let ended = made.end();
+    ended.expect_lines(&[&["every name and port", "byway help policy"], &[]]);
+    let mut help = Byway::start(["help", "policy"]);
+    let text = std::io::read_to_string(help.stdout()).expect("text");
+    assert!(text.contains("[[token]]") && text.contains("\"*:22\""), "{text}");
+}
+
+#[test]
 fn document_of_a_token_has_the_policy_and_the_token_unless_a_file_has_it() {
     let dir = tempfile::tempdir().expect("a directory");
     let out = dir.path().join("token");

@@ -132,3 +132,20 @@ fn forward_that_is_not_admitted_warns_once_at_both_ends() {
     assert_eq!(connect.times_told("does not admit"), 1);
     assert_eq!(listen.times_told("turned away"), 1);
 }
+
+/// As services are started in any order. With a time-out it ends, and tells why.
+#[test]
+fn forward_that_starts_before_its_relay_waits_for_it() {
+    let relay = Relay::start();
+    let (url, at) = (relay.url.clone(), relay.address().to_owned());
+    relay.signal("KILL");
+    relay.end();
+    let mut listen = Byway::start(["listen", "web:80", "--exec", "cat", "--relay", &url]);
+    listen.wait_told("byway doctor tells more: trying until it is there");
+    let args = ["listen", "two:80", "--exec", "cat", "--timeout", "2", "--relay", &url];
+    Byway::start(args).end().expect_code(4);
+    let once = ["listen", "two:80", "--exec", "cat", "--once", "--relay", &url];
+    Byway::start(once).told("trying for 10 s");
+    let _relay = Relay::start_on(&at);
+    listen.wait_told("listening on web:80");
+}

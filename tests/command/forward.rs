@@ -204,7 +204,7 @@ fn client_that_resets_while_the_listener_is_away_frees_its_place() {
         client
     };
     let early = [client(1), client(2)];
-    connect.wait_told("the peer takes no connections: ");
+    connect.wait_told("late:1 takes no connections: ");
     let _late = client(3);
     connect.wait_told("all 2 places are taken");
     early.into_iter().for_each(reset);
@@ -230,7 +230,7 @@ fn connections_refused_without_a_listener_are_told_once_and_counted() {
         let end = client.read(&mut [0]);
         assert!(end.is_err_and(|error| error.kind() == ErrorKind::ConnectionReset));
     }
-    connect.wait_told("the peer takes no connections: over");
+    connect.wait_told("nobody:1 takes no connections: over");
     assert_eq!(connect.times_told("waited: 3, refused: 3"), 1);
     assert_eq!(connect.times_told("nobody listens"), 1);
 }

@@ -57,6 +57,19 @@ impl Watch {
         value.unwrap_or_else(|| panic!("no {sample} in {text}"))
     }
 
+    /// Waits until `/readyz` gives this status; gives its text.
+    pub fn wait_ready(&self, status: u16) -> String {
+        let until = Instant::now() + DEADLINE;
+        loop {
+            let answer = self.ask("/readyz", "");
+            if answer.status == status {
+                return answer.text;
+            }
+            assert!(Instant::now() < until, "{}: {}", answer.status, answer.text);
+            std::thread::sleep(LOOK);
+        }
+    }
+
     /// Waits until a sample has a value that is right.
     pub fn wait(&self, sample: &str, is_right: impl Fn(f64) -> bool) {
         let until = Instant::now() + DEADLINE;
@@ -230,4 +243,41 @@ fn forward_tells_what_its_client_carries() {
     assert!(watch.value("byway_client_exchanges_total{kind=\"park\"}") > 0.0);
     assert!(watch.value("byway_client_memory_bytes") > 1_000_000.0);
     assert_eq!(watch.ask("/readyz", "").status, 200);
+}
+
+#[test]
+fn forward_is_ready_while_its_relay_is_reached_and_its_name_granted() {
+    let relay = Relay::start();
+    let (url, at) = (relay.url.clone(), relay.address().to_owned());
+    let forward = |args: [&str; 4]| {
+        let more = ["--metrics", "127.0.0.1:0", "--relay", &url];
+        let mut process = Byway::start_args(&[&args[..], &more].concat());
+        let watch = Watch::of(&process.told("metrics at"));
+        (process, watch)
+    };
+    relay.signal("KILL");
+    relay.end();
+    let (mut listen, listener) = forward(["listen", "web:80", "--to", "127.0.0.1:9"]);
+    let (_connect, connector) = forward(["connect", "web:80", "--from", "127.0.0.1:0"]);
+    for watch in [&listener, &connector] {
+        assert_eq!(watch.wait_ready(503), "the relay is not reached\n");
+        assert_eq!(watch.ask("/healthz", "").status, 200);
+    }
+    listen.wait_told("trying until it is there");
+    let relay = Relay::start_on(&at);
+    listen.wait_told("listening on web:80");
+    for watch in [&listener, &connector] {
+        assert_eq!(watch.wait_ready(200), "ready\n");
+    }
+    relay.signal("KILL");
+    relay.end();
+    // The other asks its relay nothing before a connection comes.
+    assert_eq!(listener.wait_ready(503), "the relay is not reached\n");
+    let _relay = Relay::start_on(&at);
+    listener.wait_ready(200);
+    let (mut other, watch) = forward(["listen", "web:80", "--to", "127.0.0.1:9"]);
+    other.wait_told("is held by another client");
+    assert_eq!(watch.wait_ready(503), "the relay has not granted the name\n");
+    listen.kill();
+    watch.wait_ready(200);
 }

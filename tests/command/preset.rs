@@ -196,3 +196,23 @@ fn completions_and_man_pages_name_every_command() {
         assert!(page.expect("a page").contains(".TH"), "{command}");
     }
 }
+
+#[test]
+fn headers_of_the_environment_go_with_each_request() {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let url = format!("http://{}", listener.local_addr().expect("an address"));
+    let home = Home::new("");
+    let status = ["status", "--timeout", "1", "--relay", &url];
+    let told = home.refused("BYWAY_HEADERS=nonsense", status);
+    told.expect_code(2).expect_line(&["BYWAY_HEADERS", "Name: value"]);
+    let _status = home.start("BYWAY_HEADERS='X-Key: one\nX-Other: two'", status);
+    let (mut asked, _) = listener.accept().expect("a request");
+    let (mut head, mut octets) = (Vec::new(), [0; 4096]);
+    while !head.windows(4).any(|end| end == b"\r\n\r\n") {
+        let n = asked.read(&mut octets).expect("more of the head");
+        assert!(n > 0, "{}", String::from_utf8_lossy(&head));
+        head.extend(&octets[..n]);
+    }
+    let head = String::from_utf8_lossy(&head).to_ascii_lowercase();
+    assert!(head.contains("x-key: one\r\n") && head.contains("x-other: two\r\n"), "{head}");
+}

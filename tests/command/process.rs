@@ -48,8 +48,20 @@ impl Byway {
 
     /// Starts the command by a shell, for which `script` has it and its arguments as `"$@"`.
     pub fn start_by<const N: usize>(script: &str, args: [&str; N]) -> Self {
+        Self::start_args_by(script, &args)
+    }
+
+    fn start_args_by(script: &str, args: &[&str]) -> Self {
         let mut shell = Command::new("sh");
         Self::spawn(shell.args(["-c", script, "sh", env!("CARGO_BIN_EXE_byway")]).args(args))
+    }
+
+    /// Starts the command so that permissions of files are kept to by it, as by any user's, also where root runs the tests.
+    pub fn start_without_privilege(args: &[&str]) -> Self {
+        let script = "\
+            test $(id -u) = 0 && exec setpriv --inh-caps=-all --bounding-set=-all \"$@\"
+            exec \"$@\"";
+        Self::start_args_by(script, args)
     }
 
     /// Starts the command as a service manager does that passes a listener on.
@@ -205,6 +217,7 @@ fn without_settings(command: &mut Command) -> &mut Command {
         .env_remove("BYWAY_OWNER")
         .env_remove("BYWAY_PROXY")
         .env_remove("BYWAY_ROOTS")
+        .env_remove("BYWAY_HEADERS")
         .envs(NO_PROXIES.map(|name| (name, "")))
 }
 

@@ -5,6 +5,8 @@ use std::time::Duration;
 
 #[path = "../../src/cli/share/agree.rs"]
 pub mod agree;
+#[path = "../../src/cli/share/amount.rs"]
+pub mod amount;
 #[path = "../../src/cli/share/code.rs"]
 pub mod code;
 #[path = "../../src/cli/share/message.rs"]

@@ -1,5 +1,7 @@
 //! What a service manager is told.
 
+use std::io::{Read, Write};
+use std::net::TcpStream;
 use std::os::unix::net::UnixDatagram;
 
 use crate::admission::Files;
@@ -24,11 +26,35 @@ impl Manager {
         Byway::start_by(&format!("export NOTIFY_SOCKET={}; exec \"$@\"", path.display()), args)
     }
 
-    /// Takes the next message, of which a line begins so.
-    fn take(&self, beginning: &str) {
+    /// Starts the command for a service manager that wants to hear once a second that it does not hang.
+    fn start_watched<const N: usize>(&self, args: [&str; N]) -> Byway {
+        let path = self.directory.path().join("notify");
+        let script = format!("export NOTIFY_SOCKET={} WATCHDOG_USEC=1000000", path.display());
+        Byway::start_by(&format!("{script}; exec \"$@\""), args)
+    }
+
+    /// Takes messages up to the first, of which a line begins so, and gives how many said before that it does not hang.
+    fn take_past_watchdog(&self, beginning: &str) -> usize {
+        let mut count = 0;
+        loop {
+            let text = self.message();
+            if text.lines().any(|line| line.starts_with(beginning)) {
+                return count;
+            }
+            assert_eq!(text.trim(), "WATCHDOG=1", "before {beginning}");
+            count += 1;
+        }
+    }
+
+    fn message(&self) -> String {
         let mut buffer = [0; 1024];
         let n = self.socket.recv(&mut buffer).expect("a message");
-        let text = String::from_utf8_lossy(&buffer[..n]).into_owned();
+        String::from_utf8_lossy(&buffer[..n]).into_owned()
+    }
+
+    /// Takes the next message, of which a line begins so.
+    fn take(&self, beginning: &str) {
+        let text = self.message();
         assert!(text.lines().any(|line| line.starts_with(beginning)), "{beginning} in {text:?}");
     }
 }
@@ -75,4 +101,38 @@ fn service_manager_is_told_when_the_relay_is_away_and_when_it_is_back() {
     manager.take("STATUS=the relay is reached");
     listen.signal("TERM");
     manager.take("STOPPING=1");
+}
+
+/// More often than once while nothing happens, and also while the command waits for something.
+#[test]
+fn service_manager_hears_again_and_again_that_nothing_hangs() {
+    let [of_relay, of_listen, of_connect] = [(); 3].map(|()| Manager::new());
+    let hears = |manager: &Manager| (0..3).for_each(|_| manager.take("WATCHDOG=1"));
+    let relay = Relay::start();
+    let (at, url) = (relay.address().to_owned(), relay.url.clone());
+    relay.signal("KILL");
+    relay.end();
+    let once = ["--once", "--timeout", "100", "--relay", &url];
+    let [once, timeout, most, option, value] = once;
+    let args = ["listen", "web:80", "--exec", "cat", once, timeout, most, option, value];
+    let _listen = of_listen.start_watched(args);
+    let args = ["connect", "web:80", "--from", "127.0.0.1:0", "--relay", &url];
+    let mut connect = of_connect.start_watched(args);
+    of_connect.take("READY=1");
+    hears(&of_connect);
+    let relay = Relay::of(of_relay.start_watched(["relay", "--listen", &at]));
+    of_relay.take("READY=1");
+    hears(&of_relay);
+    of_connect.take_past_watchdog("READY=1");
+    hears(&of_connect);
+    of_listen.take("READY=1");
+    hears(&of_listen);
+    // The one connection that it serves.
+    let mut program = TcpStream::connect(connect.announced().0).expect("connects");
+    program.write_all(b"a").expect("written");
+    program.read_exact(&mut [0]).expect("it comes back");
+    hears(&of_listen);
+    hears(&of_connect);
+    relay.signal("TERM");
+    assert!(of_relay.take_past_watchdog("STOPPING=1") < 1000);
 }

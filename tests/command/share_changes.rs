@@ -57,7 +57,7 @@ fn file_that_is_gone_before_the_receiver_comes_is_told_and_replaces_nothing() {
         &["1 file did not come"],
     ]);
     sender.end().expect_code(1).expect_lines(&[
-        &["1 files or folders cannot be read, or are there no more"],
+        &["1 file or folder cannot be read or found"],
         &["log cannot be read"],
         &["sent 0 files"],
         &["not sent: 1 file"],
@@ -80,7 +80,7 @@ fn item_that_became_a_folder_before_the_receiver_comes_is_told() {
         &["1 file did not come"],
     ]);
     sender.end().expect_code(1).expect_lines(&[
-        &["1 files or folders cannot be read, or are there no more"],
+        &["1 file or folder cannot be read or found"],
         &["log changed"],
         &["sent 0 files"],
         &["not sent: 1 file"],
@@ -113,7 +113,7 @@ fn links_that_are_left_out_are_told_at_both_ends() {
     let tree = tree(&from);
     std::os::unix::fs::symlink("a", tree.join("link")).expect("linked");
     let (sender, code) = send(&relay, &tree);
-    let told: &[&str] = &["1 links, devices"];
+    let told: &[&str] = &["1 link, device"];
     receive(&relay, &code, &into).end().expect_code(0).expect_lines(&[told, &["received 2"]]);
     sender.end().expect_code(0).expect_lines(&[told, &["sent 2"]]);
 }
@@ -156,4 +156,64 @@ fn permissions_are_those_that_the_umask_of_the_receiver_leaves() {
         let metadata = fs::metadata(into.join(name)).expect("there");
         assert_eq!(metadata.permissions().mode() & 0o7777, mode, "{name}");
     }
+}
+
+/// What is there may be read-only, and what comes into it, too; both are so again afterwards.
+#[test]
+fn folder_that_may_not_be_written_to_takes_what_comes_into_it() {
+    let relay = Relay::start();
+    let (_directory, from, into) = folders();
+    let tree = tree(&from);
+    fs::create_dir(tree.join("new")).expect("made");
+    fs::write(tree.join("new/c"), "c").expect("written");
+    let there = into.join("tree");
+    fs::create_dir_all(there.join("deep")).expect("made");
+    fs::create_dir(tree.join("deep")).expect("made");
+    fs::write(tree.join("deep/d"), "d").expect("written");
+    fs::write(there.join("a"), "old").expect("written");
+    let set = |path: &Path, mode| {
+        fs::set_permissions(path, PermissionsExt::from_mode(mode)).expect("set");
+    };
+    set(&tree.join("new"), 0o555);
+    set(&there.join("deep"), 0o055);
+    set(&there, 0o555);
+    let (sender, code) = send(&relay, &tree);
+    let output = into.to_str().expect("UTF-8");
+    let args = ["receive", &code, "--overwrite", "--output", output, "--relay", &relay.url];
+    Byway::start_without_privilege(&args).end().expect_code(0);
+    sender.end().expect_code(0);
+    let mode = |path: &Path| fs::metadata(path).expect("there").permissions().mode() & 0o7777;
+    let modes = [mode(&there), mode(&there.join("deep")), mode(&there.join("new"))];
+    for path in [&there, &there.join("deep"), &there.join("new"), &tree.join("new")] {
+        set(path, 0o755);
+    }
+    assert_eq!(modes, [0o555, 0o055, 0o555]);
+    for (name, text) in [("a", "a"), ("b", "b"), ("new/c", "c"), ("deep/d", "d")] {
+        assert_eq!(fs::read_to_string(there.join(name)).expect("read"), text);
+    }
+}
+
+#[test]
+fn code_of_no_sender_is_told_by_its_number() {
+    let relay = Relay::start();
+    let args = ["receive", "77-no-such-code", "--timeout", "1", "--relay", &relay.url];
+    Byway::start(args).end().expect_code(3).expect_lines(&[
+        &["no byway send has the number 77 yet", "waiting up to 1 s"],
+        &["no byway send has the number 77 at this relay", "check the code"],
+    ]);
+}
+
+/// They are announced long before they are left.
+#[test]
+fn folders_beside_each_other_arrive_however_many_they_are() {
+    let relay = Relay::start();
+    let (_directory, from, into) = folders();
+    let tree = from.join("tree");
+    for n in 0..3000 {
+        fs::create_dir_all(tree.join(n.to_string())).expect("made");
+    }
+    let (sender, code) = send(&relay, &tree);
+    receive(&relay, &code, &into).end().expect_code(0);
+    sender.end().expect_code(0);
+    assert_eq!(fs::read_dir(into.join("tree")).expect("read").count(), 3000);
 }

@@ -159,3 +159,18 @@ fn targets_without_a_pattern_are_a_wrong_usage() {
     let args = ["listen", "out:1", "--to-any", "--relay", "http://127.0.0.1:9"];
     Byway::start(args).end().expect_code(2).expect_line(&["--allow"]);
 }
+
+/// Each name is told by itself, and another one as well while the first is still waited for.
+#[test]
+fn names_that_nobody_listens_at_are_told_each() {
+    let relay = Relay::start();
+    let args = ["connect", "--socks", "127.0.0.1:0", "--timeout", "100", "--relay", &relay.url];
+    let (from, mut connect) = socks(args);
+    let mut waiting = Vec::new();
+    for name in ["first", "second"] {
+        let mut tcp = open(from);
+        tcp.write_all(&[HELLO, &to_name(name, 80)].concat()).expect("written");
+        connect.wait_told(&format!("{name}:80 takes no connections: "));
+        waiting.push(tcp);
+    }
+}

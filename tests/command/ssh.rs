@@ -33,13 +33,16 @@ fn printed(mut process: Byway) -> String {
 
 #[test]
 fn ssh_gets_its_arguments_unchanged_and_no_secret_by_arguments() {
-    let ssh = with_ssh("printf '%s\\n' \"$@\"; echo \"$BYWAY_TOKEN $BYWAY_TOKEN_FILE\"");
+    let ssh =
+        with_ssh("printf '%s\\n' \"$@\"; echo \"$BYWAY_TOKEN $BYWAY_TOKEN_FILE $BYWAY_HEADERS\"");
     let args = [
         "ssh",
         "--relay",
         "http://127.0.0.1:9",
+        "--user-agent",
+        "it's 5%h $HOME",
         "--header",
-        "X: it's 5%h $HOME",
+        "X-Key: hushed",
         "--token",
         "hush-hush",
         "me@board",
@@ -56,10 +59,10 @@ fn ssh_gets_its_arguments_unchanged_and_no_secret_by_arguments() {
     assert_eq!(*option, "-o");
     assert!(proxy.starts_with("ProxyCommand="), "{proxy}");
     assert!(proxy.ends_with(" board:%p"), "{proxy}");
-    assert!(proxy.contains("connect --relay http://127.0.0.1:9 --header "), "{proxy}");
+    assert!(proxy.contains("connect --relay http://127.0.0.1:9 --user-agent "), "{proxy}");
     assert!(proxy.contains("5%%h") && !proxy.contains("hush"), "{proxy}");
     assert_eq!(rest, ["me@board", "-v", "-p", "2222", "--", "echo  a", "--token"]);
-    assert_eq!(*environment, "hush-hush ");
+    assert_eq!(*environment, "hush-hush  X-Key: hushed");
 }
 
 #[test]
@@ -72,7 +75,9 @@ fn proxy_command_of_ssh_carries_to_the_port_of_the_name() {
         "command=$(printf %s \"${2#ProxyCommand=}\" | sed 's/%p/22/; s/%%/%/g'); exec sh -c \"exec $command\"",
     );
     let header = "X-Odd: it's 5%h \"$HOME\" `id`";
-    let args = ["ssh", "--header", header, "--relay", &relay.url, "me@Board"];
+    let agent = "it's 5%h \"$HOME\" `id`";
+    let args =
+        ["ssh", "--header", header, "--user-agent", agent, "--relay", &relay.url, "me@Board"];
     let mut connect = start(&ssh, args);
     connect.stdin().write_all(b"hello").expect("taken");
     drop(listen.stdin());

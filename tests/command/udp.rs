@@ -145,3 +145,27 @@ fn datagrams_have_no_unix_sockets() {
     let args = ["connect", "dns:53", "--udp", "--from", "unix:a", "--relay", "http://127.0.0.1:9"];
     Byway::start(args).end().expect_code(2).expect_line(&["--udp", "--from HOST:PORT"]);
 }
+
+/// One of the two ends is told to forward datagrams, and says which lacks that.
+#[test]
+fn end_without_udp_is_named_by_the_one_that_connects() {
+    let relay = Relay::start();
+    let url = relay.url.as_str();
+    let to = "127.0.0.1:9";
+    let mut udp = Byway::start(["listen", "dns:53", "--udp", "--to", to, "--relay", url]);
+    let mut tcp = Byway::start(["listen", "web:80", "--to", to, "--relay", url]);
+    udp.wait_told("listening on dns:53");
+    tcp.wait_told("listening on web:80");
+    let mut pipe = Byway::start(["connect", "dns:53", "--relay", url]);
+    drop(pipe.stdin());
+    pipe.end().expect_code(2).expect_line(&["its listener has --udp, and this end has not"]);
+    let from = "127.0.0.1:0";
+    let mut forward = Byway::start(["connect", "dns:53", "--from", from, "--relay", url]);
+    let _client = std::net::TcpStream::connect(forward.announced().0).expect("connects");
+    forward.wait_told("dns:53: its listener has --udp");
+    let args = ["connect", "web:80", "--udp", "--from", from, "--relay", url];
+    let mut forward = Byway::start(args);
+    let client = socket();
+    client.send_to(b"a", forward.announced().0).expect("sent");
+    forward.wait_told("web:80: this end has --udp, and its listener has not");
+}

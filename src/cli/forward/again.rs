@@ -72,8 +72,8 @@ pub fn claim<L>(
     say(format_args!("{endpoint}: lost: {lost}: trying again until it is free"));
     notify::status(format_args!("{endpoint} lost: {lost}"));
     loop {
-        thread::sleep(backoff.next());
-        match attempt(ANSWER) {
+        notify::alive_for(backoff.next());
+        match attempt(notify::turn().map_or(ANSWER, |turn| turn.min(ANSWER))) {
             Err(error) if passes(error) => {}
             Err(error) => return Err(error),
             Ok(listener) => {

@@ -9,11 +9,11 @@ use std::thread;
 use byway::client::{Readiness, Stream};
 use byway::error::PeerError;
 use byway::secure::PublicKey;
-use byway::{Endpoint, Error, Name};
+use byway::{Endpoint, Error, Kind, Name};
 use tracing::{debug, warn};
 
 use super::{Life, Means, PAUSE, Told, again, carry, is_shortage, socks, start};
-use crate::cli::failure::CommandError;
+use crate::cli::failure::{CommandError, cause_of_connecting};
 use crate::cli::local::{LocalAddress, LocalSocket};
 use crate::cli::peers::Target;
 use crate::cli::permits::Permit;
@@ -58,12 +58,19 @@ pub fn run(
     loop {
         let mut waited = false;
         let accept = || {
-            let accepted = acceptor.accept(ended.as_fd());
+            // Behind the client's lock.
+            let _ = means.client.readiness();
+            notify::alive();
+            let accepted = acceptor.accept(ended.as_fd(), notify::turn());
             waited |= accepted.as_ref().is_err_and(is_shortage);
             accepted
         };
         let (socket, was_there) = match wants.with_descriptors(None, accept) {
             Ok(Accepted::Connection { socket, was_there }) => (socket, was_there),
+            Ok(Accepted::Nothing) => {
+                queued = None;
+                continue;
+            }
             Ok(Accepted::Ended) => {
                 let why = means.client.wait_event(None).err().unwrap_or(Error::Closed);
                 return Err(why.into());
@@ -94,7 +101,7 @@ pub fn run(
         };
         if life == Life::Once {
             drop(acceptor);
-            let served = serve(means, &socket, way, permit, &refusals);
+            let served = notify::alive_during(|| serve(means, &socket, way, permit, &refusals));
             let _ = means.client.close(LAST_WORD);
             return served;
         }
@@ -172,8 +179,9 @@ fn carry_to(
 }
 
 fn tell(target: Target, error: Error, refusals: &Refusals) {
-    if refusals.is_new((target.endpoint, error.to_string())) {
-        warn!("{}: {error}", target.endpoint);
+    let cause = cause_of_connecting(error, Kind::Stream);
+    if refusals.is_new((target.endpoint, cause.clone())) {
+        warn!("{}: {cause}", target.endpoint);
     }
 }
 
@@ -195,7 +203,7 @@ impl NotDialled {
                 if error != Error::Closed {
                     tell(target, error, refusals);
                 }
-                error.into()
+                CommandError::connecting(error, Kind::Stream)
             }
         }
     }
@@ -214,7 +222,7 @@ fn dial_peer(means: &Means, socket: &LocalSocket, target: Target) -> Result<Stre
             }
             retry::connect_once(client, target, left).map(Some)
         },
-        |error| wants.passes(error, &mut waiting, "each connection", *patience),
+        |error| wants.passes(error, &mut waiting, target.endpoint, "each connection", *patience),
     );
     match (dialled, waiting) {
         (Ok(Some(stream)), _) => Ok(stream),

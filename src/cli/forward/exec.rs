@@ -34,8 +34,15 @@ const LOOK: Duration = Duration::from_millis(20);
 
 /// What commands do not inherit: what lets this process in at the relay and through its proxy, and what is between
 /// it and its service manager.
-const KEPT: [&str; 6] =
-    ["BYWAY_TOKEN", "BYWAY_OWNER", "BYWAY_PROXY", "NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID"];
+const KEPT: [&str; 7] = [
+    "BYWAY_TOKEN",
+    "BYWAY_OWNER",
+    "BYWAY_PROXY",
+    "BYWAY_HEADERS",
+    "NOTIFY_SOCKET",
+    "WATCHDOG_USEC",
+    "WATCHDOG_PID",
+];
 
 /// The commands that run.
 static RUNNING: Running = Running(Mutex::new(Groups::Open(Vec::new())));

@@ -52,8 +52,9 @@ where
     for<'c> Held: From<&'c Channel<K>>,
     Channel<K>: Send + Sync,
 {
-    let Means { client, permits, patience, wants } = means;
+    let Means { client, permits, patience, claim, wants } = means;
     let mut listener = retry::listen::<K>(client, endpoint, *patience)?;
+    claim.note_granted();
     say(format_args!("listening on {endpoint}"));
     notify::ready(format_args!("listening on {endpoint}"));
     again::watch_path(client)?;
@@ -65,11 +66,13 @@ where
             Err(error) if life == Life::ForEver && again::passes(error) => {
                 // What is left of it may not be in the way of the next claim.
                 drop(listener);
-                let claim = |wait| claim_once::<K>(means, endpoint, wait);
-                match again::claim(endpoint, error, claim) {
+                claim.note_lost();
+                let attempt = |wait| claim_once::<K>(means, endpoint, wait);
+                match again::claim(endpoint, error, attempt) {
                     Ok(again) => listener = again,
                     Err(error) => break error,
                 }
+                claim.note_granted();
                 continue;
             }
             Err(error) => break error,
@@ -92,7 +95,7 @@ where
         }
     };
     // A newer process may have taken over: this process still brings to an end what it accepted.
-    permits.wait_empty();
+    notify::alive_until(|turn| permits.wait_empty(turn));
     let _ = client.close(LAST_WORD);
     Err(lost.into())
 }
@@ -109,9 +112,12 @@ fn serve_last<K: ChannelKind>(
     means: &Means,
     channel: Channel<K>,
     permit: Permit,
-    serve: &impl Fn(&Channel<K>) -> io::Result<()>,
-) -> Result<(), CommandError> {
-    let served = serve(&channel).map_err(CommandError::stream);
+    serve: &(impl Fn(&Channel<K>) -> io::Result<()> + Sync),
+) -> Result<(), CommandError>
+where
+    Channel<K>: Sync,
+{
+    let served = notify::alive_during(|| serve(&channel)).map_err(CommandError::stream);
     drop((channel, permit));
     let _ = means.client.close(LAST_WORD);
     served

@@ -16,24 +16,25 @@ pub mod listen;
 mod socks;
 pub mod udp;
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::hash::Hash;
 use std::io;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use byway::Error;
 use byway::client::{Client, Stream};
 use byway::error::{PeerError, ResourceError};
+use byway::{Endpoint, Error};
 use rustix::io::Errno;
 use tracing::debug;
 
 use super::local::LocalSocket;
+use super::metrics::Claim;
 use super::open::Opened;
 use super::permits::{Permit, Permits};
 use super::shortage::{Shortage, Waiting};
-use super::splice;
+use super::{notify, splice};
 
 /// Pause before the system is asked again for a file descriptor that it did not have.
 const PAUSE: Duration = Duration::from_millis(100);
@@ -57,6 +58,7 @@ pub struct Means {
     permits: Arc<Permits>,
     /// How long a connection waits for its listener.
     patience: Duration,
+    claim: Claim,
     wants: Arc<Wants>,
 }
 
@@ -66,6 +68,7 @@ impl Means {
             client: opened.client.clone(),
             permits: Arc::clone(&opened.permits),
             patience: opened.patience,
+            claim: opened.claim.clone(),
             wants: Wants::new(),
         }
     }
@@ -75,7 +78,9 @@ impl Means {
 struct Wants {
     permits: Arc<Shortage>,
     descriptors: Arc<Shortage>,
-    peer: Arc<Shortage>,
+    /// Listeners that are waited for, by their endpoints. The last of these that wait, and the line that tells of the end,
+    /// keep the value.
+    peers: Mutex<HashMap<Endpoint, Weak<Shortage>>>,
 }
 
 impl Wants {
@@ -83,7 +88,7 @@ impl Wants {
         Arc::new(Self {
             permits: Shortage::new("too many connections"),
             descriptors: Shortage::new("no file descriptors"),
-            peer: Shortage::new("the peer takes no connections"),
+            peers: Mutex::default(),
         })
     }
 
@@ -94,7 +99,7 @@ impl Wants {
             let _waiting = self
                 .permits
                 .wait(format_args!("all {most} places are taken, others wait until one is free"));
-            permits.take()
+            notify::alive_until(|turn| permits.take_within(turn))
         })
     }
 
@@ -123,12 +128,23 @@ impl Wants {
         }
     }
 
+    fn peer(&self, endpoint: Endpoint) -> Arc<Shortage> {
+        let mut peers = self.peers.lock().unwrap_or_else(PoisonError::into_inner);
+        peers.retain(|_, peer| peer.strong_count() > 0);
+        peers.get(&endpoint).and_then(Weak::upgrade).unwrap_or_else(|| {
+            let peer = Shortage::new(format!("{endpoint} takes no connections"));
+            peers.insert(endpoint, Arc::downgrade(&peer));
+            peer
+        })
+    }
+
     /// Whether the error of a connector passes: another channel is free soon, or the listener may come. `waiting`
     /// notes that `what`, as in `each connection`, waits for the listener within `patience`.
-    fn passes<'w>(
-        &'w self,
+    fn passes(
+        &self,
         error: Error,
-        waiting: &mut Option<Waiting<'w>>,
+        waiting: &mut Option<Waiting>,
+        endpoint: Endpoint,
         what: &str,
         patience: Duration,
     ) -> bool {
@@ -138,7 +154,8 @@ impl Wants {
             Error::Peer(PeerError::BacklogFull | PeerError::NoListener) => {
                 waiting.get_or_insert_with(|| {
                     let seconds = patience.as_secs();
-                    self.peer.wait(format_args!("{error}; {what} waits up to {seconds} s"))
+                    let peer = self.peer(endpoint);
+                    peer.wait(format_args!("{error}; {what} waits up to {seconds} s"))
                 });
                 true
             }

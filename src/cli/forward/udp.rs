@@ -10,17 +10,17 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use byway::Error;
 use byway::client::{DatagramChannel, Readiness};
 use byway::error::{ConfigError, PeerError};
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use byway::{Error, Kind};
+use rustix::event::{PollFd, PollFlags, poll};
 use rustix::io::Errno;
 use tracing::{debug, warn};
 
 use super::{Life, Means, PAUSE, Told, again, start};
-use crate::cli::failure::CommandError;
+use crate::cli::failure::{CommandError, cause_of_connecting};
 use crate::cli::peers::{self, Target};
-use crate::cli::sockets;
+use crate::cli::sockets::{self, time};
 use crate::cli::{LAST_WORD, announce, notify, retry};
 
 /// How long a flow without datagrams lives, in seconds: as long as a NAT is to keep a mapping at least (RFC
@@ -189,10 +189,6 @@ fn connected(to: &str) -> io::Result<UdpSocket> {
     Err(last)
 }
 
-fn time(duration: Duration) -> Timespec {
-    Timespec { tv_sec: duration.as_secs() as _, tv_nsec: duration.subsec_nanos().into() }
-}
-
 /// Whose datagrams a flow carries: the socket at which they come, by its number, and who sends them.
 type Source = (usize, SocketAddr);
 
@@ -264,13 +260,16 @@ pub fn connect(udp: Udp, target: Target, from: &str, life: Life) -> Result<(), C
     let near = Arc::new(Near { udp, target, sockets, flows, refusals });
     let mut buffer = vec![0; LONGEST];
     loop {
+        // Behind the client's lock.
+        let _ = client.readiness();
+        notify::alive();
         let mut fds = vec![PollFd::new(&ended, PollFlags::IN)];
         fds.extend(
             near.sockets
                 .iter()
                 .map(|socket| PollFd::from_borrowed_fd(socket.as_fd(), PollFlags::IN)),
         );
-        match poll(&mut fds, None) {
+        match poll(&mut fds, notify::turn().map(time).as_ref()) {
             Ok(_) | Err(Errno::INTR) => {}
             Err(error) => return Err(io::Error::from(error).into()),
         }
@@ -283,7 +282,7 @@ pub fn connect(udp: Udp, target: Target, from: &str, life: Life) -> Result<(), C
                 Ok((n, address)) => {
                     let started = near.take((at, address), &buffer[..n]);
                     if let (Some(flow), Life::Once) = (&started, life) {
-                        return near.serve_once(flow);
+                        return notify::alive_during(|| near.serve_once(flow));
                     }
                     if let Some(flow) = started {
                         Near::start(&near, flow);
@@ -393,7 +392,8 @@ impl Near {
         let mut permit = means.permits.take();
         let channel = self.open(flow).inspect_err(|error| {
             if *error != Error::Closed && self.refusals.is_new(error.to_string()) {
-                warn!("{}: {error}; datagrams are dropped", self.target.endpoint);
+                let cause = cause_of_connecting(*error, Kind::Datagram);
+                warn!("{}: {cause}; datagrams are dropped", self.target.endpoint);
             }
         })?;
         permit.hold(&channel);
@@ -457,7 +457,10 @@ impl Near {
                 peers::tell_key(&channel, self.target.endpoint);
                 Ok(channel)
             },
-            |error| wants.passes(error, &mut waiting, "each address", *patience),
+            |error| {
+                let endpoint = self.target.endpoint;
+                wants.passes(error, &mut waiting, endpoint, "each address", *patience)
+            },
         )
     }
 }

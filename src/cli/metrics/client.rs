@@ -1,9 +1,10 @@
 //! What a client of a relay tells: a forward, or a pipe.
 
 use std::fmt;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
-use byway::client::Client;
+use byway::client::{self, Client};
 use prometheus_client::registry::Unit::{Bytes, Seconds};
 
 use super::{Readiness, Watched, Writer};
@@ -12,13 +13,55 @@ use super::{Readiness, Watched, Writer};
 #[derive(Debug)]
 pub struct WatchedClient {
     client: Client,
+    claim: Claim,
     opened: Instant,
 }
 
 impl WatchedClient {
-    /// A client that was just opened.
-    pub fn new(client: &Client) -> Self {
-        Self { client: client.clone(), opened: Instant::now() }
+    /// A client that was just started, and listens by this claim.
+    pub fn new(client: &Client, claim: &Claim) -> Self {
+        Self { client: client.clone(), claim: claim.clone(), opened: Instant::now() }
+    }
+}
+
+/// How a command stands with the name at which it listens. Clones are of the same.
+#[derive(Debug, Clone)]
+pub struct Claim(Arc<Mutex<Standing>>);
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Standing {
+    /// It connects, and has no name.
+    Needless,
+    /// The relay has not granted it, or another client has it.
+    Wanted,
+    Granted,
+}
+
+impl Claim {
+    /// Of a command that connects.
+    pub fn needless() -> Self {
+        Self(Arc::new(Mutex::new(Standing::Needless)))
+    }
+
+    /// Of a command that will listen.
+    pub fn wanted() -> Self {
+        Self(Arc::new(Mutex::new(Standing::Wanted)))
+    }
+
+    pub fn note_granted(&self) {
+        self.set(Standing::Granted);
+    }
+
+    pub fn note_lost(&self) {
+        self.set(Standing::Wanted);
+    }
+
+    fn set(&self, standing: Standing) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = standing;
+    }
+
+    fn get(&self) -> Standing {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -64,8 +107,15 @@ impl Watched for WatchedClient {
     }
 
     fn readiness(&self) -> Readiness {
-        // The counters are behind the client's lock.
-        let _ = self.client.stats();
-        Readiness::Ready
+        // Behind the client's lock: one that hangs does not answer. A client that neither listens nor has a channel asks its
+        // relay nothing, and is as ready as it was when it last did.
+        let was_open = self.client.readiness().intersects(client::Readiness::OPEN);
+        match self.claim.get() {
+            _ if !was_open || self.client.blocked().is_some() => {
+                Readiness::NotReady("the relay is not reached")
+            }
+            Standing::Wanted => Readiness::NotReady("the relay has not granted the name"),
+            Standing::Needless | Standing::Granted => Readiness::Ready,
+        }
     }
 }

@@ -24,7 +24,7 @@ use clap::Args;
 use super::failure::CommandError;
 use super::{parse, say, sockets};
 use access::Access;
-pub use client::WatchedClient;
+pub use client::{Claim, WatchedClient};
 use server::Server;
 use writer::Writer;
 

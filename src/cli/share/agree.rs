@@ -5,6 +5,8 @@
 //! a relay that stands between with keys of its own cannot pass it on. The receiver proves its key first: a stranger who
 //! leaves before has learnt nothing, and a stranger who proves it wrong has used the only guess.
 
+use std::fmt;
+
 use byway::client::Stream;
 use byway::secure::PublicKey;
 use spake2::{Ed25519Group, Identity, Password, Spake2};
@@ -34,6 +36,16 @@ pub enum Refused {
     Stopped(Stop),
     /// The other end went away, or does not keep to the protocol: nothing was learnt by it.
     Lost(Lost),
+}
+
+impl fmt::Display for Refused {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::WrongCode => f.write_str("it has another code"),
+            Self::Stopped(_) => f.write_str("it gave up"),
+            Self::Lost(lost) => lost.fmt(f),
+        }
+    }
 }
 
 impl From<Lost> for Refused {

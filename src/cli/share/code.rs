@@ -70,6 +70,11 @@ impl Code {
         Ok(code)
     }
 
+    /// What the relay sees of it.
+    pub fn number(&self) -> u32 {
+        self.number
+    }
+
     /// Where the sender listens. Nothing of the words is in it.
     pub fn endpoint(&self) -> Result<Endpoint, byway::Error> {
         Ok(format!("send-{}:1", self.number).parse::<Endpoint>()?)

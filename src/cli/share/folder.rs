@@ -18,10 +18,15 @@ use serde::{Deserialize, Serialize};
 use super::message::{Attributes, PIECE, Secret};
 use super::names;
 use super::note::{Last, Note};
+use super::own;
 use super::placing::{self, Place, Stand};
 
 /// Most octets of a name that a part's name begins with, so that the rest fits into 255.
 const BEGINNING: usize = 200;
+
+/// Hexadecimal digits of the hash in a part's name: 64 bits, so that of all names that an offer can have no two
+/// have the same part.
+const DIGITS: usize = 16;
 
 /// What a file or folder is for the system, whatever its names: device and inode.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -75,18 +80,18 @@ pub struct Made {
 /// The name of a hidden part, which belongs to one transfer.
 pub fn part_name(name: &[u8], secret: &Secret) -> Vec<u8> {
     let hash = blake3::keyed_hash(&secret.0, name).to_hex();
-    let beginning = &name[..name.len().min(BEGINNING)];
-    [b".", beginning, b".", &hash.as_bytes()[..8], names::PART].concat()
+    [b".", names::beginning(name, BEGINNING), b".", &hash.as_bytes()[..DIGITS], names::PART]
+        .concat()
 }
 
 pub const FOLDER: OFlags =
     OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::NOFOLLOW).union(OFlags::CLOEXEC);
 const WRITTEN: OFlags =
     OFlags::WRONLY.union(OFlags::NOFOLLOW).union(OFlags::CLOEXEC).union(OFlags::NONBLOCK);
-pub const PRIVATE_FOLDER: Mode = Mode::RWXU;
+const PRIVATE_FOLDER: Mode = Mode::RWXU;
 /// Leaves nothing to others.
 const PRIVATE_MASK: Mode = Mode::RWXG.union(Mode::RWXO);
-pub const PRIVATE_FILE: Mode = Mode::RUSR.union(Mode::WUSR);
+const PRIVATE_FILE: Mode = Mode::RUSR.union(Mode::WUSR);
 
 impl Folder {
     /// Opens it, while no other thread makes files. Notes are kept in that other folder.
@@ -135,8 +140,8 @@ impl Folder {
             true => make_folder(self.root.as_fd(), &place.part)?,
             false => {
                 // Not to be written: it may be whole already, and read-only as the sender's.
-                let flags = OFlags::RDONLY | OFlags::CREATE | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-                openat(&self.root, &place.part, flags, PRIVATE_FILE)?
+                let flags = OFlags::RDONLY | OFlags::CREATE;
+                own::open(self.root.as_fd(), &place.part, flags, PRIVATE_FILE)?
             }
         };
         if self.lock.is_none() {
@@ -240,8 +245,7 @@ impl Folder {
     /// The file at a path, to read what it has; `None` if there is none.
     pub fn begun(&mut self, path: &[u8]) -> io::Result<Option<File>> {
         let (folder, name) = self.locate(path)?;
-        let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
-        match openat(folder, &name, flags, Mode::empty()) {
+        match own::open(folder, &name, OFlags::RDONLY | OFlags::NONBLOCK, PRIVATE_FILE) {
             Ok(fd) => {
                 let file = File::from(fd);
                 match file.metadata()?.is_file() {
@@ -275,17 +279,8 @@ impl Folder {
             return self.create(path)?.ok_or(ErrorKind::AlreadyExists.into());
         }
         let (folder, name) = self.locate(path)?;
-        let open = || openat(folder, &name, WRITTEN, Mode::empty());
-        let fd = match open() {
-            // It was whole, and read-only, and the sender's is longer now.
-            Err(Errno::ACCESS) => {
-                let read = openat(folder, &name, OFlags::RDONLY | OFlags::NOFOLLOW, Mode::empty())?;
-                fchmod(read, PRIVATE_FILE)?;
-                open()?
-            }
-            fd => fd?,
-        };
-        let mut file = File::from(fd);
+        // It may have been whole, and read-only, and the sender's is longer now.
+        let mut file = File::from(own::open(folder, &name, WRITTEN, PRIVATE_FILE)?);
         file.set_len(offset)?;
         io::Seek::seek(&mut file, io::SeekFrom::Start(offset))?;
         let id = FileId::of(&fstat(&file)?);
@@ -385,7 +380,7 @@ fn make_folder(within: BorrowedFd<'_>, name: &[u8]) -> io::Result<OwnedFd> {
         Ok(()) | Err(Errno::EXIST) => {}
         Err(error) => return Err(error.into()),
     }
-    let fd = openat(within, name, FOLDER, Mode::empty())?;
+    let fd = own::open(within, name, FOLDER, PRIVATE_FOLDER)?;
     // It may have been left before, with the sender's permissions.
     fchmod(&fd, PRIVATE_FOLDER)?;
     Ok(fd)
@@ -421,7 +416,7 @@ pub fn identity(within: BorrowedFd<'_>, name: &[u8]) -> io::Result<Option<FileId
 }
 
 /// The names of what is in a folder.
-pub fn entries(folder: &OwnedFd) -> io::Result<HashSet<Vec<u8>>> {
+pub fn entries(folder: impl AsFd) -> io::Result<HashSet<Vec<u8>>> {
     let mut names = HashSet::new();
     for entry in rustix::fs::Dir::read_from(folder)? {
         let name = entry?.file_name().to_bytes().to_vec();
@@ -440,7 +435,7 @@ fn remove_all(within: BorrowedFd<'_>, name: &[u8]) -> io::Result<()> {
         Err(Errno::ISDIR | Errno::PERM) => {}
         Err(error) => return Err(error.into()),
     }
-    let folder = openat(within, name, FOLDER, Mode::empty())?;
+    let folder = own::open(within, name, FOLDER, PRIVATE_FOLDER)?;
     fchmod(&folder, PRIVATE_FOLDER)?;
     for name in entries(&folder)? {
         remove_all(folder.as_fd(), &name)?;

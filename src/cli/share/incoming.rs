@@ -7,6 +7,8 @@ use std::path::{Path, PathBuf};
 use byway::client::Stream;
 use indicatif::HumanBytes;
 
+use super::amount::Amount;
+use super::ear::Ear;
 use super::folder::Folder;
 use super::kept;
 use super::line::Line;
@@ -52,7 +54,7 @@ enum Stage {
     /// Nothing was offered yet.
     New,
     /// So much was agreed to, and comes.
-    Agreed { files: u64, octets: u64 },
+    Agreed(Amount),
     /// All of an offer is in its place, but for so many files that the sender could not send.
     Complete { faults: u64, mark: [u8; 32] },
 }
@@ -60,8 +62,7 @@ enum Stage {
 /// What a sender offers.
 struct Offer {
     items: Vec<(Vec<u8>, bool)>,
-    files: u64,
-    octets: u64,
+    amount: Amount,
     mark: [u8; 32],
 }
 
@@ -86,7 +87,7 @@ impl Incoming {
         &mut self,
         line: &Line,
         stream: &Stream,
-        reader: &mut Reader<Stream>,
+        reader: &mut Reader<Ear>,
         secret: &Secret,
     ) -> Result<u64, Stopped> {
         let offer = read_offer(reader)?;
@@ -106,9 +107,9 @@ impl Incoming {
         }
         self.agree(&offer, secret)?;
         write(&Message::Accept)?;
-        let progress = Progress::new(self.audience, offer.octets);
-        let (files, octets, mark) = (offer.files, offer.octets, offer.mark);
-        let taking = Taking::new(&mut self.folder, &self.path, files, octets, progress)?;
+        let Offer { amount, mark, .. } = offer;
+        let progress = Progress::new(self.audience, amount.octets);
+        let taking = Taking::new(&mut self.folder, &self.path, amount, progress)?;
         let (faults, progress) = taking.all(line, stream, reader)?;
         let committed = self.folder.commit(faults, mark, secret);
         committed.map_err(|(name, error)| failure(&self.path, &name, &error))?;
@@ -145,7 +146,7 @@ impl Incoming {
     /// Looks at an offer: whether the user wants it, where it goes, whether there is room.
     fn agree(&mut self, offer: &Offer, secret: &Secret) -> Result<(), Stopped> {
         match self.stage {
-            Stage::Agreed { files, octets } => {
+            Stage::Agreed(agreed) => {
                 let places = self.folder.places().iter();
                 let are_same = places
                     .map(|place| (&place.offered, place.is_folder))
@@ -153,13 +154,16 @@ impl Incoming {
                 if !are_same {
                     return protocol("something else is offered than before");
                 }
-                if offer.files > files || offer.octets > octets {
+                if agreed.without(offer.amount).is_none() {
+                    self.check_room(offer.amount.octets.saturating_sub(agreed.octets))?;
                     self.wishes.consent(&question(offer, &self.path))?;
                 }
             }
             Stage::New | Stage::Complete { .. } => {
                 let plan = self.wishes.plan(&self.folder, &self.path, &offer.items, secret)?;
-                self.check_room(offer, &plan)?;
+                if !self.is_begun(&plan)? {
+                    self.check_room(offer.amount.octets)?;
+                }
                 self.wishes.consent(&question(offer, &self.path))?;
                 for place in plan {
                     let name = place.offered.clone();
@@ -168,27 +172,30 @@ impl Incoming {
                 }
             }
         }
-        self.stage = Stage::Agreed { files: offer.files, octets: offer.octets };
+        self.stage = Stage::Agreed(offer.amount);
         Ok(())
     }
 
-    /// Refuses what has no room, unless some of it is here already.
-    fn check_room(&self, offer: &Offer, plan: &[Place]) -> Result<(), Stopped> {
-        let fail = |name: &[u8], error: &io::Error| failure(&self.path, name, error);
+    /// Whether some of it is here already.
+    fn is_begun(&self, plan: &[Place]) -> Result<bool, Stopped> {
         for place in plan {
             let begun = self.folder.kind(&place.part);
-            if begun.map_err(|error| fail(&place.offered, &error))?.is_some() {
-                return Ok(());
+            if begun.map_err(|error| failure(&self.path, &place.offered, &error))?.is_some() {
+                return Ok(true);
             }
         }
-        let free = self.folder.free().map_err(|error| fail(b"", &error))?;
-        if free >= offer.octets {
+        Ok(false)
+    }
+
+    /// Refuses what has no room.
+    fn check_room(&self, octets: u64) -> Result<(), Stopped> {
+        let free = self.folder.free().map_err(|error| failure(&self.path, b"", &error))?;
+        if free >= octets {
             return Ok(());
         }
         let line = format!(
-            "{} has room for {free} octets, and {} are to come; free some, or name another folder (--output), with the same code",
+            "{} has room for {free} octets, and {octets} more are to come; free some, or name another folder (--output), with the same code",
             self.path.display(),
-            offer.octets
         );
         Err(Stopped::Here(CommandError::failed(line), Stop::Failed))
     }
@@ -201,14 +208,18 @@ fn question(offer: &Offer, path: &Path) -> String {
         0 => String::new(),
         more => format!(" and {more} more"),
     };
-    let octets = HumanBytes(offer.octets);
-    let files = Count(offer.files, "file");
-    format!("{names}{more}: {files}, {octets}. Receive into {}?", path.display())
+    let octets = HumanBytes(offer.amount.octets);
+    let files = Count::files(offer.amount.files);
+    let folders = match offer.amount.folders {
+        0 => String::new(),
+        folders => format!(" in {}", Count::folders(folders)),
+    };
+    format!("{names}{more}: {files}{folders}, {octets}. Receive into {}?", path.display())
 }
 
-fn read_offer(reader: &mut Reader<Stream>) -> Result<Offer, Stopped> {
-    let (count, files, octets, mark) = match reader.message()? {
-        Message::Offer { items, files, octets, mark } => (items as usize, files, octets, mark),
+fn read_offer(reader: &mut Reader<Ear>) -> Result<Offer, Stopped> {
+    let (count, amount, mark) = match reader.message()? {
+        Message::Offer { items, amount, mark } => (items as usize, amount, mark),
         Message::Stop(why) => return Err(Stopped::There(why)),
         _ => return protocol("a message out of turn"),
     };
@@ -231,7 +242,7 @@ fn read_offer(reader: &mut Reader<Stream>) -> Result<Offer, Stopped> {
             _ => return protocol("a message out of turn"),
         }
     }
-    Ok(Offer { items, files, octets, mark })
+    Ok(Offer { items, amount, mark })
 }
 
 /// The system's failure at this end, and how to go on.

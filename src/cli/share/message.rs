@@ -6,10 +6,14 @@ use std::io::{self, BufReader, Read, Write};
 
 use serde::{Deserialize, Serialize};
 
+use byway::Error;
 use byway::client::Stream;
+use byway::error::PeerError;
+
+use super::amount::Amount;
 
 /// The version of the conversation. Ends that differ refuse each other.
-pub const VERSION: u16 = 2;
+pub const VERSION: u16 = 3;
 
 /// Most octets of a file in one frame: large enough that frames cost nothing, small enough for two buffers.
 pub const PIECE: usize = 128 * 1024;
@@ -51,7 +55,7 @@ pub enum Message {
     /// The sender shows that it has the key; behind words the secret comes with it.
     Welcome { proof: [u8; 32], secret: Secret },
     /// What is to be sent; then come as many items. The mark is another where any name, size or time is.
-    Offer { items: u32, files: u64, octets: u64, mark: [u8; 32] },
+    Offer { items: u32, amount: Amount, mark: [u8; 32] },
     /// A file or folder that was named on the sender's command line.
     Item { name: Vec<u8>, is_folder: bool },
     /// The receiver wants it.
@@ -124,6 +128,33 @@ pub enum Lost {
     Protocol(&'static str),
 }
 
+/// For the user of a transfer, who knows of no channels and offsets.
+impl fmt::Display for Lost {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Channel(error) => {
+                let cause = error.get_ref().and_then(|cause| cause.downcast_ref::<Error>());
+                match cause {
+                    Some(Error::Peer(PeerError::Unknown { .. })) => {
+                        f.write_str("it ended, or was started again")
+                    }
+                    Some(Error::Peer(PeerError::Aborted { .. } | PeerError::Closed)) => {
+                        f.write_str("it gave the connection up")
+                    }
+                    Some(Error::Peer(PeerError::GaveUp { .. })) => {
+                        f.write_str("it heard nothing for too long")
+                    }
+                    Some(_) | None if error.kind() == io::ErrorKind::UnexpectedEof => {
+                        f.write_str("it closed the connection")
+                    }
+                    Some(_) | None => error.fmt(f),
+                }
+            }
+            Self::Protocol(cause) => write!(f, "{cause}: update the older side"),
+        }
+    }
+}
+
 impl From<io::Error> for Lost {
     fn from(error: io::Error) -> Self {
         Self::Channel(error)
@@ -147,6 +178,11 @@ pub struct Reader<R> {
 impl<R: Read> Reader<R> {
     pub fn new(from: R) -> Self {
         Self { from: BufReader::with_capacity(AT_ONCE, from), frame: Vec::new() }
+    }
+
+    /// What is read.
+    pub fn source(&mut self) -> &mut R {
+        self.from.get_mut()
     }
 
     /// Whether more has come than was given, so that the next frame needs nothing of this end.
@@ -235,6 +271,16 @@ mod tests {
             let octets = header.to_be_bytes();
             assert!(matches!(Reader::new(&octets[..]).next(), Err(Lost::Protocol(_))));
         }
+    }
+
+    #[test]
+    fn loss_is_told_without_channels_and_offsets() {
+        let lost = |error: Error| Lost::Channel(error.into()).to_string();
+        let ended = lost(PeerError::Unknown { acked: 120 }.into());
+        assert_eq!(ended, "it ended, or was started again");
+        assert!(!lost(PeerError::Aborted { received: 120 }.into()).contains("120"));
+        let cut = Reader::new(&b"ab"[..]).message().unwrap_err();
+        assert_eq!(cut.to_string(), "it closed the connection");
     }
 
     #[test]

@@ -10,8 +10,10 @@
 //! hashed, `writing` hashes and writes files while the channel is read, and `durable` waits for the disk.
 
 mod agree;
+mod amount;
 mod code;
 mod durable;
+mod ear;
 mod folder;
 mod incoming;
 mod kept;
@@ -21,6 +23,7 @@ mod names;
 mod note;
 mod outbox;
 mod outgoing;
+mod own;
 mod placing;
 mod plan;
 mod progress;

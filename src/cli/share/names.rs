@@ -35,6 +35,17 @@ pub fn is_name(part: &[u8]) -> bool {
     !is_elsewhere && part.len() <= LONGEST_PART && !part.contains(&b'/') && !part.contains(&0)
 }
 
+/// The first octets of a name, at most so many, without a piece of a character.
+pub fn beginning(name: &[u8], most: usize) -> &[u8] {
+    if name.len() <= most {
+        return name;
+    }
+    let is_within = |at: &usize| name[*at] & 0b1100_0000 == 0b1000_0000;
+    // A character has four octets at most; what has more such octets in a row is no text.
+    let end = (most.saturating_sub(3)..=most).rev().find(|at| !is_within(at)).unwrap_or(most);
+    &name[..end]
+}
+
 /// A name for people: control characters, and characters that change how others are shown, are escaped.
 pub struct Shown<'a>(pub &'a [u8]);
 
@@ -80,6 +91,20 @@ mod tests {
         fn name_is_shown_without_control_characters(name in prop::collection::vec(any::<u8>(), 0..40)) {
             prop_assert!(!Shown(&name).to_string().chars().any(char::is_control));
         }
+    }
+
+    #[test]
+    fn beginning_of_a_name_ends_with_a_whole_character() {
+        for (name, most, first) in [
+            ("abc", 3, "abc"),
+            ("abc", 2, "ab"),
+            ("aä", 2, "a"),
+            ("aäb", 3, "aä"),
+            ("😀😀", 7, "😀"),
+        ] {
+            assert_eq!(beginning(name.as_bytes(), most), first.as_bytes(), "{name} {most}");
+        }
+        assert_eq!(beginning(&[0x80; 9], 5), [0x80; 5], "no text");
     }
 
     #[test]

@@ -9,6 +9,8 @@ use std::time::Duration;
 use byway::client::Stream;
 
 use super::AHEAD;
+use super::amount::{Amount, Budget, Thing};
+use super::ear::Ear;
 use super::folder;
 use super::line::Line;
 use super::message::{self, Attributes, Fault, HEADER, Lost, Message, PIECE, Reader, Stop};
@@ -30,10 +32,7 @@ pub enum End {
 
 impl From<Lost> for End {
     fn from(lost: Lost) -> Self {
-        match lost {
-            Lost::Channel(error) => Self::Lost(error.to_string()),
-            Lost::Protocol(cause) => Self::Lost(format!("{cause}: update the older side")),
-        }
+        Self::Lost(lost.to_string())
     }
 }
 
@@ -46,8 +45,7 @@ impl From<io::Error> for End {
 /// How much there is to send.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Totals {
-    files: u64,
-    octets: u64,
+    amount: Amount,
     unreadable: u64,
     special: u64,
     /// Of the names, sizes, permissions and times of all, in whatever order a folder gives them.
@@ -57,37 +55,41 @@ pub struct Totals {
 impl Totals {
     /// Counts, and tells what is left out.
     pub fn of(items: &[Item]) -> Self {
-        Self::default().again(items)
+        Self::default().again(items, |_, _| {})
     }
 
     /// Counts once more, since a receiver may come long after; tells what is left out if that is more or less.
-    pub fn again(self, items: &[Item]) -> Self {
+    pub fn again(self, items: &[Item], mut offer: impl FnMut(&[u8], Thing)) -> Self {
         let mut totals = Self::default();
         for step in Walk::new(items) {
             match step {
                 Step::File { path, size, attributes, .. } => {
-                    totals.files += 1;
-                    totals.octets = totals.octets.saturating_add(size);
+                    totals.amount = totals.amount.and(Amount::file(size));
                     totals.mark(b"file", &path, size, &attributes);
+                    offer(&path, Thing::File { size });
                 }
                 Step::Leave { path, attributes } => totals.mark(b"folder", &path, 0, &attributes),
                 Step::Left { fault: Fault::Special, .. } => totals.special += 1,
-                Step::Left { fault: Fault::Unreadable | Fault::Changed, .. } => {
+                Step::Left { path, fault: Fault::Unreadable | Fault::Changed } => {
                     totals.unreadable += 1;
+                    offer(&path, Thing::Unreadable);
                 }
-                Step::Enter { .. } => {}
+                Step::Enter { path } => {
+                    totals.amount = totals.amount.and(Amount::FOLDER);
+                    offer(&path, Thing::Folder);
+                }
             }
         }
         if totals.special > 0 && totals.special != self.special {
             say(format_args!(
-                "byway: {} links, devices, sockets or pipes are left out (-v names them)",
-                totals.special
+                "byway: left out: {} (-v names them)",
+                Count::special(totals.special)
             ));
         }
         if totals.unreadable > 0 && totals.unreadable != self.unreadable {
             tell(format_args!(
-                "byway: {} files or folders cannot be read, or are there no more (-v names them)",
-                totals.unreadable
+                "byway: {} cannot be read or found (-v names them)",
+                Count::files_or_folders(totals.unreadable)
             ));
         }
         totals
@@ -109,13 +111,14 @@ impl Totals {
 pub fn carry(
     line: &Line,
     stream: &Stream,
-    mut reader: Reader<Stream>,
+    mut reader: Reader<Ear>,
     items: &[Item],
     totals: Totals,
+    budget: Budget,
     audience: Audience,
 ) -> Result<u64, End> {
-    let Totals { files, octets, unreadable, mark, .. } = totals;
-    line.say(stream, &Message::Offer { items: items.len() as u32, files, octets, mark })?;
+    let Totals { amount, mark, .. } = totals;
+    line.say(stream, &Message::Offer { items: items.len() as u32, amount, mark })?;
     for item in items {
         let (name, is_folder) = (item.name.clone(), item.is_folder);
         line.say(stream, &Message::Item { name, is_folder })?;
@@ -124,7 +127,7 @@ pub fn carry(
         Message::Accept => {}
         Message::Complete { faults } => {
             if faults > 0 {
-                let files = Count(faults, "file");
+                let files = Count::files(faults);
                 tell(format_args!("byway: the receiver has all from before, but for {files}"));
             }
             return Ok(faults);
@@ -138,13 +141,12 @@ pub fn carry(
     let mut sending = Sending {
         outbox: Outbox::open(line, stream)?,
         answers,
-        offered: files + unreadable,
-        files,
-        octets,
+        walk: Walk::new(items),
+        budget,
         faults: 0,
-        progress: Progress::new(audience, octets),
+        progress: Progress::new(audience, amount.octets),
     };
-    match sending.all(items) {
+    match sending.all() {
         Ok(()) => {
             sending.progress.end("sent");
             Ok(sending.faults)
@@ -156,7 +158,7 @@ pub fn carry(
 }
 
 /// Passes on what the receiver says, also while octets are being written.
-fn listen(stream: &Stream, mut reader: Reader<Stream>, give: &SyncSender<Result<Message, Lost>>) {
+fn listen(stream: &Stream, mut reader: Reader<Ear>, give: &SyncSender<Result<Message, Lost>>) {
     loop {
         let message = reader.message();
         let is_last = !matches!(message, Ok(Message::Have { .. }));
@@ -173,24 +175,21 @@ fn listen(stream: &Stream, mut reader: Reader<Stream>, give: &SyncSender<Result<
     }
 }
 
-struct Sending {
+struct Sending<'a> {
     outbox: Outbox,
     answers: Receiver<Result<Message, Lost>>,
-    /// Files that were counted, readable or not, and did not turn up yet.
-    offered: u64,
-    /// Files and octets that may still be announced: the receiver agreed to no more.
-    files: u64,
-    octets: u64,
+    walk: Walk<'a>,
+    budget: Budget,
     faults: u64,
     progress: Progress,
 }
 
-impl Sending {
-    fn all(&mut self, items: &[Item]) -> Result<(), End> {
-        let (mut walk, mut ahead) = (Walk::new(items), VecDeque::new());
+impl Sending<'_> {
+    fn all(&mut self) -> Result<(), End> {
+        let mut ahead = VecDeque::new();
         loop {
             while ahead.len() < AHEAD
-                && let Some(step) = walk.next()
+                && let Some(step) = self.walk.next()
             {
                 ahead.extend(self.announce(step)?);
             }
@@ -209,10 +208,10 @@ impl Sending {
                 None => break,
             }
         }
-        let gone = self.offered;
+        let gone = self.budget.gone();
         if gone > 0 {
             self.faults += gone;
-            let files = Count(gone, "file");
+            let files = Count::files(gone);
             tell(format_args!("byway: {files} went away while others were sent"));
         }
         self.say(&Message::Done { gone })?;
@@ -224,32 +223,33 @@ impl Sending {
 
     /// Announces a step; gives what is to be done when its turn comes.
     fn announce(&mut self, step: Step) -> Result<Option<Step>, End> {
-        if let Step::File { .. } | Step::Left { fault: Fault::Unreadable | Fault::Changed, .. } =
-            step
-        {
-            self.offered = self.offered.saturating_sub(1);
-        }
         match &step {
             Step::Enter { path } => {
-                self.say(&Message::Folder { path: path.clone() })?;
-                return Ok(None);
+                if self.budget.take(path, Thing::Folder) {
+                    self.say(&Message::Folder { path: path.clone() })?;
+                } else {
+                    self.walk.pass_over();
+                    self.leave_out(path, Fault::Changed)?;
+                }
+                Ok(None)
             }
             Step::File { path, size, .. } => {
-                let left = (self.files.checked_sub(1), self.octets.checked_sub(*size));
-                let (Some(files), Some(octets)) = left else {
+                if !self.budget.take(path, Thing::File { size: *size }) {
                     self.leave_out(path, Fault::Changed)?;
                     return Ok(None);
-                };
-                (self.files, self.octets) = (files, octets);
+                }
                 self.say(&Message::File { path: path.clone(), size: *size })?;
+                Ok(Some(step))
             }
-            Step::Leave { .. } => {}
+            Step::Leave { .. } => Ok(Some(step)),
             Step::Left { path, fault } => {
+                if let Fault::Unreadable | Fault::Changed = fault {
+                    self.budget.take(path, Thing::Unreadable);
+                }
                 self.leave_out(path, *fault)?;
-                return Ok(None);
+                Ok(None)
             }
         }
-        Ok(Some(step))
     }
 
     /// Sends what the receiver lacks of a file.

@@ -4,17 +4,13 @@ use std::collections::HashSet;
 use std::io::{self, ErrorKind};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
-use rustix::fs::{
-    AtFlags, Mode, OFlags, RenameFlags, fchmod, linkat, mkdirat, openat, renameat, renameat_with,
-    unlinkat,
-};
+use rustix::fs::{AtFlags, RenameFlags, linkat, renameat, renameat_with, statat, unlinkat};
 use rustix::io::Errno;
 use serde::{Deserialize, Serialize};
 
-use super::folder::{
-    FOLDER, FailedAt, FileId, PRIVATE_FILE, PRIVATE_FOLDER, entries, identity, part_name, sync,
-};
+use super::folder::{FailedAt, FileId, entries, identity, part_name, sync};
 use super::message::Secret;
+use super::own::Unlocked;
 
 /// A file or folder of the offer, and where it goes.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -101,6 +97,7 @@ impl Placing {
         let source = identity(from, name)?.ok_or(ErrorKind::NotFound)?;
         match put_new(from, name, to, new) {
             Err(Errno::EXIST) if replaces => self.merge(from, name, to, new)?,
+            Err(Errno::ACCESS) => put_unlocked(from, name, to, new)?,
             result => result?,
         }
         self.placed.insert(source);
@@ -118,20 +115,32 @@ impl Placing {
         if identity(to, new)?.is_some_and(|there| self.placed.contains(&there)) {
             return Err(io::Error::other("another file of this transfer has this name there"));
         }
-        let source = match openat(from, name, FOLDER, Mode::empty()) {
+        let source = match Unlocked::open(from, name) {
             Ok(source) => source,
             // The system lets no file replace a folder.
             Err(Errno::NOTDIR | Errno::LOOP) => return Ok(renameat(from, name, to, new)?),
             Err(error) => return Err(error.into()),
         };
-        let target = openat(to, new, FOLDER, Mode::empty())?;
-        fchmod(&source, PRIVATE_FOLDER)?;
+        let target = Unlocked::open(to, new)?;
         for name in entries(&source)? {
             self.put(source.as_fd(), &name, target.as_fd(), &name, true)?;
         }
         sync(&target)?;
         Ok(unlinkat(from, name, AtFlags::REMOVEDIR)?)
     }
+}
+
+/// Gives a name that nothing has to a folder that goes into another one. It has to be writable for that, since its `..`
+/// changes, and is not where the sender's is not.
+fn put_unlocked(
+    from: BorrowedFd<'_>,
+    name: &[u8],
+    to: BorrowedFd<'_>,
+    new: &[u8],
+) -> rustix::io::Result<()> {
+    let denied = |error| if error == Errno::NOTDIR { Errno::ACCESS } else { error };
+    let _folder = Unlocked::open(from, name).map_err(denied)?;
+    put_new(from, name, to, new)
 }
 
 /// Gives a part a name that nothing has.
@@ -148,7 +157,8 @@ fn put_new(
 }
 
 /// The same where the file system has no renaming that replaces nothing, as NFS, 9p and sshfs: a link fails where
-/// something has the name. For a folder, and where there are no links, an empty one is made first, and replaced.
+/// something has the name. For a folder, which replaces an empty folder at most, and where there are no links, it is looked
+/// for the name a moment before: a file that another program makes in this moment is replaced, which nothing prevents there.
 fn put_new_in_steps(
     from: BorrowedFd<'_>,
     name: &[u8],
@@ -160,28 +170,18 @@ fn put_new_in_steps(
         Err(Errno::PERM | Errno::NOTSUP | Errno::NOSYS | Errno::INVAL | Errno::MLINK) => {}
         Err(error) => return Err(error),
     }
-    let undo = match openat(from, name, FOLDER, Mode::empty()) {
-        Ok(_) => {
-            mkdirat(to, new, PRIVATE_FOLDER)?;
-            AtFlags::REMOVEDIR
-        }
-        Err(Errno::NOTDIR | Errno::LOOP) => {
-            let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::CLOEXEC;
-            openat(to, new, flags, PRIVATE_FILE)?;
-            AtFlags::empty()
-        }
-        Err(error) => return Err(error),
-    };
-    renameat(from, name, to, new).inspect_err(|_| {
-        // The first failure is the one to tell.
-        let _ = unlinkat(to, new, undo);
-    })
+    match statat(to, new, AtFlags::SYMLINK_NOFOLLOW) {
+        Err(Errno::NOENT) => renameat(from, name, to, new),
+        Ok(_) => Err(Errno::EXIST),
+        Err(error) => Err(error),
+    }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::super::folder::Folder;
+    use super::super::folder::{FOLDER, Folder};
     use super::*;
+    use rustix::fs::Mode;
     use std::fs;
     use std::io::Write;
     use std::path::Path;

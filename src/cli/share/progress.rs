@@ -21,13 +21,37 @@ const TICK: Duration = Duration::from_millis(500);
 const EVERY: Duration = Duration::from_secs(1);
 
 /// So many of something, in words.
-pub struct Count(pub u64, pub &'static str);
+pub struct Count {
+    number: u64,
+    /// What one of them is, and what more are.
+    one: &'static str,
+    more: &'static str,
+}
+
+impl Count {
+    pub fn files(number: u64) -> Self {
+        Self { number, one: "file", more: "files" }
+    }
+
+    pub fn folders(number: u64) -> Self {
+        Self { number, one: "folder", more: "folders" }
+    }
+
+    pub fn files_or_folders(number: u64) -> Self {
+        Self { number, one: "file or folder", more: "files or folders" }
+    }
+
+    /// What is sent by nobody.
+    pub fn special(number: u64) -> Self {
+        let (one, more) = ("link, device, socket or pipe", "links, devices, sockets or pipes");
+        Self { number, one, more }
+    }
+}
 
 impl Display for Count {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self(number, what) = self;
-        let plural = if *number == 1 { "" } else { "s" };
-        write!(f, "{number} {what}{plural}")
+        let Self { number, one, more } = self;
+        write!(f, "{number} {}", if *number == 1 { one } else { more })
     }
 }
 
@@ -126,7 +150,7 @@ impl Progress {
         let rate = HumanBytes((carried as f64 / taken.as_secs_f64().max(0.001)) as u64);
         say(format_args!(
             "{what} {}; {carried} octets were carried in {:.1} s, {rate}/s",
-            Count(files, "file"),
+            Count::files(files),
             taken.as_secs_f64()
         ));
     }
@@ -135,5 +159,19 @@ impl Progress {
 impl Drop for Progress {
     fn drop(&mut self) {
         self.bar.finish_and_clear();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn number_is_told_with_the_right_word() {
+        let counts = [Count::files(0), Count::files(1), Count::special(1), Count::special(2)];
+        let words = counts.map(|count| count.to_string());
+        assert_eq!(words[..2], ["0 files", "1 file"]);
+        assert_eq!(words[2], "1 link, device, socket or pipe");
+        assert_eq!(words[3], "2 links, devices, sockets or pipes");
     }
 }

@@ -5,11 +5,14 @@ use std::path::PathBuf;
 use std::thread;
 use std::time::{Duration, Instant};
 
+use byway::Error;
 use byway::client::Stream;
+use byway::error::PeerError;
 use clap::Args;
 
 use super::agree::{self, Credential, Refused};
 use super::code::Code;
+use super::ear::Ear;
 use super::incoming::{Incoming, Stopped};
 use super::line::Line;
 use super::message::{Lost, Reader, Secret, Stop, stop};
@@ -108,7 +111,7 @@ fn read_code() -> io::Result<String> {
 
 fn receive(line: &Line, code: &Code, incoming: &mut Incoming) -> Result<(), CommandError> {
     let target = Target { endpoint: code.endpoint()?, key: None };
-    let mut stream = retry::connect(&line.client, target, line.patience)?;
+    let mut stream = meet(line, target, code.number())?;
     let greeted = greet(line, &stream, &Credential::Words(code));
     let (mut reader, mut secret) = greeted.map_err(|refused| explain(&refused))?;
     loop {
@@ -126,7 +129,7 @@ fn receive(line: &Line, code: &Code, incoming: &mut Incoming) -> Result<(), Comm
                     0 => Ok(()),
                     faults => Err(CommandError::failed(format_args!(
                         "{} did not come: unreadable at the sender, or changed meanwhile; all others are here",
-                        Count(faults, "file")
+                        Count::files(faults)
                     ))),
                 };
             }
@@ -136,7 +139,7 @@ fn receive(line: &Line, code: &Code, incoming: &mut Incoming) -> Result<(), Comm
                 return Err(error);
             }
             Err(Stopped::There(why)) => return Err(explain(&Refused::Stopped(why))),
-            Err(Stopped::Lost(Lost::Channel(error))) => error,
+            Err(Stopped::Lost(lost @ Lost::Channel(_))) => lost,
             Err(Stopped::Lost(Lost::Protocol(cause))) => {
                 stream.abort();
                 return Err(CommandError::failed(format_args!(
@@ -153,12 +156,49 @@ fn receive(line: &Line, code: &Code, incoming: &mut Incoming) -> Result<(), Comm
     }
 }
 
+/// Connects to the sender, and waits for one that is not there yet.
+fn meet(line: &Line, target: Target, number: u32) -> Result<Stream, CommandError> {
+    let seconds = line.patience.as_secs();
+    let mut told = None;
+    let mut tell_once = |error: Error, what: &str| {
+        if told.replace(error) != Some(error) {
+            say(format_args!("{what}: waiting up to {seconds} s (--timeout)"));
+        }
+        true
+    };
+    let met = retry::patiently(
+        line.patience,
+        thread::sleep,
+        |left| retry::connect_once(&line.client, target, left),
+        |error| match error {
+            Error::Peer(PeerError::NoListener) => {
+                tell_once(error, &format!("no byway send has the number {number} yet"))
+            }
+            Error::Peer(PeerError::BacklogFull) => tell_once(error, "the sender greets others"),
+            _ => false,
+        },
+    );
+    met.map_err(|error| match error {
+        Error::Peer(PeerError::NoListener) => CommandError::new(
+            Exit::Refused,
+            format_args!(
+                "no byway send has the number {number} at this relay; check the code, and that its sender still runs and has the same relay"
+            ),
+        ),
+        Error::Peer(PeerError::Away) => CommandError::new(
+            Exit::TimedOut,
+            "the sender has not been heard of lately; look at its network, or start it again",
+        ),
+        error => error.into(),
+    })
+}
+
 /// Looks for the sender again, which knows this end by the secret.
 fn come_back(
     line: &Line,
     target: Target,
     secret: Secret,
-) -> Result<(Stream, Reader<Stream>, Secret), CommandError> {
+) -> Result<(Stream, Reader<Ear>, Secret), CommandError> {
     let (start, mut pause) = (Instant::now(), PAUSE);
     loop {
         thread::sleep(pause);
@@ -166,7 +206,7 @@ fn come_back(
         let why = match retry::connect_once(&line.client, target, line.patience) {
             Ok(stream) => match greet(line, &stream, &Credential::Secret(secret)) {
                 Ok((reader, secret)) => return Ok((stream, reader, secret)),
-                Err(Refused::Lost(lost)) => format!("{lost:?}"),
+                Err(Refused::Lost(lost)) => lost.to_string(),
                 Err(refused) => return Err(explain(&refused)),
             },
             Err(error) => error.to_string(),
@@ -185,12 +225,11 @@ fn greet(
     line: &Line,
     stream: &Stream,
     credential: &Credential<'_>,
-) -> Result<(Reader<Stream>, Secret), Refused> {
+) -> Result<(Reader<Ear>, Secret), Refused> {
     let keys = line.keys_of_receiver(stream).map_err(io::Error::from)?;
-    let mut reader = Reader::new(stream.clone());
-    stream.set_read_timeout(Some(GREETING))?;
+    let mut reader = Reader::new(Ear::new(stream, GREETING));
     let secret = agree::receive(stream, &mut reader, &keys, credential)?;
-    stream.set_read_timeout(None)?;
+    reader.source().trust()?;
     Ok((reader, secret))
 }
 
@@ -209,11 +248,7 @@ fn explain(refused: &Refused) -> CommandError {
         ),
         Refused::Stopped(_) => CommandError::failed("the sender could not go on; ask its user"),
         Refused::Lost(lost) => CommandError::failed(format_args!(
-            "the sender was lost while the code was checked ({}); try again",
-            match lost {
-                Lost::Channel(error) => error.to_string(),
-                Lost::Protocol(cause) => (*cause).to_owned(),
-            }
+            "the sender was lost while the code was checked ({lost}); try again"
         )),
     }
 }

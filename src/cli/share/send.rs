@@ -12,7 +12,9 @@ use byway::error::ConfigError;
 use clap::Args;
 
 use super::agree::{self, Refused};
+use super::amount::Budget;
 use super::code::Code;
+use super::ear::Ear;
 use super::kept::Kept;
 use super::line::{Line, no_entropy};
 use super::message::{Reader, Secret, Stop};
@@ -62,7 +64,7 @@ enum Words {
 /// What the thread that accepts tells.
 enum Event {
     /// A receiver with the right code.
-    Receiver(Stream, Reader<Stream>),
+    Receiver(Stream, Reader<Ear>),
     /// Somebody tried another code.
     Guessed,
     Failed(Error),
@@ -125,7 +127,7 @@ fn send(options: SendOptions) -> Result<(), CommandError> {
         Ok(0) => Ok(()),
         Ok(faults) => Err(CommandError::failed(format_args!(
             "not sent: {}, as told above; look there, and send again",
-            Count(faults, "file")
+            Count::files(faults)
         ))),
         Err((error, _)) => Err(error),
     }
@@ -164,8 +166,9 @@ fn serve(
                 return Err((CommandError::new(Exit::TimedOut, line), Stays::Used));
             }
         };
-        totals = totals.again(items);
-        let end = outgoing::carry(line, &stream, reader, items, totals, audience);
+        let mut budget = Budget::default();
+        totals = totals.again(items, |path, thing| budget.offer(path, thing));
+        let end = outgoing::carry(line, &stream, reader, items, totals, budget, audience);
         let why = match end {
             Ok(faults) => return Ok(faults),
             Err(End::Stopped(Stop::Declined)) => {
@@ -245,7 +248,7 @@ fn accept(
                 continue;
             }
             (Err(why), _) => {
-                tracing::info!("a connection ended before it showed that it has the code: {why:?}");
+                tracing::info!("a connection ended before it showed that it has the code: {why}");
                 stream.abort();
                 continue;
             }
@@ -262,11 +265,10 @@ fn greet(
     stream: &Stream,
     code: Option<&Code>,
     secret: &Secret,
-) -> Result<Reader<Stream>, Refused> {
+) -> Result<Reader<Ear>, Refused> {
     let keys = line.keys_of_sender(stream).map_err(std::io::Error::from)?;
-    let mut reader = Reader::new(stream.clone());
-    stream.set_read_timeout(Some(GREETING))?;
+    let mut reader = Reader::new(Ear::new(stream, GREETING));
     agree::send(stream, &mut reader, &keys, code, secret)?;
-    stream.set_read_timeout(None)?;
+    reader.source().trust()?;
     Ok(reader)
 }

@@ -1,5 +1,6 @@
 //! The files of an offer, as they come: each is checked against what was agreed to, and handed on to be written.
 
+use std::cmp::Ordering;
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::io;
 use std::mem;
@@ -8,6 +9,8 @@ use std::path::Path;
 use byway::client::Stream;
 
 use super::AHEAD;
+use super::amount::Amount;
+use super::ear::Ear;
 use super::folder::{self, FileId, Folder};
 use super::incoming::{Stopped, failure, protocol};
 use super::line::Line;
@@ -20,6 +23,13 @@ use crate::cli::{say, tell};
 
 /// Octets of answers that are written whether more messages are there or not.
 const ANSWERS: usize = 32 * 1024;
+
+/// Most folders that were entered and not left: those that lie within each other, and those that a sender announces
+/// before it leaves the first. Of each a path is kept, and the names of what is in it from before.
+const MOST_ENTERED: usize = names::DEEPEST + AHEAD;
+
+/// So many faults are told one by one: a sender can say more, for ever, and somebody keeps the log.
+const MOST_TOLD: u64 = 1000;
 
 /// A file that was announced, and what is there of it.
 struct Announced {
@@ -50,9 +60,8 @@ pub struct Taking<'a> {
     taken: HashSet<FileId>,
     /// What was in a folder before, and was not named since, until the folder is left: the sender has it no more.
     unnamed: HashMap<Vec<u8>, HashSet<Vec<u8>>>,
-    /// Files and octets that may still be announced: the user agreed to no more.
-    files: u64,
-    octets: u64,
+    /// What may still be announced: the user agreed to no more.
+    left: Amount,
     faults: u64,
     /// Links and the like, which are no files.
     special: u64,
@@ -63,8 +72,7 @@ impl<'a> Taking<'a> {
     pub fn new(
         folder: &'a mut Folder,
         shown: &'a Path,
-        files: u64,
-        octets: u64,
+        left: Amount,
         progress: Progress,
     ) -> Result<Self, Stopped> {
         let root = folder.root().map_err(|error| failure(shown, b"", &error))?;
@@ -78,8 +86,7 @@ impl<'a> Taking<'a> {
             writing: Writing::begin(root, shown)?,
             taken: HashSet::new(),
             unnamed: HashMap::new(),
-            files,
-            octets,
+            left,
             faults: 0,
             special: 0,
             progress,
@@ -91,7 +98,7 @@ impl<'a> Taking<'a> {
         mut self,
         line: &Line,
         stream: &Stream,
-        reader: &mut Reader<Stream>,
+        reader: &mut Reader<Ear>,
     ) -> Result<(u64, Progress), Stopped> {
         let taken = self.take(line, stream, reader);
         match (taken, self.writing.end()) {
@@ -101,8 +108,8 @@ impl<'a> Taking<'a> {
         }?;
         if self.special > 0 {
             say(format_args!(
-                "byway: {} links, devices, sockets or pipes were left out by the sender (-v names them)",
-                self.special
+                "byway: left out by the sender: {} (-v names them)",
+                Count::special(self.special)
             ));
         }
         Ok((self.faults, self.progress))
@@ -112,7 +119,7 @@ impl<'a> Taking<'a> {
         &mut self,
         line: &Line,
         stream: &Stream,
-        reader: &mut Reader<Stream>,
+        reader: &mut Reader<Ear>,
     ) -> Result<(), Stopped> {
         loop {
             if !reader.has_more() || self.answers.len() >= ANSWERS {
@@ -140,7 +147,7 @@ impl<'a> Taking<'a> {
                 Message::Done { gone } if self.is_between_files() && self.unnamed.is_empty() => {
                     if gone > 0 {
                         self.faults = self.faults.saturating_add(gone);
-                        let files = Count(gone, "file");
+                        let files = Count::files(gone);
                         tell(format_args!("byway: {files} went away at the sender meanwhile"));
                     }
                     self.look_for_missing();
@@ -157,7 +164,7 @@ impl<'a> Taking<'a> {
     fn look_for_missing(&mut self) {
         let missing = self.folder.missing() as u64;
         if missing > self.faults {
-            let items = Count(missing - self.faults, "item");
+            let items = Count::files_or_folders(missing - self.faults);
             tell(format_args!("byway: {items} of the offer did not come"));
             self.faults = missing;
         }
@@ -201,8 +208,21 @@ impl<'a> Taking<'a> {
         Err(Stopped::Here(CommandError::new(Exit::Refused, line), Stop::Failed))
     }
 
+    /// Takes from what was agreed to.
+    fn count(&mut self, more: Amount) -> Result<(), Stopped> {
+        match self.left.without(more) {
+            Some(left) => self.left = left,
+            None => return protocol("more than was offered"),
+        }
+        Ok(())
+    }
+
     fn make(&mut self, path: Vec<u8>) -> Result<(), Stopped> {
         self.named(&path)?;
+        self.count(Amount::FOLDER)?;
+        if self.unnamed.len() >= MOST_ENTERED {
+            return protocol("too many folders entered, and none left");
+        }
         let made = self.folder.make(&path).map_err(|error| failure(self.shown, &path, &error))?;
         self.first(&path, made.id)?;
         self.taken.insert(made.id);
@@ -225,12 +245,10 @@ impl<'a> Taking<'a> {
 
     fn announce(&mut self, path: Vec<u8>, size: u64) -> Result<(u64, [u8; 32]), Stopped> {
         self.named(&path)?;
-        let left = (self.files.checked_sub(1), self.octets.checked_sub(size));
-        let (Some(files), Some(octets)) = left else { return protocol("more than was offered") };
+        self.count(Amount::file(size))?;
         if self.announced.len() >= AHEAD {
             return protocol("too many files announced");
         }
-        (self.files, self.octets) = (files, octets);
         let fail = |error: &io::Error| failure(self.shown, &path, error);
         let begun = self.folder.begun(&path).map_err(|error| fail(&error))?;
         let (has, hasher) = match begun {
@@ -321,6 +339,10 @@ impl<'a> Taking<'a> {
             }
         };
         self.faults = self.faults.saturating_add(1);
-        tell(format_args!("byway: {} did not come: {why}", Shown(path)));
+        match self.faults.cmp(&MOST_TOLD) {
+            Ordering::Less => tell(format_args!("byway: {} did not come: {why}", Shown(path))),
+            Ordering::Equal => tell("byway: more did not come, of which each is not told"),
+            Ordering::Greater => {}
+        }
     }
 }

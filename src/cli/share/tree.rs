@@ -116,6 +116,11 @@ impl<'a> Walk<'a> {
         Self { items: items.iter(), within: Vec::new() }
     }
 
+    /// Goes on behind the folder that was entered last, of which nothing was gone through.
+    pub fn pass_over(&mut self) {
+        self.within.pop();
+    }
+
     fn step(&mut self, at: PathBuf, path: Vec<u8>, metadata: io::Result<Metadata>) -> Step {
         let left = |path: Vec<u8>, fault| {
             let why = match fault {
