@@ -27,7 +27,7 @@
 //! - [`transport`]: carries one HTTP exchange after another.
 //! - [`relay`]: the server between the peers, to embed or to run by the `byway` command.
 //!
-//! Features: `client`, `tls`, `relay`, `relay-tls` and `cli` are on by default, `capi` is not. Without the
+//! Features: `client`, `tls`, `relay`, `relay-tls` and `cli`, which brings `cluster`, are on by default, `capi` is not. Without the
 //! default features the crate is `session`, `wire` and `device`, and needs neither std nor an allocator; the
 //! feature `secure`, which `client` and `relay` bring, adds encryption, keys and key names to it. With
 //! the feature `log`, which all that need std bring, these tell what they decide by the crate `log`.

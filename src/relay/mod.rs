@@ -13,6 +13,8 @@
 //! # Ok::<(), std::io::Error>(())
 //! ```
 //!
+//! Relays of a [`cluster`] are one to their clients.
+//!
 //! The relay keeps nothing: it may be killed and started again on the same address at any time, and
 //! the clients go on.
 

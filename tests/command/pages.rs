@@ -9,11 +9,12 @@ use std::thread;
 use crate::process::{Byway, Relay};
 
 /// The pages with blocks of commands.
-const PAGES: [&str; 10] = [
+const PAGES: [&str; 11] = [
     "README.md",
     "examples/bench/README.md",
     "examples/c/README.md",
     "examples/deploy/README.md",
+    "examples/deploy/cluster.md",
     "examples/firmware/README.md",
     "examples/load/README.md",
     "examples/package/README.md",
@@ -34,7 +35,7 @@ enum Run {
 
 /// What runs each block, which its page and the beginning of its first line tell.
 #[rustfmt::skip]
-const BLOCKS: [(&str, &str, Run); 32] = [
+const BLOCKS: [(&str, &str, Run); 33] = [
     ("README.md", "byway relay --listen 0.0.0.0:8080 --open", Run::Here),
     ("README.md", "export BYWAY_RELAY=", Run::Here),
     ("README.md", "byway send holiday.jpg", Run::Here),
@@ -57,6 +58,7 @@ const BLOCKS: [(&str, &str, Run); 32] = [
     ("examples/deploy/README.md", "byway relay --listen 0.0.0.0:8080 --policy", Run::In("tests/command/admission.rs", "\"--policy\"")),
     ("examples/deploy/README.md", "systemctl start byway@2", Run::In("tests/command/drain.rs", "relay_takes_the_place_of_another")),
     ("examples/deploy/README.md", "(umask 077; openssl rand", Run::In("tests/command/metrics.rs", "\"--metrics-token\"")),
+    ("examples/deploy/cluster.md", "byway relay --listen 0.0.0.0:8080 --policy", Run::In("tests/proxies/cluster/parts.rs", "\"--cluster\"")),
     ("examples/firmware/README.md", "examples/firmware/run", Run::In("tests/run", "examples/firmware/run")),
     ("examples/load/README.md", "cargo run --release --example load -- pairs  ", Run::In("tests/run", "cargo run --release --example load")),
     ("examples/load/README.md", "cargo run --release --example load -- pairs 10 1000", Run::In("tests/run", "cargo run --release --example load")),

@@ -347,3 +347,117 @@ impl Lease {
         self.id.0.rotate_left(self.serial as u32) % SPREAD
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ONE: RelayId = RelayId(1);
+    const OTHER: RelayId = RelayId(2);
+
+    /// A relay that got the key at once, at 0.
+    fn holder() -> Lease {
+        let mut lease = Lease::new(ONE, 0);
+        lease.handle_timeout(0);
+        let question = lease.poll_question().expect("it asks");
+        assert_eq!(question.order, KeyOrder::Make);
+        lease.handle_answer(5, question.serial, Some(7));
+        assert_eq!(lease.poll_turn(), Some(Turn::Took));
+        assert_eq!(lease.holder(5), Some((ONE, 7)));
+        lease
+    }
+
+    #[test]
+    fn lease_ends_by_the_clock_from_when_it_was_asked_for() {
+        let mut lease = holder();
+        assert_eq!(lease.term(LEASE - 1), Some(7));
+        assert_eq!(lease.term(LEASE), None, "although nobody looked at the clock");
+        lease.handle_timeout(LEASE);
+        assert_eq!(lease.poll_turn(), Some(Turn::Lost));
+    }
+
+    #[test]
+    fn renewed_lease_counts_from_the_renewal_and_a_refused_one_does_not() {
+        let mut lease = holder();
+        let renewal = lease.poll_question().expect("it renews at once");
+        assert_eq!(renewal.order, KeyOrder::Renew(7));
+        lease.handle_answer(400, renewal.serial, Some(8));
+        assert_eq!(lease.term(LEASE + 4), Some(7));
+        lease.handle_timeout(505);
+        let renewal = lease.poll_question().expect("a beat later");
+        assert_eq!(renewal.order, KeyOrder::Renew(8));
+        lease.handle_answer(600, renewal.serial, None);
+        assert_eq!(lease.term(LEASE + 5), None);
+    }
+
+    #[test]
+    fn follower_that_is_stopped_while_it_asks_says_nothing() {
+        let mut lease = Lease::new(ONE, 0);
+        lease.handle_timeout(0);
+        let question = lease.poll_question().expect("it asks");
+        lease.let_go();
+        assert!(!lease.is_settled());
+        lease.handle_answer(5, question.serial, None);
+        assert!(lease.is_settled());
+        assert_eq!(lease.poll_call(), None);
+    }
+
+    #[test]
+    fn key_that_comes_to_a_relay_that_is_stopped_is_deleted() {
+        let mut lease = Lease::new(ONE, 0);
+        lease.handle_timeout(0);
+        let question = lease.poll_question().expect("it asks");
+        lease.let_go();
+        lease.handle_answer(5, question.serial, Some(7));
+        assert_eq!(lease.poll_turn(), None);
+        assert_eq!(lease.poll_question().map(|question| question.order), Some(KeyOrder::Delete(7)));
+    }
+
+    #[test]
+    fn holder_that_is_stopped_says_so_once_its_key_is_gone() {
+        let mut lease = holder();
+        let renewal = lease.poll_question().expect("it renews");
+        while lease.poll_call().is_some() {}
+        lease.let_go();
+        assert_eq!(lease.holder(10), None);
+        lease.handle_answer(10, renewal.serial, Some(8));
+        let delete = lease.poll_question().expect("the key is deleted");
+        assert_eq!(delete.order, KeyOrder::Delete(8));
+        assert_eq!(lease.poll_call(), None);
+        lease.handle_answer(11, delete.serial, Some(8));
+        assert_eq!(lease.poll_call(), Some(Call::LetsGo(ONE, 7)));
+    }
+
+    #[test]
+    fn letting_go_is_believed_of_the_holder_alone() {
+        let mut lease = Lease::new(ONE, 0);
+        lease.handle_call(0, Call::Holds(OTHER, 5));
+        lease.handle_call(1, Call::LetsGo(RelayId(3), 9));
+        assert_eq!(lease.holder(1), Some((OTHER, 5)));
+        lease.handle_call(2, Call::LetsGo(OTHER, 5));
+        assert_eq!(lease.holder(2), None);
+        let mut holder = holder();
+        holder.handle_call(6, Call::LetsGo(OTHER, 9));
+        assert_eq!(holder.holder(6), Some((ONE, 7)));
+    }
+
+    #[test]
+    fn of_two_holders_the_earlier_gives_way() {
+        let mut lease = holder();
+        lease.handle_call(10, Call::Holds(OTHER, 6));
+        assert_eq!(lease.holder(10), Some((ONE, 7)));
+        lease.handle_call(10, Call::Holds(OTHER, 8));
+        assert_eq!(lease.poll_turn(), Some(Turn::Lost));
+        assert_eq!(lease.holder(10), Some((OTHER, 8)));
+    }
+
+    #[test]
+    fn holder_that_is_silent_for_long_does_not_keep_an_earlier_term_from_counting() {
+        let mut lease = Lease::new(ONE, 0);
+        lease.handle_call(0, Call::Holds(OTHER, 9));
+        lease.handle_call(FORGET - 1, Call::Holds(RelayId(3), 1));
+        assert_eq!(lease.holder(FORGET - 1), None);
+        lease.handle_call(FORGET, Call::Holds(RelayId(3), 1));
+        assert_eq!(lease.holder(FORGET), Some((RelayId(3), 1)));
+    }
+}

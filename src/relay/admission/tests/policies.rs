@@ -29,6 +29,20 @@ fn token_is_let_in_by_its_own_policy_lines_and_by_either_header() {
 }
 
 #[test]
+fn bearer_confined_at_a_relay_is_not_let_in_by_another_without_a_policy() {
+    let token = token("cameras", 7);
+    let shown = Some(token.token().as_bytes());
+    let with = admission(token.policy());
+    assert!(with.admit_again(shown, &FAR).is_ok_and(|grant| grant.is_some()));
+    assert_eq!(with.admit_again(None, &FAR).unwrap_err(), Denial::NoToken);
+    for without in [RelayAccess::Open, RelayAccess::Loopback] {
+        let without = Admission::new(&without);
+        assert_eq!(without.admit_again(shown, &FAR).unwrap_err(), Denial::BadToken);
+        assert!(without.admit_again(None, &FAR).is_ok_and(|grant| grant.is_none()));
+    }
+}
+
+#[test]
 fn tokens_that_differ_in_any_octet_are_refused() {
     let token = token("cameras", 7);
     let admission = admission(token.policy());
