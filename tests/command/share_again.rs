@@ -132,7 +132,7 @@ fn end_of_an_earlier_offer_does_not_stand_for_another() {
 
 /// As those of a sender that is root may be.
 #[test]
-fn what_came_without_permissions_for_its_owner_is_gone_on_with() {
+fn part_without_permissions_for_its_owner_is_gone_on_with() {
     let relay = Relay::start();
     let directory = tempfile::tempdir().expect("a directory");
     let into = directory.path();

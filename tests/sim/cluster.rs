@@ -147,6 +147,26 @@ fn channel_goes_on_when_the_router_moves_and_when_its_relay_dies() {
 }
 
 #[test]
+fn octets_on_their_way_between_relays_are_held_until_they_are_drained() {
+    for (seed, pace) in (0..12).zip([Pace::Streaming, Pace::LongPoll].into_iter().cycle()) {
+        let mut w = World::with_cluster(seed, 3);
+        w.pace = pace;
+        let (_, _, n) = w.connected(Profile::APP);
+        let mut most = 0;
+        for side in 0..2 {
+            w.say(n, side, 400_000);
+            w.run_until(60_000, "all of it", |w| {
+                most = most.max(w.router.stats().held);
+                w.chans[n].ends[1 - side].read >= 400_000
+            });
+        }
+        assert!(most > 0, "something is held on the way");
+        w.run(60_000);
+        assert_eq!(w.router.stats().held, 0, "seed {seed}");
+    }
+}
+
+#[test]
 fn router_that_is_let_go_has_another_relay_at_once() {
     let (mut w, n) = pair(1);
     let now = w.now;

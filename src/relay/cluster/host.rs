@@ -287,6 +287,10 @@ impl Hosted {
         while self.out < DOWN_WINDOW {
             let whole = router.complete_len(id);
             let refused = router.refusal(id);
+            if whole == Some(0) {
+                // The router is about to forget the exchange.
+                router.release_out(id, std::mem::take(&mut self.out));
+            }
             match router.poll_response(now, id) {
                 Answer::Pending => return false,
                 Answer::Bytes(octets) => {
