@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use clap::ValueEnum;
 use serde_json::json;
 use tracing::Level;
-use tracing_subscriber::filter::Targets;
+use tracing_subscriber::filter::{LevelFilter, Targets};
 use tracing_subscriber::fmt::format::Writer;
 use tracing_subscriber::fmt::time::{FormatTime, SystemTime};
 use tracing_subscriber::layer::SubscriberExt;
@@ -54,7 +54,15 @@ pub fn start(verbose: u8, quiet: bool, format: Option<LogFormat>) -> Result<(), 
                 2 => (Level::DEBUG, Level::WARN),
                 _ => (Level::TRACE, Level::DEBUG),
             };
-            Targets::new().with_target("byway", ours).with_default(others)
+            // What the bus's client says of itself, byway says with what to do.
+            let bus = match verbose {
+                0 | 1 => LevelFilter::OFF,
+                _ => LevelFilter::from_level(others),
+            };
+            Targets::new()
+                .with_target("byway", ours)
+                .with_target("async_nats", bus)
+                .with_default(others)
         }
     };
     let lines = tracing_subscriber::fmt::layer().log_internal_errors(false).with_writer(stderr);

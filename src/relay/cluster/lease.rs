@@ -41,7 +41,8 @@ const ANSWER: u64 = 2_000;
 /// How far apart relays ask for a key that is free, in milliseconds at most: asking takes a few.
 const SPREAD: u64 = 100;
 
-/// What is to be asked of the bus's key. The answer goes to [`Lease::handle_answer`] with the same number.
+/// What is to be asked of the bus's key. The answer goes to [`Node::handle_answer`](super::Node::handle_answer)
+/// with the same number.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum KeyOrder {
     /// Make the key, which is not to be there, and keep it for [`TTL`].

@@ -276,7 +276,7 @@ impl Bus {
         let (Ok(mut inbox), Ok(mut calls)) = (inbox, calls) else { return };
         let keys = Keys::new(client, &self.name, self.id);
         let mut questions = JoinSet::new();
-        let mut looks = tokio::time::interval(LOOK);
+        let mut looks = tokio::time::interval_at(tokio::time::Instant::now() + LOOK, LOOK);
         let mut told: Option<Instant> = None;
         loop {
             self.obey(client, &keys, &mut questions).await;
