@@ -124,14 +124,15 @@ impl Service {
     ) -> Result<Response<Answered>, BrokenPipe> {
         let (head, body) = request.into_parts();
         let is_full = !answering.connection().is_open_to_all();
-        let opened = match self.shared.is_placed().await {
-            true => {
-                // A relay without a policy reads no tokens, however long.
-                let shown = grant.as_ref().and_then(|_| bearer(&head.headers));
-                let token = || shown.map(Bytes::copy_from_slice);
-                self.shared.open(origin, source, is_full, grant.as_ref(), token)
-            }
-            false => None,
+        // A relay without a policy reads no tokens, however long.
+        let shown = grant.as_ref().and_then(|_| bearer(&head.headers));
+        let open = || {
+            let token = || shown.map(Bytes::copy_from_slice);
+            self.shared.open(origin, source, is_full, grant.as_ref(), token)
+        };
+        let opened = match open() {
+            None if self.shared.is_placed().await => open(),
+            opened => opened,
         };
         drop(head);
         let Some(at) = opened else { return Ok(busy(answering, NO_ROUTER, 1)) };

@@ -65,6 +65,11 @@ impl Guarded {
         }
     }
 
+    /// Where exchanges go that begin.
+    fn place(&self, now: u64) -> Place {
+        self.node.as_ref().map_or(Place::Here, |node| node.place(now))
+    }
+
     fn poll_timeout(&self) -> Option<u64> {
         let node = self.node.as_ref().and_then(Node::poll_timeout);
         self.router.poll_timeout().into_iter().chain(node).min()
@@ -135,8 +140,8 @@ impl SharedRouter {
         self.locked(|state, now| call(&mut state.router, now))
     }
 
-    /// Waits until a relay has the router; false if none has for long. At once, if there has been none for longer than a
-    /// move takes.
+    /// Waits until a relay has the router, for a request that was not opened; false if none has for long. At once, if there
+    /// has been none for longer than a move takes.
     pub async fn is_placed(&self) -> bool {
         if !self.may_be_placed() {
             return false;
@@ -151,7 +156,7 @@ impl SharedRouter {
                 change.await;
             }
         };
-        self.place() != Place::Nowhere || tokio::time::timeout(WAIT_FOR_PLACE, placed).await.is_ok()
+        tokio::time::timeout(WAIT_FOR_PLACE, placed).await.is_ok()
     }
 
     fn may_be_placed(&self) -> bool {
@@ -160,8 +165,7 @@ impl SharedRouter {
     }
 
     fn place(&self) -> Place {
-        let state = self.lock();
-        state.node.as_ref().map_or(Place::Here, |node| node.place(self.now()))
+        self.lock().place(self.now())
     }
 
     /// Opens an exchange for a request, where the router is. `None`: no relay has the router.
@@ -173,24 +177,21 @@ impl SharedRouter {
         grant: Option<&Arc<Grant>>,
         token: impl FnOnce() -> Option<Bytes>,
     ) -> Option<ExchangeRef> {
-        self.locked(|state, now| {
-            let place = state.node.as_ref().map_or(Place::Here, |node| node.place(now));
-            match (place, &mut state.node) {
-                (Place::There(relay, term), Some(node)) => {
-                    let pipe = node.open_for(now, (relay, term), source, token(), is_full);
-                    Some(ExchangeRef::There(pipe))
+        self.locked(|state, now| match (state.place(now), &mut state.node) {
+            (Place::There(relay, term), Some(node)) => {
+                let pipe = node.open_for(now, (relay, term), source, token(), is_full);
+                Some(ExchangeRef::There(pipe))
+            }
+            (Place::Nowhere, _) => None,
+            (Place::Here | Place::There(..), _) => {
+                let id = state.router.handle_open_for(now, origin);
+                if is_full {
+                    state.router.refuse_strangers(id);
                 }
-                (Place::Nowhere, _) => None,
-                (Place::Here | Place::There(..), _) => {
-                    let id = state.router.handle_open_for(now, origin);
-                    if is_full {
-                        state.router.refuse_strangers(id);
-                    }
-                    if let Some(grant) = grant {
-                        state.router.confine(id, Arc::clone(grant));
-                    }
-                    Some(ExchangeRef::Here(id))
+                if let Some(grant) = grant {
+                    state.router.confine(id, Arc::clone(grant));
                 }
+                Some(ExchangeRef::Here(id))
             }
         })
     }
@@ -229,12 +230,13 @@ impl SharedRouter {
 
     /// The part in a cluster, for its bus.
     pub fn with_node<T>(&self, call: impl FnOnce(&mut Node, &mut Router, u64) -> T) -> Option<T> {
-        let place = self.place();
-        let result = self.locked(|state, now| {
+        let (result, moved) = self.locked(|state, now| {
+            let before = state.place(now);
             let Guarded { node, router, .. } = state;
-            node.as_mut().map(|node| call(node, router, now))
+            let result = node.as_mut().map(|node| call(node, router, now));
+            (result, state.place(now) != before)
         });
-        if self.place() != place {
+        if moved {
             self.placed.notify_waiters();
         }
         result

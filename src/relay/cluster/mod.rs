@@ -39,9 +39,10 @@ mod nats;
 use std::collections::VecDeque;
 
 use bytes::Bytes;
+use serde::Deserialize;
 use tracing::{info, warn};
 
-use super::router::{Answer, ExchangeId, Router};
+use super::router::{Answer, ExchangeId, Origin, Router};
 use frame::{Call, Envelope, Source, decode, encode};
 use front::{Front, Opening};
 use host::Host;
@@ -185,8 +186,7 @@ impl Node {
 
     /// Opens a pipe to the router of `relay` for a request that counts for nobody and has no token.
     pub fn open(&mut self, now: u64, (relay, term): (RelayId, Term)) -> PipeId {
-        let opening = Opening { source: Source::Exempt, token: None, is_full: false };
-        self.front.open(now, LaneId { peer: relay, term }, opening)
+        self.open_for(now, (relay, term), &Origin::Exempt, None, false)
     }
 
     /// Opens a pipe to the router of `relay`, for a request.
@@ -194,7 +194,7 @@ impl Node {
         &mut self,
         now: u64,
         (relay, term): (RelayId, Term),
-        origin: &super::router::Origin,
+        origin: &Origin,
         token: Option<Bytes>,
         is_full: bool,
     ) -> PipeId {
@@ -266,9 +266,7 @@ impl Node {
         octets: &[u8],
         admit: Admit<'_>,
     ) {
-        self.stats.messages_in += 1;
-        self.stats.octets_in += octets.len() as u64;
-        let Some(envelope) = decode::<Envelope>(octets) else { return self.note_unread() };
+        let Some(envelope) = self.read::<Envelope>(octets) else { return };
         match envelope.frames {
             frame::Frames::Up(_) => {
                 let own = (self.id, self.lease.term(now));
@@ -280,9 +278,7 @@ impl Node {
 
     /// The bus brought what another relay tells all.
     pub fn handle_call(&mut self, now: u64, router: &mut Router, octets: &[u8]) {
-        self.stats.messages_in += 1;
-        self.stats.octets_in += octets.len() as u64;
-        let Some(call) = decode::<Call>(octets) else { return self.note_unread() };
+        let Some(call) = self.read::<Call>(octets) else { return };
         let before = self.lease.holder(now);
         self.lease.handle_call(now, call);
         self.turn(now, router);
@@ -294,13 +290,20 @@ impl Node {
         }
     }
 
-    fn note_unread(&mut self) {
-        if self.stats.unread == 0 {
-            warn!(
-                "a message of the cluster's bus cannot be read: a relay of another version, or another program, is there"
-            );
+    /// Reads a message of the bus, and counts it.
+    fn read<'a, T: Deserialize<'a>>(&mut self, octets: &'a [u8]) -> Option<T> {
+        self.stats.messages_in += 1;
+        self.stats.octets_in += octets.len() as u64;
+        let message = decode(octets);
+        if message.is_none() {
+            if self.stats.unread == 0 {
+                warn!(
+                    "a message of the cluster's bus cannot be read: a relay of another version, or another program, is there"
+                );
+            }
+            self.stats.unread += 1;
         }
-        self.stats.unread += 1;
+        message
     }
 
     /// The bus answered a question: the key's revision, if what was asked for was done.

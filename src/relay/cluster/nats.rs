@@ -1,7 +1,7 @@
 //! The bus of a cluster: NATS, with the key of the router in a stream of JetStream.
 
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
@@ -72,9 +72,7 @@ impl ClusterConfig {
     pub fn check(&self) -> io::Result<()> {
         self.addresses()?;
         for path in [&self.credentials, &self.roots, &self.password].into_iter().flatten() {
-            std::fs::metadata(path).map_err(|error| {
-                io::Error::new(error.kind(), format!("{}: {error}", path.display()))
-            })?;
+            std::fs::metadata(path).map_err(|error| of_file(path, &error))?;
         }
         Ok(())
     }
@@ -158,15 +156,18 @@ impl Drop for Cluster {
     }
 }
 
+/// An error with the name of its file.
+fn of_file(path: &Path, error: &io::Error) -> io::Error {
+    io::Error::new(error.kind(), format!("{}: {error}", path.display()))
+}
+
 /// How a relay logs in: the user of a URL, and the password if there is one.
 fn login(
     config: &ClusterConfig,
     servers: &[ServerAddr],
 ) -> io::Result<Option<(String, Option<String>)>> {
     if let Some(path) = &config.password {
-        let text = std::fs::read_to_string(path).map_err(|error| {
-            io::Error::new(error.kind(), format!("{}: {error}", path.display()))
-        })?;
+        let text = std::fs::read_to_string(path).map_err(|error| of_file(path, &error))?;
         let Some((user, password)) = text.trim().split_once(':') else {
             let why = format!("{}: it has no line USER:PASSWORD", path.display());
             return Err(io::Error::new(io::ErrorKind::InvalidInput, why));
@@ -220,9 +221,7 @@ async fn options(
         None => {}
     }
     if let Some(path) = &config.credentials {
-        options = options.credentials_file(path).await.map_err(|error| {
-            io::Error::new(error.kind(), format!("{}: {error}", path.display()))
-        })?;
+        options = options.credentials_file(path).await.map_err(|error| of_file(path, &error))?;
     }
     if let Some(path) = &config.roots {
         if !path.is_file() {
