@@ -2,13 +2,23 @@
 
 use std::fs;
 
-use byway::client::Stream;
+use byway::client::{Client, Stream};
+use byway::secure::PublicKey;
 
 use crate::process::{Byway, Relay};
 use crate::protocol::agree::{self, Credential, Keys};
 use crate::protocol::code::Code;
 use crate::protocol::message::{self, Fault, Message, Reader};
 use crate::share_ends::{client, file, item, peer};
+
+/// A receiver's channel to a sender that took the words of the code.
+fn agreed(client: &Client, receiver: PublicKey, code: &Code) -> (Stream, Reader<Stream>) {
+    let stream = client.connect(code.endpoint().expect("an endpoint")).expect("a stream");
+    let keys = Keys { receiver, sender: peer(&stream) };
+    let mut reader = Reader::new(stream.clone());
+    agree::receive(&stream, &mut reader, &keys, &Credential::Words(code)).expect("the code");
+    (stream, reader)
+}
 
 /// A stranger guesses while a receiver with the right code is there.
 #[test]
@@ -69,10 +79,7 @@ fn files_that_come_and_go_after_the_offer_are_told_by_the_sender() {
     let (client, receiver) = client(&relay);
     // What the sender says between the offer, behind which its folder changes, and the end.
     let said = |change: &dyn Fn()| {
-        let stream = client.connect(code.endpoint().expect("an endpoint")).expect("a stream");
-        let keys = Keys { receiver, sender: peer(&stream) };
-        let mut reader = Reader::new(stream.clone());
-        agree::receive(&stream, &mut reader, &keys, &Credential::Words(&code)).expect("the code");
+        let (stream, mut reader) = agreed(&client, receiver, &code);
         assert!(matches!(reader.message().expect("a message"), Message::Offer { .. }));
         assert_eq!(reader.message().expect("a message"), item(b"tree", true));
         change();
@@ -128,10 +135,7 @@ fn file_that_grew_after_the_offer_is_left_out_alone() {
     sender.announced();
     let code: Code = "3-another-rogue".parse().expect("a code");
     let (client, receiver) = client(&relay);
-    let stream = client.connect(code.endpoint().expect("an endpoint")).expect("a stream");
-    let keys = Keys { receiver, sender: peer(&stream) };
-    let mut reader = Reader::new(stream.clone());
-    agree::receive(&stream, &mut reader, &keys, &Credential::Words(&code)).expect("the code");
+    let (stream, mut reader) = agreed(&client, receiver, &code);
     let offered: Vec<_> = (0..3).map(|_| reader.message().expect("a message")).collect();
     assert_eq!(offered[1..], [item(b"grown", false), item(b"same", false)]);
     fs::write(&grown, "octets and more").expect("written");
@@ -156,10 +160,7 @@ fn folder_that_is_new_after_the_offer_is_left_out_with_its_files() {
     sender.announced();
     let code: Code = "2-another-rogue".parse().expect("a code");
     let (client, receiver) = client(&relay);
-    let stream = client.connect(code.endpoint().expect("an endpoint")).expect("a stream");
-    let keys = Keys { receiver, sender: peer(&stream) };
-    let mut reader = Reader::new(stream.clone());
-    agree::receive(&stream, &mut reader, &keys, &Credential::Words(&code)).expect("the code");
+    let (stream, mut reader) = agreed(&client, receiver, &code);
     assert!(matches!(reader.message().expect("a message"), Message::Offer { .. }));
     assert_eq!(reader.message().expect("a message"), item(b"tree", true));
     fs::create_dir(tree.join("new")).expect("made");
@@ -193,7 +194,6 @@ fn receiver_that_breaks_the_rules_leaves_the_sender_waiting_for_another() {
     sender.announced();
     let code: Code = "5-another-rogue".parse().expect("a code");
     let (client, receiver) = client(&relay);
-    let endpoint = code.endpoint().expect("an endpoint");
     for (n, messages) in [
         vec![Message::Done { gone: 0 }],
         vec![Message::Accept, Message::Accept],
@@ -202,10 +202,7 @@ fn receiver_that_breaks_the_rules_leaves_the_sender_waiting_for_another() {
     .iter()
     .enumerate()
     {
-        let stream = client.connect(endpoint).expect("a stream");
-        let keys = Keys { receiver, sender: peer(&stream) };
-        let mut reader = Reader::new(stream.clone());
-        agree::receive(&stream, &mut reader, &keys, &Credential::Words(&code)).expect("the code");
+        let (stream, _reader) = agreed(&client, receiver, &code);
         for message in messages {
             message::say(&stream, message).expect("said");
         }

@@ -1,12 +1,10 @@
 //! Random faults over random workloads, with a cluster in the place of a relay: its relays end, the bus loses and
 //! forgets, relays are parted from it. `BYWAY_SIM_SEEDS` sets how many, `BYWAY_SIM_SEED` replays one.
 
-use byway::Kind;
 use byway::session::{Pace, Profile};
 
-use crate::app::Plan;
 use crate::fate::Faults;
-use crate::random::{PATIENCE, add_peer, name, plan_channel, some_faults};
+use crate::random::{Channel, add_peer, finish, plan_channel, some_faults, start};
 use crate::rng::Rng;
 use crate::seeds::{number, spread};
 use crate::world::World;
@@ -92,13 +90,11 @@ fn run(seed: u64) -> World {
     let rest = (begun + trouble).saturating_sub(w.now);
     w.run(rest);
     w.router.cluster().loses = 0;
-    w.calm_since = w.now;
-    w.longest_stall = 0;
-    w.finish(PATIENCE);
+    finish(&mut w);
     w
 }
 
-fn strike(w: &mut World, blow: Blow, plans: &[(usize, usize, Kind, [Plan; 2])]) {
+fn strike(w: &mut World, blow: Blow, plans: &[Channel]) {
     let now = w.now;
     let cluster = w.router.cluster();
     match blow {
@@ -109,11 +105,7 @@ fn strike(w: &mut World, blow: Blow, plans: &[(usize, usize, Kind, [Plan; 2])]) 
         Blow::Loses(per_mille) => cluster.loses = per_mille,
         Blow::RestartAll => return w.restart_relay(0),
         Blow::Roam(peer) => return w.roam(peer, true),
-        Blow::Start(n) => {
-            let (from, to, kind, plans) = plans[n];
-            let port = if kind == Kind::Stream { 1 } else { 2 };
-            w.connect(from, &format!("{}:{port}", name(w, to)), kind, to, plans);
-        }
+        Blow::Start(n) => start(w, plans[n]),
     }
     w.settle();
 }

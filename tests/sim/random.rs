@@ -13,7 +13,7 @@ use crate::world::World;
 const SEEDS: u64 = 2000;
 
 /// How long the applications may take once the faults have stopped, in ms.
-pub const PATIENCE: u64 = 1_800_000;
+const PATIENCE: u64 = 1_800_000;
 
 /// The smallest rings that a session may have.
 const LEAST: Profile = Profile { channels: 3, ring: 256, pool: 0, listeners: 2, io_buffer: 512 };
@@ -86,19 +86,26 @@ fn run(seed: u64) -> World {
             Blow::Roam(peer, is_told) => w.roam(peer, is_told),
             Blow::Dark(peer, ms) => w.peers[peer].dark_until = w.now + ms,
             Blow::Close(peer) => w.listen_anew(peer),
-            Blow::Start(n) => {
-                let (from, to, kind, plans) = plans[n];
-                let port = if kind == Kind::Stream { 1 } else { 2 };
-                w.connect(from, &format!("{}:{port}", name(&w, to)), kind, to, plans);
-            }
+            Blow::Start(n) => start(&mut w, plans[n]),
         }
     }
     let rest = (begun + trouble).saturating_sub(w.now);
     w.run(rest);
+    finish(&mut w);
+    w
+}
+
+/// Begins a channel.
+pub fn start(w: &mut World, (from, to, kind, plans): Channel) {
+    let port = if kind == Kind::Stream { 1 } else { 2 };
+    w.connect(from, &format!("{}:{port}", name(w, to)), kind, to, plans);
+}
+
+/// The faults are over: all applications come to their ends.
+pub fn finish(w: &mut World) {
     w.calm_since = w.now;
     w.longest_stall = 0;
     w.finish(PATIENCE);
-    w
 }
 
 pub fn add_peer(rng: &mut Rng, w: &mut World, n: usize) {
@@ -127,7 +134,7 @@ pub fn add_peer(rng: &mut Rng, w: &mut World, n: usize) {
 }
 
 /// The name at which a client listens: with some seeds its key name.
-pub fn name(w: &World, peer: usize) -> String {
+fn name(w: &World, peer: usize) -> String {
     match w.seed % 3 {
         0 => w.key_name(peer),
         _ => format!("p{peer}"),
@@ -140,8 +147,10 @@ pub fn some_faults(rng: &mut Rng, until: u64) -> Faults {
     Faults { odds, until, longest: 4000 }
 }
 
-/// A channel to come: from, to, and what both ends do.
-pub fn plan_channel(rng: &mut Rng, peers: usize, w: &World) -> (usize, usize, Kind, [Plan; 2]) {
+/// A channel to come: from, to, its kind, and what both ends do.
+pub type Channel = (usize, usize, Kind, [Plan; 2]);
+
+pub fn plan_channel(rng: &mut Rng, peers: usize, w: &World) -> Channel {
     let from = rng.below(peers as u64) as usize;
     let to = (from + rng.range(1, peers as u64 - 1) as usize) % peers;
     let datagrams = rng.chance(250) && w.peers[to].listens.len() > 1;

@@ -13,6 +13,7 @@ use crate::rng::Rng;
 const AWAY_MS: u64 = 1_500;
 
 /// What serves the requests of a world.
+#[derive(Debug)]
 pub enum Relays {
     One(Box<Router>),
     Many(Box<Cluster>),
@@ -27,6 +28,7 @@ enum At {
     There(PipeId),
 }
 
+#[derive(Debug)]
 struct Member {
     node: Node,
     router: Router,
@@ -49,6 +51,7 @@ enum Post {
 }
 
 /// The relays of a cluster, their bus, and what stands before them: requests go to one after the other.
+#[derive(Debug)]
 pub struct Cluster {
     members: Vec<Member>,
     config: RouterConfig,
@@ -243,19 +246,6 @@ impl Relays {
         match self {
             Self::One(_) => Vec::new(),
             Self::Many(cluster) => std::mem::take(&mut cluster.cut),
-        }
-    }
-}
-
-impl std::fmt::Debug for Relays {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            Self::One(router) => router.fmt(f),
-            Self::Many(cluster) => {
-                let members = cluster.members.iter().map(|m| (&m.node, m.off_bus_until, &m.router));
-                f.debug_list().entries(members).finish()?;
-                write!(f, " key {:?}", cluster.key)
-            }
         }
     }
 }

@@ -92,19 +92,27 @@ pub fn guess_owner(field: &Field<'_>) -> Said {
             };
             body = body.with(Message::ListenReq(request));
         }
-        let mut judged = 0;
-        let answer = raw::ask(stream, &body)?;
-        answer.messages(|message| {
-            if let Message::ListenRsp(rsp) = message {
-                judged += u64::from(matches!(rsp.status, Status::InUse | Status::Taken));
-            }
-        });
-        if answer.status == 503 {
-            return Err(ErrorKind::ConnectionRefused.into());
-        }
-        Ok(judged)
+        told(stream, &body, |message| match message {
+            Message::ListenRsp(rsp) => matches!(rsp.status, Status::InUse | Status::Taken),
+            _ => false,
+        })
     });
     done.said("guesses of an owner", 200, 10)
+}
+
+/// Makes a request; how many messages of its answer tell something. An error if the relay has no place.
+fn told(
+    stream: &mut TcpStream,
+    body: &Body,
+    tells: impl Fn(&Message<'_>) -> bool,
+) -> std::io::Result<u64> {
+    let mut told = 0;
+    let answer = raw::ask(stream, body)?;
+    answer.messages(|message| told += u64::from(tells(message)));
+    if answer.status == 503 {
+        return Err(ErrorKind::ConnectionRefused.into());
+    }
+    Ok(told)
 }
 
 /// Asks for channels of the wrong kind, which tells whether somebody listens there and nobody notices.
@@ -120,17 +128,12 @@ pub fn list_names(field: &Field<'_>) -> Said {
             let connect = Connect { channel, kind, port, limit: 0, linger_ms: 1, name, greeting };
             body = body.with(Message::ConnectReq(connect));
         }
-        let mut told = 0;
-        let answer = raw::ask(stream, &body)?;
-        answer.messages(|message| {
-            if let Message::Verdict(verdict) = message {
-                told += u64::from(matches!(verdict.status, Status::WrongKind | Status::NoListener));
+        told(stream, &body, |message| match message {
+            Message::Verdict(verdict) => {
+                matches!(verdict.status, Status::WrongKind | Status::NoListener)
             }
-        });
-        if answer.status == 503 {
-            return Err(ErrorKind::ConnectionRefused.into());
-        }
-        Ok(told)
+            _ => false,
+        })
     });
     done.said("names told", 1_000, 50)
 }
