@@ -192,6 +192,35 @@ fn typing(w: &mut World, n: usize, ms: u64) -> Vec<u64> {
     took
 }
 
+/// So does a relay that a crowd keeps busy.
+#[test]
+fn answers_stay_open_where_exchanges_take_longer_than_they_did() {
+    let mut w = World::new(9);
+    for _ in 0..2 {
+        w.peer_with(Profile::PC, |settings| settings.pace = Pace::Streaming);
+    }
+    let set = |w: &mut World, latency| w.peers.iter_mut().for_each(|p| p.latency = latency);
+    set(&mut w, (2, 4));
+    w.listen(1, "b:1", Kind::Stream);
+    let n = w.hold(0, 1);
+    typing(&mut w, n, 5_000);
+    set(&mut w, (350, 400));
+    // The first sends tell how long exchanges take.
+    typing(&mut w, n, 5_000);
+    let count = |w: &mut World| -> (u64, u64) {
+        let stats = w.peers.iter_mut().map(|peer| peer.session().stats());
+        stats.fold((0, 0), |(late, parks), stats| (late + stats.late, parks + stats.parks))
+    };
+    let (late, parks) = count(&mut w);
+    typing(&mut w, n, 60_000);
+    let after = count(&mut w);
+    let (late, parks) = (after.0 - late, after.1 - parks);
+    println!("a minute of exchanges of 0.7 to 0.8 s: {late} late answers, {parks} parks");
+    assert_eq!(late, 0);
+    // Two clients, ten answers a minute each; by long polls there would be a park for each message.
+    assert!(parks <= 24, "{parks}");
+}
+
 /// Haproxy does so with its defaults. Long polls are not held back.
 #[test]
 fn answers_held_back_are_given_up_at_once_and_tried_in_quiet() {

@@ -21,6 +21,8 @@ const SHARED_BODY_MS: u32 = 10;
 /// On a short path a body beside other traffic has at most so many octets for each channel, and for two
 /// at least: more cost no less each, and the others wait for them.
 const SHARE: u32 = 256 << 10;
+/// A longer exchange, in ms, may have met a pause of the path, and tells no more of the next than this.
+const MOST_BUSY_MS: u32 = 1_000;
 /// How long a size that was refused (413) is a ceiling, in ms.
 const CEILING_MS: u64 = 600_000;
 
@@ -53,6 +55,8 @@ pub struct BodySize {
     rate: Option<NonZeroU32>,
     /// Shortest exchange seen, in ms.
     shortest_ms: Option<u32>,
+    /// The last exchange of a small body, in ms, up to [`MOST_BUSY_MS`].
+    latest_ms: u32,
     /// Uploads failed in a row.
     failed: u8,
     ceiling: Option<Ceiling>,
@@ -60,7 +64,7 @@ pub struct BodySize {
 
 impl BodySize {
     pub const fn new() -> Self {
-        Self { body: None, rate: None, shortest_ms: None, failed: 0, ceiling: None }
+        Self { body: None, rate: None, shortest_ms: None, latest_ms: 0, failed: 0, ceiling: None }
     }
 
     /// Largest body now, in octets.
@@ -108,9 +112,18 @@ impl BodySize {
         self.shortest_ms
     }
 
+    /// The last exchange of a small body, in ms, or the shortest seen if that took longer; once there was one. What is
+    /// busy, or has become a longer path, delays an answer that stays open no less.
+    pub fn recent_round_trip_ms(&self) -> Option<u32> {
+        self.shortest_ms.map(|shortest| shortest.max(self.latest_ms))
+    }
+
     /// A send with `bytes` of payload, perhaps none, took `ms`.
     pub fn passed(&mut self, bytes: u32, ms: u32, most: u32) {
         self.failed = 0;
+        if bytes <= LEAST_BODY {
+            self.latest_ms = ms.min(MOST_BUSY_MS);
+        }
         // A body says how long the path is only if it takes next to nothing itself: measured by a
         // large one, a slow path would look long, and every body after it fast.
         if self.shortest_ms.map_or(bytes <= LEAST_BODY, |shortest| ms < shortest) {

@@ -44,7 +44,8 @@ impl<M: Mode> Core<M> {
     pub fn stream_lives(&mut self, now: u64) {
         let late_ms = self.timers().stream_late_ms;
         if let Some(full) = self.full_mut() {
-            full.stream_watch.lives(now, full.body_size.round_trip_ms(), late_ms);
+            let round_trip_ms = full.body_size.recent_round_trip_ms().unwrap_or(0);
+            full.stream_watch.lives(now, round_trip_ms, late_ms);
         }
     }
 
@@ -56,7 +57,7 @@ impl<M: Mode> Core<M> {
         let little = self.park.came() <= LITTLE;
         let Some(full) = self.full_mut() else { return };
         let little = little && (!full.send.is_active() || full.send.payload() <= LITTLE);
-        let round_trip_ms = full.body_size.known_round_trip_ms();
+        let round_trip_ms = full.body_size.recent_round_trip_ms();
         let tick = (age_ms, next_ms);
         if full.stream_watch.ticks(now, tick, round_trip_ms, late_ms, little) {
             full.stats.late += 1;
