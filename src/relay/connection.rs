@@ -7,8 +7,10 @@ use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, Ordering::Relaxed};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
+use hyper::body::Incoming;
 use hyper::server::conn::http1;
-use hyper::service::service_fn;
+use hyper::service::{HttpService, service_fn};
+use hyper::{Request, Response};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -16,6 +18,7 @@ use tokio::sync::{Notify, watch};
 use tracing::debug;
 
 use super::answers::{FULL, RETRY_AFTER};
+use super::body::{Answered, BrokenPipe};
 use super::places::{ConnectionId, ConnectionPlaces};
 use super::proxies::Source;
 use super::proxy_header;
@@ -320,12 +323,11 @@ async fn turn_away(
 /// Serves a connection until it ends.
 pub(super) async fn serve(
     mut stream: TcpStream,
-    connection: Connection,
+    connection: Arc<Connection>,
     service: Arc<Service>,
     mut orders: watch::Receiver<Order>,
 ) {
     let leave = Arc::clone(&connection.leave);
-    let connection = Arc::new(connection);
     // The first read fails on a socket that is gone already.
     let _ = stream.set_nodelay(true);
     bound_kernel(&stream, service.stall);
@@ -374,7 +376,8 @@ pub(super) async fn serve(
                 Ok(stream) => {
                     let stream =
                         HeadWatch::new(stream, service.head_timeout, Arc::clone(&connection));
-                    converse(stream.begun(), &service, &connection, word).await;
+                    let serving = pin!(serving(stream.begun(), &service, &connection));
+                    converse(serving, &service, &connection, word).await;
                 }
                 Err(error) => debug!(%error, "no TLS"),
             }
@@ -384,17 +387,25 @@ pub(super) async fn serve(
     let socket =
         StallWatch::new(stream, service.stall, service.drain_rate, Arc::clone(&connection));
     let stream = HeadWatch::new(socket, service.head_timeout, Arc::clone(&connection));
-    converse(stream, &service, &connection, word).await;
+    let serving = pin!(serving(stream, &service, &connection));
+    converse(serving, &service, &connection, word).await;
 }
 
-/// Serves requests on a stream until it ends or `word` says that it is to.
-async fn converse(
-    stream: impl AsyncRead + AsyncWrite + Unpin,
-    service: &Service,
-    connection: &Arc<Connection>,
-    word: Pin<&mut impl Future<Output = ()>>,
-) {
-    let serving = http1::Builder::new()
+/// hyper's part of a connection. Made in its place, as a future keeps what its own arguments were.
+fn serving<'a, S: AsyncRead + AsyncWrite + Unpin>(
+    stream: S,
+    service: &'a Service,
+    connection: &'a Arc<Connection>,
+) -> http1::Connection<
+    TokioIo<S>,
+    impl hyper::service::Service<
+        Request<Incoming>,
+        Response = Response<Answered>,
+        Error = BrokenPipe,
+        Future: Send,
+    > + use<'a, S>,
+> {
+    http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(IDLE_TIMEOUT)
         .max_buf_size(BUFFER)
@@ -406,8 +417,19 @@ async fn converse(
         .serve_connection(
             TokioIo::new(stream),
             service_fn(|request| service.handle(request, connection)),
-        );
-    let mut serving = pin!(serving);
+        )
+}
+
+/// Serves requests until their connection ends or `word` says that it is to.
+async fn converse<S, H>(
+    mut serving: Pin<&mut http1::Connection<TokioIo<S>, H>>,
+    service: &Service,
+    connection: &Connection,
+    word: Pin<&mut impl Future<Output = ()>>,
+) where
+    S: AsyncRead + AsyncWrite + Unpin,
+    H: HttpService<Incoming, ResBody = Answered, Error = BrokenPipe>,
+{
     let ended = tokio::select! {
         biased;
         ended = &mut serving => Some(ended),

@@ -1,7 +1,7 @@
 //! Carries an HTTP request into the router, and the response out again.
 
 use std::future::poll_fn;
-use std::pin::pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
@@ -28,7 +28,7 @@ use super::probe::{self, Arrival, Pieces, ProbeKind, Probes, Unread};
 use super::proxies::TrustedProxies;
 use super::reuse::Reuse;
 use super::router::{Answer, Origin, Router};
-use super::shared::SharedRouter;
+use super::shared::{ExchangeRef, SharedRouter};
 #[cfg(feature = "relay-tls")]
 use super::tls::TlsServer;
 
@@ -70,83 +70,151 @@ enum Route {
     Probe(ProbeKind),
 }
 
+/// How far the answer to a request is when its head was dealt with.
+enum Begun<'a> {
+    /// Without the router.
+    Answered(Box<Response<Answered>>),
+    /// The router is to have its body.
+    Exchange(Driver, Incoming),
+    /// The request waits for something first: its turn, or a relay that has the router.
+    Later(Pin<Box<dyn Future<Output = Begun<'a>> + Send + 'a>>),
+}
+
+impl Begun<'_> {
+    fn answered(response: Response<Answered>) -> Self {
+        Self::Answered(Box::new(response))
+    }
+}
+
 impl Service {
-    pub async fn handle(
-        &self,
+    /// Answers a request. Its head is dealt with at once, so that what is kept of a request that waits in the
+    /// router is its exchange alone.
+    pub fn handle<'a>(
+        &'a self,
         request: Request<Incoming>,
-        connection: &Arc<Connection>,
-    ) -> Result<Response<Answered>, BrokenPipe> {
+        connection: &'a Arc<Connection>,
+    ) -> impl Future<Output = Result<Response<Answered>, BrokenPipe>> + Send + 'a {
+        let mut begun = self.begin(request, connection);
+        async move {
+            let response = loop {
+                begun = match begun {
+                    Begun::Answered(response) => break *response,
+                    Begun::Exchange(driver, body) => {
+                        break exchange(driver, &self.admission, body).await?;
+                    }
+                    Begun::Later(later) => later.await,
+                };
+            };
+            connection.traffic().answered(response.status().as_u16());
+            let mut response =
+                if connection.is_last() { closing(connection, response) } else { response };
+            if connection.is_unwanted() {
+                response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+            }
+            Ok(response)
+        }
+    }
+
+    /// Deals with the head of a request.
+    fn begin<'a>(
+        &'a self,
+        request: Request<Incoming>,
+        connection: &'a Arc<Connection>,
+    ) -> Begun<'a> {
         let answering = connection.begin();
         if request.headers().contains_key(VIA) {
             connection.note_proxy(&self.reuse);
         }
-        let response = match self.route(&request, connection) {
-            Err((status, why)) => early(&request, connection, text(answering, status, why)),
-            Ok(route) => {
-                let source = self.proxies.origin(connection.source(), request.headers());
-                let admitted = self.admission.admit(request.headers(), &source);
-                let origin = match &admitted {
-                    Ok(Some(grant)) => Origin::Subject(Arc::clone(grant.holder())),
-                    Ok(None) | Err(_) => source.clone(),
-                };
-                let grant = admitted.as_ref().ok().and_then(Option::as_deref);
-                match (self.turn(&origin, grant).await, admitted) {
-                    (Ok(()), Ok(grant)) => match route {
-                        Route::Exchange => {
-                            self.exchange(request, answering, [&origin, &source], grant).await?
-                        }
-                        // Boxed, so that exchanges do not have its size.
-                        Route::Probe(kind) => {
-                            Box::pin(self.probe(kind, request, answering, grant.as_deref())).await
-                        }
-                    },
-                    (Ok(()), Err(denial)) => early(&request, connection, denied(answering, denial)),
-                    (Err(wait), _) => busy(answering, TOO_MANY, wait),
-                }
+        let route = match self.route(&request, connection) {
+            Err((status, why)) => {
+                return Begun::answered(early(&request, connection, text(answering, status, why)));
             }
+            Ok(route) => route,
         };
-        connection.traffic().answered(response.status().as_u16());
-        let mut response =
-            if connection.is_last() { closing(connection, response) } else { response };
-        if connection.is_unwanted() {
-            response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+        let source = self.proxies.origin(connection.source(), request.headers());
+        let admitted = self.admission.admit(request.headers(), &source);
+        let origin = match &admitted {
+            Ok(Some(grant)) => Origin::Subject(Arc::clone(grant.holder())),
+            Ok(None) | Err(_) => source.clone(),
+        };
+        let grant = admitted.as_ref().ok().and_then(Option::as_deref);
+        let wait = match self.turn(&origin, grant) {
+            Ok(wait) => wait,
+            Err(wait) => return Begun::answered(busy(answering, TOO_MANY, wait)),
+        };
+        let serve = move || match admitted {
+            Ok(grant) => self.serve(route, request, answering, [origin, source], grant),
+            Err(denial) => Begun::answered(early(&request, connection, denied(answering, denial))),
+        };
+        if wait.is_zero() {
+            return serve();
         }
-        Ok(response)
+        Begun::Later(Box::pin(async move {
+            tokio::time::sleep(wait).await;
+            serve()
+        }))
     }
 
-    /// Carries a request, which counts for `origin` and came from `source`, to the router.
-    async fn exchange(
+    /// Serves a request that is admitted.
+    fn serve(
+        &self,
+        route: Route,
+        request: Request<Incoming>,
+        answering: Answering,
+        origins: [Origin; 2],
+        grant: Option<Arc<Grant>>,
+    ) -> Begun<'_> {
+        match route {
+            Route::Exchange => self.exchange(request, answering, origins, grant),
+            Route::Probe(kind) => Begun::Later(Box::pin(async move {
+                Begun::answered(self.probe(kind, request, answering, grant.as_deref()).await)
+            })),
+        }
+    }
+
+    /// Has the router open an exchange for a request, which counts for the first origin and came from the second.
+    fn exchange(
         &self,
         request: Request<Incoming>,
         answering: Answering,
-        [origin, source]: [&Origin; 2],
+        origins: [Origin; 2],
         grant: Option<Arc<Grant>>,
-    ) -> Result<Response<Answered>, BrokenPipe> {
+    ) -> Begun<'_> {
         let (head, body) = request.into_parts();
-        let is_full = !answering.connection().is_open_to_all();
-        // A relay without a policy reads no tokens, however long.
-        let shown = grant.as_ref().and_then(|_| bearer(&head.headers));
-        let open = || {
-            let token = || shown.map(Bytes::copy_from_slice);
-            self.shared.open(origin, source, is_full, grant.as_ref(), token)
-        };
-        let opened = match open() {
-            None if self.shared.is_placed().await => open(),
-            opened => opened,
-        };
-        drop(head);
-        let Some(at) = opened else { return Ok(busy(answering, NO_ROUTER, 1)) };
-        let driver = Driver::new(&self.shared, at, answering, grant);
-        exchange(driver, &self.admission, body).await
+        if let Some(at) = self.open(&head.headers, &answering, &origins, grant.as_ref()) {
+            return Begun::Exchange(Driver::new(&self.shared, at, answering, grant), body);
+        }
+        Begun::Later(Box::pin(async move {
+            let is_placed = self.shared.is_placed().await;
+            let open = || self.open(&head.headers, &answering, &origins, grant.as_ref());
+            match is_placed.then(open).flatten() {
+                Some(at) => Begun::Exchange(Driver::new(&self.shared, at, answering, grant), body),
+                None => Begun::answered(busy(answering, NO_ROUTER, 1)),
+            }
+        }))
     }
 
-    /// Waits until it is the turn of a request of this origin, which has this grant.
+    /// `None`: no relay has the router.
+    fn open(
+        &self,
+        headers: &HeaderMap,
+        answering: &Answering,
+        [origin, source]: &[Origin; 2],
+        grant: Option<&Arc<Grant>>,
+    ) -> Option<ExchangeRef> {
+        let is_full = !answering.connection().is_open_to_all();
+        // A relay without a policy reads no tokens, however long.
+        let token = || grant.and_then(|_| bearer(headers)).map(Bytes::copy_from_slice);
+        self.shared.open(origin, source, is_full, grant, token)
+    }
+
+    /// How long a request of this origin, which has this grant, waits for its turn.
     ///
     /// # Errors
     /// There are too many: after how many seconds to ask again.
-    async fn turn(&self, origin: &Origin, grant: Option<&Grant>) -> Result<(), u32> {
+    fn turn(&self, origin: &Origin, grant: Option<&Grant>) -> Result<Duration, u32> {
         if *origin == Origin::Exempt {
-            return Ok(());
+            return Ok(Duration::ZERO);
         }
         let admit = |router: &mut Router, now| {
             if let Some(grant) = grant {
@@ -154,14 +222,8 @@ impl Service {
             }
             router.admit_request(now, origin)
         };
-        match self.shared.with(admit) {
-            Ok(0) => Ok(()),
-            Ok(wait) => {
-                tokio::time::sleep(Duration::from_millis(wait)).await;
-                Ok(())
-            }
-            Err(wait) => Err(wait.div_ceil(1000).clamp(1, MAX_RETRY_AFTER) as u32),
-        }
+        let wait = self.shared.with(admit).map(Duration::from_millis);
+        wait.map_err(|wait| wait.div_ceil(1000).clamp(1, MAX_RETRY_AFTER) as u32)
     }
 
     /// Answers a probe.

@@ -204,7 +204,7 @@ impl Worker {
         match stream {
             Ok(stream) => {
                 let (service, orders) = (Arc::clone(&self.service), self.orders.clone());
-                tokio::spawn(connection::serve(stream, connection, service, orders));
+                tokio::spawn(connection::serve(stream, Arc::new(connection), service, orders));
             }
             Err(error) => warn!(%error, "cannot watch a connection; allow more file descriptors"),
         }
