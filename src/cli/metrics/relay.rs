@@ -80,6 +80,11 @@ fn cluster(writer: &mut Writer<'_>, cluster: &ClusterStats) -> fmt::Result {
         ("router", "1 while this relay has the router of the cluster.", u64::from(cluster.holds)),
         ("term", "Counts the moves of the router; 0: no relay is known to have it.", cluster.term),
         (
+            "placed",
+            "1 while a relay is known to have the router, or had it no longer ago than a move takes.",
+            u64::from(cluster.is_placed),
+        ),
+        (
             "pipes",
             "Requests here that the router of another relay deals with.",
             cluster.pipes as u64,
@@ -92,6 +97,11 @@ fn cluster(writer: &mut Writer<'_>, cluster: &ClusterStats) -> fmt::Result {
         ("taken", "Times that this relay took the router.", cluster.took),
         ("lost", "Times that this relay lost the router.", cluster.lost),
         ("broken", "Requests here whose way to the router broke.", cluster.broken),
+        (
+            "tokens_unknown",
+            "Requests here whose token the relay with the router does not know.",
+            cluster.tokens_unknown,
+        ),
         (
             "unread",
             "Messages of the bus that are of another version, or another program.",

@@ -78,6 +78,8 @@ pub(in crate::relay) struct Front {
     holds_end: Option<u64>,
     /// Pipes broken since the start.
     pub broken: u64,
+    /// Pipes refused for their token since the start.
+    pub tokens_unknown: u64,
 }
 
 impl Front {
@@ -273,7 +275,10 @@ impl Front {
                     pipe.reply = Reply::Whole;
                 }
             }
-            Down::Refused(why) => pipe.reply = Reply::Refused(why),
+            Down::Refused(why) => {
+                pipe.reply = Reply::Refused(why);
+                self.tokens_unknown += u64::from(why == Refusal::BadToken);
+            }
         }
         self.wakes.push_back(id);
     }

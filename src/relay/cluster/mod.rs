@@ -106,6 +106,9 @@ pub struct ClusterStats {
     pub lost: u64,
     /// Exchanges of this relay's connections that broke between relays.
     pub broken: u64,
+    /// Exchanges of this relay's connections whose token the relay with the router did not know: its policy is another
+    /// one.
+    pub tokens_unknown: u64,
     /// Messages of the bus that are of another version, or of another program.
     pub unread: u64,
     /// Messages given to the bus.
@@ -180,6 +183,7 @@ impl Node {
             pipes: self.front.len(),
             hosted: self.host.len(),
             broken: self.front.broken,
+            tokens_unknown: self.front.tokens_unknown,
             ..self.stats
         }
     }
