@@ -76,9 +76,18 @@ fn sessions(writer: &mut Writer<'_>, stats: &RelayStats) -> fmt::Result {
 }
 
 fn cluster(writer: &mut Writer<'_>, cluster: &ClusterStats) -> fmt::Result {
+    let help =
+        "This relay's number in its cluster, and that of the relay known to have the router.";
+    let relay = cluster.relay.to_string();
+    let router = cluster.holder.map(|(relay, _)| relay.to_string()).unwrap_or_default();
+    writer.info("byway_relay_cluster", help, &[("relay", &relay), ("router", &router)])?;
     for (name, help, value) in [
-        ("router", "1 while this relay has the router of the cluster.", u64::from(cluster.holds)),
-        ("term", "Counts the moves of the router; 0: no relay is known to have it.", cluster.term),
+        ("router", "1 while this relay has the router of the cluster.", u64::from(cluster.holds())),
+        (
+            "term",
+            "Counts the moves of the router; 0: no relay is known to have it.",
+            cluster.holder.map_or(0, |(_, term)| term),
+        ),
         (
             "placed",
             "1 while a relay is known to have the router, or had it no longer ago than a move takes.",
