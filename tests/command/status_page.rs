@@ -126,8 +126,7 @@ fn status_page_shows_the_part_in_a_cluster_if_there_is_one() {
         assert!(page.contains(shown), "{shown} in {page}");
     }
     let page = browse(&carries.url(), "--dump-dom", &[]);
-    for shown in [">relay ready</span>", ">carries to ", "requests carried</td><td>1</td>"]
-    {
+    for shown in [">relay ready</span>", ">carries to ", "requests carried</td><td>1</td>"] {
         assert!(page.contains(shown), "{shown} in {page}");
     }
     picture(&holds, "cluster");
