@@ -134,6 +134,15 @@ fn look(way: &ProbeWay, config: &Config, status: &mut Status) -> Result<(), Comm
         }
     };
     status.add("protocol", echo.protocol);
+    if let Some(router) = echo.router {
+        status.add("router", router.clone());
+        if router == "nowhere" {
+            return Err(CommandError::new(
+                Code::Blocked,
+                "no relay of the cluster is in charge now; come back in a moment, or ask the relay's operator whether its bus is there",
+            ));
+        }
+    }
     status.add("access", access(way)?);
     let mut times = Vec::new();
     for _ in 0..EXCHANGES {

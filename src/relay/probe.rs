@@ -21,6 +21,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, Sleep};
 
 use super::admission::{BodyHold, Grant};
+use super::cluster::ClusterStats;
 use super::service::Service;
 use crate::wire::VERSION;
 
@@ -202,8 +203,8 @@ impl Arrival {
         }
     }
 
-    /// What arrived, for the client.
-    pub fn tell(self, headers: &HeaderMap) -> Bytes {
+    /// What arrived, for the client; and where the router is, if the relay is in a cluster.
+    pub fn tell(self, headers: &HeaderMap, cluster: Option<ClusterStats>) -> Bytes {
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         let framing = if headers.contains_key(TRANSFER_ENCODING) { "chunked" } else { "counted" };
         let mut text = format!(
@@ -215,6 +216,15 @@ impl Arrival {
         let mut line = |arguments: std::fmt::Arguments<'_>| text.write_fmt(arguments).unwrap_or(());
         self.digest.finalize().iter().for_each(|octet| line(format_args!("{octet:02x}")));
         line(format_args!("\n"));
+        if let Some(cluster) = cluster {
+            let router = match cluster.holder {
+                Some(_) if cluster.holds() => "here",
+                Some(_) => "elsewhere",
+                None if cluster.is_placed => "moving",
+                None => "nowhere",
+            };
+            line(format_args!("router {router}\n"));
+        }
         for (at, octets) in &self.pieces {
             line(format_args!("piece {} {octets}\n", at.as_millis()));
         }

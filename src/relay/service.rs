@@ -255,7 +255,8 @@ impl Service {
         }
         let mut response = match kind {
             ProbeKind::Echo | ProbeKind::Hold(_) => {
-                text(answering, StatusCode::OK, arrival.tell(&head.headers))
+                let told = arrival.tell(&head.headers, self.shared.cluster());
+                text(answering, StatusCode::OK, told)
             }
             ProbeKind::Stream { pieces, gap } => {
                 let pieces = Pieces::new(pieces, gap, place);

@@ -2,6 +2,7 @@
 
 mod admission;
 mod again;
+mod bus;
 mod bytes;
 mod doctor;
 mod drain;

@@ -98,8 +98,13 @@ impl Watch {
 
 /// A relay that is watched.
 pub fn relay() -> (Relay, Watch) {
+    relay_with(&[])
+}
+
+/// A relay that is watched, with these more options.
+pub fn relay_with(options: &[&str]) -> (Relay, Watch) {
     let args = ["relay", "--listen", "127.0.0.1:0", "--metrics", "127.0.0.1:0"];
-    let mut relay = Relay::of(Byway::start(args));
+    let mut relay = Relay::of(Byway::start_args(&[&args, options].concat()));
     let watch = Watch::of(&relay.told("metrics at"));
     (relay, watch)
 }

@@ -5,6 +5,8 @@ use std::net::TcpListener;
 
 use serde_json::Value;
 
+use crate::bus::Bus;
+use crate::metrics::relay_with;
 use crate::process::{Byway, Relay};
 
 fn output(process: &mut Byway) -> String {
@@ -22,6 +24,7 @@ fn status_tells_how_the_relay_is_reached() {
     for part in [&relay.url[..], relay.address(), "none", "open", "streaming", "at least"] {
         assert!(told.contains(part), "{part:?} in {told}");
     }
+    assert!(!told.contains("router"), "{told}");
     let mut status = Byway::start(["status", "--json", "--relay", &relay.url]);
     let told: Value = serde_json::from_str(&output(&mut status)).expect("one document");
     assert_eq!(told["answers"], "streaming", "{told}");
@@ -36,6 +39,25 @@ fn status_of_no_relay_is_blocked() {
     let mut status = Byway::start(["status", "--relay", &url]);
     assert!(output(&mut status).contains(&url));
     status.end().expect_code(4).expect_line(&["no connection"]);
+}
+
+#[test]
+fn status_tells_where_the_router_of_a_cluster_is() {
+    let (cut_off, _) = relay_with(&["--cluster", "nats://127.0.0.1:1"]);
+    let told = failed(["--relay", &cut_off.url], 4);
+    assert_eq!(told["router"], "nowhere", "{told}");
+    assert!(told["error"].as_str().is_some_and(|error| error.contains("no relay of the cluster")));
+    let Some(bus) = Bus::start("the status of a cluster") else { return };
+    let start = || relay_with(&["--cluster", &bus.url()]);
+    let (holder, holds) = start();
+    holds.wait("byway_relay_cluster_router", |holds| holds == 1.0);
+    let (follower, carries) = start();
+    carries.wait_ready(200);
+    for (relay, router) in [(holder, "here"), (follower, "elsewhere")] {
+        let mut status = Byway::start(["status", "--json", "--relay", &relay.url]);
+        let told: Value = serde_json::from_str(&output(&mut status)).expect("one document");
+        assert_eq!(told["router"], router, "{told}");
+    }
 }
 
 /// The document of a status that ends with this code.

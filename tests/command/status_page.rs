@@ -2,7 +2,8 @@
 
 use std::process::Command;
 
-use crate::metrics::{Watch, relay};
+use crate::bus::Bus;
+use crate::metrics::{Watch, relay, relay_with};
 use crate::process::{Byway, Relay, not_run};
 
 /// Where the pictures of the page go.
@@ -74,14 +75,19 @@ fn status_page_shows_what_the_metrics_tell_on_screens_of_each_kind() {
     }
     // The line of a chart has points, which the script drew: no policy forbade it.
     assert!(page.contains("class=\"line\" d=\"M"), "{page}");
+    picture(&watch, "status");
+}
+
+/// Takes pictures of a page on screens of each kind.
+fn picture(watch: &Watch, name: &str) {
     std::fs::create_dir_all(PICTURES).expect("a directory");
-    for (name, size, dark) in [
+    for (screen, size, dark) in [
         ("desktop-light", "1280,800", false),
         ("desktop-dark", "1280,800", true),
         ("phone-light", "390,1600", false),
         ("phone-dark", "390,1600", true),
     ] {
-        let path = format!("{PICTURES}/status-{name}.png");
+        let path = format!("{PICTURES}/{name}-{screen}.png");
         let _ = std::fs::remove_file(&path);
         let mut more = vec![format!("--window-size={size}")];
         if dark {
@@ -92,4 +98,36 @@ fn status_page_shows_what_the_metrics_tell_on_screens_of_each_kind() {
         let size = std::fs::metadata(&path).map_or(0, |file| file.len());
         assert!(size > 10_000, "{path} has {size} octets");
     }
+}
+
+#[test]
+fn status_page_shows_the_part_in_a_cluster_if_there_is_one() {
+    if !has_chromium("the status page of a cluster in a browser") {
+        return;
+    }
+    let (_alone, watch) = relay();
+    let page = browse(&watch.url(), "--dump-dom", &[]);
+    assert!(!page.contains("its part</td>"), "{page}");
+    let (_cut_off, watch) = relay_with(&["--cluster", "nats://127.0.0.1:1"]);
+    let page = browse(&watch.url(), "--dump-dom", &[]);
+    assert!(page.contains("relay not ready: no relay of the cluster is in charge"), "{page}");
+    assert!(page.contains("waits: no relay is known to have the router"), "{page}");
+    let Some(bus) = Bus::start("the status page of a cluster") else { return };
+    let start = || relay_with(&["--cluster", &bus.url()]);
+    let (_holder, holds) = start();
+    holds.wait("byway_relay_cluster_router", |holds| holds == 1.0);
+    let (follower, carries) = start();
+    carries.wait_ready(200);
+    let mut listen = Byway::start(["listen", "one:1", "--exec", "cat", "--relay", &follower.url]);
+    listen.wait_told("listening on");
+    carries.wait("byway_relay_cluster_pipes", |pipes| pipes == 1.0);
+    let page = browse(&holds.url(), "--dump-dom", &[]);
+    for shown in [">has the router</td>", "requests from others</td><td>1</td>"] {
+        assert!(page.contains(shown), "{shown} in {page}");
+    }
+    let page = browse(&carries.url(), "--dump-dom", &[]);
+    for shown in [">relay ready</span>", ">carries to ", "requests carried</td><td>1</td>"] {
+        assert!(page.contains(shown), "{shown} in {page}");
+    }
+    picture(&holds, "cluster");
 }

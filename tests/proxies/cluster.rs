@@ -2,6 +2,7 @@
 //! `tests/run` installs the latter.
 
 mod parts;
+mod stranger;
 mod transfers;
 
 use std::time::Instant;
@@ -12,7 +13,8 @@ use byway::transport::Token;
 
 use crate::daemon::wait_for;
 use crate::{DEADLINE, carry, join};
-use parts::{Bus, Relays};
+use parts::{Bus, PASSWORD, ROUTE, Relays};
+use stranger::{Line, Stranger};
 use transfers::Transfers;
 
 /// Clients at each end of the transfers, and channels of each.
@@ -102,4 +104,41 @@ fn token_counts_at_the_relay_with_the_router_and_at_the_one_with_the_connection(
     carry(&from, &to, 1 << 16);
     let refused = other.listen("here:1").expect_err("the policy does not let it");
     assert!(refused.to_string().contains("policy"), "{refused}");
+}
+
+#[test]
+fn bus_of_the_page_takes_no_server_and_no_client_without_its_passwords() {
+    let bus = Bus::start(2);
+    let login = Some(("byway", PASSWORD));
+    let mut one = Line::open(bus.ports[0], login).expect("the password of the page");
+    let mut other = Line::open(bus.ports[1], login).expect("the password of the page");
+    wait_for("servers that are one", || {
+        other.publish("of the bus");
+        other.turn().expect("it is let in");
+        one.turn().expect("it is let in").iter().any(|text| text == "of the bus").then_some(())
+    });
+    for wrong in [None, Some(("byway", "a-guess")), Some(("route", PASSWORD))] {
+        let refused = Line::open(bus.ports[0], wrong).map(drop).expect_err("no such login");
+        assert!(refused.contains("Authorization Violation"), "{refused}");
+    }
+    for login in ["", "route:a-guess@", "byway:a-word-that-nobody-guesses@"] {
+        let stranger = Stranger::start(bus.routes[0], login);
+        let mut outside = Line::open(stranger.port, None).expect("it lets in everybody");
+        wait_for("a refusal", || stranger.is_refused().then_some(()));
+        outside.publish("of a stranger");
+        outside.turn().expect("it is let in");
+        one.publish("a secret");
+        let heard = [&mut one, &mut other].map(|line| line.turn().expect("it is let in"));
+        assert!(!heard.concat().iter().any(|text| text == "of a stranger"), "{heard:?}");
+        let heard = outside.turn().expect("it is let in");
+        assert!(!heard.iter().any(|text| text == "a secret"), "{heard:?}");
+    }
+    // With the password it is one of the bus: that is what keeps the others out.
+    let friend = Stranger::start(bus.routes[0], ROUTE);
+    let mut inside = Line::open(friend.port, None).expect("it lets in everybody");
+    wait_for("a message of the other server", || {
+        inside.publish("of a friend");
+        inside.turn().expect("it is let in");
+        one.turn().expect("it is let in").iter().any(|text| text == "of a friend").then_some(())
+    });
 }

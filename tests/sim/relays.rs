@@ -303,7 +303,7 @@ impl Cluster {
 
     /// The relay that has the router.
     pub fn holder(&self, now: u64) -> Option<usize> {
-        self.members.iter().position(|member| member.node.stats(now).holds)
+        self.members.iter().position(|member| member.node.stats(now).holds())
     }
 
     fn open(&mut self) -> ExchangeId {
@@ -391,7 +391,7 @@ impl Cluster {
                 Order::Message(to, octets) => self.send(now, to, Post::Message(to, octets)),
             }
         }
-        let holders = self.members.iter().filter(|m| m.node.stats(now).holds).count();
+        let holders = self.members.iter().filter(|m| m.node.stats(now).holds()).count();
         self.most_holders = self.most_holders.max(holders);
         let took = self.members[n].node.stats(now).took;
         self.moves += took - std::mem::replace(&mut self.members[n].took, took);

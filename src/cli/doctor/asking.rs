@@ -39,6 +39,8 @@ pub struct Echo {
     pub length: u64,
     pub framing: String,
     pub digest: String,
+    /// Where the router is, at a relay of a cluster.
+    pub router: Option<String>,
     /// When octets of the body came, and how many.
     pub pieces: Vec<(Duration, u64)>,
     /// Names and values of the header fields.
@@ -66,6 +68,7 @@ impl Echo {
                 "length" => echo.length = value.parse().ok()?,
                 "framing" => echo.framing = value.into(),
                 "sha256" => echo.digest = value.into(),
+                "router" => echo.router = Some(value.into()),
                 "piece" => {
                     let (at, octets) = value.split_once(' ')?;
                     let at = Duration::from_millis(at.parse().ok()?);

@@ -76,9 +76,23 @@ fn sessions(writer: &mut Writer<'_>, stats: &RelayStats) -> fmt::Result {
 }
 
 fn cluster(writer: &mut Writer<'_>, cluster: &ClusterStats) -> fmt::Result {
+    let help =
+        "This relay's number in its cluster, and that of the relay known to have the router.";
+    let relay = cluster.relay.to_string();
+    let router = cluster.holder.map(|(relay, _)| relay.to_string()).unwrap_or_default();
+    writer.info("byway_relay_cluster", help, &[("relay", &relay), ("router", &router)])?;
     for (name, help, value) in [
-        ("router", "1 while this relay has the router of the cluster.", u64::from(cluster.holds)),
-        ("term", "Counts the moves of the router; 0: no relay is known to have it.", cluster.term),
+        ("router", "1 while this relay has the router of the cluster.", u64::from(cluster.holds())),
+        (
+            "term",
+            "Counts the moves of the router; 0: no relay is known to have it.",
+            cluster.holder.map_or(0, |(_, term)| term),
+        ),
+        (
+            "placed",
+            "1 while a relay is known to have the router, or had it no longer ago than a move takes.",
+            u64::from(cluster.is_placed),
+        ),
         (
             "pipes",
             "Requests here that the router of another relay deals with.",
@@ -92,6 +106,11 @@ fn cluster(writer: &mut Writer<'_>, cluster: &ClusterStats) -> fmt::Result {
         ("taken", "Times that this relay took the router.", cluster.took),
         ("lost", "Times that this relay lost the router.", cluster.lost),
         ("broken", "Requests here whose way to the router broke.", cluster.broken),
+        (
+            "tokens_unknown",
+            "Requests here whose token the relay with the router does not know.",
+            cluster.tokens_unknown,
+        ),
         (
             "unread",
             "Messages of the bus that are of another version, or another program.",

@@ -32,14 +32,17 @@ impl Collector for Collected {
     fn encode(&self, encoder: DescriptorEncoder<'_>) -> fmt::Result {
         let mut writer = Writer(encoder);
         let version = [("version", env!("CARGO_PKG_VERSION"))];
-        let help = "The version of byway.";
-        let mut build = writer.0.encode_descriptor("byway_build", help, None, MetricType::Info)?;
-        build.encode_info(&version)?;
+        writer.info("byway_build", "The version of byway.", &version)?;
         self.0.write(&mut writer)
     }
 }
 
 impl Writer<'_> {
+    /// Texts.
+    pub fn info(&mut self, name: &str, help: &str, texts: &[(&str, &str)]) -> fmt::Result {
+        self.0.encode_descriptor(name, help, None, MetricType::Info)?.encode_info(&texts)
+    }
+
     /// A number that goes up and down.
     pub fn gauge(
         &mut self,

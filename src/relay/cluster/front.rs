@@ -78,6 +78,8 @@ pub(in crate::relay) struct Front {
     holds_end: Option<u64>,
     /// Pipes broken since the start.
     pub broken: u64,
+    /// Pipes refused for their token since the start.
+    pub tokens_unknown: u64,
 }
 
 impl Front {
@@ -273,7 +275,14 @@ impl Front {
                     pipe.reply = Reply::Whole;
                 }
             }
-            Down::Refused(why) => pipe.reply = Reply::Refused(why),
+            Down::Refused(why) => {
+                pipe.reply = Reply::Refused(why);
+                match why {
+                    Refusal::Broken => self.broken += 1,
+                    Refusal::BadToken => self.tokens_unknown += 1,
+                    Refusal::Full | Refusal::TooMany | Refusal::NoHello => {}
+                }
+            }
         }
         self.wakes.push_back(id);
     }
@@ -333,4 +342,30 @@ impl Front {
 /// So many milliseconds, as a frame says them.
 fn within(ms: u64) -> u32 {
     u32::try_from(ms).unwrap_or(u32::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn refusals_of_the_other_relay_are_counted_by_their_cause() {
+        let (own, peer) = (RelayId(1), RelayId(2));
+        let mut front = Front::default();
+        let refusals = [Refusal::Broken, Refusal::BadToken, Refusal::Full, Refusal::Broken];
+        let pipes = refusals.map(|_| {
+            let opening = Opening { source: Source::Exempt, token: None, is_full: false };
+            let pipe = front.open(0, LaneId { peer, term: 1 }, opening);
+            front.handle_body(pipe, &mut Bytes::from_static(b"hello"));
+            pipe
+        });
+        let (to, sent) = front.poll_message(0, own).expect("bodies wait");
+        assert_eq!(to, peer);
+        let said = pipes.into_iter().zip(refusals);
+        let frames = said.map(|(pipe, why)| DownFrame { pipe, what: Down::Refused(why) });
+        let frames = Frames::Down(frames.collect());
+        front.handle(1, Envelope { from: peer, count: 0, frames, ..sent });
+        assert_eq!(pipes.map(|pipe| front.refusal(pipe)), refusals.map(Some));
+        assert_eq!((front.broken, front.tokens_unknown), (2, 1));
+    }
 }

@@ -88,12 +88,12 @@ pub enum Place {
 }
 
 /// Counters of a relay's part in a cluster, from its start unless said otherwise.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ClusterStats {
-    /// Whether this relay has the router now.
-    pub holds: bool,
-    /// The term of the relay that is known to have the router now; 0: none is known.
-    pub term: u64,
+    /// This relay's number.
+    pub relay: RelayId,
+    /// The relay that is known to have the router now, and its term.
+    pub holder: Option<(RelayId, Term)>,
     /// Whether a relay has the router, or had it a moment ago: longer than a move takes there was none else.
     pub is_placed: bool,
     /// Exchanges of this relay's connections now, at another relay's router.
@@ -106,6 +106,9 @@ pub struct ClusterStats {
     pub lost: u64,
     /// Exchanges of this relay's connections that broke between relays.
     pub broken: u64,
+    /// Exchanges of this relay's connections whose token the relay with the router did not know: its policy is another
+    /// one.
+    pub tokens_unknown: u64,
     /// Messages of the bus that are of another version, or of another program.
     pub unread: u64,
     /// Messages given to the bus.
@@ -116,6 +119,32 @@ pub struct ClusterStats {
     pub octets_out: u64,
     /// Octets of messages that came by the bus.
     pub octets_in: u64,
+}
+
+impl ClusterStats {
+    fn new(relay: RelayId) -> Self {
+        Self {
+            relay,
+            holder: None,
+            is_placed: false,
+            pipes: 0,
+            hosted: 0,
+            took: 0,
+            lost: 0,
+            broken: 0,
+            tokens_unknown: 0,
+            unread: 0,
+            messages_out: 0,
+            messages_in: 0,
+            octets_out: 0,
+            octets_in: 0,
+        }
+    }
+
+    /// Whether this relay has the router now.
+    pub fn holds(&self) -> bool {
+        self.holder.is_some_and(|(relay, _)| relay == self.relay)
+    }
 }
 
 /// A relay's part in a cluster. See the [module](self).
@@ -148,7 +177,7 @@ impl Node {
             placed: None,
             forget_at: None,
             is_anew: false,
-            stats: ClusterStats::default(),
+            stats: ClusterStats::new(id),
         }
     }
 
@@ -174,12 +203,12 @@ impl Node {
     /// The counters, and how many of each there are now.
     pub fn stats(&self, now: u64) -> ClusterStats {
         ClusterStats {
-            holds: self.lease.term(now).is_some(),
-            term: self.lease.holder(now).map_or(0, |(_, term)| term),
+            holder: self.lease.holder(now),
             is_placed: self.is_placed(now),
             pipes: self.front.len(),
             hosted: self.host.len(),
             broken: self.front.broken,
+            tokens_unknown: self.front.tokens_unknown,
             ..self.stats
         }
     }

@@ -7,19 +7,19 @@ use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use async_nats::connection::State;
-use async_nats::{Client, ConnectOptions, Event, ServerAddr};
+use async_nats::{Client, ConnectOptions, Event, ServerAddr, Subscriber};
 use futures_util::StreamExt;
 use percent_encoding::percent_decode_str;
 use tokio::runtime::Builder;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::timeout;
-use tracing::{debug, info, warn};
+use tracing::{debug, error, info, warn};
 
 use super::super::admission::Admission;
 use super::super::shared::SharedRouter;
 use super::keys::Keys;
-use super::{Order, RelayId};
+use super::{KeyQuestion, Order, RelayId};
 
 /// How long an answer of the bus is waited for: less than the lease waits.
 pub(super) const ANSWER: Duration = Duration::from_millis(1_500);
@@ -36,6 +36,9 @@ const GIVE: Duration = Duration::from_millis(500);
 
 /// How long the last messages of a relay that stops may take.
 const FLUSH: Duration = Duration::from_secs(1);
+
+/// The pause before the work with the bus begins anew, should it have ended: a fault that stays is told once a second.
+const ANEW: Duration = Duration::from_secs(1);
 
 /// How often it is looked whether a relay is in charge, and how long after it was told an operator is told again that
 /// none is.
@@ -125,13 +128,25 @@ impl Cluster {
         let options = runtime.block_on(options(config, &servers, id))?;
         let servers = servers.into_iter().map(bare).collect::<io::Result<Vec<_>>>()?;
         let (end, ends) = watch::channel(End::NotYet);
-        let bus = Bus {
+        let bus = Arc::new(Bus {
             name: config.name.clone(),
             id,
+            servers,
+            options,
             shared: Arc::clone(shared),
             admission: Arc::clone(admission),
+        });
+        let begin = move |ends| {
+            let (clock, bus) = (Arc::clone(&bus.shared), Arc::clone(&bus));
+            let mut work = JoinSet::new();
+            work.spawn(async move {
+                clock.run_timer().await;
+                Ok(())
+            });
+            work.spawn(bus.run(ends));
+            work
         };
-        let work = move || runtime.block_on(bus.run(servers, options, ends));
+        let work = move || runtime.block_on(keep(ends, begin));
         let thread = thread::Builder::new().name("byway-cluster".into()).spawn(work)?;
         Ok(Self { end, thread: Some(thread) })
     }
@@ -233,63 +248,72 @@ async fn options(
     Ok(options)
 }
 
+/// Works until the relay ends. Work that ends before by an error or a panic is told, and begun anew: what is under way
+/// between relays breaks by that, as by a bus that was away.
+async fn keep(
+    mut ends: watch::Receiver<End>,
+    mut begin: impl FnMut(watch::Receiver<End>) -> JoinSet<io::Result<()>>,
+) {
+    while *ends.borrow() == End::NotYet {
+        let mut work = begin(ends.clone());
+        match work.join_next().await {
+            Some(Ok(Ok(()))) | None => return,
+            Some(Ok(Err(error))) => {
+                error!(%error, "the work with the cluster's bus ended, and begins anew; check --cluster");
+            }
+            Some(Err(panic)) => {
+                error!(%panic, "the work with the cluster's bus ended, and begins anew; this is a fault of byway, please report it");
+            }
+        }
+        work.shutdown().await;
+        // Either way, look again.
+        let _ = timeout(ANEW, ends.wait_for(|end| *end != End::NotYet)).await;
+    }
+}
+
 /// What the thread of a bus works with.
 struct Bus {
     name: String,
     id: RelayId,
+    servers: Vec<ServerAddr>,
+    options: ConnectOptions,
     shared: Arc<SharedRouter>,
     admission: Arc<Admission>,
 }
 
 impl Bus {
-    async fn run(
-        self,
-        servers: Vec<ServerAddr>,
-        options: ConnectOptions,
-        mut ends: watch::Receiver<End>,
-    ) {
-        let shared = Arc::clone(&self.shared);
-        tokio::spawn(async move { shared.run_timer().await });
-        let client = match options.connect(servers).await {
-            Ok(client) => client,
-            Err(error) => {
-                warn!(%error, "cannot use the cluster's bus: this relay serves nobody; check --cluster");
-                // An error means that the relay is gone.
-                let _ = ends.wait_for(|end| *end != End::NotYet).await;
-                return;
-            }
-        };
-        let serving = self.serve(&client);
+    /// Serves until the relay ends.
+    async fn run(self: Arc<Self>, mut ends: watch::Receiver<End>) -> io::Result<()> {
+        let connecting = self.options.clone().connect(self.servers.clone());
+        let client = connecting.await.map_err(io::Error::other)?;
         let end = tokio::select! {
-            () = serving => End::AtOnce,
+            failure = self.serve(&client) => return failure,
             end = ends.wait_for(|end| *end != End::NotYet) => end.map_or(End::AtOnce, |end| *end),
         };
         if end == End::Flush && timeout(FLUSH, client.flush()).await.is_err() {
             warn!("the last messages did not reach the cluster's bus");
         }
+        Ok(())
     }
 
-    async fn serve(&self, client: &Client) {
-        let inbox = client.subscribe(self.inbox(self.id)).await;
-        let calls = client.subscribe(self.calls()).await;
-        let (Ok(mut inbox), Ok(mut calls)) = (inbox, calls) else { return };
+    /// Serves until a part of that ends, which is an error.
+    async fn serve(&self, client: &Client) -> io::Result<()> {
+        let inbox = client.subscribe(self.inbox(self.id)).await.map_err(io::Error::other)?;
+        let calls = client.subscribe(self.calls()).await.map_err(io::Error::other)?;
         let keys = Keys::new(client, &self.name, self.id);
-        let mut questions = JoinSet::new();
-        let mut looks = tokio::time::interval_at(tokio::time::Instant::now() + LOOK, LOOK);
-        let mut told: Option<Instant> = None;
+        // Apart, so that what the bus brings is heard while it is slow to take what it is given.
+        tokio::select! {
+            () = self.hear(inbox, calls) => {}
+            () = self.obey(client, &keys) => {}
+            () = self.look(client, &keys) => {}
+        }
+        Err(io::Error::other("the client of NATS gave up"))
+    }
+
+    /// Takes what the bus brings.
+    async fn hear(&self, mut inbox: Subscriber, mut calls: Subscriber) {
         loop {
-            self.obey(client, &keys, &mut questions).await;
             tokio::select! {
-                _ = looks.tick() => {
-                    let is_placed = self.shared.cluster().is_none_or(|stats| stats.is_placed);
-                    if is_placed {
-                        told = None;
-                    } else if told.is_none_or(|at| at.elapsed() > AGAIN) {
-                        told = Some(Instant::now());
-                        let cause = keys.cause(client);
-                        warn!(%cause, "no relay of the cluster is in charge, and none serves; mend its bus");
-                    }
-                }
                 message = inbox.next() => {
                     let Some(message) = message else { return };
                     let admit = &mut |token: Option<&[u8]>, origin: &_| {
@@ -305,45 +329,64 @@ impl Bus {
                         node.handle_call(now, router, &call.payload);
                     });
                 }
-                Some(Ok((serial, revision))) = questions.join_next() => {
-                    self.shared.with_node(|node, router, now| {
-                        node.handle_answer(now, router, serial, revision);
-                    });
-                }
-                () = self.shared.ordered() => {}
+            }
+        }
+    }
+
+    /// Tells an operator that no relay is in charge.
+    async fn look(&self, client: &Client, keys: &Keys) {
+        let mut looks = tokio::time::interval_at(tokio::time::Instant::now() + LOOK, LOOK);
+        let mut told: Option<Instant> = None;
+        loop {
+            looks.tick().await;
+            if self.shared.cluster().is_none_or(|stats| stats.is_placed) {
+                told = None;
+            } else if told.is_none_or(|at| at.elapsed() > AGAIN) {
+                told = Some(Instant::now());
+                let cause = keys.cause(client);
+                warn!(%cause, "no relay of the cluster is in charge, and none serves; mend its bus");
             }
         }
     }
 
     /// Does what the bus is to do.
-    async fn obey(
-        &self,
-        client: &Client,
-        keys: &Keys,
-        questions: &mut JoinSet<(u64, Option<u64>)>,
-    ) {
-        let mut patience = GIVE;
-        while let Some(order) = self.shared.with_node(|node, _, now| node.poll_order(now)).flatten()
-        {
-            let (subject, octets) = match order {
-                Order::Key(question) => {
-                    let keys = keys.clone();
-                    questions.spawn(async move { keys.ask(question).await });
-                    continue;
-                }
-                Order::Call(octets) => (self.calls(), octets),
-                Order::Message(to, octets) => (self.inbox(to), octets),
-            };
-            // A bus that comes back brings nothing that is late.
-            if client.connection_state() == State::Connected {
-                let given = timeout(patience, client.publish(subject, octets)).await;
-                if !matches!(given, Ok(Ok(()))) {
-                    debug!("a message was not given to the cluster's bus");
-                    // The others do not wait as well: what the bus brings is to be heard.
-                    patience = Duration::ZERO;
+    async fn obey(&self, client: &Client, keys: &Keys) {
+        loop {
+            let mut patience = GIVE;
+            while let Some(order) =
+                self.shared.with_node(|node, _, now| node.poll_order(now)).flatten()
+            {
+                let (subject, octets) = match order {
+                    Order::Key(question) => {
+                        self.ask(keys, question);
+                        continue;
+                    }
+                    Order::Call(octets) => (self.calls(), octets),
+                    Order::Message(to, octets) => (self.inbox(to), octets),
+                };
+                // A bus that comes back brings nothing that is late.
+                if client.connection_state() == State::Connected {
+                    let given = timeout(patience, client.publish(subject, octets)).await;
+                    if !matches!(given, Ok(Ok(()))) {
+                        debug!("a message was not given to the cluster's bus");
+                        // The others are as late.
+                        patience = Duration::ZERO;
+                    }
                 }
             }
+            self.shared.ordered().await;
         }
+    }
+
+    /// Asks for the key; others may be asked meanwhile.
+    fn ask(&self, keys: &Keys, question: KeyQuestion) {
+        let (keys, shared) = (keys.clone(), Arc::clone(&self.shared));
+        tokio::spawn(async move {
+            let (serial, revision) = keys.ask(question).await;
+            shared.with_node(|node, router, now| {
+                node.handle_answer(now, router, serial, revision);
+            });
+        });
     }
 
     fn inbox(&self, id: RelayId) -> String {
@@ -352,5 +395,41 @@ impl Bus {
 
     fn calls(&self) -> String {
         format!("byway.{}.all", self.name)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
+
+    use super::*;
+
+    #[tokio::test]
+    async fn work_that_ends_by_an_error_or_a_panic_is_begun_anew_until_the_relay_ends() {
+        let (end, ends) = watch::channel(End::NotYet);
+        let begun = Arc::new(AtomicU32::new(0));
+        let counted = Arc::clone(&begun);
+        let begin = move |mut ends: watch::Receiver<End>| {
+            let turn = counted.fetch_add(1, Relaxed);
+            let mut work = JoinSet::new();
+            work.spawn(std::future::pending());
+            work.spawn(async move {
+                assert_ne!(turn, 0, "the first ends by a panic");
+                if turn == 1 {
+                    return Err(io::Error::other("the second ends by an error"));
+                }
+                let _ = ends.wait_for(|end| *end != End::NotYet).await;
+                Ok(())
+            });
+            work
+        };
+        let kept = tokio::spawn(keep(ends, begin));
+        while begun.load(Relaxed) < 3 {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        assert!(!kept.is_finished());
+        end.send_replace(End::Flush);
+        kept.await.expect("it ends in order");
+        assert_eq!(begun.load(Relaxed), 3);
     }
 }

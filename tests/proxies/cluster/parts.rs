@@ -16,7 +16,10 @@ const FRONT: &str = include_str!("../../../examples/deploy/byway-cluster.cfg");
 const SERVER: &str = include_str!("../../../examples/deploy/byway-nats.conf");
 
 /// The word of the servers' configuration.
-const PASSWORD: &str = "a-word-that-nobody-guesses";
+pub const PASSWORD: &str = "a-word-that-nobody-guesses";
+
+/// How a server of the configuration shows itself to another.
+pub const ROUTE: &str = "route:another-word-that-nobody-guesses@";
 
 /// Tokens of the policy.
 pub const LISTENS: &str = "byway-token-that-listens-0123456789";
@@ -37,7 +40,9 @@ fn end(child: &mut Child, signal: &str) {
 /// NATS servers that are one.
 pub struct Bus {
     directory: TempDir,
-    ports: Vec<u16>,
+    pub ports: Vec<u16>,
+    /// Where the servers talk to each other.
+    pub routes: Vec<u16>,
     servers: Vec<Option<Child>>,
 }
 
@@ -68,7 +73,8 @@ impl Bus {
             }
             fs::write(at.join(format!("conf-{n}")), rules).expect("a file");
         }
-        let mut bus = Self { directory, ports, servers: (0..servers).map(|_| None).collect() };
+        let mut bus =
+            Self { directory, ports, routes, servers: (0..servers).map(|_| None).collect() };
         for n in 0..servers {
             bus.run(n);
         }
