@@ -35,9 +35,8 @@ use super::worker::{Order, stopping};
 /// ([`UNDRAINED`](super::server)) at most 128 KiB of a stream are neither with the sender nor with
 /// the receiver's kernel. Half of that costs a quarter of the speed, twice as much gains little. They
 /// begin with 8 KiB each, of the read buffer and of the one for heads of responses, and stay so while
-/// a connection is parked: hyper allocates both by itself and has no setting for less. A parked
-/// session takes 12.9 KiB resident in all, 25.4 KiB while its send connection stands; with the
-/// command's allocator 10.0 and 18.6 KiB.
+/// a connection is parked: hyper allocates both by itself and has no setting for less. examples/load/README.md
+/// has what a parked session takes in all.
 const BUFFER: usize = 32 * 1024;
 
 /// Octets of a stream that the kernel takes and has not sent yet. What was sent and not acknowledged counts
