@@ -1,7 +1,7 @@
 //! The life of a connection, and what its parts tell each other.
 
-use std::io::{self, ErrorKind, Write};
-use std::net::{IpAddr, Shutdown};
+use std::io::ErrorKind;
+use std::net::IpAddr;
 use std::pin::{Pin, pin};
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, Ordering::Relaxed};
 use std::sync::{Arc, OnceLock};
@@ -12,20 +12,20 @@ use hyper::server::conn::http1;
 use hyper::service::{HttpService, service_fn};
 use hyper::{Request, Response};
 use hyper_util::rt::{TokioIo, TokioTimer};
-use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio::sync::{Notify, watch};
 use tracing::debug;
 
-use super::answers::{FULL, RETRY_AFTER};
 use super::body::{Answered, BrokenPipe};
 use super::places::{ConnectionId, ConnectionPlaces};
 use super::proxies::Source;
 use super::proxy_header;
+use super::refusal::{full, refusal, turn_away};
 use super::reuse::Reuse;
 use super::router::{Meter, Router};
 use super::service::Service;
-use super::stall::{HeadWatch, LINGER, StallWatch};
+use super::stall::{HeadWatch, StallWatch};
 #[cfg(feature = "relay-tls")]
 use super::tls;
 use super::traffic::Traffic;
@@ -300,25 +300,6 @@ async fn hear_proxy(
     }
 }
 
-/// Answers a connection that is refused behind its proxy's header.
-async fn turn_away(
-    mut stream: TcpStream,
-    #[cfg_attr(not(feature = "relay-tls"), expect(unused_variables))] service: &Service,
-    answer: &str,
-) {
-    #[cfg(feature = "relay-tls")]
-    if let Some(server) = &service.tls {
-        return server.refuse(stream, answer.as_bytes()).await;
-    }
-    let refused = async {
-        stream.write_all(answer.as_bytes()).await?;
-        stream.shutdown().await?;
-        drain(stream).await
-    };
-    // The kernel would answer octets still on their way by a reset, which destroys the answer.
-    let _ = tokio::time::timeout(LINGER, refused).await;
-}
-
 /// Serves a connection until it ends.
 pub(super) async fn serve(
     mut stream: TcpStream,
@@ -446,59 +427,4 @@ async fn converse<S, H>(
         Ok(()) => connection.note_end(&service.reuse),
         Err(error) => debug!(%error, "connection ended"),
     }
-}
-
-/// Answers a connection for which there is no place, without having read a request.
-pub(super) fn refuse(
-    stream: TcpStream,
-    #[cfg_attr(not(feature = "relay-tls"), expect(unused_variables))] service: &Service,
-    places: &ConnectionPlaces,
-) -> io::Result<()> {
-    #[cfg(feature = "relay-tls")]
-    if let Some(server) = &service.tls {
-        let server = Arc::clone(server);
-        // Beyond these handshakes a client finds its connection closed, and comes back.
-        if server.may_refuse()
-            && let Some(right) = places.refuse()
-        {
-            tokio::spawn(async move {
-                server.refuse(stream, full().as_bytes()).await;
-                drop(right);
-            });
-        }
-        return Ok(());
-    }
-    let mut stream = stream.into_std()?;
-    // A new socket has room for that.
-    stream.write_all(full().as_bytes())?;
-    if let Some(right) = places.refuse() {
-        stream.shutdown(Shutdown::Write)?;
-        let stream = TcpStream::from_std(stream)?;
-        tokio::spawn(async move {
-            // The kernel would answer octets still on their way by a reset, which destroys the answer.
-            let _ = tokio::time::timeout(LINGER, drain(stream)).await;
-            drop(right);
-        });
-    }
-    Ok(())
-}
-
-/// The answer to a client for which there is no place.
-fn full() -> String {
-    let more = format!("Byway-Status: full\r\nRetry-After: {RETRY_AFTER}\r\n");
-    refusal("503 Service Unavailable", &more, FULL)
-}
-
-/// A response behind which the connection is closed.
-pub(super) fn refusal(status: &str, fields: &str, text: &str) -> String {
-    format!(
-        "HTTP/1.1 {status}\r\nContent-Type: text/plain\r\nCache-Control: no-store\r\n\
-         {fields}Connection: close\r\nContent-Length: {}\r\n\r\n{text}",
-        text.len()
-    )
-}
-
-/// Reads until the client has closed.
-pub(super) async fn drain(mut stream: impl AsyncRead + Unpin) -> io::Result<()> {
-    tokio::io::copy(&mut stream, &mut tokio::io::sink()).await.map(|_| ())
 }

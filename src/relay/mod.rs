@@ -30,6 +30,7 @@ mod places;
 mod probe;
 mod proxies;
 mod proxy_header;
+mod refusal;
 mod reuse;
 pub mod router;
 mod server;

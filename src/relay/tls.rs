@@ -15,7 +15,7 @@ use tokio::net::TcpStream;
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 
-use super::connection::{drain, refusal};
+use super::refusal::{drain, refusal};
 use super::router::{Bucket, Rate};
 use super::stall::LINGER;
 use crate::pin::KeyPin;

@@ -18,6 +18,7 @@ use tracing::{debug, warn};
 
 use super::connection::{self, Connection};
 use super::places::{ConnectionPlaces, EPISODE};
+use super::refusal;
 use super::router::{Meter, Origin};
 use super::service::Service;
 
@@ -183,7 +184,7 @@ impl Worker {
                     .with(|router, now| router.admit(now, &origin, Meter::Connections, 0).is_ok());
             let Some(connection) = admitted.then(|| self.places.take(peer)).flatten() else {
                 // The client is gone already, if that fails.
-                let _ = connection::refuse(stream, &self.service, &self.places);
+                let _ = refusal::refuse(stream, &self.service, &self.places);
                 continue;
             };
             debug!(%peer, "connected");
