@@ -206,6 +206,7 @@ impl Admission {
 
     /// The same for a request that another relay of the cluster admitted: by its policy, if there is a token. What one
     /// relay's policy confines, another without a policy does not let in.
+    #[cfg(any(test, feature = "cluster"))]
     pub fn admit_again(
         &self,
         token: Option<&[u8]>,
