@@ -32,7 +32,7 @@ use super::shared::{ExchangeRef, SharedRouter};
 #[cfg(feature = "relay-tls")]
 use super::tls::TlsServer;
 
-/// The longest time after which such a client is asked to come back, in seconds: the longest that a client bears.
+/// The longest time after which a client with too many requests is asked to come back, in seconds: the longest that a client bears.
 const MAX_RETRY_AFTER: u64 = 30;
 
 /// What all connections share to serve requests.
@@ -88,13 +88,13 @@ impl Begun<'_> {
 
 impl Service {
     /// Answers a request. Its head is dealt with at once, so that what is kept of a request that waits in the
-    /// router is its exchange alone.
+    /// router is little more than its exchange.
     pub fn handle<'a>(
         &'a self,
         request: Request<Incoming>,
         connection: &'a Arc<Connection>,
     ) -> impl Future<Output = Result<Response<Answered>, BrokenPipe>> + Send + 'a {
-        let mut begun = self.begin(request, connection);
+        let mut begun = self.hear_head(request, connection);
         async move {
             let response = loop {
                 begun = match begun {
@@ -116,7 +116,7 @@ impl Service {
     }
 
     /// Deals with the head of a request.
-    fn begin<'a>(
+    fn hear_head<'a>(
         &'a self,
         request: Request<Incoming>,
         connection: &'a Arc<Connection>,
