@@ -367,11 +367,14 @@ impl Bus {
                 // A bus that comes back brings nothing that is late.
                 if client.connection_state() == State::Connected {
                     let given = timeout(patience, client.publish(subject, octets)).await;
-                    if !matches!(given, Ok(Ok(()))) {
-                        debug!("a message was not given to the cluster's bus");
-                        // The others are as late.
-                        patience = Duration::ZERO;
-                    }
+                    patience = match given {
+                        Ok(Ok(())) => GIVE,
+                        Ok(Err(_)) | Err(_) => {
+                            debug!("a message was not given to the cluster's bus");
+                            // The next ones are as late.
+                            Duration::ZERO
+                        }
+                    };
                 }
             }
             self.shared.ordered().await;
