@@ -12,7 +12,6 @@ use futures_util::StreamExt;
 use percent_encoding::percent_decode_str;
 use tokio::runtime::Builder;
 use tokio::sync::watch;
-use tokio::task::JoinSet;
 use tokio::time::timeout;
 use tracing::{debug, error, info, warn};
 
@@ -136,17 +135,22 @@ impl Cluster {
             shared: Arc::clone(shared),
             admission: Arc::clone(admission),
         });
-        let begin = move |ends| {
-            let (clock, bus) = (Arc::clone(&bus.shared), Arc::clone(&bus));
-            let mut work = JoinSet::new();
-            work.spawn(async move {
-                clock.run_timer().await;
-                Ok(())
+        let work = async move {
+            let clock = keep(ends.clone(), || {
+                let shared = Arc::clone(&bus.shared);
+                async move {
+                    shared.run_timer().await;
+                    Ok(())
+                }
             });
-            work.spawn(bus.run(ends));
-            work
+            let serving = keep(ends.clone(), || Arc::clone(&bus).run(ends.clone()));
+            // Apart: the relay's clock goes on while the work with the bus begins anew.
+            tokio::select! {
+                () = clock => {}
+                () = serving => {}
+            }
         };
-        let work = move || runtime.block_on(keep(ends, begin));
+        let work = move || runtime.block_on(work);
         let thread = thread::Builder::new().name("byway-cluster".into()).spawn(work)?;
         Ok(Self { end, thread: Some(thread) })
     }
@@ -250,22 +254,20 @@ async fn options(
 
 /// Works until the relay ends. Work that ends before by an error or a panic is told, and begun anew: what is under way
 /// between relays breaks by that, as by a bus that was away.
-async fn keep(
-    mut ends: watch::Receiver<End>,
-    mut begin: impl FnMut(watch::Receiver<End>) -> JoinSet<io::Result<()>>,
-) {
+async fn keep<W>(mut ends: watch::Receiver<End>, mut begin: impl FnMut() -> W)
+where
+    W: Future<Output = io::Result<()>> + Send + 'static,
+{
     while *ends.borrow() == End::NotYet {
-        let mut work = begin(ends.clone());
-        match work.join_next().await {
-            Some(Ok(Ok(()))) | None => return,
-            Some(Ok(Err(error))) => {
+        match tokio::spawn(begin()).await {
+            Ok(Ok(())) => return,
+            Ok(Err(error)) => {
                 error!(%error, "the work with the cluster's bus ended, and begins anew; check --cluster");
             }
-            Some(Err(panic)) => {
+            Err(panic) => {
                 error!(%panic, "the work with the cluster's bus ended, and begins anew; this is a fault of byway, please report it");
             }
         }
-        work.shutdown().await;
         // Either way, look again.
         let _ = timeout(ANEW, ends.wait_for(|end| *end != End::NotYet)).await;
     }
@@ -412,19 +414,18 @@ mod tests {
         let (end, ends) = watch::channel(End::NotYet);
         let begun = Arc::new(AtomicU32::new(0));
         let counted = Arc::clone(&begun);
-        let begin = move |mut ends: watch::Receiver<End>| {
+        let given = ends.clone();
+        let begin = move || {
             let turn = counted.fetch_add(1, Relaxed);
-            let mut work = JoinSet::new();
-            work.spawn(std::future::pending());
-            work.spawn(async move {
+            let mut ends = given.clone();
+            async move {
                 assert_ne!(turn, 0, "the first ends by a panic");
                 if turn == 1 {
                     return Err(io::Error::other("the second ends by an error"));
                 }
                 let _ = ends.wait_for(|end| *end != End::NotYet).await;
                 Ok(())
-            });
-            work
+            }
         };
         let kept = tokio::spawn(keep(ends, begin));
         while begun.load(Relaxed) < 3 {
