@@ -7,7 +7,8 @@ use std::time::{Duration, Instant};
 use serde_json::Value;
 use tempfile::TempDir;
 
-use crate::process::{DEADLINE, not_run};
+use crate::metrics::{Watch, relay_with};
+use crate::process::{DEADLINE, Relay, not_run};
 
 /// The pause between two looks at the file in which the server tells its port.
 const LOOK: Duration = Duration::from_millis(20);
@@ -37,8 +38,19 @@ impl Bus {
         Some(Self { server, directory })
     }
 
+    /// Two relays that are one: that with the router, and one that carries to it.
+    pub fn relays(&self) -> [(Relay, Watch); 2] {
+        let url = self.url();
+        let start = || relay_with(&["--cluster", &url]);
+        let (holder, holds) = start();
+        holds.wait("byway_relay_cluster_router", |holds| holds == 1.0);
+        let (follower, carries) = start();
+        carries.wait_ready(200);
+        [(holder, holds), (follower, carries)]
+    }
+
     /// Where the server listens.
-    pub fn url(&self) -> String {
+    fn url(&self) -> String {
         let path = self.directory.path().join(format!("nats-server_{}.ports", self.server.id()));
         let until = Instant::now() + DEADLINE;
         loop {

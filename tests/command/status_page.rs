@@ -113,11 +113,7 @@ fn status_page_shows_the_part_in_a_cluster_if_there_is_one() {
     assert!(page.contains("relay not ready: no relay of the cluster is in charge"), "{page}");
     assert!(page.contains("waits: no relay is known to have the router"), "{page}");
     let Some(bus) = Bus::start("the status page of a cluster") else { return };
-    let start = || relay_with(&["--cluster", &bus.url()]);
-    let (_holder, holds) = start();
-    holds.wait("byway_relay_cluster_router", |holds| holds == 1.0);
-    let (follower, carries) = start();
-    carries.wait_ready(200);
+    let [(_holder, holds), (follower, carries)] = bus.relays();
     let mut listen = Byway::start(["listen", "one:1", "--exec", "cat", "--relay", &follower.url]);
     listen.wait_told("listening on");
     carries.wait("byway_relay_cluster_pipes", |pipes| pipes == 1.0);

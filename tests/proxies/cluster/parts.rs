@@ -37,6 +37,22 @@ fn end(child: &mut Child, signal: &str) {
     child.wait().expect("a child");
 }
 
+/// Starts a NATS server of this configuration, which listens at that port.
+pub fn server(conf: &Path, out: &Path, port: u16) -> Child {
+    let out = fs::File::create(out).expect("a file");
+    let errors = out.try_clone().expect("a second handle");
+    let server = Command::new("nats-server")
+        .arg("-c")
+        .arg(conf)
+        .stdin(Stdio::null())
+        .stdout(out)
+        .stderr(errors)
+        .spawn()
+        .unwrap_or_else(|error| panic!("nats-server: {error}; tests/run installs it"));
+    wait_for("server of the bus", || TcpStream::connect(("127.0.0.1", port)).ok());
+    server
+}
+
 /// NATS servers that are one.
 pub struct Bus {
     directory: TempDir,
@@ -83,18 +99,8 @@ impl Bus {
 
     fn run(&mut self, n: usize) {
         let at = self.directory.path();
-        let out = fs::File::create(at.join(format!("out-{n}"))).expect("a file");
-        let errors = out.try_clone().expect("a second handle");
-        let server = Command::new("nats-server")
-            .arg("-c")
-            .arg(at.join(format!("conf-{n}")))
-            .stdin(Stdio::null())
-            .stdout(out)
-            .stderr(errors)
-            .spawn()
-            .unwrap_or_else(|error| panic!("nats-server: {error}; tests/run installs it"));
-        self.servers[n] = Some(server);
-        wait_for("server of the bus", || TcpStream::connect(("127.0.0.1", self.ports[n])).ok());
+        let (conf, out) = (at.join(format!("conf-{n}")), at.join(format!("out-{n}")));
+        self.servers[n] = Some(server(&conf, &out, self.ports[n]));
     }
 
     pub fn stop(&mut self, n: usize) {

@@ -3,13 +3,15 @@
 use std::fs;
 use std::io::{BufRead, BufReader, Write};
 use std::net::TcpStream;
-use std::process::{Child, Command, Stdio};
+use std::process::Child;
 
 use serde_json::json;
 use tempfile::TempDir;
 
 use crate::DEADLINE;
-use crate::daemon::{free_port, wait_for};
+use crate::daemon::free_port;
+
+use super::parts::server;
 
 /// A server of the same name that would be one of the bus.
 pub struct Stranger {
@@ -29,16 +31,7 @@ impl Stranger {
         );
         let path = directory.path().join("conf");
         fs::write(&path, rules).expect("a file");
-        let out = fs::File::create(directory.path().join("out")).expect("a file");
-        let server = Command::new("nats-server")
-            .arg("-c")
-            .arg(path)
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(out)
-            .spawn()
-            .unwrap_or_else(|error| panic!("nats-server: {error}; tests/run installs it"));
-        wait_for("the other server", || TcpStream::connect(("127.0.0.1", port)).ok());
+        let server = server(&path, &directory.path().join("out"), port);
         Self { directory, server, port }
     }
 
